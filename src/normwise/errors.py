@@ -1,0 +1,43 @@
+"""Every error that normwise raises on purpose.
+
+::
+
+    NormwiseError
+    ├── ShapeError (ValueError)      a tensor whose shape does not fit its layer
+    ├── MaskError (ValueError)       a mask of the wrong shape, type or device
+    ├── ArgumentError (ValueError)   an argument that does not exist or contradicts another
+    ├── DataError                    a data file that is missing, cut short, corrupt or mismatched
+    ├── ModelError (ValueError)      a network that cannot be built for the data it was given
+    └── RunError                     a run or study folder that is not one, is another's, or was finished
+
+Each message says where, what was got, what was expected and how to mend it. Those that a drop-in
+layer can raise are also ``ValueError``, because ``torch.nn`` raises that and callers catch it.
+"""
+
+
+class NormwiseError(Exception):
+    """Base of all errors of this library."""
+
+
+class ShapeError(NormwiseError, ValueError):
+    """A tensor's shape does not fit the layer or function that it was given to."""
+
+
+class MaskError(NormwiseError, ValueError):
+    """A mask is not boolean, not of the input's shape without the channel axis, or on another device."""
+
+
+class ArgumentError(NormwiseError, ValueError):
+    """An argument has a value that does not exist, or one that contradicts another argument."""
+
+
+class DataError(NormwiseError):
+    """A data file is missing, truncated, corrupt, or does not match the file that belongs to it."""
+
+
+class ModelError(NormwiseError, ValueError):
+    """A network cannot be built for the data or the options that it was given."""
+
+
+class RunError(NormwiseError):
+    """A folder is not a run or study, belongs to another configuration, or was already finished."""

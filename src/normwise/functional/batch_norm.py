@@ -1,0 +1,151 @@
+"""Batch normalization of a tensor: the checks that give clear errors, then the kernels."""
+
+import torch
+from torch import Tensor
+
+from normwise import kernels
+from normwise.errors import ArgumentError, MaskError, ShapeError
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float | Tensor = 0.1,
+    eps: float = 1e-5,
+    *,
+    activation: str | None = None,
+    residual: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Normalise each channel, scale, shift, add a residual, activate.
+
+    .. math::
+
+        y = a\left(\gamma \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta + r\right)
+
+    In training :math:`\mu` and :math:`\sigma^2` are the batch's, over all axes but the channels'; the
+    variance that normalises is the biased one. Else they are ``running_mean`` and ``running_var``.
+
+    Shape:
+        ``x``, ``residual`` and the output: ``(N, C, *)``. ``running_mean``, ``running_var``, ``weight``
+        (γ) and ``bias`` (β): ``(C,)``. ``mask``: ``(N, *)``.
+
+    Args:
+        x: Input, of a floating type. float16 and bfloat16 accumulate in float32.
+        running_mean, running_var: Updated in place in training, where they are given:
+            ``running = (1 - momentum) * running + momentum * batch``, with Bessel's correction (count
+            over count less one) for the variance. An empty batch leaves them as they are.
+        momentum: Weight of the new batch, as in torch (Keras and others give the weight of the old); a
+            0-dimensional tensor where it is computed.
+        activation: None, or a name in :data:`normwise.functional.ACTIVATIONS`.
+        residual: Added before the activation.
+        mask: Boolean, True where a position is real. The others take no part in statistics, counts and
+            gradients, whatever they hold, and their output is 0. Where a batch has fewer than two real
+            positions there is no variance to keep: the running statistics stay as they are, and the
+            normalised value of the one position is 0.
+
+    Raises:
+        ShapeError: a wrong number of axes or channels, a residual of another shape, or one value per
+            channel in training without a mask.
+        MaskError: the mask's type, shape or device.
+        ArgumentError: an unknown activation, an input that is not of a floating type, an ``eps`` that is
+            not positive, a residual on another device, or no running statistics where they are needed.
+
+    References:
+        Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithms 1 and 2. Masked statistics:
+        the same over the real positions.
+
+    Example:
+        >>> import torch, normwise
+        >>> x = torch.tensor([[1.0], [3.0], [99.0]])
+        >>> mask = torch.tensor([True, True, False])
+        >>> normwise.functional.batch_norm(x, None, None, training=True, mask=mask).flatten()
+        tensor([-1.0000,  1.0000,  0.0000])
+    """
+    # A mask may leave one real position or none in any batch, which is no error: nor is a shape of one.
+    _check_input(x, needs_variance=training and mask is None)
+    for name, tensor in (
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+        ("weight", weight),
+        ("bias", bias),
+    ):
+        if tensor is not None and tensor.shape != x.shape[1:2]:
+            raise ShapeError(
+                f"the input has {x.shape[1]} channels (axis 1 of its shape {tuple(x.shape)}), but {name} "
+                f"has the shape {tuple(tensor.shape)}; expected ({x.shape[1]},). If the channels are on "
+                "another axis, move them to axis 1"
+            )
+    if not training and (running_mean is None or running_var is None):
+        raise ArgumentError(
+            "evaluation normalises with running_mean and running_var, and one of them is None; pass both, "
+            "or training=True to use the batch's own statistics"
+        )
+    if eps < 0 or (training and eps == 0):
+        raise ArgumentError(
+            f"eps must be positive (in evaluation it may be 0), got {eps}: a channel that is constant in a "
+            "batch would be divided by 0"
+        )
+    if activation is not None:
+        check_activation(activation)
+    if residual is not None and residual.shape != x.shape:
+        raise ShapeError(
+            f"the residual has the shape {tuple(residual.shape)}, expected the input's, {tuple(x.shape)}; "
+            "project it (a 1×1 convolution in a ResNet) before it is added"
+        )
+    if residual is not None and residual.device != x.device:
+        raise ArgumentError(
+            f"the residual is on {residual.device}, the input on {x.device}; "
+            "move it with residual.to(x.device)"
+        )
+    if mask is not None:
+        _check_mask(mask, x)
+    return kernels.batch_norm(
+        x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual, mask
+    )
+
+
+def check_activation(activation: str) -> None:
+    """Raise ArgumentError unless ``activation`` is the name of one that a layer can fuse."""
+    if activation not in kernels.ACTIVATIONS:
+        raise ArgumentError(
+            f"unknown activation {activation!r}; known are None, "
+            + ", ".join(repr(name) for name in kernels.ACTIVATIONS)
+            + ". Put any other one behind the layer as a module of its own"
+        )
+
+
+def _check_input(x: Tensor, needs_variance: bool) -> None:
+    if x.dim() < 2:
+        raise ShapeError(f"expected an input of shape (N, C, *), got {tuple(x.shape)}; add the missing axes")
+    if not x.is_floating_point():
+        raise ArgumentError(f"expected an input of a floating type, got {x.dtype}; convert it with .float()")
+    if needs_variance and x.numel() == x.shape[1] and x.shape[1] > 0:
+        raise ShapeError(
+            f"expected more than 1 value per channel when training, got an input of shape {tuple(x.shape)}: "
+            "one value is its own mean and has no variance. Use a larger batch, drop an incomplete last one "
+            "(DataLoader(..., drop_last=True)), or put this layer into evaluation with .eval()"
+        )
+
+
+def _check_mask(mask: Tensor, x: Tensor) -> None:
+    expected = (x.shape[0], *x.shape[2:])
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise MaskError(
+            f"expected a boolean tensor as mask, True where a position is real, got {got}; "
+            "convert it with torch.as_tensor(mask).bool()"
+        )
+    if mask.shape != expected:
+        raise MaskError(
+            f"expected a mask of shape {expected}, the input's {tuple(x.shape)} without the channel axis, "
+            f"got {tuple(mask.shape)}"
+        )
+    if mask.device != x.device:
+        raise MaskError(
+            f"the mask is on {mask.device}, the input on {x.device}; move it with mask.to(x.device)"
+        )

@@ -1,0 +1,132 @@
+"""Batch normalization on torch's own operators: right everywhere, differentiable twice, traceable."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from normwise.kernels.activation import ACTIVATIONS
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float | Tensor,
+    eps: float,
+    activation: str | None,
+    residual: Tensor | None,
+    mask: Tensor | None,
+) -> Tensor:
+    """The equation of :func:`normwise.functional.batch_norm`; arguments are expected to be checked."""
+    real = None if mask is None else mask.unsqueeze(1)
+    if real is not None:
+        # Selected, not multiplied: padding may hold NaN, and 0 · NaN is NaN, in the gradient too.
+        x = torch.where(real, x, 0)
+    if training and real is not None:
+        y = _masked_training(x, running_mean, running_var, weight, bias, momentum, eps, real)
+    elif training and isinstance(momentum, Tensor):
+        x = _regularly_strided(x)
+        y = _training_with_tensor_momentum(x, running_mean, running_var, weight, bias, momentum, eps)
+    else:
+        x = _regularly_strided(x)
+        y = F.batch_norm(x, running_mean, running_var, weight, bias, training, float(momentum), eps)
+    if residual is not None:
+        y = y + (residual if real is None else torch.where(real, residual, 0))
+    if activation is not None:
+        y = ACTIVATIONS[activation](y)
+    return y if real is None else torch.where(real, y, 0)
+
+
+def _regularly_strided(x: Tensor) -> Tensor:
+    """``x``, or a copy where torch's operator would return wrong gradients for it, without a word.
+
+    An axis of size 1 may have any stride. Where it has not the one that channels-last asks for, as in one
+    image ``(H, W, C)`` permuted and given a batch axis, the backward pass on the CPU (torch 2.13) takes a
+    channels-last input for a contiguous one, unless the gradient it gets is channels-last too.
+    """
+    if x.dim() not in (4, 5):
+        return x
+    expected, unusual = 1, False
+    for axis in (1, *range(x.dim() - 1, 1, -1), 0):
+        if x.stride(axis) != expected:
+            if x.shape[axis] != 1:
+                return x
+            unusual = True
+        expected *= x.shape[axis]
+    if not unusual or x.is_contiguous():
+        return x
+    return x.clone(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
+
+
+def _training_with_tensor_momentum(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    momentum: Tensor,
+    eps: float,
+) -> Tensor:
+    """Training where the momentum is computed: torch's operator takes a number, and ``float(tensor)``
+    would stop a compiled graph and wait for the device."""
+    # With momentum 1 the operator overwrites its buffers by the batch's statistics, and leaves them as
+    # they are where the batch is empty.
+    batch_mean = None if running_mean is None else running_mean.clone()
+    batch_var = None if running_var is None else running_var.clone()
+    y = F.batch_norm(x, batch_mean, batch_var, weight, bias, True, 1.0, eps)
+    always = torch.ones((), dtype=torch.bool, device=x.device)
+    if batch_mean is not None and batch_var is not None:
+        _move(running_mean, batch_mean, momentum, always)
+        _move(running_var, batch_var, momentum, always)
+    return y
+
+
+def _masked_training(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    momentum: float | Tensor,
+    eps: float,
+    real: Tensor,
+) -> Tensor:
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    axes = (0, *range(2, x.dim()))
+    shape = (1, -1, *([1] * (x.dim() - 2)))
+    count = real.sum()
+    m = count.clamp(min=1).to(dtype)
+    values = x.to(dtype)
+    # Two passes around a shift that is the mean but for rounding. Neither mean nor variance depends on
+    # the shift, so it is a constant to autograd; what it misses of the mean is added back.
+    shift = values.detach().sum(axes, keepdim=True) / m
+    shifted = torch.where(real, values - shift, 0)
+    error = shifted.sum(axes, keepdim=True) / m
+    centred = torch.where(real, shifted - error, 0)
+    var = centred.square().sum(axes, keepdim=True) / m
+
+    moved = count > 1
+    bessel = m / (m - 1).clamp(min=1)
+    _move(running_mean, (shift + error).flatten(), momentum, moved)
+    _move(running_var, (var * bessel).flatten(), momentum, moved)
+
+    # Divided, not multiplied by rsqrt, whose derivative is a third power: 1e13 cubed leaves float32's range.
+    y = centred / torch.sqrt(var + eps)
+    if weight is not None:
+        y = y * weight.to(dtype).view(shape)
+    if bias is not None:
+        y = y + bias.to(dtype).view(shape)
+    return y.to(x.dtype)
+
+
+def _move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved: Tensor) -> None:
+    """``running ← (1 - momentum) running + momentum batch`` where ``moved``, in float32 or better."""
+    if running is None:
+        return
+    dtype = torch.promote_types(batch.dtype, torch.float32)
+    weight = torch.as_tensor(momentum, dtype=dtype, device=batch.device)
+    target = running.to(dtype).lerp(batch.detach().to(dtype), weight)
+    running.copy_(torch.where(moved, target, running))

@@ -1,0 +1,25 @@
+"""What a layer is called in the model that is running, for error messages."""
+
+import sys
+
+import torch
+from torch import nn
+
+
+def layer_path(layer: nn.Module) -> str:
+    """The layer's path in the outermost module whose forward pass is under way, such as "blocks.1.bn".
+
+    A module does not know its own name. While it raises an error, though, the model that called it is
+    further up the stack, and its ``named_modules`` does. Empty where the layer was called by itself, and
+    under torch.compile, which can't follow a walk up the stack.
+    """
+    if torch.compiler.is_compiling():
+        return ""
+    path = ""
+    frame = sys._getframe(1)
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, nn.Module) and caller is not layer:
+            path = next((name for name, module in caller.named_modules() if module is layer), path)
+        frame = frame.f_back
+    return path

@@ -1,0 +1,160 @@
+"""``torch.nn.BatchNorm1d/2d/3d`` with a fused activation and residual, masks, and errors that say where."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from normwise import functional
+from normwise.errors import NormwiseError, ShapeError
+from normwise.nn._layer_path import layer_path
+
+
+class _BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """What the three layers share; subclasses say which shapes they take."""
+
+    _shapes: ClassVar[dict[int, str]]
+    activation: str | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+    ) -> None:
+        if activation is not None:
+            functional.check_activation(activation)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self.activation = activation
+
+    def forward(self, input: Tensor, *, residual: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Normalise ``input``; see the class for the equation, shapes and errors."""
+        try:
+            return self._normalise(input, residual, mask)
+        except NormwiseError as error:
+            path = layer_path(self)
+            where = f"{type(self).__name__} {path!r}" if path else type(self).__name__
+            raise type(error)(f"{where}: {error}") from None
+
+    def _normalise(self, input: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+        self._check_input_dim(input)
+        tracks = self.training and self.track_running_stats
+        counts: bool | Tensor = False
+        momentum: float | Tensor = 0.0 if self.momentum is None else self.momentum
+        if tracks and self.num_batches_tracked is not None:
+            # A batch without statistics is none: neither the buffers nor their counter move.
+            # Anything else as a mask is an error, raised below.
+            counts = mask.sum() > 1 if isinstance(mask, Tensor) else input.numel() > 0
+            if self.momentum is None:
+                momentum = 1.0 / (self.num_batches_tracked + counts).clamp(min=1).double()
+        # A model may still have the buffers when tracking was switched off: training then leaves them be.
+        buffers = tracks or not self.training
+        y = functional.batch_norm(
+            input,
+            self.running_mean if buffers else None,
+            self.running_var if buffers else None,
+            self.weight,
+            self.bias,
+            self.training or (self.running_mean is None and self.running_var is None),
+            momentum,
+            self.eps,
+            activation=self.activation,
+            residual=residual,
+            mask=mask,
+        )
+        # Last, so that a call that raised has counted nothing.
+        if self.num_batches_tracked is not None and counts is not False:
+            self.num_batches_tracked.add_(counts)
+        return y
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() not in self._shapes:
+            expected = " or ".join(self._shapes.values())
+            raise ShapeError(f"expected an input of shape {expected}, got {tuple(input.shape)}")
+        if input.shape[1] != self.num_features:
+            raise ShapeError(
+                f"expected {self.num_features} channels, got {input.shape[1]} (axis 1 of the input's shape "
+                f"{tuple(input.shape)}). Build the layer with num_features={input.shape[1]}, or move the "
+                "channels to axis 1"
+            )
+
+    def extra_repr(self) -> str:
+        """The arguments, for ``repr``."""
+        activation = "" if self.activation is None else f", activation={self.activation!r}"
+        return super().extra_repr() + activation
+
+
+class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
+    r"""Batch normalization of ``(N, C)`` or ``(N, C, L)``: ``torch.nn.BatchNorm1d``, and more.
+
+    .. math::
+
+        y = a\left(\gamma \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta + r\right)
+
+    Shape:
+        ``input``, ``residual`` and the output ``(N, C)`` or ``(N, C, L)``; ``mask`` ``(N,)`` or ``(N, L)``.
+
+    Args:
+        num_features: C.
+        eps: Added to the variance.
+        momentum: Weight of the new batch in the running statistics; None for their plain average over
+            all batches. (Keras and others give the weight of the old ones: their 0.99 is 0.01 here.)
+        affine: Whether to learn γ (``weight``) and β (``bias``).
+        track_running_stats: Whether to keep running statistics for evaluation; without them evaluation
+            uses the batch's, too.
+        bias: With ``affine``, whether to learn β.
+        activation: Applied last; None or one of :data:`normwise.functional.ACTIVATIONS`.
+
+    The batch is normalised with its biased variance; the running variance has Bessel's correction. With
+    ``mask`` (boolean, True = real) only real positions take part in statistics, counts and gradients,
+    and the output is 0 elsewhere; a batch with fewer than two real positions moves no running statistic.
+    ``state_dict`` is torch's, both ways.
+
+    Raises:
+        ShapeError: wrong axes or channels, or one value per channel in training. Names the layer.
+        MaskError: a mask that is not boolean, or of another shape or device.
+        ArgumentError: an unknown activation, or an input that is not of a floating type.
+
+    References:
+        Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3.
+
+    Example:
+        >>> import torch, normwise
+        >>> layer = normwise.nn.BatchNorm1d(40, activation="relu")
+        >>> frames, real = torch.randn(8, 40, 100), torch.arange(100) < torch.tensor([[60]] * 8)
+        >>> layer(frames, mask=real).shape
+        torch.Size([8, 40, 100])
+    """
+
+    _shapes: ClassVar[dict[int, str]] = {2: "(N, C)", 3: "(N, C, L)"}
+
+
+class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
+    """Batch normalization of images ``(N, C, H, W)``; ``mask`` is ``(N, H, W)``.
+
+    All else is :class:`BatchNorm1d`'s.
+
+    Example:
+        >>> import torch, normwise
+        >>> x = torch.randn(8, 16, 5, 5)
+        >>> normwise.nn.BatchNorm2d(16, activation="relu")(x, residual=x).shape
+        torch.Size([8, 16, 5, 5])
+    """
+
+    _shapes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
+
+
+class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
+    """Batch normalization of volumes ``(N, C, D, H, W)``; ``mask`` is ``(N, D, H, W)``.
+
+    All else is :class:`BatchNorm1d`'s.
+    """
+
+    _shapes: ClassVar[dict[int, str]] = {5: "(N, C, D, H, W)"}

@@ -1,0 +1,39 @@
+"""On a GPU the same numbers as on the CPU."""
+
+import pytest
+import torch
+
+from normwise import nn
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def results(device, training, masked, momentum):
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.BatchNorm2d(3, momentum=momentum, activation="relu", device=device).train(training)
+    collected = []
+    for _ in range(3):
+        x, residual, grad_output = (torch.randn(8, 3, 6, 6, generator=generator) for _ in range(3))
+        mask = (torch.rand(8, 6, 6, generator=generator) < 0.7).to(device) if masked else None
+        leaves = [x.to(device).requires_grad_(), residual.to(device).requires_grad_(), *layer.parameters()]
+        output = layer(leaves[0], residual=leaves[1], mask=mask)
+        collected += [output, *torch.autograd.grad(output, leaves, grad_output.to(device))]
+    return [tensor.cpu() for tensor in [*collected, *layer.buffers()]]
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_gpu_equals_cpu(training, masked, momentum):
+    torch.testing.assert_close(
+        results("cuda", training, masked, momentum),
+        results("cpu", training, masked, momentum),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_mask_on_another_device_is_refused():
+    layer = nn.BatchNorm1d(3, device="cuda")
+    with pytest.raises(ValueError, match="the mask is on cpu, the input on cuda:0"):
+        layer(torch.randn(4, 3, device="cuda"), mask=torch.ones(4, dtype=torch.bool))

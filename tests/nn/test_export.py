@@ -1,0 +1,59 @@
+"""``torch.export``: the exported program computes the same and moves its buffers when it trains."""
+
+import pytest
+import torch
+
+from normwise import nn
+
+MOMENTUM = pytest.mark.parametrize("momentum", [0.1, None])
+MASKED = pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
+
+
+class Model(torch.nn.Module):
+    """A layer in a model, called with all that it takes."""
+
+    def __init__(self, momentum):
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3, momentum=momentum, activation="relu")
+
+    def forward(self, x, mask=None):
+        return self.bn(x, residual=x, mask=mask)
+
+
+def batch(masked, seed, size=4):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(size, 3, 2, 2, generator=generator)
+    return (x, torch.rand(size, 2, 2, generator=generator) < 0.7) if masked else (x,)
+
+
+@MOMENTUM
+@MASKED
+def test_exported_training_moves_the_buffers_as_eager_does(masked, momentum):
+    eager, model = Model(momentum), Model(momentum)
+    program = torch.export.export(model, batch(masked, 0)).module()
+    # The program shares the model's buffers; tracing itself has moved none.
+    torch.testing.assert_close(model.state_dict(), Model(momentum).state_dict(), rtol=0, atol=0)
+    for seed in (1, 2):
+        torch.testing.assert_close(program(*batch(masked, seed)), eager(*batch(masked, seed)))
+    got = {name: tensor for name, tensor in program.named_buffers() if name in eager.state_dict()}
+    assert got["bn.num_batches_tracked"].item() == 2
+    torch.testing.assert_close(got, dict(eager.named_buffers()))
+
+
+@MASKED
+def test_exported_evaluation_moves_nothing(masked):
+    model = Model(0.1)
+    model(*batch(masked, 0))
+    model.eval()
+    program = torch.export.export(model, batch(masked, 0)).module()
+    torch.testing.assert_close(program(*batch(masked, 1)), model(*batch(masked, 1)))
+    torch.testing.assert_close(dict(program.named_buffers()), dict(model.named_buffers()), rtol=0, atol=0)
+
+
+@MASKED
+def test_batch_size_may_be_exported_as_dynamic(masked):
+    model = Model(0.1).eval()
+    size = {0: torch.export.Dim("batch", min=2)}
+    shapes = (size, size) if masked else (size,)
+    program = torch.export.export(model, batch(masked, 0), dynamic_shapes=shapes).module()
+    torch.testing.assert_close(program(*batch(masked, 1, size=7)), model(*batch(masked, 1, size=7)))

@@ -1,0 +1,78 @@
+"""Layers with activation, residual and mask at once, against the float64 oracle."""
+
+import numpy as np
+import pytest
+import torch
+
+from normwise import reference
+
+TYPES = {
+    "float64": (torch.float64, torch.float64),
+    "float32": (torch.float32, torch.float32),
+    "bfloat16": (torch.bfloat16, torch.bfloat16),
+    "float16": (torch.float16, torch.float16),
+    "bfloat16-float32": (torch.bfloat16, torch.float32),
+    "float16-float32": (torch.float16, torch.float32),
+}
+
+
+def numpy(tensor):
+    return tensor.detach().double().numpy()
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("masked", [True, False], ids=["masked", "full"])
+@pytest.mark.parametrize("types", TYPES.values(), ids=TYPES)
+def test_layer_is_the_oracle(kind, types, masked, training):
+    x_type, parameter_type = types
+    torch.manual_seed(0)
+    layer = kind.ours(3, momentum=0.3, dtype=parameter_type, activation="gelu").train(training)
+    for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
+        torch.nn.init.uniform_(tensor, 0.5, 2.0)
+    x, residual, grad_output = (
+        torch.randn(kind.shape).to(x_type).contiguous(memory_format=kind.memory_format) for _ in range(3)
+    )
+    mask = torch.rand(kind.mask_shape) < 0.7 if masked else None
+    expected = reference.batch_norm(
+        numpy(x),
+        numpy(layer.running_mean),
+        numpy(layer.running_var),
+        numpy(layer.weight),
+        numpy(layer.bias),
+        training,
+        layer.momentum,
+        activation="gelu",
+        residual=numpy(residual),
+        mask=None if mask is None else mask.numpy(),
+    )
+    exact = reference.batch_norm_backward(expected, numpy(grad_output))
+    leaves = [x.requires_grad_(), layer.weight, layer.bias, residual.requires_grad_()]
+    output = layer(x, residual=residual, mask=mask)
+    got = torch.autograd.grad(output, leaves, grad_output)
+
+    assert output.is_contiguous(memory_format=kind.memory_format)
+    # Sums of up to 48 elements of the order 1; a handful of roundings in the input's type on the way.
+    tolerance = 16 * torch.finfo(x_type).eps
+
+    def assert_near(actual, wanted):
+        scale = max(1.0, np.abs(wanted).max())
+        np.testing.assert_allclose(numpy(actual), wanted, rtol=0, atol=tolerance * scale)
+
+    assert_near(output, expected.output)
+    for actual, wanted in zip(got, (exact.x, exact.weight, exact.bias, exact.residual), strict=True):
+        assert_near(actual, wanted)
+    assert_near(layer.running_mean, expected.running_mean)
+    assert_near(layer.running_var, expected.running_var)
+    assert layer.num_batches_tracked.item() == int(training)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("activation", reference.ACTIVATIONS)
+def test_activation_and_residual_are_what_one_would_write_behind_torchs_layer(kind, activation, training):
+    written = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
+    function = written.get(activation) or getattr(torch.nn.functional, activation)
+    ours = kind.ours(3, activation=activation).train(training)
+    theirs = kind.theirs(3).train(training)
+    x, residual = torch.randn(2, *kind.shape).unbind()
+    expected = function(theirs(x) + residual)
+    torch.testing.assert_close(ours(x, residual=residual), expected, rtol=0, atol=0)

@@ -1,0 +1,90 @@
+"""Layers under ``torch.func`` and autocast."""
+
+import pytest
+import torch
+from torch.func import functional_call, vmap
+
+from normwise import nn
+
+MASKED = pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
+
+
+def inputs():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(3, 4, 2, 5, generator=generator), torch.rand(3, 4, 5, generator=generator) < 0.7
+
+
+@MASKED
+@pytest.mark.parametrize("tracks", [True, False], ids=["tracked in eval", "untracked in training"])
+def test_vmap_over_a_layer_is_the_stack_of_single_calls(tracks, masked):
+    x, mask = inputs()
+    layer = nn.BatchNorm1d(2, track_running_stats=tracks, activation="tanh").train(not tracks)
+
+    def call(x, mask):
+        return layer(x, mask=mask if masked else None)
+
+    expected = torch.stack([call(*each) for each in zip(x, mask, strict=True)])
+    torch.testing.assert_close(vmap(call)(x, mask), expected)
+
+
+@MASKED
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_functional_call_moves_the_buffers_it_was_given_and_no_others(momentum, masked):
+    x, mask = (each[0] for each in inputs())
+    options = {"mask": mask} if masked else {}
+    layer, eager = nn.BatchNorm1d(2, momentum=momentum), nn.BatchNorm1d(2, momentum=momentum)
+    state = {name: tensor.detach().clone() for name, tensor in layer.state_dict().items()}
+    output = functional_call(layer, state, (x,), options)
+    torch.testing.assert_close(output, eager(x, **options), rtol=0, atol=0)
+    torch.testing.assert_close(state, dict(eager.state_dict()), rtol=0, atol=0)
+    fresh = nn.BatchNorm1d(2, momentum=momentum)
+    torch.testing.assert_close(layer.state_dict(), fresh.state_dict(), rtol=0, atol=0)
+
+
+@MASKED
+def test_ensemble_of_layers_maps_over_stacked_parameters(masked):
+    x, mask = (each[0] for each in inputs())
+    options = {"mask": mask} if masked else {}
+    layers = [nn.BatchNorm1d(2).eval() for _ in range(3)]
+    for factor, layer in enumerate(layers):
+        torch.nn.init.constant_(layer.weight, factor + 0.5)
+    parameters, buffers = torch.func.stack_module_state(list[torch.nn.Module](layers))
+
+    def call(parameters, buffers):
+        return functional_call(layers[0], (parameters, buffers), (x,), options)
+
+    expected = torch.stack([layer(x, **options) for layer in layers])
+    torch.testing.assert_close(vmap(call)(parameters, buffers), expected)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_autocast_equals_torchs_layer(training):
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 6, 6)
+    conv = torch.nn.Conv2d(3, 8, 3)
+    layers = [cls(8).train(training) for cls in (nn.BatchNorm2d, torch.nn.BatchNorm2d)]
+    results = []
+    for layer in layers:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = layer(conv(x))
+        assert output.dtype == torch.bfloat16
+        gradients = torch.autograd.grad(
+            output.float().pow(3).sum(), [*conv.parameters(), *layer.parameters()]
+        )
+        results.append((output, gradients, layer.state_dict()))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+def test_autocast_with_a_full_mask_computes_in_float32_and_returns_the_inputs_type():
+    torch.manual_seed(0)
+    x = torch.randn(4, 8, 6).bfloat16() * 3 + 50
+    layer, exact = nn.BatchNorm1d(8, momentum=1.0), nn.BatchNorm1d(8, momentum=1.0, dtype=torch.float64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = layer(x, mask=torch.ones(4, 6, dtype=torch.bool))
+    assert output.dtype == torch.bfloat16
+    expected = exact(x.double())
+    torch.testing.assert_close(output.double(), expected, rtol=2**-8, atol=2**-8)
+    # Had autocast put the statistics into bfloat16, they would be off by a part in 256.
+    torch.testing.assert_close(
+        dict(layer.named_buffers()), dict(exact.named_buffers()), rtol=1e-5, atol=0, check_dtype=False
+    )
