@@ -1,0 +1,104 @@
+"""Frozen dataclasses to JSON and back: the one place that knows how a record is written down.
+
+A number that is not finite is written as ``null``, because JSON has no other way to say it, and read
+back as NaN where the field is a float.
+"""
+
+import dataclasses
+import json
+import math
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def to_plain(value: Any) -> Any:
+    """The value as dicts, lists, strings and finite numbers."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """The value as JSON text with a stable order of keys."""
+    return json.dumps(to_plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def from_plain(kind: type[T], value: Any) -> T:
+    """The record of type ``kind`` that :func:`to_plain` made ``value`` of.
+
+    Raises:
+        ValueError: a field is missing, unknown, or of the wrong type; says which.
+    """
+    return _read(kind, value, kind.__name__)
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    if kind is Any:
+        return value
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return _read_union(get_args(kind), value, where)
+    if origin is tuple:
+        _expect(isinstance(value, list), where, "a list", value)
+        return tuple(_read(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is Literal:
+        _expect(value in get_args(kind), where, f"one of {get_args(kind)}", value)
+        return value
+    if origin is Mapping:
+        _expect(isinstance(value, dict), where, "an object", value)
+        return {key: _read(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return _read_record(kind, value, where)
+    if kind is float:
+        if value is None:
+            return math.nan
+        _expect(isinstance(value, (int, float)) and not isinstance(value, bool), where, "a number", value)
+        return float(value)
+    _expect(type(value) is kind, where, kind.__name__, value)
+    return value
+
+
+def _read_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in kinds:
+        return None
+    others = [kind for kind in kinds if kind is not type(None)]
+    if len(others) == 1:
+        return _read(others[0], value, where)  # whose error says what in it is wrong
+    for kind in others:
+        try:
+            return _read(kind, value, where)
+        except ValueError:
+            continue
+    raise ValueError(f"{where}: expected one of {kinds}, got {value!r}")
+
+
+def _read_record(kind: Any, value: Any, where: str) -> Any:
+    _expect(isinstance(value, dict), where, "an object", value)
+    hints = get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = sorted(set(value) - set(fields))
+    _expect(not unknown, where, f"fields {sorted(fields)}", unknown)
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in value
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"{where}: misses the fields {missing}")
+    return kind(**{name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+
+
+def _expect(holds: bool, where: str, expected: str, got: Any) -> None:
+    if not holds:
+        raise ValueError(f"{where}: expected {expected}, got {got!r}")

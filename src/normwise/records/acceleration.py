@@ -1,0 +1,55 @@
+"""What ``accelerate`` did to a model, layer by layer."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """What became of one BN layer.
+
+    Attributes:
+        path: Where it is in the model.
+        kind: Its class before.
+        replaced: Whether it is one of our layers now (or was before).
+        activation: The activation that it took over; None for none.
+        residual: Whether it took over an addition.
+        reason: Why it was not replaced, or took over nothing; empty where there is nothing to say.
+    """
+
+    path: str
+    kind: str
+    replaced: bool
+    activation: str | None
+    residual: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """What became of all BN layers, and how far the new model's numbers are from the old one's.
+
+    Attributes:
+        layers: In the order of the model.
+        output_error, gradient_error: Largest difference on the example, in training and in evaluation, relative
+            to the largest value of the old model's. NaN where the example was not used for that, such as the
+            gradients of a model without parameters.
+    """
+
+    layers: tuple[LayerChange, ...]
+    output_error: float
+    gradient_error: float
+
+    def __str__(self) -> str:
+        """A line a layer."""
+        lines = [f"{change.path}: {_said(change)}" for change in self.layers]
+        error = f"largest relative difference: outputs {self.output_error:.1e}, gradients {self.gradient_error:.1e}"
+        return "\n".join([*lines, error])
+
+
+def _said(change: LayerChange) -> str:
+    took = [f"the activation {change.activation!r}"] if change.activation else []
+    took = [*took, "the addition before it"] if change.residual and took else took
+    took = ["an addition"] if change.residual and not took else took
+    said = ["replaced" if change.replaced else "left as it is"]
+    said += ["took over " + " and ".join(took)] if took else []
+    return ", ".join(said) + (f" ({change.reason})" if change.reason else "")

@@ -1,0 +1,50 @@
+"""On what a measurement was made."""
+
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine and the versions that a run or a study used."""
+
+    normwise: str
+    torch: str
+    numpy: str
+    python: str
+    system: str
+    processor: str
+    cores: int
+
+    @staticmethod
+    @cache
+    def here() -> "Environment":
+        """This process's own."""
+        return Environment(
+            normwise=version("normwise"),
+            torch=version("torch"),
+            numpy=version("numpy"),
+            python=platform.python_version(),
+            system=f"{platform.system()} {platform.machine()}",
+            processor=_processor(),
+            cores=usable_cores(),
+        )
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    # platform.processor() is empty on most Linux systems; the kernel's own table has the name.
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,107 @@
+"""One training run: what it was asked for, what it measured on the way, how it ended."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from normwise.records._json import to_plain
+from normwise.records.environment import Environment
+
+Option = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is asked for. Two of equal configuration give the same bytes on the same machine and versions
+    with the same number of threads.
+
+    Attributes:
+        model: Name of the network, as in ``normwise.models``.
+        data: "digits", "mnist" or a folder.
+        norm: "batch", "none", "layer", "group" or "instance".
+        options: Further keyword arguments of the network, such as ``{"depth": 20}``.
+        steps: Optimiser steps in all.
+        batch_size: Samples a step; the incomplete last batch of an epoch is dropped.
+        lr: Learning rate.
+        optimizer: "sgd" (no momentum, as in Ioffe & Szegedy's MNIST experiment) or "adam".
+        seed: Initial weights and order of the samples.
+        dtype: Of weights and images.
+        train_samples, test_samples: Only the first so many; None for all.
+        eval_every: Evaluate every so many steps, and after the last.
+        measures: Names of further measurements, as in ``normwise.training.measures``.
+    """
+
+    model: str
+    data: str
+    norm: str
+    steps: int
+    batch_size: int
+    lr: float
+    seed: int
+    eval_every: int
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    dtype: Literal["float32", "float64"] = "float32"
+    options: Mapping[str, Option] = field(default_factory=dict)
+    train_samples: int | None = None
+    test_samples: int | None = None
+    measures: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits of the configuration's SHA-256."""
+        # Equal configurations have equal keys, and 1 equals 1.0, but not as text.
+        text = json.dumps(to_plain(self) | {"lr": float(self.lr)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation: a line of ``metrics.jsonl``.
+
+    Attributes:
+        step: Optimiser steps taken.
+        loss: Mean cross-entropy in nats over the training batches since the last point; NaN where it
+            was not finite (or at step 0, before any).
+        test_loss: Mean cross-entropy over the test set, with running statistics.
+        test_accuracy: Fraction of the test set that was classified correctly, with running statistics.
+            An output that is not finite counts as wrong.
+        measured: What the measures that run at every evaluation gave.
+    """
+
+    step: int
+    loss: float
+    test_loss: float
+    test_accuracy: float
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        steps: Optimiser steps taken; fewer than asked for when it diverged.
+        diverged: Whether the training loss stopped being finite.
+        test_accuracy: With running statistics, after the last step.
+        batch_statistics_accuracy: The same weights with each test batch's own statistics; None where the
+            network has no batch normalization, or a test batch is a single sample.
+        measured: What the measures that run at the end gave.
+    """
+
+    steps: int
+    diverged: bool
+    test_accuracy: float
+    batch_statistics_accuracy: float | None
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder has it; ``result`` is None while it has not ended."""
+
+    config: RunConfig
+    environment: Environment
+    points: tuple[Point, ...]
+    result: Result | None

@@ -1,0 +1,30 @@
+"""Evaluation with each batch's own statistics in place of the running ones."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from normwise.statistics.find import batch_norm_layers
+from normwise.statistics.modes import evaluating
+
+
+@contextmanager
+def using_batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
+    """Put the model into evaluation, but let its BN layers normalise with the statistics of the batch.
+
+    Afterwards every layer's mode is as it was, also when an exception passes through. The running
+    statistics don't move: ``track_running_stats`` is off meanwhile, and torch's layers and ours then
+    leave their buffers alone.
+    """
+    layers = batch_norm_layers(model).values()
+    tracking = {layer: layer.track_running_stats for layer in layers}
+    with evaluating(model):
+        try:
+            for layer in layers:
+                layer.train()
+                layer.track_running_stats = False
+            yield model
+        finally:
+            for layer, tracked in tracking.items():
+                layer.track_running_stats = tracked

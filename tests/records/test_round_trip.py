@@ -1,0 +1,100 @@
+"""A record that was written as JSON is read back as it was."""
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from normwise.records import (
+    Effect,
+    Environment,
+    Figure,
+    Point,
+    Result,
+    Run,
+    RunConfig,
+    Series,
+    Study,
+    from_plain,
+    to_json,
+    to_plain,
+)
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+option = st.booleans() | st.integers() | finite | st.text()
+measured = st.dictionaries(
+    st.text(),
+    st.recursive(
+        st.none() | option, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=4
+    ),
+    max_size=3,
+)
+
+
+def tuples(items: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(items, max_size=3).map(tuple)
+
+
+configs = st.builds(RunConfig, lr=finite, options=st.dictionaries(st.text(), option, max_size=3))
+environments = st.builds(Environment)
+points = st.builds(Point, loss=finite, test_loss=finite, test_accuracy=finite, measured=measured)
+results = st.builds(
+    Result, test_accuracy=finite, batch_statistics_accuracy=st.none() | finite, measured=measured
+)
+runs = st.builds(
+    Run, config=configs, environment=environments, points=tuples(points), result=st.none() | results
+)
+series = st.builds(
+    Series, x=tuples(finite) | tuples(st.text()), y=tuples(finite), low=tuples(finite), high=tuples(finite)
+)
+figures = st.builds(Figure, series=tuples(series))
+effects = st.builds(Effect, estimate=finite, low=finite, high=finite, level=finite)
+
+# Equal values of other types, such as 1, 1.0 and True, have other reprs.
+
+
+@given(record=configs | environments | points | results | series | figures | effects)
+@settings(max_examples=150, deadline=None)
+def test_of_each_record(record: Any) -> None:
+    assert repr(from_plain(type(record), json.loads(to_json(record)))) == repr(record)
+
+
+@given(run=runs, indent=st.sampled_from([None, 1, 2]))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_of_a_whole_run(run: Run, indent: int | None) -> None:
+    assert repr(from_plain(Run, json.loads(to_json(run, indent=indent)))) == repr(run)
+
+
+def test_of_a_run_with_something_in_every_field(run: Run) -> None:
+    assert repr(from_plain(Run, json.loads(to_json(run)))) == repr(run)
+
+
+def test_of_a_study_with_something_in_every_field(study: Study) -> None:
+    assert repr(from_plain(Study, json.loads(to_json(study)))) == repr(study)
+
+
+@given(config=st.builds(RunConfig))
+@settings(max_examples=50, deadline=None)
+def test_text_is_stable_whatever_the_numbers(config: RunConfig) -> None:
+    text = to_json(config)  # NaN and infinity among them
+    assert to_json(from_plain(RunConfig, json.loads(text))) == text
+
+
+def test_fields_may_be_left_out_that_have_a_default(config: RunConfig) -> None:
+    least = {
+        name: value
+        for name, value in to_plain(config).items()
+        if name in {"model", "data", "norm", "steps", "batch_size", "lr", "seed", "eval_every"}
+    }
+    read = from_plain(RunConfig, least)
+    assert (read.optimizer, read.dtype, read.options, read.measures) == ("sgd", "float32", {}, ())
+    assert (read.train_samples, read.test_samples) == (None, None)
+
+
+def test_fields_are_written_in_their_order(config: RunConfig) -> None:
+    assert list(json.loads(to_json(config)))[:4] == ["model", "data", "norm", "steps"]
+
+
+def test_text_is_written_as_it_is(study: Study) -> None:
+    assert "Accuracy – by step" in to_json(study)
