@@ -1,0 +1,114 @@
+"""A labelled set of images, split into a training and a test part."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from normwise.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Images of one size with one label each, in a training and a test part.
+
+    Attributes:
+        name: what tables and figures call the set, and errors name it by.
+        train_images: floating (N, C, H, W), in [0, 1]; float32 as every loader gives them.
+        train_labels: int64 (N,), indices into ``classes``.
+        test_images: floating (M, C, H, W), in [0, 1]; same C, H, W.
+        test_labels: int64 (M,).
+        classes: the name of each class.
+
+    Raises:
+        DataError: the parts do not fit each other or the description above.
+    """
+
+    name: str
+    train_images: Tensor = field(repr=False)
+    train_labels: Tensor = field(repr=False)
+    test_images: Tensor = field(repr=False)
+    test_labels: Tensor = field(repr=False)
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for part, images, labels in self._parts():
+            where = f"{self.name}: the {part} part"
+            _check_images(where, images)
+            _check_labels(where, labels, count=len(images), classes=self.num_classes)
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            train, test = tuple(self.train_images.shape[1:]), tuple(self.test_images.shape[1:])
+            raise DataError(
+                f"{self.name}: training images are (C, H, W) = {train} but test images are {test}; "
+                "both parts must have one size"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are, whether or not each has an image."""
+        return len(self.classes)
+
+    def subset(self, train: int | None = None, test: int | None = None) -> "ImageData":
+        """The first ``train`` training and the first ``test`` test images; None keeps them all.
+
+        Raises:
+            DataError: fewer than 1 image asked for, or more than there are.
+        """
+        for (part, images, _), wanted in zip(self._parts(), (train, test), strict=True):
+            if wanted is not None and not 1 <= wanted <= len(images):
+                raise DataError(
+                    f"{self.name}: {wanted} {part} images asked for; it must be from 1 to {len(images)}"
+                )
+        return replace(
+            self,
+            train_images=self.train_images[:train],
+            train_labels=self.train_labels[:train],
+            test_images=self.test_images[:test],
+            test_labels=self.test_labels[:test],
+        )
+
+    def to(self, dtype: torch.dtype) -> "ImageData":
+        """The same images in another floating type; no copy where they have it already."""
+        return replace(self, train_images=self.train_images.to(dtype), test_images=self.test_images.to(dtype))
+
+    def _parts(self) -> tuple[tuple[str, Tensor, Tensor], ...]:
+        return (
+            ("training", self.train_images, self.train_labels),
+            ("test", self.test_images, self.test_labels),
+        )
+
+
+def _check_images(where: str, images: Tensor) -> None:
+    if not images.is_floating_point() or images.ndim != 4:
+        raise DataError(
+            f"{where} has {images.dtype} images of shape {tuple(images.shape)}, expected floating (N, C, H, W)"
+        )
+    if images.numel() == 0:
+        raise DataError(f"{where} is empty: its images have shape {tuple(images.shape)}")
+    low, high = (float(extreme) for extreme in images.aminmax())
+    # Written so that NaN, which makes every comparison false, is refused too.
+    if not (low >= 0 and high <= 1):
+        raise DataError(
+            f"{where} has pixels from {low:g} to {high:g}, expected [0, 1]; divide by the largest value"
+        )
+
+
+def _check_labels(where: str, labels: Tensor, *, count: int, classes: int) -> None:
+    if labels.dtype != torch.int64 or labels.ndim != 1:
+        raise DataError(
+            f"{where} has {labels.dtype} labels of shape {tuple(labels.shape)}, expected int64 (N,)"
+        )
+    if len(labels) != count:
+        raise DataError(f"{where} has {count} images but {len(labels)} labels; each image needs one label")
+    low, high = (int(extreme) for extreme in labels.aminmax())
+    if low < 0 or high >= classes:
+        wrong = low if low < 0 else high
+        raise DataError(
+            f"{where} has the label {wrong}; with {classes} classes it must be from 0 to {classes - 1}"
+        )

@@ -1,0 +1,129 @@
+"""A folder of image files, sorted into one subfolder for each class."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from normwise.data._pixels import unit_pixels
+from normwise.data.batches import epoch_order
+from normwise.data.image_data import ImageData
+from normwise.errors import DataError
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+_GREY_MODES = ("1", "L", "LA")
+
+
+class _Sample(NamedTuple):
+    path: Path
+    label: int
+    pixels: np.ndarray  # uint8, (H, W) if grey and (H, W, 3) if not
+
+
+def image_folder(directory: str | Path) -> ImageData:
+    """The images ``DIR/train/<class>/*`` and ``DIR/test/<class>/*``: PNG, JPEG or BMP.
+
+    The classes are the sorted names of the subfolders of ``train``. All images must have one size. They
+    are grey (C = 1) if all files are, else colour (C = 3); transparency is dropped. Within each part
+    the images are shuffled, the same way every time, so that the first few are of all classes. Other
+    files, and whatever has a name that starts with a dot, are passed over.
+
+    Raises:
+        DataError: ``train`` or ``test`` is missing, a class folder is empty or in ``test`` only, or an
+            image is damaged or of another size than the first; names the file or folder.
+    """
+    directory = Path(directory)
+    for part in ("train", "test"):
+        if not (directory / part).is_dir():
+            raise DataError(f"{directory}: has no folder {part}/; expected train/<class>/ and test/<class>/")
+    classes = tuple(folder.name for folder in _class_folders(directory / "train"))
+    train = _read_part(directory / "train", classes)
+    test = _read_part(directory / "test", classes)
+    _check_sizes(train + test)
+    colour = any(sample.pixels.ndim == 3 for sample in train + test)
+    train_images, train_labels = _tensors(train, colour)
+    test_images, test_labels = _tensors(test, colour)
+    return ImageData(
+        name=directory.resolve().name,
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        classes=classes,
+    )
+
+
+def _class_folders(part: Path) -> list[Path]:
+    folders = sorted(path for path in part.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        raise DataError(f"{part}: has no class folders; put the images into {part}/<class>/")
+    return folders
+
+
+def _read_part(part: Path, classes: tuple[str, ...]) -> list[_Sample]:
+    samples: list[_Sample] = []
+    for folder in _class_folders(part):
+        if folder.name not in classes:
+            raise DataError(
+                f"{folder}: the class {folder.name!r} is not in train/, which has {', '.join(classes)}"
+            )
+        label = classes.index(folder.name)
+        paths = sorted(path for path in folder.iterdir() if _is_image(path))
+        if not paths:
+            raise DataError(f"{folder}: has no images ({' '.join(_SUFFIXES)}); add some or remove the folder")
+        samples.extend(_Sample(path, label, _read_pixels(path)) for path in paths)
+    return samples
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+
+
+def _read_pixels(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            mode = image.mode
+            # 16-bit and float images have no fixed white, and Pillow would clip them without a word.
+            if mode.startswith(("I", "F")):
+                raise DataError(f"{path}: has pixels of more than 8 bits (mode {mode}); save it with 8 bits")
+            if mode in _GREY_MODES:
+                return np.array(image.convert("L"))
+            # By way of RGBA, for Pillow warns when a transparent palette is dropped at once.
+            return np.array(image.convert("RGBA").convert("RGB"))
+    except DataError:
+        raise
+    except (
+        Exception
+    ) as error:  # Pillow's decoders raise many types for damaged files, SyntaxError among them.
+        raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from error
+
+
+def _check_sizes(samples: list[_Sample]) -> None:
+    first = samples[0]
+    for sample in samples:
+        if sample.pixels.shape[:2] != first.pixels.shape[:2]:
+            raise DataError(
+                f"{sample.path} is {_size(sample)} pixels but {first.path} is {_size(first)}; "
+                "resize the images to one size"
+            )
+
+
+def _size(sample: _Sample) -> str:
+    height, width = sample.pixels.shape[:2]
+    return f"{width}×{height}"
+
+
+def _tensors(samples: list[_Sample], colour: bool) -> tuple[Tensor, Tensor]:
+    """Images float32 (N, C, H, W) and labels int64 (N,), shuffled."""
+    order = epoch_order(len(samples), seed=0, epoch=0).tolist()
+    pixels = np.stack([_as_colour(samples[i].pixels) if colour else samples[i].pixels for i in order])
+    return unit_pixels(pixels), torch.tensor([samples[i].label for i in order])
+
+
+def _as_colour(pixels: np.ndarray) -> np.ndarray:
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
