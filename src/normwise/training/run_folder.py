@@ -1,0 +1,205 @@
+"""A run on disk: ``run.json``, ``metrics.jsonl``, ``checkpoint.safetensors`` and ``timing.json``."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from normwise.errors import RunError
+from normwise.records import Environment, Point, Result, Run, RunConfig, from_plain, to_json, to_plain
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that whoever reads it, at any moment, finds the old content or the new one, whole.
+
+    Two writers at once don't meet: each has a temporary file of its own, and the last to finish stays.
+
+    Raises:
+        RunError: the folder does not exist or can't be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(f"{path} can't be written: {error.strerror}; choose another place") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@dataclass(frozen=True)
+class _Head:
+    """``run.json``."""
+
+    config: RunConfig
+    environment: Environment
+    result: Result | None
+
+
+class RunFolder:
+    """The files of one run.
+
+    ``run.json`` has the configuration, the environment and, once the run has ended, the result;
+    ``metrics.jsonl`` a line a point; ``checkpoint.safetensors`` all that is needed to go on. These three
+    are the same, byte for byte, however often the run was interrupted. What differs from run to run,
+    the seconds it took, is in ``timing.json``.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.checkpoint = path / "checkpoint.safetensors"
+        self._run = path / "run.json"
+        self._metrics = path / "metrics.jsonl"
+        self._timing = path / "timing.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run that was begun here has ended.
+
+        Raises:
+            RunError: ``run.json`` is damaged.
+        """
+        return self.exists and self._head().result is not None
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self._run.exists()
+
+    @contextmanager
+    def locked(self, *, wait: bool) -> Iterator[None]:
+        """Make the folder and keep other processes out of it, until the end or this process's death.
+
+        Raises:
+            RunError: another process is at work here, and ``wait`` is off.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock", timeout=-1 if wait else 0)
+            with lock:
+                yield
+        except Timeout:
+            raise RunError(
+                f"another process is at work in {self.path}; wait for it, or choose another folder"
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"{self.path} can't be made a folder: {error.strerror}; choose another place"
+            ) from None
+
+    def begin(self, config: RunConfig) -> None:
+        """Write ``run.json``, or check that the one that is there has the same configuration.
+
+        Raises:
+            RunError: the folder holds something else.
+        """
+        if self.exists:
+            # The metrics may end in half a line, which going on cuts off.
+            existing = self._head()
+            if existing.config != config:
+                ours, theirs = to_plain(config), to_plain(existing.config)
+                differs = [name for name in ours if ours[name] != theirs[name]]
+                raise RunError(
+                    f"{self.path} holds a run of another configuration: "
+                    + ", ".join(f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in differs)
+                    + ". Choose another folder, or the options of that run"
+                )
+            return
+        # Names with a dot are what an interruption may leave: the lock, and parts of files.
+        if any(not path.name.startswith(".") for path in self.path.iterdir()):
+            raise RunError(f"{self.path} is not empty and holds no run; choose another folder")
+        self._write_run(_Head(config, Environment.here(), None))
+
+    def finish(self, config: RunConfig, result: Result, seconds: float) -> None:
+        """Write the result; the run has ended then."""
+        self.add_seconds(seconds)
+        self._write_run(_Head(config, self._head().environment, result))
+
+    def add_seconds(self, seconds: float) -> None:
+        """Count time that was spent on this run."""
+        write_whole(self._timing, to_json({"seconds": round(self.seconds + seconds, 3)}).encode())
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this run so far, interruptions left out."""
+        try:
+            return float(json.loads(self._timing.read_bytes())["seconds"])
+        except (OSError, ValueError, TypeError, KeyError):
+            # Nothing depends on it: a file that is missing or damaged counts as no time.
+            return 0.0
+
+    def append(self, point: Point) -> None:
+        """Add a line to the metrics."""
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(to_json(point) + "\n")
+
+    def metrics_size(self) -> int:
+        """Bytes of the metrics, safe on the disk; a checkpoint remembers them."""
+        if not self._metrics.exists():
+            return 0
+        with self._metrics.open("rb") as file:
+            os.fsync(file.fileno())
+            return os.fstat(file.fileno()).st_size
+
+    def truncate_metrics(self, size: int) -> None:
+        """Forget the lines after a checkpoint that was taken when the metrics had so many bytes.
+
+        Raises:
+            RunError: the file has fewer.
+        """
+        got = self._metrics.stat().st_size if self._metrics.exists() else 0
+        if got < size:
+            raise RunError(
+                f"{self._metrics} has {got} bytes, but {self.checkpoint.name} was saved when it had {size}: "
+                "the two don't belong together. Delete the folder to start anew"
+            )
+        if got > size:
+            os.truncate(self._metrics, size)
+
+    def read(self) -> Run:
+        """The run as far as it went.
+
+        Raises:
+            RunError: no run here, or a file that is damaged.
+        """
+        if not self.exists:
+            raise RunError(f"{self.path} holds no run: it has no {self._run.name}")
+        head = self._head()
+        lines = self._metrics.read_bytes().splitlines() if self._metrics.exists() else []
+        points = tuple(_record(self._metrics, Point, _parse(self._metrics, line)) for line in lines)
+        if head.result is not None and (not points or points[-1].step != head.result.steps):
+            raise RunError(
+                f"{self._metrics} ends before the run does, at step {head.result.steps}; "
+                "delete the folder to start anew"
+            )
+        return Run(head.config, head.environment, points, head.result)
+
+    def _head(self) -> _Head:
+        return _record(self._run, _Head, _parse(self._run, self._run.read_bytes()))
+
+    def _write_run(self, head: _Head) -> None:
+        write_whole(self._run, (to_json(head, indent=2) + "\n").encode())
+
+
+def _parse(path: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}. Delete the folder to start anew") from None
+
+
+def _record(path: Path, kind: type, value: Any) -> Any:
+    try:
+        return from_plain(kind, value)
+    except ValueError as error:
+        raise RunError(f"{path} does not hold what this version writes: {error}") from None

@@ -1,0 +1,169 @@
+"""One small, exact, resumable training loop for image classifiers."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from normwise.data import BatchOrder, ImageData, load_images
+from normwise.errors import ArgumentError, RunError
+from normwise.models import build
+from normwise.records import Point, Result, Run, RunConfig
+from normwise.training import checkpoint, measures
+from normwise.training.checkpoint import Progress
+from normwise.training.evaluate import batch_statistics_accuracy, logits, loss_and_accuracy
+from normwise.training.run_folder import RunFolder
+
+#: Called after each step with the number of steps taken and the loss of that step, and after each
+#: evaluation with its point, too.
+OnStep: TypeAlias = Callable[[int, float, Point | None], None]
+
+
+def train(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    wait: bool = False,
+    checkpoint_seconds: float = 10.0,
+    on_step: OnStep | None = None,
+) -> Run:
+    """Train as ``config`` says, into ``folder``, and return the finished run.
+
+    The loss is the mean cross-entropy; the last, incomplete batch of an epoch is dropped. The run stops
+    early when its loss is no longer finite: that is a result (``diverged``) and not an error. A run that
+    was interrupted, at whatever moment and however hard, goes on with ``resume=True`` and ends with the
+    bytes of one that was not, on the same machine with the same number of threads. A finished one is
+    returned as it is.
+
+    Args:
+        config: What to do.
+        folder: Where the run is kept, see ``RunFolder``.
+        resume: Go on with the run that is there, if there is one.
+        wait: Where another process is at work in the folder, wait for it instead of raising.
+        checkpoint_seconds: How much work an interruption may cost at most; 0 saves at every step.
+        on_step: Told of the progress.
+
+    Raises:
+        RunError: the folder holds a run and ``resume`` is off, or another run, or something else; or another
+            process is at work in it.
+        ArgumentError, ModelError, DataError: the configuration can't be carried out.
+    """
+    run_folder = RunFolder(folder)
+    if run_folder.exists and not resume:
+        raise RunError(f"{folder} already holds a run; go on with it by --resume, or choose another folder")
+    _check(config)
+    data = _data(config)
+    options: dict[str, Any] = dict(config.options)
+    model = build(config.model, data.shape, data.num_classes, norm=config.norm, seed=config.seed, **options)
+    model = model.to(getattr(torch, config.dtype))
+    order = BatchOrder(len(data.train_images), config.batch_size, config.seed)
+    with run_folder.locked(wait=wait):
+        run_folder.begin(config)
+        if not run_folder.finished:
+            _Training(config, run_folder, data, model, order, checkpoint_seconds, on_step).run()
+        return run_folder.read()
+
+
+class _Training:
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        data: ImageData,
+        model: nn.Module,
+        order: BatchOrder,
+        checkpoint_seconds: float,
+        on_step: OnStep | None,
+    ):
+        self.config, self.folder, self.data, self.model, self.order = config, folder, data, model, order
+        self.checkpoint_seconds, self.on_step = checkpoint_seconds, on_step
+        kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[config.optimizer]
+        self.optimizer = kind(model.parameters(), lr=config.lr)
+        self.progress = Progress()
+        if folder.checkpoint.exists():
+            self.progress = checkpoint.load(folder.checkpoint, model, self.optimizer)
+        folder.truncate_metrics(self.progress.metrics_size)
+        self.saved_at = time.monotonic()
+
+    def run(self) -> None:
+        if self.progress.step == 0:
+            self._point(math.nan)
+        while self.progress.step < self.config.steps and not self.progress.diverged:
+            loss = self._step()
+            at_end = self.progress.step == self.config.steps or self.progress.diverged
+            point = None
+            if at_end or self.progress.step % self.config.eval_every == 0:
+                point = self._point(self.progress.loss_sum / max(self.progress.loss_count, 1))
+                self.progress.loss_sum, self.progress.loss_count = 0.0, 0
+            if at_end or time.monotonic() - self.saved_at >= self.checkpoint_seconds:
+                self._save()
+            if self.on_step is not None:
+                self.on_step(self.progress.step, loss, point)
+        self._finish()
+
+    def _step(self) -> float:
+        index = self.order(self.progress.step)
+        self.model.train()
+        loss = F.cross_entropy(self.model(self.data.train_images[index]), self.data.train_labels[index])
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        value = loss.item()
+        self.progress.step += 1
+        self.progress.diverged = not math.isfinite(value)
+        self.progress.loss_sum += value
+        self.progress.loss_count += 1
+        return value
+
+    def _point(self, loss: float) -> Point:
+        outputs = logits(self.model, self.data.test_images)
+        test_loss, accuracy = loss_and_accuracy(outputs, self.data.test_labels)
+        measured = {
+            name: measures.AT_EVERY_POINT[name](self.model, self.data)
+            for name in self.config.measures
+            if name in measures.AT_EVERY_POINT
+        }
+        point = Point(self.progress.step, loss, test_loss, accuracy, measured)
+        self.folder.append(point)
+        return point
+
+    def _save(self) -> None:
+        self.progress.metrics_size = self.folder.metrics_size()
+        checkpoint.save(self.folder.checkpoint, self.model, self.optimizer, self.progress)
+        self.folder.add_seconds(time.monotonic() - self.saved_at)
+        self.saved_at = time.monotonic()
+
+    def _finish(self) -> None:
+        ended = [name for name in self.config.measures if name in measures.AT_THE_END]
+        result = Result(
+            steps=self.progress.step,
+            diverged=self.progress.diverged,
+            test_accuracy=self.folder.read().points[-1].test_accuracy,
+            batch_statistics_accuracy=batch_statistics_accuracy(
+                self.model, self.data.test_images, self.data.test_labels, self.config.batch_size
+            ),
+            measured={name: measures.AT_THE_END[name](self.model, self.data) for name in ended},
+        )
+        self.folder.finish(self.config, result, time.monotonic() - self.saved_at)
+
+
+def _check(config: RunConfig) -> None:
+    for name in ("steps", "batch_size", "eval_every"):
+        if getattr(config, name) < 1:
+            raise ArgumentError(f"{name} must be at least 1, got {getattr(config, name)}")
+    if not (config.lr > 0 and math.isfinite(config.lr)):
+        raise ArgumentError(f"lr must be a positive number, got {config.lr}")
+    if config.optimizer not in ("sgd", "adam"):
+        raise ArgumentError(f"unknown optimizer {config.optimizer!r}; known are sgd, adam")
+    measures.check_measures(config.measures)
+
+
+def _data(config: RunConfig) -> ImageData:
+    data = load_images(config.data).subset(config.train_samples, config.test_samples)
+    return data.to(getattr(torch, config.dtype))
