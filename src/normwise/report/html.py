@@ -1,0 +1,82 @@
+"""A study or a run as one HTML file that opens without a network: scripts, styles and data are in it."""
+
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from normwise.records import Run, Study
+from normwise.report import numbers, run_view, summary
+from normwise.report.drawing import drawing
+from normwise.report.tables import figure_table
+
+
+def study_page(study: Study) -> str:
+    """The page of a study: verdicts on top, then each claim with its figures, numbers and protocol."""
+    return _render(
+        "study.html.j2",
+        study=study,
+        title=summary.TITLE,
+        summary=summary.summary(study),
+        study_rows=summary.study_rows(study),
+        environment_rows=summary.environment_rows(study.environment),
+        common_protocol=summary.common_protocol(study),
+        symbols=summary.SYMBOLS,
+    )
+
+
+def run_page(run: Run) -> str:
+    """The page of a single training run: its outcome, its course, its configuration."""
+    return _render(
+        "run.html.j2",
+        title=run_view.title(run),
+        state=run_view.state(run),
+        figures=run_view.run_figures(run),
+        config_rows=run_view.config_rows(run),
+        result_rows=run_view.result_rows(run),
+        environment_rows=summary.environment_rows(run.environment),
+        environment=run.environment,
+    )
+
+
+def _render(template: str, **values: object) -> str:
+    # 5 MB of script, which only pages need.
+    from plotly.offline import get_plotlyjs
+
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            **values,
+            style=Markup(_asset("style.css")),
+            script=Markup(_asset("figures.js")),
+            plotly=Markup(get_plotlyjs()),
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("normwise.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # The filter `tojson` also escapes "<" and "&", so that no label can end the script element it is in.
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": True}
+    environment.globals.update(drawing=drawing, figure_table=figure_table, numbers=numbers)
+    environment.tests["web_address"] = _is_web_address
+    return environment
+
+
+def _asset(name: str) -> str:
+    return (files("normwise.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _is_web_address(url: str) -> bool:
+    # A record may come from anywhere: an address of another kind ("javascript:") is shown, not linked.
+    return url.startswith(("https://", "http://"))

@@ -1,0 +1,105 @@
+"""How numbers are written: the one place, so that page, terminal and Markdown say the same.
+
+A minus is the ASCII hyphen and there are no thousands separators: a number that is copied from a report
+can be pasted into a program.
+"""
+
+import math
+from collections.abc import Iterable
+
+from normwise.records import Effect
+
+MISSING = "–"
+
+# A difference is easily read as a level; its sign says which it is.
+_SIGNED_UNITS = ("percentage points",)
+
+
+def number(value: float) -> str:
+    """The value with three significant digits: ``0.0123``, ``12.3``, ``1234``, ``1.23e-7``."""
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e5:
+        return _scientific(value, digits=3, padded=True)
+    # Steps and counts are exact: three digits would make 12345 into 12300.
+    # From 999.5 on, "g" would round up into scientific notation.
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+
+
+def quantity(value: float, *, percent: bool = False) -> str:
+    """A value of a figure: :func:`number`, or a fraction as a percentage."""
+    return f"{number(100 * value)}%" if percent and math.isfinite(value) else number(value)
+
+
+def position(value: float | str) -> str:
+    """A place on a figure's horizontal axis: a category as it is, a number without padding zeros."""
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value):
+        return number(value)
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return _scientific(value, digits=6, padded=False) if not 1e-3 <= abs(value) < 1e6 else f"{value:.6g}"
+
+
+def span(low: float, high: float, *, percent: bool = False) -> str:
+    """Both ends in brackets: ``[2.10, 4.00]``."""
+    return f"[{quantity(low, percent=percent)}, {quantity(high, percent=percent)}]"
+
+
+def spread(value: float, low: float, high: float, *, percent: bool = False) -> str:
+    """A value with its spread, where it has one: ``0.310 [0.290, 0.340]``."""
+    text = quantity(value, percent=percent)
+    if math.isnan(value) or (math.isnan(low) and math.isnan(high)):
+        return text
+    return f"{text} {span(low, high, percent=percent)}"
+
+
+def estimate(effect: Effect) -> str:
+    """The estimate with its unit: ``2.90 times``, ``+12.3 percentage points``."""
+    return f"{_signed(effect.estimate, effect)} {effect.unit}".strip()
+
+
+def interval(effect: Effect) -> str:
+    """The interval alone: ``[2.10, 4.00]``, or why there is none."""
+    if math.isnan(effect.low) and math.isnan(effect.high):
+        return "(one seed)" if effect.seeds == 1 else "(no interval)"
+    return f"[{_signed(effect.low, effect)}, {_signed(effect.high, effect)}]"
+
+
+def effect_text(effect: Effect) -> str:
+    """Estimate and interval: ``2.90 times [2.10, 4.00]``."""
+    return f"{estimate(effect)} {interval(effect)}"
+
+
+def levels(effects: Iterable[Effect]) -> str:
+    """The confidence levels in use: ``95%``, or ``90% / 95%`` where they differ."""
+    return " / ".join(f"{level * 100:g}%" for level in sorted({effect.level for effect in effects}))
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that reads best: ``42.0 s``, ``12.3 min``, ``2.50 h``."""
+    if not seconds >= 60:
+        return f"{number(seconds)} s"
+    return f"{number(seconds / 60)} min" if seconds < 3600 else f"{number(seconds / 3600)} h"
+
+
+def count(how_many: int, singular: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{how_many} {singular}" if how_many == 1 else f"{how_many} {singular}s"
+
+
+def _signed(value: float, effect: Effect) -> str:
+    sign = "+" if effect.unit in _SIGNED_UNITS and value > 0 else ""
+    return sign + number(value)
+
+
+def _scientific(value: float, *, digits: int, padded: bool) -> str:
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    if not padded and "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}"

@@ -1,0 +1,48 @@
+"""A figure as a table: what can be read where nothing can be seen."""
+
+import math
+from dataclasses import dataclass
+
+from normwise.records import Figure
+from normwise.report.numbers import position, spread
+
+
+@dataclass(frozen=True)
+class FigureTable:
+    """A row for each position on the horizontal axis, a column for each series.
+
+    Attributes:
+        header: The label of the horizontal axis, then those of the series.
+        rows: Cells as text; empty where a series has nothing at that position.
+        positions: How many rows there would be, had none been left out.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    positions: int
+
+
+def figure_table(figure: Figure, *, most: int | None = None) -> FigureTable:
+    """The figure's data, thinned to ``most`` rows, evenly chosen, where there are more."""
+    cells: dict[float | str, list[list[str]]] = {}
+    for column, series in enumerate(figure.series):
+        for i, x in enumerate(series.x):
+            row = cells.setdefault(x, [[] for _ in figure.series])
+            low = series.low[i] if series.low else math.nan
+            high = series.high[i] if series.high else math.nan
+            row[column].append(spread(series.y[i], low, high, percent=figure.y_percent))
+    # Categories keep the order in which they come; sorted() is stable.
+    places = sorted(cells, key=lambda x: 0.0 if isinstance(x, str) else x)
+    kept = evenly(len(places), most)
+    return FigureTable(
+        header=(figure.x_label, *(series.label for series in figure.series)),
+        rows=tuple((position(places[i]), *("; ".join(cell) for cell in cells[places[i]])) for i in kept),
+        positions=len(places),
+    )
+
+
+def evenly(total: int, most: int | None) -> tuple[int, ...]:
+    """At most ``most`` of ``total`` indices, evenly spaced, the first and the last among them."""
+    if most is None or total <= most:
+        return tuple(range(total))
+    return tuple(round(i * (total - 1) / (most - 1)) for i in range(most))

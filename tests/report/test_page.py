@@ -1,0 +1,171 @@
+"""The pages in a browser, as a reader opens them: from a file, without a network."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from normwise.records import Run, Study
+from normwise.report import run_page, study_page
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on PATH")
+
+# Drawn to the last figure, and at rest.
+DRAWN = """() => {
+  const plots = [...document.querySelectorAll(".plot")];
+  return plots.length > 0 && plots.every((plot) => plot.querySelector("svg.main-svg[aria-hidden=true]"));
+}"""
+# For each figure, for each of its series: what was drawn of it.
+SERIES = """() => [...document.querySelectorAll(".plot")].map((plot) =>
+  [...plot.querySelectorAll(".scatterlayer .trace")]
+    .map((trace, i) => ({
+      role: plot.data[i].meta.role,
+      style: plot.data[i].meta.style,
+      points: trace.querySelectorAll("path.point").length,
+      bars: trace.querySelectorAll(".errorbar path[d]:not([d=''])").length,
+      line: trace.querySelector("path.js-line")?.getAttribute("d") ?? "",
+      fill: trace.querySelector("path.js-fill")?.getAttribute("d") ?? "",
+      colour: getComputedStyle(trace.querySelector("path.point, path.js-fill")).fill,
+      box: trace.getBoundingClientRect().width,
+    })))"""
+COLOURS = """() => ({
+  page: getComputedStyle(document.body).backgroundColor,
+  text: getComputedStyle(document.body).color,
+  plot: getComputedStyle(document.querySelector(".plot svg.main-svg")).backgroundColor,
+  tick: getComputedStyle(document.querySelector(".plot .xtick text")).fill,
+  line: getComputedStyle(document.querySelector(".plot path.point")).fill,
+})"""
+OVERFLOW = "() => document.documentElement.scrollWidth - innerWidth"
+
+
+@dataclass
+class Opened:
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def files(study: Study, run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    for name, page in {"study": study_page(study), "run": run_page(run)}.items():
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in ("study", "run")}
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Any, files: dict[str, Path]) -> Iterator[Callable[..., Opened]]:
+    """Opens a page, once for each set of arguments: most tests only look."""
+    contexts = []
+
+    @cache
+    def open_page(name: str, *, width: int = 1200, scheme: str = "light") -> Opened:
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        contexts.append(context)
+        result = Opened(context.new_page())
+        result.page.on("console", lambda message: result.complaints.append(message.text))
+        result.page.on("pageerror", lambda error: result.complaints.append(str(error)))
+        result.page.on("request", lambda request: result.requests.append(request.url))
+        result.page.goto(files[name].as_uri())
+        result.page.wait_for_function(DRAWN)
+        return result
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def test_each_figure_is_drawn(opened: Callable[..., Opened], study: Study) -> None:
+    tab = opened("study")
+    figures = [figure for finding in study.findings for figure in finding.figures]
+    for figure, traces in zip(figures, tab.page.evaluate(SERIES), strict=True):
+        series = [trace for trace in traces if trace["role"] == "series"]
+        assert len(series) == len(figure.series)
+        for trace in series:
+            assert trace["points"] > 0
+            assert trace["box"] > 50
+            assert bool(trace["line"]) == figure.lines
+            assert trace["bars"] or figure.lines
+        bands = [trace for trace in traces if trace["role"] == "band"]
+        assert len(bands) == (sum(bool(s.low) for s in figure.series) if figure.lines else 0)
+        assert all(band["fill"] for band in bands)
+
+
+def test_a_style_has_one_colour_on_the_whole_page(opened: Callable[..., Opened]) -> None:
+    colours: dict[int, set[str]] = {}
+    for traces in opened("study").page.evaluate(SERIES):
+        for trace in traces:
+            colours.setdefault(trace["style"], set()).add(trace["colour"])
+    assert sorted(colours) == list(range(8))
+    assert all(len(own) == 1 for own in colours.values())
+    assert len(set.union(*colours.values())) == 8
+
+
+def test_gaps_are_gaps(opened: Callable[..., Opened]) -> None:
+    with_bn, without = (t for t in opened("study").page.evaluate(SERIES)[1] if t["role"] == "series")
+    # Of ten learning rates 0 has no logarithm, and one loss is 0; without, three diverged as well.
+    assert (with_bn["points"], without["points"]) == (8, 6)
+    assert without["line"].count("M") < without["points"]
+    assert "NaN" not in with_bn["line"] + without["line"]
+
+
+@pytest.mark.parametrize("name", ["study", "run"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_pages_are_quiet_complete_and_fit(opened: Callable[..., Opened], name: str, width: int) -> None:
+    tab = opened(name, width=width)
+    tab.page.evaluate("() => document.querySelectorAll('details').forEach((item) => { item.open = true; })")
+    assert tab.page.evaluate(OVERFLOW) <= 0
+    outside = """() => [...document.querySelectorAll("p, h1, h2, h3, li, figure, .plot svg")]
+      .filter((item) => !item.closest(".scroll, .skip"))
+      .filter((item) => item.getBoundingClientRect().right > innerWidth + 1)
+      .map((item) => item.outerHTML.slice(0, 80))"""
+    assert tab.page.evaluate(outside) == []
+    tab.page.mouse.wheel(0, 5000)
+    assert tab.complaints == []
+    fetched = [url for url in tab.requests if not url.startswith(("data:", "blob:"))]
+    assert fetched == [tab.page.url]
+
+
+def test_legends_stand_below_the_axes(opened: Callable[..., Opened]) -> None:
+    below = """() => [...document.querySelectorAll(".plot")].map((plot) =>
+      plot.querySelector("g.legend").getBoundingClientRect().top -
+      plot.querySelector("g.xaxislayer-above").getBoundingClientRect().bottom)"""
+    for width in (360, 1200):
+        assert min(opened("study", width=width).page.evaluate(below)) > 0
+
+
+def test_dark_is_dark_and_follows_a_change(opened: Callable[..., Opened]) -> None:
+    light, dark = opened("study").page.evaluate(COLOURS), opened("study", scheme="dark")
+    assert all(light[part] != colour for part, colour in dark.page.evaluate(COLOURS).items())
+    dark.page.emulate_media(color_scheme="light")
+    tick = "(colour) => getComputedStyle(document.querySelector('.plot .xtick text')).fill === colour"
+    dark.page.wait_for_function(tick, arg=light["tick"])
+    assert dark.page.evaluate(COLOURS) == light
+    assert dark.complaints == []
+
+
+def test_no_button_sends_the_figure_away(opened: Callable[..., Opened]) -> None:
+    buttons = """() => [...document.querySelector(".plot").querySelectorAll(".modebar-btn")]
+      .map((button) => button.dataset.title)"""
+    titles = opened("study").page.evaluate(buttons)
+    assert titles == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+    assert opened("study", width=360).page.evaluate(buttons) == []
