@@ -1,0 +1,5 @@
+"""Models changed, and the change proven."""
+
+from normwise.surgery.accelerate import accelerate
+
+__all__ = ["accelerate"]

@@ -1,0 +1,96 @@
+"""Whether two models over the same parameters compute the same, on an example."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from normwise.errors import ModelError
+
+
+def differences(
+    old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[float, float]:
+    """Largest relative differences of outputs and of gradients, in training and in evaluation.
+
+    Gradients are those of all parameters and floating inputs. Buffers, modes, gradients that are there and the
+    random state are as they were afterwards. A mode in which the old model itself fails, such as training
+    on a batch of one, is left out.
+
+    Raises:
+        ModelError: they differ by more than rounding, or the old model fails in both modes.
+    """
+    outputs, gradients, failures = [], [], []
+    for training in (True, False):
+        try:
+            expected = _run(old, training, args, kwargs)
+        except Exception as error:
+            failures.append(error)
+            continue
+        got = _run(new, training, args, kwargs)
+        outputs.append(_largest(expected[0], got[0]))
+        gradients.append(_largest(expected[1], got[1]))
+    if not outputs:
+        raise ModelError(f"the model fails on the example: {failures[-1]}") from failures[-1]
+    worst = max(outputs + [value for value in gradients if not math.isnan(value)])
+    dtype = next((p.dtype for p in old.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    allowed = math.sqrt(torch.finfo(dtype).eps)
+    if not worst <= allowed:
+        raise ModelError(
+            f"the new model's numbers differ from the old one's by {worst:.1e} of the largest, and {allowed:.1e} is "
+            "what rounding may do; the model is left as it was"
+        )
+    return max(outputs), max(gradients)
+
+
+def _run(
+    model: nn.Module, training: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[Tensor], list[Tensor]]:
+    modes = {module: module.training for module in model.modules()}
+    buffers = {buffer: buffer.clone() for buffer in model.buffers()}
+    leaves = pytree.tree_map(_leaf, (args, kwargs))
+    try:
+        # Seeded, so that dropout drops the same in both models.
+        with torch.random.fork_rng(), torch.enable_grad():
+            torch.manual_seed(0)
+            # Copies, as a forward may change its input in place, which a leaf does not allow.
+            args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, leaves)
+            outputs = _tensors(model.train(training)(*args, **kwargs))
+            floating = [output for output in outputs if output.requires_grad]
+            sources = [t for t in [*model.parameters(), *_tensors(leaves)] if t.requires_grad]
+            gradients: tuple[Tensor | None, ...] = ()
+            if floating and sources:
+                # Not ones: behind a BN layer the gradient of a plain sum is zero.
+                weights = [torch.randn_like(output) for output in floating]
+                gradients = torch.autograd.grad(floating, sources, weights, allow_unused=True)
+        zeros = (torch.zeros_like(s) if g is None else g for s, g in zip(sources, gradients, strict=False))
+        return [output.detach() for output in outputs], list(zeros)
+    finally:
+        with torch.no_grad():
+            for buffer, value in buffers.items():
+                buffer.copy_(value)
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _leaf(value: Any) -> Any:
+    """A tensor as a new leaf; a floating one as one that a gradient can be asked of."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.detach().clone().requires_grad_(value.is_floating_point())
+
+
+def _largest(expected: Iterable[Tensor], got: Iterable[Tensor]) -> float:
+    errors = [
+        ((a - b).abs().max() / a.abs().max().clamp(min=torch.finfo(torch.float32).tiny)).item()
+        for a, b in zip((t.double() for t in expected), (t.double() for t in got), strict=True)
+        if a.numel()
+    ]
+    return max(errors, default=math.nan)
