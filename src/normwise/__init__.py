@@ -1,0 +1,10 @@
+"""Batch normalization for PyTorch: layers that are right, and evidence instead of folklore."""
+
+from importlib.metadata import version
+
+from normwise import errors, functional, nn, reference
+from normwise.kernels import tune_allocator
+from normwise.surgery import accelerate
+
+__version__ = version("normwise")
+__all__ = ["__version__", "accelerate", "errors", "functional", "nn", "reference", "tune_allocator"]

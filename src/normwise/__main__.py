@@ -1,0 +1,5 @@
+"""``python -m normwise``."""
+
+from normwise.cli import main
+
+main()

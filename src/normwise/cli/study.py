@@ -1,0 +1,70 @@
+"""``normwise study``: the claims."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from normwise.cli.progress import progress_bar
+
+
+class PresetName(str, Enum):
+    """Names of presets."""
+
+    quick = "quick"
+    full = "full"
+
+
+def study(
+    claim: Annotated[
+        list[str] | None,
+        typer.Argument(help="Which claims; all of them if none is named.", show_default=False),
+    ] = None,
+    preset: Annotated[
+        PresetName,
+        typer.Option(
+            help="quick: scikit-learn's digits, about two minutes. full: MNIST, about half an hour."
+        ),
+    ] = PresetName.quick,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the study; studies/PRESET[-CLAIM...] if not given.", show_default=False),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one a core if not given.", show_default=False)
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the records as JSON instead of the table.")
+    ] = False,
+) -> None:
+    """Train with and without BN on real images, and give each claim about BN a verdict with numbers.
+
+    A study that was interrupted, however hard, goes on when the same command is given again.
+    Finished runs are never repeated.
+
+    Example: normwise study fewer_steps small_batches --preset quick --out studies/two-claims
+    """
+    from normwise.records import to_json, usable_cores
+    from normwise.report import study_page, study_table
+    from normwise.studies import claims_named, preset_named, run_study
+    from normwise.training import write_whole
+
+    # A study of some claims does not take the place of the report on all.
+    folder = out or Path("studies") / "-".join([preset.value, *(claim or ())])
+    with progress_bar(1.0) as bar:
+        record = run_study(
+            preset_named(preset.value),
+            claims_named(tuple(claim or ())),
+            folder,
+            jobs=jobs or usable_cores(),
+            on_run=lambda done, total, share: bar.show(share, f"{done} of {total} runs"),
+        )
+    page = folder / "report.html"
+    write_whole(page, study_page(record).encode())
+    if json:
+        typer.echo(to_json(record, indent=1))
+    else:
+        Console().print(study_table(record))
+        typer.echo(f"report: {page}")

@@ -1,0 +1,179 @@
+"""The command line as a user meets it: what it prints, where, and its exit code."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from normwise.records import Run, Study, from_plain
+
+
+def _normwise(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "normwise", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+_SHORT = ("train", "image", "--model", "dense_bn", "--epochs", "2", "--threads", "1")
+
+
+def test_training_says_both_accuracies_and_where_the_run_is(tmp_path: Path) -> None:
+    done = _normwise(*_SHORT, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == ""  # piped, so no progress
+    first, second, third = done.stdout.splitlines()
+    assert first.startswith("test accuracy, running statistics")
+    assert second.startswith("test accuracy, batch statistics")
+    assert third.split() == ["run", "runs/dense_bn-digits-batch-seed0"]
+    assert (tmp_path / "runs/dense_bn-digits-batch-seed0/run.json").exists()
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_resumed_on_request(tmp_path: Path) -> None:
+    first = _normwise(*_SHORT, "--out", "run", cwd=tmp_path)
+    refused = _normwise(*_SHORT, "--out", "run", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: run already holds a run; go on with it by --resume")
+    assert _normwise(*_SHORT, "--out", "run", "--resume", cwd=tmp_path).stdout == first.stdout
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
+    # SIGINT once the run has begun: what Ctrl-C sends.
+    command = [sys.executable, "-m", "normwise", *_SHORT, "--epochs", "500", "--out", "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run/run.json").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.startswith("Interrupted. Finished work is kept")
+    assert (tmp_path / "run/run.json").exists()
+
+
+def test_an_interruption_while_a_string_is_executed_has_the_same_exit_code(tmp_path: Path) -> None:
+    # Dataclasses execute strings, and so does the import of half of torch.
+    (tmp_path / "interrupted.py").write_text(
+        "import sys, normwise.cli, normwise.studies\n"
+        "normwise.studies.claims_named = lambda names: exec('raise KeyboardInterrupt')\n"
+        "sys.argv = ['normwise', 'explain', 'fewer_steps']\n"
+        "normwise.cli.main()\n"
+    )
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr.startswith("Interrupted. Finished work is kept")
+
+
+def test_divergence_is_said_and_is_no_error(tmp_path: Path) -> None:
+    done = _normwise(*_SHORT, "--norm", "none", "--optimizer", "sgd", "--lr", "1e30", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("diverged")
+    assert "lower --lr" in done.stdout
+
+
+def test_a_networks_own_options_and_placement_are_passed_on(tmp_path: Path) -> None:
+    done = _normwise(*_SHORT, "--placement", "after", "-O", "bias=false", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0
+    config = json.loads((tmp_path / "run/run.json").read_text())["config"]
+    assert config["options"] == {"bias": False, "placement": "after"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "image", "--model", "vgg"), "error: unknown model 'vgg'; known are ioffe_mlp"),
+        (("train", "image", "--data", "nowhere"), "nowhere"),
+        (
+            ("train", "image", "-O", "depth"),
+            "error: --option takes NAME=VALUE, such as depth=20; got 'depth'",
+        ),
+        (("train", "image", "--norm", "power"), "error: unknown norm 'power'; known are batch"),
+        (
+            ("train", "image", "--batch-size", "5000"),
+            "error: --batch-size 5000 is more than the 1297 training",
+        ),
+        (("study", "taller"), "error: unknown claim 'taller'; known are fewer_steps"),
+        (("study", "--preset", "huge"), "'huge'"),
+        (("explain", "taller"), "error: unknown claim 'taller'; known are fewer_steps"),
+        (("report", "."), "error: . holds no run: it has no run.json"),
+        (("dance",), "dance"),
+    ],
+)
+def test_wrong_use_is_one_error_and_exit_code_2(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = _normwise(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with a study of one claim, and what it printed as JSON."""
+    folder = tmp_path_factory.mktemp("study")
+    done = _normwise("study", "batch_independence", "--jobs", "1", "--out", "out", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "out", done.stdout
+
+
+def test_a_study_gives_its_records_as_json(study: tuple[Path, str]) -> None:
+    record = from_plain(Study, json.loads(study[1]))
+    assert [finding.verdict for finding in record.findings] == ["supported"]
+
+
+def test_a_study_gives_a_table_and_a_page(study: tuple[Path, str]) -> None:
+    done = _normwise("study", "batch_independence", "--out", study[0], cwd=study[0])
+    assert "batch_independence" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"report: {study[0] / 'report.html'}"
+    assert (study[0] / "report.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("format", "beginning"),
+    [("text", "Batch norm"), ("markdown", "# "), ("html", "<!doctype html>"), ("json", "{")],
+)
+def test_a_saved_study_is_shown_in_each_format(study: tuple[Path, str], format: str, beginning: str) -> None:
+    done = _normwise("report", study[0], "--format", format, cwd=study[0])
+    assert done.returncode == 0
+    assert done.stdout.lower().startswith(beginning.lower())
+
+
+def test_a_report_is_written_to_a_file(study: tuple[Path, str], tmp_path: Path) -> None:
+    done = _normwise("report", study[0], "--format", "markdown", "--output", "evidence.md", cwd=tmp_path)
+    assert done.stdout == ""
+    assert "batch_independence" in (tmp_path / "evidence.md").read_text()
+
+
+@pytest.mark.parametrize("format", ["text", "json", "html"])
+def test_a_saved_run_is_shown(study: tuple[Path, str], format: str) -> None:
+    run = next((study[0] / "runs").iterdir())
+    done = _normwise("report", run, "--format", format, cwd=run)
+    assert done.returncode == 0
+    if format == "json":
+        assert from_plain(Run, json.loads(done.stdout)).result is not None
+
+
+def test_a_claim_is_explained(tmp_path: Path) -> None:
+    done = _normwise("explain", "small_batches", cwd=tmp_path)
+    assert done.returncode == 0
+    for part in ("Small batches spoil BN.", "Would be false if", "Verdict", "Quick protocol", "1803.08494"):
+        assert part in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("train",), ("train", "image"), ("study",), ("report",), ("explain",)], ids=" ".join
+)
+def test_every_command_has_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = _normwise(*arguments, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "Example" in done.stdout or arguments in [(), ("train",)]
+
+
+def test_the_version_says_which_kernels_are_in_use(tmp_path: Path) -> None:
+    done = _normwise("--version", cwd=tmp_path)
+    assert "torch 2" in done.stdout
+    assert done.stdout.rstrip().endswith("kernels: torch's operators")

@@ -1,0 +1,59 @@
+"""The shape of the house: layers, public names, a light import."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import normwise
+
+_PACKAGES = {
+    "normwise": {"__version__", "accelerate", "errors", "functional", "nn", "reference", "tune_allocator"},
+    "normwise.nn": {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d"},
+    "normwise.functional": {"ACTIVATIONS", "batch_norm", "check_activation"},
+    "normwise.statistics": {"Moments", "batch_norm_layers", "calibrate", "evaluating", "using_batch_statistics"},
+    "normwise.studies": {
+        "PRESETS", "Claim", "Network", "Outcome", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("package", "names"), _PACKAGES.items())
+def test_public_names_are_those_promised_and_no_others(package: str, names: set[str]) -> None:
+    module = importlib.import_module(package)
+    assert set(module.__all__) == names
+    assert all(hasattr(module, name) for name in names)
+
+
+def test_imports_point_down_the_house() -> None:
+    root = Path(__file__).parents[1]
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter, "--no-cache"], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_importing_brings_torch_and_numpy_and_nothing_else_of_ours() -> None:
+    heavy = ["typer", "rich", "jinja2", "plotly", "pooch", "sklearn", "scipy", "joblib", "PIL", "safetensors"]
+    code = f"import torch, sys; before = set(sys.modules); import normwise; new = set(sys.modules) - before; \
+print([name for name in {heavy} if name in new])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_changes_nothing_of_torch() -> None:
+    code = """
+import torch
+def state():
+    return (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled(),
+            torch.initial_seed(), torch.nn.BatchNorm2d, torch.nn.functional.batch_norm)
+before = state()
+import normwise
+assert state() == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_version_is_the_packages() -> None:
+    assert normwise.__version__.count(".") == 2
