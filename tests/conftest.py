@@ -1,5 +1,42 @@
 """What holds for every test: one thread a process, since the suite itself runs several at once."""
 
+import math
+from typing import Any
+
+import pytest
 import torch
+from torch.utils import _pytree as pytree
+
+from normwise.kernels import choice, native
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["torch's operators", "kernels"])
+def implementation(request, monkeypatch) -> str:
+    """Every call by torch's operators, then every one that the kernels cover by these, however small it is."""
+    if request.param == "kernels":
+        if native.library is None:
+            pytest.skip(f"normwise computes with {native.in_use()}")
+        for threshold in ("_TRAINING", "_EVALUATION_WITH_GRADIENTS", "_PLAIN_EVALUATION"):
+            monkeypatch.setattr(choice, threshold, 1)
+    else:
+        monkeypatch.setattr(native, "library", None)
+    return request.param
+
+
+@pytest.fixture
+def agree(implementation):
+    """Asserts that tensors are torch's: to the last bit on its own operators, but for rounding by the kernels."""
+
+    def check(got: Any, expected: Any, dtype: torch.dtype) -> None:
+        covered = implementation == "kernels" and dtype in (torch.float32, torch.bfloat16)
+        # Sums in another order, and one rounding at the end instead of several on the way.
+        units = 16 * torch.finfo(dtype).eps if covered else 0.0
+        pairs = zip(pytree.tree_leaves(got), pytree.tree_leaves(expected), strict=True)
+        for actual, wanted in pairs:
+            largest = wanted.abs().max().item() if wanted.numel() else 0.0
+            atol = units * max(1.0, largest) if math.isfinite(largest) else 0.0
+            torch.testing.assert_close(actual, wanted, rtol=0, atol=atol, equal_nan=True)
+
+    return check

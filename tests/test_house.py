@@ -12,7 +12,7 @@ import normwise
 _PACKAGES = {
     "normwise": {"__version__", "accelerate", "errors", "functional", "nn", "reference", "tune_allocator"},
     "normwise.nn": {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d"},
-    "normwise.functional": {"ACTIVATIONS", "batch_norm", "check_activation"},
+    "normwise.functional": {"ACTIVATIONS", "batch_norm", "check_activation", "check_call"},
     "normwise.statistics": {"Moments", "batch_norm_layers", "calibrate", "evaluating", "using_batch_statistics"},
     "normwise.studies": {
         "PRESETS", "Claim", "Network", "Outcome", "Preset", "all_claims", "claims_named", "preset_named", "run_study",

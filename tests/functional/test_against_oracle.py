@@ -8,6 +8,8 @@ import torch
 
 from normwise import functional, reference
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 SHAPE = (4, 3, 5)
 KINKS = {"relu": [0.0], "relu6": [0.0, 6.0], "leaky_relu": [0.0], "hardswish": [-3.0, 3.0], "elu": [0.0]}
 

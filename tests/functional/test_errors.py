@@ -6,6 +6,8 @@ import torch
 from normwise import functional
 from normwise.errors import ArgumentError, MaskError, ShapeError
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 CASES = {
     "no channel axis": (
         {"x": torch.ones(5)},
@@ -21,7 +23,7 @@ CASES = {
         {"x": torch.ones(1, 3, 1)},
         ShapeError,
         r"expected more than 1 value per channel when training, got an input of shape \(1, 3, 1\): .*"
-        r"drop_last=True\)\), or put this layer into evaluation with \.eval\(\)",
+        r"drop_last=True\)\), or normalise with running statistics: \.eval\(\), on a layer that keeps them",
     ),
     "running_mean": (
         {"running_mean": torch.ones(2)},

@@ -5,6 +5,8 @@ import torch
 
 from normwise import functional
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 GARBAGE = [0.0, 6e4, float("inf"), float("-inf"), float("nan")]
 TRAINING = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 DTYPES = pytest.mark.parametrize(

@@ -41,11 +41,9 @@ def test_only_the_two_samples_without_a_channel_axis_are_left_out():
 
 @pytest.mark.parametrize("dtype", sorted(OP.dtypes, key=str), ids=str)
 @pytest.mark.parametrize("index", INDICES)
-def test_sample_equals_torch_bitwise(index, dtype):
+def test_sample_equals_torch(index, dtype, agree):
     given = samples(dtype, requires_grad=True)[index]
-    torch.testing.assert_close(
-        run(functional.batch_norm, given), run(OP.op, given), rtol=0, atol=0, equal_nan=True
-    )
+    agree(run(functional.batch_norm, given), run(OP.op, given), dtype)
 
 
 @pytest.mark.parametrize("check", [gradcheck, gradgradcheck])

@@ -6,6 +6,8 @@ import torch
 from normwise import nn
 from normwise.errors import ArgumentError, MaskError, ShapeError
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 GOOD = torch.randn(2, 8, 4, 4)
 CASES = {
     "channels": (
@@ -23,7 +25,7 @@ CASES = {
         {"input": torch.randn(1, 8, 1, 1)},
         ShapeError,
         r"expected more than 1 value per channel when training, got an input of shape \(1, 8, 1, 1\): .*"
-        r"put this layer into evaluation with \.eval\(\)",
+        r"normalise with running statistics: \.eval\(\), on a layer that keeps them",
     ),
     "integers": (
         {"input": torch.ones(2, 8, 4, 4, dtype=torch.int32)},

@@ -16,13 +16,14 @@ def test_layer_is_an_instance_of_torchs(kind):
     assert type(layer).__name__ == kind.theirs.__name__
 
 
-def test_constructor_is_torchs_and_then_activation(kind):
+def test_constructor_is_torchs_and_then_ours(kind):
     def parameters(cls):
         signature = inspect.signature(cls.__init__).parameters.values()
         return [(p.name, p.kind, p.default) for p in signature]
 
     ours, theirs = parameters(kind.ours), parameters(kind.theirs)
-    assert ours == [*theirs, ("activation", inspect.Parameter.KEYWORD_ONLY, None)]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    assert ours == [*theirs, ("activation", keyword, None), ("inplace", keyword, False)]
 
 
 def test_forward_takes_torchs_arguments_first():

@@ -5,6 +5,8 @@ import torch
 
 from normwise import nn
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 MOMENTUM = pytest.mark.parametrize("momentum", [0.1, None])
 
 

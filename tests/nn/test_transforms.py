@@ -6,6 +6,8 @@ from torch.func import functional_call, vmap
 
 from normwise import nn
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 MASKED = pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
 
 
@@ -58,7 +60,7 @@ def test_ensemble_of_layers_maps_over_stacked_parameters(masked):
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_autocast_equals_torchs_layer(training):
+def test_autocast_equals_torchs_layer(training, agree):
     torch.manual_seed(0)
     x = torch.randn(4, 3, 6, 6)
     conv = torch.nn.Conv2d(3, 8, 3)
@@ -72,7 +74,7 @@ def test_autocast_equals_torchs_layer(training):
             output.float().pow(3).sum(), [*conv.parameters(), *layer.parameters()]
         )
         results.append((output, gradients, layer.state_dict()))
-    torch.testing.assert_close(*results, rtol=0, atol=0)
+    agree(*results, torch.bfloat16)
 
 
 def test_autocast_with_a_full_mask_computes_in_float32_and_returns_the_inputs_type():

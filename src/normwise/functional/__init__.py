@@ -1,6 +1,6 @@
 """Normalization of tensors, without state of its own."""
 
-from normwise.functional.batch_norm import batch_norm, check_activation
+from normwise.functional.batch_norm import batch_norm, check_activation, check_call
 from normwise.kernels import ACTIVATIONS
 
-__all__ = ["ACTIVATIONS", "batch_norm", "check_activation"]
+__all__ = ["ACTIVATIONS", "batch_norm", "check_activation", "check_call"]

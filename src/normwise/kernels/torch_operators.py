@@ -14,13 +14,26 @@ def batch_norm(
     weight: Tensor | None,
     bias: Tensor | None,
     training: bool,
-    momentum: float | Tensor,
+    momentum: float | Tensor | None,
     eps: float,
     activation: str | None,
     residual: Tensor | None,
     mask: Tensor | None,
+    counter: Tensor | None = None,
 ) -> Tensor:
-    """The equation of :func:`normwise.functional.batch_norm`; arguments are expected to be checked."""
+    """The equation of :func:`normwise.functional.batch_norm`; arguments are expected to be checked.
+
+    ``counter`` is the number of batches so far, which training moves; without a momentum the running statistics
+    are the plain average over them.
+    """
+    counts: bool | Tensor = False
+    if counter is not None and training:
+        # A batch without statistics is none: neither the buffers nor their counter move.
+        counts = x.numel() > 0 if mask is None else mask.sum() > 1
+        if momentum is None:
+            momentum = 1.0 / (counter + counts).clamp(min=1).double()
+    if momentum is None:
+        momentum = 0.0
     real = None if mask is None else mask.unsqueeze(1)
     if real is not None:
         # Selected, not multiplied: padding may hold NaN, and 0 · NaN is NaN, in the gradient too.
@@ -37,6 +50,8 @@ def batch_norm(
         y = y + (residual if real is None else torch.where(real, residual, 0))
     if activation is not None:
         y = ACTIVATIONS[activation](y)
+    if counter is not None and counts is not False:
+        counter.add_(counts)
     return y if real is None else torch.where(real, y, 0)
 
 
@@ -79,8 +94,8 @@ def _training_with_tensor_momentum(
     y = F.batch_norm(x, batch_mean, batch_var, weight, bias, True, 1.0, eps)
     always = torch.ones((), dtype=torch.bool, device=x.device)
     if batch_mean is not None and batch_var is not None:
-        _move(running_mean, batch_mean, momentum, always)
-        _move(running_var, batch_var, momentum, always)
+        move(running_mean, batch_mean, momentum, always)
+        move(running_var, batch_var, momentum, always)
     return y
 
 
@@ -110,8 +125,8 @@ def _masked_training(
 
     moved = count > 1
     bessel = m / (m - 1).clamp(min=1)
-    _move(running_mean, (shift + error).flatten(), momentum, moved)
-    _move(running_var, (var * bessel).flatten(), momentum, moved)
+    move(running_mean, (shift + error).flatten(), momentum, moved)
+    move(running_var, (var * bessel).flatten(), momentum, moved)
 
     # Divided, not multiplied by rsqrt, whose derivative is a third power: 1e13 cubed leaves float32's range.
     y = centred / torch.sqrt(var + eps)
@@ -122,7 +137,7 @@ def _masked_training(
     return y.to(x.dtype)
 
 
-def _move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved: Tensor) -> None:
+def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved: Tensor) -> None:
     """``running ← (1 - momentum) running + momentum batch`` where ``moved``, in float32 or better."""
     if running is None:
         return

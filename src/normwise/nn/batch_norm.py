@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from normwise import functional
+from normwise import functional, kernels
 from normwise.errors import NormwiseError, ShapeError
 from normwise.nn._layer_path import layer_path
 
@@ -14,7 +14,8 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
     """What the three layers share; subclasses say which shapes they take."""
 
     _shapes: ClassVar[dict[int, str]]
-    activation: str | None
+    activation: str | None = None
+    inplace: bool = False
 
     def __init__(
         self,
@@ -28,11 +29,13 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         *,
         bias: bool = True,
         activation: str | None = None,
+        inplace: bool = False,
     ) -> None:
         if activation is not None:
             functional.check_activation(activation)
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.activation = activation
+        self.inplace = inplace
 
     def forward(self, input: Tensor, *, residual: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Normalise ``input``; see the class for the equation, shapes and errors."""
@@ -44,35 +47,35 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
             raise type(error)(f"{where}: {error}") from None
 
     def _normalise(self, input: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
-        self._check_input_dim(input)
-        tracks = self.training and self.track_running_stats
-        counts: bool | Tensor = False
-        momentum: float | Tensor = 0.0 if self.momentum is None else self.momentum
-        if tracks and self.num_batches_tracked is not None:
-            # A batch without statistics is none: neither the buffers nor their counter move.
-            # Anything else as a mask is an error, raised below.
-            counts = mask.sum() > 1 if isinstance(mask, Tensor) else input.numel() > 0
-            if self.momentum is None:
-                momentum = 1.0 / (self.num_batches_tracked + counts).clamp(min=1).double()
-        # A model may still have the buffers when tracking was switched off: training then leaves them be.
-        buffers = tracks or not self.training
-        y = functional.batch_norm(
+        shape = input.shape
+        if len(shape) not in self._shapes or shape[1] != self.num_features:
+            self._check_input_dim(input)
+        mean, var, weight, bias = self.running_mean, self.running_var, self.weight, self.bias
+        training = self.training or (mean is None and var is None)
+        counter = None
+        if self.training:
+            if self.track_running_stats:
+                counter = self.num_batches_tracked
+            else:
+                # A model may still have the buffers when tracking was switched off: training leaves them be.
+                mean = var = None
+        activation, eps, inplace = self.activation, self.eps, self.inplace
+        functional.check_call(input, weight, bias, training, eps, activation, residual, mask, inplace)
+        return kernels.batch_norm(
             input,
-            self.running_mean if buffers else None,
-            self.running_var if buffers else None,
-            self.weight,
-            self.bias,
-            self.training or (self.running_mean is None and self.running_var is None),
-            momentum,
-            self.eps,
-            activation=self.activation,
-            residual=residual,
-            mask=mask,
+            mean,
+            var,
+            weight,
+            bias,
+            training,
+            self.momentum,
+            eps,
+            activation,
+            residual,
+            mask,
+            counter,
+            inplace,
         )
-        # Last, so that a call that raised has counted nothing.
-        if self.num_batches_tracked is not None and counts is not False:
-            self.num_batches_tracked.add_(counts)
-        return y
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() not in self._shapes:
@@ -88,7 +91,7 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
     def extra_repr(self) -> str:
         """The arguments, for ``repr``."""
         activation = "" if self.activation is None else f", activation={self.activation!r}"
-        return super().extra_repr() + activation
+        return super().extra_repr() + activation + (", inplace=True" if self.inplace else "")
 
 
 class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
@@ -111,6 +114,8 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
             uses the batch's, too.
         bias: With ``affine``, whether to learn β.
         activation: Applied last; None or one of :data:`normwise.functional.ACTIVATIONS`.
+        inplace: The output may take the input's place, which halves what is kept for the backward pass; see
+            :func:`normwise.functional.batch_norm` for what it asks for. Needs the activation None or "leaky_relu".
 
     The batch is normalised with its biased variance; the running variance has Bessel's correction. With
     ``mask`` (boolean, True = real) only real positions take part in statistics, counts and gradients,

@@ -74,7 +74,7 @@ def accelerate(
         for old, changed in zip(list(model.modules()), list(new.modules()), strict=True):
             old.__class__ = changed.__class__
             if is_ours(changed):
-                old.__dict__["activation"] = changed.__dict__["activation"]
+                old.__dict__["activation"] = changed.activation
         new = model
     return new, report
 

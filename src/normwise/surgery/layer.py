@@ -25,5 +25,4 @@ def become_ours(layer: nn.Module) -> bool:
     """
     if type(layer) in _OURS:
         layer.__class__ = _OURS[type(layer)]
-        layer.__dict__["activation"] = None
     return is_ours(layer)

@@ -1,7 +1,7 @@
 """Whether two models over the same parameters compute the same, on an example."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,9 +16,10 @@ def differences(
 ) -> tuple[float, float]:
     """Largest relative differences of outputs and of gradients, in training and in evaluation.
 
-    Gradients are those of all parameters and floating inputs. Buffers, modes, gradients that are there and the
-    random state are as they were afterwards. A mode in which the old model itself fails, such as training
-    on a batch of one, is left out.
+    Gradients are those of all parameters and floating inputs; a parameter's is relative to the largest of its
+    module, since that of a bias that BN cancels is rounding and nothing else. Buffers, modes, gradients that are
+    there and the random state are as they were afterwards. A mode in which the old model itself fails, such as
+    training on a batch of one, is left out.
 
     Raises:
         ModelError: they differ by more than rounding, or the old model fails in both modes.
@@ -31,8 +32,8 @@ def differences(
             failures.append(error)
             continue
         got = _run(new, training, args, kwargs)
-        outputs.append(_largest(expected[0], got[0]))
-        gradients.append(_largest(expected[1], got[1]))
+        outputs.append(_largest(expected[0], got[0], range(len(expected[0]))))
+        gradients.append(_largest(expected[1], got[1], _owners(old, len(expected[1]))))
     if not outputs:
         raise ModelError(f"the model fails on the example: {failures[-1]}") from failures[-1]
     worst = max(outputs + [value for value in gradients if not math.isnan(value)])
@@ -87,10 +88,22 @@ def _leaf(value: Any) -> Any:
     return value.detach().clone().requires_grad_(value.is_floating_point())
 
 
-def _largest(expected: Iterable[Tensor], got: Iterable[Tensor]) -> float:
-    errors = [
-        ((a - b).abs().max() / a.abs().max().clamp(min=torch.finfo(torch.float32).tiny)).item()
-        for a, b in zip((t.double() for t in expected), (t.double() for t in got), strict=True)
-        if a.numel()
-    ]
-    return max(errors, default=math.nan)
+def _owners(model: nn.Module, sources: int) -> list[int]:
+    """For each of the sources of :func:`_run`, a number that those of one module share."""
+    owner: dict[Tensor, int] = {}
+    for number, module in enumerate(model.modules()):
+        for parameter in module.parameters(recurse=False):
+            owner.setdefault(parameter, number)
+    shared = [owner[parameter] for parameter in model.parameters() if parameter.requires_grad]
+    return [*shared, *range(-1, len(shared) - sources - 1, -1)][:sources]
+
+
+def _largest(expected: Sequence[Tensor], got: Sequence[Tensor], owners: Iterable[int]) -> float:
+    errors: dict[int, float] = {}
+    scales: dict[int, float] = {}
+    for a, b, owner in zip(expected, got, owners, strict=True):
+        if a.numel():
+            error = (a.double() - b.double()).abs().max().item()
+            errors[owner] = max(errors.get(owner, 0.0), math.inf if math.isnan(error) else error)
+            scales[owner] = max(scales.get(owner, torch.finfo(torch.float32).tiny), a.abs().max().item())
+    return max((error / scales[owner] for owner, error in errors.items()), default=math.nan)

@@ -1,0 +1,152 @@
+// Activations and their derivatives, as torch has them. Order and numbers are Activation's in call.h.
+#pragma once
+
+#include "call.h"
+#include "vec.h"
+
+namespace NW_ISA {
+
+template <int N>
+NW_INLINE vf polynomial(vf x, const float (&c)[N]) {
+  vf p = splat(c[N - 1]);
+  for (int i = N - 2; i >= 0; --i) p = p * x + splat(c[i]);
+  return p;
+}
+
+// exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1) with x = n ln 2 + r, |r| <= ln(2)/2. Taylor's polynomial of
+// degree 7 is within 2^-26 there. NaN passes through both comparisons.
+struct Exponential {
+  vf power, rest;
+
+  NW_INLINE explicit Exponential(vf x) {
+    x = x > splat(88.0f) ? splat(88.0f) : x;
+    x = x < splat(-87.0f) ? splat(-87.0f) : x;
+    const vf magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+    const vf n = (x * splat(1.44269504f) + magic) - magic;
+    const vf r = (x - n * splat(0.693359375f)) - n * splat(-2.12194440e-4f);
+    constexpr float c[] = {1.0f, 0.5f, 1.0f / 6, 1.0f / 24, 1.0f / 120, 1.0f / 720, 1.0f / 5040};
+    rest = r * polynomial(r, c);
+    // The integer of a NaN is anything; `rest` keeps the NaN.
+    power = as<vf>((__builtin_convertvector(n, vi) + 127) << 23);
+  }
+
+  NW_INLINE vf exp() const { return power * rest + power; }
+  NW_INLINE vf expm1() const { return power * rest + (power - splat(1.0f)); }
+};
+
+NW_INLINE vf exp(vf x) { return Exponential(x).exp(); }
+NW_INLINE vf expm1(vf x) { return Exponential(x).expm1(); }
+NW_INLINE vf sigmoid(vf z) { return splat(1.0f) / (splat(1.0f) + exp(-z)); }
+
+NW_INLINE vf tanh(vf z) {
+  // Beyond 10 it is 1 to the last digit.
+  z = z > splat(10.0f) ? splat(10.0f) : z;
+  const vf e = expm1(z + z);
+  return e / (e + splat(2.0f));
+}
+
+// Both polynomials are least-squares fits at Chebyshev nodes, within 7e-8 of erf: erf(t)/t in t^2 below 1,
+// and the logarithm of 1 - erf(t) from 1 to 4.
+NW_INLINE vf erf(vf t) {
+  constexpr float inner[] = {1.1283791f,  -0.37612626f,  0.11283597f,  -0.026854329f,
+                             0.005189312f, -0.0008018855f, 7.8824974e-05f};
+  constexpr float outer[] = {0.00030321296f, -1.1301666f,    -0.6319371f,    -0.10997824f, 0.026364718f,
+                             -0.0047402224f, 0.00059276953f, -4.5590623e-05f, 1.6140616e-06f};
+  vf a = t < splat(0.0f) ? -t : t;
+  const vf small = t * polynomial(t * t, inner);
+  a = a > splat(4.0f) ? splat(4.0f) : a;
+  const vf large = splat(1.0f) - exp(polynomial(a, outer));
+  return a < splat(1.0f) ? small : (t < splat(0.0f) ? -large : large);
+}
+
+NW_INLINE vf gaussian_cdf(vf z) { return splat(0.5f) * (splat(1.0f) + erf(z * splat(0.70710678f))); }
+
+NW_INLINE vf other(vf z, Activation kind) {
+  const vf zero{};
+  switch (kind) {
+    case Activation::relu6: {
+      const vf low = z <= zero ? zero : z;
+      return low > splat(6.0f) ? splat(6.0f) : low;
+    }
+    case Activation::leaky_relu:
+      return z > zero ? z : z * splat(0.01f);
+    case Activation::elu:
+      return z > zero ? z : expm1(z);
+    case Activation::gelu:
+      return z * gaussian_cdf(z);
+    case Activation::silu:
+      return z * sigmoid(z);
+    case Activation::hardswish: {
+      const vf t = z + splat(3.0f);
+      const vf low = t <= zero ? zero : t;
+      return z * (low > splat(6.0f) ? splat(6.0f) : low) / splat(6.0f);
+    }
+    case Activation::sigmoid:
+      return sigmoid(z);
+    case Activation::tanh:
+      return tanh(z);
+    default:
+      return z;
+  }
+}
+
+NW_INLINE vf other_slope(vf z, Activation kind) {
+  const vf zero{}, one = splat(1.0f);
+  switch (kind) {
+    case Activation::relu6:
+      return (z <= zero) | (z >= splat(6.0f)) ? zero : one;
+    case Activation::leaky_relu:
+      return z > zero ? one : splat(0.01f);
+    case Activation::elu:
+      return z > zero ? one : exp(z);
+    case Activation::gelu:
+      return gaussian_cdf(z) + z * exp(splat(-0.5f) * z * z) * splat(0.39894228f);
+    case Activation::silu: {
+      const vf s = sigmoid(z);
+      return s * (one + z * (one - s));
+    }
+    case Activation::hardswish: {
+      const vf inside = z / splat(3.0f) + splat(0.5f);
+      return z <= splat(-3.0f) ? zero : (z < splat(3.0f) ? inside : one);
+    }
+    case Activation::sigmoid: {
+      const vf s = sigmoid(z);
+      return s * (one - s);
+    }
+    case Activation::tanh: {
+      const vf t = tanh(z);
+      return one - t * t;
+    }
+    default:
+      return one;
+  }
+}
+
+// What the templates tell apart: nothing, ReLU, and all others by a number known at run time.
+enum { NONE, RELU, OTHER };
+
+// A NaN is kept, as torch keeps it: the comparison is false.
+template <int ACT>
+NW_INLINE vf activate(vf z, Activation kind) {
+  if constexpr (ACT == NONE) {
+    return z;
+  } else if constexpr (ACT == RELU) {
+    return z <= vf{} ? vf{} : z;
+  } else {
+    return other(z, kind);
+  }
+}
+
+// The gradient before the activation, of the one behind it.
+template <int ACT>
+NW_INLINE vf backward_of(vf z, vf grad, Activation kind) {
+  if constexpr (ACT == NONE) {
+    return grad;
+  } else if constexpr (ACT == RELU) {
+    return z <= vf{} ? vf{} : grad;
+  } else {
+    return grad * other_slope(z, kind);
+  }
+}
+
+}  // namespace NW_ISA

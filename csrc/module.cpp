@@ -1,0 +1,148 @@
+// The Python module: pointers in, kernels called. Which of them is decided once, when the module is loaded.
+#include <nanobind/nanobind.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "call.h"
+
+namespace nb = nanobind;
+
+namespace {
+
+Kernels fastest(const char* wanted) {
+#if defined(NW_X86)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  const bool any = wanted == nullptr || *wanted == '\0';
+  if (avx512 && (any || std::strcmp(wanted, "avx512") == 0)) return kernels_avx512();
+  if (avx2 && (any || std::strcmp(wanted, "avx2") == 0)) return kernels_avx2();
+#else
+  (void)wanted;
+#endif
+  return kernels_baseline();
+}
+
+const Kernels& kernels() {
+  static const Kernels chosen = fastest(std::getenv("NORMWISE_KERNELS"));
+  return chosen;
+}
+
+template <class T>
+T* pointer(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+// Huge pages for an output before its first touch: fewer faults, each of which costs more than the arithmetic.
+void advise(void* p, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr uintptr_t huge = uintptr_t{2} << 20;
+  if (p == nullptr || bytes < static_cast<int64_t>(4 * huge)) return;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(p) + huge - 1) / huge * huge;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(bytes)) / huge * huge;
+  // A hint: where it is refused nothing is lost.
+  if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)p;
+  (void)bytes;
+#endif
+}
+
+int64_t real_positions(const Call& k) {
+  const int64_t positions = k.n * k.s;
+  if (k.mask == nullptr) return positions;
+  int64_t count = 0;
+  for (int64_t i = 0; i < positions; ++i) count += k.mask[i];
+  return count;
+}
+
+// A second thread is worth its while for so many elements of its own.
+constexpr int64_t ELEMENTS_PER_THREAD = 16384;
+// Outputs go past the caches where all arrays of a pass together are more than a last-level cache keeps; rows that
+// are short leave lines half filled.
+constexpr int64_t STREAMED = int64_t{32} << 20, STREAMED_ROW = 512;
+
+Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, int arrays,
+             uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias) {
+  Call k{};
+  k.n = nb::cast<int64_t>(shape[0]);
+  k.c = nb::cast<int64_t>(shape[1]);
+  k.s = nb::cast<int64_t>(shape[2]);
+  k.channels_last = nb::cast<bool>(shape[3]);
+  k.bfloat16 = bfloat16;
+  k.training = training;
+  k.activation = static_cast<Activation>(activation);
+  k.x = pointer<const void>(x);
+  k.mask = pointer<const uint8_t>(mask);
+  k.weight = pointer<const float>(weight);
+  k.bias = pointer<const float>(bias);
+  const int64_t elements = k.n * k.c * k.s, size = bfloat16 ? 2 : 4;
+  k.bytes = elements * size;
+  k.threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, elements / ELEMENTS_PER_THREAD)));
+  k.stream = arrays * k.bytes >= STREAMED && (k.channels_last || k.s * size >= STREAMED_ROW);
+  k.count = real_positions(k);
+  return k;
+}
+
+// Returns the saved statistics. `counter` is the number of batches so far; a negative momentum asks for the plain
+// average over them. A batch with fewer than two real positions does not count.
+nb::object forward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, double momentum,
+                   double eps, uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, uintptr_t running_mean,
+                   uintptr_t running_var, uintptr_t counter, uintptr_t residual, uintptr_t y, uintptr_t batch) {
+  Call k = call_of(shape, bfloat16, training, threads, activation, residual ? 3 : 2, x, mask, weight, bias);
+  // Aligned as malloc aligns.
+  nb::object saved = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(2 * k.c * 8)));
+  if (!saved.is_valid()) nb::raise_python_error();
+  k.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
+  k.eps = eps;
+  k.running_mean = pointer<float>(running_mean);
+  k.running_var = pointer<float>(running_var);
+  k.residual = pointer<const void>(residual);
+  k.y = pointer<void>(y);
+  k.batch = pointer<double>(batch);
+  k.momentum = momentum;
+  if (counter != 0 && training && k.count > 1) {
+    const int64_t batches = ++*pointer<int64_t>(counter);
+    if (momentum < 0) k.momentum = 1.0 / static_cast<double>(batches);
+  }
+  const nb::gil_scoped_release released;
+  if (k.y != k.x) advise(k.y, k.bytes);
+  kernels().forward(k);
+  return saved;
+}
+
+void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, bool from_output,
+              uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, nb::handle saved, uintptr_t third,
+              uintptr_t grad_y, uintptr_t grad_x, uintptr_t grad_residual, uintptr_t grad_weight,
+              uintptr_t grad_bias) {
+  Call k = call_of(shape, bfloat16, training, threads, activation, third ? 4 : 3, x, mask, weight, bias);
+  k.from_output = from_output;
+  k.saved = PyByteArray_Check(saved.ptr()) ? reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()))
+                                           : pointer<double>(nb::cast<uintptr_t>(saved));
+  k.third = pointer<const void>(third);
+  k.grad_y = pointer<const void>(grad_y);
+  k.grad_x = pointer<void>(grad_x);
+  k.grad_residual = pointer<void>(grad_residual);
+  k.grad_weight = pointer<float>(grad_weight);
+  k.grad_bias = pointer<float>(grad_bias);
+  const nb::gil_scoped_release released;
+  advise(k.grad_x, k.bytes);
+  advise(k.grad_residual, k.bytes);
+  kernels().backward(k);
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.doc() = "Batch normalization on the CPU. Addresses of tensors, which the caller has checked.";
+  m.def("forward", &forward);
+  m.def("backward", &backward);
+  m.def("instruction_set", [] { return kernels().name; });
+}

@@ -1,0 +1,207 @@
+// Vectors of one instruction set: what the kernels are written in. Widths follow from the compiler's flags.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
+#define NW_AVX512 1
+#define NW_BYTES 64
+#elif defined(__AVX2__)
+#define NW_AVX2 1
+#define NW_BYTES 32
+#else
+#define NW_BYTES 16
+#endif
+
+#define NW_INLINE inline __attribute__((always_inline))
+
+namespace NW_ISA {
+
+constexpr int W = NW_BYTES / 4;  // floats in a vector
+constexpr int H = W / 2;         // doubles in a vector
+
+typedef float vf __attribute__((vector_size(NW_BYTES)));
+typedef float hf __attribute__((vector_size(NW_BYTES / 2)));
+typedef double vd __attribute__((vector_size(NW_BYTES)));
+typedef int32_t vi __attribute__((vector_size(NW_BYTES)));
+typedef uint32_t vu __attribute__((vector_size(NW_BYTES)));
+typedef uint16_t vh __attribute__((vector_size(NW_BYTES / 2)));
+
+// bfloat16 in memory; arithmetic is float's.
+struct bf16 {
+  uint16_t bits;
+};
+
+NW_INLINE vf splat(float v) { return v - vf{}; }
+NW_INLINE vd splat(double v) { return v - vd{}; }
+
+template <class To, class From>
+NW_INLINE To as(From v) {
+  static_assert(sizeof(To) == sizeof(From), "a reinterpretation keeps the size");
+  To to;
+  std::memcpy(&to, &v, sizeof to);
+  return to;
+}
+
+NW_INLINE vf select(vi where, vf yes, vf no) { return where ? yes : no; }
+
+NW_INLINE vf load(const float* p) {
+  vf v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+NW_INLINE vd load(const double* p) {
+  vd v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+NW_INLINE void store(double* p, vd v) { std::memcpy(p, &v, sizeof v); }
+
+NW_INLINE vf from_bits(vh h) { return as<vf>(__builtin_convertvector(h, vu) << 16); }
+
+// Round to nearest, ties to even; a NaN stays one.
+NW_INLINE vh to_bits(vf v) {
+  const vu b = as<vu>(v);
+  const vu rounded = (b + 0x7fffu + ((b >> 16) & 1u)) >> 16;
+  const vu nan = (b >> 16) | 0x40u;
+  const vu bits = (v != v) ? nan : rounded;
+  return __builtin_convertvector(bits, vh);
+}
+
+NW_INLINE vf load(const bf16* p) {
+  vh h;
+  std::memcpy(&h, p, sizeof h);
+  return from_bits(h);
+}
+
+NW_INLINE void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
+
+NW_INLINE void store(bf16* p, vf v) {
+  const vh h = to_bits(v);
+  std::memcpy(p, &h, sizeof h);
+}
+
+// Past the caches, for outputs that would not stay in them; p is aligned to the vector.
+NW_INLINE void stream(float* p, vf v) {
+#if defined(NW_AVX512)
+  _mm512_stream_ps(p, as<__m512>(v));
+#elif defined(NW_AVX2)
+  _mm256_stream_ps(p, as<__m256>(v));
+#elif defined(__x86_64__)
+  _mm_stream_ps(p, as<__m128>(v));
+#else
+  store(p, v);
+#endif
+}
+
+NW_INLINE void stream(bf16* p, vf v) {
+#if defined(NW_AVX512)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), as<__m256i>(to_bits(v)));
+#elif defined(NW_AVX2)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(p), as<__m128i>(to_bits(v)));
+#else
+  store(p, v);
+#endif
+}
+
+NW_INLINE void fence() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
+NW_INLINE vi lanes_below(int count) {
+  vi lane{};
+  for (int i = 0; i < W; ++i) lane[i] = i;
+  return lane < count;
+}
+
+// The first `count` elements (fewer than a vector), and `fill` behind them; no byte behind them is read.
+NW_INLINE vf load(const float* p, int count, vf fill) {
+#if defined(NW_AVX512)
+  return as<vf>(_mm512_mask_loadu_ps(as<__m512>(fill), static_cast<__mmask16>((1u << count) - 1), p));
+#elif defined(NW_AVX2)
+  const vi below = lanes_below(count);
+  return select(below, as<vf>(_mm256_maskload_ps(p, as<__m256i>(below))), fill);
+#else
+  for (int i = 0; i < count; ++i) fill[i] = p[i];
+  return fill;
+#endif
+}
+
+NW_INLINE vf load(const bf16* p, int count, vf fill) {
+#if defined(NW_AVX512)
+  const __m256i bits = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), p);
+  return select(lanes_below(count), from_bits(as<vh>(bits)), fill);
+#else
+  vh bits{};
+  for (int i = 0; i < count; ++i) bits[i] = p[i].bits;
+  return select(lanes_below(count), from_bits(bits), fill);
+#endif
+}
+
+NW_INLINE void store(float* p, vf v, int count) {
+#if defined(NW_AVX512)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), as<__m512>(v));
+#elif defined(NW_AVX2)
+  _mm256_maskstore_ps(p, as<__m256i>(lanes_below(count)), as<__m256>(v));
+#else
+  for (int i = 0; i < count; ++i) p[i] = v[i];
+#endif
+}
+
+NW_INLINE void store(bf16* p, vf v, int count) {
+  const vh bits = to_bits(v);
+#if defined(NW_AVX512)
+  _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << count) - 1), as<__m256i>(bits));
+#else
+  for (int i = 0; i < count; ++i) p[i].bits = bits[i];
+#endif
+}
+
+// Into the second-level cache: what is wanted soon, and not yet.
+NW_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+
+NW_INLINE vd widen(hf h) { return __builtin_convertvector(h, vd); }
+
+NW_INLINE vd low(vf v) {
+#if defined(NW_AVX512)
+  return as<vd>(_mm512_cvtps_pd(_mm512_castps512_ps256(as<__m512>(v))));
+#elif defined(NW_AVX2)
+  return as<vd>(_mm256_cvtps_pd(_mm256_castps256_ps128(as<__m256>(v))));
+#else
+  hf h;
+  std::memcpy(&h, &v, sizeof h);
+  return widen(h);
+#endif
+}
+
+NW_INLINE vd high(vf v) {
+#if defined(NW_AVX512)
+  return as<vd>(_mm512_cvtps_pd(_mm512_extractf32x8_ps(as<__m512>(v), 1)));
+#elif defined(NW_AVX2)
+  return as<vd>(_mm256_cvtps_pd(_mm256_extractf128_ps(as<__m256>(v), 1)));
+#else
+  hf h;
+  std::memcpy(&h, reinterpret_cast<const char*>(&v) + sizeof h, sizeof h);
+  return widen(h);
+#endif
+}
+
+NW_INLINE double sum(vd v) {
+  double total = 0;
+  for (int i = 0; i < H; ++i) total += v[i];
+  return total;
+}
+
+NW_INLINE vf max(vf a, vf b) { return a > b ? a : b; }
+NW_INLINE vf min(vf a, vf b) { return a < b ? a : b; }
+
+}  // namespace NW_ISA

@@ -1,0 +1,149 @@
+"""Which implementation a call gets: the compiled kernels where they cover it and are faster, else torch's operators."""
+
+import sys
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from normwise.kernels import native, native_autograd, native_operators, torch_operators
+
+#: Elements from which our kernels are faster (``benchmarks/crossover.py``): in training, and in evaluation that
+#: gradients are asked of. Below, what a call itself costs decides. In evaluation with nothing to fuse torch's operator
+#: is as fast as memory is.
+_TRAINING = 6_000
+_EVALUATION_WITH_GRADIENTS = 60_000
+_PLAIN_EVALUATION = sys.maxsize
+_FLOAT, _BFLOAT = torch.float32, torch.bfloat16
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float | Tensor | None,
+    eps: float,
+    activation: str | None,
+    residual: Tensor | None,
+    mask: Tensor | None,
+    counter: Tensor | None = None,
+    inplace: bool = False,
+) -> Tensor:
+    """The equation of :func:`normwise.functional.batch_norm`; arguments are expected to be checked.
+
+    ``counter`` is the number of batches so far, which training moves; without a momentum the running statistics
+    are the plain average over them.
+    """
+    dtype = x.dtype
+    if native.library is not None and (dtype is _FLOAT or dtype is _BFLOAT) and x.is_cpu:
+        if torch.compiler.is_compiling():
+            # Evaluation is left to the compiler, which fuses it with what stands around it.
+            if training and _covers(dtype, running_mean, running_var, weight, bias, residual):
+                return native_operators.batch_norm(
+                    x,
+                    running_mean,
+                    running_var,
+                    weight,
+                    bias,
+                    momentum,
+                    eps,
+                    activation,
+                    residual,
+                    mask,
+                    counter,
+                )
+        elif (
+            _is_faster(x, training, activation, residual, mask, inplace)
+            and _is_eager((x, running_mean, running_var, weight, bias, residual, mask))
+            and _covers(dtype, running_mean, running_var, weight, bias, residual)
+            and (counter is None or counter.dtype is torch.int64)
+            and (shape := native.shape_of(x)) is not None
+        ):
+            return native_autograd.batch_norm(
+                shape,
+                x,
+                running_mean,
+                running_var,
+                weight,
+                bias,
+                counter,
+                training,
+                float(momentum) if momentum is not None else 0.0 if counter is None else -1.0,
+                eps,
+                activation,
+                residual,
+                mask,
+                inplace,
+            )
+    return torch_operators.batch_norm(
+        x,
+        running_mean,
+        running_var,
+        weight,
+        bias,
+        training,
+        momentum,
+        eps,
+        activation,
+        residual,
+        mask,
+        counter,
+    )
+
+
+def _is_faster(
+    x: Tensor,
+    training: bool,
+    activation: str | None,
+    residual: Tensor | None,
+    mask: Tensor | None,
+    inplace: bool,
+) -> bool:
+    elements = x.numel()
+    if mask is not None or inplace:
+        return elements > 0
+    if training:
+        return elements >= _TRAINING
+    if activation is None and residual is None:
+        return elements >= _PLAIN_EVALUATION
+    least = _EVALUATION_WITH_GRADIENTS if torch.is_grad_enabled() and x.requires_grad else 1
+    return elements >= least
+
+
+def _is_eager(tensors: tuple[Tensor | None, ...]) -> bool:
+    """Whether tensors have addresses: no subclass, no tracing, no function transform, no mode."""
+    for tensor in tensors:
+        kind = type(tensor)
+        if not (kind is Tensor or kind is nn.Parameter or tensor is None):
+            return False
+    return (
+        torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore[reportAttributeAccessIssue]
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._len_torch_function_stack() == 0
+        and forward_ad._current_level < 0
+        and not torch._C._is_tracing()
+    )
+
+
+def _covers(
+    dtype: torch.dtype,
+    mean: Tensor | None,
+    var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+) -> bool:
+    """Whether types and orders are what the kernels take; what torch refuses is left to torch to refuse."""
+    for tensor in (mean, var, weight, bias):
+        if tensor is not None and not (
+            (tensor.dtype is _FLOAT or tensor.dtype is dtype) and tensor.is_contiguous() and tensor.is_cpu
+        ):
+            return False
+    return (
+        (residual is None or residual.dtype is dtype)
+        and (mean is None) == (var is None)
+        and (mean is None or var is None or mean.dtype is var.dtype)
+    )

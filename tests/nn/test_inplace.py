@@ -1,0 +1,124 @@
+"""``inplace=True``: one activation kept instead of two, the gradients as exact as promised, refusals that help."""
+
+import re
+
+import pytest
+import torch
+
+from normwise import nn
+from normwise.errors import ArgumentError
+from normwise.kernels import native
+
+needs_kernels = pytest.mark.skipif(native.library is None, reason=f"normwise computes with {native.in_use()}")
+ACTIVATIONS = pytest.mark.parametrize("activation", [None, "leaky_relu"])
+
+
+def step(kind, x, grad_output, ratio=0.0, mask=None, **options):
+    """Output, gradients and statistics of a training step; β is so many times γ."""
+    layer = kind.ours(3, **options)
+    torch.manual_seed(0)
+    torch.nn.init.uniform_(layer.weight, 0.5, 2.0)
+    with torch.no_grad():
+        layer.bias.copy_(ratio * layer.weight)
+    leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
+    # A leaf can't be overwritten; what precedes the layer does not keep its output.
+    y = layer(leaf + 0.0, mask=mask)
+    gradients = torch.autograd.grad(y, [leaf, *layer.parameters()], grad_output)
+    return y.detach(), gradients, list(layer.buffers())
+
+
+@pytest.mark.usefixtures("implementation")
+@ACTIVATIONS
+@pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("ratio", [0.0, 1.0, 100.0])
+def test_results_are_those_of_the_plain_layer(kind, ratio, dtype, masked, activation):
+    generator = torch.Generator().manual_seed(1)
+    x, grad = torch.randn(2, *kind.shape, generator=generator).to(dtype).unbind()
+    x, grad = (t.contiguous(memory_format=kind.memory_format) for t in (x, grad))
+    mask = torch.rand(kind.mask_shape, generator=generator) < 0.7 if masked else None
+    options = {"activation": activation, "mask": mask, "ratio": ratio}
+    if dtype is torch.float64:
+        options["dtype"] = dtype
+    plain, inplace = (step(kind, x, grad, inplace=flag, **options) for flag in (False, True))
+    torch.testing.assert_close((inplace[0], inplace[2]), (plain[0], plain[2]))
+    for got, expected in zip(inplace[1], plain[1], strict=True):
+        # The promise of functional.batch_norm, with the units of the output's type.
+        allowed = 2 * torch.finfo(dtype).eps * (1 + ratio) * max(1.0, expected.abs().max().item())
+        torch.testing.assert_close(got, expected, rtol=0, atol=allowed)
+
+
+@needs_kernels
+@ACTIVATIONS
+def test_half_as_much_is_kept_for_the_backward_pass(activation):
+    def kept(layer):
+        """Bytes that the graph of convolution, layer, convolution keeps of activations, each storage once."""
+        storages = {}
+
+        def note(tensor):
+            if tensor.numel() >= x.numel():
+                storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        first, second = torch.nn.Conv2d(8, 8, 1), torch.nn.Conv2d(8, 8, 1)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+            y = second(layer(first(x)))
+        assert y.requires_grad
+        return sum(storages.values()) - x.untyped_storage().nbytes()  # the input of the first convolution
+
+    x = torch.randn(8, 8, 16, 16)
+    eager = torch.nn.Sequential(
+        torch.nn.BatchNorm2d(8), *([torch.nn.LeakyReLU(inplace=True)] if activation else [])
+    )
+    ours = nn.BatchNorm2d(8, activation=activation, inplace=True)
+    assert kept(eager) == 2 * x.numel() * 4
+    assert kept(ours) == x.numel() * 4
+
+
+@needs_kernels
+def test_the_output_takes_the_inputs_place():
+    layer = nn.BatchNorm1d(3, inplace=True)
+    x = torch.randn(8, 3)
+    assert layer(x) is x
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "relu"}, "inplace=True can't be used with the activation 'relu'"),
+        ({"residual": True}, "inplace=True can't be used with a residual"),
+        ({"gamma": 0.0}, "that of channel 1 is 0, with a β of 1; expected at least"),
+        ({"gamma": 9e-4}, "that of channel 1 is 0.0009, with a β of 1"),
+    ],
+    ids=str,
+)
+def test_what_can_not_be_undone_is_refused(options, message):
+    layer = nn.BatchNorm1d(3, activation=options.get("activation"), inplace=True)
+    with torch.no_grad():
+        layer.weight[1] = options.get("gamma", 1.0)
+        layer.bias[1] = 1.0
+    x = torch.randn(8, 3)
+    with pytest.raises(ArgumentError, match=f"^BatchNorm1d: .*{re.escape(message)}"):
+        layer(x, residual=x if options.get("residual") else None)
+
+
+@needs_kernels
+def test_a_second_derivative_is_refused():
+    layer, x = nn.BatchNorm1d(3, inplace=True), torch.randn(8, 3, requires_grad=True)
+    with pytest.raises(
+        ArgumentError, match="inplace=True has overwritten; build the layer with inplace=False"
+    ):
+        torch.autograd.grad(layer(x + 0.0).pow(2).sum(), x, create_graph=True)
+
+
+@needs_kernels
+def test_an_output_that_the_layer_before_needs_is_torchs_error():
+    layer, x = nn.BatchNorm1d(3, inplace=True), torch.randn(8, 3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        layer(x.sigmoid()).sum().backward()
+
+
+def test_repr_says_so():
+    assert repr(nn.BatchNorm1d(3, activation="leaky_relu", inplace=True)).endswith(
+        "activation='leaky_relu', inplace=True)"
+    )
