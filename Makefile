@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: study test check clean
+.PHONY: study test check sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
@@ -18,6 +18,24 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# The kernels' tests under sanitizers of GCC, in an environment of their own beside the installed packages:
+# make sanitize, or make sanitize SANITIZE=thread RUNTIME=libtsan.so. OpenMP's own library is not instrumented, so the
+# thread sanitizer sees what several Python threads do at once, with one OpenMP thread each.
+SANITIZE := address;undefined
+RUNTIME := libasan.so
+SANITIZED := build/sanitize
+
+sanitize: $(VENV)/dev.stamp
+	$(PYTHON) -m venv --clear $(SANITIZED)
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > \
+	  "$$($(SANITIZED)/bin/python -c 'import site; print(site.getsitepackages()[0])')/installed.pth"
+	$(SANITIZED)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
+	  --config-settings 'cmake.define.NORMWISE_SANITIZE=$(SANITIZE)' .
+	LD_PRELOAD="$$(gcc -print-file-name=$(RUNTIME)) $$(gcc -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
+	  $(SANITIZED)/bin/python -m pytest tests/kernels/test_exactness.py tests/kernels/test_native.py \
+	  tests/nn/test_inplace.py --deselect tests/kernels/test_exactness.py::test_ten_million_elements_a_channel
 
 # A stamp is newer than what it was installed from, so the second time nothing is installed.
 $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python

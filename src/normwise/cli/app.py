@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from normwise.cli.bench import bench
 from normwise.cli.explain import explain
 from normwise.cli.report import report
 from normwise.cli.study import study
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(train_app, name="train")
 app.command()(study)
+app.command()(bench)
 app.command()(report)
 app.command()(explain)
 
@@ -30,11 +32,12 @@ _INTERRUPTED = 130
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from normwise import kernels
         from normwise.records import Environment
 
         here = Environment.here()
         typer.echo(
-            f"normwise {here.normwise}, torch {here.torch}, Python {here.python}; kernels: torch's operators"
+            f"normwise {here.normwise}, torch {here.torch}, Python {here.python}; kernels: {kernels.in_use()}"
         )
         raise typer.Exit
 

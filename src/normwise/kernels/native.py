@@ -87,16 +87,16 @@ def forward(
     mask: Tensor | None,
     batch: Tensor | None = None,
     *,
-    inplace: bool = False,
+    out: Tensor | None = None,
 ) -> tuple[Tensor, bytearray]:
     """The output, and what the backward pass needs: per channel, in float64, the mean and 1 / deviation.
 
     In training the running statistics and the counter of batches are moved in place; a negative momentum
     asks for the plain average. ``batch``, float64 ``(2, C)``, gets the mean and the Bessel-corrected variance
-    where there are at least two real positions.
+    where there are at least two real positions. ``out``, laid out as ``x``, may be ``x`` itself.
     """
     assert library is not None  # noqa: S101 (the caller has asked for the kernels)
-    y = x if inplace else torch.empty_like(x)
+    y = torch.empty_like(x) if out is None else out
     saved = library.forward(
         shape,
         x.dtype is torch.bfloat16,
@@ -132,14 +132,16 @@ def backward(
     activation: str | None,
     *,
     from_output: bool = False,
+    out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Gradients of ``x``, ``weight``, ``bias`` and, where there is a ``third``, of the residual.
 
     ``third`` is what tells the slope of the activation where a residual was added: the output of a ReLU, the
-    residual of any other. With ``from_output``, ``x`` is the output that took the input's place.
+    residual of any other. With ``from_output``, ``x`` is the output that took the input's place. ``out``
+    gets the gradient of ``x``.
     """
     assert library is not None  # noqa: S101 (the caller has asked for the kernels)
-    grad_x = torch.empty_like(x)
+    grad_x = torch.empty_like(x) if out is None else out
     grad_residual = None if third is None else torch.empty_like(x)
     grad_weight = torch.empty(shape[1])
     grad_bias = torch.empty(shape[1])

@@ -76,7 +76,7 @@ def _forward(
             activation,
             residual,
             mask,
-            inplace=inplace,
+            out=x if inplace else None,
         )
     if not training:
         settings = (shape, mean.float(), var.float(), *settings[3:])
@@ -99,7 +99,7 @@ def _forward(
         residual,
         mask,
         batch,
-        inplace=inplace,
+        out=x if inplace else None,
     )
     moved = mask.sum() > 1 if mask is not None else torch.tensor(shape[0] * shape[2] > 1)
     if momentum < 0 and counter is not None:

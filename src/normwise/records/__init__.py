@@ -2,6 +2,7 @@
 
 from normwise.records._json import from_plain, to_json, to_plain
 from normwise.records.acceleration import Acceleration, LayerChange
+from normwise.records.benchmark import Bandwidth, Benchmark, Comparison
 from normwise.records.environment import Environment, usable_cores
 from normwise.records.figure import Figure, Series
 from normwise.records.run import Option, Point, Result, Run, RunConfig
@@ -9,6 +10,9 @@ from normwise.records.study import Effect, Finding, Source, Study, Verdict
 
 __all__ = [
     "Acceleration",
+    "Bandwidth",
+    "Benchmark",
+    "Comparison",
     "Effect",
     "Environment",
     "Figure",

@@ -6,8 +6,8 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from normwise.records import Run, Study
-from normwise.report import numbers, run_view, summary
+from normwise.records import Benchmark, Run, Study
+from normwise.report import benchmark_view, numbers, run_view, summary
 from normwise.report.drawing import drawing
 from normwise.report.tables import figure_table
 
@@ -37,6 +37,20 @@ def run_page(run: Run) -> str:
         result_rows=run_view.result_rows(run),
         environment_rows=summary.environment_rows(run.environment),
         environment=run.environment,
+    )
+
+
+def benchmark_page(benchmark: Benchmark) -> str:
+    """The page of a benchmark: ratios as figures, all cases as a table, the machine."""
+    return _render(
+        "benchmark.html.j2",
+        title=benchmark_view.TITLE,
+        summary=benchmark_view.summary(benchmark),
+        figures=benchmark_view.figures(benchmark),
+        header=benchmark_view.HEADER,
+        rows=[benchmark_view.row(comparison) for comparison in benchmark.comparisons],
+        machine_rows=benchmark_view.machine_rows(benchmark),
+        environment=benchmark.environment,
     )
 
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from normwise.records import Finding, Run, Study, Verdict
-from normwise.report import run_view
+from normwise.records import Benchmark, Finding, Run, Study, Verdict
+from normwise.report import benchmark_view, run_view
 from normwise.report.numbers import effect_text, estimate, interval, levels
 from normwise.report.summary import TITLE, badge, environment_rows, study_rows, summary
 from normwise.report.tables import evenly
@@ -30,6 +30,23 @@ def study_table(study: Study) -> Table:
         verdict = Text(badge(finding.verdict), style=f"bold {_COLOURS[finding.verdict]}", no_wrap=True)
         claim = Text(finding.claim, style="bold", overflow="fold")
         table.add_row(Text("\n").join([claim, verdict]), _outcome(finding))
+    return table
+
+
+def benchmark_table(benchmark: Benchmark) -> Table:
+    """The cases as a table for a ``rich`` console, a section for each kind of work."""
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, title=benchmark_view.summary(benchmark), title_justify="left"
+    )
+    for name in benchmark_view.HEADER[1:]:
+        table.add_column(name, justify="left" if name == "Shape" else "right")
+    case = ""
+    for comparison in benchmark.comparisons:
+        if comparison.case != case:
+            case = comparison.case
+            table.add_section()
+            table.add_row(Text(case, style="bold"))
+        table.add_row(*map(Text, benchmark_view.row(comparison)[1:]))
     return table
 
 

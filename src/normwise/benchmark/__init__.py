@@ -1,0 +1,6 @@
+"""How fast the layers are here: against torch's, and against what memory allows."""
+
+from normwise.benchmark.cases import CASES, Case
+from normwise.benchmark.run import run_benchmark
+
+__all__ = ["CASES", "Case", "run_benchmark"]

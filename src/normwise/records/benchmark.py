@@ -1,0 +1,70 @@
+"""How fast the layers are on a machine, against torch's in the same process."""
+
+from dataclasses import dataclass
+
+from normwise.records.environment import Environment
+
+
+@dataclass(frozen=True)
+class Bandwidth:
+    """What memory gives, by torch's own operators, for arrays of one size.
+
+    Attributes:
+        megabytes: Of each array, in units of 2^20 bytes.
+        read, copy, triad: 10^9 bytes a second that are read and written: of one array summed up, of one written
+            to another, and of two added into a third.
+    """
+
+    megabytes: float
+    read: float
+    copy: float
+    triad: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One case, ours and torch's in turn.
+
+    Attributes:
+        case: What is computed.
+        shape: Of the input, with its order in memory and its type.
+        torch_ms, ours_ms: Medians, in milliseconds.
+        ratio: Median over the repetitions of torch's time over ours; above 1 ours is faster.
+        low, high: 10th and 90th percentile of that ratio.
+        repetitions: How many there were.
+        limit_share: The time that memory alone takes over that of our kernels alone, outputs reused; NaN where
+            it was not measured.
+    """
+
+    case: str
+    shape: str
+    torch_ms: float
+    ours_ms: float
+    ratio: float
+    low: float
+    high: float
+    repetitions: int
+    limit_share: float
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A machine's figures.
+
+    Attributes:
+        date: When it ended, UTC.
+        environment: Machine and versions.
+        kernels: What computed, in words.
+        allocator: What was done to malloc, in words.
+        threads: Of both, ours and torch's.
+        bandwidths: What memory gives.
+        comparisons: The cases.
+    """
+
+    date: str
+    environment: Environment
+    kernels: str
+    allocator: str
+    threads: int
+    bandwidths: tuple[Bandwidth, ...]
+    comparisons: tuple[Comparison, ...]
