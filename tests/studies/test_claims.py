@@ -41,6 +41,12 @@ def test_a_claim_says_all_that_a_reader_needs(claim: Claim, preset: str) -> None
 
 
 @pytest.mark.parametrize("claim", _CLAIMS, ids=lambda claim: claim.name)
+def test_what_would_show_a_claim_false_may_do_so_in_part_as_its_rule_has_it(claim: Claim) -> None:
+    assert "else: depends" in claim.rule.lower()
+    assert "it depends" in claim.falsifier
+
+
+@pytest.mark.parametrize("claim", _CLAIMS, ids=lambda claim: claim.name)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_its_runs_differ_and_have_every_seed(claim: Claim, preset: str) -> None:
     runs = claim.runs(preset_named(preset))

@@ -42,6 +42,16 @@ def _scales(bn: float, plain: float) -> Callable[[RunConfig], Outcome]:
     return outcome
 
 
+def _scales_between(bn: tuple[float, float], plain: tuple[float, float]) -> Callable[[RunConfig], Outcome]:
+    """Training with initial scales from the lower to the higher of the two."""
+
+    def outcome(config: RunConfig) -> Outcome:
+        low, high = bn if config.norm == "batch" else plain
+        return {"accuracy": 0.95 if low <= float(config.options["init_scale"]) <= high else 0.5}
+
+    return outcome
+
+
 def _batches(running: float, recomputed: float, group: float) -> Callable[[RunConfig], Outcome]:
     """Accuracies at batch 2; elsewhere all have 0.95."""
 
@@ -104,6 +114,15 @@ _CASES: list[tuple[str, Verdict, Callable[[RunConfig], Outcome]]] = [
     ("initial_scale", "not supported", _scales(bn=3, plain=100)),
     ("initial_scale", "not supported", _scales(bn=10, plain=10)),
     ("initial_scale", "depends", _only_on("ioffe_mlp", _scales(bn=100, plain=3), _scales(bn=3, plain=3))),
+    # Without BN the range goes on beyond the sweep, nobody knows how far.
+    ("initial_scale", "not supported", _scales_between(bn=(0.01, 30), plain=(1, 100))),
+    ("initial_scale", "not supported", _scales_between(bn=(0.01, 30), plain=(0.001, 0.01))),
+    ("initial_scale", "supported", _scales_between(bn=(0.001, 100), plain=(1, 30))),
+    (
+        "initial_scale",
+        "depends",
+        _only_on("dense_bn", _scales_between((0.01, 30), (1, 100)), _scales_between((0.01, 30), (1, 30))),
+    ),
     ("small_batches", "supported", _batches(running=0.5, recomputed=0.6, group=0.94)),
     ("small_batches", "not supported", _batches(running=0.949, recomputed=0.95, group=0.94)),
     # GroupNorm suffers as much: then it is the small batch as such, and not BN.
@@ -115,6 +134,8 @@ _CASES: list[tuple[str, Verdict, Callable[[RunConfig], Outcome]]] = [
     ("batch_independence", "supported", _dependence(running=1e-7, batch=0.5)),
     ("batch_independence", "not supported", _dependence(running=0.01, batch=0.5)),
     ("batch_independence", "depends", _dependence(running=1e-7, batch=1e-7)),
+    # Networks that diverged have no outputs to compare.
+    ("batch_independence", "depends", _dependence(running=float("nan"), batch=float("nan"))),
     ("useless_bias", "supported", _bias(difference=1e-12, gradient=1e-15)),
     ("useless_bias", "not supported", _bias(difference=1e-3, gradient=1e-15)),
     ("useless_bias", "not supported", _bias(difference=1e-12, gradient=1e-3)),
@@ -146,7 +167,7 @@ def test_a_target_that_is_never_reached_counts_with_the_whole_budget(quick: Pres
 
     effect = claim.finding(quick, pretend(claim, quick, outcome)).effects[1]
     network = quick.networks[0]
-    assert effect.estimate == pytest.approx(network.steps / network.eval_every)
+    assert effect.estimate == pytest.approx(network.steps / (network.eval_every / 2))
     assert "3 of 3 without BN never got there: a lower bound" in effect.note
 
 
@@ -165,7 +186,7 @@ def test_the_best_learning_rate_is_each_norms_own(quick: Preset, pretend: Preten
 def test_where_every_learning_rate_diverges_nothing_is_usable(quick: Preset, pretend: Pretend) -> None:
     (claim,) = claims_named(("higher_learning_rate",))
     finding = claim.finding(quick, pretend(claim, quick, _rates(bn=1, plain=0)))
-    assert finding.effects[1].estimate == pytest.approx(1 / (0.01 / 3))
+    assert finding.effects[1].estimate == pytest.approx(1 / (0.001 / 3))
     assert "without BN no rate trained in some seed" in finding.effects[1].note
 
 
@@ -188,6 +209,135 @@ def test_values_read_off_a_grid_are_no_more_certain_than_the_grid(quick: Preset,
     (claim,) = claims_named(("higher_learning_rate",))
     effect = claim.finding(quick, pretend(claim, quick, _rates(bn=10, plain=1))).effects[1]
     assert (effect.low, effect.high) == pytest.approx((10 / 3**0.5, 10 * 3**0.5))
+
+
+def test_a_target_counts_as_reached_between_two_evaluations(quick: Preset, pretend: Pretend) -> None:
+    (claim,) = claims_named(("fewer_steps",))
+    overall, *effects = claim.finding(quick, pretend(claim, quick, _steps(bn=5, plain=10))).effects
+    left_open = (5 / 4.5) * (10 / 9.5)
+    for effect in (overall, *effects):
+        assert effect.estimate == pytest.approx(9.5 / 4.5)
+        assert (effect.low, effect.high) == pytest.approx((9.5 / 4.5 / left_open, 9.5 / 4.5 * left_open))
+
+
+def test_figure_1_is_no_more_certain_than_its_evaluations(pretend: Pretend) -> None:
+    (claim,), full = claims_named(("fewer_steps",)), preset_named("full")
+    effect = claim.finding(full, pretend(claim, full, _steps(bn=5, plain=10))).effects[-1]
+    assert effect.name.startswith("figure 1")
+    assert effect.low == pytest.approx(9.5 / 4.5 / ((5 / 4.5) * (10 / 9.5)))
+
+
+def test_a_target_that_holds_before_training_counts_as_reached_at_once(
+    quick: Preset, pretend: Pretend
+) -> None:
+    (claim,) = claims_named(("fewer_steps",))
+    effect = claim.finding(quick, pretend(claim, quick, _steps(bn=0, plain=3))).effects[1]
+    assert effect.estimate == pytest.approx(2.5 / 0.5)
+
+
+def test_a_budget_that_ends_without_the_target_adds_nothing_to_the_interval(
+    quick: Preset, pretend: Pretend
+) -> None:
+    (claim,) = claims_named(("fewer_steps",))
+    effect = claim.finding(quick, pretend(claim, quick, lambda _: {"accuracy": 0.5})).effects[1]
+    assert (effect.low, effect.estimate, effect.high) == pytest.approx((1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("bn", "plain", "note", "said"),
+    [
+        ((0.01, 30), (1, 30), "1.5 decades without BN, 3.5 with", "by +2.0 decades on"),
+        (
+            (0.01, 30),
+            (1, 100),
+            "without BN still usable at 100, the end of the sweep: an upper bound",
+            "by at most +1.5 decades on",
+        ),
+        (
+            (0.001, 100),
+            (1, 30),
+            "with BN still usable at 0.001 and 100, the ends of the sweep: a lower bound",
+            "by at least +3.5 decades on",
+        ),
+        (
+            (0.001, 30),
+            (1, 100),
+            "without BN still usable at 100, the end of the sweep: an upper bound; "
+            "with BN still usable at 0.001, the end of the sweep: a lower bound",
+            "by as far as seen +2.5 decades on",
+        ),
+    ],
+)
+def test_a_range_that_the_sweep_cuts_off_is_said_to_be(
+    quick: Preset,
+    pretend: Pretend,
+    bn: tuple[float, float],
+    plain: tuple[float, float],
+    note: str,
+    said: str,
+) -> None:
+    (claim,) = claims_named(("initial_scale",))
+    finding = claim.finding(quick, pretend(claim, quick, _scales_between(bn, plain)))
+    assert finding.effects[1].note.endswith(note)
+    assert said in finding.sentence
+    assert ("cuts off the range without BN on ioffe_mlp, dense_bn, mnist_cnn." in finding.sentence) == (
+        "an upper bound" in note
+    )
+    assert ("an upper bound" in finding.effects[0].note) == ("an upper bound" in note)
+
+
+def test_a_range_of_scales_is_no_more_certain_than_the_widest_step_where_it_ends(
+    quick: Preset, pretend: Pretend
+) -> None:
+    (claim,) = claims_named(("initial_scale",))
+    # Below 0.01 comes 0.001, a whole decade away.
+    outcome = _scales_between(bn=(0.01, 10), plain=(1, 10))
+    overall, *effects = claim.finding(quick, pretend(claim, quick, outcome)).effects
+    for effect in (overall, *effects):
+        assert (effect.low, effect.high) == pytest.approx((1.5, 2.5))
+
+
+def test_a_network_that_no_scale_trains_is_not_cut_off(quick: Preset, pretend: Pretend) -> None:
+    (claim,) = claims_named(("initial_scale",))
+
+    def outcome(config: RunConfig) -> Outcome:
+        # The best of all that fail without BN is the last of the sweep.
+        return {
+            "accuracy": 0.95 if config.norm == "batch" else 0.1 + float(config.options["init_scale"]) / 1e4
+        }
+
+    finding = claim.finding(quick, pretend(claim, quick, outcome))
+    assert finding.verdict == "supported"
+    assert "without BN no scale trained in some seed: 0 decades" in finding.effects[1].note
+
+
+def test_an_end_of_the_sweep_of_learning_rates_that_is_still_usable_is_said_to_be(
+    quick: Preset, pretend: Pretend
+) -> None:
+    (claim,) = claims_named(("higher_learning_rate",))
+
+    def outcome(config: RunConfig) -> Outcome:
+        usable = config.lr <= 100 if config.norm == "batch" else 0.01 <= config.lr <= 1
+        return {"accuracy": 0.95 if usable else 0.1}
+
+    finding = claim.finding(quick, pretend(claim, quick, outcome))
+    assert finding.effects[1].note == (
+        "up to 1 without BN, 100 with; with BN still usable at 100, the end of the sweep: a lower bound; "
+        "with BN still usable at 0.001, the lowest of the sweep"
+    )
+    assert "at least 100 times as high on ioffe_mlp" in finding.sentence
+    assert finding.effects[0].note == "; ".join(f"a lower bound on {net.model}" for net in quick.networks)
+
+
+def test_small_batches_says_what_a_run_that_diverged_counts_and_whose_learning_rate_it_is(
+    quick: Preset, pretend: Pretend
+) -> None:
+    (claim,) = claims_named(("small_batches",))
+    runs = pretend(claim, quick, _batches(running=0.5, recomputed=0.6, group=0.94))
+    finding = claim.finding(quick, runs)
+    for text in (" ".join(finding.protocol), *(figure.caption for figure in finding.figures)):
+        assert "it counts as 0%" in text
+        assert "none was tuned for GroupNorm" in text
 
 
 def test_a_hole_in_the_range_of_scales_ends_it(quick: Preset, pretend: Pretend) -> None:

@@ -34,5 +34,10 @@ def budget(preset: Preset) -> str:
     return (
         f"Data: {preset.data}. Networks: {networks}; plain SGD, batch {BATCH_SIZE}, seeds "
         f"{', '.join(map(str, preset.seeds))}. With and without BN the weights start from the same values "
-        "and see the same batches."
+        f"and see the same batches.{tested(preset)}"
     )
+
+
+def tested(preset: Preset) -> str:
+    """On what these runs are tested, as a sentence that follows others; nothing where it is the whole test set."""
+    return f" Tested on the first {preset.test_samples:,} test samples." if preset.test_samples else ""

@@ -29,6 +29,10 @@ def result(run: Run) -> Result:
     return run.result
 
 
+#: What a reader of averaged accuracies must know.
+DIVERGED = "A run that diverged has outputs that are not numbers, so no sample right: it counts as 0%."
+
+
 def final_accuracy(run: Run) -> float:
     """Test accuracy after the last step."""
     return result(run).test_accuracy

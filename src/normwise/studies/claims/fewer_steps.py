@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import geometric_mean
 
 from normwise.records import Effect, Figure, Run, RunConfig
+from normwise.studies.bound import LOWER, UPPER, bounds_among, times
 from normwise.studies.claim import Claim, Outcome, all_or_some
 from normwise.studies.interval import geometric_effect, over_networks
 from normwise.studies.learning_rates import LEARNING_RATES, sweep
@@ -15,7 +16,6 @@ from normwise.studies.sources import ioffe_szegedy
 #: Learning rate of the runs of figure 1: the paper gives none.
 _FIGURE_1_LR = 0.1
 _EFFECT = "steps without BN over steps with"
-_AT_LEAST = "a lower bound"
 
 
 class FewerSteps(Claim):
@@ -30,9 +30,12 @@ class FewerSteps(Claim):
     )
     rule = (
         "For each network and norm the learning rate is taken at which the target is reached soonest "
-        "(geometric mean over seeds; a run that never reaches it counts with its whole budget). The effect "
-        "is the ratio of steps, without BN over with BN, per seed. A network shows the claim when the "
-        "interval of its ratio lies above 1. All networks: supported; none: not supported; else: depends."
+        "(geometric mean over seeds). A run counts with the middle between the evaluation t that saw the target "
+        "reached and the one before, t - e/2 where there are e steps between two; a run that never reaches it, with "
+        "its whole budget. The effect is the ratio of steps, without BN over with BN, per seed. Its interval is "
+        "widened on both sides by what the evaluations leave open: the factor t / (t - e/2) of either norm, with "
+        "the geometric mean of t over the seeds that reached the target. A network shows the claim when the interval "
+        "of its ratio lies above 1. All networks: supported; none: not supported; else: depends."
     )
     sources = (
         ioffe_szegedy("§4.1 and figure 1: MNIST; §4.2.2 and figure 2: ImageNet"),
@@ -62,21 +65,19 @@ class FewerSteps(Claim):
 
     def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
         ratios: list[list[float]] = []
+        resolutions: list[float] = []
         effects: list[Effect] = []
         figures: list[Figure] = []
         for network in preset.networks:
             own = select(runs, model=network.model, steps=network.steps)
             plain, bn = _at_best(own, "none", preset.target), _at_best(own, "batch", preset.target)
             ratios.append(_ratios(plain, bn, preset.target))
-            effects.append(
-                geometric_effect(
-                    f"{network.model}: {_EFFECT}", "times", ratios[-1], _note(plain, bn, preset.target)
-                )
-            )
+            resolutions.append(_resolution(plain, preset.target) * _resolution(bn, preset.target))
+            effects.append(_effect(network.model, plain, bn, preset.target))
             figures.append(_accuracy_figure(network.model, network.model, {"batch": bn, "none": plain}))
         shown = [effect.low > 1 for effect in effects]
         parts = [
-            f"{'at least ' if _AT_LEAST in effect.note else ''}{effect.estimate:.2g} times as many on {network.model}"
+            f"{times(effect)} as many on {network.model}"
             for effect, network in zip(effects, preset.networks, strict=True)
         ]
         sentence = (
@@ -84,26 +85,46 @@ class FewerSteps(Claim):
             + ", ".join(parts)
             + f"; the interval lies above 1 on {sum(shown)} of {len(shown)} networks."
         )
-        overall = geometric_effect(f"all networks: {_EFFECT}", "times", over_networks(geometric_mean, ratios))
+        overall = geometric_effect(
+            f"all networks: {_EFFECT}",
+            "times",
+            over_networks(geometric_mean, ratios),
+            bounds_among([effect.note for effect in effects], [network.model for network in preset.networks]),
+            resolution=geometric_mean(resolutions),
+        )
         if preset.figure_1_steps:
             own = select(runs, steps=preset.figure_1_steps)
             groups = {norm: select(own, norm=norm) for norm in ("batch", "none")}
-            pair = groups["none"], groups["batch"]
-            note = _note(*pair, preset.target)
-            effects.append(
-                geometric_effect(f"figure 1: {_EFFECT}", "times", _ratios(*pair, preset.target), note)
-            )
+            effects.append(_effect("figure 1", groups["none"], groups["batch"], preset.target))
             figures += _figure_1(groups)
         return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
 
 
-def _until(run: Run, target: float) -> int:
-    """Steps until the target, or all of them."""
-    return next((p.step for p in run.points if p.test_accuracy >= target), run.config.steps)
+def _reached(run: Run, target: float) -> int | None:
+    """The step of the evaluation that saw the target reached; None where none did.
+
+    Step 0, before any training, counts as the first evaluation after it: no steps have no ratio.
+    """
+    step = next((point.step for point in run.points if point.test_accuracy >= target), None)
+    return None if step is None else max(step, run.config.eval_every)
 
 
-def _reached(run: Run, target: float) -> bool:
-    return any(point.test_accuracy >= target for point in run.points)
+def _until(run: Run, target: float) -> float:
+    """Steps until the target, to the middle between two evaluations; or all of them."""
+    step = _reached(run, target)
+    return run.config.steps if step is None else step - run.config.eval_every / 2
+
+
+def _resolution(runs: Sequence[Run], target: float) -> float:
+    """The factor that the evaluations leave open in the steps of these runs, which differ in their seeds.
+
+    A whole budget was not read off them.
+    """
+    reached = [step for run in runs if (step := _reached(run, target)) is not None]
+    if not reached:
+        return 1.0
+    step = geometric_mean(reached)
+    return step / (step - runs[0].config.eval_every / 2)
 
 
 def _at_best(runs: Sequence[Run], norm: str, target: float) -> list[Run]:
@@ -122,10 +143,20 @@ def _ratios(plain: Sequence[Run], bn: Sequence[Run], target: float) -> list[floa
     return [_until(a, target) / _until(b, target) for a, b in zip(plain, bn, strict=True)]
 
 
+def _effect(name: str, plain: Sequence[Run], bn: Sequence[Run], target: float) -> Effect:
+    return geometric_effect(
+        f"{name}: {_EFFECT}",
+        "times",
+        _ratios(plain, bn, target),
+        _note(plain, bn, target),
+        resolution=_resolution(plain, target) * _resolution(bn, target),
+    )
+
+
 def _note(plain: Sequence[Run], bn: Sequence[Run], target: float) -> str:
     note = f"learning rate {plain[0].config.lr:g} without BN, {bn[0].config.lr:g} with"
-    for norm, group, bound in (("none", plain, _AT_LEAST), ("batch", bn, "an upper bound")):
-        missed = sum(not _reached(run, target) for run in group)
+    for norm, group, bound in (("none", plain, LOWER), ("batch", bn, UPPER)):
+        missed = sum(_reached(run, target) is None for run in group)
         if missed:
             note += f"; {missed} of {len(group)} {LABEL[norm]} never got there: {bound}"
     return note

@@ -2,22 +2,22 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
+from normwise.studies.bound import LOWER, UPPER, bounds_among, hedge
 from normwise.studies.claim import Claim, Outcome, all_or_some
 from normwise.studies.interval import mean_effect, over_networks
 from normwise.studies.network_run import budget, network_run
 from normwise.studies.preset import Preset
-from normwise.studies.select import LABEL, final_accuracy, result, select
+from normwise.studies.select import DIVERGED, LABEL, final_accuracy, result, select
 from normwise.studies.sources import ioffe_szegedy
 from normwise.studies.sweep_figure import sweep_figure
 
 _SCALES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 #: A scale is usable when the run ends within this share of the best accuracy of any scale.
 _SHARE = 0.9
-#: What a width that was read off the sweep may be off by: half of its step of about half a decade.
-_HALF_STEP = 0.25
 _EFFECT = "width with BN less width without"
 
 
@@ -28,15 +28,18 @@ class InitialScale(Claim):
     name = "initial_scale"
     statement = "BN makes the scale of the initial weights matter less."
     falsifier = (
-        "The range of initial scales that trains is as wide without BN as with it: on every network. On some: it "
-        "depends."
+        "The range of initial scales that trains is as wide without BN as with it, or may be, as it goes on beyond "
+        "the sweep: on every network. On some: it depends."
     )
     rule = (
         f"A scale is usable for a network, norm and seed when the run neither diverged nor ended below {_SHARE:.0%} "
         "of the best accuracy that any scale gave this network, with BN or without. The width is the distance in "
         "decades from the lowest usable scale to the highest, with no unusable one between. The effect is the width "
-        "with BN less the width without, per seed. A network shows the claim when the interval, widened by half a "
-        "step of the sweep on both sides, lies above 0. All networks: supported; none: not supported; else: depends."
+        "with BN less the width without, per seed. A network shows the claim when the interval, widened on both sides "
+        "by half a step of the sweep (the widest at which one of its ranges ends), lies above 0 and the usable range "
+        "without BN reaches neither end of the sweep in any seed: else what lies beyond is not known, and the "
+        "difference is only an upper bound. A range with BN that reaches an end makes it a lower bound, which does "
+        "not hinder. All networks: supported; none: not supported; else: depends."
     )
     sources = (
         ioffe_szegedy("§1 and §3.3: less careful about initialization, resilience to the parameter scale"),
@@ -53,6 +56,8 @@ class InitialScale(Claim):
             budget(preset),
             f"All initial weights times {', '.join(f'{scale:g}' for scale in _SCALES)}; 1 is the network's own "
             f"initialization. Learning rates {rates}, the same with and without BN.",
+            "A range that reaches an end of the sweep may go on beyond it: its width is what the sweep saw of it, and "
+            "the effect's note says so.",
         )
 
     def runs(self, preset: Preset) -> tuple[RunConfig, ...]:
@@ -67,37 +72,81 @@ class InitialScale(Claim):
     def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
         gains: list[list[float]] = []
         effects: list[Effect] = []
+        resolutions: list[float] = []
+        cut: list[str] = []
+        shown: list[bool] = []
         figures: list[Figure] = []
         for network in preset.networks:
             own = select(runs, model=network.model)
-            widths = {norm: [_width(own, norm, seed) for seed in preset.seeds] for norm in ("batch", "none")}
-            gains.append([b - a for b, a in zip(widths["batch"], widths["none"], strict=True)])
-            note = f"{mean(widths['none']):.1f} decades without BN, {mean(widths['batch']):.1f} with"
-            for norm in ("none", "batch"):
-                if max(widths[norm]) == math.log10(_SCALES[-1] / _SCALES[0]):
-                    note += f"; {LABEL[norm]} that is all of the sweep"
+            ranges = {norm: [_range(own, norm, seed) for seed in preset.seeds] for norm in ("batch", "none")}
+            pairs = zip(ranges["batch"], ranges["none"], strict=True)
+            gains.append([bn.width - plain.width for bn, plain in pairs])
+            resolutions.append(_half_step(ranges["batch"] + ranges["none"]))
             effects.append(
-                mean_effect(f"{network.model}: {_EFFECT}", "decades", gains[-1], note, resolution=_HALF_STEP)
+                mean_effect(
+                    f"{network.model}: {_EFFECT}",
+                    "decades",
+                    gains[-1],
+                    _note(ranges),
+                    resolution=resolutions[-1],
+                )
             )
             figures.append(_figure(network.model, own))
-        shown = [effect.low > 0 for effect in effects]
+            if any(plain.cut_off for plain in ranges["none"]):
+                cut.append(network.model)
+            shown.append(effects[-1].low > 0 and network.model not in cut)
+        models = [network.model for network in preset.networks]
         parts = [
-            f"{effect.estimate:+.1f} decades on {network.model}"
-            for effect, network in zip(effects, preset.networks, strict=True)
+            f"{hedge(effect.note)}{effect.estimate:+.1f} decades on {model}"
+            for effect, model in zip(effects, models, strict=True)
         ]
         sentence = (
             "With BN the range of initial scales that trained changed by "
             + ", ".join(parts)
-            + f"; the interval lies above 0 on {sum(shown)} of {len(shown)} networks."
+            + f"; by the rule that shows the claim on {sum(shown)} of {len(shown)} networks"
+            + (f"; the sweep cuts off the range without BN on {', '.join(cut)}." if cut else ".")
         )
         overall = mean_effect(
-            f"all networks: {_EFFECT}", "decades", over_networks(mean, gains), resolution=_HALF_STEP
+            f"all networks: {_EFFECT}",
+            "decades",
+            over_networks(mean, gains),
+            bounds_among([effect.note for effect in effects], models),
+            resolution=mean(resolutions),
         )
         return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
 
 
-def _width(runs: Sequence[Run], norm: str, seed: int) -> float:
-    """Decades of the stretch of usable scales around the best one; 0 where that is not usable, or it alone."""
+@dataclass(frozen=True)
+class _Range:
+    """The stretch of usable scales around the best one, from ``low`` to ``high``: places in the sweep."""
+
+    low: int
+    high: int
+    usable: bool
+
+    @property
+    def width(self) -> float:
+        """In decades; 0 where the best scale is not usable, or it alone."""
+        return math.log10(_SCALES[self.high] / _SCALES[self.low])
+
+    @property
+    def cut_off(self) -> set[float]:
+        """The ends of the sweep that it reaches."""
+        ends = {_SCALES[0], _SCALES[-1]} & {_SCALES[self.low], _SCALES[self.high]}
+        return ends if self.usable else set()
+
+    @property
+    def steps(self) -> list[float]:
+        """In decades, the steps of the sweep between its ends and the unusable scales beside them."""
+        beside = ((self.low - 1, self.low), (self.high, self.high + 1))
+        return [
+            math.log10(_SCALES[above] / _SCALES[below])
+            for below, above in beside
+            if self.usable and below >= 0 and above < len(_SCALES)
+        ]
+
+
+def _range(runs: Sequence[Run], norm: str, seed: int) -> _Range:
     least = _SHARE * max(final_accuracy(run) for run in select(runs, seed=seed))
     by_scale = [select(runs, norm=norm, seed=seed, init_scale=scale)[0] for scale in _SCALES]
     usable = [not result(run).diverged and final_accuracy(run) >= least for run in by_scale]
@@ -106,14 +155,35 @@ def _width(runs: Sequence[Run], norm: str, seed: int) -> float:
         low -= 1
     while usable[high] and high < len(_SCALES) - 1 and usable[high + 1]:
         high += 1
-    return math.log10(_SCALES[high] / _SCALES[low])
+    return _Range(low, high, usable[low])
+
+
+def _half_step(ranges: Sequence[_Range]) -> float:
+    """What a width that was read off the sweep may be off by; 0 where all of its ends are the sweep's."""
+    return max((step for own in ranges for step in own.steps), default=0.0) / 2
+
+
+def _note(ranges: dict[str, list[_Range]]) -> str:
+    """How wide the ranges are, and which are cut off at which end of the sweep; per norm, a range a seed."""
+    widths = {norm: mean(own.width for own in of_norm) for norm, of_norm in ranges.items()}
+    note = f"{widths['none']:.1f} decades without BN, {widths['batch']:.1f} with"
+    for norm, bound in (("none", UPPER), ("batch", LOWER)):
+        cut = sorted(set[float]().union(*(own.cut_off for own in ranges[norm])))
+        if cut:
+            ends = " and ".join(f"{scale:g}" for scale in cut)
+            note += (
+                f"; {LABEL[norm]} still usable at {ends}, the end{'s' * (len(cut) > 1)} of the sweep: {bound}"
+            )
+        if not all(own.usable for own in ranges[norm]):
+            note += f"; {LABEL[norm]} no scale trained in some seed: 0 decades"
+    return note
 
 
 def _figure(model: str, runs: Sequence[Run]) -> Figure:
     return sweep_figure(
         f"initial-scale-{model}",
         f"{model}: test accuracy after training, by scale of the initial weights",
-        "1 is the network's own scale.",
+        f"1 is the network's own scale. {DIVERGED}",
         "factor on the initial weights",
         "init_scale",
         _SCALES,

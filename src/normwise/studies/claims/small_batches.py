@@ -6,14 +6,15 @@ from statistics import mean
 from normwise.records import Effect, Figure, Run, RunConfig, Source
 from normwise.studies.claim import Claim, Outcome, all_or_some
 from normwise.studies.interval import mean_effect, over_networks
-from normwise.studies.network_run import network_run
+from normwise.studies.network_run import network_run, tested
 from normwise.studies.preset import Preset
-from normwise.studies.select import BATCH, GROUP, RECOMPUTED, final_accuracy, result, select, spread
+from normwise.studies.select import BATCH, DIVERGED, GROUP, RECOMPUTED, final_accuracy, result, select, spread
 
 _SIZES = (2, 4, 8, 16, 32, 128)
 _SMALL, _LARGE = 2, 32
 #: Percentage points that batch 2 must cost for the claim.
 _LEAST = 1.0
+_RATE = "The learning rate is proportional to the batch and BN's: none was tuned for GroupNorm."
 
 
 class SmallBatches(Claim):
@@ -23,7 +24,7 @@ class SmallBatches(Claim):
     name = "small_batches"
     statement = "Small batches spoil BN."
     falsifier = (
-        f"BN trained with batches of {_SMALL} is as accurate as with batches of {_LARGE}, or GroupNorm is no better "
+        f"Batches of {_SMALL} instead of {_LARGE} cost BN no more than {_LEAST:g} point, or GroupNorm is no better "
         f"at batch {_SMALL}: on every network, however BN is evaluated. In some cases: it depends."
     )
     rule = (
@@ -51,8 +52,9 @@ class SmallBatches(Claim):
         size = f"the first {preset.train_samples:,} training samples" if preset.train_samples else "all of it"
         return (
             f"Data: {preset.data}, {size}. Batches of {', '.join(map(str, _SIZES))}, and each run sees "
-            f"{preset.samples:,} samples; plain SGD with a learning rate proportional to the batch, at batch "
-            f"{_LARGE}: {rates}. Seeds {', '.join(map(str, preset.seeds))}.",
+            f"{preset.samples:,} samples; plain SGD, with a learning rate at batch {_LARGE} of {rates}. Seeds "
+            f"{', '.join(map(str, preset.seeds))}.{tested(preset)}",
+            f"{_RATE} {DIVERGED}",
             "Recomputed statistics: each layer's mean and variance over the whole training set, its inputs "
             "normalised by the recomputed statistics of the layers before it.",
             "GroupNorm has at least four channels to a group and at most 32 groups. In mnist_cnn a statistic "
@@ -152,7 +154,7 @@ def _figure(model: str, runs: Sequence[Run]) -> Figure:
     return Figure(
         name=f"batch-size-{model}",
         title=f"{model}: test accuracy after the same number of samples, by batch size",
-        caption="Mean over seeds; the band spans the lowest and the highest seed.",
+        caption=f"Mean over seeds; the band spans the lowest and the highest seed. {_RATE} {DIVERGED}",
         x_label="batch size",
         y_label="test accuracy",
         y_percent=True,
