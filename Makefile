@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# In the environment, and not only as an option: what the kernels are built with is pinned as well.
+PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: study test check sanitize clean
 
@@ -38,12 +39,14 @@ sanitize: $(VENV)/dev.stamp
 	  tests/nn/test_inplace.py --deselect tests/kernels/test_exactness.py::test_ten_million_elements_a_channel
 
 # A stamp is newer than what it was installed from, so the second time nothing is installed.
-$(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --constraint constraints.txt --editable .
+SOURCES := pyproject.toml constraints.txt $(wildcard csrc/*)
+
+$(VENV)/run.stamp: $(SOURCES) | $(BIN)/python
+	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --constraint constraints.txt --editable '.[dev]'
+$(VENV)/dev.stamp: $(SOURCES) | $(BIN)/python
+	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
 $(BIN)/python:

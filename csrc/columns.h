@@ -1,5 +1,5 @@
-// Channels last, (rows, c): a vector holds neighbouring channels. Eight rows at a time, so that what belongs to the
-// channels is loaded once for eight vectors. All rows must have been seen before any is normalised: the second pass
+// Channels last, (rows, c): a vector holds neighbouring channels. Several rows at a time, so that what belongs to the
+// channels is loaded once for all of them. All rows must have been seen before any is normalised: the second pass
 // runs backwards, to find in the cache what was read last.
 #pragma once
 
@@ -8,15 +8,17 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <type_traits>
 
 #include "rows.h"
 
 namespace NW_ISA {
 
+// Rows at a time, with few channels and with many.
 constexpr int ROWS = 32, ROWS_WIDE = 8;
 // Channels up to which a few vectors hold all of a row, or half of it.
 constexpr int64_t NARROW = 128;
-//: Bytes that one core's cache holds of its columns of all rows.
+// Bytes that one core's cache holds of its columns of all rows.
 constexpr int64_t COLUMNS_CACHED = 768 << 10;
 
 struct Free {

@@ -13,7 +13,7 @@
 namespace NW_ISA {
 
 constexpr int MOST_CHANNELS = 32;
-constexpr int64_t STRETCH = 4096, CACHED = 512 << 10;  // bytes
+constexpr int64_t STRETCH = 16384, CACHED = 512 << 10;  // bytes
 
 // Channels and rows that one thread handles.
 struct Part {
@@ -98,6 +98,7 @@ NW_INLINE Affine splat_affine(const Call& k, int64_t channel) {
   return {splat(p[0]), splat(p[1]), splat(p[2]), splat(p[3])};
 }
 
+// `ahead` is the distance to the channel's next row, which the hardware does not guess.
 template <class T>
 NW_INLINE void row_moments(const T* x, int64_t length, int64_t ahead, float shift, Sums& sums) {
   const vd s = splat(static_cast<double>(shift));
@@ -205,8 +206,8 @@ void forward_planes(const Call& k) {
 // Sums of the gradient before the activation, and of it times the deviation. Where a residual was added, that
 // gradient is kept in `kept`: it is the residual's, and the second pass reads it again.
 template <class T, int ACT, bool RES, bool FROM_OUTPUT>
-NW_INLINE void row_products(const T* x, const T* third, const T* grad, T* kept, int64_t length, int64_t ahead, const Affine& f,
-                            double mean, Activation kind, Sums& sums) {
+NW_INLINE void row_products(const T* x, const T* third, const T* grad, T* kept, int64_t length, int64_t ahead,
+                            const Affine& f, double mean, Activation kind, Sums& sums) {
   const vd m = FROM_OUTPUT ? vd{} : splat(mean);
   Sums other;
   const auto add = [&](int64_t i, Sums& to) {

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torch.testing._internal.two_tensor import TwoTensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from normwise import functional, kernels, nn
+from normwise import functional, nn
 from normwise.kernels import choice, native, native_autograd
 
 needs_kernels = pytest.mark.skipif(native.library is None, reason=f"normwise computes with {native.in_use()}")
@@ -222,7 +222,3 @@ def test_second_derivatives_are_float64s(activation, masked, with_residual, trai
 
     for got, exact in zip(penalty(torch.float32), penalty(torch.float64), strict=True):
         torch.testing.assert_close(got.double(), exact, rtol=1e-4, atol=1e-4 * exact.abs().max().item())
-
-
-def test_what_is_in_use_is_said():
-    assert kernels.in_use() == native.in_use()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from normwise import nn
-from normwise.kernels import native, native_operators
+from normwise.kernels import native
 
 pytestmark = [
     pytest.mark.skipif(native.library is None, reason=f"normwise computes with {native.in_use()}"),
@@ -88,7 +88,3 @@ def test_operator_moves_the_statistics_as_the_layer_does():
         call(x)
         eager(x)
     torch.testing.assert_close(compiled.state_dict(), eager.state_dict())
-
-
-def test_the_operators_library_lives_as_long_as_the_process():
-    assert native_operators._library.ns == "normwise"

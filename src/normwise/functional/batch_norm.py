@@ -198,10 +198,11 @@ def _check_inplace(
     wrong = (scale < least) | (scale < torch.finfo(torch.float32).tiny)
     if wrong.any():
         channel = int(wrong.nonzero()[0])
-        shift = 0.0 if bias is None else bias.detach()[channel].item()
+        gamma = weight.detach()[channel].item()
+        beta = 0.0 if bias is None else bias.detach()[channel].item()
         raise ArgumentError(
-            f"inplace=True needs a γ that can be divided by: that of channel {channel} is {weight.detach()[channel].item():g}, "
-            f"with a β of {shift:g}; expected at least |β| / {_WORST_RATIO:g}, and not 0. Use inplace=False"
+            f"inplace=True needs a γ that can be divided by: that of channel {channel} is {gamma:g}, "
+            f"with a β of {beta:g}; expected at least |β| / {_WORST_RATIO:g}, and not 0. Use inplace=False"
         )
 
 
