@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from normwise import kernels
 from normwise.records import Run, Study, from_plain
@@ -38,6 +39,30 @@ def test_a_second_run_into_the_same_folder_is_refused_and_resumed_on_request(tmp
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: run already holds a run; go on with it by --resume")
     assert _normwise(*_SHORT, "--out", "run", "--resume", cwd=tmp_path).stdout == first.stdout
+
+
+def test_another_number_of_threads_is_refused(tmp_path: Path) -> None:
+    _normwise(*_SHORT, "--out", "run", cwd=tmp_path)
+    refused = _normwise(*_SHORT, "--out", "run", "--resume", "--threads", "2", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: the run in run was begun with threads=1; with 2 its last digits")
+
+
+def test_a_run_that_cannot_take_a_step_is_not_in_the_way(tmp_path: Path) -> None:
+    for _ in range(2):
+        refused = _normwise(*_SHORT, "--batch-size", "1", "--out", "run", cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "expected more than 1 value per channel" in refused.stderr
+    assert _normwise(*_SHORT, "--out", "run", cwd=tmp_path).returncode == 0
+
+
+def test_the_folder_of_the_data_gives_its_name(tmp_path: Path) -> None:
+    for part, label, i in [(p, c, i) for p in ("train", "test") for c in "ab" for i in range(4)]:
+        file = tmp_path / "shapes" / part / label / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), i).save(file)
+    done = _normwise(*_SHORT, "--data", ".", "--batch-size", "4", cwd=tmp_path / "shapes")
+    assert done.stdout.splitlines()[-1].split() == ["run", "runs/dense_bn-shapes-batch-seed0"]
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
@@ -91,6 +116,18 @@ def test_a_networks_own_options_and_placement_are_passed_on(tmp_path: Path) -> N
             "error: --option takes NAME=VALUE, such as depth=20; got 'depth'",
         ),
         (("train", "image", "--norm", "power"), "error: unknown norm 'power'; known are batch"),
+        (
+            ("train", "image", "-O", "name=x"),
+            "error: mnist_cnn has no option 'name'; it has placement, init_scale",
+        ),
+        (
+            ("train", "image", "-O", "init_scale=abc"),
+            "error: mnist_cnn: the option 'init_scale' takes a value like",
+        ),
+        (
+            ("train", "image", "-O", "init_scale=nan"),
+            "'init_scale' takes a number from 0 to 1,000,000,000; got nan",
+        ),
         (
             ("train", "image", "--batch-size", "5000"),
             "error: --batch-size 5000 is more than the 1297 training",
@@ -172,6 +209,13 @@ def test_every_command_has_help(tmp_path: Path, arguments: tuple[str, ...]) -> N
     done = _normwise(*arguments, "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "Example" in done.stdout or arguments in [(), ("train",)]
+
+
+def test_help_shows_asterisks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert (
+        "train/CLASS/*.png and test/CLASS/*.png" in _normwise("train", "image", "--help", cwd=tmp_path).stdout
+    )
 
 
 def test_the_version_says_which_kernels_are_in_use(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -82,3 +83,30 @@ def test_another_floating_type_changes_the_images_only() -> None:
 def test_parts_that_do_not_fit_are_refused(field: str, value: Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         replace(image_data(), **{field: value})
+
+
+def test_what_is_asked_for_already_is_not_made_again() -> None:
+    data = image_data()
+    assert data.subset() is data
+    assert data.to(torch.float32) is data
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train_images": torch.zeros(4, 1, 2, 3)},
+        {"train_labels": torch.tensor([0, 1, 2, 1])},
+        {"test_images": torch.ones(2, 1, 2, 3)},
+        {"test_labels": torch.tensor([2, 1])},
+        {"classes": ("a", "b", "d")},
+        {"classes": ("a", "b", "c", "d")},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_other_data_have_another_digest(changes: dict[str, Any]) -> None:
+    assert replace(image_data(), **changes).sha256 != image_data().sha256
+
+
+def test_equal_data_have_one_digest_whatever_their_name() -> None:
+    assert replace(image_data(), name="moved").sha256 == image_data().sha256
+    assert len(image_data().sha256) == 64

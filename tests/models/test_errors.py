@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from normwise.errors import ModelError
 from normwise.models import MODELS, NORMS, build
@@ -64,6 +65,9 @@ def test_an_unknown_norm_is_an_error_that_names_the_known(model: str) -> None:
     ("model", "options", "known"),
     [
         ("resnet", {"dept": 20}, "depth, init_scale"),
+        ("resnet", {"name": "x"}, "depth, init_scale"),
+        ("resnet", {"shape": 1}, "depth, init_scale"),
+        ("resnet", {"classes": 5}, "depth, init_scale"),
         ("dense_bn", {"hidden": 3}, "placement, bias, init_scale"),
         ("ioffe_mlp", {"bias": True, "std": 0.1}, "placement, bias, width, init_std, init_scale"),
         ("cnn_32", {"self": 1}, "placement, hidden, init_scale"),
@@ -98,6 +102,8 @@ def test_instance_norm_behind_a_dense_layer_is_an_error(model: str, options: dic
         ("ioffe_mlp", "init_std", "foo", "float"),
         ("dense_bn", "bias", 3, "bool"),
         ("resnet", "depth", "20", "int"),
+        ("resnet", "init_scale", "abc", "float"),
+        ("dense_bn", "init_scale", True, "float"),
     ],
 )
 def test_an_option_of_another_type_is_an_error(model: str, option: str, value: object, kind: str) -> None:
@@ -109,3 +115,48 @@ def test_an_option_of_another_type_is_an_error(model: str, option: str, value: o
 
 def test_an_option_that_is_a_fraction_may_be_a_whole_number() -> None:
     build("ioffe_mlp", (1, 8, 8), 10, init_std=1)
+
+
+@pytest.mark.parametrize("value", [-1, 0, 10**20])
+@pytest.mark.parametrize(("model", "option"), [("ioffe_mlp", "width"), ("resnet", "depth")])
+def test_a_size_is_at_least_one(model: str, option: str, value: int) -> None:
+    with pytest.raises(
+        ModelError, match=f"{model}: the option '{option}' takes a number from 1 to .*; got {value}"
+    ):
+        build(model, (1, 8, 8), 10, **{option: value})  # pyright: ignore[reportArgumentType]
+
+
+def test_the_size_of_a_layer_that_may_be_missing_is_not_negative() -> None:
+    with pytest.raises(ModelError, match=r"cnn_32: the option 'hidden' takes a number from 0 to .*; got -3"):
+        build("cnn_32", (1, 8, 8), 10, hidden=-3)
+
+
+@pytest.mark.parametrize("value", [-0.5, -1, float("nan"), float("inf"), 10**400])
+@pytest.mark.parametrize("option", ["init_scale", "init_std"])
+def test_the_size_of_weights_is_finite_and_not_negative(option: str, value: Any) -> None:
+    with pytest.raises(
+        ModelError, match=f"ioffe_mlp: the option '{option}' takes a number from 0 to .*; got {value}"
+    ):
+        build("ioffe_mlp", (1, 8, 8), 10, **{option: value})
+
+
+def test_what_no_memory_can_hold_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def huge(shape: Any, classes: int, *, norm: Any = "batch", width: int = 100) -> nn.Module:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 256000000000 bytes")
+
+    monkeypatch.setitem(MODELS, "ioffe_mlp", huge)
+    with pytest.raises(
+        ModelError, match="ioffe_mlp with width=1000 does not fit into memory; make it smaller"
+    ):
+        build("ioffe_mlp", (1, 8, 8), 10, width=1000)
+
+
+@pytest.mark.parametrize("norm", ["instance", lambda channels, axes: nn.InstanceNorm2d(channels)])
+def test_instance_norm_of_a_single_position_is_an_error(norm: Any) -> None:
+    with pytest.raises(
+        ModelError, match=r"of 4×4 pixels a single one is left at blocks\.6\.norm1; use larger images"
+    ):
+        build("resnet", (1, 4, 4), 10, norm=norm)
+    model = build("resnet", (1, 5, 4), 10, norm=norm)
+    assert model.training
+    assert model(torch.randn(1, 1, 5, 4)).isfinite().all()

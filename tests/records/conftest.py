@@ -46,6 +46,8 @@ def run(config: RunConfig) -> Run:
         environment=ENVIRONMENT,
         points=(Point(0, 2.3, 2.2, 0.1), Point(25, 1.5, 1.25, 0.5, {"norms": [1.5, 2], "deep": {"a": None}})),
         result=Result(100, False, 0.96875, 0.953125, {"spread": 0.25}),
+        threads=2,
+        data_sha256="0123abcd",
     )
 
 
@@ -83,4 +85,4 @@ def study() -> Study:
         seeds=(0, 1, 2),
         runs=12,
     )
-    return Study("quick", "digits", "2025-03-01T12:30:00+00:00", 12, 3.5, ENVIRONMENT, (finding,))
+    return Study("quick", "digits", "2025-03-01T12:30:00+00:00", 12, 3.5, ENVIRONMENT, (finding,), 2.25)

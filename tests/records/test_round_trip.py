@@ -1,6 +1,7 @@
 """A record that was written as JSON is read back as it was."""
 
 import json
+import math
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -43,7 +44,13 @@ results = st.builds(
     Result, test_accuracy=finite, batch_statistics_accuracy=st.none() | finite, measured=measured
 )
 runs = st.builds(
-    Run, config=configs, environment=environments, points=tuples(points), result=st.none() | results
+    Run,
+    config=configs,
+    environment=environments,
+    points=tuples(points),
+    result=st.none() | results,
+    threads=st.none() | st.integers(),
+    data_sha256=st.none() | st.text(),
 )
 series = st.builds(
     Series, x=tuples(finite) | tuples(st.text()), y=tuples(finite), low=tuples(finite), high=tuples(finite)
@@ -90,6 +97,19 @@ def test_fields_may_be_left_out_that_have_a_default(config: RunConfig) -> None:
     read = from_plain(RunConfig, least)
     assert (read.optimizer, read.dtype, read.options, read.measures) == ("sgd", "float32", {}, ())
     assert (read.train_samples, read.test_samples) == (None, None)
+
+
+def test_a_run_of_before_threads_and_data_were_kept_is_read(run: Run) -> None:
+    old = {name: value for name, value in to_plain(run).items() if name not in ("threads", "data_sha256")}
+    read = from_plain(Run, old)
+    assert (read.result, read.threads, read.data_sha256) == (run.result, None, None)
+
+
+def test_a_study_of_before_the_clock_was_kept_is_read(study: Study) -> None:
+    old = {name: value for name, value in to_plain(study).items() if name != "wall_seconds"}
+    read = from_plain(Study, old)
+    assert read.findings == study.findings
+    assert math.isnan(read.wall_seconds)
 
 
 def test_fields_are_written_in_their_order(config: RunConfig) -> None:

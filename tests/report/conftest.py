@@ -149,6 +149,7 @@ def study() -> Study:
         date="2025-03-01T12:30:00+00:00",
         runs=240,
         cpu_seconds=9150.0,
+        wall_seconds=4680.0,
         environment=ENVIRONMENT,
         findings=(
             Finding(

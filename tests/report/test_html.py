@@ -83,6 +83,15 @@ def test_links_within_the_page_lead_somewhere(reader: Reader) -> None:
     assert set(reader.all("aria-labelledby")) <= set(ids)
 
 
+def test_all_protocols_stand_at_the_bottom_with_the_machine(study: Study, reader: Reader) -> None:
+    bottom = "".join(reader.text).split("How it was run")[1]
+    machine = bottom.index("Machine and versions")
+    for finding in study.findings:
+        for part in (finding.claim, *finding.protocol):
+            assert bottom.index(part) < machine
+    assert bottom.count(study.findings[0].protocol[0]) == 1  # the line that they share
+
+
 def test_verdicts_are_words(reader: Reader) -> None:
     text = " ".join("".join(reader.text).split())
     for badge in ("✓ supported", "✗ not supported", "~ depends"):

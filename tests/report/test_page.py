@@ -134,7 +134,7 @@ def test_pages_are_quiet_complete_and_fit(opened: Callable[..., Opened], name: s
     tab = opened(name, width=width)
     tab.page.evaluate("() => document.querySelectorAll('details').forEach((item) => { item.open = true; })")
     assert tab.page.evaluate(OVERFLOW) <= 0
-    outside = """() => [...document.querySelectorAll("p, h1, h2, h3, li, figure, .plot svg")]
+    outside = """() => [...document.querySelectorAll("p, h1, h2, h3, li, dd, figure, .plot svg")]
       .filter((item) => !item.closest(".scroll, .skip"))
       .filter((item) => item.getBoundingClientRect().right > innerWidth + 1)
       .map((item) => item.outerHTML.slice(0, 80))"""

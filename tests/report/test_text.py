@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import math
 
 import pytest
 from rich.console import Console
@@ -58,6 +59,18 @@ def test_runs_that_did_not_finish_say_so(run: Run) -> None:
     diverged = dataclasses.replace(run, result=Result(40, True, 0.098, None))
     assert "Diverged after 40 of 1000 steps" in run_text(diverged)
     assert "batch statistics" not in run_text(diverged)
+
+
+def test_the_clock_is_told_where_it_was_kept(study: Study) -> None:
+    assert "Took       1.30 h by the clock" in study_text(study)
+    assert "Took" not in study_text(dataclasses.replace(study, wall_seconds=math.nan))
+
+
+def test_threads_and_data_of_a_run_are_told_where_they_were_kept(run: Run) -> None:
+    assert "Threads              –" in run_text(run)
+    kept = run_text(dataclasses.replace(run, threads=2, data_sha256="0123abcd"))
+    assert "Threads              2" in kept
+    assert "SHA-256 of the data  0123abcd" in kept
 
 
 def test_a_study_without_findings_is_still_a_text(study: Study) -> None:

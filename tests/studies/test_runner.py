@@ -1,6 +1,7 @@
 """Each run once, whatever happens in between."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -8,12 +9,15 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from normwise.errors import RunError
+from normwise.kernels import native
 from normwise.records import Environment, Run, RunConfig, Study, from_plain
 from normwise.studies import Claim, Outcome, Preset, preset_named, run_study, runner
 
@@ -100,6 +104,98 @@ def test_runs_of_other_code_are_not_taken_for_ones_of_this(
     monkeypatch.setattr(runner, "_code", lambda: "another")
     run_study(quick, [_Small()], tmp_path)
     assert len(_times(tmp_path)) == 6
+
+
+def test_runs_by_other_kernels_are_not_taken_for_ones_by_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digest(library: ModuleType | None, instructions: str) -> str:
+        monkeypatch.setattr(native, "library", library)
+        monkeypatch.setattr(native, "in_use", lambda: instructions)
+        runner._code.cache_clear()
+        return runner._code()
+
+    def built(content: bytes) -> ModuleType:
+        library = ModuleType("_native")
+        library.__file__ = str(tmp_path / content.decode())
+        Path(library.__file__).write_bytes(content)
+        return library
+
+    try:
+        digests = [
+            digest(None, "torch"),
+            digest(built(b"one"), "avx2"),
+            digest(built(b"one"), "avx512"),
+            digest(built(b"two"), "avx512"),
+        ]
+    finally:
+        runner._code.cache_clear()
+    assert len(set(digests)) == 4
+
+
+def test_runs_on_other_data_are_not_taken_for_ones_on_these(tmp_path: Path, quick: Preset) -> None:
+    config = _Small().runs(quick)[0]
+    assert runner._folder(tmp_path, config, "a" * 64) != runner._folder(tmp_path, config, "b" * 64)
+
+
+def test_the_study_says_what_it_took_by_the_clock(tmp_path: Path, quick: Preset) -> None:
+    begun = time.monotonic()
+    study = run_study(quick, [_Small()], tmp_path)
+    assert 0 < study.wall_seconds <= time.monotonic() - begun + 0.001  # it is rounded
+
+
+_BLOCKED = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+
+
+def test_processes_are_started_out_of_reach_of_an_interruption() -> None:
+    def started() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", _BLOCKED], capture_output=True, text=True, check=True
+        ).stdout
+
+    with runner._interruptions_held():
+        assert started() == "True\n"
+    assert started() == "False\n"
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="no /proc, which tells whose children are whose"
+)
+@pytest.mark.parametrize("seconds", [0.0, 0.0, 2.0])
+def test_interrupted_with_its_workers_it_says_one_line(tmp_path: Path, seconds: float) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "normwise",
+        "study",
+        "useless_bias",
+        "--jobs",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    # What Ctrl-C does: all processes of the group get it, here the workers as they start or are at work.
+    while not _has_workers(process.pid) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    said, complained = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == ""
+    assert complained.startswith("Interrupted. Finished work is kept")
+    assert complained.count("\n") == 1
+
+
+def _has_workers(study: int) -> bool:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == study and b"LokyProcess" in (process / "cmdline").read_bytes():
+                return True
+    return False
 
 
 def test_a_damaged_run_is_named(tmp_path: Path, quick: Preset) -> None:

@@ -1,5 +1,6 @@
 """An interrupted run ends with the bytes of one that was not."""
 
+import json
 import random
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 from normwise.errors import RunError
 from normwise.records import Point, RunConfig, to_json
@@ -49,6 +52,66 @@ def test_after_an_interruption_the_files_are_those_of_an_unbroken_run(
         train(wanted, tmp_path / "broken", checkpoint_seconds=checkpoint_seconds, on_step=_stop_at(step))
     train(wanted, tmp_path / "broken", resume=True)
     assert _bytes(tmp_path / "broken") == _bytes(tmp_path / "unbroken")
+
+
+def test_a_run_that_diverged_in_its_last_step_is_resumed_as_one(config: Make, tmp_path: Path) -> None:
+    wanted = config(norm="none", lr=1e30, steps=1)
+    train(wanted, tmp_path / "unbroken")
+    with pytest.raises(_Interrupted):
+        train(wanted, tmp_path / "broken", on_step=_stop_at(1))
+    train(wanted, tmp_path / "broken", resume=True)
+    assert _bytes(tmp_path / "broken") == _bytes(tmp_path / "unbroken")
+
+
+def test_it_goes_on_with_the_threads_that_it_was_begun_with(config: Make, tmp_path: Path) -> None:
+    with pytest.raises(_Interrupted):
+        train(config(), tmp_path / "run", threads=2, checkpoint_seconds=0, on_step=_stop_at(3))
+    with pytest.raises(
+        RunError, match=r"was begun with threads=2; with 1 its last digits .* Leave --threads out"
+    ):
+        train(config(), tmp_path / "run", resume=True, threads=1)
+    threads: set[int] = set()
+    run = train(
+        config(),
+        tmp_path / "run",
+        resume=True,
+        on_step=lambda step, loss, point: threads.add(torch.get_num_threads()),
+    )
+    assert threads == {2} == {run.threads}
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_it_does_not_go_on_with_changed_images(config: Make, tmp_path: Path, count: int) -> None:
+    def images(brightness: int, count: int) -> None:
+        for part, label, i in [(p, c, i) for p in ("train", "test") for c in "ab" for i in range(count)]:
+            file = tmp_path / "data" / part / label / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 4), brightness + i).save(file)
+
+    images(10, 4)
+    wanted = config(data=str(tmp_path / "data"), train_samples=None, test_samples=None, batch_size=4)
+    with pytest.raises(_Interrupted):
+        train(wanted, tmp_path / "run", checkpoint_seconds=0, on_step=_stop_at(3))
+    images(20, count)
+    with pytest.raises(
+        RunError, match=r"the images of .*data are not those that the run in .* was begun with"
+    ):
+        train(wanted, tmp_path / "run", resume=True)
+    for file in (tmp_path / "data").glob("*/*/4.png"):
+        file.unlink()
+    images(10, 4)
+    assert train(wanted, tmp_path / "run", resume=True).result is not None
+
+
+def test_a_run_of_before_threads_and_data_were_kept_goes_on(config: Make, tmp_path: Path) -> None:
+    with pytest.raises(_Interrupted):
+        train(config(), tmp_path / "run", checkpoint_seconds=0, on_step=_stop_at(3))
+    file = tmp_path / "run/run.json"
+    head = json.loads(file.read_text())
+    file.write_text(json.dumps({name: head[name] for name in ("config", "environment", "result")}))
+    run = train(config(), tmp_path / "run", resume=True, threads=2)
+    assert run.result is not None
+    assert (run.threads, run.data_sha256) == (None, None)
 
 
 def test_it_goes_on_from_the_checkpoint_and_not_from_the_start(config: Make, tmp_path: Path) -> None:

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
 
-from normwise.errors import ArgumentError, DataError, ModelError, RunError
+from normwise.data import BatchOrder, digits
+from normwise.errors import ArgumentError, DataError, ModelError, RunError, ShapeError
+from normwise.models import build
 from normwise.records import Point, RunConfig
 from normwise.training import RunFolder, train
 
@@ -69,6 +73,40 @@ def test_divergence_is_a_result(config: Make, tmp_path: Path) -> None:
     assert run.result.test_accuracy == 0  # outputs that are not numbers are not right
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["loss"] is None
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_divergence_in_the_last_step_is_divergence(config: Make, tmp_path: Path, optimizer: str) -> None:
+    wanted = config(norm="none", lr=1e30, steps=1, eval_every=1, optimizer=optimizer)
+    run = train(wanted, tmp_path / "run")
+    assert run.result is not None
+    assert run.result.diverged
+    assert run.result.steps == 1
+    assert math.isfinite(run.points[-1].loss)  # of before the step
+
+
+@pytest.mark.parametrize("norm", ["batch", "none", "layer"])
+def test_plain_sgd_is_that_of_torch(config: Make, tmp_path: Path, norm: str) -> None:
+    train(config(norm=norm), tmp_path / "run")
+    ours = load_file(tmp_path / "run/checkpoint.safetensors")
+    data, order = digits().subset(200), BatchOrder(200, 50, seed=0)
+    model = build("dense_bn", data.shape, 10, norm=norm)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(12):
+        batch = order(step)
+        optimizer.zero_grad()
+        F.cross_entropy(model(data.train_images[batch]), data.train_labels[batch]).backward()
+        optimizer.step()
+    theirs = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    assert ours.keys() == theirs.keys()
+    # Bits, and the running statistics and the counter of batches with them: looking ahead leaves no trace.
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_the_threads_and_the_data_are_recorded(config: Make, tmp_path: Path) -> None:
+    run = train(config(), tmp_path / "run", threads=2)
+    assert (run.threads, run.data_sha256) == (2, digits().sha256)
+    assert torch.get_num_threads() == 1  # as before
 
 
 def test_the_global_random_state_is_left_alone(config: Make, tmp_path: Path) -> None:
@@ -139,6 +177,15 @@ def test_two_processes_do_not_work_in_one_folder(config: Make, tmp_path: Path) -
         ({"optimizer": "lion"}, ArgumentError, "unknown optimizer 'lion'; known are sgd, adam"),
         ({"measures": ("mood",)}, ArgumentError, "unknown measure 'mood'; known are input_percentiles"),
         ({"model": "vgg"}, ModelError, "unknown model 'vgg'"),
+        ({"options": {"width": 1}}, ModelError, "dense_bn has no option 'width'"),
+        ({"options": {"name": "x"}}, ModelError, "dense_bn has no option 'name'"),
+        (
+            {"options": {"seed": 1}},
+            ArgumentError,
+            "seed is a field of the configuration itself, and no option",
+        ),
+        ({"options": {"norm": "none"}}, ArgumentError, "norm is a field of the configuration itself"),
+        ({"batch_size": 1}, ShapeError, "expected more than 1 value per channel"),
         ({"data": "imagenet"}, DataError, "imagenet"),
     ],
 )

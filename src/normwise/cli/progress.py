@@ -7,20 +7,23 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 
 @contextmanager
 def progress_bar(total: float) -> Iterator["ProgressBar"]:
     """A bar of so much work."""
     progress = Progress(
-        TextColumn("{task.description}"),
-        # The bar gives way where the line is short, and not the numbers.
-        BarColumn(bar_width=None),
+        # Where the line is short the bar gives way first, then the text, and the numbers never.
+        _Line("{task.description}", table_column=Column()),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
         TaskProgressColumn(),
         TimeRemainingColumn(),
         TextColumn("left"),
@@ -30,6 +33,16 @@ def progress_bar(total: float) -> Iterator["ProgressBar"]:
     )
     with progress:
         yield ProgressBar(progress, progress.add_task("", total=total))
+
+
+class _Line(TextColumn):
+    """Text that is cut at the end of its line, and not wrapped."""
+
+    def render(self, task: Task) -> Text:
+        """The text of the task."""
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
 
 class ProgressBar:

@@ -38,8 +38,9 @@ def image(
     data: Annotated[
         str,
         typer.Option(
+            # In Markdown a bare asterisk is a mark.
             help="digits, mnist, a folder with IDX files, or a folder with "
-            "train/CLASS/*.png and test/CLASS/*.png."
+            "`train/CLASS/*.png` and `test/CLASS/*.png`."
         ),
     ] = "digits",
     norm: Annotated[str, typer.Option(help="batch, none, layer, group or instance.")] = "batch",
@@ -65,7 +66,12 @@ def image(
             help="A network's own option, such as depth=20; may be repeated.",
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all cores if not given.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads; if not given all cores, or as many as a resumed run was begun with."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
 ) -> None:
@@ -73,18 +79,16 @@ def image(
 
     Example: normwise train image --model mnist_cnn --data mnist --norm batch --epochs 10 --out runs/mnist
     """
-    import torch
-
-    from normwise.data import load_images
+    from normwise.data import kept_images
     from normwise.records import RunConfig
     from normwise.training import train
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     options = _options(option or [])
     if placement is not None:
         options["placement"] = placement
-    count = len(load_images(data).train_images)
+    images = kept_images(data)
+    count, name = len(images.train_images), images.name
+    del images  # a folder is read again by the run, and need not be in memory twice
     steps_per_epoch = count // batch_size
     if steps_per_epoch == 0:
         raise ArgumentError(f"--batch-size {batch_size} is more than the {count} training images of {data}")
@@ -100,7 +104,7 @@ def image(
         optimizer=optimizer.value,
         options=options,
     )
-    folder = out or Path("runs") / f"{model}-{Path(data).name}-{norm}-seed{seed}"
+    folder = out or Path("runs") / f"{model}-{name}-{norm}-seed{seed}"
     with progress_bar(config.steps) as bar:
         accuracy = ""
 
@@ -112,7 +116,7 @@ def image(
                 step, f"epoch {min(step // steps_per_epoch + 1, epochs)}/{epochs}, loss {loss:.4f}{accuracy}"
             )
 
-        run = train(config, folder, resume=resume, on_step=show)
+        run = train(config, folder, resume=resume, threads=threads, on_step=show)
     typer.echo(_summary(run, folder))
 
 
@@ -125,7 +129,9 @@ def _summary(run: "Run", folder: Path) -> str:
         lines[0] = ("test accuracy, running statistics", f"{result.test_accuracy:.2%}")
         lines.append(("test accuracy, batch statistics", f"{result.batch_statistics_accuracy:.2%}"))
     if result.diverged:
-        lines.insert(0, ("diverged", f"the loss was no longer a number at step {result.steps}; lower --lr"))
+        lines.insert(
+            0, ("diverged", f"loss or weights were no longer finite at step {result.steps}; lower --lr")
+        )
     lines.append(("run", str(folder)))
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)

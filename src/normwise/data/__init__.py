@@ -6,6 +6,7 @@ from normwise.data.idx import read_idx
 from normwise.data.idx_folder import idx_folder
 from normwise.data.image_data import ImageData
 from normwise.data.image_folder import image_folder
+from normwise.data.kept import kept_images
 from normwise.data.load import load_images
 from normwise.data.mnist import mnist
 
@@ -16,6 +17,7 @@ __all__ = [
     "epoch_order",
     "idx_folder",
     "image_folder",
+    "kept_images",
     "load_images",
     "mnist",
     "read_idx",

@@ -1,6 +1,8 @@
 """A labelled set of images, split into a training and a test part."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -54,6 +56,19 @@ class ImageData:
         """How many classes there are, whether or not each has an image."""
         return len(self.classes)
 
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of the images, labels and class names: equal for equal data, wherever it lies.
+
+        Takes a quarter of a second for MNIST, the first time.
+        """
+        digest = hashlib.sha256(repr((self.shape, self.classes)).encode())
+        for _, *tensors in self._parts():
+            for tensor in tensors:
+                digest.update(f"{tensor.dtype} {len(tensor)}".encode())
+                digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
     def subset(self, train: int | None = None, test: int | None = None) -> "ImageData":
         """The first ``train`` training and the first ``test`` test images; None keeps them all.
 
@@ -65,6 +80,8 @@ class ImageData:
                 raise DataError(
                     f"{self.name}: {wanted} {part} images asked for; it must be from 1 to {len(images)}"
                 )
+        if train is None and test is None:
+            return self
         return replace(
             self,
             train_images=self.train_images[:train],
@@ -75,6 +92,8 @@ class ImageData:
 
     def to(self, dtype: torch.dtype) -> "ImageData":
         """The same images in another floating type; no copy where they have it already."""
+        if self.train_images.dtype == self.test_images.dtype == dtype:
+            return self
         return replace(self, train_images=self.train_images.to(dtype), test_images=self.test_images.to(dtype))
 
     def _parts(self) -> tuple[tuple[str, Tensor, Tensor], ...]:

@@ -9,7 +9,8 @@ from normwise.data.image_folder import image_folder
 from normwise.data.mnist import mnist
 from normwise.errors import DataError
 
-_NAMED = {"digits": digits, "mnist": mnist}
+#: The sets that are known by a name.
+NAMED = {"digits": digits, "mnist": mnist}
 
 
 def load_images(source: str) -> ImageData:
@@ -23,11 +24,11 @@ def load_images(source: str) -> ImageData:
     Raises:
         DataError: there is no such name or folder, the folder has neither form, or its data is faulty.
     """
-    if source in _NAMED:
-        return _NAMED[source]()
+    if source in NAMED:
+        return NAMED[source]()
     directory = Path(source).expanduser()
     if not directory.is_dir():
-        raise DataError(f"{source}: is neither a folder nor a known data set ({', '.join(_NAMED)})")
+        raise DataError(f"{source}: is neither a folder nor a known data set ({', '.join(NAMED)})")
     # One file of a form is enough: the reader of that form then says what else is missing.
     if any(find_idx(directory, name) for name in IDX_NAMES):
         return idx_folder(directory)
@@ -35,5 +36,5 @@ def load_images(source: str) -> ImageData:
         return image_folder(directory)
     raise DataError(
         f"{source}: has neither IDX files ({', '.join(IDX_NAMES)}, each with or without .gz) nor the folders "
-        f"train/<class>/ and test/<class>/ with images; known data sets are {', '.join(_NAMED)}"
+        f"train/<class>/ and test/<class>/ with images; known data sets are {', '.join(NAMED)}"
     )

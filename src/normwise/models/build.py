@@ -5,7 +5,7 @@ import zlib
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from normwise.errors import ModelError
 from normwise.models.cnn_32 import CNN32
@@ -17,6 +17,7 @@ from normwise.models.ioffe_mlp import IoffeMLP
 from normwise.models.mnist_cnn import MnistCNN
 from normwise.models.norm import Norm
 from normwise.models.resnet import ResNet
+from normwise.statistics import evaluating
 
 MODELS: dict[str, type[nn.Module]] = {
     "ioffe_mlp": IoffeMLP,
@@ -28,14 +29,16 @@ MODELS: dict[str, type[nn.Module]] = {
     "resnet": ResNet,
 }
 
-
 _OWN = ("shape", "classes", "norm")
+#: No option is larger; what fits into memory is less.
+_MOST = 10**9
 
 
 def build(
     name: str,
     shape: ImageShape,
     classes: int,
+    /,
     *,
     norm: Norm = "batch",
     seed: int = 0,
@@ -54,22 +57,26 @@ def build(
         classes: Number of classes.
         norm: A name or a factory, see ``normwise.models.norm``.
         seed: Of the weights.
-        init_scale: Factor on the initial weights of all linear and convolution layers.
-        options: The network's own.
+        init_scale: Factor on the initial weights of all linear and convolution layers, 0 or more.
+        options: The network's own. A whole number is at least 1, or 0 where that is its default; a fraction is
+            at least 0.
 
     Raises:
-        ModelError: an unknown name or option, or images that the network can't take.
+        ModelError: an unknown name or option, a value that the option can't have, or images that the network
+            can't take.
     """
     if name not in MODELS:
         raise ModelError(f"unknown model {name!r}; known are {', '.join(MODELS)}")
-    known = [option for option in inspect.signature(MODELS[name]).parameters if option not in _OWN]
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        raise ModelError(f"{name} has no option {unknown[0]!r}; it has {', '.join([*known, 'init_scale'])}")
-    for option, value in options.items():
-        _check_type(name, option, value, inspect.signature(MODELS[name]).parameters[option].default)
+    parameters = inspect.signature(MODELS[name]).parameters
+    defaults = {option: p.default for option, p in parameters.items() if option not in _OWN}
+    defaults["init_scale"] = 1.0
+    for option, value in (options | {"init_scale": init_scale}).items():
+        if option not in defaults:
+            raise ModelError(f"{name} has no option {option!r}; it has {', '.join(defaults)}")
+        _check_value(name, option, value, defaults[option])
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-        model = MODELS[name](shape, classes, norm=norm, **options)
+        model = _made(name, shape, classes, norm, options)
+        _check_instance_norms(name, model, shape)
         for path, module in model.named_modules():
             if isinstance(module, (nn.Linear, nn.Conv2d)):
                 # Not torch.manual_seed, which reseeds the accelerators, too.
@@ -80,8 +87,8 @@ def build(
     return model.to(torch.get_default_device())
 
 
-def _check_type(model: str, option: str, value: Any, default: Any) -> None:
-    """Raise ModelError unless the value is of the kind of the option's default."""
+def _check_value(model: str, option: str, value: Any, default: Any) -> None:
+    """Raise ModelError unless the value is of the kind and in the range that the option's default tells."""
     # A float option takes whole numbers, too; to Python True is a number.
     kinds = (int, float) if isinstance(default, float) else (type(default),)
     if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
@@ -89,3 +96,45 @@ def _check_type(model: str, option: str, value: Any, default: Any) -> None:
             f"{model}: the option {option!r} takes a value like {default!r}, of type {type(default).__name__}; "
             f"got {value!r}"
         )
+    if isinstance(default, (bool, str)):
+        return
+    # A whole number counts units or layers; a fraction is the size of weights, and all of these may be 0.
+    least = 0 if isinstance(default, float) else min(default, 1)
+    if not least <= value <= _MOST:  # so written, it refuses NaN, too
+        raise ModelError(
+            f"{model}: the option {option!r} takes a number from {least} to {_MOST:,}; got {value!r}"
+        )
+
+
+def _made(name: str, shape: ImageShape, classes: int, norm: Norm, options: dict[str, Any]) -> nn.Module:
+    try:
+        return MODELS[name](shape, classes, norm=norm, **options)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        told = ", ".join(f"{option}={value!r}" for option, value in options.items()) or "these images"
+        raise ModelError(f"{name} with {told} does not fit into memory; make it smaller") from None
+
+
+def _check_instance_norms(name: str, model: nn.Module, shape: ImageShape) -> None:
+    """Raise ModelError where an instance norm meets a single position, which has no variance."""
+    paths: dict[nn.Module, str] = {
+        layer: path for path, layer in model.named_modules() if isinstance(layer, nn.InstanceNorm2d)
+    }
+
+    def check(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0][0, 0].numel() < 2:
+            raise ModelError(
+                f"{name}: instance norm normalises over the positions of an image, and of {shape[1]}×{shape[2]} "
+                f"pixels a single one is left at {paths[layer]}; use larger images, or 'batch', 'layer' or 'group'"
+            )
+
+    hooks = [layer.register_forward_pre_hook(check) for layer in paths]
+    try:
+        # How many positions are left where, only the network itself knows.
+        if hooks:
+            with evaluating(model), torch.no_grad():
+                model(torch.zeros(1, *shape))
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -15,7 +15,10 @@ Option = bool | int | float | str
 @dataclass(frozen=True)
 class RunConfig:
     """What a run is asked for. Two of equal configuration give the same bytes on the same machine and versions
-    with the same number of threads.
+    with the same number of threads and the same data.
+
+    Threads and data are no part of it, nor of its key: a configuration is asked for by name, here and on another
+    machine, before any data is read. What a run had of them is in :class:`Run`.
 
     Attributes:
         model: Name of the network, as in ``normwise.models``.
@@ -83,7 +86,7 @@ class Result:
 
     Attributes:
         steps: Optimiser steps taken; fewer than asked for when it diverged.
-        diverged: Whether the training loss stopped being finite.
+        diverged: Whether the training loss stopped being finite, or the weights did in the last step.
         test_accuracy: With running statistics, after the last step.
         batch_statistics_accuracy: The same weights with each test batch's own statistics; None where the
             network has no batch normalization, or a test batch is a single sample.
@@ -99,9 +102,21 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder has it; ``result`` is None while it has not ended."""
+    """A run as its folder has it.
+
+    Attributes:
+        config: What it was asked for.
+        environment: Where it was begun.
+        points: Its evaluations.
+        result: How it ended; None while it has not.
+        threads: With how many it computes, which its last digits depend on; None in runs of before this was kept.
+        data_sha256: Of the images and labels as loaded, before any were left out; None in runs of before this was
+            kept.
+    """
 
     config: RunConfig
     environment: Environment
     points: tuple[Point, ...]
     result: Result | None
+    threads: int | None = None
+    data_sha256: str | None = None

@@ -1,5 +1,6 @@
 """What a study found: a claim, its protocol, its numbers, its verdict."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,6 +88,8 @@ class Study:
         cpu_seconds: What these runs took, added up, on one thread each.
         environment: The machine and versions.
         findings: In the order of the claims.
+        wall_seconds: What the study took when it was last given, finished runs taken as they were; NaN in studies
+            of before this was kept.
     """
 
     preset: str
@@ -96,3 +99,4 @@ class Study:
     cpu_seconds: float
     environment: Environment
     findings: tuple[Finding, ...]
+    wall_seconds: float = math.nan

@@ -22,6 +22,7 @@ def study_page(study: Study) -> str:
         study_rows=summary.study_rows(study),
         environment_rows=summary.environment_rows(study.environment),
         common_protocol=summary.common_protocol(study),
+        own_protocols=summary.own_protocols(study),
         symbols=summary.SYMBOLS,
     )
 

@@ -1,7 +1,7 @@
 """What the reports of a single run show: its configuration and outcome as rows, its course as figures."""
 
 from normwise.records import Figure, Point, Run, Series
-from normwise.report.numbers import number, quantity
+from normwise.report.numbers import MISSING, number, quantity
 
 # Not 0 and 1: those mean with and without batch normalization.
 _TRAINING, _TEST = 2, 3
@@ -20,7 +20,8 @@ def state(run: Run) -> str:
         return f"Not finished: {taken} of {config.steps} steps are recorded."
     if result.diverged:
         return (
-            f"Diverged after {result.steps} of {config.steps} steps: the training loss stopped being finite."
+            f"Diverged after {result.steps} of {config.steps} steps: "
+            "the training loss or the weights stopped being finite."
         )
     return f"Finished {result.steps} steps at {quantity(result.test_accuracy, percent=True)} test accuracy."
 
@@ -45,6 +46,9 @@ def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
         ("Seed", str(config.seed)),
         ("Measures", ", ".join(config.measures) or "none"),
         ("Key", config.key),
+        # Runs of before these were kept have none.
+        ("Threads", MISSING if run.threads is None else str(run.threads)),
+        ("SHA-256 of the data", run.data_sha256 or MISSING),
     )
 
 

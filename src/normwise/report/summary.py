@@ -1,5 +1,6 @@
 """What every form of a study's report says about the study as a whole."""
 
+import math
 from collections import Counter
 from datetime import datetime, timezone
 
@@ -48,12 +49,15 @@ def day(date: str) -> str:
 def study_rows(study: Study) -> tuple[tuple[str, str], ...]:
     """The study as names and values."""
     seeds = sorted({seed for finding in study.findings for seed in finding.seeds})
+    clock = f"{duration(study.wall_seconds)} by the clock, without the runs that were finished before"
+    took = () if math.isnan(study.wall_seconds) else (("Took", clock),)
     return (
         ("Preset", study.preset),
         ("Data", study.data),
         ("Runs", f"{study.runs}, {duration(study.cpu_seconds)} of computing on one thread each"),
         ("Seeds", ", ".join(map(str, seeds)) or "none"),
         ("Finished", day(study.date)),
+        *took,
     )
 
 
@@ -75,3 +79,13 @@ def common_protocol(study: Study) -> tuple[str, ...]:
         return ()
     first, *others = (finding.protocol for finding in study.findings)
     return tuple(line for line in first if all(line in other for other in others))
+
+
+def own_protocols(study: Study) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Each claim's name with the lines of its protocol that are not common to all."""
+    common = common_protocol(study)
+    lines = {
+        finding.claim: tuple(line for line in finding.protocol if line not in common)
+        for finding in study.findings
+    }
+    return tuple((claim, own) for claim, own in lines.items() if own)

@@ -1,10 +1,14 @@
 """A study: the runs of its claims, each made once, in parallel; then the verdicts."""
 
 import hashlib
+import multiprocessing.resource_tracker
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cache
@@ -14,9 +18,10 @@ from typing import cast
 
 import joblib
 import torch
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker
 
-from normwise.data import load_images
+from normwise.data import kept_images
+from normwise.kernels import native
 from normwise.records import Environment, Run, RunConfig, Study, to_json
 from normwise.studies.claim import Claim
 from normwise.studies.preset import Preset
@@ -36,10 +41,10 @@ def run_study(
 ) -> Study:
     """Make the runs that are not there yet, judge the claims, and keep the study in ``out``.
 
-    ``out/runs`` has a folder a run, named by a hash of its configuration and of the versions and the machine
-    that it was made with: a finished run is never repeated, an interrupted one goes on from its last
-    checkpoint, and two studies side by side share what each has finished. ``out/study.json`` is written
-    whole at the end.
+    ``out/runs`` has a folder a run, named by a hash of its configuration and of the data, the versions, the
+    kernels and the machine that it was made with: a finished run is never repeated, an interrupted one goes on
+    from its last checkpoint, and two studies side by side share what each has finished. ``out/study.json`` is
+    written whole at the end.
 
     Args:
         preset: What is run.
@@ -53,11 +58,12 @@ def run_study(
         DataError: the data can't be had.
         RunError: a run's folder is damaged.
     """
+    begun = time.monotonic()
     # Once and first: an error about the data comes at once, and no two workers download.
-    data = load_images(preset.data)
+    data = kept_images(preset.data)
     per_claim = {claim.name: claim.runs(preset) for claim in claims}
     configs = {
-        _folder(out, config): config
+        _folder(out, config, data.sha256): config
         for config in sorted((c for runs in per_claim.values() for c in runs), key=_turn)
     }
     finished = {folder: run for folder in configs if (run := _finished(folder)) is not None}
@@ -69,10 +75,11 @@ def run_study(
 
     done = sum(configs[folder].steps for folder in finished)
     tell()
-    for folder, run in _parallel([item for item in configs.items() if item[0] not in finished], jobs):
-        finished[folder] = run
-        done += run.config.steps
-        tell()
+    with closing(_parallel([item for item in configs.items() if item[0] not in finished], jobs)) as results:
+        for folder, run in results:
+            finished[folder] = run
+            done += run.config.steps
+            tell()
     study = Study(
         preset=preset.name,
         data=data.name,
@@ -81,9 +88,12 @@ def run_study(
         cpu_seconds=sum(RunFolder(folder).seconds for folder in configs),
         environment=Environment.here(),
         findings=tuple(
-            claim.finding(preset, [finished[_folder(out, config)] for config in per_claim[claim.name]])
+            claim.finding(
+                preset, [finished[_folder(out, config, data.sha256)] for config in per_claim[claim.name]]
+            )
             for claim in claims
         ),
+        wall_seconds=round(time.monotonic() - begun, 3),
     )
     write_whole(out / "study.json", (to_json(study, indent=1) + "\n").encode())
     return study
@@ -95,22 +105,28 @@ def _turn(config: RunConfig) -> tuple[int, str]:
     return -(config.steps // 10_000), config.key
 
 
-def _folder(out: Path, config: RunConfig) -> Path:
-    # Runs of other versions, of another machine or of other code are not mixed with these, and not lost
-    # either. How many cores there are does not matter to a run on one thread.
+def _folder(out: Path, config: RunConfig, data_sha256: str) -> Path:
+    # Runs on other data, of other versions, of another machine or of other code are not mixed with these, and
+    # not lost either. How many cores there are does not matter to a run on one thread.
     here = replace(Environment.here(), cores=1)
-    text = f"{config.key} {to_json(here)} {_code()}"
+    text = f"{config.key} {data_sha256} {to_json(here)} {_code()}"
     return out / "runs" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @cache
 def _code() -> str:
-    """A digest of the sources that a run depends on: the version alone does not tell two checkouts apart."""
+    """A digest of what a run computes with: the version alone does not tell two checkouts apart.
+
+    These are the sources, the compiled kernels, and whether and with which instructions these are in use.
+    """
     package = files("normwise")
     digest = hashlib.sha256()
     for name in ("data", "functional", "kernels", "models", "nn", "statistics", "training"):
         for source in sorted(Path(str(package / name)).glob("**/*.py")):
             digest.update(source.read_bytes())
+    digest.update(native.in_use().encode())
+    if native.library is not None and native.library.__file__ is not None:
+        digest.update(Path(native.library.__file__).read_bytes())
     return digest.hexdigest()
 
 
@@ -119,18 +135,63 @@ def _finished(folder: Path) -> Run | None:
     return run.read() if run.finished else None
 
 
-def _parallel(todo: Sequence[tuple[Path, RunConfig]], jobs: int) -> Iterator[tuple[Path, Run]]:
+def _parallel(todo: Sequence[tuple[Path, RunConfig]], jobs: int) -> Generator[tuple[Path, Run], None, None]:
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    tasks = (joblib.delayed(_one)(folder, config, os.getpid()) for folder, config in todo)
+    results: Generator[tuple[Path, Run], None, None] | None = None
     try:
-        # joblib's stub has the type of a list of results, not of this generator.
-        yield from cast(
-            "Iterator[tuple[Path, Run]]",
-            parallel(joblib.delayed(_one)(folder, config, os.getpid()) for folder, config in todo),
-        )
+        with _interruptions_held() if jobs > 1 else nullcontext():
+            # joblib's stub has the type of a list of results, not of this generator.
+            results = cast("Generator[tuple[Path, Run], None, None]", parallel(tasks))
+        yield from results
     except BaseException:
         # Nobody waits for what the workers are at: each run goes on from its checkpoint next time.
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        if results is not None:
+            with _quietly():
+                results.close()
         raise
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep to itself what joblib says when its workers are killed: results nobody had, a thread that missed them."""
+    hook = threading.excepthook
+    threading.excepthook = lambda arguments: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        threading.excepthook = hook
+
+
+@contextmanager
+def _interruptions_held() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach, for this one ends them; here it comes through afterwards.
+
+    A process and a thread inherit from the thread that starts them which signals are held back, so this holds from
+    their first moment on, and for the workers that joblib's own thread starts later. Interrupted half-way, joblib
+    would leave workers behind that complain, or wait forever.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # These let signals through again when they have started a process of their own: before and not within.
+    resource_tracker.ensure_running()
+    multiprocessing.resource_tracker.ensure_running()
+    came: list[int] = []
+    # Whichever thread the signal reaches, Python answers it in the main one.
+    answers = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number)) if answers else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if answers:
+            signal.signal(signal.SIGINT, handler)
+            if came and callable(handler):
+                handler(came[0], None)
 
 
 def _one(folder: Path, config: RunConfig, study: int) -> tuple[Path, Run]:
@@ -146,7 +207,11 @@ def _one(folder: Path, config: RunConfig, study: int) -> tuple[Path, Run]:
 
 @cache
 def _end_with(study: int) -> None:
-    """End this worker soon after the study's process is gone: killed, that can't tell its workers to stop."""
+    """End this worker soon after the study's process is gone: killed, that can't tell its workers to stop.
+
+    An interruption is the study's to answer, which ends its workers then.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == study:

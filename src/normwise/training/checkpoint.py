@@ -33,17 +33,18 @@ class Progress:
     diverged: bool = False
 
 
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write the checkpoint whole, or leave the one that stands."""
+def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, progress: Progress) -> None:
+    """Write the checkpoint whole, or leave the one that stands; without an optimiser where it has no state."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
+    states = {} if optimizer is None else optimizer.state_dict()["state"]
+    for index, state in states.items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
     # One entry only: safetensors writes several in an order that changes from process to process.
     metadata = {"progress": json.dumps(vars(progress) | {"loss_sum": progress.loss_sum.hex()})}
     write_whole(path, safetensors.torch.save({k: t.contiguous() for k, t in tensors.items()}, metadata))
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> Progress:
     """Read a checkpoint into a model and an optimiser of the same run.
 
     Raises:
@@ -62,8 +63,9 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Prog
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
                 state.setdefault(int(index), {})[key] = tensor
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        if optimizer is not None:
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
         return Progress(**fields)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise RunError(

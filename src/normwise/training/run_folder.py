@@ -5,20 +5,26 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 
 from normwise.errors import RunError
 from normwise.records import Environment, Point, Result, Run, RunConfig, from_plain, to_json, to_plain
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file so that whoever reads it, at any moment, finds the old content or the new one, whole.
 
     Two writers at once don't meet: each has a temporary file of its own, and the last to finish stays.
+
+    Args:
+        path: Where.
+        content: What.
+        durable: Whether that holds after a power failure, too; the disk must be waited for then.
 
     Raises:
         RunError: the folder does not exist or can't be written to.
@@ -27,8 +33,9 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         with temporary.open("xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise RunError(f"{path} can't be written: {error.strerror}; choose another place") from None
@@ -44,12 +51,16 @@ class _Head:
     config: RunConfig
     environment: Environment
     result: Result | None
+    # Runs of before these were kept have none.
+    threads: int | None = None
+    data_sha256: str | None = None
 
 
 class RunFolder:
     """The files of one run.
 
-    ``run.json`` has the configuration, the environment and, once the run has ended, the result;
+    ``run.json`` has the configuration, the environment, the number of threads, the SHA-256 of the data and, once
+    the run has ended, the result;
     ``metrics.jsonl`` a line a point; ``checkpoint.safetensors`` all that is needed to go on. These three
     are the same, byte for byte, however often the run was interrupted. What differs from run to run,
     the seconds it took, is in ``timing.json``.
@@ -97,15 +108,26 @@ class RunFolder:
                 f"{self.path} can't be made a folder: {error.strerror}; choose another place"
             ) from None
 
-    def begin(self, config: RunConfig) -> None:
-        """Write ``run.json``, or check that the one that is there has the same configuration.
+    def begin(self, config: RunConfig, data_sha256: str, threads: int | None) -> int:
+        """Write ``run.json``, or check that the one that is there is of the same run; give the number of threads.
+
+        Args:
+            config: What to do.
+            data_sha256: Of the data that will be used, which must be those that the run was begun with.
+            threads: How many to compute with; None for as many as the run was begun with, or as torch has.
 
         Raises:
-            RunError: the folder holds something else.
+            RunError: the folder holds something else, or the data or the threads are others.
         """
         if self.exists:
             # The metrics may end in half a line, which going on cuts off.
             existing = self._head()
+            changed = existing.data_sha256 not in (None, data_sha256)
+            if changed and existing.config.data == config.data:
+                raise RunError(
+                    f"the images of {config.data} are not those that the run in {self.path} was begun with; "
+                    "put these back, or choose another folder"
+                )
             if existing.config != config:
                 ours, theirs = to_plain(config), to_plain(existing.config)
                 differs = [name for name in ours if ours[name] != theirs[name]]
@@ -114,20 +136,29 @@ class RunFolder:
                     + ", ".join(f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in differs)
                     + ". Choose another folder, or the options of that run"
                 )
-            return
+            begun_with = existing.threads or threads or torch.get_num_threads()
+            if threads not in (None, begun_with):
+                raise RunError(
+                    f"the run in {self.path} was begun with threads={begun_with}; with {threads} its last digits "
+                    "would be others. Leave --threads out, or choose another folder"
+                )
+            return begun_with
         # Names with a dot are what an interruption may leave: the lock, and parts of files.
         if any(not path.name.startswith(".") for path in self.path.iterdir()):
             raise RunError(f"{self.path} is not empty and holds no run; choose another folder")
-        self._write_run(_Head(config, Environment.here(), None))
+        threads = threads or torch.get_num_threads()
+        self._write_run(_Head(config, Environment.here(), None, threads, data_sha256))
+        return threads
 
-    def finish(self, config: RunConfig, result: Result, seconds: float) -> None:
+    def finish(self, result: Result, seconds: float) -> None:
         """Write the result; the run has ended then."""
         self.add_seconds(seconds)
-        self._write_run(_Head(config, self._head().environment, result))
+        self._write_run(replace(self._head(), result=result))
 
     def add_seconds(self, seconds: float) -> None:
         """Count time that was spent on this run."""
-        write_whole(self._timing, to_json({"seconds": round(self.seconds + seconds, 3)}).encode())
+        content = to_json({"seconds": round(self.seconds + seconds, 3)}).encode()
+        write_whole(self._timing, content, durable=False)  # nothing depends on it
 
     @property
     def seconds(self) -> float:
@@ -135,7 +166,7 @@ class RunFolder:
         try:
             return float(json.loads(self._timing.read_bytes())["seconds"])
         except (OSError, ValueError, TypeError, KeyError):
-            # Nothing depends on it: a file that is missing or damaged counts as no time.
+            # A file that is missing or damaged counts as no time.
             return 0.0
 
     def append(self, point: Point) -> None:
@@ -182,7 +213,7 @@ class RunFolder:
                 f"{self._metrics} ends before the run does, at step {head.result.steps}; "
                 "delete the folder to start anew"
             )
-        return Run(head.config, head.environment, points, head.result)
+        return Run(head.config, head.environment, points, head.result, head.threads, head.data_sha256)
 
     def _head(self) -> _Head:
         return _record(self._run, _Head, _parse(self._run, self._run.read_bytes()))

@@ -2,18 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normwise.data import BatchOrder, ImageData, load_images
+from normwise.data import BatchOrder, ImageData, kept_images
 from normwise.errors import ArgumentError, RunError
 from normwise.models import build
 from normwise.records import Point, Result, Run, RunConfig
+from normwise.statistics import using_batch_statistics
 from normwise.training import checkpoint, measures
 from normwise.training.checkpoint import Progress
 from normwise.training.evaluate import batch_statistics_accuracy, logits, loss_and_accuracy
@@ -30,6 +32,7 @@ def train(
     *,
     resume: bool = False,
     wait: bool = False,
+    threads: int | None = None,
     checkpoint_seconds: float = 10.0,
     on_step: OnStep | None = None,
 ) -> Run:
@@ -38,35 +41,42 @@ def train(
     The loss is the mean cross-entropy; the last, incomplete batch of an epoch is dropped. The run stops
     early when its loss is no longer finite: that is a result (``diverged``) and not an error. A run that
     was interrupted, at whatever moment and however hard, goes on with ``resume=True`` and ends with the
-    bytes of one that was not, on the same machine with the same number of threads. A finished one is
-    returned as it is.
+    bytes of one that was not, on the same machine: with the number of threads and on the data that it was
+    begun with, which are in its folder. A finished one is returned as it is. A run that can't take its first
+    step leaves no folder behind.
 
     Args:
         config: What to do.
         folder: Where the run is kept, see ``RunFolder``.
         resume: Go on with the run that is there, if there is one.
         wait: Where another process is at work in the folder, wait for it instead of raising.
+        threads: How many to compute with; None for as many as the run was begun with, or as torch has.
         checkpoint_seconds: How much work an interruption may cost at most; 0 saves at every step.
         on_step: Told of the progress.
 
     Raises:
-        RunError: the folder holds a run and ``resume`` is off, or another run, or something else; or another
-            process is at work in it.
-        ArgumentError, ModelError, DataError: the configuration can't be carried out.
+        RunError: the folder holds a run and ``resume`` is off, or another run, or something else; or the run
+            was begun with other data or another number of threads; or another process is at work in it.
+        ArgumentError, ModelError, DataError, ShapeError: the configuration can't be carried out.
     """
     run_folder = RunFolder(folder)
     if run_folder.exists and not resume:
         raise RunError(f"{folder} already holds a run; go on with it by --resume, or choose another folder")
     _check(config)
-    data = _data(config)
+    loaded = kept_images(config.data)
+    data = loaded.subset(config.train_samples, config.test_samples).to(getattr(torch, config.dtype))
     options: dict[str, Any] = dict(config.options)
     model = build(config.model, data.shape, data.num_classes, norm=config.norm, seed=config.seed, **options)
     model = model.to(getattr(torch, config.dtype))
     order = BatchOrder(len(data.train_images), config.batch_size, config.seed)
+    if not run_folder.exists:
+        # A batch that the network can't train on is an error before there is a folder that says a run was begun.
+        _loss_left_alone(model, data, order(0))
     with run_folder.locked(wait=wait):
-        run_folder.begin(config)
+        threads = run_folder.begin(config, loaded.sha256, threads)
         if not run_folder.finished:
-            _Training(config, run_folder, data, model, order, checkpoint_seconds, on_step).run()
+            with _computing_with(threads):
+                _Training(config, run_folder, data, model, order, checkpoint_seconds, on_step).run()
         return run_folder.read()
 
 
@@ -83,15 +93,21 @@ class _Training:
     ):
         self.config, self.folder, self.data, self.model, self.order = config, folder, data, model, order
         self.checkpoint_seconds, self.on_step = checkpoint_seconds, on_step
-        kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[config.optimizer]
-        self.optimizer = kind(model.parameters(), lr=config.lr)
+        self.parameters = list(model.parameters())
+        # None for plain SGD, which has no state. torch's would import its compiler, a second for each process of a
+        # study, and its hooks take a sixth of a small network's step.
+        self.optimizer = (
+            torch.optim.Adam(self.parameters, lr=config.lr) if config.optimizer == "adam" else None
+        )
         self.progress = Progress()
         if folder.checkpoint.exists():
             self.progress = checkpoint.load(folder.checkpoint, model, self.optimizer)
         folder.truncate_metrics(self.progress.metrics_size)
         self.saved_at = time.monotonic()
+        self.last_point: Point | None = None
 
     def run(self) -> None:
+        self.model.train()
         if self.progress.step == 0:
             self._point(math.nan)
         while self.progress.step < self.config.steps and not self.progress.diverged:
@@ -109,17 +125,35 @@ class _Training:
 
     def _step(self) -> float:
         index = self.order(self.progress.step)
-        self.model.train()
         loss = F.cross_entropy(self.model(self.data.train_images[index]), self.data.train_labels[index])
-        self.optimizer.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad = None
         loss.backward()
-        self.optimizer.step()
+        self._update()
         value = loss.item()
         self.progress.step += 1
         self.progress.diverged = not math.isfinite(value)
+        if self.progress.step == self.config.steps and not self.progress.diverged:
+            # No further loss would tell what the last update did.
+            self.progress.diverged = not self._finite()
         self.progress.loss_sum += value
         self.progress.loss_count += 1
         return value
+
+    def _update(self) -> None:
+        if self.optimizer is not None:
+            self.optimizer.step()
+            return
+        with torch.no_grad():
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    parameter.add_(parameter.grad, alpha=-self.config.lr)
+
+    def _finite(self) -> bool:
+        """Whether the weights are finite, and the loss that a further step would have."""
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+            return False
+        return bool(_loss_left_alone(self.model, self.data, self.order(self.progress.step)).isfinite())
 
     def _point(self, loss: float) -> Point:
         outputs = logits(self.model, self.data.test_images)
@@ -131,6 +165,7 @@ class _Training:
         }
         point = Point(self.progress.step, loss, test_loss, accuracy, measured)
         self.folder.append(point)
+        self.last_point = point
         return point
 
     def _save(self) -> None:
@@ -141,16 +176,18 @@ class _Training:
 
     def _finish(self) -> None:
         ended = [name for name in self.config.measures if name in measures.AT_THE_END]
+        # None where the run was killed between its last checkpoint and its end.
+        point = self.last_point or self.folder.read().points[-1]
         result = Result(
             steps=self.progress.step,
             diverged=self.progress.diverged,
-            test_accuracy=self.folder.read().points[-1].test_accuracy,
+            test_accuracy=point.test_accuracy,
             batch_statistics_accuracy=batch_statistics_accuracy(
                 self.model, self.data.test_images, self.data.test_labels, self.config.batch_size
             ),
             measured={name: measures.AT_THE_END[name](self.model, self.data) for name in ended},
         )
-        self.folder.finish(self.config, result, time.monotonic() - self.saved_at)
+        self.folder.finish(result, time.monotonic() - self.saved_at)
 
 
 def _check(config: RunConfig) -> None:
@@ -161,9 +198,24 @@ def _check(config: RunConfig) -> None:
         raise ArgumentError(f"lr must be a positive number, got {config.lr}")
     if config.optimizer not in ("sgd", "adam"):
         raise ArgumentError(f"unknown optimizer {config.optimizer!r}; known are sgd, adam")
+    for name in ("norm", "seed"):
+        if name in config.options:
+            raise ArgumentError(f"{name} is a field of the configuration itself, and no option; set it there")
     measures.check_measures(config.measures)
 
 
-def _data(config: RunConfig) -> ImageData:
-    data = load_images(config.data).subset(config.train_samples, config.test_samples)
-    return data.to(getattr(torch, config.dtype))
+@torch.no_grad()
+def _loss_left_alone(model: nn.Module, data: ImageData, index: Tensor) -> Tensor:
+    """The loss of a training batch, without a trace in the model."""
+    with using_batch_statistics(model):
+        return F.cross_entropy(model(data.train_images[index]), data.train_labels[index])
+
+
+@contextmanager
+def _computing_with(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
