@@ -161,7 +161,7 @@ def test_processes_are_started_out_of_reach_of_an_interruption() -> None:
 @pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="no /proc, which tells whose children are whose"
 )
-@pytest.mark.parametrize("seconds", [0.0, 0.0, 2.0])
+@pytest.mark.parametrize("seconds", [0.0, 2.0])
 def test_interrupted_with_its_workers_it_says_one_line(tmp_path: Path, seconds: float) -> None:
     command = [
         sys.executable,
