@@ -16,6 +16,7 @@ import normwise
 from normwise.kernels import choice, native
 
 SHAPES = [(8, 16), (32, 32), (60, 100), (128, 100), (256, 100), (8, 16, 8, 8), (32, 16, 8, 8), (64, 16, 8, 8)]
+SHAPES += [(256, 256), (256, 1024), (1024, 1024), (4096, 1024)]
 WORK = {"BN+ReLU, training": ("relu", True, True), "BN, training": (None, True, True)}
 WORK |= {"BN+ReLU, evaluation with gradients": ("relu", False, True)}
 WORK |= {"BN+ReLU, evaluation": ("relu", False, False), "BN, evaluation": (None, False, False)}
@@ -59,7 +60,13 @@ def ratios(
 def main() -> None:
     """Print a line a size."""
     print(normwise.kernels.in_use())
-    for threshold in ("_TRAINING", "_EVALUATION_WITH_GRADIENTS", "_PLAIN_EVALUATION"):
+    for threshold in (
+        "_TRAINING",
+        "_EVALUATION_WITH_GRADIENTS",
+        "_PLAIN_EVALUATION",
+        "_WIDE_FUSED",
+        "_WIDE_PLAIN",
+    ):
         setattr(choice, threshold, 1)
     for work, options in WORK.items():
         print(f"{work}\n{'shape':>16}  {'elements':>8}  {'operators':>9}  {'kernels':>7}")

@@ -18,7 +18,13 @@ def implementation(request, monkeypatch) -> str:
     if request.param == "kernels":
         if native.library is None:
             pytest.skip(f"normwise computes with {native.in_use()}")
-        for threshold in ("_TRAINING", "_EVALUATION_WITH_GRADIENTS", "_PLAIN_EVALUATION"):
+        for threshold in (
+            "_TRAINING",
+            "_EVALUATION_WITH_GRADIENTS",
+            "_PLAIN_EVALUATION",
+            "_WIDE_FUSED",
+            "_WIDE_PLAIN",
+        ):
             monkeypatch.setattr(choice, threshold, 1)
     else:
         monkeypatch.setattr(native, "library", None)

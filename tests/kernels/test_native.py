@@ -157,9 +157,10 @@ def test_what_is_covered_gets_to_the_kernels(calls):
         torch.randn(100, 64).T,
         torch.randn(64, 100, 2)[..., 0],
         torch.randn(1, 100, 3, 4),
+        torch.randn(256, 256),
         torch.empty(0, 100),
     ],
-    ids=["float64", "float16", "transposed", "strided", "small", "empty"],
+    ids=["float64", "float16", "transposed", "strided", "small", "wide", "empty"],
 )
 def test_what_is_not_covered_is_torchs(calls, x):
     y = normalise(x, weight=torch.ones(x.shape[1], dtype=torch.float64 if x.dtype is torch.float64 else None))

@@ -14,6 +14,8 @@ from normwise.kernels import native, native_autograd, native_operators, torch_op
 _TRAINING = 6_000
 _EVALUATION_WITH_GRADIENTS = 60_000
 _PLAIN_EVALUATION = sys.maxsize
+#: In training with more channels than this that stand last: with something to fuse, and without.
+_WIDE, _WIDE_FUSED, _WIDE_PLAIN = 128, 1_000_000, 3_000_000
 _FLOAT, _BFLOAT = torch.float32, torch.bfloat16
 
 
@@ -61,6 +63,12 @@ def batch_norm(
             and _covers(dtype, running_mean, running_var, weight, bias, residual)
             and (counter is None or counter.dtype is torch.int64)
             and (shape := native.shape_of(x)) is not None
+            and (
+                not (training and shape[3] and shape[1] > _WIDE)
+                or mask is not None
+                or inplace
+                or x.numel() >= (_WIDE_PLAIN if activation is None and residual is None else _WIDE_FUSED)
+            )
         ):
             return native_autograd.batch_norm(
                 shape,
