@@ -1,9 +1,12 @@
 """The compiled kernels as a user meets them: which are in use, threads, the same bits, what they leave to torch."""
 
 import os
+import platform
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from normwise import functional, nn
 from normwise.kernels import choice, native, native_autograd
+
+#: Those that this processor has, by the system's own word.
+FLAGS = set(Path("/proc/cpuinfo").read_text().split()) if Path("/proc/cpuinfo").exists() else set()
+NEEDED = {"avx2": {"avx2", "fma"}, "avx512": {"avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq"}}
+INSTRUCTION_SETS = {"baseline", *(name for name, needed in NEEDED.items() if needed <= FLAGS)}
 
 needs_kernels = pytest.mark.skipif(native.library is None, reason=f"normwise computes with {native.in_use()}")
 LAYOUTS = {
@@ -44,6 +52,21 @@ def test_the_kernels_are_turned_off_by_the_environment():
     )
 
 
+@pytest.mark.skipif(
+    platform.system() != "Linux" or not (shutil.which("g++") or shutil.which("clang++")),
+    reason="without a compiler there is nothing that could have been built",
+)
+def test_the_kernels_were_built_where_a_compiler_is():
+    # A build that fails is no error of the installation: without this, nothing would tell.
+    assert native.library is not None or "turned off" in native.in_use(), native.in_use()
+
+
+def test_an_unknown_name_of_kernels_is_one_error():
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        in_a_process(USED, NORMWISE_KERNELS="avx1024")
+    assert "NORMWISE_KERNELS is 'avx1024'; known are torch, baseline, avx2, avx512" in caught.value.stderr
+
+
 @needs_kernels
 def test_the_kernels_are_on_otherwise():
     assert in_a_process(USED).startswith("compiled for ")
@@ -62,8 +85,7 @@ def test_an_instruction_set_may_be_asked_for_and_computes_the_same(name):
         print(kernels.in_use(), *(f"{t.double().abs().sum():.9g}" for t in (y, x.grad, layer.running_var)), sep=";")
     """
     used, *sums = in_a_process(code, NORMWISE_KERNELS=name).split(";")
-    if used != f"compiled for {name}":
-        pytest.skip(f"this processor has no {name}")
+    assert used == f"compiled for {name if name in INSTRUCTION_SETS else 'baseline'}"
     torchs = in_a_process(code, NORMWISE_KERNELS="torch").split(";")[1:]
     assert [float(s) for s in sums] == pytest.approx([float(s) for s in torchs], rel=1e-6)
 
@@ -123,7 +145,7 @@ def test_several_python_threads_at_once_are_safe():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The activations of the calls that get to the kernels."""
+    """The activations of the calls that get to the kernels; there are none where no compiler was."""
     if native.library is None:
         pytest.skip(f"normwise computes with {native.in_use()}")
     seen = []

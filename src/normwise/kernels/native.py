@@ -6,6 +6,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from normwise.errors import ArgumentError
+
 #: Activations by the numbers that ``csrc/call.h`` gives them.
 _NUMBERS = {
     None: 0,
@@ -21,11 +23,18 @@ _NUMBERS = {
 }
 #: ``NORMWISE_KERNELS`` turns the kernels off by this word; the name of an instruction set asks for that one.
 _OFF = "torch"
+_INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 
 def _load() -> tuple[ModuleType | None, str]:
-    if os.environ.get("NORMWISE_KERNELS") == _OFF:
+    wanted = os.environ.get("NORMWISE_KERNELS", "")
+    if wanted == _OFF:
         return None, f"turned off by NORMWISE_KERNELS={_OFF}"
+    if wanted not in ("", *_INSTRUCTION_SETS):
+        known = ", ".join((_OFF, *_INSTRUCTION_SETS))
+        raise ArgumentError(
+            f"NORMWISE_KERNELS is {wanted!r}; known are {known}. Unset it for the fastest there is"
+        )
     try:
         # After torch, whose OpenMP then serves both.
         from normwise.kernels import _native
