@@ -191,7 +191,8 @@ def _check_inplace(
             f"inplace=True can't be used with {what}: its output does not tell its input. Use inplace=False, or "
             'the activation None or "leaky_relu" without a residual'
         )
-    if weight is None:
+    # In a compiled graph nothing is overwritten, and values can't be asked for.
+    if weight is None or torch.compiler.is_compiling():
         return
     scale = weight.detach().abs()
     least = torch.zeros_like(scale) if bias is None else bias.detach().abs() / _WORST_RATIO
