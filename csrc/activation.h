@@ -125,13 +125,12 @@ NW_INLINE vf other_slope(vf z, Activation kind) {
 // What the templates tell apart: nothing, ReLU, and all others by a number known at run time.
 enum { NONE, RELU, OTHER };
 
-// A NaN is kept, as torch keeps it: the comparison is false.
 template <int ACT>
 NW_INLINE vf activate(vf z, Activation kind) {
   if constexpr (ACT == NONE) {
     return z;
   } else if constexpr (ACT == RELU) {
-    return z <= vf{} ? vf{} : z;
+    return not_negative(z);
   } else {
     return other(z, kind);
   }
@@ -143,7 +142,7 @@ NW_INLINE vf backward_of(vf z, vf grad, Activation kind) {
   if constexpr (ACT == NONE) {
     return grad;
   } else if constexpr (ACT == RELU) {
-    return z <= vf{} ? vf{} : grad;
+    return only(passes(z), grad);
   } else {
     return grad * other_slope(z, kind);
   }

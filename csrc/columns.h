@@ -1,6 +1,7 @@
-// Channels last, (rows, c): a vector holds neighbouring channels. Several rows at a time, so that what belongs to the
-// channels is loaded once for all of them. All rows must have been seen before any is normalised: the second pass
-// runs backwards, to find in the cache what was read last.
+// Columns: a vector holds neighbouring columns, and all rows of a column belong to one channel. With the channels last,
+// (rows, c), a column is a channel; contiguous (n, c, s) with small s is (n, c * s), where a channel has s columns.
+// Several rows at a time, so that what belongs to the columns is loaded once for all of them. All rows must have been
+// seen before any is normalised: the second pass runs backwards, to find in the cache what was read last.
 #pragma once
 
 #include <omp.h>
@@ -8,147 +9,266 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <type_traits>
+#include <vector>
 
 #include "rows.h"
 
 namespace NW_ISA {
 
-// Rows at a time, with few channels and with many.
-constexpr int ROWS = 32, ROWS_WIDE = 8;
-// Channels up to which a few vectors hold all of a row, or half of it.
+struct View {
+  int64_t rows, cols, repeat;  // columns of a channel
+  const uint8_t* mask;         // of rows
+
+  explicit View(const Call& k)
+      : rows(k.channels_last ? k.n * k.s : k.n),
+        cols(k.channels_last ? k.c : k.c * k.s),
+        repeat(k.channels_last ? 1 : k.s),
+        mask(k.mask) {}
+};
+
+// Whether contiguous rows are better taken as columns: there are sums, and the rows are short, and several.
+constexpr int64_t SHORT_ROW = 256, ROWS_AT_LEAST = 8;
+inline bool as_columns(const Call& k, bool reduces) {
+  return k.channels_last || (reduces && k.s <= SHORT_ROW && k.n >= ROWS_AT_LEAST && k.mask == nullptr);
+}
+
+// Rows at a time: where a group is in the cache, with few columns, and with many.
+constexpr int ROWS_CACHED = 8, ROWS = 16, ROWS_WIDE = 8;
+// Columns up to which a few vectors hold all of a row, or half of it.
 constexpr int64_t NARROW = 128;
-// Bytes that one core's cache holds of its columns of all rows.
-constexpr int64_t COLUMNS_CACHED = 768 << 10;
+// Bytes that one core's cache keeps of a group between the two passes, and keeps for the most part.
+constexpr int64_t GROUP_CACHED = 320 << 10, GROUP_MOST = 960 << 10;
 
 struct Free {
   void operator()(void* p) const { ::operator delete[](p, std::align_val_t{64}); }
 };
 
-// Zeros, aligned to a cache line.
 template <class T>
-class Zeros {
- public:
-  explicit Zeros(int64_t count)
-      : p_(static_cast<T*>(::operator new[](static_cast<size_t>(count) * sizeof(T), std::align_val_t{64}))) {
-    std::memset(p_.get(), 0, static_cast<size_t>(count) * sizeof(T));
-  }
-  T* get() const { return p_.get(); }
+std::unique_ptr<T, Free> aligned(int64_t count) {
+  return std::unique_ptr<T, Free>(
+      static_cast<T*>(::operator new[](static_cast<size_t>(count) * sizeof(T), std::align_val_t{64})));
+}
 
- private:
-  std::unique_ptr<T, Free> p_;
+// What a thread knows of its columns, each array padded to whole vectors: sums, and three numbers of Affine and of
+// Slopes. `channels` is where the numbers of channels stand before they are spread over their columns.
+struct Panel {
+  int64_t step, repeat;
+  std::unique_ptr<double, Free> doubles;
+  std::unique_ptr<float, Free> floats;
+
+  Panel(const View& view, int64_t channels)
+      : step((channels * view.repeat + 2 * W - 1) / W * W),
+        repeat(view.repeat),
+        doubles(aligned<double>(2 * step)),
+        floats(aligned<float>(10 * step)) {}
+
+  NW_INLINE double* a() const { return doubles.get(); }
+  NW_INLINE double* b() const { return doubles.get() + step; }
+  NW_INLINE float* shift() const { return floats.get(); }
+  NW_INLINE float* affine() const { return floats.get() + step; }
+  NW_INLINE float* slopes() const { return floats.get() + 4 * step; }
+  NW_INLINE float* channels() const { return floats.get() + 7 * step; }
+
+  NW_INLINE Affine affine_at(int64_t p) const {
+    const float* q = affine() + p;
+    return {load(q), load(q + step), load(q + 2 * step)};
+  }
+  NW_INLINE Slopes slopes_at(int64_t p) const {
+    const float* q = slopes() + p;
+    return {load(q), load(q + step), load(q + 2 * step)};
+  }
+  NW_INLINE Sums sums_at(int64_t p) const {
+    return {load(a() + p), load(a() + p + H), load(b() + p), load(b() + p + H)};
+  }
+  NW_INLINE void keep_sums(int64_t p, const Sums& s) const {
+    store(a() + p, s.low_a);
+    store(a() + p + H, s.high_a);
+    store(b() + p, s.low_b);
+    store(b() + p + H, s.high_b);
+  }
+
+  // For two vectors of columns at a time, in the order of load_two.
+  template <class T>
+  NW_INLINE Two two_at(const float* p) const {
+    return in_pairs<T>(load_two(p));
+  }
+  template <class T>
+  NW_INLINE void affine_two(int64_t p, Affine (&f)[2]) const {
+    const float* q = affine() + p;
+    const Two hi = two_at<T>(q), scale = two_at<T>(q + step), bias = two_at<T>(q + 2 * step);
+    f[0] = {hi.a, scale.a, bias.a};
+    f[1] = {hi.b, scale.b, bias.b};
+  }
+  template <class T>
+  NW_INLINE void slopes_two(int64_t p, Slopes (&f)[2]) const {
+    const float* q = slopes() + p;
+    const Two a = two_at<T>(q), b = two_at<T>(q + step), c = two_at<T>(q + 2 * step);
+    f[0] = {a.a, b.a, c.a};
+    f[1] = {a.b, b.b, c.b};
+  }
+  // Adds what lanes have for one vector of columns, or for two.
+  template <class Lanes>
+  NW_INLINE void add(int64_t p, const Lanes& lanes) const {
+    Sums sums = sums_at(p);
+    lanes.flush(sums);
+    keep_sums(p, sums);
+  }
+  template <class T, class Lanes>
+  NW_INLINE void add_two(int64_t p, Lanes one, Lanes other) const {
+    if constexpr (std::is_same_v<T, bf16>) {
+      const Two a = in_order<T>({one.a, other.a}), b = in_order<T>({one.b, other.b});
+      one.a = a.a, other.a = a.b;
+      one.b = b.a, other.b = b.b;
+    }
+    add(p, one);
+    add(p + W, other);
+  }
+
+  void clear() const { std::memset(doubles.get(), 0, static_cast<size_t>(2 * step) * sizeof(double)); }
+
+  // compute(p) writes `arrays` numbers of each channel, at p and `step` apart; here they come for each column.
+  template <class Compute>
+  void fill(float* to, int arrays, int64_t count, Compute compute) const {
+    if (repeat == 1) return compute(to);
+    compute(channels());
+    for (int64_t i = 0; i < arrays; ++i) {
+      float* out = to + i * step;
+      for (int64_t c = 0; c < count; ++c, out += repeat) {
+        const vf value = splat(channels()[i * step + c]);
+        // Beyond the channel's end the next one writes, or nobody reads.
+        for (int64_t j = 0; j < repeat; j += W) store(out + j, value);
+      }
+    }
+  }
+
+  // Sums of columns become those of channels.
+  void fold(int64_t count) const {
+    if (repeat == 1) return;
+    for (double* sums : {a(), b()}) {
+      for (int64_t c = 0; c < count; ++c) {
+        vd total{};
+        double rest = 0;
+        int64_t j = 0;
+        for (; j + H <= repeat; j += H) total += load(sums + c * repeat + j);
+        for (; j < repeat; ++j) rest += sums[c * repeat + j];
+        sums[c] = sum(total) + rest;
+      }
+    }
+  }
 };
 
-// What belongs to the channels, each padded to whole vectors.
-struct Columns {
-  int64_t padded, rows;
-  Zeros<float> shift, affine, slopes;  // affine (4, padded), slopes (3, padded)
-  Zeros<double> mean, sums;            // sums (threads, 2, padded)
-
-  explicit Columns(const Call& k)
-      : padded((k.c + W - 1) / W * W),
-        rows(k.n * k.s),
-        shift(padded),
-        affine(4 * padded),
-        slopes(3 * padded),
-        mean(padded),
-        sums(2 * padded * k.threads) {}
-
-  NW_INLINE Affine affine_at(int64_t c) const {
-    const float* p = affine.get() + c;
-    return {load(p), load(p + padded), load(p + 2 * padded), load(p + 3 * padded)};
-  }
-
-  NW_INLINE Slopes slopes_at(int64_t c) const {
-    const float* p = slopes.get() + c;
-    return {load(p), load(p + padded), load(p + 2 * padded)};
-  }
-};
-
-// Rows and columns that one thread handles.
+// Rows and channels that one thread handles, and whether a group of them stays in its cache.
 struct Block {
   int64_t row_begin, row_end, c_begin, c_end;
+  bool cached;
 };
 
-NW_INLINE Sums sums_at(const double* p, int64_t padded) {
-  return {load(p), load(p + H), load(p + padded), load(p + padded + H)};
-}
-
-NW_INLINE void keep_sums(double* p, int64_t padded, const Sums& s) {
-  store(p, s.low_a);
-  store(p + H, s.high_a);
-  store(p + padded, s.low_b);
-  store(p + padded + H, s.high_b);
-}
-
-// Calls tile(vectors, whole, c, count, row, rows, ahead) for some vectors of columns and some rows at a time: what
-// belongs to the channels stays in registers meanwhile. count is W but for the last columns. Few channels: several
-// vectors, so that memory is read in one stretch. Many: one, along eight rows. `ahead` is the distance to what is
-// read next, which the hardware does not guess.
+// Calls tile(vectors, whole, p, count, row, rows) for some vectors of columns and some rows at a time: what belongs
+// to the columns stays in registers meanwhile. p is a column of the block; count is W but for the last columns.
 template <int VECTORS, class Tile>
-NW_INLINE void over_tiles(const Call& k, const Block& block, bool backwards, int64_t most, Tile tile) {
-  const int64_t blocks = (block.row_end - block.row_begin + most - 1) / most, ahead = most * k.c;
+NW_INLINE void over_tiles(const Block& block, int64_t width, bool backwards, int64_t most, Tile tile) {
+  const int64_t blocks = (block.row_end - block.row_begin + most - 1) / most;
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t row = block.row_begin + (backwards ? blocks - 1 - i : i) * most;
     const int64_t rows = std::min(most, block.row_end - row);
-    int64_t c = block.c_begin;
-    for (; c + VECTORS * W <= block.c_end; c += VECTORS * W) {
-      tile(std::integral_constant<int, VECTORS>(), std::true_type(), c, W, row, rows, ahead);
+    int64_t p = 0;
+    for (; p + VECTORS * W <= width; p += VECTORS * W) {
+      tile(std::integral_constant<int, VECTORS>(), std::true_type(), p, W, row, rows);
     }
-    for (; VECTORS > 1 && c + W <= block.c_end; c += W) {
-      tile(std::integral_constant<int, 1>(), std::true_type(), c, W, row, rows, ahead);
+    for (; VECTORS > 1 && p + W <= width; p += W) {
+      tile(std::integral_constant<int, 1>(), std::true_type(), p, W, row, rows);
     }
-    if (c < block.c_end) {
-      const int count = static_cast<int>(block.c_end - c);
-      tile(std::integral_constant<int, 1>(), std::false_type(), c, count, row, rows, ahead);
+    if (p < width) {
+      tile(std::integral_constant<int, 1>(), std::false_type(), p, static_cast<int>(width - p), row, rows);
     }
   }
 }
 
-template <int VECTORS, class Tile>
-NW_INLINE void over_block(const Call& k, const Block& block, bool backwards, Tile tile) {
-  if (k.c <= NARROW) {
-    over_tiles<VECTORS>(k, block, backwards, ROWS, tile);
+// Few columns: several vectors, so that memory is read in one stretch. Many: few, along fewer rows.
+template <class T, int VECTORS, class Tile>
+NW_INLINE void over_block(const View& view, const Block& block, bool backwards, Tile tile) {
+  const int64_t width = (block.c_end - block.c_begin) * view.repeat;
+  const auto tiled = [&](auto vectors, auto whole, int64_t p, int count, int64_t row, int64_t rows, int64_t most) {
+    tile(vectors, whole, p, count, row * view.cols + block.c_begin * view.repeat + p, rows, most * view.cols);
+  };
+  const auto with = [&](int64_t most) {
+    return [&tiled, most](auto vectors, auto whole, int64_t p, int count, int64_t row, int64_t rows) {
+      tiled(vectors, whole, p, count, row, rows, most);
+    };
+  };
+  if (block.cached) {
+    over_tiles<4>(block, width, backwards, ROWS_CACHED, with(ROWS_CACHED));
+  } else if (view.cols <= NARROW) {
+    over_tiles<VECTORS>(block, width, backwards, ROWS, with(ROWS));
   } else {
-    over_tiles<1>(k, block, backwards, ROWS_WIDE, tile);
+    constexpr bool narrow = std::is_same_v<T, bf16>;
+    constexpr int rows = narrow ? 2 * ROWS_WIDE : ROWS_WIDE;
+    over_tiles<narrow ? 2 : 1>(block, width, backwards, rows, with(rows));
   }
 }
 
-// reduce(block, sums), finish(c_begin, c_end) with all sums added up, apply(block). A thread has all rows of some
-// columns where these fit into its cache, else some rows of all columns.
-template <class T, class Reduce, class Finish, class Apply>
-NW_INLINE void over_blocks(const Call& k, const Columns& columns, bool reduces, Reduce reduce, Finish finish,
-                           Apply apply) {
-  const int64_t vectors = columns.padded / W;
-  const bool by_columns =
-      k.threads > 1 && vectors >= 4 * k.threads &&
-      columns.rows * k.c * static_cast<int64_t>(sizeof(T)) <= COLUMNS_CACHED * k.threads;
+// Channels of a group that stays in the cache from one pass to the next, so that its columns begin at a whole vector
+// if that can be.
+template <class T>
+int64_t group_of(const View& view, int64_t unit, int arrays) {
+  const int64_t channel = view.rows * view.repeat * static_cast<int64_t>(sizeof(T)) * arrays;
+  const int64_t fits = GROUP_CACHED / std::max<int64_t>(channel, 1);
+  const int64_t group = fits >= unit ? fits / unit * unit : fits;
+  return unit * channel <= GROUP_MOST ? std::max(group, unit) : std::max<int64_t>(group, 1);
+}
+
+// begin(block, panel), reduce(block, panel), finish(c_begin, c_end, a, b) with the channels' sums added up,
+// ready(block, panel, a, b), apply(block, panel). Where a channel has several columns a thread has all rows of some
+// channels, group after group. Else it has some rows of all channels: to leave some out of each row would cost more
+// than what the cache saves.
+template <class T, class Begin, class Reduce, class Finish, class Ready, class Apply>
+NW_INLINE void over_blocks(const Call& k, const View& view, int arrays, Begin begin, Reduce reduce, Finish finish,
+                           Ready ready, Apply apply) {
+  const int64_t unit = W / std::gcd(int64_t{W}, view.repeat), units = k.c / unit;
+  const int64_t group = group_of<T>(view, unit, arrays);
+  const bool few = k.threads > 1 && k.c < 4 * k.threads && k.c % k.threads != 0 && view.rows >= k.threads;
+  const bool by_rows = view.repeat == 1 || few;
+  std::vector<Panel> panels;
+  for (int t = 0; t < k.threads; ++t) panels.emplace_back(view, by_rows ? k.c : std::min(group, k.c));
 #pragma omp parallel num_threads(k.threads)
   {
     const int threads = omp_get_num_threads(), thread = omp_get_thread_num();
-    const int64_t c_begin = vectors * thread / threads * W;
-    const int64_t c_end = std::min(vectors * (thread + 1) / threads * W, k.c);
-    if (by_columns) {
-      const Block block{0, columns.rows, c_begin, c_end};
-      if (reduces) reduce(block, columns.sums.get());
-      finish(c_begin, c_end);
-      apply(block);
-    } else {
-      const Block block{columns.rows * thread / threads, columns.rows * (thread + 1) / threads, 0, k.c};
-      double* const own = columns.sums.get() + 2 * columns.padded * thread;
-      if (reduces) reduce(block, own);
+    const auto share = [&](int t) {
+      return t == threads || units < threads ? k.c * t / threads : units * t / threads * unit;
+    };
+    const Panel& panel = panels[static_cast<size_t>(thread)];
+    const int64_t first = share(thread), last = share(thread + 1);
+    if (by_rows) {
+      const Block block{view.rows * thread / threads, view.rows * (thread + 1) / threads, 0, k.c, false};
+      double* const a = panels[0].a();
+      double* const b = panels[0].b();
+      panel.clear();
+      begin(block, panel);
+      reduce(block, panel);
+      panel.fold(k.c);
 #pragma omp barrier
       for (int t = 1; t < threads; ++t) {
-        double* const all = columns.sums.get();
-        for (int64_t i = 0; i < 2; ++i) {
-          for (int64_t c = c_begin; c < c_end; ++c) {
-            all[i * columns.padded + c] += all[(2 * t + i) * columns.padded + c];
-          }
-        }
+        const Panel& other = panels[static_cast<size_t>(t)];
+        for (int64_t c = first; c < last; ++c) a[c] += other.a()[c];
+        for (int64_t c = first; c < last; ++c) b[c] += other.b()[c];
       }
-      finish(c_begin, c_end);
+      finish(first, last, a + first, b + first);
 #pragma omp barrier
-      apply(block);
+      ready(block, panel, a, b);
+      apply(block, panel);
+    } else {
+      for (int64_t c = first; c < last; c += group) {
+        const Block block{0, view.rows, c, std::min(c + group, last), true};
+        panel.clear();
+        begin(block, panel);
+        reduce(block, panel);
+        panel.fold(block.c_end - block.c_begin);
+        finish(block.c_begin, block.c_end, panel.a(), panel.b());
+        ready(block, panel, panel.a(), panel.b());
+        apply(block, panel);
+      }
     }
     if (k.stream) fence();
   }
@@ -156,12 +276,12 @@ NW_INLINE void over_blocks(const Call& k, const Columns& columns, bool reduces, 
 
 // The block without its padded rows: real(block) for each stretch of real ones, padding(row_begin, row_end).
 template <class Real, class Padding>
-NW_INLINE void over_real(const Call& k, const Block& block, Real real, Padding padding) {
-  const uint8_t* mask = k.mask ? k.mask + block.row_begin : nullptr;
+NW_INLINE void over_real(const View& view, const Block& block, Real real, Padding padding) {
+  const uint8_t* mask = view.mask ? view.mask + block.row_begin : nullptr;
   stretches(
       mask, block.row_end - block.row_begin,
       [&](int64_t b, int64_t e) {
-        real(Block{block.row_begin + b, block.row_begin + e, block.c_begin, block.c_end});
+        real(Block{block.row_begin + b, block.row_begin + e, block.c_begin, block.c_end, block.cached});
       },
       [&](int64_t b, int64_t e) { padding(block.row_begin + b, block.row_begin + e); });
 }
@@ -186,74 +306,134 @@ NW_INLINE void store_some(T* p, vf v, int count, bool streams) {
   }
 }
 
+// Whether vectors written past the caches would be aligned.
+template <class T>
+NW_INLINE bool streams_to(const Call& k, const View& view, const Block& block, const T* p) {
+  constexpr int64_t whole = NW_BYTES / sizeof(T);
+  return k.stream && view.cols % whole == 0 && block.c_begin * view.repeat % whole == 0 &&
+         reinterpret_cast<uintptr_t>(p) % NW_BYTES == 0;
+}
+
+template <class T>
+NW_INLINE void put_two(T* p, Two v, bool streams) {
+  if (streams) {
+    stream_two(p, v);
+  } else {
+    store_two(p, v);
+  }
+}
+
+template <class T>
+NW_INLINE void prefetch_two(const T* p) {
+  prefetch(p);
+  if constexpr (std::is_same_v<T, float>) prefetch(p + W);
+}
+
 template <class T, int ACT, bool RES>
 void forward_columns(const Call& k) {
   const T* const x = static_cast<const T*>(k.x);
   const T* const residual = static_cast<const T*>(k.residual);
   T* const y = static_cast<T*>(k.y);
-  const Columns columns(k);
-  // Lines must be whole to go past the caches.
-  const bool streams = k.stream && k.c % W == 0 && reinterpret_cast<uintptr_t>(y) % (W * sizeof(T)) == 0;
+  const View view(k);
+  std::vector<float> shifts(static_cast<size_t>(k.training ? k.c : 0));
 
-  const auto shift = [&](int64_t c_begin, int64_t c_end) {
-    float* const p = columns.shift.get();
-    int64_t first = 0, count = std::min<int64_t>(4, columns.rows);
-    if (k.mask != nullptr && k.count > 0) {
-      first = static_cast<const uint8_t*>(std::memchr(k.mask, 1, static_cast<size_t>(columns.rows))) - k.mask;
-      count = 1;
-    }
-    for (int64_t c = c_begin; c < c_end; ++c) p[c] = shift_of(x + first * k.c + c, count, k.c);
+  const auto begin = [&](const Block& block, const Panel& panel) {
+    if (!k.training) return;
+    const int64_t channels = block.c_end - block.c_begin;
+    panel.fill(panel.shift(), 1, channels, [&](float* p) {
+      if (k.channels_last) {
+        shifts_of<T>(k, block.c_begin, block.c_end, p);
+      } else {
+        for (int64_t i = 0; i < channels; ++i) p[i] = shift_of<T>(k, block.c_begin + i);
+      }
+      // The same in all threads that have these channels.
+      if (block.row_begin == 0) std::copy(p, p + channels, &shifts[static_cast<size_t>(block.c_begin)]);
+    });
   };
-  const auto reduce = [&](const Block& all, double* sums) {
+  const auto reduce = [&](const Block& all, const Panel& panel) {
+    if (!k.training) return;
     const auto real = [&](const Block& block) {
-      over_block<4>(k, block, false, [&](auto vectors, auto whole, int64_t c, int count, int64_t row, int64_t rows,
-                                        int64_t ahead) {
-        vf shift[vectors];
-        vd s_low[vectors], s_high[vectors];
-        Sums own[vectors];
-        for (int v = 0; v < vectors; ++v) {
-          shift[v] = load(columns.shift.get() + c + v * W);
-          s_low[v] = low(shift[v]);
-          s_high[v] = high(shift[v]);
-          own[v] = sums_at(sums + c + v * W, columns.padded);
-        }
-        const T* p = x + row * k.c + c;
-        for (int64_t r = 0; r < rows; ++r, p += k.c) {
-          for (int v = 0; v < vectors; ++v) {
-            prefetch(p + v * W + ahead);
-            own[v].add_moments(load_some<whole>(p + v * W, count, shift[v]), s_low[v], s_high[v]);
+      over_block<T, 4>(view, block, false, [&](auto vectors, auto whole, int64_t p, int count, int64_t at, int64_t rows,
+                                           int64_t ahead) {
+        Moments<T> moments[vectors];
+        // Copies, which the compiler keeps in registers: it can't tell that stores leave the originals alone.
+        const int64_t cols = view.cols;
+        const T* from = x + at;
+        if constexpr (vectors == 1) {
+          const vf shift = load(panel.shift() + p);
+          for (int64_t r = 0; r < rows; ++r, from += cols) {
+            prefetch(from + ahead);
+            if constexpr (whole) {
+              moments[0].add(from, shift);
+            } else {
+              moments[0].add(from, count, shift);
+            }
           }
+          panel.add(p, moments[0]);
+        } else {
+          Two shift[vectors / 2];
+          for (int v = 0; v < vectors; v += 2) shift[v / 2] = panel.two_at<T>(panel.shift() + p + v * W);
+          for (int64_t r = 0; r < rows; ++r, from += cols) {
+            for (int v = 0; v < vectors; v += 2) {
+              const T* const here = from + v * W;
+              prefetch_two(here + ahead);
+              add_two(moments[v], moments[v + 1], here, shift[v / 2].a, shift[v / 2].b);
+            }
+          }
+          for (int v = 0; v < vectors; v += 2) panel.add_two<T>(p + v * W, moments[v], moments[v + 1]);
         }
-        for (int v = 0; v < vectors; ++v) keep_sums(sums + c + v * W, columns.padded, own[v]);
       });
     };
-    over_real(k, all, real, Nothing());
+    over_real(view, all, real, Nothing());
   };
-  const auto finish = [&](int64_t c_begin, int64_t c_end) {
-    const double* sums = columns.sums.get();
-    for (int64_t c = c_begin; c < c_end; ++c) {
-      if (k.training) {
-        finish_forward(k, c, columns.shift.get()[c], sums[c], sums[columns.padded + c]);
-      } else {
-        use_running(k, c);
-      }
-      affine_of(k, c, columns.affine.get() + c, columns.padded);
+  const auto finish = [&](int64_t c_begin, int64_t c_end, double* a, double* b) {
+    if (k.training) {
+      finish_forward<T>(k, c_begin, c_end, &shifts[static_cast<size_t>(c_begin)], a, b);
+    } else {
+      use_running(k, c_begin, c_end);
     }
   };
-  const auto apply = [&](const Block& all) {
+  const auto ready = [&](const Block& block, const Panel& panel, const double*, const double*) {
+    panel.fill(panel.affine(), 3, block.c_end - block.c_begin,
+               [&](float* p) { affine_of(k, block.c_begin, block.c_end, p, panel.step); });
+  };
+  const auto apply = [&](const Block& all, const Panel& panel) {
+    const bool streams = streams_to(k, view, all, y);
     const auto real = [&](const Block& block) {
-      over_block<4>(k, block, true, [&](auto vectors, auto whole, int64_t c, int count, int64_t row, int64_t rows,
-                                        int64_t ahead) {
-        Affine f[vectors];
-        for (int v = 0; v < vectors; ++v) f[v] = columns.affine_at(c + v * W);
-        for (int64_t r = 0; r < rows; ++r) {
-          const int64_t start = (row + r) * k.c + c;
-          for (int v = 0; v < vectors; ++v) {
-            const int64_t at = start + v * W;
-            prefetch(x + at - ahead);
-            vf z = f[v](load_some<whole>(x + at, count, vf{}));
-            if constexpr (RES) z += load_some<whole>(residual + at, count, vf{});
-            store_some<whole>(y + at, activate<ACT>(z, k.activation), count, streams);
+      // Backwards, to find in the cache what was read last.
+      over_block<T, 4>(view, block, k.training, [&](auto vectors, auto whole, int64_t p, int count, int64_t at, int64_t rows,
+                                             int64_t ahead) {
+        const int64_t cols = view.cols, next = k.training ? -ahead : ahead;
+        const T* from = x + at;
+        const T* added = residual + (RES ? at : 0);
+        T* to = y + at;
+        const Activation kind = k.activation;
+        const bool past = streams;
+        const auto value = [kind](const Affine& f, vf v, vf r) { return activate<ACT>(RES ? f(v) + r : f(v), kind); };
+        const auto step = [&] {
+          from += cols;
+          to += cols;
+          if constexpr (RES) added += cols;
+        };
+        if constexpr (vectors == 1) {
+          const Affine f = panel.affine_at(p);
+          for (int64_t r = 0; r < rows; ++r, step()) {
+            prefetch(from + next);
+            vf t{};
+            if constexpr (RES) t = load_some<whole>(added, count, vf{});
+            store_some<whole>(to, value(f, load_some<whole>(from, count, vf{}), t), count, past);
+          }
+        } else {
+          Affine f[vectors / 2][2];
+          for (int v = 0; v < vectors; v += 2) panel.affine_two<T>(p + v * W, f[v / 2]);
+          for (int64_t r = 0; r < rows; ++r, step()) {
+            for (int v = 0; v < vectors; v += 2) {
+              prefetch_two(from + v * W + next);
+              const Two values = load_two(from + v * W);
+              Two t{};
+              if constexpr (RES) t = load_two(added + v * W);
+              put_two(to + v * W, {value(f[v / 2][0], values.a, t.a), value(f[v / 2][1], values.b, t.b)}, past);
+            }
           }
         }
       });
@@ -261,10 +441,9 @@ void forward_columns(const Call& k) {
     const auto padding = [&](int64_t b, int64_t e) {
       for (int64_t row = b; row < e; ++row) fill_zero(y + row * k.c + all.c_begin, all.c_end - all.c_begin);
     };
-    over_real(k, all, real, padding);
+    over_real(view, all, real, padding);
   };
-  if (k.training) shift(0, k.c);
-  over_blocks<T>(k, columns, k.training, reduce, finish, apply);
+  over_blocks<T>(k, view, 1, begin, reduce, finish, ready, apply);
 }
 
 template <class T, int ACT, bool RES, bool FROM_OUTPUT>
@@ -275,77 +454,102 @@ void backward_columns(const Call& k) {
   T* const grad_x = static_cast<T*>(k.grad_x);
   T* const grad_residual = static_cast<T*>(k.grad_residual);
   T* const kept = RES ? (grad_residual ? grad_residual : grad_x) : nullptr;
-  const Columns columns(k);
-  for (int64_t c = 0; c < k.c; ++c) {
-    affine_of(k, c, columns.affine.get() + c, columns.padded);
-    // Where the output took the input's place the deviation is told without it.
-    columns.mean.get()[c] = FROM_OUTPUT ? 0.0 : k.saved[c];
-  }
-  const bool streams = k.stream && k.c % W == 0 && reinterpret_cast<uintptr_t>(grad_x) % (W * sizeof(T)) == 0;
+  const View view(k);
 
-  const auto reduce = [&](const Block& all, double* sums) {
+  const auto begin = [&](const Block& block, const Panel& panel) {
+    panel.fill(panel.affine(), 3, block.c_end - block.c_begin, [&](float* p) {
+      (FROM_OUTPUT ? inverse_of : affine_of)(k, block.c_begin, block.c_end, p, panel.step);
+    });
+  };
+  const auto reduce = [&](const Block& all, const Panel& panel) {
     const auto real = [&](const Block& block) {
-      over_block<2>(k, block, false, [&](auto vectors, auto whole, int64_t c, int count, int64_t row, int64_t rows,
-                                        int64_t ahead) {
-        Affine f[vectors];
-        Sums own[vectors];
-        vd mean_low[vectors], mean_high[vectors];
-        for (int v = 0; v < vectors; ++v) {
-          f[v] = columns.affine_at(c + v * W);
-          mean_low[v] = load(columns.mean.get() + c + v * W);
-          mean_high[v] = load(columns.mean.get() + c + v * W + H);
-          own[v] = sums_at(sums + c + v * W, columns.padded);
-        }
-        for (int64_t r = 0; r < rows; ++r) {
-          const int64_t start = (row + r) * k.c + c;
-          for (int v = 0; v < vectors; ++v) {
-            const int64_t at = start + v * W;
-            prefetch(x + at + ahead);
-            prefetch(grad_y + at + ahead);
-            const vf value = load_some<whole>(x + at, count, f[v].hi);
-            const vf d = deviation_of<FROM_OUTPUT>(f[v], value, k.activation);
-            vf t{};
-            if constexpr (RES) t = load_some<whole>(third + at, count, vf{});
-            const vf grad = load_some<whole>(grad_y + at, count, vf{});
-            const vf g = gradient_of<ACT, RES, FROM_OUTPUT>(f[v], value, d, t, grad, k.activation);
-            if constexpr (RES) store_some<whole>(kept + at, g, count, false);
-            own[v].add_products(g, FROM_OUTPUT ? d : value, mean_low[v], mean_high[v]);
+      over_block<T, 2>(view, block, false, [&](auto vectors, auto whole, int64_t p, int count, int64_t at, int64_t rows,
+                                              int64_t ahead) {
+        Products<T> products[vectors];
+        const int64_t cols = view.cols;
+        Backward<T> row{x + at, third + (RES ? at : 0), grad_y + at, kept + (RES ? at : 0)};
+        const Activation kind = k.activation;
+        if constexpr (vectors == 1) {
+          const Affine f = panel.affine_at(p);
+          const Origin origin(f.hi);
+          for (int64_t r = 0; r < rows; ++r, row = row.template after<RES>(cols)) {
+            prefetch(row.x + ahead);
+            prefetch(row.grad + ahead);
+            add_products<T, ACT, RES, FROM_OUTPUT, whole>(row, count, f, origin, kind, products[0]);
           }
+          panel.add(p, products[0]);
+        } else {
+          Affine f[vectors / 2][2];
+          for (int v = 0; v < vectors; v += 2) panel.affine_two<T>(p + v * W, f[v / 2]);
+          for (int64_t r = 0; r < rows; ++r, row = row.template after<RES>(cols)) {
+            for (int v = 0; v < vectors; v += 2) {
+              const Backward<T> here = row.template after<RES>(v * W);
+              prefetch_two(here.x + ahead);
+              prefetch_two(here.grad + ahead);
+              const Origin origin[2] = {Origin(f[v / 2][0].hi), Origin(f[v / 2][1].hi)};
+              add_products_two<T, ACT, RES, FROM_OUTPUT>(here, f[v / 2], origin, kind, products[v], products[v + 1]);
+            }
+          }
+          for (int v = 0; v < vectors; v += 2) panel.add_two<T>(p + v * W, products[v], products[v + 1]);
         }
-        for (int v = 0; v < vectors; ++v) keep_sums(sums + c + v * W, columns.padded, own[v]);
       });
     };
-    over_real(k, all, real, Nothing());
+    over_real(view, all, real, Nothing());
   };
-  const auto finish = [&](int64_t c_begin, int64_t c_end) {
-    const double* sums = columns.sums.get();
-    for (int64_t c = c_begin; c < c_end; ++c) {
-      finish_backward(k, c, sums[c], sums[columns.padded + c], columns.slopes.get() + c, columns.padded);
-    }
+  const auto finish = [&](int64_t c_begin, int64_t c_end, double* a, double* b) {
+    finish_backward<FROM_OUTPUT>(k, c_begin, c_end, a, b);
   };
-  const auto apply = [&](const Block& all) {
-    constexpr int LEFT = RES ? NONE : ACT;
+  const auto ready = [&](const Block& block, const Panel& panel, const double* a, const double* b) {
+    panel.fill(panel.slopes(), 3, block.c_end - block.c_begin, [&](float* p) {
+      slopes_of<FROM_OUTPUT>(k, block.c_begin, block.c_end, a, b, p, panel.step);
+    });
+  };
+  const auto apply = [&](const Block& all, const Panel& panel) {
     const T* const grad = RES ? kept : grad_y;
+    const bool streams = streams_to(k, view, all, grad_x);
     const auto real = [&](const Block& block) {
-      over_block<2>(k, block, true, [&](auto vectors, auto whole, int64_t c, int count, int64_t row, int64_t rows,
-                                        int64_t ahead) {
-        Affine f[vectors];
-        Slopes slopes[vectors];
-        for (int v = 0; v < vectors; ++v) {
-          f[v] = columns.affine_at(c + v * W);
-          slopes[v] = columns.slopes_at(c + v * W);
-        }
-        for (int64_t r = 0; r < rows; ++r) {
-          const int64_t start = (row + r) * k.c + c;
-          for (int v = 0; v < vectors; ++v) {
-            const int64_t at = start + v * W;
-            prefetch(x + at - ahead);
-            prefetch(grad + at - ahead);
-            const vf value = load_some<whole>(x + at, count, f[v].hi);
-            const vf d = deviation_of<FROM_OUTPUT>(f[v], value, k.activation);
-            const vf above = load_some<whole>(grad + at, count, vf{});
-            const vf g = gradient_of<LEFT, false, FROM_OUTPUT>(f[v], value, d, vf{}, above, k.activation);
-            store_some<whole>(grad_x + at, slopes[v](g, d), count, streams);
+      over_block<T, 2>(view, block, true, [&](auto vectors, auto whole, int64_t p, int count, int64_t at, int64_t rows,
+                                             int64_t ahead) {
+        const int64_t cols = view.cols;
+        const T* from = x + at;
+        const T* above = grad + at;
+        T* to = grad_x + at;
+        const Activation kind = k.activation;
+        const bool past = streams;
+        const auto value = [kind](const Affine& f, const Slopes& slopes, vf v, vf g) {
+          return grad_x_of<ACT, RES, FROM_OUTPUT>(f, slopes, v, g, kind);
+        };
+        const auto step = [&] {
+          from += cols;
+          above += cols;
+          to += cols;
+        };
+        if constexpr (vectors == 1) {
+          const Affine f = panel.affine_at(p);
+          const Slopes slopes = panel.slopes_at(p);
+          for (int64_t r = 0; r < rows; ++r, step()) {
+            prefetch(from - ahead);
+            prefetch(above - ahead);
+            const vf v = load_some<whole>(from, count, f.hi), g = load_some<whole>(above, count, vf{});
+            store_some<whole>(to, value(f, slopes, v, g), count, past);
+          }
+        } else {
+          Affine f[vectors / 2][2];
+          Slopes slopes[vectors / 2][2];
+          for (int v = 0; v < vectors; v += 2) {
+            panel.affine_two<T>(p + v * W, f[v / 2]);
+            panel.slopes_two<T>(p + v * W, slopes[v / 2]);
+          }
+          for (int64_t r = 0; r < rows; ++r, step()) {
+            for (int v = 0; v < vectors; v += 2) {
+              prefetch_two(from + v * W - ahead);
+              prefetch_two(above + v * W - ahead);
+              const Two values = load_two(from + v * W), g = load_two(above + v * W);
+              put_two(to + v * W,
+                      {value(f[v / 2][0], slopes[v / 2][0], values.a, g.a),
+                       value(f[v / 2][1], slopes[v / 2][1], values.b, g.b)},
+                      past);
+            }
           }
         }
       });
@@ -357,9 +561,9 @@ void backward_columns(const Call& k) {
         if (grad_residual != nullptr) fill_zero(grad_residual + at, length);
       }
     };
-    over_real(k, all, real, padding);
+    over_real(view, all, real, padding);
   };
-  over_blocks<T>(k, columns, true, reduce, finish, apply);
+  over_blocks<T>(k, view, 2, begin, reduce, finish, ready, apply);
 }
 
 }  // namespace NW_ISA

@@ -8,7 +8,7 @@ namespace {
 
 template <class T, int ACT, bool RES>
 void forward_of(const Call& k) {
-  if (k.channels_last) {
+  if (as_columns(k, k.training)) {
     forward_columns<T, ACT, RES>(k);
   } else {
     forward_planes<T, ACT, RES>(k);
@@ -36,7 +36,7 @@ void forward(const Call& k) {
 
 template <class T, int ACT, bool RES, bool FROM_OUTPUT>
 void backward_of(const Call& k) {
-  if (k.channels_last) {
+  if (as_columns(k, true)) {
     backward_columns<T, ACT, RES, FROM_OUTPUT>(k);
   } else {
     backward_planes<T, ACT, RES, FROM_OUTPUT>(k);

@@ -64,10 +64,9 @@ int64_t real_positions(const Call& k) {
 }
 
 // A second thread is worth its while for so many elements of its own.
-constexpr int64_t ELEMENTS_PER_THREAD = 16384;
-// Outputs go past the caches where all arrays of a pass together are more than a last-level cache keeps; rows that
-// are short leave lines half filled.
-constexpr int64_t STREAMED = int64_t{32} << 20, STREAMED_ROW = 512;
+constexpr int64_t ELEMENTS_PER_THREAD = 32768;
+// Outputs go past the caches where all arrays of a pass together are more than a last-level cache keeps.
+constexpr int64_t STREAMED = int64_t{32} << 20;
 
 Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, int arrays,
              uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias) {
@@ -86,7 +85,7 @@ Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, 
   const int64_t elements = k.n * k.c * k.s, size = bfloat16 ? 2 : 4;
   k.bytes = elements * size;
   k.threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, elements / ELEMENTS_PER_THREAD)));
-  k.stream = arrays * k.bytes >= STREAMED && (k.channels_last || k.s * size >= STREAMED_ROW);
+  k.stream = arrays * k.bytes >= STREAMED;
   k.count = real_positions(k);
   return k;
 }

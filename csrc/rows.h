@@ -1,61 +1,10 @@
-// What forward and backward do with vectors and with the positions of a row.
+// What forward and backward do with vectors, and with the positions of a row.
 #pragma once
 
-#include <cmath>
-
-#include "activation.h"
+#include "channel.h"
+#include "sums.h"
 
 namespace NW_ISA {
-
-// Two sums per lane, in double: of the values and of their squares, or of gradients and gradients times
-// deviations. `low` and `high` are the halves of a vector of floats.
-struct Sums {
-  vd low_a{}, high_a{}, low_b{}, high_b{};
-
-  // x and x^2 of x - shift: subtracting in double loses nothing, whatever the mean.
-  NW_INLINE void add_moments(vf x, vd shift_low, vd shift_high) {
-    const vd l = low(x) - shift_low, h = high(x) - shift_high;
-    low_a += l;
-    high_a += h;
-    low_b += l * l;
-    high_b += h * h;
-  }
-
-  // g and g (x - mean), in double, too: their sum is often far smaller than what is added.
-  NW_INLINE void add_products(vf g, vf x, vd mean_low, vd mean_high) {
-    const vd l = low(g), h = high(g);
-    low_a += l;
-    high_a += h;
-    low_b += l * (low(x) - mean_low);
-    high_b += h * (high(x) - mean_high);
-  }
-
-  NW_INLINE void operator+=(const Sums& other) {
-    low_a += other.low_a;
-    high_a += other.high_a;
-    low_b += other.low_b;
-    high_b += other.high_b;
-  }
-
-  NW_INLINE double total_a() const { return sum(low_a + high_a); }
-  NW_INLINE double total_b() const { return sum(low_b + high_b); }
-};
-
-// y = act(((x - hi) - lo) * scale + bias). The mean is hi + lo: where it is far larger than the deviation, a
-// float alone would miss it by more than y's last digit. Splatted, or a vector of channels.
-struct Affine {
-  vf hi, lo, scale, bias;
-
-  NW_INLINE vf deviation(vf x) const { return (x - hi) - lo; }
-  NW_INLINE vf operator()(vf x) const { return deviation(x) * scale + bias; }
-};
-
-// grad_x = a * g - (b * d + c).
-struct Slopes {
-  vf a, b, c;
-
-  NW_INLINE vf operator()(vf g, vf d) const { return a * g - (b * d + c); }
-};
 
 // Calls real(begin, end) for stretches of real positions of a row, padding(begin, end) for the others.
 template <class Real, class Padding>
@@ -86,93 +35,13 @@ NW_INLINE void fill_zero(T* p, int64_t count) {
   if (p != nullptr) std::memset(static_cast<void*>(p), 0, static_cast<size_t>(count) * sizeof(T));
 }
 
-NW_INLINE float value_of(const float* p) { return *p; }
-NW_INLINE float value_of(const bf16* p) {
-  const uint32_t bits = static_cast<uint32_t>(p->bits) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-// A value near the mean that all sums are shifted by: the mean of a few elements, so that an outlier among them
-// can't be it. Any finite number is right; one far off costs digits.
-template <class T>
-inline float shift_of(const T* x, int64_t count, int64_t stride) {
-  double total = 0;
-  for (int64_t i = 0; i < count; ++i) total += value_of(x + i * stride);
-  const float shift = static_cast<float>(total / static_cast<double>(count > 0 ? count : 1));
-  return std::isfinite(shift) ? shift : 0.0f;
-}
-
-// Batch statistics of a channel from its sums, and what follows from them.
-inline void finish_forward(const Call& k, int64_t channel, double shift, double sum, double squares) {
-  const double count = static_cast<double>(k.count);
-  const double delta = k.count > 0 ? sum / count : 0.0;
-  const double mean = k.count > 0 ? shift + delta : 0.0;
-  double var = k.count > 0 ? (squares - sum * delta) / count : 0.0;
-  if (var < 0) var = 0;
-  k.saved[channel] = mean;
-  k.saved[k.c + channel] = 1.0 / std::sqrt(var + k.eps);
-  if (k.count < 2) return;
-  const double unbiased = var * (count / (count - 1));
-  if (k.batch != nullptr) {
-    k.batch[channel] = mean;
-    k.batch[k.c + channel] = unbiased;
-  }
-  if (k.running_mean != nullptr) {
-    float& running = k.running_mean[channel];
-    running = static_cast<float>((1 - k.momentum) * running + k.momentum * mean);
-  }
-  if (k.running_var != nullptr) {
-    float& running = k.running_var[channel];
-    running = static_cast<float>((1 - k.momentum) * running + k.momentum * unbiased);
-  }
-}
-
-inline void use_running(const Call& k, int64_t channel) {
-  k.saved[channel] = k.running_mean[channel];
-  k.saved[k.c + channel] = 1.0 / std::sqrt(static_cast<double>(k.running_var[channel]) + k.eps);
-}
-
-// hi, lo, scale and bias of a channel, to p[0], p[step], p[2 step] and p[3 step].
-inline void affine_of(const Call& k, int64_t channel, float* p, int64_t step) {
-  const double mean = k.saved[channel], inv_std = k.saved[k.c + channel];
-  const double weight = k.weight ? k.weight[channel] : 1.0;
-  const float bias = k.bias ? k.bias[channel] : 0.0f;
-  if (k.from_output) {
-    // d = (z - bias) / scale, with z from the output; see deviation_of.
-    p[0] = bias;
-    p[step] = static_cast<float>(1.0 / (weight * inv_std));
-  } else {
-    p[0] = static_cast<float>(mean);
-    // An infinite mean has no rest.
-    p[step] = std::isfinite(p[0]) ? static_cast<float>(mean - p[0]) : 0.0f;
-  }
-  p[2 * step] = static_cast<float>(weight * inv_std);
-  p[3 * step] = bias;
-}
-
-// Gradients of weight and bias from the sums of g and g * d; a, b and c of Slopes as affine_of stores its own.
-inline void finish_backward(const Call& k, int64_t channel, double g, double gd, float* p, int64_t step) {
-  const double inv_std = k.saved[k.c + channel];
-  const double weight = k.weight ? k.weight[channel] : 1.0;
-  const double scale = weight * inv_std;
-  const double count = static_cast<double>(k.count > 0 ? k.count : 1);
-  if (k.grad_bias) k.grad_bias[channel] = static_cast<float>(g);
-  if (k.grad_weight) k.grad_weight[channel] = static_cast<float>(gd * inv_std);
-  // One position alone is its own mean: nothing depends on it.
-  p[0] = k.training && k.count < 2 ? 0.0f : static_cast<float>(scale);
-  p[step] = k.training && k.count > 1 ? static_cast<float>(scale * inv_std * inv_std * gd / count) : 0.0f;
-  p[2 * step] = k.training && k.count > 1 ? static_cast<float>(scale * g / count) : 0.0f;
-}
-
-// x - mean, where the output took the place of the input, is (z - bias) / scale, and z follows from the output
+// x - hi; where the output took the place of the input it is (z - bias) / scale, and z follows from the output
 // (Rota Bulo et al. 2018, section 3.1).
 template <bool FROM_OUTPUT>
 NW_INLINE vf deviation_of(const Affine& f, vf x, Activation kind) {
   if constexpr (FROM_OUTPUT) {
     const vf z = kind == Activation::leaky_relu ? (x > vf{} ? x : x * splat(100.0f)) : x;
-    return (z - f.hi) * f.lo;
+    return (z - f.hi) * f.scale;
   } else {
     return f.deviation(x);
   }
@@ -188,10 +57,80 @@ NW_INLINE vf gradient_of(const Affine& f, vf x, vf d, vf third, vf grad, Activat
   } else if constexpr (RES && ACT == RELU) {
     return backward_of<ACT>(third, grad, kind);
   } else if constexpr (RES) {
-    return backward_of<ACT>(d * f.scale + f.bias + third, grad, kind);
+    return backward_of<ACT>(f.from_deviation(d) + third, grad, kind);
   } else {
-    return backward_of<ACT>(d * f.scale + f.bias, grad, kind);
+    return backward_of<ACT>(f.from_deviation(d), grad, kind);
   }
+}
+
+// Pointers to the same elements of the tensors of a backward pass. Where a residual was added, the gradient before
+// the activation is kept: it is the residual's, and the second pass reads it again.
+template <class T>
+struct Backward {
+  const T* x;
+  const T* third;
+  const T* grad;
+  T* kept;
+
+  // So many elements further on.
+  template <bool RES>
+  NW_INLINE Backward after(int64_t count) const {
+    return {x + count, third + (RES ? count : 0), grad + count, kept + (RES ? count : 0)};
+  }
+};
+
+// Adds what one vector has to the sums of gradients and products; `count` elements, unless WHOLE.
+template <class T, int ACT, bool RES, bool FROM_OUTPUT, bool WHOLE>
+NW_INLINE void add_products(const Backward<T>& p, int count, const Affine& f, const Origin& origin, Activation kind,
+                            Products<T>& sums) {
+  constexpr bool DIRECT = WHOLE && !RES && !FROM_OUTPUT && std::is_same_v<T, float>;
+  if constexpr (DIRECT && ACT == NONE) {
+    sums.add(p.grad, p.x, origin);
+  } else if constexpr (DIRECT && ACT == RELU) {
+    sums.add(passes(f(load(p.x))), p.grad, p.x, origin);
+  } else {
+    const vf x = WHOLE ? load(p.x) : load(p.x, count, f.hi), d = deviation_of<FROM_OUTPUT>(f, x, kind);
+    vf t{};
+    if constexpr (RES) t = WHOLE ? load(p.third) : load(p.third, count, vf{});
+    const vf grad = WHOLE ? load(p.grad) : load(p.grad, count, vf{});
+    vf g = gradient_of<ACT, RES, FROM_OUTPUT>(f, x, d, t, grad, kind);
+    if constexpr (!WHOLE) g = select(lanes_below(count), g, vf{});
+    if constexpr (RES && WHOLE) store(p.kept, g);
+    if constexpr (RES && !WHOLE) store(p.kept, g, count);
+    // Lanes behind the end have no gradient, and must not have an infinite deviation.
+    if constexpr (FROM_OUTPUT || std::is_same_v<T, bf16>) {
+      sums.add(g, WHOLE ? d : select(lanes_below(count), d, vf{}));
+    } else {
+      sums.add(g, x, origin);
+    }
+  }
+}
+
+// Two whole vectors, in the order of load_two.
+template <class T, int ACT, bool RES, bool FROM_OUTPUT>
+NW_INLINE void add_products_two(const Backward<T>& p, const Affine (&f)[2], const Origin (&origin)[2], Activation kind,
+                                Products<T>& one, Products<T>& other) {
+  if constexpr (std::is_same_v<T, float>) {
+    add_products<T, ACT, RES, FROM_OUTPUT, true>(p, W, f[0], origin[0], kind, one);
+    add_products<T, ACT, RES, FROM_OUTPUT, true>(p.template after<RES>(W), W, f[1], origin[1], kind, other);
+  } else {
+    const Two x = load_two(p.x), grad = load_two(p.grad);
+    Two t{}, g;
+    if constexpr (RES) t = load_two(p.third);
+    const vf d = deviation_of<FROM_OUTPUT>(f[0], x.a, kind), e = deviation_of<FROM_OUTPUT>(f[1], x.b, kind);
+    g.a = gradient_of<ACT, RES, FROM_OUTPUT>(f[0], x.a, d, t.a, grad.a, kind);
+    g.b = gradient_of<ACT, RES, FROM_OUTPUT>(f[1], x.b, e, t.b, grad.b, kind);
+    if constexpr (RES) store_two(p.kept, g);
+    one.add(g.a, d);
+    other.add(g.b, e);
+  }
+}
+
+// The gradient of x, from the gradient before the activation where a residual was added, else before it.
+template <int ACT, bool RES, bool FROM_OUTPUT>
+NW_INLINE vf grad_x_of(const Affine& f, const Slopes& slopes, vf x, vf grad, Activation kind) {
+  const vf d = deviation_of<FROM_OUTPUT>(f, x, kind);
+  return slopes(gradient_of<RES ? NONE : ACT, false, FROM_OUTPUT>(f, x, d, vf{}, grad, kind), d);
 }
 
 }  // namespace NW_ISA

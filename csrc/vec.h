@@ -66,14 +66,14 @@ NW_INLINE void store(double* p, vd v) { std::memcpy(p, &v, sizeof v); }
 
 NW_INLINE vf from_bits(vh h) { return as<vf>(__builtin_convertvector(h, vu) << 16); }
 
-// Round to nearest, ties to even; a NaN stays one.
-NW_INLINE vh to_bits(vf v) {
+// Round to nearest, ties to even: in the upper half of each. A NaN that arithmetic gave is quiet, and stays one when
+// it is cut off.
+NW_INLINE vu rounded(vf v) {
   const vu b = as<vu>(v);
-  const vu rounded = (b + 0x7fffu + ((b >> 16) & 1u)) >> 16;
-  const vu nan = (b >> 16) | 0x40u;
-  const vu bits = (v != v) ? nan : rounded;
-  return __builtin_convertvector(bits, vh);
+  const vu up = b + (((b >> 16) & 1u) + 0x7fffu);
+  return (v != v) ? b : up;
 }
+NW_INLINE vh to_bits(vf v) { return __builtin_convertvector(rounded(v) >> 16, vh); }
 
 NW_INLINE vf load(const bf16* p) {
   vh h;
@@ -115,6 +115,82 @@ NW_INLINE void fence() {
 #if defined(__x86_64__)
   _mm_sfence();
 #endif
+}
+
+// Two vectors at a time. In bfloat16 they are the even and the odd elements, which needs nothing but a shift and a mask.
+struct Two {
+  vf a, b;
+};
+
+NW_INLINE Two load_two(const float* p) { return {load(p), load(p + W)}; }
+NW_INLINE Two load_two(const bf16* p) {
+  vu v;
+  std::memcpy(&v, p, sizeof v);
+  return {as<vf>(v << 16), as<vf>(v & 0xffff0000u)};
+}
+
+NW_INLINE void store_two(float* p, Two v) {
+  store(p, v.a);
+  store(p + W, v.b);
+}
+NW_INLINE vu packed(Two v) { return (rounded(v.a) >> 16) | (rounded(v.b) & 0xffff0000u); }
+NW_INLINE void store_two(bf16* p, Two v) {
+  const vu bits = packed(v);
+  std::memcpy(p, &bits, sizeof bits);
+}
+
+// p is aligned to NW_BYTES.
+NW_INLINE void stream_two(float* p, Two v) {
+  stream(p, v.a);
+  stream(p + W, v.b);
+}
+NW_INLINE void stream_two(bf16* p, Two v) { stream(reinterpret_cast<float*>(p), as<vf>(packed(v))); }
+
+// Two vectors in memory's order as those of their even and of their odd elements, and back.
+NW_INLINE Two apart(Two v) {
+#if defined(NW_AVX512)
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512 a = as<__m512>(v.a), b = as<__m512>(v.b);
+  return {as<vf>(_mm512_permutex2var_ps(a, even, b)),
+          as<vf>(_mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b))};
+#else
+  Two parts{};
+  for (int i = 0; i < W / 2; ++i) {
+    parts.a[i] = v.a[2 * i];
+    parts.b[i] = v.a[2 * i + 1];
+    parts.a[W / 2 + i] = v.b[2 * i];
+    parts.b[W / 2 + i] = v.b[2 * i + 1];
+  }
+  return parts;
+#endif
+}
+
+NW_INLINE Two together(Two v) {
+#if defined(NW_AVX512)
+  const __m512i first = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const __m512 a = as<__m512>(v.a), b = as<__m512>(v.b);
+  return {as<vf>(_mm512_permutex2var_ps(a, first, b)),
+          as<vf>(_mm512_permutex2var_ps(a, _mm512_add_epi32(first, _mm512_set1_epi32(8)), b))};
+#else
+  Two whole{};
+  for (int i = 0; i < W / 2; ++i) {
+    whole.a[2 * i] = v.a[i];
+    whole.a[2 * i + 1] = v.b[i];
+    whole.b[2 * i] = v.a[W / 2 + i];
+    whole.b[2 * i + 1] = v.b[W / 2 + i];
+  }
+  return whole;
+#endif
+}
+
+// What belongs to columns, in the order in which load_two has the elements of T, and back.
+template <class T>
+NW_INLINE Two in_pairs(Two v) {
+  return sizeof(T) == sizeof(float) ? v : apart(v);
+}
+template <class T>
+NW_INLINE Two in_order(Two v) {
+  return sizeof(T) == sizeof(float) ? v : together(v);
 }
 
 NW_INLINE vi lanes_below(int count) {
@@ -195,13 +271,63 @@ NW_INLINE vd high(vf v) {
 #endif
 }
 
+// Halves of a vector in memory: cheaper than to take a register apart.
+NW_INLINE vd low(const float* p) {
+#if defined(NW_AVX512)
+  return as<vd>(_mm512_cvtps_pd(_mm256_loadu_ps(p)));
+#elif defined(NW_AVX2)
+  return as<vd>(_mm256_cvtps_pd(_mm_loadu_ps(p)));
+#else
+  hf h;
+  std::memcpy(&h, p, sizeof h);
+  return widen(h);
+#endif
+}
+
+NW_INLINE vd high(const float* p) { return low(p + H); }
+
+// sum + v, on the units that multiply: the ones that add are busy with conversions.
+NW_INLINE vd plus(vd sum, vd v) {
+#if defined(NW_AVX512)
+  return as<vd>(_mm512_fmadd_pd(as<__m512d>(v), _mm512_set1_pd(1.0), as<__m512d>(sum)));
+#else
+  return sum + v;
+#endif
+}
+
+// Lanes where a ReLU passes its input: a NaN passes, as with torch.
+#if defined(NW_AVX512)
+typedef __mmask16 Lanes;
+NW_INLINE Lanes passes(vf z) { return _mm512_cmp_ps_mask(as<__m512>(z), _mm512_setzero_ps(), _CMP_NLE_UQ); }
+NW_INLINE vf only(Lanes lanes, vf v) { return as<vf>(_mm512_maskz_mov_ps(lanes, as<__m512>(v))); }
+NW_INLINE vd low(Lanes lanes, const float* p) {
+  return as<vd>(_mm512_maskz_cvtps_pd(static_cast<__mmask8>(lanes), _mm256_loadu_ps(p)));
+}
+NW_INLINE vd high(Lanes lanes, const float* p) { return low(static_cast<Lanes>(lanes >> H), p + H); }
+#else
+typedef vi Lanes;
+NW_INLINE Lanes passes(vf z) { return ~(z <= vf{}); }
+NW_INLINE vf only(Lanes lanes, vf v) { return select(lanes, v, vf{}); }
+NW_INLINE vd low(Lanes lanes, const float* p) { return low(only(lanes, load(p))); }
+NW_INLINE vd high(Lanes lanes, const float* p) { return high(only(lanes, load(p))); }
+#endif
+
 NW_INLINE double sum(vd v) {
   double total = 0;
   for (int i = 0; i < H; ++i) total += v[i];
   return total;
 }
 
-NW_INLINE vf max(vf a, vf b) { return a > b ? a : b; }
-NW_INLINE vf min(vf a, vf b) { return a < b ? a : b; }
+// z, or 0 where it is below. A NaN is kept, as torch keeps it: of two operands that don't compare, the instruction
+// takes the second.
+NW_INLINE vf not_negative(vf z) {
+#if defined(NW_AVX512)
+  return as<vf>(_mm512_max_ps(_mm512_setzero_ps(), as<__m512>(z)));
+#elif defined(NW_AVX2)
+  return as<vf>(_mm256_max_ps(_mm256_setzero_ps(), as<__m256>(z)));
+#else
+  return z <= vf{} ? vf{} : z;
+#endif
+}
 
 }  // namespace NW_ISA

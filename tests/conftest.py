@@ -1,6 +1,7 @@
 """What holds for every test: one thread a process, since the suite itself runs several at once."""
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -19,14 +20,13 @@ def implementation(request, monkeypatch) -> str:
         if native.library is None:
             # Where no compiler was; test_native.py fails where one was and nothing was built.
             pytest.skip(f"normwise computes with {native.in_use()}")
-        for threshold in (
-            "_TRAINING",
+        for sizes in (
+            "_PLAIN_TRAINING",
+            "_PLAIN_TRAINING_LAST",
             "_EVALUATION_WITH_GRADIENTS",
             "_PLAIN_EVALUATION",
-            "_WIDE_FUSED",
-            "_WIDE_PLAIN",
         ):
-            monkeypatch.setattr(choice, threshold, 1)
+            monkeypatch.setattr(choice, sizes, range(1, sys.maxsize))
     else:
         monkeypatch.setattr(native, "library", None)
     return request.param

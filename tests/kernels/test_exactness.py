@@ -37,6 +37,13 @@ def one_huge(x: Tensor) -> Tensor:
     return x
 
 
+def unusual_quarters(x: Tensor) -> Tensor:
+    """Where the kernels look for a value near the mean, there is none."""
+    n = x.shape[0]
+    x[[0, n // 4, n // 2, n * 3 // 4]] = 1e6
+    return x
+
+
 INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "standard": lambda x: x,
     "mean 1e4": lambda x: x + 1e4,
@@ -44,6 +51,7 @@ INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean -1e6, deviation 100": lambda x: x * 100 - 1e6,
     "outlier first": outlier_first,
     "one huge value": one_huge,
+    "unusual quarters": unusual_quarters,
     "denormal": lambda x: x * 1e-41,
     "tiny": lambda x: x * 1e-20,
     "large": lambda x: x * 1e15,
@@ -144,6 +152,15 @@ def test_adversarial_input_is_as_exact_as_with_torch(layout: str, kind: str) -> 
 
 
 @pytest.mark.parametrize("layout", SHAPES)
+def test_squares_beyond_float32_do_no_harm(layout: str) -> None:
+    x, weight, bias, grad = batch(*SHAPES[layout], seed=2)
+    usual, enormous = (
+        compute(by_kernels(None), t, weight, bias, grad)[0] for t in (x * 2.0**20, x * 2.0**80)
+    )
+    np.testing.assert_allclose(enormous, usual, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", SHAPES)
 def test_relu_is_as_exact_as_with_torch(layout: str) -> None:
     x, weight, bias, grad = batch(*SHAPES[layout], seed=1)
     assert_no_worse_than_torch(x, weight, bias, grad, "relu")
@@ -152,6 +169,34 @@ def test_relu_is_as_exact_as_with_torch(layout: str) -> None:
 def test_ten_million_elements_a_channel() -> None:
     x = torch.randn(1, 1, 10_000_000, generator=torch.Generator().manual_seed(0)) + 1e4
     assert_no_worse_than_torch(x, torch.ones(1), torch.zeros(1), torch.randn_like(x), None)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("shape", [(1, 1, 100_000_000), (100_000_000, 1)], ids=["one row", "(N, C)"])
+def test_hundred_million_elements_a_channel(shape: tuple[int, ...]) -> None:
+    """As the oracle has it, a part at a time: in float64 at once it would take 10 GB."""
+    generator = torch.Generator().manual_seed(0)
+    x, grad = torch.randn(shape, generator=generator) + 1e4, torch.randn(shape, generator=generator)
+    ours = compute(by_kernels(None), x, torch.ones(1), torch.zeros(1), grad)
+    parts = [slice(i, i + 5_000_000) for i in range(0, x.numel(), 5_000_000)]
+
+    def part(values: Tensor, where: slice) -> np.ndarray:
+        return values.view(-1)[where].double().numpy()
+
+    count = x.numel()
+    mean = sum(part(x, p).sum() for p in parts) / count
+    var = sum(np.square(part(x, p) - mean).sum() for p in parts) / count
+    inv_std = 1 / np.sqrt(var + 1e-5)
+    grad_bias = sum(part(grad, p).sum() for p in parts)
+    grad_weight = sum((part(grad, p) * (part(x, p) - mean)).sum() for p in parts) * inv_std
+    totals = (grad_weight, grad_bias, mean, var * count / (count - 1))
+    for got, exact in zip(ours[2:], totals, strict=True):
+        assert abs(got.item() - exact) <= ULP * abs(exact)
+    for p in parts:
+        normalised = (part(x, p) - mean) * inv_std
+        grad_x = inv_std * (part(grad, p) - (grad_bias + normalised * grad_weight) / count)
+        for got, exact in zip((ours[0], ours[1]), (normalised, grad_x), strict=True):
+            assert np.abs(got.ravel()[p] - exact).max() <= 4 * ULP
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)

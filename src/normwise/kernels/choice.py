@@ -8,14 +8,13 @@ from torch.autograd import forward_ad
 
 from normwise.kernels import native, native_autograd, native_operators, torch_operators
 
-#: Elements from which our kernels are faster (``benchmarks/crossover.py``): in training, and in evaluation that
-#: gradients are asked of. Below, what a call itself costs decides. In evaluation with nothing to fuse torch's operator
-#: is as fast as memory is.
-_TRAINING = 6_000
-_EVALUATION_WITH_GRADIENTS = 60_000
-_PLAIN_EVALUATION = sys.maxsize
-#: In training with more channels than this that stand last: with something to fuse, and without.
-_WIDE, _WIDE_FUSED, _WIDE_PLAIN = 128, 1_000_000, 3_000_000
+#: Elements for which our kernels are faster (``benchmarks/crossover.py``). With few, what a call itself costs decides;
+#: with very many torch's operator evaluates as fast as memory is, where there is nothing to fuse. Where the channels
+#: stand last, as in (N, C), torch's operators are as good in training, too.
+_PLAIN_TRAINING = range(16_000, sys.maxsize)
+_PLAIN_TRAINING_LAST = range(4_000_000, sys.maxsize)
+_EVALUATION_WITH_GRADIENTS = range(100_000, sys.maxsize)
+_PLAIN_EVALUATION = range(30_000, 4_000_000)
 _FLOAT, _BFLOAT = torch.float32, torch.bfloat16
 
 
@@ -63,12 +62,6 @@ def batch_norm(
             and _covers(dtype, running_mean, running_var, weight, bias, residual)
             and (counter is None or counter.dtype is torch.int64)
             and (shape := native.shape_of(x)) is not None
-            and (
-                not (training and shape[3] and shape[1] > _WIDE)
-                or mask is not None
-                or inplace
-                or x.numel() >= (_WIDE_PLAIN if activation is None and residual is None else _WIDE_FUSED)
-            )
         ):
             return native_autograd.batch_norm(
                 shape,
@@ -111,28 +104,35 @@ def _is_faster(
     inplace: bool,
 ) -> bool:
     elements = x.numel()
-    if mask is not None or inplace:
+    plain = activation is None and residual is None
+    if mask is not None or inplace or (training and not plain):
         return elements > 0
     if training:
-        return elements >= _TRAINING
-    if activation is None and residual is None:
-        return elements >= _PLAIN_EVALUATION
-    least = _EVALUATION_WITH_GRADIENTS if torch.is_grad_enabled() and x.requires_grad else 1
-    return elements >= least
+        last = x.dim() == 2 or not x.is_contiguous()
+        return elements in (_PLAIN_TRAINING_LAST if last else _PLAIN_TRAINING)
+    if torch.is_grad_enabled() and x.requires_grad:
+        return elements in _EVALUATION_WITH_GRADIENTS
+    return elements in _PLAIN_EVALUATION if plain else elements > 0
+
+
+_PLAIN = frozenset((Tensor, nn.Parameter))
+# Bound once: small calls cost what Python costs.
+_transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
+_dispatch_modes, _function_modes = torch._C._len_torch_dispatch_stack, torch._C._len_torch_function_stack
+_is_tracing = torch._C._is_tracing
 
 
 def _is_eager(tensors: tuple[Tensor | None, ...]) -> bool:
     """Whether tensors have addresses: no subclass, no tracing, no function transform, no mode."""
     for tensor in tensors:
-        kind = type(tensor)
-        if not (kind is Tensor or kind is nn.Parameter or tensor is None):
+        if tensor is not None and type(tensor) not in _PLAIN:
             return False
     return (
-        torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore[reportAttributeAccessIssue]
-        and torch._C._len_torch_dispatch_stack() == 0
-        and torch._C._len_torch_function_stack() == 0
+        _transforms() is None
+        and _dispatch_modes() == 0
+        and _function_modes() == 0
         and forward_ad._current_level < 0
-        and not torch._C._is_tracing()
+        and not _is_tracing()
     )
 
 

@@ -152,8 +152,8 @@ def backward(
     assert library is not None  # noqa: S101 (the caller has asked for the kernels)
     grad_x = torch.empty_like(x) if out is None else out
     grad_residual = None if third is None else torch.empty_like(x)
-    grad_weight = torch.empty(shape[1])
-    grad_bias = torch.empty(shape[1])
+    grad_weight = torch.empty(shape[1], dtype=torch.float32)
+    grad_bias = torch.empty(shape[1], dtype=torch.float32)
     library.backward(
         shape,
         x.dtype is torch.bfloat16,

@@ -43,7 +43,7 @@ def batch_norm(
         or (bias is not None and bias.requires_grad)
         or (residual is not None and residual.requires_grad)
     ):
-        return _BatchNorm.apply(x, weight, bias, residual, settings)
+        return _apply(x, weight, bias, residual, settings)
     return _forward(x, weight, bias, residual, settings)[0]
 
 
@@ -155,11 +155,19 @@ class _BatchNorm(torch.autograd.Function):
             grad_residual = _passed(grad_y, mask)
         return (
             grad_x if of_x else None,
-            grad_weight.to(weight.dtype) if of_weight else None,
-            grad_bias.to(bias.dtype) if of_bias else None,
+            _as_type_of(weight, grad_weight) if of_weight else None,
+            _as_type_of(bias, grad_bias) if of_bias else None,
             grad_residual if of_residual else None,
             None,
         )
+
+
+#: Past ``Function.apply``, which asks whether a function transform is active: the caller has.
+_apply: Any = super(torch.autograd.Function, _BatchNorm).apply  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _as_type_of(parameter: Tensor, grad: Tensor) -> Tensor:
+    return grad if parameter.dtype is torch.float32 else grad.to(parameter.dtype)
 
 
 def _passed(grad_y: Tensor, mask: Tensor | None) -> Tensor:

@@ -50,12 +50,17 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = input.shape
         if len(shape) not in self._shapes or shape[1] != self.num_features:
             self._check_input_dim(input)
-        mean, var, weight, bias = self.running_mean, self.running_var, self.weight, self.bias
+        # Past Module.__getattr__, which takes longer than all checks together; a parametrization is an attribute.
+        own = {**self._parameters, **self._buffers}
+        try:
+            weight, bias, mean, var = own["weight"], own["bias"], own["running_mean"], own["running_var"]
+        except KeyError:
+            weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
         training = self.training or (mean is None and var is None)
         counter = None
         if self.training:
             if self.track_running_stats:
-                counter = self.num_batches_tracked
+                counter = own.get("num_batches_tracked")
             else:
                 # A model may still have the buffers when tracking was switched off: training leaves them be.
                 mean = var = None
