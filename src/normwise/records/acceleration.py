@@ -1,5 +1,6 @@
 """What ``accelerate`` did to a model, layer by layer."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -33,16 +34,25 @@ class Acceleration:
         output_error, gradient_error: Largest difference on the example, in training and in evaluation, relative
             to the largest value of the old model's. NaN where the example was not used for that, such as the
             gradients of a model without parameters.
+        gradient_sensitivity: Where gradients differ by more than rounding: how far the old model's own move
+            when its parameters and the example do in their fifth digit. Then some unit is so near to the kink of
+            its activation that the last digit decides whether a gradient passes. Else NaN.
     """
 
     layers: tuple[LayerChange, ...]
     output_error: float
     gradient_error: float
+    gradient_sensitivity: float = math.nan
 
     def __str__(self) -> str:
         """A line a layer."""
         lines = [f"{change.path}: {_said(change)}" for change in self.layers]
         error = f"largest relative difference: outputs {self.output_error:.1e}, gradients {self.gradient_error:.1e}"
+        if not math.isnan(self.gradient_sensitivity):
+            error += (
+                " (some unit changes sides at the kink of its activation; a change in the fifth digit moves the old "
+                f"model's own gradients by {self.gradient_sensitivity:.1e})"
+            )
         return "\n".join([*lines, error])
 
 

@@ -64,11 +64,10 @@ def accelerate(
             for layer, fused in _fuse_in(module, counts, calls).items()
             if layer not in done or not fused.reason
         }
-    output_error, gradient_error = differences(model, new, args, kwargs)
+    errors = differences(model, new, args, kwargs)
     report = Acceleration(
         tuple(_change(path, kind, new.get_submodule(path), done) for path, kind in kinds.items()),
-        output_error,
-        gradient_error,
+        *errors,
     )
     if inplace:
         for old, changed in zip(list(model.modules()), list(new.modules()), strict=True):

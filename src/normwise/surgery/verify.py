@@ -1,5 +1,6 @@
 """Whether two models over the same parameters compute the same, on an example."""
 
+import copy
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,11 +11,17 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
 
+#: Relative size of a disturbance, in a type with so many digits, and how many show what gradients do under one.
+_DISTURBANCE, _DRAWS = 2.0**-18, 3
+
 
 def differences(
     old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
     """Largest relative differences of outputs and of gradients, in training and in evaluation.
+
+    The third number is NaN, unless gradients differ by more than rounding: then it is how far the old model's own
+    gradients move when its numbers do in their fifth digit, which is as far as they may differ.
 
     Gradients are those of all parameters and floating inputs; a parameter's is relative to the largest of its
     module, since that of a bias that BN cancels is rounding and nothing else. Buffers, modes, gradients that are
@@ -25,6 +32,9 @@ def differences(
         ModelError: they differ by more than rounding, or the old model fails in both modes.
     """
     outputs, gradients, failures = [], [], []
+    sensitivity = math.nan
+    dtype = next((p.dtype for p in old.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    allowed = math.sqrt(torch.finfo(dtype).eps)
     for training in (True, False):
         try:
             expected = _run(old, training, args, kwargs)
@@ -32,19 +42,61 @@ def differences(
             failures.append(error)
             continue
         got = _run(new, training, args, kwargs)
+        owners = _owners(old, len(expected[1]))
         outputs.append(_largest(expected[0], got[0], range(len(expected[0]))))
-        gradients.append(_largest(expected[1], got[1], _owners(old, len(expected[1]))))
+        gradients.append(_largest(expected[1], got[1], owners))
+        _assert_rounding(outputs[-1], allowed)
+        if gradients[-1] > allowed:
+            sensitivity = _sensitivity(old, training, args, kwargs, expected[1], owners)
+            _assert_rounding(gradients[-1], max(allowed, sensitivity))
     if not outputs:
         raise ModelError(f"the model fails on the example: {failures[-1]}") from failures[-1]
-    worst = max(outputs + [value for value in gradients if not math.isnan(value)])
-    dtype = next((p.dtype for p in old.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    allowed = math.sqrt(torch.finfo(dtype).eps)
-    if not worst <= allowed:
+    return max(outputs), max(gradients), sensitivity
+
+
+def _assert_rounding(difference: float, allowed: float) -> None:
+    if not difference <= allowed:
         raise ModelError(
-            f"the new model's numbers differ from the old one's by {worst:.1e} of the largest, and {allowed:.1e} is "
-            "what rounding may do; the model is left as it was"
+            f"the new model's numbers differ from the old one's by {difference:.1e} of the largest, and "
+            f"{allowed:.1e} is what rounding may do; the model is left as it was"
         )
-    return max(outputs), max(gradients)
+
+
+def _sensitivity(
+    old: nn.Module,
+    training: bool,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    expected: Sequence[Tensor],
+    owners: Sequence[int],
+) -> float:
+    """How far the old model's own gradients move when parameters and inputs do in their fifth digit.
+
+    At the kink of a ReLU the last digit decides whether a gradient passes. In a deep network some unit is always
+    that near to it, and one that changes sides moves gradients by far more than rounding. 0 where the model can't
+    be copied.
+    """
+    worst = 0.0
+    try:
+        copies = [copy.deepcopy(old) for _ in range(_DRAWS)]
+    except Exception:
+        return worst
+    for draw, model in enumerate(copies):
+        generator = torch.Generator().manual_seed(draw)
+
+        def disturbed(value: Any, generator: torch.Generator = generator) -> Any:
+            if not isinstance(value, Tensor) or not value.is_floating_point():
+                return value
+            noise = torch.randn(value.shape, generator=generator).to(value)
+            size = max(_DISTURBANCE, torch.finfo(value.dtype).eps)
+            return value.detach() * (1 + size * noise)
+
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(disturbed(parameter))
+        moved = _run(model, training, *pytree.tree_map(disturbed, (args, kwargs)))
+        worst = max(worst, _largest(expected, moved[1], owners))
+    return worst
 
 
 def _run(
