@@ -2,9 +2,10 @@
 
 Run: python benchmarks/peers.py [PEER ...]
 
-Peers: torch (eager), compile (torch.compile), jax (jit), tensorflow (fused op) and normwise. JAX and TensorFlow
-are installed, pinned, into environments of their own below build/peers. A figure is the median of 15 calls after 3 that
-don't count, with the 10th and 90th percentile; all processes use the same number of threads, one after the other.
+Peers: torch (eager), compile (torch.compile), jax (jit), tensorflow (fused op), normwise; after ``tune_allocator``,
+torch-tuned and tuned. JAX and TensorFlow are installed, pinned, into environments of their own below build/peers. A
+figure is the median of 15 calls after 3 that don't count, with the 10th and 90th percentile; all processes use the
+same number of threads, one after the other.
 """
 
 import json
@@ -33,7 +34,7 @@ SHAPES = [
     ((256, 1024), "NC"),
 ]
 PINNED = {"jax": "jax==0.10.2", "tensorflow": "tensorflow-cpu==2.21.0"}
-PEERS = ("torch", "compile", "jax", "tensorflow", "normwise")
+PEERS = ("torch", "torch-tuned", "compile", "jax", "tensorflow", "normwise", "tuned")
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 Call = Callable[[], object]
@@ -49,13 +50,16 @@ def by_torch(shape: tuple[int, ...], layout: str, kind: str) -> Call:
         x, grad = (t.contiguous(memory_format=torch.channels_last) for t in (x, grad))
     x.requires_grad_()
     name = "BatchNorm2d" if len(shape) == 4 else "BatchNorm1d"
-    if kind == "normwise":
+    if kind in ("normwise", "tuned", "torch-tuned"):
         import normwise
 
+        if kind != "normwise":
+            normwise.tune_allocator()
+    if kind in ("normwise", "tuned"):
         forward = getattr(normwise.nn, name)(shape[1], activation="relu")
     else:
         forward = torch.nn.Sequential(
-            getattr(torch.nn, name)(shape[1]), torch.nn.ReLU(inplace=kind == "torch")
+            getattr(torch.nn, name)(shape[1]), torch.nn.ReLU(inplace=kind != "compile")
         )
         if kind == "compile":
             forward = torch.compile(forward)

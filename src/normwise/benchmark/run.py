@@ -68,7 +68,11 @@ def _compare(case: Case, bandwidths: Sequence[Bandwidth]) -> Comparison:
 
 
 def _interleaved(calls: Sequence[Callable[[], object]]) -> list[list[float]]:
-    """Seconds of each call, measured in turn, so that what disturbs the machine disturbs all."""
+    """Seconds of each call, measured in turn, so that what disturbs the machine disturbs all.
+
+    Each turn begins with a call that does not count: what the one before it left in malloc and in the caches is
+    another's, and whose turn comes behind whose would decide.
+    """
     begun = time.perf_counter()
     for call in calls:
         call()
@@ -77,6 +81,7 @@ def _interleaved(calls: Sequence[Callable[[], object]]) -> list[list[float]]:
     columns: list[list[float]] = [[] for _ in calls]
     for _ in range(_WARMING + _REPETITIONS):
         for column, call in zip(columns, calls, strict=True):
+            call()
             begun = time.perf_counter()
             for _ in range(inner):
                 call()
