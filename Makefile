@@ -21,10 +21,12 @@ check: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 # The kernels' tests under sanitizers of GCC, in an environment of their own beside the installed packages:
-# make sanitize, or make sanitize SANITIZE=thread RUNTIME=libtsan.so. OpenMP's own library is not instrumented, so the
-# thread sanitizer sees what several Python threads do at once, with one OpenMP thread each.
+# make sanitize, or make sanitize SANITIZE=thread RUNTIME=libtsan.so LIMIT=1. OpenMP's own library is not instrumented:
+# its barriers are races to the thread sanitizer, which therefore sees what several Python threads do at once, with
+# one OpenMP thread each.
 SANITIZE := address;undefined
 RUNTIME := libasan.so
+LIMIT := 64
 SANITIZED := build/sanitize
 
 sanitize: $(VENV)/dev.stamp
@@ -34,7 +36,7 @@ sanitize: $(VENV)/dev.stamp
 	$(SANITIZED)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
 	  --config-settings 'cmake.define.NORMWISE_SANITIZE=$(SANITIZE)' .
 	LD_PRELOAD="$$(gcc -print-file-name=$(RUNTIME)) $$(gcc -print-file-name=libstdc++.so)" \
-	  ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
+	  OMP_THREAD_LIMIT=$(LIMIT) ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
 	  $(SANITIZED)/bin/python -m pytest tests/kernels/test_exactness.py tests/kernels/test_native.py \
 	  tests/nn/test_inplace.py --deselect tests/kernels/test_exactness.py::test_ten_million_elements_a_channel
 
