@@ -16,7 +16,7 @@ struct Affine {
   vf hi, scale, bias;
 
   NW_INLINE vf deviation(vf x) const { return x - hi; }
-  NW_INLINE vf from_deviation(vf d) const { return d * scale + bias; }
+  NW_INLINE vf from_deviation(vf d) const { return multiply_add(d, scale, bias); }
   NW_INLINE vf operator()(vf x) const { return from_deviation(deviation(x)); }
 };
 
@@ -24,7 +24,7 @@ struct Affine {
 struct Slopes {
   vf a, b, c;
 
-  NW_INLINE vf operator()(vf g, vf d) const { return a * g - (b * d + c); }
+  NW_INLINE vf operator()(vf g, vf d) const { return multiply_add(a, g, -multiply_add(b, d, c)); }
 };
 
 NW_INLINE float value_of(const float* p) { return *p; }

@@ -312,6 +312,19 @@ NW_INLINE vd low(Lanes lanes, const float* p) { return low(only(lanes, load(p)))
 NW_INLINE vd high(Lanes lanes, const float* p) { return high(only(lanes, load(p))); }
 #endif
 
+// a * b + c, rounded once. Where no instruction does that, in double, which holds the product.
+NW_INLINE vf multiply_add(vf a, vf b, vf c) {
+#if defined(__FMA__) || defined(__aarch64__)
+  return a * b + c;
+#else
+  const hf halves[2] = {__builtin_convertvector(low(a) * low(b) + low(c), hf),
+                        __builtin_convertvector(high(a) * high(b) + high(c), hf)};
+  vf v;
+  std::memcpy(&v, halves, sizeof v);
+  return v;
+#endif
+}
+
 NW_INLINE double sum(vd v) {
   double total = 0;
   for (int i = 0; i < H; ++i) total += v[i];
