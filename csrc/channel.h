@@ -35,12 +35,27 @@ NW_INLINE float value_of(const bf16* p) {
   return value;
 }
 
-// Rows, and elements of each, that tell the shift, which squares are taken around. Any finite number is right; one near
-// the mean saves work. They are from all over the channel, so that an unusual beginning does not decide.
+// Rows, and elements of each, that tell the shift: what squares are taken around. Any finite number is right; one far
+// off costs digits. They are from all over the channel, so that neither an outlier nor an unusual beginning decides.
 constexpr int64_t SAMPLED_ROWS = 4, SAMPLED = 4;
 
+// What deviations of T are taken from, near to `value`. In bfloat16 it has as many bits as the elements, which keeps
+// deviations, their squares and their products with gradients exact.
+template <class T>
+NW_INLINE float origin_of(double value) {
+  float origin = static_cast<float>(value);
+  if constexpr (std::is_same_v<T, bf16>) {
+    uint32_t bits;
+    std::memcpy(&bits, &origin, sizeof bits);
+    bits &= 0xffff0000u;
+    std::memcpy(&origin, &bits, sizeof bits);
+  }
+  return origin;
+}
+
+template <class T>
 NW_INLINE float shift_from(double total, int64_t count) {
-  const float shift = static_cast<float>(total / static_cast<double>(count));
+  const float shift = origin_of<T>(total / static_cast<double>(count));
   return shift - shift == 0 ? shift : 0.0f;
 }
 
@@ -59,7 +74,12 @@ float shift_of(const Call& k, int64_t channel) {
       ++count;
     }
   }
-  return shift_from(total, count > 0 ? count : 1);
+  if (count == 0 && k.count > 0) {
+    // All of them are padding; some other position is real.
+    const int64_t at = static_cast<const uint8_t*>(std::memchr(k.mask, 1, static_cast<size_t>(k.n * k.s))) - k.mask;
+    total = static_cast<double>(value_of(x + at / k.s * k.c * k.s + at % k.s));
+  }
+  return shift_from<T>(total, std::max<int64_t>(count, 1));
 }
 
 // Of channels that stand last.
@@ -80,57 +100,24 @@ void shifts_of(const Call& k, int64_t begin, int64_t end, float* shift) {
   for (int64_t c = begin; c < end; ++c) {
     double total = 0;
     for (const T* p : row) total += static_cast<double>(value_of(p + c));
-    shift[c - begin] = shift_from(total, SAMPLED_ROWS);
+    shift[c - begin] = shift_from<T>(total, SAMPLED_ROWS);
   }
 }
 
-// Mean and biased variance of a channel in double, one element after the other.
-template <class T>
-void exact_moments(const Call& k, int64_t channel, double& mean, double& var) {
-  const T* const x = static_cast<const T*>(k.x);
-  const int64_t positions = k.n * k.s;
-  const auto over = [&](auto add) {
-    for (int64_t i = 0; i < positions; ++i) {
-      if (k.mask != nullptr && k.mask[i] == 0) continue;
-      const int64_t at = k.channels_last ? i * k.c + channel : (i / k.s * k.c + channel) * k.s + i % k.s;
-      add(static_cast<double>(value_of(x + at)));
-    }
-  };
-  double total = 0, squares = 0, rest = 0;
-  over([&](double value) { total += value; });
-  mean = total / static_cast<double>(k.count);
-  over([&](double value) {
-    rest += value - mean;
-    squares += (value - mean) * (value - mean);
-  });
-  var = (squares - rest * rest / static_cast<double>(k.count)) / static_cast<double>(k.count);
-  mean += rest / static_cast<double>(k.count);
-}
-
-// Statistics of channels from their sums, which are overwritten: pointers are to what belongs to channel `begin`.
-template <class T>
-void finish_forward(const Call& k, int64_t begin, int64_t end, const float* shift, double* sum, double* squares) {
-  constexpr bool SHIFTED = std::is_same_v<T, bf16>;
+// Statistics of channels from the sums of deviations from the shift, and of their squares, which are overwritten:
+// pointers are to what belongs to channel `begin`.
+inline void finish_forward(const Call& k, int64_t begin, int64_t end, const float* shift, const double* sum,
+                           double* squares) {
   const int64_t channels = end - begin;
   const double count = static_cast<double>(k.count), part = k.count > 0 ? 1.0 / count : 0.0;
   double* const mean = k.saved + begin;
   double* const inv_std = k.saved + k.c + begin;
   double* const var = squares;
-  int64_t doubtful = 0;
 #pragma GCC ivdep
   for (int64_t i = 0; i < channels; ++i) {
-    const double origin = static_cast<double>(shift[i]);
-    const double delta = SHIFTED ? sum[i] * part : sum[i] * part - origin;
-    const double found = squares[i] * part - delta * delta;
-    mean[i] = SHIFTED ? origin + delta : sum[i] * part;
-    // Far from the shift, squares in float would lose digits to cancellation; and they may have overflowed, which
-    // makes a NaN here.
-    doubtful += delta * delta + 0 * squares[i] <= 4 * found ? 0 : 1;
-    var[i] = found > 0 ? found : 0.0;
-  }
-  for (int64_t i = 0; i < channels && doubtful > 0 && k.count > 0; ++i) {
-    const double delta = mean[i] - static_cast<double>(shift[i]);
-    if (!(delta * delta <= 4 * var[i]) || !(var[i] <= 1e300)) exact_moments<T>(k, begin + i, mean[i], var[i]);
+    const double delta = sum[i] * part, found = squares[i] * part - delta * delta;
+    mean[i] = static_cast<double>(shift[i]) + delta;
+    var[i] = found < 0 ? 0.0 : found;
   }
 #pragma GCC ivdep
   for (int64_t i = 0; i < channels; ++i) inv_std[i] = 1.0 / std::sqrt(var[i] + k.eps);
@@ -159,8 +146,9 @@ void finish_forward(const Call& k, int64_t begin, int64_t end, const float* shif
 }
 
 // The lo of Affine. An infinite mean has none.
-inline double rest_of(double mean) {
-  const double lo = mean - static_cast<double>(static_cast<float>(mean));
+template <class T>
+NW_INLINE double rest_of(double mean) {
+  const double lo = mean - static_cast<double>(origin_of<T>(mean));
   return lo - lo == 0 ? lo : 0.0;
 }
 
@@ -172,7 +160,8 @@ inline void use_running(const Call& k, int64_t begin, int64_t end) {
 }
 
 // What Affine holds of channels: hi at p, scale at p + step, bias at p + 2 step.
-inline void affine_of(const Call& k, int64_t begin, int64_t end, float* p, int64_t step) {
+template <class T>
+void affine_of(const Call& k, int64_t begin, int64_t end, float* p, int64_t step) {
   const double* const mean = k.saved + begin;
   const double* const inv_std = k.saved + k.c + begin;
   const float* const weight = k.weight ? k.weight + begin : nullptr;
@@ -180,9 +169,9 @@ inline void affine_of(const Call& k, int64_t begin, int64_t end, float* p, int64
 #pragma GCC ivdep
   for (int64_t i = 0; i < end - begin; ++i) {
     const double scale = (weight ? static_cast<double>(weight[i]) : 1.0) * inv_std[i];
-    p[i] = static_cast<float>(mean[i]);
+    p[i] = origin_of<T>(mean[i]);
     p[step + i] = static_cast<float>(scale);
-    p[2 * step + i] = static_cast<float>((bias ? static_cast<double>(bias[i]) : 0.0) - rest_of(mean[i]) * scale);
+    p[2 * step + i] = static_cast<float>((bias ? static_cast<double>(bias[i]) : 0.0) - rest_of<T>(mean[i]) * scale);
   }
 }
 
@@ -198,7 +187,7 @@ inline void inverse_of(const Call& k, int64_t begin, int64_t end, float* p, int6
 }
 
 // Gradients of weight and bias from sums of g and of g * (x - hi), which become those of g * (x - mean).
-template <bool FROM_OUTPUT>
+template <class T, bool FROM_OUTPUT>
 void finish_backward(const Call& k, int64_t begin, int64_t end, const double* g, double* gd) {
   const double* const mean = k.saved + begin;
   const double* const inv_std = k.saved + k.c + begin;
@@ -206,7 +195,7 @@ void finish_backward(const Call& k, int64_t begin, int64_t end, const double* g,
   float* const grad_bias = k.grad_bias + begin;
 #pragma GCC ivdep
   for (int64_t i = 0; i < end - begin; ++i) {
-    const double lo = FROM_OUTPUT ? 0.0 : rest_of(mean[i]);
+    const double lo = FROM_OUTPUT ? 0.0 : rest_of<T>(mean[i]);
     const double found = gd[i] - lo * g[i];
     gd[i] = found;
     grad_weight[i] = static_cast<float>(found * inv_std[i]);
@@ -215,7 +204,7 @@ void finish_backward(const Call& k, int64_t begin, int64_t end, const double* g,
 }
 
 // What Slopes holds of channels: a at p, b at p + step, c at p + 2 step.
-template <bool FROM_OUTPUT>
+template <class T, bool FROM_OUTPUT>
 void slopes_of(const Call& k, int64_t begin, int64_t end, const double* g, const double* gd, float* p, int64_t step) {
   // One position alone is its own mean: nothing depends on it. In evaluation the statistics are constants.
   const double part = k.training && k.count > 1 ? 1.0 / static_cast<double>(k.count) : 0.0;
@@ -227,7 +216,7 @@ void slopes_of(const Call& k, int64_t begin, int64_t end, const double* g, const
   for (int64_t i = 0; i < end - begin; ++i) {
     const double scale = (weight ? static_cast<double>(weight[i]) : 1.0) * inv_std[i];
     const double b = part != 0 ? scale * inv_std[i] * inv_std[i] * gd[i] * part : 0.0;
-    const double rest = FROM_OUTPUT ? 0.0 : b * rest_of(mean[i]);
+    const double rest = FROM_OUTPUT ? 0.0 : b * rest_of<T>(mean[i]);
     p[i] = static_cast<float>(scale * alone);
     p[step + i] = static_cast<float>(b);
     p[2 * step + i] = part != 0 ? static_cast<float>(scale * g[i] * part - rest) : 0.0f;

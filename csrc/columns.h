@@ -71,13 +71,21 @@ struct Panel {
   NW_INLINE float* slopes() const { return floats.get() + 4 * step; }
   NW_INLINE float* channels() const { return floats.get() + 7 * step; }
 
-  NW_INLINE Affine affine_at(int64_t p) const {
-    const float* q = affine() + p;
-    return {load(q), load(q + step), load(q + 2 * step)};
+  // Affine or Slopes of the columns at p, somewhere in affine() or slopes(); of two vectors of columns, in the order of
+  // load_two.
+  template <class Numbers>
+  NW_INLINE Numbers at(const float* p) const {
+    return {load(p), load(p + step), load(p + 2 * step)};
   }
-  NW_INLINE Slopes slopes_at(int64_t p) const {
-    const float* q = slopes() + p;
-    return {load(q), load(q + step), load(q + 2 * step)};
+  template <class T, class Numbers>
+  NW_INLINE void two_at(const float* p, Numbers (&numbers)[2]) const {
+    const Two i = two_at<T>(p), j = two_at<T>(p + step), k = two_at<T>(p + 2 * step);
+    numbers[0] = {i.a, j.a, k.a};
+    numbers[1] = {i.b, j.b, k.b};
+  }
+  template <class T>
+  NW_INLINE Two two_at(const float* p) const {
+    return in_pairs<T>(load_two(p));
   }
   NW_INLINE Sums sums_at(int64_t p) const {
     return {load(a() + p), load(a() + p + H), load(b() + p), load(b() + p + H)};
@@ -89,25 +97,6 @@ struct Panel {
     store(b() + p + H, s.high_b);
   }
 
-  // For two vectors of columns at a time, in the order of load_two.
-  template <class T>
-  NW_INLINE Two two_at(const float* p) const {
-    return in_pairs<T>(load_two(p));
-  }
-  template <class T>
-  NW_INLINE void affine_two(int64_t p, Affine (&f)[2]) const {
-    const float* q = affine() + p;
-    const Two hi = two_at<T>(q), scale = two_at<T>(q + step), bias = two_at<T>(q + 2 * step);
-    f[0] = {hi.a, scale.a, bias.a};
-    f[1] = {hi.b, scale.b, bias.b};
-  }
-  template <class T>
-  NW_INLINE void slopes_two(int64_t p, Slopes (&f)[2]) const {
-    const float* q = slopes() + p;
-    const Two a = two_at<T>(q), b = two_at<T>(q + step), c = two_at<T>(q + 2 * step);
-    f[0] = {a.a, b.a, c.a};
-    f[1] = {a.b, b.b, c.b};
-  }
   // Adds what lanes have for one vector of columns, or for two.
   template <class Lanes>
   NW_INLINE void add(int64_t p, const Lanes& lanes) const {
@@ -190,12 +179,10 @@ NW_INLINE void over_tiles(const Block& block, int64_t width, bool backwards, int
 template <class T, int VECTORS, class Tile>
 NW_INLINE void over_block(const View& view, const Block& block, bool backwards, Tile tile) {
   const int64_t width = (block.c_end - block.c_begin) * view.repeat;
-  const auto tiled = [&](auto vectors, auto whole, int64_t p, int count, int64_t row, int64_t rows, int64_t most) {
-    tile(vectors, whole, p, count, row * view.cols + block.c_begin * view.repeat + p, rows, most * view.cols);
-  };
+  // The tile gets where it begins in memory, and how far it is to what is read next.
   const auto with = [&](int64_t most) {
-    return [&tiled, most](auto vectors, auto whole, int64_t p, int count, int64_t row, int64_t rows) {
-      tiled(vectors, whole, p, count, row, rows, most);
+    return [&, most](auto vectors, auto whole, int64_t p, int count, int64_t row, int64_t rows) {
+      tile(vectors, whole, p, count, row * view.cols + block.c_begin * view.repeat + p, rows, most * view.cols);
     };
   };
   if (block.cached) {
@@ -353,14 +340,14 @@ void forward_columns(const Call& k) {
   const auto reduce = [&](const Block& all, const Panel& panel) {
     if (!k.training) return;
     const auto real = [&](const Block& block) {
-      over_block<T, 4>(view, block, false, [&](auto vectors, auto whole, int64_t p, int count, int64_t at, int64_t rows,
-                                           int64_t ahead) {
+      over_block<T, 4>(view, block, false, [&](auto vectors, auto whole, int64_t p, int count, int64_t at,
+                                               int64_t rows, int64_t ahead) {
         Moments<T> moments[vectors];
         // Copies, which the compiler keeps in registers: it can't tell that stores leave the originals alone.
         const int64_t cols = view.cols;
         const T* from = x + at;
         if constexpr (vectors == 1) {
-          const vf shift = load(panel.shift() + p);
+          const Origin shift(load(panel.shift() + p));
           for (int64_t r = 0; r < rows; ++r, from += cols) {
             prefetch(from + ahead);
             if constexpr (whole) {
@@ -377,7 +364,7 @@ void forward_columns(const Call& k) {
             for (int v = 0; v < vectors; v += 2) {
               const T* const here = from + v * W;
               prefetch_two(here + ahead);
-              add_two(moments[v], moments[v + 1], here, shift[v / 2].a, shift[v / 2].b);
+              add_two(moments[v], moments[v + 1], here, Origin(shift[v / 2].a), Origin(shift[v / 2].b));
             }
           }
           for (int v = 0; v < vectors; v += 2) panel.add_two<T>(p + v * W, moments[v], moments[v + 1]);
@@ -388,21 +375,21 @@ void forward_columns(const Call& k) {
   };
   const auto finish = [&](int64_t c_begin, int64_t c_end, double* a, double* b) {
     if (k.training) {
-      finish_forward<T>(k, c_begin, c_end, &shifts[static_cast<size_t>(c_begin)], a, b);
+      finish_forward(k, c_begin, c_end, &shifts[static_cast<size_t>(c_begin)], a, b);
     } else {
       use_running(k, c_begin, c_end);
     }
   };
   const auto ready = [&](const Block& block, const Panel& panel, const double*, const double*) {
     panel.fill(panel.affine(), 3, block.c_end - block.c_begin,
-               [&](float* p) { affine_of(k, block.c_begin, block.c_end, p, panel.step); });
+               [&](float* p) { affine_of<T>(k, block.c_begin, block.c_end, p, panel.step); });
   };
   const auto apply = [&](const Block& all, const Panel& panel) {
     const bool streams = streams_to(k, view, all, y);
     const auto real = [&](const Block& block) {
       // Backwards, to find in the cache what was read last.
-      over_block<T, 4>(view, block, k.training, [&](auto vectors, auto whole, int64_t p, int count, int64_t at, int64_t rows,
-                                             int64_t ahead) {
+      over_block<T, 4>(view, block, k.training, [&](auto vectors, auto whole, int64_t p, int count, int64_t at,
+                                                    int64_t rows, int64_t ahead) {
         const int64_t cols = view.cols, next = k.training ? -ahead : ahead;
         const T* from = x + at;
         const T* added = residual + (RES ? at : 0);
@@ -416,7 +403,7 @@ void forward_columns(const Call& k) {
           if constexpr (RES) added += cols;
         };
         if constexpr (vectors == 1) {
-          const Affine f = panel.affine_at(p);
+          const Affine f = panel.at<Affine>(panel.affine() + p);
           for (int64_t r = 0; r < rows; ++r, step()) {
             prefetch(from + next);
             vf t{};
@@ -425,7 +412,7 @@ void forward_columns(const Call& k) {
           }
         } else {
           Affine f[vectors / 2][2];
-          for (int v = 0; v < vectors; v += 2) panel.affine_two<T>(p + v * W, f[v / 2]);
+          for (int v = 0; v < vectors; v += 2) panel.two_at<T>(panel.affine() + p + v * W, f[v / 2]);
           for (int64_t r = 0; r < rows; ++r, step()) {
             for (int v = 0; v < vectors; v += 2) {
               prefetch_two(from + v * W + next);
@@ -458,19 +445,19 @@ void backward_columns(const Call& k) {
 
   const auto begin = [&](const Block& block, const Panel& panel) {
     panel.fill(panel.affine(), 3, block.c_end - block.c_begin, [&](float* p) {
-      (FROM_OUTPUT ? inverse_of : affine_of)(k, block.c_begin, block.c_end, p, panel.step);
+      (FROM_OUTPUT ? inverse_of : affine_of<T>)(k, block.c_begin, block.c_end, p, panel.step);
     });
   };
   const auto reduce = [&](const Block& all, const Panel& panel) {
     const auto real = [&](const Block& block) {
-      over_block<T, 2>(view, block, false, [&](auto vectors, auto whole, int64_t p, int count, int64_t at, int64_t rows,
-                                              int64_t ahead) {
+      over_block<T, 2>(view, block, false, [&](auto vectors, auto whole, int64_t p, int count, int64_t at,
+                                               int64_t rows, int64_t ahead) {
         Products<T> products[vectors];
         const int64_t cols = view.cols;
         Backward<T> row{x + at, third + (RES ? at : 0), grad_y + at, kept + (RES ? at : 0)};
         const Activation kind = k.activation;
         if constexpr (vectors == 1) {
-          const Affine f = panel.affine_at(p);
+          const Affine f = panel.at<Affine>(panel.affine() + p);
           const Origin origin(f.hi);
           for (int64_t r = 0; r < rows; ++r, row = row.template after<RES>(cols)) {
             prefetch(row.x + ahead);
@@ -480,7 +467,7 @@ void backward_columns(const Call& k) {
           panel.add(p, products[0]);
         } else {
           Affine f[vectors / 2][2];
-          for (int v = 0; v < vectors; v += 2) panel.affine_two<T>(p + v * W, f[v / 2]);
+          for (int v = 0; v < vectors; v += 2) panel.two_at<T>(panel.affine() + p + v * W, f[v / 2]);
           for (int64_t r = 0; r < rows; ++r, row = row.template after<RES>(cols)) {
             for (int v = 0; v < vectors; v += 2) {
               const Backward<T> here = row.template after<RES>(v * W);
@@ -497,19 +484,19 @@ void backward_columns(const Call& k) {
     over_real(view, all, real, Nothing());
   };
   const auto finish = [&](int64_t c_begin, int64_t c_end, double* a, double* b) {
-    finish_backward<FROM_OUTPUT>(k, c_begin, c_end, a, b);
+    finish_backward<T, FROM_OUTPUT>(k, c_begin, c_end, a, b);
   };
   const auto ready = [&](const Block& block, const Panel& panel, const double* a, const double* b) {
     panel.fill(panel.slopes(), 3, block.c_end - block.c_begin, [&](float* p) {
-      slopes_of<FROM_OUTPUT>(k, block.c_begin, block.c_end, a, b, p, panel.step);
+      slopes_of<T, FROM_OUTPUT>(k, block.c_begin, block.c_end, a, b, p, panel.step);
     });
   };
   const auto apply = [&](const Block& all, const Panel& panel) {
     const T* const grad = RES ? kept : grad_y;
     const bool streams = streams_to(k, view, all, grad_x);
     const auto real = [&](const Block& block) {
-      over_block<T, 2>(view, block, true, [&](auto vectors, auto whole, int64_t p, int count, int64_t at, int64_t rows,
-                                             int64_t ahead) {
+      over_block<T, 2>(view, block, true, [&](auto vectors, auto whole, int64_t p, int count, int64_t at,
+                                              int64_t rows, int64_t ahead) {
         const int64_t cols = view.cols;
         const T* from = x + at;
         const T* above = grad + at;
@@ -525,8 +512,8 @@ void backward_columns(const Call& k) {
           to += cols;
         };
         if constexpr (vectors == 1) {
-          const Affine f = panel.affine_at(p);
-          const Slopes slopes = panel.slopes_at(p);
+          const Affine f = panel.at<Affine>(panel.affine() + p);
+          const Slopes slopes = panel.at<Slopes>(panel.slopes() + p);
           for (int64_t r = 0; r < rows; ++r, step()) {
             prefetch(from - ahead);
             prefetch(above - ahead);
@@ -537,8 +524,8 @@ void backward_columns(const Call& k) {
           Affine f[vectors / 2][2];
           Slopes slopes[vectors / 2][2];
           for (int v = 0; v < vectors; v += 2) {
-            panel.affine_two<T>(p + v * W, f[v / 2]);
-            panel.slopes_two<T>(p + v * W, slopes[v / 2]);
+            panel.two_at<T>(panel.affine() + p + v * W, f[v / 2]);
+            panel.two_at<T>(panel.slopes() + p + v * W, slopes[v / 2]);
           }
           for (int64_t r = 0; r < rows; ++r, step()) {
             for (int v = 0; v < vectors; v += 2) {

@@ -93,19 +93,26 @@ NW_INLINE void over_rows(const Call& k, const Part& part, bool backwards, Real r
   }
 }
 
-// Three numbers of each channel of a part.
+// The three numbers of Affine or of Slopes, of each channel of a part.
+template <class Numbers>
 struct Parameters {
   float p[3 * MOST_CHANNELS];
 
-  NW_INLINE vf at(int64_t i, int64_t channel) const { return splat(p[i * MOST_CHANNELS + channel]); }
-  NW_INLINE Affine affine(int64_t channel) const { return {at(0, channel), at(1, channel), at(2, channel)}; }
-  NW_INLINE Slopes slopes(int64_t channel) const { return {at(0, channel), at(1, channel), at(2, channel)}; }
+  NW_INLINE Numbers operator[](int64_t channel) const {
+    const float* const q = p + channel;
+    return {splat(q[0]), splat(q[MOST_CHANNELS]), splat(q[2 * MOST_CHANNELS])};
+  }
 };
+
+template <class T>
+bool streams_rows(const Call& k) {
+  return k.stream && k.s * static_cast<int64_t>(sizeof(T)) >= STREAMED_ROW;
+}
 
 // `ahead` is the distance to the channel's next row, which the hardware does not guess.
 template <class T>
 NW_INLINE void row_moments(const T* x, int64_t length, int64_t ahead, float shift, Sums& sums) {
-  const vf s = splat(shift);
+  const Origin origin(splat(shift));
   for (int64_t begin = 0; begin < length; begin += FEW * W) {
     const int64_t end = std::min(begin + FEW * W, length);
     Moments<T> one, other;
@@ -113,13 +120,13 @@ NW_INLINE void row_moments(const T* x, int64_t length, int64_t ahead, float shif
     for (; i + 2 * W <= end; i += 2 * W) {
       prefetch(x + i + ahead);
       prefetch(x + i + W + ahead);
-      add_two(one, other, x + i, s, s);
+      add_two(one, other, x + i, origin, origin);
     }
     if (i + W <= end) {
-      one.add(x + i, s);
+      one.add(x + i, origin);
       i += W;
     }
-    if (i < end) other.add(x + i, static_cast<int>(end - i), s);
+    if (i < end) other.add(x + i, static_cast<int>(end - i), origin);
     one.flush(sums);
     other.flush(sums);
   }
@@ -179,9 +186,10 @@ void evaluate_planes(const Call& k) {
   const T* const x = static_cast<const T*>(k.x);
   const T* const residual = static_cast<const T*>(k.residual);
   T* const y = static_cast<T*>(k.y);
+  const bool streams = streams_rows<T>(k);
   std::vector<float> p(static_cast<size_t>(3 * k.c));
   use_running(k, 0, k.c);
-  affine_of(k, 0, k.c, p.data(), k.c);
+  affine_of<T>(k, 0, k.c, p.data(), k.c);
 #pragma omp parallel num_threads(k.threads)
   {
     const int threads = omp_get_num_threads(), thread = omp_get_thread_num();
@@ -191,7 +199,7 @@ void evaluate_planes(const Call& k) {
       const Affine f{splat(q[0]), splat(q[k.c]), splat(q[2 * k.c])};
       const auto real = [&](int64_t b, int64_t e) {
         const int64_t at = row * k.s + b;
-        row_forward<T, ACT, RES>(x + at, residual + (RES ? at : 0), y + at, e - b, f, k.activation, k.stream);
+        row_forward<T, ACT, RES>(x + at, residual + (RES ? at : 0), y + at, e - b, f, k.activation, streams);
       };
       stretches(k.mask ? k.mask + row / k.c * k.s : nullptr, k.s, real,
                 [&](int64_t b, int64_t e) { fill_zero(y + row * k.s + b, e - b); });
@@ -206,7 +214,7 @@ void forward_planes(const Call& k) {
   const T* const x = static_cast<const T*>(k.x);
   const T* const residual = static_cast<const T*>(k.residual);
   T* const y = static_cast<T*>(k.y);
-  const bool streams = k.stream && k.s * static_cast<int64_t>(sizeof(T)) >= STREAMED_ROW;
+  const bool streams = streams_rows<T>(k);
   std::vector<float> shifts(static_cast<size_t>(k.c));
 
   const auto reduce = [&](const Part& part, Sums* sums) {
@@ -220,13 +228,13 @@ void forward_planes(const Call& k) {
     over_rows(k, part, false, row, [](int64_t, int64_t) {});
   };
   const auto finish = [&](const Part& part, ChannelSums& sums) {
-    finish_forward<T>(k, part.c_begin, part.c_end, &shifts[static_cast<size_t>(part.c_begin)], sums.a, sums.b);
+    finish_forward(k, part.c_begin, part.c_end, &shifts[static_cast<size_t>(part.c_begin)], sums.a, sums.b);
   };
   const auto apply = [&](const Part& part, const ChannelSums&) {
-    Parameters affines;
-    affine_of(k, part.c_begin, part.c_end, affines.p, MOST_CHANNELS);
+    Parameters<Affine> affines;
+    affine_of<T>(k, part.c_begin, part.c_end, affines.p, MOST_CHANNELS);
     const auto row = [&](int64_t at, int64_t length, int64_t c) {
-      row_forward<T, ACT, RES>(x + at, residual + (RES ? at : 0), y + at, length, affines.affine(c), k.activation, streams);
+      row_forward<T, ACT, RES>(x + at, residual + (RES ? at : 0), y + at, length, affines[c], k.activation, streams);
     };
     over_rows(k, part, true, row, [&](int64_t at, int64_t length) { fill_zero(y + at, length); });
   };
@@ -286,31 +294,31 @@ void backward_planes(const Call& k) {
   T* const grad_x = static_cast<T*>(k.grad_x);
   T* const grad_residual = static_cast<T*>(k.grad_residual);
   T* const kept = RES ? (grad_residual ? grad_residual : grad_x) : nullptr;
-  const bool streams = k.stream && k.s * static_cast<int64_t>(sizeof(T)) >= STREAMED_ROW;
+  const bool streams = streams_rows<T>(k);
 
   const auto affines_of = [&](const Part& part) {
-    Parameters affines;
-    (FROM_OUTPUT ? inverse_of : affine_of)(k, part.c_begin, part.c_end, affines.p, MOST_CHANNELS);
+    Parameters<Affine> affines;
+    (FROM_OUTPUT ? inverse_of : affine_of<T>)(k, part.c_begin, part.c_end, affines.p, MOST_CHANNELS);
     return affines;
   };
   const auto reduce = [&](const Part& part, Sums* sums) {
-    const Parameters affines = affines_of(part);
+    const Parameters<Affine> affines = affines_of(part);
     const auto row = [&](int64_t at, int64_t length, int64_t c) {
       const Backward<T> p{x + at, third + (RES ? at : 0), grad_y + at, kept + (RES ? at : 0)};
-      row_products<T, ACT, RES, FROM_OUTPUT>(p, length, k.c * k.s, affines.affine(c), k.activation, sums[c]);
+      row_products<T, ACT, RES, FROM_OUTPUT>(p, length, k.c * k.s, affines[c], k.activation, sums[c]);
     };
     over_rows(k, part, false, row, [](int64_t, int64_t) {});
   };
   const auto finish = [&](const Part& part, ChannelSums& sums) {
-    finish_backward<FROM_OUTPUT>(k, part.c_begin, part.c_end, sums.a, sums.b);
+    finish_backward<T, FROM_OUTPUT>(k, part.c_begin, part.c_end, sums.a, sums.b);
   };
   const auto apply = [&](const Part& part, const ChannelSums& sums) {
-    const Parameters affines = affines_of(part);
-    Parameters slopes;
-    slopes_of<FROM_OUTPUT>(k, part.c_begin, part.c_end, sums.a, sums.b, slopes.p, MOST_CHANNELS);
+    const Parameters<Affine> affines = affines_of(part);
+    Parameters<Slopes> slopes;
+    slopes_of<T, FROM_OUTPUT>(k, part.c_begin, part.c_end, sums.a, sums.b, slopes.p, MOST_CHANNELS);
     const auto row = [&](int64_t at, int64_t length, int64_t c) {
-      row_backward<T, ACT, RES, FROM_OUTPUT>(x + at, (RES ? kept : grad_y) + at, grad_x + at, length, affines.affine(c),
-                                             slopes.slopes(c), k.activation, streams);
+      row_backward<T, ACT, RES, FROM_OUTPUT>(x + at, (RES ? kept : grad_y) + at, grad_x + at, length, affines[c],
+                                             slopes[c], k.activation, streams);
     };
     const auto padding = [&](int64_t at, int64_t length) {
       fill_zero(grad_x + at, length);

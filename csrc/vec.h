@@ -117,7 +117,7 @@ NW_INLINE void fence() {
 #endif
 }
 
-// Two vectors at a time. In bfloat16 they are the even and the odd elements, which needs nothing but a shift and a mask.
+// Two vectors at a time. In bfloat16 they are the even and the odd elements: a shift and a mask take them apart.
 struct Two {
   vf a, b;
 };
@@ -199,7 +199,7 @@ NW_INLINE vi lanes_below(int count) {
   return lane < count;
 }
 
-// The first `count` elements (fewer than a vector), and `fill` behind them; no byte behind them is read.
+// The first `count` elements (a vector at most), and `fill` behind them; no byte behind them is read.
 NW_INLINE vf load(const float* p, int count, vf fill) {
 #if defined(NW_AVX512)
   return as<vf>(_mm512_mask_loadu_ps(as<__m512>(fill), static_cast<__mmask16>((1u << count) - 1), p));

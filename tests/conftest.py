@@ -1,7 +1,6 @@
 """What holds for every test: one thread a process, since the suite itself runs several at once."""
 
 import math
-import sys
 from typing import Any
 
 import pytest
@@ -13,20 +12,19 @@ from normwise.kernels import choice, native
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def kernels() -> None:
+    """The compiled kernels. Only where no compiler was are there none: where one was, test_native.py fails."""
+    if native.library is None:
+        pytest.skip(f"normwise computes with {native.in_use()}")
+
+
 @pytest.fixture(params=["torch's operators", "kernels"])
 def implementation(request, monkeypatch) -> str:
     """Every call by torch's operators, then every one that the kernels cover by these, however small it is."""
     if request.param == "kernels":
-        if native.library is None:
-            # Where no compiler was; test_native.py fails where one was and nothing was built.
-            pytest.skip(f"normwise computes with {native.in_use()}")
-        for sizes in (
-            "_PLAIN_TRAINING",
-            "_PLAIN_TRAINING_LAST",
-            "_EVALUATION_WITH_GRADIENTS",
-            "_PLAIN_EVALUATION",
-        ):
-            monkeypatch.setattr(choice, sizes, range(1, sys.maxsize))
+        request.getfixturevalue("kernels")
+        monkeypatch.setattr(choice, "FASTER", choice.ALWAYS)
     else:
         monkeypatch.setattr(native, "library", None)
     return request.param

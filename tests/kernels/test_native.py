@@ -23,7 +23,7 @@ FLAGS = set(Path("/proc/cpuinfo").read_text().split()) if Path("/proc/cpuinfo").
 NEEDED = {"avx2": {"avx2", "fma"}, "avx512": {"avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq"}}
 INSTRUCTION_SETS = {"baseline", *(name for name, needed in NEEDED.items() if needed <= FLAGS)}
 
-needs_kernels = pytest.mark.skipif(native.library is None, reason=f"normwise computes with {native.in_use()}")
+needs_kernels = pytest.mark.usefixtures("kernels")
 LAYOUTS = {
     "planes": ((6, 40, 17, 19), torch.contiguous_format),
     "few channels": ((6, 3, 60, 61), torch.contiguous_format),
@@ -144,10 +144,8 @@ def test_several_python_threads_at_once_are_safe():
 
 
 @pytest.fixture
-def calls(monkeypatch):
-    """The activations of the calls that get to the kernels; there are none where no compiler was."""
-    if native.library is None:
-        pytest.skip(f"normwise computes with {native.in_use()}")
+def calls(kernels, monkeypatch):
+    """The activations of the calls that get to the kernels."""
     seen = []
     original = native_autograd.batch_norm
 

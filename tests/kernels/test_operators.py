@@ -4,12 +4,8 @@ import pytest
 import torch
 
 from normwise import nn
-from normwise.kernels import native
 
-pytestmark = [
-    pytest.mark.skipif(native.library is None, reason=f"normwise computes with {native.in_use()}"),
-    pytest.mark.usefixtures("compiler_caches_cleared"),
-]
+pytestmark = pytest.mark.usefixtures("kernels", "compiler_caches_cleared")
 
 
 @pytest.fixture

@@ -52,9 +52,9 @@ def batch_norm(
             Bulò et al. 2018, section 3.1): one activation is kept instead of two. Only with an activation that can
             be undone (None, "leaky_relu"), without a residual, and once differentiable. What precedes must not
             need its own output for its gradient: a convolution or linear layer does not. Where the compiled
-            kernels are not in use the input is left alone. In float32
-            gradients of the input and of β are exact to :math:`2^{-22} (1 + |\beta / \gamma|)` of the largest; that of
-            γ is a sum, :math:`\sum g \hat{x}`, and exact to :math:`2^{-22} \sum |g| (|\hat{x}| + |\beta / \gamma|)`.
+            kernels are not in use the input is left alone. In float32 gradients of the input and of β are exact to
+            :math:`2^{-22} (1 + |\beta / \gamma|)` of the largest; that of γ is a sum, :math:`\sum g \hat{x}`, and
+            exact to :math:`2^{-22} \sum |g| (|\hat{x}| + |\beta / \gamma|)`.
 
     Raises:
         ShapeError: a wrong number of axes or channels, a residual of another shape, or one value per

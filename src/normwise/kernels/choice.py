@@ -1,6 +1,7 @@
 """Which implementation a call gets: the compiled kernels where they cover it and are faster, else torch's operators."""
 
 import sys
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,13 +9,24 @@ from torch.autograd import forward_ad
 
 from normwise.kernels import native, native_autograd, native_operators, torch_operators
 
-#: Elements for which our kernels are faster (``benchmarks/crossover.py``). With few, what a call itself costs decides;
-#: with very many torch's operator evaluates as fast as memory is, where there is nothing to fuse. Where the channels
-#: stand last, as in (N, C), torch's operators are as good in training, too.
-_PLAIN_TRAINING = range(16_000, sys.maxsize)
-_PLAIN_TRAINING_LAST = range(4_000_000, sys.maxsize)
-_EVALUATION_WITH_GRADIENTS = range(100_000, sys.maxsize)
-_PLAIN_EVALUATION = range(30_000, 4_000_000)
+
+class Sizes(NamedTuple):
+    """Elements for which the kernels are faster (``benchmarks/crossover.py``).
+
+    With few, what a call itself costs decides. With very many, where there is nothing to fuse, torch's operator
+    evaluates as fast as memory is. Where the channels stand last, as in (N, C), it is as good in training, too.
+    Training with something to fuse is the kernels' whatever the size.
+    """
+
+    plain_training: range = range(16_000, sys.maxsize)
+    plain_training_channels_last: range = range(4_000_000, sys.maxsize)
+    evaluation_with_gradients: range = range(100_000, sys.maxsize)
+    plain_evaluation: range = range(30_000, 4_000_000)
+
+
+FASTER = Sizes()
+#: For tests and benchmarks of the kernels.
+ALWAYS = Sizes(*[range(1, sys.maxsize)] * len(FASTER))
 _FLOAT, _BFLOAT = torch.float32, torch.bfloat16
 
 
@@ -109,10 +121,10 @@ def _is_faster(
         return elements > 0
     if training:
         last = x.dim() == 2 or not x.is_contiguous()
-        return elements in (_PLAIN_TRAINING_LAST if last else _PLAIN_TRAINING)
+        return elements in (FASTER.plain_training_channels_last if last else FASTER.plain_training)
     if torch.is_grad_enabled() and x.requires_grad:
-        return elements in _EVALUATION_WITH_GRADIENTS
-    return elements in _PLAIN_EVALUATION if plain else elements > 0
+        return elements in FASTER.evaluation_with_gradients
+    return elements in FASTER.plain_evaluation if plain else elements > 0
 
 
 _PLAIN = frozenset((Tensor, nn.Parameter))
