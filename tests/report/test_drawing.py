@@ -71,6 +71,17 @@ def test_points_of_one_category_stand_side_by_side() -> None:
     assert [trace["x"] for trace in joined] == [[0, 1], [0, 1]]
 
 
+def test_many_categories_stand_upright_and_few_are_wrapped() -> None:
+    def axis(count: int):
+        names = tuple(f"a rather long name, {i}" for i in range(count))
+        return drawing(_figure(Series("a", names, (1.0,) * count)))["layout"]["xaxis"]
+
+    assert axis(3)["ticktext"][0] == "a rather long<br>name, 0"
+    assert "tickangle" not in axis(3)
+    assert axis(14)["ticktext"][0] == "a rather long name, 0"
+    assert axis(14)["tickangle"] == -90
+
+
 def test_a_point_between_gaps_has_a_marker_and_a_bar() -> None:
     x, y = (1.0, 2.0, 3.0, 4.0), (1.0, 2.0, NAN, 3.0)
     _, alone = drawing(_figure(Series("a", x, y, (0.5, 1.5, NAN, 2.5), (1.5, 2.5, NAN, 3.5))))["traces"]

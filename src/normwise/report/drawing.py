@@ -18,6 +18,7 @@ STYLES = len(DASHES)
 _LEGEND_WIDTH, _X_LABEL_WIDTH, _Y_LABEL_WIDTH, _CATEGORY_WIDTH = 38, 40, 28, 16
 _MARKERS_A_LINE = 16
 _MOST_DECADES = 8
+_MOST_SIDE_BY_SIDE = 6
 
 
 def drawing(figure: Figure) -> dict[str, Any]:
@@ -141,14 +142,17 @@ def _places(figure: Figure, categories: Sequence[str], group: int) -> list[float
 
 
 def _category_axis(categories: Sequence[str]) -> dict[str, Any]:
-    return {
+    # Wrapped labels side by side would run into one another: many stand upright, in one line each.
+    upright = len(categories) > _MOST_SIDE_BY_SIDE
+    axis: dict[str, Any] = {
         "type": "linear",
         "tickvals": list(range(len(categories))),
-        "ticktext": [_wrapped(category, _CATEGORY_WIDTH) for category in categories],
+        "ticktext": [_literal(c) if upright else _wrapped(c, _CATEGORY_WIDTH) for c in categories],
         "range": [-0.5, len(categories) - 0.5],
         # Rather a label at an angle than none.
         "ticklabeloverflow": "allow",
     }
+    return axis | {"tickangle": -90} if upright else axis
 
 
 def _axis(log: bool, values: Iterable[float | None], *, percent: bool = False) -> dict[str, Any]:
