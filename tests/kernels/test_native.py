@@ -52,6 +52,13 @@ def test_the_kernels_are_turned_off_by_the_environment():
     )
 
 
+def test_kernels_that_are_not_there_are_said_to_be_so():
+    without = "import sys; sys.modules['normwise.kernels._native'] = None\n"
+    assert in_a_process(without + USED) == (
+        "torch's operators (the compiled ones are not there: no compiler could build them when normwise was installed)"
+    )
+
+
 @pytest.mark.skipif(
     platform.system() != "Linux" or not (shutil.which("g++") or shutil.which("clang++")),
     reason="without a compiler there is nothing that could have been built",

@@ -1,6 +1,7 @@
 """The compiled kernels: whether they are there, and calls of them on tensors that they cover."""
 
 import os
+from importlib import import_module
 from types import ModuleType
 
 import torch
@@ -37,10 +38,11 @@ def _load() -> tuple[ModuleType | None, str]:
         )
     try:
         # After torch, whose OpenMP then serves both.
-        from normwise.kernels import _native
+        return import_module("normwise.kernels._native"), ""
+    except ModuleNotFoundError:
+        return None, "not there: no compiler could build them when normwise was installed"
     except ImportError as error:
-        return None, f"not built here: {error}"
-    return _native, ""
+        return None, f"there, but don't load: {error}"
 
 
 #: The compiled module; None where there is none, or it was turned off.
