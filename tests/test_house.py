@@ -10,10 +10,19 @@ import pytest
 import normwise
 
 _PACKAGES = {
-    "normwise": {"__version__", "accelerate", "errors", "functional", "nn", "reference", "tune_allocator"},
+    "normwise": {
+        "__version__", "accelerate", "calibrate", "convert", "errors", "fold", "freeze", "functional", "insert", "nn",
+        "reference", "tune_allocator", "unfreeze", "watch",
+    },
     "normwise.nn": {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d"},
     "normwise.functional": {"ACTIVATIONS", "batch_norm", "check_activation", "check_call"},
-    "normwise.statistics": {"Moments", "batch_norm_layers", "calibrate", "evaluating", "using_batch_statistics"},
+    "normwise.statistics": {
+        "Batch", "Data", "Moments", "arguments_of", "batches_of", "calibrate", "evaluating", "using_batch_statistics",
+        "watch",
+    },
+    "normwise.surgery": {
+        "accelerate", "convert", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
+    },
     "normwise.studies": {
         "PRESETS", "Claim", "Network", "Outcome", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
     },

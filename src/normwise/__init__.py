@@ -4,7 +4,17 @@ from importlib.metadata import version
 
 from normwise import errors, functional, nn, reference
 from normwise.kernels import tune_allocator
-from normwise.surgery import accelerate
+from normwise.surgery import accelerate, freeze, unfreeze
 
 __version__ = version("normwise")
-__all__ = ["__version__", "accelerate", "errors", "functional", "nn", "reference", "tune_allocator"]
+__all__ = [
+    "__version__",
+    "accelerate",
+    "errors",
+    "freeze",
+    "functional",
+    "nn",
+    "reference",
+    "tune_allocator",
+    "unfreeze",
+]

@@ -3,6 +3,7 @@
 from normwise.records._json import from_plain, to_json, to_plain
 from normwise.records.acceleration import Acceleration, LayerChange
 from normwise.records.benchmark import Bandwidth, Benchmark, Comparison
+from normwise.records.change import Change
 from normwise.records.environment import Environment, usable_cores
 from normwise.records.figure import Figure, Series
 from normwise.records.run import Option, Point, Result, Run, RunConfig
@@ -12,6 +13,7 @@ __all__ = [
     "Acceleration",
     "Bandwidth",
     "Benchmark",
+    "Change",
     "Comparison",
     "Effect",
     "Environment",

@@ -1,9 +1,18 @@
 """Statistics of batch normalization layers: exact moments, recalibration, evaluation by batch."""
 
 from normwise.statistics.batch_statistics import using_batch_statistics
+from normwise.statistics.batches import Batch, Data, arguments_of, batches_of
 from normwise.statistics.calibrate import calibrate
-from normwise.statistics.find import batch_norm_layers
 from normwise.statistics.modes import evaluating
 from normwise.statistics.moments import Moments
 
-__all__ = ["Moments", "batch_norm_layers", "calibrate", "evaluating", "using_batch_statistics"]
+__all__ = [
+    "Batch",
+    "Data",
+    "Moments",
+    "arguments_of",
+    "batches_of",
+    "calibrate",
+    "evaluating",
+    "using_batch_statistics",
+]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from normwise.statistics.find import batch_norm_layers
+from normwise.find import batch_norm_layers
 from normwise.statistics.modes import evaluating
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import ArgumentError
-from normwise.statistics.find import batch_norm_layers
+from normwise.find import batch_norm_layers
 from normwise.statistics.modes import evaluating
 from normwise.statistics.moments import Moments
 

@@ -1,26 +1,23 @@
 """Our layers into any torch model, with the activations and additions behind them."""
 
-from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from normwise.errors import ModelError
 from normwise.records import Acceleration, LayerChange
+from normwise.statistics import Batch, arguments_of
+from normwise.surgery.flow import Call, observe
 from normwise.surgery.fuse import Fused, fuse
 from normwise.surgery.layer import become_ours, is_ours
 from normwise.surgery.trace import own_graph, replace_forward, shapes
 from normwise.surgery.twin import twin
 from normwise.surgery.verify import differences
 
-_Calls = dict[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]]
-
 
 def accelerate(
     model: nn.Module,
-    example: Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any],
+    example: Batch,
     *,
     inplace: bool = False,
 ) -> tuple[nn.Module, Acceleration]:
@@ -47,7 +44,7 @@ def accelerate(
     Raises:
         ModelError: the model fails on the example, or the new one's numbers differ.
     """
-    args, kwargs = _arguments(example)
+    args, kwargs = arguments_of(example)
     new = twin(model)
     kinds = {
         path: type(module).__name__
@@ -56,7 +53,7 @@ def accelerate(
     }
     for path in kinds:
         become_ours(new.get_submodule(path))
-    counts, calls = _observe(new, args, kwargs)
+    counts, calls = observe(new, args, kwargs)
     done: dict[nn.Module, Fused] = {}
     for module in list(new.modules()):
         done |= {
@@ -78,7 +75,9 @@ def accelerate(
     return new, report
 
 
-def _fuse_in(module: nn.Module, counts: Mapping[nn.Module, int], calls: _Calls) -> dict[nn.Module, Fused]:
+def _fuse_in(
+    module: nn.Module, counts: Mapping[nn.Module, int], calls: Mapping[nn.Module, Call]
+) -> dict[nn.Module, Fused]:
     """What the layers that are called in ``module``'s own forward took over."""
     ours = [child for child in module.modules() if child is not module and is_ours(child)]
     if not ours or module not in calls:
@@ -95,33 +94,6 @@ def _fuse_in(module: nn.Module, counts: Mapping[nn.Module, int], calls: _Calls) 
     return done
 
 
-def _observe(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Counter[nn.Module], _Calls]:
-    """How often the example calls each module, and with what it calls it first."""
-    counts: Counter[nn.Module] = Counter()
-    calls: _Calls = {}
-
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        counts[module] += 1
-        calls.setdefault(module, (args, kwargs))
-
-    observed = twin(model).eval()
-    originals = dict(zip(observed.modules(), model.modules(), strict=True))
-    for module, original in originals.items():
-        module.register_forward_pre_hook(
-            lambda _, args, kwargs, original=original: note(original, args, kwargs),
-            with_kwargs=True,
-            prepend=True,
-        )
-    try:
-        with torch.no_grad(), torch.random.fork_rng():
-            observed(*args, **kwargs)
-    except Exception as error:
-        raise ModelError(f"the model fails on the example: {error}") from error
-    return counts, calls
-
-
 def _change(path: str, kind: str, layer: nn.Module, done: Mapping[nn.Module, Fused]) -> LayerChange:
     if not is_ours(layer):
         reason = (
@@ -130,9 +102,3 @@ def _change(path: str, kind: str, layer: nn.Module, done: Mapping[nn.Module, Fus
         return LayerChange(path, kind, False, None, False, reason)
     fused = done.get(layer, Fused(reason="nothing that could be followed calls it"))
     return LayerChange(path, kind, True, fused.activation, fused.residual, fused.reason)
-
-
-def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(example, Mapping):
-        return (), dict(example)
-    return (example[0] if isinstance(example, (tuple, list)) else example,), {}

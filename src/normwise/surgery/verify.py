@@ -33,8 +33,7 @@ def differences(
     """
     outputs, gradients, failures = [], [], []
     sensitivity = math.nan
-    dtype = next((p.dtype for p in old.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    allowed = math.sqrt(torch.finfo(dtype).eps)
+    allowed = rounding(old)
     for training in (True, False):
         try:
             expected = _run(old, training, args, kwargs)
@@ -52,6 +51,21 @@ def differences(
     if not outputs:
         raise ModelError(f"the model fails on the example: {failures[-1]}") from failures[-1]
     return max(outputs), max(gradients), sensitivity
+
+
+def rounding(model: nn.Module) -> float:
+    """What rounding may do to the outputs of a model, relative to the largest: half the digits of its type."""
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    return math.sqrt(torch.finfo(dtype).eps)
+
+
+def output_error(old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    """Largest difference of the outputs in evaluation on an example, relative to the old model's largest.
+
+    NaN where there is no output to compare. Both models are left as they are, and so is the random state.
+    """
+    expected, got = (_run(model, False, args, kwargs, gradients=False)[0] for model in (old, new))
+    return _largest(expected, got, range(len(expected)))
 
 
 def _assert_rounding(difference: float, allowed: float) -> None:
@@ -100,26 +114,27 @@ def _sensitivity(
 
 
 def _run(
-    model: nn.Module, training: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
+    model: nn.Module, training: bool, args: tuple[Any, ...], kwargs: dict[str, Any], *, gradients: bool = True
 ) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs, and with ``gradients`` those of all parameters and inputs."""
     modes = {module: module.training for module in model.modules()}
     buffers = {buffer: buffer.clone() for buffer in model.buffers()}
     leaves = pytree.tree_map(_leaf, (args, kwargs))
     try:
         # Seeded, so that dropout drops the same in both models.
-        with torch.random.fork_rng(), torch.enable_grad():
+        with torch.random.fork_rng(), torch.set_grad_enabled(gradients):
             torch.manual_seed(0)
             # Copies, as a forward may change its input in place, which a leaf does not allow.
             args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, leaves)
             outputs = _tensors(model.train(training)(*args, **kwargs))
             floating = [output for output in outputs if output.requires_grad]
             sources = [t for t in [*model.parameters(), *_tensors(leaves)] if t.requires_grad]
-            gradients: tuple[Tensor | None, ...] = ()
+            found: tuple[Tensor | None, ...] = ()
             if floating and sources:
                 # Not ones: behind a BN layer the gradient of a plain sum is zero.
                 weights = [torch.randn_like(output) for output in floating]
-                gradients = torch.autograd.grad(floating, sources, weights, allow_unused=True)
-        zeros = (torch.zeros_like(s) if g is None else g for s, g in zip(sources, gradients, strict=False))
+                found = torch.autograd.grad(floating, sources, weights, allow_unused=True)
+        zeros = (torch.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=False))
         return [output.detach() for output in outputs], list(zeros)
     finally:
         with torch.no_grad():

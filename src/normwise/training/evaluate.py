@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normwise.data import epoch_order
-from normwise.statistics import batch_norm_layers, evaluating, using_batch_statistics
+from normwise.find import batch_norm_layers
+from normwise.statistics import evaluating, using_batch_statistics
 
 #: Samples at once where their grouping does not matter: few enough that a convolution's output stays in
 #: the cache, which is more than twice as fast on MNIST as with 1,000.

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from normwise.data import ImageData, epoch_order
 from normwise.errors import ArgumentError
-from normwise.statistics import batch_norm_layers, calibrate, evaluating, using_batch_statistics
+from normwise.find import batch_norm_layers
+from normwise.statistics import calibrate, evaluating, using_batch_statistics
 from normwise.training.evaluate import logits, loss_and_accuracy
 
 Measure = Callable[[nn.Module, ImageData], Any]

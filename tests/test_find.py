@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import normwise
+from normwise.find import batch_norm_layers
 from normwise.models import build
-from normwise.statistics import batch_norm_layers
 
 
 class _Subclass(nn.BatchNorm2d):

@@ -1,0 +1,58 @@
+"""Statistics that stay what they are, whatever mode the model is put into."""
+
+from torch import nn
+
+from normwise.errors import ArgumentError
+from normwise.find import batch_norm_layers
+from normwise.nn.frozen import freeze_layer, is_frozen, unfreeze_layer
+
+
+def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
+    """Fix the running statistics of all BN layers, in place; with ``parameters`` γ and β as well.
+
+    A frozen layer normalises with its running statistics, and doesn't move them, in training, too: ``model.train()``,
+    which undoes ``.eval()``, does not undo this. Copies, pickles and compiled models stay frozen; keys of the
+    ``state_dict`` are the same, so that a checkpoint can be loaded before or after. An optimiser with weight decay
+    moves parameters that get no gradient, too, unless they are left out of it or have no ``.grad``.
+
+    Args:
+        model: Any model, with torch's layers, ours, or subclasses of theirs.
+        parameters: Let γ and β get no gradient.
+
+    Returns:
+        The paths of the layers that are frozen now.
+
+    Raises:
+        ArgumentError: a layer keeps no running statistics. Then nothing is frozen.
+
+    Example:
+        >>> import torch, normwise
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8))
+        >>> normwise.freeze(model)
+        ('1',)
+        >>> model.train()[1].training
+        False
+    """
+    layers = batch_norm_layers(model)
+    for path, layer in layers.items():
+        if layer.running_mean is None or layer.running_var is None:
+            raise ArgumentError(
+                f"{type(layer).__name__} {path!r} can't be frozen: it keeps no running statistics "
+                "(track_running_stats=False), so there is nothing to fix. Give it some with "
+                'normwise.convert(model, to="batch", track_running_stats=True) and normwise.calibrate first'
+            )
+    for layer in layers.values():
+        freeze_layer(layer, parameters=parameters)
+    return tuple(layers)
+
+
+def unfreeze(model: nn.Module) -> tuple[str, ...]:
+    """Undo :func:`freeze`: each layer is what it was, in the mode that the model was last put into.
+
+    Returns:
+        The paths of the layers that were frozen.
+    """
+    frozen = {path: layer for path, layer in batch_norm_layers(model).items() if is_frozen(layer)}
+    for layer in frozen.values():
+        unfreeze_layer(layer)
+    return tuple(frozen)
