@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 
 from normwise.errors import RunError
+from normwise.files import write_whole
 from normwise.records import Point, RunConfig, to_json
-from normwise.training import RunFolder, train, write_whole
+from normwise.training import RunFolder, train
 
 Make = Callable[..., RunConfig]
 

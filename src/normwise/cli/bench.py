@@ -32,9 +32,9 @@ def bench(
 
     from normwise import kernels
     from normwise.benchmark import CASES, run_benchmark
+    from normwise.files import write_whole
     from normwise.records import to_json
     from normwise.report import benchmark_page, benchmark_table
-    from normwise.training import write_whole
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -30,7 +30,7 @@ def report(
 
     Example: normwise report studies/full --format markdown --output docs/evidence.md
     """
-    from normwise.training import write_whole
+    from normwise.files import write_whole
 
     text = _study(run / "study.json", format) if (run / "study.json").exists() else _run(run, format)
     if output is None:

@@ -46,10 +46,10 @@ def study(
 
     Example: normwise study fewer_steps small_batches --preset quick --out studies/two-claims
     """
+    from normwise.files import write_whole
     from normwise.records import to_json, usable_cores
     from normwise.report import study_page, study_table
     from normwise.studies import claims_named, preset_named, run_study
-    from normwise.training import write_whole
 
     # A study of some claims does not take the place of the report on all.
     folder = out or Path("studies") / "-".join([preset.value, *(claim or ())])

@@ -21,11 +21,12 @@ import torch
 from joblib.externals.loky.backend import resource_tracker
 
 from normwise.data import kept_images
+from normwise.files import write_whole
 from normwise.kernels import native
 from normwise.records import Environment, Run, RunConfig, Study, to_json
 from normwise.studies.claim import Claim
 from normwise.studies.preset import Preset
-from normwise.training import RunFolder, train, write_whole
+from normwise.training import RunFolder, train
 
 #: Told of each run that has ended: how many have, of how many, and how many of all steps are done.
 OnRun = Callable[[int, int, float], None]

@@ -1,7 +1,7 @@
 """One small, exact, resumable training loop."""
 
 from normwise.training.measures import AT_EVERY_POINT, AT_THE_END
-from normwise.training.run_folder import RunFolder, write_whole
+from normwise.training.run_folder import RunFolder
 from normwise.training.train import train
 
-__all__ = ["AT_EVERY_POINT", "AT_THE_END", "RunFolder", "train", "write_whole"]
+__all__ = ["AT_EVERY_POINT", "AT_THE_END", "RunFolder", "train"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import RunError
-from normwise.training.run_folder import write_whole
+from normwise.files import write_whole
 
 
 @dataclass

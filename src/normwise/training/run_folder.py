@@ -2,9 +2,8 @@
 
 import json
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,35 +12,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from normwise.errors import RunError
+from normwise.files import write_whole
 from normwise.records import Environment, Point, Result, Run, RunConfig, from_plain, to_json, to_plain
-
-
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that whoever reads it, at any moment, finds the old content or the new one, whole.
-
-    Two writers at once don't meet: each has a temporary file of its own, and the last to finish stays.
-
-    Args:
-        path: Where.
-        content: What.
-        durable: Whether that holds after a power failure, too; the disk must be waited for then.
-
-    Raises:
-        RunError: the folder does not exist or can't be written to.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(f"{path} can't be written: {error.strerror}; choose another place") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 @dataclass(frozen=True)
