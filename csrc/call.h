@@ -27,9 +27,10 @@ struct Call {
 
   // Forward.
   const void* residual;
-  void* y;
-  double* batch;   // (2, c): mean and Bessel-corrected variance of the batch; null where nobody asks
-  int64_t count;   // real positions
+  void* y;          // null where only moments are asked for
+  double* batch;    // (2, c): mean and Bessel-corrected variance of the batch; null where nobody asks
+  double* moments;  // (2, c): mean and sum of squared deviations; null where nobody asks
+  int64_t count;    // real positions
 
   // Backward. `third` is what tells the activation's slope where a residual was added: the output of a ReLU,
   // the residual of any other; null without one. `x` is the output where it took the input's place.

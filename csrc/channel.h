@@ -119,6 +119,13 @@ inline void finish_forward(const Call& k, int64_t begin, int64_t end, const floa
     mean[i] = static_cast<double>(shift[i]) + delta;
     var[i] = found < 0 ? 0.0 : found;
   }
+  if (k.moments != nullptr) {
+    for (int64_t i = 0; i < channels; ++i) {
+      k.moments[begin + i] = mean[i];
+      k.moments[k.c + begin + i] = var[i] * count;
+    }
+    return;
+  }
 #pragma GCC ivdep
   for (int64_t i = 0; i < channels; ++i) inv_std[i] = 1.0 / std::sqrt(var[i] + k.eps);
   if (k.count < 2) return;

@@ -381,10 +381,12 @@ void forward_columns(const Call& k) {
     }
   };
   const auto ready = [&](const Block& block, const Panel& panel, const double*, const double*) {
+    if (k.y == nullptr) return;
     panel.fill(panel.affine(), 3, block.c_end - block.c_begin,
                [&](float* p) { affine_of<T>(k, block.c_begin, block.c_end, p, panel.step); });
   };
   const auto apply = [&](const Block& all, const Panel& panel) {
+    if (k.y == nullptr) return;
     const bool streams = streams_to(k, view, all, y);
     const auto real = [&](const Block& block) {
       // Backwards, to find in the cache what was read last.

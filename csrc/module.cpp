@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -117,6 +118,17 @@ nb::object forward(const nb::tuple& shape, bool bfloat16, bool training, int thr
   return saved;
 }
 
+// Writes the mean and the sum of squared deviations of each channel, (2, c), and returns how many positions are real.
+int64_t moments(const nb::tuple& shape, bool bfloat16, int threads, uintptr_t x, uintptr_t mask, uintptr_t found) {
+  Call k = call_of(shape, bfloat16, true, threads, 0, 1, x, mask, 0, 0);
+  std::vector<double> saved(static_cast<size_t>(2 * k.c));
+  k.saved = saved.data();
+  k.moments = pointer<double>(found);
+  const nb::gil_scoped_release released;
+  kernels().forward(k);
+  return k.count;
+}
+
 void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, bool from_output,
               uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, nb::handle saved, uintptr_t third,
               uintptr_t grad_y, uintptr_t grad_x, uintptr_t grad_residual, uintptr_t grad_weight,
@@ -142,6 +154,7 @@ void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads,
 NB_MODULE(_native, m) {
   m.doc() = "Batch normalization on the CPU. Addresses of tensors, which the caller has checked.";
   m.def("forward", &forward);
+  m.def("moments", &moments);
   m.def("backward", &backward);
   m.def("instruction_set", [] { return kernels().name; });
 }

@@ -231,6 +231,7 @@ void forward_planes(const Call& k) {
     finish_forward(k, part.c_begin, part.c_end, &shifts[static_cast<size_t>(part.c_begin)], sums.a, sums.b);
   };
   const auto apply = [&](const Part& part, const ChannelSums&) {
+    if (k.y == nullptr) return;
     Parameters<Affine> affines;
     affine_of<T>(k, part.c_begin, part.c_end, affines.p, MOST_CHANNELS);
     const auto row = [&](int64_t at, int64_t length, int64_t c) {

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from normwise.errors import ArgumentError
 from normwise.statistics import Moments, calibrate
 
 Statistics = list[tuple[Tensor, Tensor]]
@@ -113,7 +114,8 @@ def test_a_model_without_bn_is_left_alone() -> None:
     assert model.training
 
 
-def test_no_batches_leave_everything(deep: nn.Sequential) -> None:
+def test_no_batches_are_an_error_and_leave_everything(deep: nn.Sequential) -> None:
     before = copy.deepcopy(_statistics(deep))
-    calibrate(deep, [])
+    with pytest.raises(ArgumentError, match="the data have no batches"):
+        calibrate(deep, [])
     torch.testing.assert_close(_statistics(deep), before, rtol=0, atol=0)

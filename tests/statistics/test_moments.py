@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from normwise.errors import MaskError, ShapeError
 from normwise.statistics import Moments
 
 SCALE = torch.tensor([1.0, 1e-3, 1e4], dtype=torch.float64)
@@ -92,6 +93,56 @@ def test_of_lower_precision_they_are_computed_in_float64(dtype: torch.dtype) -> 
     values = (1000 + torch.randn(3000, 2)).to(dtype)
     assert Moments.of(values).mean.dtype == torch.float64
     torch.testing.assert_close(Moments.of(values).mean, values.double().mean(0), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels last"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64])
+@pytest.mark.parametrize("shape", [(5, 3), (5, 3, 4), (40, 3, 7, 9), (3, 40, 20, 20)], ids=str)
+def test_a_mask_leaves_out_whatever_padding_holds(
+    shape: tuple[int, ...], dtype: torch.dtype, last: bool
+) -> None:
+    torch.manual_seed(0)
+    values, mask = (5 + 3 * torch.randn(shape)).to(dtype), torch.rand(shape[0], *shape[2:]) < 0.7
+    if last:
+        values = values.movedim(1, -1).contiguous().movedim(-1, 1)
+    expected = Moments.of(values.movedim(1, -1)[mask].double())
+    if dtype.is_floating_point:
+        values = torch.where(mask.unsqueeze(1), values, torch.nan)
+    found = Moments.of(values, mask)
+    assert found.count == mask.sum()
+    # Squares of bfloat16 are added up in float32, a few at a time.
+    rtol = 1e-6 if dtype is torch.bfloat16 else 1e-12
+    torch.testing.assert_close(found.mean, expected.mean, rtol=rtol, atol=0)
+    torch.testing.assert_close(found.m2, expected.m2, rtol=rtol, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "mask", "error", "text"),
+    [
+        (torch.zeros(3), None, ShapeError, r"expected values of shape \(N, C, \*\), got \(3,\)"),
+        (
+            torch.zeros(3, 2),
+            torch.ones(3, 2, dtype=torch.bool),
+            MaskError,
+            r"expected a boolean mask of shape \(3,\)",
+        ),
+        (torch.zeros(3, 2), torch.ones(3), MaskError, r"got torch.float32 of shape \(3,\)"),
+    ],
+)
+def test_wrong_values_and_masks_are_refused(
+    values: Tensor, mask: Tensor | None, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        Moments.of(values, mask)
+
+
+@given(cuts=SPLITS, seed=st.integers(0, 1000), offset=st.sampled_from([0.0, 1e6]))
+@settings(max_examples=50, deadline=None)
+def test_merging_all_at_once_is_merging_one_after_the_other(
+    cuts: list[int], seed: int, offset: float
+) -> None:
+    parts = _parts(_values(100, seed, offset), cuts)
+    _assert_same(Moments.merge(parts), reduce(add, parts), offset)
 
 
 def test_nothing_merges_with_nothing() -> None:

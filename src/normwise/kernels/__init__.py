@@ -2,7 +2,7 @@
 
 from normwise.kernels.activation import ACTIVATIONS
 from normwise.kernels.allocator import AllocatorTuning, tune_allocator
-from normwise.kernels.choice import batch_norm
+from normwise.kernels.choice import batch_norm, moments
 from normwise.kernels.native import in_use
 
-__all__ = ["ACTIVATIONS", "AllocatorTuning", "batch_norm", "in_use", "tune_allocator"]
+__all__ = ["ACTIVATIONS", "AllocatorTuning", "batch_norm", "in_use", "moments", "tune_allocator"]

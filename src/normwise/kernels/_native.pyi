@@ -20,6 +20,9 @@ def forward(
     batch: int,
     /,
 ) -> bytearray: ...
+def moments(
+    shape: tuple[int, int, int, bool], bfloat16: bool, threads: int, x: int, mask: int, found: int, /
+) -> int: ...
 def backward(
     shape: tuple[int, int, int, bool],
     bfloat16: bool,

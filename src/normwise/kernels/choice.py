@@ -107,6 +107,24 @@ def batch_norm(
     )
 
 
+def moments(x: Tensor, mask: Tensor | None = None) -> tuple[int, Tensor, Tensor]:
+    """Elements a channel, and in float64 the mean and the sum of squared deviations, of ``(N, C, *)``.
+
+    No gradient flows. Without an element the mean is 0.
+    """
+    x = x.detach()
+    if (
+        native.library is not None
+        and (x.dtype is _FLOAT or x.dtype is _BFLOAT)
+        and x.is_cpu
+        and x.numel() > 0
+        and _is_eager((x, mask))
+        and (shape := native.shape_of(x)) is not None
+    ):
+        return native.moments(shape, x, None if mask is None else mask.contiguous())
+    return torch_operators.moments(x, mask)
+
+
 def _is_faster(
     x: Tensor,
     training: bool,

@@ -130,6 +130,15 @@ def forward(
     return y, saved
 
 
+def moments(shape: Shape, x: Tensor, mask: Tensor | None) -> tuple[int, Tensor, Tensor]:
+    """Real positions, and per channel, in float64, the mean and the sum of squared deviations from it."""
+    assert library is not None  # noqa: S101 (the caller has asked for the kernels)
+    found = torch.empty(2, shape[1], dtype=torch.float64)
+    bfloat16, threads = x.dtype is torch.bfloat16, torch.get_num_threads()
+    count = library.moments(shape, bfloat16, threads, x.data_ptr(), _address(mask), found.data_ptr())
+    return count, found[0], found[1]
+
+
 def backward(
     shape: Shape,
     x: Tensor,

@@ -145,3 +145,18 @@ def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved:
     weight = torch.as_tensor(momentum, dtype=dtype, device=batch.device)
     target = running.to(dtype).lerp(batch.detach().to(dtype), weight)
     running.copy_(torch.where(moved, target, running))
+
+
+def moments(x: Tensor, mask: Tensor | None) -> tuple[int, Tensor, Tensor]:
+    """Elements a channel, and in float64 the mean and the sum of squared deviations, of ``(N, C, *)``."""
+    # Metal has no float64.
+    values = (x.cpu() if x.device.type == "mps" else x).double()
+    by_channel = (
+        values.transpose(0, 1).flatten(1) if mask is None else values.movedim(1, 0)[:, mask.to(values.device)]
+    )
+    count = by_channel.shape[1]
+    if count == 0:
+        zero = by_channel.new_zeros(by_channel.shape[0])
+        return 0, zero, zero
+    mean = by_channel.mean(1)
+    return count, mean, (by_channel - mean[:, None]).square().sum(1)

@@ -16,9 +16,9 @@ Data = Iterable[Any] | Tensor | Mapping[str, Any]
 def batches_of(data: Data) -> Iterable[Any]:
     """The batches of ``data``, which may be one batch itself.
 
-    A tensor or a dict is one batch. A list or tuple is one where its first item is a tensor, and another item is
-    nothing that the same model could take: no tensor, none of a floating type, or none of the same sizes behind
-    the first axis. So ``(images, labels)`` is one batch, and ``images.split(32)`` many.
+    A tensor or a dict is one batch. A list or tuple is one where its first item is a tensor and another item is
+    nothing that the same model could take: no tensor, or one with another number of axes, or of integers where the
+    first is not. So ``(images, labels)`` is one batch, and ``images.split(32)`` many.
     """
     if isinstance(data, (Tensor, Mapping)):
         return [data]
@@ -36,8 +36,8 @@ def _is_one(items: list[Any] | tuple[Any, ...]) -> bool:
         return False
     return any(
         not isinstance(item, Tensor)
+        or item.dim() != first.dim()
         or item.is_floating_point() != first.is_floating_point()
-        or item.shape[1:] != first.shape[1:]
         for item in items[1:]
     )
 

@@ -1,26 +1,38 @@
 """Count, mean and second central moment of each channel, which merge exactly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from normwise import kernels
+from normwise.errors import MaskError, ShapeError
 
 
 @dataclass(frozen=True)
 class Moments:
     r"""What is known of the values seen so far, per channel.
 
-    Two sets merge into what one pass over both would give (Chan, Golub & LeVeque 1983, eq. 2.1):
+    Sets merge into what one pass over all of them would give (Chan, Golub & LeVeque 1983, eq. 2.1 and 2.2, for two):
 
     .. math::
 
-        \delta = \mu_b - \mu_a \qquad \mu = \mu_a + \delta \frac{n_b}{n} \qquad
-        M = M_a + M_b + \delta^2 \frac{n_a n_b}{n}
+        n = \sum_b n_b \qquad \mu = \frac{1}{n} \sum_b n_b \mu_b \qquad
+        M = \sum_b \left(M_b + n_b (\mu_b - \mu)^2\right)
 
     Attributes:
         count: Elements a channel, :math:`n`.
-        mean: ``(C,)``, float64.
+        mean: ``(C,)``, float64; 0 where nothing was seen.
         m2: ``(C,)``, float64: the sum of squared deviations from the mean, :math:`M`.
+
+    Example:
+        >>> import torch
+        >>> from normwise.statistics import Moments
+        >>> x = torch.tensor([[1.0], [2.0], [3.0], [6.0]])
+        >>> both = Moments.of(x[:1]) + Moments.of(x[1:])
+        >>> both.count, both.mean.item(), both.variance.item()
+        (4, 3.0, 3.5)
     """
 
     count: int
@@ -28,28 +40,58 @@ class Moments:
     m2: Tensor
 
     @staticmethod
-    def of(x: Tensor) -> "Moments":
-        """The moments of ``(N, C, *)``, of any floating type, computed in float64."""
-        values = x.detach().double().transpose(0, 1).flatten(1)
-        count = values.shape[1]
-        if count == 0:
-            zero = torch.zeros(values.shape[0], dtype=torch.float64, device=x.device)
-            return Moments(0, zero, zero)
-        mean = values.mean(1)
-        centred = values - mean[:, None]
-        return Moments(count, mean, centred.square().sum(1))
+    def none(channels: int) -> "Moments":
+        """Of no values yet."""
+        zero = torch.zeros(channels, dtype=torch.float64)
+        return Moments(0, zero, zero)
+
+    @staticmethod
+    def of(x: Tensor, mask: Tensor | None = None) -> "Moments":
+        """The moments of ``(N, C, *)``, of any type and order in memory, added up in float64.
+
+        Args:
+            x: Values. Of bfloat16 up to 64 elements are added up in float32 at a time.
+            mask: Boolean ``(N, *)``, True where a position is real; the others take no part.
+
+        Raises:
+            ShapeError: fewer than two axes.
+            MaskError: a mask of another shape or type.
+        """
+        if x.dim() < 2:
+            raise ShapeError(
+                f"expected values of shape (N, C, *), got {tuple(x.shape)}; add the missing axes"
+            )
+        expected = (x.shape[0], *x.shape[2:])
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != expected):
+            raise MaskError(
+                f"expected a boolean mask of shape {expected}, that of the values, {tuple(x.shape)}, without the "
+                f"channel axis, got {mask.dtype} of shape {tuple(mask.shape)}"
+            )
+        return Moments(*kernels.moments(x, mask))
+
+    @staticmethod
+    def merge(parts: Sequence["Moments"]) -> "Moments":
+        """The moments of all parts together, of which there is at least one."""
+        some = [part for part in parts if part.count] or parts[:1]
+        if len(some) == 1:
+            return some[0]
+        counts = [part.count for part in some]
+        count, first = sum(counts), some[0].mean
+        weights = torch.tensor(counts, dtype=torch.float64, device=first.device)
+        means = torch.stack([part.mean for part in some])
+        # From the first mean, so that what is added up are differences.
+        mean = first + weights @ (means - first) / count
+        m2 = torch.stack([part.m2 for part in some]).sum(0) + weights @ (means - mean).square()
+        return Moments(count, mean, m2)
 
     def __add__(self, other: "Moments") -> "Moments":
         """The moments of both sets together."""
-        if other.count == 0:
-            return self
-        if self.count == 0:
-            return other
-        count = self.count + other.count
-        delta = other.mean - self.mean
-        mean = self.mean + delta * (other.count / count)
-        m2 = self.m2 + other.m2 + delta.square() * (self.count * other.count / count)
-        return Moments(count, mean, m2)
+        return Moments.merge([self, other])
+
+    @property
+    def variance(self) -> Tensor:
+        """The biased one, as batches are normalised with; needs an element a channel."""
+        return self.m2 / self.count
 
     @property
     def unbiased_variance(self) -> Tensor:
