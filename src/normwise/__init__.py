@@ -4,17 +4,22 @@ from importlib.metadata import version
 
 from normwise import errors, functional, nn, reference
 from normwise.kernels import tune_allocator
-from normwise.surgery import accelerate, freeze, unfreeze
+from normwise.statistics import calibrate, watch
+from normwise.surgery import accelerate, convert, fold, freeze, unfreeze
 
 __version__ = version("normwise")
 __all__ = [
     "__version__",
     "accelerate",
+    "calibrate",
+    "convert",
     "errors",
+    "fold",
     "freeze",
     "functional",
     "nn",
     "reference",
     "tune_allocator",
     "unfreeze",
+    "watch",
 ]

@@ -7,7 +7,10 @@ import typer
 from rich.console import Console
 
 from normwise.cli.bench import bench
+from normwise.cli.calibrate import calibrate
+from normwise.cli.convert import convert
 from normwise.cli.explain import explain
+from normwise.cli.fold import fold
 from normwise.cli.report import report
 from normwise.cli.study import study
 from normwise.cli.train import train_app
@@ -15,7 +18,7 @@ from normwise.errors import NormwiseError
 
 app = typer.Typer(
     name="normwise",
-    help="Batch normalization for PyTorch: train with and without it, and see what it does.",
+    help="Batch normalization for PyTorch: train with and without it, see what it does, and mend it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -23,6 +26,9 @@ app = typer.Typer(
 )
 app.add_typer(train_app, name="train")
 app.command()(study)
+app.command()(calibrate)
+app.command()(fold)
+app.command()(convert)
 app.command()(bench)
 app.command()(report)
 app.command()(explain)
@@ -64,7 +70,8 @@ def main() -> None:
         # Typer makes an interruption its exit code, without a word.
         if end.code == _INTERRUPTED:
             print(
-                "Interrupted. Finished work is kept: give the command again (train: with --resume).",
+                "Interrupted. Finished work is kept, and no file is half-written: give the command again "
+                "(train: with --resume; calibrate, fold and convert begin anew).",
                 file=sys.stderr,
             )
             # CPython remembers an interruption that came while a string was executed, as dataclasses do at

@@ -18,8 +18,8 @@ from rich.text import Text
 
 
 @contextmanager
-def progress_bar(total: float) -> Iterator["ProgressBar"]:
-    """A bar of so much work."""
+def progress_bar(total: float | None) -> Iterator["ProgressBar"]:
+    """A bar of so much work; of work of which the amount is not known, with None."""
     progress = Progress(
         # Where the line is short the bar gives way first, then the text, and the numbers never.
         _Line("{task.description}", table_column=Column()),
@@ -51,6 +51,6 @@ class ProgressBar:
     def __init__(self, progress: Progress, task: TaskID):
         self._progress, self._task = progress, task
 
-    def show(self, completed: float, text: str) -> None:
-        """Move the bar, with a text beside it."""
-        self._progress.update(self._task, completed=completed, description=text)
+    def show(self, completed: float, text: str, total: float | None = None) -> None:
+        """Move the bar, with a text beside it; a total takes the place of the one before."""
+        self._progress.update(self._task, completed=completed, total=total, description=text)

@@ -1,4 +1,4 @@
-"""``normwise report``: any saved run or study, as text, JSON, Markdown or HTML."""
+"""``normwise report``: any saved run, study or recording, as text, JSON, Markdown or HTML."""
 
 import json
 from enum import Enum
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from normwise.errors import RunError
+from normwise.errors import ArgumentError, RunError
 
 
 class Format(str, Enum):
@@ -20,19 +20,26 @@ class Format(str, Enum):
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a study.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run, of a study or of what watch recorded.")
+    ],
     format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")] = Format.text,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write to; else standard output.")
     ] = None,
 ) -> None:
-    """Show a saved run or study.
+    """Show a saved run, a study, or what normwise.watch recorded.
 
     Example: normwise report studies/full --format markdown --output docs/evidence.md
     """
     from normwise.files import write_whole
 
-    text = _study(run / "study.json", format) if (run / "study.json").exists() else _run(run, format)
+    if (run / "study.json").exists():
+        text = _study(run / "study.json", format)
+    elif (run / "recording.json").exists():
+        text = _recording(run, format)
+    else:
+        text = _run(run, format)
     if output is None:
         typer.echo(text, nl=not text.endswith("\n"))
     else:
@@ -52,8 +59,20 @@ def _study(path: Path, format: Format) -> str:
     return {Format.text: study_text, Format.markdown: study_markdown, Format.html: study_page}[format](study)
 
 
+def _recording(folder: Path, format: Format) -> str:
+    from normwise.records import to_json
+    from normwise.report import recording_page, recording_text
+    from normwise.statistics.recording_folder import RecordingFolder
+
+    recording = RecordingFolder(folder).read()
+    if format is Format.json:
+        return to_json(recording, indent=1)
+    if format is Format.markdown:
+        raise ArgumentError("Markdown is for studies; a recording has text, json and html")
+    return recording_page(recording) if format is Format.html else recording_text(recording)
+
+
 def _run(folder: Path, format: Format) -> str:
-    from normwise.errors import ArgumentError
     from normwise.records import to_json
     from normwise.report import run_page, run_text
     from normwise.training import RunFolder

@@ -6,12 +6,11 @@ from torch import nn
 
 from normwise.errors import ModelError
 from normwise.nn import BatchNorm1d, BatchNorm2d
+from normwise.nn.groups import groups_of
 
 #: Makes the layer for so many channels on so many spatial axes (0 behind a dense layer, 2 for images).
 NormFactory = Callable[[int, int], nn.Module]
 Norm = str | NormFactory
-
-_LEAST_GROUP = 4
 
 
 def _batch(channels: int, axes: int) -> nn.Module:
@@ -28,9 +27,7 @@ def _layer(channels: int, axes: int) -> nn.Module:
 
 
 def _group(channels: int, axes: int) -> nn.Module:
-    # Wu & He 2018 use 32 groups on wide layers; narrow ones keep at least four channels to a group.
-    most = max(1, min(32, channels // _LEAST_GROUP))
-    return nn.GroupNorm(next(g for g in range(most, 0, -1) if channels % g == 0), channels)
+    return nn.GroupNorm(groups_of(channels), channels)
 
 
 def _instance(channels: int, axes: int) -> nn.Module:

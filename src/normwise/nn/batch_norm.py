@@ -1,6 +1,6 @@
 """``torch.nn.BatchNorm1d/2d/3d`` with a fused activation and residual, masks, and errors that say where."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,14 @@ from torch import Tensor, nn
 from normwise import functional, kernels
 from normwise.errors import NormwiseError, ShapeError
 from normwise.nn._layer_path import layer_path
+from normwise.nn.conversion import from_batch_norm
 
 
 class _BatchNorm(nn.modules.batchnorm._BatchNorm):
     """What the three layers share; subclasses say which shapes they take."""
 
+    conversion: ClassVar[str] = "batch"
+    dimensions: ClassVar[tuple[int, ...]]
     _shapes: ClassVar[dict[int, str]]
     activation: str | None = None
     inplace: bool = False
@@ -36,6 +39,11 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.activation = activation
         self.inplace = inplace
+
+    @classmethod
+    def from_batch_norm(cls, layer: nn.modules.batchnorm._BatchNorm, **settings: Any) -> "_BatchNorm":
+        """A layer of this class with the arguments of another, over the same parameters and statistics."""
+        return from_batch_norm(cls, layer, **settings)
 
     def forward(self, input: Tensor, *, residual: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Normalise ``input``; see the class for the equation, shapes and errors."""
@@ -143,6 +151,7 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
         torch.Size([8, 40, 100])
     """
 
+    dimensions: ClassVar[tuple[int, ...]] = (1,)
     _shapes: ClassVar[dict[int, str]] = {2: "(N, C)", 3: "(N, C, L)"}
 
 
@@ -158,6 +167,7 @@ class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
         torch.Size([8, 16, 5, 5])
     """
 
+    dimensions: ClassVar[tuple[int, ...]] = (2,)
     _shapes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
 
 
@@ -167,4 +177,5 @@ class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     All else is :class:`BatchNorm1d`'s.
     """
 
+    dimensions: ClassVar[tuple[int, ...]] = (3,)
     _shapes: ClassVar[dict[int, str]] = {5: "(N, C, D, H, W)"}

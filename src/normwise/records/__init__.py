@@ -3,9 +3,20 @@
 from normwise.records._json import from_plain, to_json, to_plain
 from normwise.records.acceleration import Acceleration, LayerChange
 from normwise.records.benchmark import Bandwidth, Benchmark, Comparison
+from normwise.records.calibration import Calibration, LayerCalibration, Order, VarianceKind
 from normwise.records.change import Change
+from normwise.records.conversion import Conversion
 from normwise.records.environment import Environment, usable_cores
-from normwise.records.figure import Figure, Series
+from normwise.records.figure import Figure, HeatMap, Series
+from normwise.records.folding import Folding
+from normwise.records.recording import (
+    LayerPoint,
+    OverChannels,
+    Recording,
+    UnitPoint,
+    WatchedLayer,
+    WatchedStep,
+)
 from normwise.records.run import Option, Point, Result, Run, RunConfig
 from normwise.records.study import Effect, Finding, Source, Study, Verdict
 
@@ -13,22 +24,35 @@ __all__ = [
     "Acceleration",
     "Bandwidth",
     "Benchmark",
+    "Calibration",
     "Change",
     "Comparison",
+    "Conversion",
     "Effect",
     "Environment",
     "Figure",
     "Finding",
+    "Folding",
+    "HeatMap",
+    "LayerCalibration",
     "LayerChange",
+    "LayerPoint",
     "Option",
+    "Order",
+    "OverChannels",
     "Point",
+    "Recording",
     "Result",
     "Run",
     "RunConfig",
     "Series",
     "Source",
     "Study",
+    "UnitPoint",
+    "VarianceKind",
     "Verdict",
+    "WatchedLayer",
+    "WatchedStep",
     "from_plain",
     "to_json",
     "to_plain",

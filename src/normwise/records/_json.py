@@ -9,6 +9,7 @@ import json
 import math
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ def _read_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
 
 def _read_record(kind: Any, value: Any, where: str) -> Any:
     _expect(isinstance(value, dict), where, "an object", value)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(value) - set(fields))
     _expect(not unknown, where, f"fields {sorted(fields)}", unknown)
@@ -97,6 +98,11 @@ def _read_record(kind: Any, value: Any, where: str) -> Any:
     if missing:
         raise ValueError(f"{where}: misses the fields {missing}")
     return kind(**{name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+
+
+@cache  # a recording has ten thousands of records of a few kinds
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _expect(holds: bool, where: str, expected: str, got: Any) -> None:

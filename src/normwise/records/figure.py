@@ -45,3 +45,32 @@ class Figure:
     y_log: bool = False
     y_percent: bool = False
     lines: bool = True
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A row of cells for each of many things, over a common horizontal axis; the colour is the value.
+
+    Attributes:
+        name: Identifier, unique in a page.
+        title: What it shows, in a sentence.
+        caption: What to see in it.
+        x_label: What the columns are.
+        row_label: What the rows are.
+        value_label: What the colour is.
+        x: Positions of the columns.
+        rows: Names of the rows, from the top.
+        values: A row for each of ``rows``, a value for each of ``x``; NaN leaves a gap.
+        log: Whether equal steps of colour are equal ratios; a value of 0 has the least colour then.
+    """
+
+    name: str
+    title: str
+    caption: str
+    x_label: str
+    row_label: str
+    value_label: str
+    x: tuple[float, ...]
+    rows: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    log: bool = False

@@ -1,14 +1,16 @@
 """Reports: records as a page, as text and as Markdown. Reads records, runs nothing."""
 
-from normwise.report.html import benchmark_page, run_page, study_page
+from normwise.report.html import benchmark_page, recording_page, run_page, study_page
 from normwise.report.markdown import study_markdown
 from normwise.report.numbers import effect_text
-from normwise.report.text import benchmark_table, run_text, study_table, study_text
+from normwise.report.text import benchmark_table, recording_text, run_text, study_table, study_text
 
 __all__ = [
     "benchmark_page",
     "benchmark_table",
     "effect_text",
+    "recording_page",
+    "recording_text",
     "run_page",
     "run_text",
     "study_markdown",

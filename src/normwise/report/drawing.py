@@ -43,8 +43,8 @@ def drawing(figure: Figure) -> dict[str, Any]:
     )
     y_axis = _axis(figure.y_log, _drawable(heights, figure.y_log), percent=figure.y_percent)
     layout = {
-        "xaxis": x_axis | {"title": {"text": _wrapped(figure.x_label, _X_LABEL_WIDTH)}},
-        "yaxis": y_axis | {"title": {"text": _wrapped(figure.y_label, _Y_LABEL_WIDTH)}},
+        "xaxis": x_axis | {"title": {"text": wrapped(figure.x_label, _X_LABEL_WIDTH)}},
+        "yaxis": y_axis | {"title": {"text": wrapped(figure.y_label, _Y_LABEL_WIDTH)}},
         "hovermode": "x unified" if figure.lines and not categories else "closest",
     }
     return {"traces": traces, "layout": layout}
@@ -59,7 +59,7 @@ def _trace(
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers" if figure.lines else "markers",
-        "name": _wrapped(series.label, _LEGEND_WIDTH),
+        "name": wrapped(series.label, _LEGEND_WIDTH),
         "x": x,
         "y": y,
         "text": [_hover(figure, series, i, with_place=not shared_hover) for i in range(len(y))],
@@ -147,7 +147,7 @@ def _category_axis(categories: Sequence[str]) -> dict[str, Any]:
     axis: dict[str, Any] = {
         "type": "linear",
         "tickvals": list(range(len(categories))),
-        "ticktext": [_literal(c) if upright else _wrapped(c, _CATEGORY_WIDTH) for c in categories],
+        "ticktext": [literal(c) if upright else wrapped(c, _CATEGORY_WIDTH) for c in categories],
         "range": [-0.5, len(categories) - 0.5],
         # Rather a label at an angle than none.
         "ticklabeloverflow": "allow",
@@ -193,13 +193,14 @@ def _isolated(y: Sequence[float | None]) -> list[float | None]:
 def _hover(figure: Figure, series: Series, i: int, *, with_place: bool) -> str:
     low, high = (series.low[i], series.high[i]) if series.low else (math.nan, math.nan)
     value = spread(series.y[i], low, high, percent=figure.y_percent)
-    return f"{_literal(position(series.x[i]))}: {value}" if with_place else value
+    return f"{literal(position(series.x[i]))}: {value}" if with_place else value
 
 
-def _wrapped(text: str, width: int) -> str:
-    return "<br>".join(map(_literal, textwrap.wrap(text, width, break_long_words=False)))
+def wrapped(text: str, width: int) -> str:
+    """The text in lines of so many characters, as Plotly shows them."""
+    return "<br>".join(map(literal, textwrap.wrap(text, width, break_long_words=False)))
 
 
-def _literal(text: str) -> str:
-    # Plotly reads a few HTML tags and entities in any text.
+def literal(text: str) -> str:
+    """The text, so that Plotly shows it as it is: in any text it reads a few HTML tags and entities."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""A study or a run as one HTML file that opens without a network: scripts, styles and data are in it."""
+"""A record as one HTML file that opens without a network: scripts, styles and data are in it."""
 
 from functools import cache
 from importlib.resources import files
@@ -6,9 +6,10 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from normwise.records import Benchmark, Run, Study
-from normwise.report import benchmark_view, numbers, run_view, summary
+from normwise.records import Benchmark, Recording, Run, Study
+from normwise.report import benchmark_view, numbers, recording_figures, recording_view, run_view, summary
 from normwise.report.drawing import drawing
+from normwise.report.heat_map import heat_map_drawing, heat_map_height, heat_map_table
 from normwise.report.tables import figure_table
 
 
@@ -55,6 +56,23 @@ def benchmark_page(benchmark: Benchmark) -> str:
     )
 
 
+def recording_page(recording: Recording) -> str:
+    """The page of what ``watch`` saw: drift by layer as a table and over time, then each layer by itself."""
+    return _render(
+        "recording.html.j2",
+        title=recording_view.TITLE,
+        summary=recording_view.summary(recording),
+        header=recording_view.HEADER,
+        legend=recording_view.LEGEND,
+        rows=recording_view.rows(recording),
+        maps=recording_figures.heat_maps(recording),
+        layers=recording_figures.layer_figures(recording),
+        recording_rows=recording_view.recording_rows(recording),
+        environment_rows=summary.environment_rows(recording.environment),
+        environment=recording.environment,
+    )
+
+
 def _render(template: str, **values: object) -> str:
     # 5 MB of script, which only pages need.
     from plotly.offline import get_plotlyjs
@@ -84,6 +102,9 @@ def _templates() -> Environment:
     # The filter `tojson` also escapes "<" and "&", so that no label can end the script element it is in.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": True}
     environment.globals.update(drawing=drawing, figure_table=figure_table, numbers=numbers)
+    environment.globals.update(
+        heat_map_drawing=heat_map_drawing, heat_map_height=heat_map_height, heat_map_table=heat_map_table
+    )
     environment.tests["web_address"] = _is_web_address
     return environment
 

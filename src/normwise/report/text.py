@@ -1,4 +1,4 @@
-"""A study or a run for the terminal: readable at 80 columns, and as plain text in a pipe."""
+"""A record for the terminal: readable at 80 columns, and as plain text in a pipe."""
 
 import textwrap
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from normwise.records import Benchmark, Finding, Run, Study, Verdict
-from normwise.report import benchmark_view, run_view
+from normwise.records import Benchmark, Finding, Recording, Run, Study, Verdict
+from normwise.report import benchmark_view, recording_view, run_view
 from normwise.report.numbers import effect_text, estimate, interval, levels
 from normwise.report.summary import TITLE, badge, environment_rows, study_rows, summary
 from normwise.report.tables import evenly
@@ -89,6 +89,28 @@ def run_text(run: Run) -> str:
         parts.append("")
     parts += _aligned([*run_view.config_rows(run), *environment_rows(run.environment)])
     return "\n".join(parts) + "\n"
+
+
+def recording_text(recording: Recording) -> str:
+    """What ``watch`` saw as plain text: the drift of each layer, then what was watched on what."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in recording_view.SHORT_HEADER:
+        first = name == recording_view.SHORT_HEADER[0]
+        table.add_column(name, justify="left" if first else "right", overflow="fold")
+    for row in recording_view.short_rows(recording):
+        table.add_row(*map(Text, row))
+    parts = [
+        recording_view.TITLE,
+        "=" * len(recording_view.TITLE),
+        textwrap.fill(recording_view.summary(recording), _WIDTH),
+        "",
+        _plain(table),
+        "",
+        textwrap.fill(recording_view.LEGEND, _WIDTH),
+        "",
+    ]
+    about = [*recording_view.recording_rows(recording), *environment_rows(recording.environment)]
+    return "\n".join([*parts, *_aligned(about)]) + "\n"
 
 
 def _outcome(finding: Finding) -> Text:

@@ -5,13 +5,11 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from normwise.nn.frozen import modes_kept
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     """Put the model into evaluation; afterwards, also after an exception, each module's mode is as it was."""
-    modes = {module: module.training for module in model.modules()}
-    try:
+    with modes_kept(model):
         yield model.eval()
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
 from normwise.find import is_batch_norm
+from normwise.statistics import evaluating
 from normwise.surgery.twin import twin
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -111,7 +112,8 @@ def observe(
             prepend=True,
         )
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        # The model, too, as a module that it holds in a list of its own has no twin.
+        with evaluating(model), torch.no_grad(), torch.random.fork_rng():
             observed(*args, **kwargs)
     except Exception as error:
         raise ModelError(f"the model fails on the example: {error}") from error

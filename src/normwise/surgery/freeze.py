@@ -1,6 +1,7 @@
 """Statistics that stay what they are, whatever mode the model is put into."""
 
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from normwise.errors import ArgumentError
 from normwise.find import batch_norm_layers
@@ -12,8 +13,10 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
 
     A frozen layer normalises with its running statistics, and doesn't move them, in training, too: ``model.train()``,
     which undoes ``.eval()``, does not undo this. Copies, pickles and compiled models stay frozen; keys of the
-    ``state_dict`` are the same, so that a checkpoint can be loaded before or after. An optimiser with weight decay
-    moves parameters that get no gradient, too, unless they are left out of it or have no ``.grad``.
+    ``state_dict`` are the same, so that a checkpoint can be loaded before or after; ``update_bn`` of
+    ``torch.optim.swa_utils`` passes over it, and ``convert_sync_batchnorm`` of torch, which makes new layers, thaws it.
+    Parameters that are fixed lose their ``.grad``, so that no optimiser moves them, with weight decay and momentum
+    neither, whether it has them or not.
 
     Args:
         model: Any model, with torch's layers, ours, or subclasses of theirs.
@@ -23,7 +26,7 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
         The paths of the layers that are frozen now.
 
     Raises:
-        ArgumentError: a layer keeps no running statistics. Then nothing is frozen.
+        ArgumentError: a layer keeps no running statistics, or has none yet. Then nothing is frozen.
 
     Example:
         >>> import torch, normwise
@@ -35,6 +38,11 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
     """
     layers = batch_norm_layers(model)
     for path, layer in layers.items():
+        if isinstance(layer, LazyModuleMixin):
+            raise ArgumentError(
+                f"{type(layer).__name__} {path!r} can't be frozen: it has no statistics yet. Run the model on a batch "
+                "first, which tells it how many channels there are"
+            )
         if layer.running_mean is None or layer.running_var is None:
             raise ArgumentError(
                 f"{type(layer).__name__} {path!r} can't be frozen: it keeps no running statistics "

@@ -3,6 +3,7 @@
 import copy
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 #: What a module keeps in dicts of its own; a twin needs its own dicts, with the same things in them.
 _DICTS = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict))
@@ -18,7 +19,7 @@ def twin(model: nn.Module) -> nn.Module:
 
     def of(module: nn.Module) -> nn.Module:
         if module not in twins:
-            twins[module] = other = copy.copy(module)
+            twins[module] = other = _copy(module)
             for name in _DICTS:
                 other.__dict__[name] = copy.copy(module.__dict__[name])
             for name, child in module._modules.items():
@@ -26,3 +27,12 @@ def twin(model: nn.Module) -> nn.Module:
         return twins[module]
 
     return of(model)
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    if not is_parametrized(module):
+        return copy.copy(module)
+    # torch refuses to copy one that way, for fear that it is to be pickled.
+    other = object.__new__(type(module))
+    vars(other).update(vars(module))
+    return other

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
+from normwise.nn.frozen import modes_kept
 
 #: Relative size of a disturbance, in a type with so many digits, and how many show what gradients do under one.
 _DISTURBANCE, _DRAWS = 2.0**-18, 3
@@ -64,7 +65,13 @@ def output_error(old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: 
 
     NaN where there is no output to compare. Both models are left as they are, and so is the random state.
     """
-    expected, got = (_run(model, False, args, kwargs, gradients=False)[0] for model in (old, new))
+    return largest_difference(*(_run(model, False, args, kwargs, gradients=False)[0] for model in (old, new)))
+
+
+def largest_difference(expected: Sequence[Tensor], got: Sequence[Tensor]) -> float:
+    """The largest difference of tensors, each relative to its own largest; infinite where sizes differ."""
+    if [value.shape for value in expected] != [value.shape for value in got]:
+        return math.inf
     return _largest(expected, got, range(len(expected)))
 
 
@@ -117,18 +124,17 @@ def _run(
     model: nn.Module, training: bool, args: tuple[Any, ...], kwargs: dict[str, Any], *, gradients: bool = True
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Outputs, and with ``gradients`` those of all parameters and inputs."""
-    modes = {module: module.training for module in model.modules()}
     buffers = {buffer: buffer.clone() for buffer in model.buffers()}
     leaves = pytree.tree_map(_leaf, (args, kwargs))
     try:
         # Seeded, so that dropout drops the same in both models.
-        with torch.random.fork_rng(), torch.set_grad_enabled(gradients):
+        with modes_kept(model), torch.random.fork_rng(), torch.set_grad_enabled(gradients):
             torch.manual_seed(0)
             # Copies, as a forward may change its input in place, which a leaf does not allow.
             args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, leaves)
-            outputs = _tensors(model.train(training)(*args, **kwargs))
+            outputs = tensors_of(model.train(training)(*args, **kwargs))
             floating = [output for output in outputs if output.requires_grad]
-            sources = [t for t in [*model.parameters(), *_tensors(leaves)] if t.requires_grad]
+            sources = [t for t in [*model.parameters(), *tensors_of(leaves)] if t.requires_grad]
             found: tuple[Tensor | None, ...] = ()
             if floating and sources:
                 # Not ones: behind a BN layer the gradient of a plain sum is zero.
@@ -140,11 +146,10 @@ def _run(
         with torch.no_grad():
             for buffer, value in buffers.items():
                 buffer.copy_(value)
-        for module, mode in modes.items():
-            module.training = mode
 
 
-def _tensors(tree: Any) -> list[Tensor]:
+def tensors_of(tree: Any) -> list[Tensor]:
+    """All tensors in nested containers."""
     return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
@@ -170,7 +175,11 @@ def _largest(expected: Sequence[Tensor], got: Sequence[Tensor], owners: Iterable
     scales: dict[int, float] = {}
     for a, b, owner in zip(expected, got, owners, strict=True):
         if a.numel():
-            error = (a.double() - b.double()).abs().max().item()
+            a, b = a.double(), b.double()
+            # What is no number in both is the same.
+            same = (a == b) | (a.isnan() & b.isnan())
+            error = torch.where(same, 0, (a - b).abs()).max().item()
             errors[owner] = max(errors.get(owner, 0.0), math.inf if math.isnan(error) else error)
-            scales[owner] = max(scales.get(owner, torch.finfo(torch.float32).tiny), a.abs().max().item())
+            largest = torch.where(a.isfinite(), a.abs(), 0).max().item()
+            scales[owner] = max(scales.get(owner, torch.finfo(torch.float32).tiny), largest)
     return max((error / scales[owner] for owner, error in errors.items()), default=math.nan)

@@ -4,12 +4,30 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const phone = matchMedia("(max-width: 40rem)");
   const touch = matchMedia("(pointer: coarse)");
-  const plots = [...document.querySelectorAll(".plot")];
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const transparent = (hex, opacity) => hex + Math.round(opacity * 255).toString(16).padStart(2, "0");
 
+  // So much of the way from one colour to the other.
+  function between(from, to, way) {
+    const parts = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+    const [a, b] = [parts(from), parts(to)];
+    return `rgb(${a.map((part, i) => Math.round(part + way * (b[i] - part))).join(",")})`;
+  }
+
+  // From hardly more than the page's colour, which a gap has, to its opposite.
+  function themedCells(trace) {
+    const [page, middle, ink] = ["--page", "--series-0", "--ink"].map(colour);
+    const scale = [0, 0.25, 0.5, 0.75, 1].map((at) => [
+      at,
+      at <= 0.5 ? between(page, middle, 0.12 + 1.76 * at) : between(middle, ink, 2 * at - 1),
+    ]);
+    const bar = { thickness: 12, outlinewidth: 0, tickcolor: colour("--quiet"), tickfont: { color: colour("--quiet") } };
+    return { ...trace, colorscale: scale, colorbar: { ...trace.colorbar, ...bar }, xgap: 0, ygap: 1 };
+  }
+
   function themedTrace(trace) {
+    if (trace.meta.role === "cells") return themedCells(trace);
     const own = colour(`--series-${trace.meta.style}`);
     if (trace.meta.role === "band") return { ...trace, fillcolor: transparent(own, 0.18) };
     const themed = { ...trace, marker: { ...trace.marker, color: own } };
@@ -79,14 +97,20 @@
     for (const image of plot.querySelectorAll("svg.main-svg")) image.setAttribute("aria-hidden", "true");
   }
 
-  async function drawAll() {
-    for (const plot of plots) {
+  async function drawIn(part) {
+    for (const plot of part.querySelectorAll(".plot")) {
+      // What is folded away has no size to be drawn in.
+      if (plot.closest("details:not([open])")) continue;
       await draw(plot);
       // Between two figures the page stays alive.
       await new Promise((resume) => setTimeout(resume));
     }
   }
 
+  const drawAll = () => drawIn(document);
   drawAll();
   for (const query of [dark, phone]) query.addEventListener("change", drawAll);
+  for (const details of document.querySelectorAll("details.layer")) {
+    details.addEventListener("toggle", () => drawIn(details));
+  }
 })();

@@ -1,0 +1,35 @@
+"""Arguments that several commands take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="Network: file.py:name or package.module:name (a model, or a function that makes one), the folder of a "
+        "run, or a checkpoint: .safetensors, .pt, .pth.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Network that a checkpoint belongs to, as file.py:name.", show_default=False
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Batches, as file.py:name (a loader, or a function that gives one); or digits, mnist or a folder of "
+        "images, of which the training images are taken. A run has its own, if not given.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="OUT", help="File to write: .safetensors, .pt or .pth.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace OUT where it exists.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON instead of text.")]

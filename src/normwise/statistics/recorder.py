@@ -1,0 +1,231 @@
+"""What hangs on a model while it is watched."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from normwise.records import LayerPoint, Recording, WatchedStep
+from normwise.statistics.layer_point import layer_point
+from normwise.statistics.recording_sinks import Sink
+
+_transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@dataclass
+class _Open:
+    """The record of a step whose backward pass is still to come."""
+
+    step: int
+    points: dict[str, LayerPoint] = field(default_factory=dict)
+    #: Norms by layer and field; tensors, for which a GPU need not be waited for.
+    gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    #: Of the gradients.
+    handles: list[RemovableHandle] = field(default_factory=list)
+
+
+class Recorder:
+    """What :func:`normwise.watch` gives: the records so far.
+
+    Between records a single hook, at the model itself, counts the passes; those of its layers and gradients are there
+    for one step at a time.
+
+    Attributes:
+        steps: Training passes so far.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, nn.Module],
+        channels: Mapping[str, tuple[int, ...]],
+        head: Recording,
+        sink: Sink | None,
+    ):
+        self.steps = 0
+        self._layers = layers
+        self._channels = channels
+        self._head = head
+        self._sink = sink
+        self._every = head.every
+        self._points: list[WatchedStep] = []
+        self._open: _Open | None = None
+        self._pass_handles: list[RemovableHandle] = []
+        self._stance: Any = None
+        self._handle = model.register_forward_pre_hook(_Hook(self), with_kwargs=True)
+
+    @property
+    def points(self) -> tuple[WatchedStep, ...]:
+        """The records that are complete: a step's is when the next one begins, or the watch ends."""
+        return tuple(self._points)
+
+    @property
+    def record(self) -> Recording:
+        """All that was seen so far, as a record for a report."""
+        return replace(self._head, points=self.points)
+
+    def __str__(self) -> str:
+        """A line a layer, of the last record."""
+        return str(self.record)
+
+    def close(self) -> None:
+        """Take all hooks away, and complete the last record."""
+        self._handle.remove()
+        self._abandon_pass()
+        try:
+            self._complete()
+        finally:
+            if self._sink is not None:
+                self._sink.close()
+
+    def before_pass(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Count a training pass of the model, and record every so many."""
+        # Tensors that have no numbers: those of a trace, of vmap.
+        if torch.compiler.is_compiling() or torch._C._is_tracing() or _transforms() is not None:
+            return
+        if self._pass_handles:
+            self._abandon_pass()
+        if not model.training:
+            return
+        if self._open is not None:
+            self._complete()
+        step, self.steps = self.steps, self.steps + 1
+        if step % self._every == 0:
+            self._begin(step, model, args, kwargs)
+
+    def _begin(self, step: int, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._open = _Open(step)
+        for path, layer in self._layers.items():
+            before, behind = partial(self._before_layer, path), partial(self._behind_layer, path)
+            if layer is model:
+                before(layer, args, kwargs)  # its hooks of before the pass are under way
+            else:
+                self._pass_handles.append(layer.register_forward_pre_hook(before, with_kwargs=True))
+            self._pass_handles.append(layer.register_forward_hook(behind))
+        self._pass_handles.append(model.register_forward_hook(self._end_pass))
+        if _has_compiled(model):
+            # Compiled code calls no hooks.
+            self._stance = torch.compiler.set_stance("force_eager")
+
+    def _end_pass(self, *_: object) -> None:
+        for handle in self._pass_handles:
+            handle.remove()
+        self._pass_handles.clear()
+        if self._stance is not None:
+            self._stance.__exit__(None, None, None)
+            self._stance = None
+
+    def _abandon_pass(self) -> None:
+        """End a recorded pass that an exception ended, which makes no record."""
+        if self._pass_handles:
+            self._end_pass()
+            self._discard()
+
+    def _before_layer(
+        self, path: str, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        record = self._open
+        if record is None:
+            return
+        if (point := record.points.get(path)) is not None:
+            record.points[path] = replace(point, calls=point.calls + 1)
+            return
+        x, mask = args[0] if args else kwargs.get("input", kwargs.get("x")), kwargs.get("mask")
+        if not _fits(layer, x, mask):
+            return
+        point = layer_point(layer, x, mask, self._channels[path])
+        if point is None:
+            return
+        record.points[path] = point
+        record.gradients[path] = {}
+        for name in ("weight", "bias"):
+            parameter = getattr(layer, name)
+            if parameter is not None and parameter.requires_grad and parameter.is_leaf:
+                self._keep_gradient(record, path, name, parameter)
+
+    def _behind_layer(self, path: str, layer: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        record = self._open
+        if (
+            record is not None
+            and path in record.points
+            and record.points[path].calls == 1
+            and isinstance(output, Tensor)
+            and output.requires_grad
+        ):
+            self._keep_gradient(record, path, "output", output)
+
+    def _keep_gradient(self, record: _Open, path: str, name: str, tensor: Tensor) -> None:
+        norms = record.gradients[path]
+
+        def keep(gradient: Tensor) -> None:
+            norms[name] = torch.linalg.vector_norm(gradient.detach(), dtype=torch.float64)
+
+        record.handles.append(tensor.register_hook(keep))
+
+    def _complete(self) -> None:
+        record = self._open
+        if record is None:
+            return
+        layers = {
+            path: replace(
+                point,
+                **{
+                    f"{name}_grad": float(f"{norm.item():.6g}")
+                    for name, norm in record.gradients[path].items()
+                },
+            )
+            for path, point in record.points.items()
+        }
+        self._discard()
+        point = WatchedStep(record.step, layers)
+        self._points.append(point)
+        if self._sink is not None:
+            self._sink.append(point)
+
+    def _discard(self) -> None:
+        if self._open is not None:
+            for handle in self._open.handles:
+                handle.remove()
+            self._open = None
+
+
+class _Hook:
+    """The hook of a recorder; in a copy of the model, or a file of it, it does nothing."""
+
+    def __init__(self, recorder: Recorder | None = None):
+        self._recorder = recorder
+
+    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._recorder is not None:
+            self._recorder.before_pass(model, args, kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Hook, ()
+
+
+def _fits(layer: nn.Module, x: Any, mask: Any) -> bool:
+    """Whether the layer's arguments are tensors of numbers that belong together; if not, it will say so itself."""
+    if type(x) not in (Tensor, nn.Parameter) or x.dim() < 2 or not x.is_floating_point() or x.is_meta:
+        return False
+    known = layer.running_mean if layer.running_mean is not None else layer.weight
+    if known is not None and known.shape != x.shape[1:2]:
+        return False
+    return mask is None or (
+        isinstance(mask, Tensor)
+        and mask.dtype == torch.bool
+        and mask.shape == (x.shape[0], *x.shape[2:])
+        and mask.device == x.device
+    )
+
+
+def _has_compiled(model: nn.Module) -> bool:
+    # Only who compiles has imported this, which takes seconds.
+    dynamo = sys.modules.get("torch._dynamo")
+    return dynamo is not None and any(
+        isinstance(module, dynamo.OptimizedModule) for module in model.modules()
+    )

@@ -1,0 +1,101 @@
+"""A recording on disk: ``recording.json`` and ``metrics.jsonl``."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from normwise.errors import RunError
+from normwise.files import write_whole
+from normwise.records import Recording, WatchedStep, from_plain, to_json
+
+T = TypeVar("T")
+
+
+class RecordingFolder:
+    """The files of one recording: what was watched, written whole, and a line a record, appended."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._head = path / "recording.json"
+        self._metrics = path / "metrics.jsonl"
+        self._file: BinaryIO | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether a recording was begun here."""
+        return self._head.exists()
+
+    def begin(self, head: Recording) -> "RecordingFolder":
+        """Make the folder and its files, to append records.
+
+        Raises:
+            RunError: it has such files already, or can't be written to.
+        """
+        if self.exists:
+            raise RunError(
+                f"{self.path} already holds a recording, which is not written over; choose another folder, or delete "
+                "this one"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # "x": of two processes that begin here at once, the second is told. Unbuffered: a line that was written
+            # outlives the process.
+            self._file = self._metrics.open("xb", buffering=0)
+        except FileExistsError:
+            raise RunError(
+                f"{self._metrics} is there already, and another's; choose another folder for the recording. Of several "
+                "processes that train together only one should write"
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"{self.path} can't be written to: {error.strerror}; choose another place"
+            ) from None
+        try:
+            write_whole(self._head, (to_json(replace(head, points=()), indent=2) + "\n").encode())
+        except BaseException:
+            self.close()
+            self._metrics.unlink()
+            raise
+        return self
+
+    def append(self, point: WatchedStep) -> None:
+        """Add a line.
+
+        Raises:
+            RunError: the disk is full, or gone.
+        """
+        if self._file is None:
+            raise RunError(f"the recording in {self.path} has ended; begin another")
+        try:
+            self._file.write((to_json(point) + "\n").encode())
+        except OSError as error:
+            raise RunError(f"{self._metrics} can't be written to: {error.strerror}") from None
+
+    def close(self) -> None:
+        """End the recording; a second time does nothing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def read(self) -> Recording:
+        """The recording as far as it went; a last line that a killed process did not finish is left out.
+
+        Raises:
+            RunError: no recording here, or a file that is damaged.
+        """
+        try:
+            head = _record(self._head, Recording, self._head.read_bytes())
+            content = self._metrics.read_bytes()
+        except OSError as error:
+            raise RunError(f"{self.path} holds no recording: {error.filename}: {error.strerror}") from None
+        lines = content.split(b"\n")[:-1]  # what is behind the last line's end is torn, or nothing
+        return replace(head, points=tuple(_record(self._metrics, WatchedStep, line) for line in lines))
+
+
+def _record(path: Path, kind: type[T], content: bytes) -> T:
+    try:
+        value: Any = json.loads(content)
+        return from_plain(kind, value)
+    except ValueError as error:
+        raise RunError(f"{path} is damaged or of another version: {error}. Record again") from None

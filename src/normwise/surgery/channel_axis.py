@@ -1,0 +1,105 @@
+"""Where the axis of a layer's channels goes while values are turned, and nothing else is done to them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from normwise.surgery.flow import Part
+from normwise.surgery.hooks import has_hooks
+
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_TURNS = {"transpose", "swapaxes", torch.transpose, torch.swapaxes}
+_PERMUTATIONS = {"permute", torch.permute}
+_SAME = {"contiguous", "clone", torch.clone}
+_RESHAPES = {"reshape", "view", "flatten", torch.reshape, torch.flatten}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a tensor.
+
+    Attributes:
+        from_end: 0 for the last.
+        dims: How many the tensor has; None where that is not known.
+    """
+
+    from_end: int
+    dims: int | None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it is the last."""
+        return self.from_end == 0
+
+    def is_channel_of(self, dims: int) -> bool:
+        """Whether it is axis 1 of ``dims``."""
+        return self.dims == dims and self.from_end == dims - 2
+
+
+def turned(part: Part, node: fx.Node, axis: Axis, *, backwards: bool) -> Axis | None:
+    """Where the axis of ``node``'s input is in its output, or ``backwards`` the other way round.
+
+    None where the node does something to the values, or a hook sees them. A reshape is known to keep the last axis where it is as long
+    before as after, which is for the caller to see to.
+    """
+    if node.op == "call_module":
+        module = part.called(node)
+        if module is None or has_hooks(module):
+            return None
+        same = type(module) is nn.Identity or (type(module) in _DROPOUTS and not module.training)
+        return axis if same else None
+    if node.op not in ("call_function", "call_method") or not node.args or source(node) is None:
+        return None
+    target, arguments = node.target, node.args[1:]
+    if target in _SAME:
+        return axis
+    if target in _RESHAPES:
+        # view(dtype) is another thing.
+        known = axis.is_last and not any(
+            isinstance(a, torch.dtype) for a in (*arguments, *node.kwargs.values())
+        )
+        return Axis(0, None) if known else None
+    if axis.dims is None or node.kwargs:
+        return None
+    order = _order(target, arguments, axis.dims)
+    if order is None:
+        return None
+    place = axis.dims - 1 - axis.from_end
+    place = order[place] if backwards else order.index(place)
+    return Axis(axis.dims - 1 - place, axis.dims)
+
+
+def _order(target: Any, arguments: tuple[Any, ...], dims: int) -> list[int] | None:
+    """Which axis of the input each axis of the output is."""
+    if target in _PERMUTATIONS:
+        axes = arguments[0] if len(arguments) == 1 else arguments
+        numbers = isinstance(axes, (tuple, list)) and all(isinstance(axis, int) for axis in axes)
+        return [axis % dims for axis in axes] if numbers and len(axes) == dims else None
+    if target in _TURNS and len(arguments) == 2 and all(isinstance(axis, int) for axis in arguments):
+        first, second = (axis % dims for axis in arguments)
+        order = list(range(dims))
+        order[first], order[second] = second, first
+        return order
+    return None
+
+
+def source(node: fx.Node) -> fx.Node | None:
+    """Whose output ``node`` takes as its input; None where it takes none."""
+    first = node.args[0] if node.args else node.kwargs.get("input")
+    return first if isinstance(first, fx.Node) else None
+
+
+def readers(node: fx.Node) -> list[fx.Node]:
+    """Who uses the values of ``node``'s output: not who asks for its shape alone; twice who uses it twice."""
+    found: list[fx.Node] = []
+    for user in node.users:
+        if (user.op == "call_method" and user.target in ("size", "dim")) or (
+            user.op == "call_function" and user.target is getattr and user.args[1] in ("shape", "ndim")
+        ):
+            continue
+        inputs: list[fx.Node] = []
+        fx.map_arg((user.args, user.kwargs), inputs.append)
+        found += [user] * inputs.count(node)
+    return found

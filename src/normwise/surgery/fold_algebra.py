@@ -1,0 +1,94 @@
+"""Weights of convolutions and linear layers with a scale and a shift in them: tensors only, in float64.
+
+A weight is ``(outputs, inputs / groups, *kernel)``, that of a transposed convolution ``(inputs, outputs / groups,
+*kernel)``, and that of a linear layer has no kernel and one group.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Layout(NamedTuple):
+    """How a weight stands in memory: in how many groups, and whether inputs come before outputs."""
+
+    groups: int = 1
+    transposed: bool = False
+
+
+_PLAIN = Layout()
+
+
+def scale_and_shift(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    r"""What a BN layer does to each channel in evaluation, of shape ``(C,)``.
+
+    .. math::
+
+        y = s x + t, \quad s = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}, \quad t = \beta - s \mu
+    """
+    mean, var = _double(layer.get_buffer("running_mean")), _double(layer.get_buffer("running_var"))
+    # Parameters of a layer that learns them, buffers of one that others froze.
+    weight, bias = ((layer._parameters | layer._buffers).get(name) for name in ("weight", "bias"))
+    # Frozen layers of others have an epsilon of their own or, older ones, torch's.
+    scale = torch.rsqrt(var + getattr(layer, "eps", 1e-5))
+    if weight is not None:
+        scale = scale * _double(weight)
+    shift = -scale * mean
+    return scale, shift if bias is None else shift + _double(bias)
+
+
+def into_outputs(
+    weight: Tensor,
+    bias: Tensor | None,
+    scale: Tensor,
+    shift: Tensor,
+    layout: Layout = _PLAIN,
+) -> tuple[Tensor, Tensor]:
+    r"""The weight and bias that give ``s · (W x + b) + t``.
+
+    .. math::
+
+        W' = s W, \quad b' = s b + t
+    """
+    new = _scaled(_double(weight), scale, layout.groups, axis=2 if layout.transposed else 1)
+    return new, shift if bias is None else scale * _double(bias) + shift
+
+
+def into_inputs(
+    weight: Tensor,
+    bias: Tensor | None,
+    scale: Tensor,
+    shift: Tensor,
+    layout: Layout = _PLAIN,
+) -> tuple[Tensor, Tensor | None]:
+    r"""The weight and bias that give ``W (s x + t) + b``, where nothing but that is ever multiplied with ``W``.
+
+    .. math::
+
+        W' = W s, \quad b' = b + W t
+
+    Zeros of a padding are ``x``, not ``s x + t``: with those, as in each transposed convolution, the shift must be
+    zero, and adds nothing to the bias.
+    """
+    weight = _double(weight)
+    new = _scaled(weight, scale, layout.groups, axis=1 if layout.transposed else 2)
+    if not shift.any():
+        return new, None if bias is None else _double(bias)
+    if layout.transposed:
+        raise ValueError("a shift before a transposed convolution is no bias behind it")
+    added = _scaled(weight, shift, layout.groups, axis=2).flatten(1).sum(1)
+    return new, added if bias is None else _double(bias) + added
+
+
+def _scaled(weight: Tensor, factor: Tensor, groups: int, axis: int) -> Tensor:
+    """``factor`` along an axis of the weight as ``(groups, first axis / groups, second axis, *kernel)``."""
+    grouped = weight.unflatten(0, (groups, -1))
+    shape = [groups, 1, 1] + [1] * (weight.dim() - 2)
+    shape[axis] = -1
+    return (grouped * factor.reshape(shape)).flatten(0, 1)
+
+
+def _double(tensor: Tensor) -> Tensor:
+    # By way of the CPU, since not every device has float64.
+    return tensor.detach().cpu().double()

@@ -1,0 +1,103 @@
+"""Why a BN layer can't be folded, or a convolution or linear layer can't take one over."""
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import SyncBatchNorm
+from torch.nn.utils import parametrize
+
+from normwise.find import BatchNorm, is_foreign_frozen
+from normwise.nn import BatchNorm1d
+from normwise.surgery.channel_axis import source
+from normwise.surgery.fold_algebra import scale_and_shift
+from normwise.surgery.hooks import has_hooks
+
+#: What can take a BN layer over, and how many axes it has beside batch and channels; a linear layer has any number.
+MIXERS: dict[type[nn.Module], int] = {
+    nn.Conv1d: 1,
+    nn.Conv2d: 2,
+    nn.Conv3d: 3,
+    nn.ConvTranspose1d: 1,
+    nn.ConvTranspose2d: 2,
+    nn.ConvTranspose3d: 3,
+    nn.Linear: 0,
+}
+_TORCH_FORWARDS = (BatchNorm.forward, SyncBatchNorm.forward)
+
+
+def is_our_batch_norm(layer: nn.Module) -> bool:
+    """Whether what it does in its forward pass is what our layers do, with an activation and a residual."""
+    return type(layer).forward is BatchNorm1d.forward
+
+
+def activation_in(layer: nn.Module) -> str | None:
+    """The activation that a BN layer applies; only ours do, whatever attributes others have."""
+    return getattr(layer, "activation", None) if is_our_batch_norm(layer) else None
+
+
+def of_batch_norm(layer: nn.Module, example: Tensor | None) -> str:
+    """Why the layer is nothing that can be folded; empty if it is. ``example`` is what it was called with."""
+    if isinstance(layer, BatchNorm):
+        if layer.training:
+            return "it is still training; call model.eval() first"
+        if layer.running_mean is None or layer.running_var is None:
+            return "it keeps no running statistics, so that it normalises each batch by its own"
+        known = is_our_batch_norm(layer) or type(layer).forward in _TORCH_FORWARDS
+        if not known or "forward" in vars(layer):
+            return f"{type(layer).__name__} may do anything in its forward"
+    if has_hooks(layer):
+        return "it has hooks, which see its own input or output"
+    mean, var = layer.get_buffer("running_mean"), layer.get_buffer("running_var")
+    if not (mean.isfinite() & var.isfinite() & (var >= 0)).all():
+        wrong = int((~(mean.isfinite() & var.isfinite() & (var >= 0))).nonzero()[0])
+        return (
+            f"its running statistics of channel {wrong} are the mean {mean[wrong].item():g} and the variance "
+            f"{var[wrong].item():g}; calibrate the model first"
+        )
+    if not all(value.isfinite().all() for value in scale_and_shift(layer)):
+        return "its scale or shift is not finite"
+    if is_foreign_frozen(layer) and example is not None and not _is_scale_and_shift(layer, example):
+        return f"{type(layer).__name__} does something else than scaling and shifting by its buffers"
+    return ""
+
+
+def _is_scale_and_shift(layer: nn.Module, x: Tensor) -> bool:
+    scale, shift = (v.to(x).reshape(-1, *[1] * (x.dim() - 2)) for v in scale_and_shift(layer))
+    with torch.no_grad():
+        got, expected = layer(x), x * scale + shift
+    allowed = torch.finfo(x.dtype).eps ** 0.5 * expected.abs().max()
+    return got.shape == expected.shape and bool(((got - expected).abs() <= allowed).all())
+
+
+def of_call(layer: nn.Module, node: fx.Node) -> str:
+    """Why a BN layer that is called so can't be folded; empty if it can."""
+    given = dict(node.kwargs)
+    others = given.keys() - {"input"} - ({"residual", "mask"} if is_our_batch_norm(layer) else set())
+    if source(node) is None or len(node.args) + ("input" in given) != 1 or others:
+        return "it is called with arguments other than its input"
+    return ""
+
+
+def of_mixer(module: nn.Module | None, name: str) -> str:
+    """Why the module is no convolution or linear layer that can take over a BN layer; empty if it is."""
+    origin = type(module).__module__
+    if origin.startswith("torch.ao.nn"):
+        return f"{name} is quantised; fold before quantising"
+    base = next((base for base in MIXERS if isinstance(module, base)), None)
+    if module is None or base is None:
+        return f"{name} is no convolution or linear layer"
+    own = [getattr(type(module), method, None) for method in ("forward", "_conv_forward")]
+    if own != [getattr(base, method, None) for method in ("forward", "_conv_forward")] or "forward" in vars(
+        module
+    ):
+        return f"{name} may do anything in its forward"
+    if parametrize.is_parametrized(module):
+        return (
+            f"the weight of {name} is computed by a parametrization; remove it first "
+            "(torch.nn.utils.parametrize.remove_parametrizations)"
+        )
+    if has_hooks(module):
+        return f"{name} has hooks, which see its own input or output, or compute its weight"
+    weight, bias = module._parameters.get("weight"), module._parameters.get("bias")
+    if type(weight) is not nn.Parameter or type(bias) not in (nn.Parameter, type(None)):
+        return f"the weight or bias of {name} is no plain parameter"
+    return ""
