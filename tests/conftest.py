@@ -45,3 +45,11 @@ def agree(implementation):
             torch.testing.assert_close(actual, wanted, rtol=0, atol=atol, equal_nan=True)
 
     return check
+
+
+@pytest.fixture
+def compiler_caches_cleared():
+    """Without it a test would meet the graphs, and the recompile limit, of the tests before it."""
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from normwise import errors, functional, nn, reference
 from normwise.kernels import tune_allocator
 from normwise.statistics import calibrate, watch
-from normwise.surgery import accelerate, convert, fold, freeze, unfreeze
+from normwise.surgery import accelerate, convert, fold, freeze, insert, unfreeze
 
 __version__ = version("normwise")
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "fold",
     "freeze",
     "functional",
+    "insert",
     "nn",
     "reference",
     "tune_allocator",

@@ -37,11 +37,3 @@ KINDS = {
 def kind(request) -> Kind:
     """Each layer, in each memory format that its input can have."""
     return request.param
-
-
-@pytest.fixture
-def compiler_caches_cleared():
-    """Without it a test would meet the graphs, and the recompile limit, of the tests before it."""
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()

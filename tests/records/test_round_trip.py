@@ -11,6 +11,7 @@ from normwise.records import (
     Effect,
     Environment,
     Figure,
+    HeatMap,
     Point,
     Result,
     Run,
@@ -56,12 +57,13 @@ series = st.builds(
     Series, x=tuples(finite) | tuples(st.text()), y=tuples(finite), low=tuples(finite), high=tuples(finite)
 )
 figures = st.builds(Figure, series=tuples(series))
+heat_maps = st.builds(HeatMap, x=tuples(finite), rows=tuples(st.text()), values=tuples(tuples(finite)))
 effects = st.builds(Effect, estimate=finite, low=finite, high=finite, level=finite)
 
 # Equal values of other types, such as 1, 1.0 and True, have other reprs.
 
 
-@given(record=configs | environments | points | results | series | figures | effects)
+@given(record=configs | environments | points | results | series | figures | heat_maps | effects)
 @settings(max_examples=150, deadline=None)
 def test_of_each_record(record: Any) -> None:
     assert repr(from_plain(type(record), json.loads(to_json(record)))) == repr(record)

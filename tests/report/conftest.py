@@ -1,6 +1,8 @@
 """A study and a run such as normwise makes them, with everything in them that is hard to show."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,13 +11,19 @@ from normwise.records import (
     Environment,
     Figure,
     Finding,
+    LayerPoint,
+    OverChannels,
     Point,
+    Recording,
     Result,
     Run,
     RunConfig,
     Series,
     Source,
     Study,
+    UnitPoint,
+    WatchedLayer,
+    WatchedStep,
 )
 
 NAN = math.nan
@@ -248,3 +256,60 @@ def run() -> Run:
     )
     result = Result(steps=1000, diverged=False, test_accuracy=0.9789, batch_statistics_accuracy=0.9801)
     return Run(config=config, environment=ENVIRONMENT, points=points, result=result)
+
+
+@pytest.fixture(scope="session")
+def recording() -> Recording:
+    """Layers that drift, are frozen, shared, without running statistics, never called; a first record of new ones."""
+
+    def over(value: float) -> OverChannels:
+        return OverChannels(-value, 0.1 * value, value, 0.5 * value)
+
+    def point(step: int, drift: float, **others: Any) -> LayerPoint:
+        new = step == 0
+        made = LayerPoint(
+            calls=1,
+            by_batch=True,
+            samples=32,
+            values=2048,
+            batch_mean=over(3.0),
+            batch_var=over(2.0),
+            noise_mean=over(0.02),
+            noise_var=over(0.1),
+            running_mean=OverChannels(0.0, 0.0, 0.0, 0.0) if new else over(1.0),
+            running_var=OverChannels(1.0, 1.0, 1.0, 1.0) if new else over(2.0),
+            shift=over(500.0 if new else drift),
+            log_ratio=over(40.0 if new else 2 * math.log(2)),
+            weight=over(1.0),
+            bias=over(0.0),
+            weight_grad=0.5 / (step + 1),
+            bias_grad=0.25 / (step + 1),
+            output_grad=NAN if new else 2.0 / step,
+            units=tuple(
+                UnitPoint(channel, (-1.0 - channel, 0.0, 1.0 + step / 100), (-0.5, 0.1 * channel, 0.75))
+                for channel in (0, 5)
+            ),
+        )
+        return replace(made, **others)
+
+    bare = dict.fromkeys(("running_mean", "running_var", "shift", "log_ratio", "weight", "bias"))
+    points = tuple(
+        WatchedStep(
+            step,
+            {
+                "stem": point(step, 4.0 / (1 + step / 50)),
+                HOSTILE: point(step, 0.04, calls=3),
+                "frozen.norm": point(step, 0.8, by_batch=False, weight_grad=NAN, bias_grad=NAN),
+                "bare": point(step, 0.0, weight_grad=NAN, bias_grad=NAN, units=(), **bare),
+            },
+        )
+        for step in range(0, 801, 200)
+    )
+    layers = (
+        WatchedLayer("stem", "BatchNorm2d", 16),
+        WatchedLayer(HOSTILE, "BatchNorm2d", 16),
+        WatchedLayer("frozen.norm", "FrozenBatchNorm2d", 16),
+        WatchedLayer("bare", "LazyBatchNorm1d", 0),
+        WatchedLayer("unused", "BatchNorm2d", 8),
+    )
+    return Recording("2025-03-01T12:30:00+00:00", 200, layers, ENVIRONMENT, points)

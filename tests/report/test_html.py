@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from normwise.records import Run, Study
-from normwise.report import run_page, study_page
+from normwise.records import Recording, Run, Study
+from normwise.report import recording_page, run_page, study_page
+from normwise.report.recording_figures import heat_maps, layer_figures
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -146,3 +147,55 @@ def test_records_with_nothing_in_them_are_still_pages(study: Study, run: Run) ->
     Reader(study_page(dataclasses.replace(study, findings=())))
     text = "".join(Reader(run_page(dataclasses.replace(run, points=(), result=None))).text)
     assert "Nothing has been evaluated yet." in text
+
+
+def test_a_recording_has_all_its_figures_with_their_data(recording: Recording) -> None:
+    reader = Reader(recording_page(recording))
+    maps = heat_maps(recording)
+    figures = [figure for layer in layer_figures(recording) for figure in layer.figures]
+    drawn = [json.loads(script) for script in reader.scripts if script.startswith("{")]
+    assert [one["traces"][0]["type"] for one in drawn] == ["heatmap"] * len(maps) + ["scatter"] * len(figures)
+    # One more is that of all layers.
+    assert sum(attrs.get("class") == "data" for _, attrs in reader.elements) == len(drawn) + 1
+    text = " ".join("".join(reader.text).split())
+    assert "frozen.norm drifted the most" in text
+    assert "called 3 times a step" in text
+
+
+def test_the_page_of_a_recording_is_sound(recording: Recording) -> None:
+    page = recording_page(recording)
+    reader = Reader(page)
+    assert page == recording_page(recording)
+    ids = reader.all("id")
+    assert len(ids) == len(set(ids))
+    assert set(reader.all("aria-labelledby")) <= set(ids)
+    assert reader.all("src") == []
+    assert "b" not in [tag for tag, _ in reader.elements]
+    assert recording.layers[1].path in "".join(reader.text)
+
+
+def test_a_recording_of_nothing_is_still_a_page(recording: Recording) -> None:
+    text = "".join(Reader(recording_page(dataclasses.replace(recording, points=()))).text)
+    assert "Nothing has been recorded yet." in text
+    assert "Layer by layer" not in text
+
+
+@pytest.mark.parametrize("layers", [1, 60])
+def test_a_recording_of_few_and_of_many_layers_is_a_page(recording: Recording, layers: int) -> None:
+    names = [f"blocks.{i}.norm" for i in range(layers)]
+    many = dataclasses.replace(
+        recording,
+        layers=tuple(dataclasses.replace(recording.layers[0], path=name) for name in names),
+        points=tuple(
+            dataclasses.replace(point, layers=dict.fromkeys(names, point.layers["stem"]))
+            for point in recording.points
+        ),
+    )
+    reader = Reader(recording_page(many))
+    assert [attrs.get("class") for tag, attrs in reader.elements if tag == "details"].count("layer") == layers
+    drawn = [json.loads(script)["traces"][0] for script in reader.scripts if script.startswith("{")]
+    maps = [trace for trace in drawn if trace["type"] == "heatmap"]
+    text = "".join(reader.text)
+    assert all(name in text for name in names)
+    assert len(maps) == 6
+    assert all(len(trace["z"]) == layers for trace in maps)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from normwise.records import Run, Study
-from normwise.report import run_page, study_page
+from normwise.records import Recording, Run, Study
+from normwise.report import recording_page, run_page, study_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -19,9 +19,9 @@ CHROMIUM = next(
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on PATH")
 
-# Drawn to the last figure, and at rest.
+# Drawn to the last figure that is not folded away, and at rest.
 DRAWN = """() => {
-  const plots = [...document.querySelectorAll(".plot")];
+  const plots = [...document.querySelectorAll(".plot")].filter((plot) => !plot.closest("details:not([open])"));
   return plots.length > 0 && plots.every((plot) => plot.querySelector("svg.main-svg[aria-hidden=true]"));
 }"""
 # For each figure, for each of its series: what was drawn of it.
@@ -65,11 +65,14 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def files(study: Study, run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(
+    study: Study, run: Run, recording: Recording, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    for name, page in {"study": study_page(study), "run": run_page(run)}.items():
+    pages = {"study": study_page(study), "run": run_page(run), "recording": recording_page(recording)}
+    for name, page in pages.items():
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
-    return {name: folder / f"{name}.html" for name in ("study", "run")}
+    return {name: folder / f"{name}.html" for name in pages}
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +131,12 @@ def test_gaps_are_gaps(opened: Callable[..., Opened]) -> None:
     assert "NaN" not in with_bn["line"] + without["line"]
 
 
-@pytest.mark.parametrize("name", ["study", "run"])
+@pytest.mark.parametrize("name", ["study", "run", "recording"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_pages_are_quiet_complete_and_fit(opened: Callable[..., Opened], name: str, width: int) -> None:
     tab = opened(name, width=width)
     tab.page.evaluate("() => document.querySelectorAll('details').forEach((item) => { item.open = true; })")
+    tab.page.wait_for_function(DRAWN)
     assert tab.page.evaluate(OVERFLOW) <= 0
     outside = """() => [...document.querySelectorAll("p, h1, h2, h3, li, dd, figure, .plot svg")]
       .filter((item) => !item.closest(".scroll, .skip"))
@@ -169,3 +173,39 @@ def test_no_button_sends_the_figure_away(opened: Callable[..., Opened]) -> None:
     titles = opened("study").page.evaluate(buttons)
     assert titles == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
     assert opened("study", width=360).page.evaluate(buttons) == []
+
+
+CELLS = """() => [...document.querySelectorAll(".plot")]
+  .filter((plot) => plot.data?.[0].type === "heatmap")
+  .map((plot) => ({
+    rows: plot.data[0].z.length,
+    image: plot.querySelector(".heatmaplayer image").getBoundingClientRect().height,
+    bar: plot.querySelectorAll(".cbaxis text").length,
+    high: plot.data[0].colorscale.at(-1)[1],
+  }))"""
+
+
+def test_heat_maps_are_drawn_in_the_colours_of_the_page(opened: Callable[..., Opened]) -> None:
+    light, dark = (opened("recording", scheme=scheme).page.evaluate(CELLS) for scheme in ("light", "dark"))
+    assert len(light) == len(dark) == 6
+    for cells in (*light, *dark):
+        assert cells["rows"] == 5
+        assert cells["image"] > 50
+        assert cells["bar"] >= 3
+    assert {cells["high"] for cells in light} == {"rgb(27,31,36)"}  # --ink
+    assert {cells["high"] for cells in dark} == {"rgb(228,231,235)"}
+
+
+def test_a_layers_figures_are_drawn_when_it_is_opened(browser: Any, files: dict[str, Path]) -> None:
+    page = browser.new_page()
+    page.goto(files["recording"].as_uri())
+    page.wait_for_function(DRAWN)
+    drawn = """() => [...document.querySelectorAll("details.layer")]
+      .map((layer) => layer.querySelectorAll("svg.main-svg").length)"""
+    assert set(page.evaluate(drawn)) == {0}
+    page.locator("details.layer > summary").first.click()
+    page.wait_for_function(DRAWN)
+    first, *others = page.evaluate(drawn)
+    assert first > 0
+    assert set(others) == {0}
+    page.close()

@@ -238,3 +238,31 @@ def draw_network() -> Draw:
             return model.to(dtype).eval(), torch.randn(shape, dtype=dtype)
 
     return draw
+
+
+@pytest.fixture
+def trained() -> Callable[..., Any]:
+    """A function that gives a layer other γ, β and statistics than a new one has, in training."""
+
+    def train(layer: Any, x: Tensor | None = None) -> Any:
+        generator = torch.Generator().manual_seed(1)
+        images = 1 + 2 * torch.randn(6, 8, 5, 5, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.copy_(torch.rand(parameter.shape, generator=generator) + 0.5)
+            for step in range(3):
+                layer((images if x is None else x) + step)
+        return layer
+
+    return train
+
+
+@pytest.fixture
+def said() -> Callable[[Any], str]:
+    """A function that gives the one detail of a report."""
+
+    def of(report: Any) -> str:
+        (change,) = report.changes
+        return change.detail
+
+    return of

@@ -30,30 +30,14 @@ OURS: list[Any] = [
 ]
 
 
-def trained(layer: Any, x: Tensor = IMAGES) -> Any:
-    """The layer with other γ, β and statistics than a new one has, in training."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(torch.rand(parameter.shape, generator=generator) + 0.5)
-        for step in range(3):
-            layer(x + step)
-    return layer
-
-
 def convert(model: nn.Module, to: str, **options: Any) -> tuple[Any, Conversion]:
     return normwise.convert(model, to, **options)
-
-
-def said(report: Conversion) -> str:
-    (change,) = report.changes
-    return change.detail
 
 
 @pytest.mark.parametrize("dims", INPUTS)
 @pytest.mark.parametrize("to", ["batch", "torch", "frozen"])
 @pytest.mark.parametrize("kinds", [TORCH, OURS], ids=["torch", "ours"])
-def test_outputs_stay_where_it_is_batch_norm_again(kinds: list[Any], to: str, dims: int) -> None:
+def test_outputs_stay_where_it_is_batch_norm_again(kinds: list[Any], to: str, dims: int, trained) -> None:
     model = nn.Sequential(trained(kinds[dims](8, eps=0.01), INPUTS[dims])).eval()
     new, report = convert(model, to, example=INPUTS[dims])
     torch.testing.assert_close(new(INPUTS[dims]), model(INPUTS[dims]))
@@ -88,7 +72,7 @@ def test_a_whole_network_reads_as_a_line_a_layer() -> None:
 
 @pytest.mark.parametrize("to", ["batch", "torch"])
 @pytest.mark.parametrize("dims", INPUTS)
-def test_a_synchronised_layer_becomes_one_for_its_inputs(to: str, dims: int) -> None:
+def test_a_synchronised_layer_becomes_one_for_its_inputs(to: str, dims: int, said) -> None:
     layer = nn.SyncBatchNorm(8)
     model = nn.Sequential(layer)
     new, report = convert(model, to, example=INPUTS[dims])
@@ -98,7 +82,7 @@ def test_a_synchronised_layer_becomes_one_for_its_inputs(to: str, dims: int) -> 
 
 
 @pytest.mark.parametrize("to", ["batch", "torch", "frozen", "group", "layer", "instance"])
-def test_what_it_is_already_is_left(to: str) -> None:
+def test_what_it_is_already_is_left(to: str, said) -> None:
     once, _ = convert(nn.Sequential(nn.BatchNorm2d(8)), to, example=IMAGES)
     kept = once[0]
     twice, report = convert(once, to, example=IMAGES, inplace=True)

@@ -74,7 +74,7 @@ _CONVS: list[tuple[Callable[[], nn.Module], type[nn.Module], tuple[int, ...]]] =
     (lambda: nn.Conv2d(4, 6, 3, stride=2, groups=2, bias=False), nn.BatchNorm2d, (3, 4, 7, 6)),
     (lambda: nn.Conv3d(4, 6, 2, dilation=2), nn.BatchNorm3d, (3, 4, 5, 4, 4)),
     (lambda: nn.ConvTranspose1d(4, 6, 3, groups=2), nn.BatchNorm1d, (3, 4, 7)),
-    # Grouped, where torch's own fusion fails: https://github.com/pytorch/pytorch/issues/180995
+    # Grouped, where torch's own fusion fails: pain 23, https://github.com/pytorch/pytorch/issues/180995
     (lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), nn.BatchNorm2d, (3, 4, 5, 4)),
     (lambda: nn.ConvTranspose3d(4, 6, 2, padding=1, bias=False), nn.BatchNorm3d, (3, 4, 3, 4, 4)),
     (lambda: nn.Linear(4, 6), nn.BatchNorm1d, (3, 4)),
@@ -134,6 +134,18 @@ def test_a_chain_goes_into_one_convolution() -> None:
     assert sum(type(layer) is nn.Identity for layer in folded.modules()) == 3
 
 
+def test_a_convolution_goes_before_one_behind() -> None:
+    model = _random(nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.Conv1d(3, 2, 3)))
+    _, report = _fold(model, torch.randn(3, 2, 6).double())
+    assert report.changes[0].detail == "folded into Conv1d '0' before it"
+
+
+def test_a_chain_goes_into_the_convolution_behind_it() -> None:
+    model = _random(nn.Sequential(nn.Tanh(), *[nn.BatchNorm1d(2) for _ in range(3)], nn.Conv1d(2, 3, 3)))
+    _, report = _fold(model, torch.randn(3, 2, 6).double())
+    assert {change.detail for change in report.changes} == {"folded into Conv1d '4' behind it"}
+
+
 class _OverTime(nn.Module):
     """A linear layer over ``(N, L, C)``."""
 
@@ -152,11 +164,41 @@ class _OverTime(nn.Module):
 def test_a_linear_layer_on_three_axes_only_where_its_channels_are_the_norms(
     channels: int, turned: bool, folds: bool
 ) -> None:
-    # torch.fx's own fusion is silently wrong here.
+    # Pain 23: torch.fx's own fusion is silently wrong here.
     length = 6 if (channels, turned) == (6, False) else 5
     _, report = _fold(_random(_OverTime(channels, turned)), torch.randn(3, length, 4).double())
     assert _changed(report) == [folds]
     assert folds or "another axis" in report.changes[0].detail
+
+
+class _Flattened(nn.Module):
+    """A linear layer over ``(N, L, C)`` and a norm over ``(N · L, C)``."""
+
+    def __init__(self, turned: bool) -> None:
+        super().__init__()
+        self.linear, self.norm, self.turned = nn.Linear(4, 6), nn.BatchNorm1d(6), turned
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(x)
+        y = y.transpose(1, 2) if self.turned else y
+        return self.norm(y.reshape(-1, y.shape[-1])).reshape(y.shape)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_linear_layer_whose_positions_are_flattened(turned: bool) -> None:
+    model = _random(_Flattened(turned))
+    folded, report = _fold(model, torch.randn(3, 6, 4).double())
+    assert _changed(report) == [not turned]
+    if not turned:
+        other = torch.randn(5, 2, 4).double()
+        torch.testing.assert_close(folded(other), model(other))
+
+
+def test_a_convolution_of_one_sample_has_its_channels_elsewhere() -> None:
+    # (C, L) is no batch for Conv1d, and one for BatchNorm1d, over L.
+    model = _random(nn.Sequential(nn.Conv1d(3, 5, 1), nn.BatchNorm1d(5)))
+    _, report = _fold(model, torch.randn(3, 5).double())
+    assert "another axis" in report.changes[0].detail
 
 
 class _Residual(nn.Module):
@@ -235,7 +277,11 @@ class _Branching(nn.Module):
 class _Calling(nn.Module):
     """Calls what it is told to."""
 
-    def __init__(self, forward: Callable[[Any, Tensor], Tensor], norm: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        forward: Callable[[Any, Tensor], Tensor],
+        norm: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.conv, self.norm, self.way = nn.Conv2d(3, 4, 1), norm or nn.BatchNorm2d(4), forward
 
@@ -246,6 +292,12 @@ class _Calling(nn.Module):
 def _hooked() -> nn.Module:
     model = _Calling(lambda m, x: m.norm(m.conv(x)))
     model.norm.register_forward_hook(lambda *_: None)
+    return model
+
+
+def _watched() -> nn.Module:
+    model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1)), nn.BatchNorm2d(4))
+    model[0].register_forward_hook(lambda *_: None)
     return model
 
 
@@ -265,7 +317,7 @@ def _tied() -> nn.Module:
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        # Where torch.fx's own fusion is silently wrong: the convolution has another user.
+        # Where torch.fx's own fusion is silently wrong: the convolution is called elsewhere, too.
         (_Calling(lambda m, x: m.norm(m.conv(x)) + m.conv(2 * x)), "Conv2d 'conv' is called 2 times"),
         (_Calling(lambda m, x: m.norm(m.norm(m.conv(x)))), "it is called 2 times"),
         (_Calling(lambda m, x: m.norm(y := m.conv(x)) + y), "the output of Conv2d 'conv' is used in 2 places"),
@@ -277,6 +329,11 @@ def _tied() -> nn.Module:
         (_hooked(), "it has hooks"),
         (_spectral(), "computed by a parametrization"),
         (_tied(), "Conv2d 'conv' shares its weight or bias with another layer"),
+        (_watched(), "a hook of a module around it or Conv2d '0.0' sees what is between them"),
+        (_Calling(lambda m, x: m.norm(m.conv(x)) + F.conv2d(x, m.conv.weight)),
+         "the weight of Conv2d 'conv' is used outside of it, too"),
+        (_Calling(lambda m, x: m.norm(m.conv(x)) + m.norm.weight.sum()),
+         "its parameters are used outside of it, too"),
         (_Branching(), "of the model: its forward can't be traced"),
     ],
     ids=lambda value: "" if isinstance(value, nn.Module) else value,
@@ -286,6 +343,70 @@ def test_what_is_not_folded_says_why(model: nn.Module, reason: str) -> None:
     assert _changed(report) == [False]
     assert reason in report.changes[0].detail
     assert "0 of 1 folded" in str(report)
+
+
+class _Listing(nn.Module):
+    """Can't be followed, but what is in its list can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU()) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x) if x.isfinite().all() else x
+        return x
+
+
+def test_what_can_be_followed_of_a_model_that_cannot_is_folded() -> None:
+    _, report = _fold(_random(_Listing()), torch.randn(2, 3, 4, 4).double())
+    assert _changed(report) == [True, True]
+
+
+def test_weights_that_would_overflow_are_left() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1)).half().eval()
+    nn.init.constant_(model.get_parameter("0.weight"), 1e4)
+    nn.init.constant_(model.get_parameter("1.weight"), 10)
+    model.get_submodule("1").get_buffer("running_mean").fill_(1e4)
+    _, report = normwise.fold(model, torch.ones(2, 1, 2, 2).half(), timed=False)
+    assert report.changes[0].detail == "the weights of Conv2d '0' would be too large for torch.float16"
+
+
+def test_parameters_stay_of_their_kind() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 2, bias=False), nn.BatchNorm2d(4)).bfloat16().eval()
+    weight = model.get_parameter("0.weight").contiguous(memory_format=torch.channels_last)
+    model.get_submodule("0").register_parameter("weight", nn.Parameter(weight, requires_grad=False))
+    folded, _ = normwise.fold(model, torch.randn(2, 3, 5, 5).bfloat16(), timed=False)
+    weight, bias = folded.get_parameter("0.weight"), folded.get_parameter("0.bias")
+    assert weight.dtype == bias.dtype == torch.bfloat16
+    assert (weight.requires_grad, bias.requires_grad) == (False, True)
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert set(folded.state_dict()) == {"0.weight", "0.bias"}
+
+
+def test_a_lazy_layer_is_said() -> None:
+    model = nn.Sequential(nn.LazyConv2d(3, 1), nn.BatchNorm2d(3)).eval()
+    with pytest.raises(ModelError, match="LazyConv2d '0' has no weights yet; call the model on a batch"):
+        normwise.fold(model, torch.randn(2, 3, 4, 4))
+
+
+def test_the_example_is_left_as_it_is() -> None:
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4)).eval()
+    x = torch.randn(2, 3, 5, 5)
+    before = x.clone()
+    normwise.fold(model, x)
+    assert torch.equal(x, before)
+
+
+def test_a_quantised_convolution_is_left() -> None:
+    # Pain 23, https://github.com/Xilinx/brevitas/issues/388: accuracy dropped.
+    config = torch.ao.quantization.get_default_qat_qconfig("onednn")
+    model = nn.Sequential(torch.ao.nn.qat.Conv2d(3, 4, 1, qconfig=config), nn.BatchNorm2d(4)).eval()
+    model(x := torch.randn(2, 3, 4, 4))
+    _, report = normwise.fold(model, x, timed=False)
+    assert report.changes[0].detail.startswith("Conv2d '0' is quantised; fold before quantising")
 
 
 @pytest.mark.parametrize("value", [float("nan"), -0.5])

@@ -128,6 +128,12 @@ def test_a_model_that_cannot_be_exported_is_said(tmp_path: Path) -> None:
         export_onnx(_Deciding().eval(), _X, tmp_path / "model.onnx")
 
 
+def test_a_model_that_fails_on_the_example_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the model fails on the example: "):
+        export_onnx(_model(), torch.randn(4, 2, 6, 6), str(tmp_path / "model.onnx"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="can't be written"):
         export_onnx(_model(), _X, tmp_path / "nowhere" / "model.onnx")

@@ -3,12 +3,14 @@
 from normwise.records._json import from_plain, to_json, to_plain
 from normwise.records.acceleration import Acceleration, LayerChange
 from normwise.records.benchmark import Bandwidth, Benchmark, Comparison
+from normwise.records.bias_removal import BiasRemoval
 from normwise.records.calibration import Calibration, LayerCalibration, Order, VarianceKind
 from normwise.records.change import Change
 from normwise.records.conversion import Conversion
 from normwise.records.environment import Environment, usable_cores
 from normwise.records.figure import Figure, HeatMap, Series
 from normwise.records.folding import Folding
+from normwise.records.insertion import Insertion
 from normwise.records.recording import (
     LayerPoint,
     OverChannels,
@@ -24,6 +26,7 @@ __all__ = [
     "Acceleration",
     "Bandwidth",
     "Benchmark",
+    "BiasRemoval",
     "Calibration",
     "Change",
     "Comparison",
@@ -34,6 +37,7 @@ __all__ = [
     "Finding",
     "Folding",
     "HeatMap",
+    "Insertion",
     "LayerCalibration",
     "LayerChange",
     "LayerPoint",

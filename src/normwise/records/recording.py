@@ -55,8 +55,9 @@ class LayerPoint:
         batch_mean, batch_var: :math:`\mu` and, with Bessel's correction as running variances have it,
             :math:`\sigma^2`.
         noise_mean, noise_var: How far :math:`\mu` and :math:`\sigma^2` scatter from batch to batch: their standard
-            errors, in units of :math:`\sigma` and of :math:`\sigma^2`, as told by the scatter between the samples of
-            this batch. NaN for a single sample.
+            errors, in units of :math:`\sigma` and of :math:`\sigma^2` (each with :math:`\epsilon`), as told by the
+            scatter between the samples of this batch, taken as independent. Behind other BN layers, which take out
+            what a batch has in common, they scatter less. NaN for a single sample.
         running_mean, running_var: As they were before this batch moved them; None where the layer has none.
         shift: From the running to the batch's mean, in running σ:
             :math:`(\mu - \mu_r) / \sqrt{\sigma_r^2 + \epsilon}`.
@@ -145,12 +146,12 @@ class Recording:
 
     def __str__(self) -> str:
         """A line a layer, of the last record."""
-        head = f"{len(self.layers)} layers, {len(self.points)} records, every {self.every} steps"
+        head = f"layers: {len(self.layers)}, records: {len(self.points)}, interval: {self.every} steps"
         if not self.points:
             return head
         last = self.points[-1]
         lines = [f"{path or 'the model'}: {_said(point)}" for path, point in last.layers.items()]
-        return "\n".join([f"{head}; at step {last.step}:", *lines])
+        return "\n".join([f"{head}; in the last, at step {last.step}:", *lines])
 
 
 def _said(point: LayerPoint) -> str:

@@ -40,7 +40,7 @@ def heat_map_drawing(heat_map: HeatMap) -> dict[str, Any]:
         "colorbar": {
             "title": {"text": wrapped(heat_map.value_label, _LABEL_WIDTH), "side": "right"},
             "tickvals": ticks,
-            "ticktext": [position(10.0**tick if heat_map.log else tick) for tick in ticks],
+            "ticktext": [position(float(f"{10.0**tick if heat_map.log else tick:.3g}")) for tick in ticks],
         },
         "meta": {"role": "cells"},
     }

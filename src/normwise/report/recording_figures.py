@@ -62,8 +62,8 @@ def heat_maps(recording: Recording) -> tuple[HeatMap, ...]:
     maps = (
         heat_map(
             "shift", "Shift of the batch's mean from the running mean", "shift (σ)",
-            f"{rms}, in running σ. A layer that stays dark drifts: its running mean lags behind the weights. A gap is "
-            "a layer whose running statistics had not learnt from data.", shift,
+            f"{rms}, in running σ. A layer that stays at the upper end of the scale drifts: its running mean lags "
+            "behind the weights. A gap is a layer whose running statistics had not learnt from data.", shift,
         ),
         heat_map(
             "variances", "Batch and running variance", "factor between them",

@@ -25,8 +25,8 @@ LEGEND = (
     "Shift: from the running mean to the batch's, in running standard deviations σ. Noise: how far the batch's mean "
     "would scatter from batch to batch if its samples were independent; behind other BN layers it scatters less. A "
     "shift up to the noise is none; of many times the noise, it means that evaluation sees other numbers than "
-    "training. Variances: the factor between the batch's and the running one, either way. All are root mean squares over "
-    "channels, in the last record and in the worst since the running statistics have learnt from data."
+    "training. Variances: the factor between the batch's and the running one, either way. All are root mean squares "
+    "over channels, in the last record and in the worst since the running statistics have learnt from data."
 )
 
 
@@ -35,20 +35,16 @@ def summary(recording: Recording) -> str:
     points, layers = recording.points, count(len(recording.layers), "layer")
     if not points:
         return f"Nothing has been recorded yet of {layers}."
-    reach = (
-        f"from step {points[0].step} to {points[-1].step}" if len(points) > 1 else f"at step {points[0].step}"
-    )
+    first, last = points[0], points[-1]
+    reach = f"at step {last.step}" if first is last else f"from step {first.step} to {last.step}"
     text = f"{count(len(points), 'record')} of {layers}, {reach}."
-    shifts = [
-        (value, path) for path, point in points[-1].layers.items() if not math.isnan(value := shift(point))
-    ]
+    shifts = [(value, path) for path, point in last.layers.items() if not math.isnan(value := shift(point))]
     if not shifts:
         return f"{text} In the last one no layer had running statistics that had learnt from data."
     value, path = max(shifts)
-    noise = points[-1].layers[path].noise_mean.rms
     return (
         f"{text} In the last one {named(path)} drifted the most: the batch's mean lay {number(value)} σ from the "
-        f"running mean, where the noise of a batch is {number(noise)} σ."
+        f"running mean, where the noise of a batch is {number(last.layers[path].noise_mean.rms)} σ."
     )
 
 

@@ -1,5 +1,7 @@
 """What one batch shows of one BN layer."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -33,8 +35,8 @@ def layer_point(
         return None
     eps = float(getattr(layer, "eps", 0.0))
     mean, var, weight, bias = (
-        None if tensor is None else tensor.detach().double()
-        for tensor in (layer.running_mean, layer.running_var, layer.weight, layer.bias)
+        None if (tensor := getattr(layer, name)) is None else tensor.detach().double()
+        for name in ("running_mean", "running_var", "weight", "bias")
     )
     by_batch = isinstance(layer, BatchNorm) and (layer.training or mean is None)
     variance = seen.var + eps
@@ -71,7 +73,7 @@ def layer_point(
     )
 
 
-def _over_channels(quantities: dict[str, Tensor | None]) -> dict[str, OverChannels]:
+def _over_channels(quantities: dict[str, Tensor | None]) -> dict[str, Any]:
     there = {name: values for name, values in quantities.items() if values is not None}
     stacked = torch.stack(list(there.values()))
     summaries = torch.stack(

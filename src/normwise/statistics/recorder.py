@@ -1,7 +1,6 @@
 """What hangs on a model while it is watched."""
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from normwise.records import LayerPoint, Recording, WatchedStep
+from normwise.statistics.eagerly import EAGERLY
 from normwise.statistics.layer_point import layer_point
 from normwise.statistics.recording_sinks import Sink
 
@@ -25,8 +25,9 @@ class _Open:
     points: dict[str, LayerPoint] = field(default_factory=dict)
     #: Norms by layer and field; tensors, for which a GPU need not be waited for.
     gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    #: Of the gradients.
+    #: Of the hooks for gradients. The parameters among the tensors are kept, but no output: it may be large.
     handles: list[RemovableHandle] = field(default_factory=list)
+    parameters: list[Tensor] = field(default_factory=list)
 
 
 class Recorder:
@@ -56,8 +57,8 @@ class Recorder:
         self._points: list[WatchedStep] = []
         self._open: _Open | None = None
         self._pass_handles: list[RemovableHandle] = []
-        self._stance: Any = None
-        self._handle = model.register_forward_pre_hook(_Hook(self), with_kwargs=True)
+        self._eagerly = False
+        self._stop = self._count_passes(model)
 
     @property
     def points(self) -> tuple[WatchedStep, ...]:
@@ -75,7 +76,7 @@ class Recorder:
 
     def close(self) -> None:
         """Take all hooks away, and complete the last record."""
-        self._handle.remove()
+        self._stop()
         self._abandon_pass()
         try:
             self._complete()
@@ -98,6 +99,26 @@ class Recorder:
         if step % self._every == 0:
             self._begin(step, model, args, kwargs)
 
+    def _count_passes(self, model: nn.Module) -> Callable[[], None]:
+        """Be there before each pass; gives what ends that."""
+        compiled = model._compiled_call_impl
+        if compiled is None:
+            return model.register_forward_pre_hook(_Hook(self), with_kwargs=True).remove
+
+        # What ``model.compile()`` made calls no hooks; torch.compile's checks behind it want the stance of before it.
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.before_pass(model, args, kwargs)
+            output = compiled(*args, **kwargs)
+            if self._pass_handles:
+                self._end_pass()
+            return output
+
+        def stop() -> None:
+            model._compiled_call_impl = compiled
+
+        model._compiled_call_impl = call
+        return stop
+
     def _begin(self, step: int, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._open = _Open(step)
         for path, layer in self._layers.items():
@@ -107,18 +128,17 @@ class Recorder:
             else:
                 self._pass_handles.append(layer.register_forward_pre_hook(before, with_kwargs=True))
             self._pass_handles.append(layer.register_forward_hook(behind))
-        self._pass_handles.append(model.register_forward_hook(self._end_pass))
-        if _has_compiled(model):
-            # Compiled code calls no hooks.
-            self._stance = torch.compiler.set_stance("force_eager")
+        if model._compiled_call_impl is None:
+            self._pass_handles.append(model.register_forward_hook(self._end_pass))
+        self._eagerly = EAGERLY.begin()
 
     def _end_pass(self, *_: object) -> None:
         for handle in self._pass_handles:
             handle.remove()
         self._pass_handles.clear()
-        if self._stance is not None:
-            self._stance.__exit__(None, None, None)
-            self._stance = None
+        if self._eagerly:
+            EAGERLY.end()
+            self._eagerly = False
 
     def _abandon_pass(self) -> None:
         """End a recorded pass that an exception ended, which makes no record."""
@@ -135,7 +155,8 @@ class Recorder:
         if (point := record.points.get(path)) is not None:
             record.points[path] = replace(point, calls=point.calls + 1)
             return
-        x, mask = args[0] if args else kwargs.get("input", kwargs.get("x")), kwargs.get("mask")
+        x: Any = args[0] if args else kwargs.get("input", kwargs.get("x"))
+        mask = kwargs.get("mask")
         if not _fits(layer, x, mask):
             return
         point = layer_point(layer, x, mask, self._channels[path])
@@ -147,6 +168,7 @@ class Recorder:
             parameter = getattr(layer, name)
             if parameter is not None and parameter.requires_grad and parameter.is_leaf:
                 self._keep_gradient(record, path, name, parameter)
+                record.parameters.append(parameter)
 
     def _behind_layer(self, path: str, layer: nn.Module, args: tuple[Any, ...], output: object) -> None:
         record = self._open
@@ -191,6 +213,10 @@ class Recorder:
         if self._open is not None:
             for handle in self._open.handles:
                 handle.remove()
+            for parameter in self._open.parameters:
+                # With a dict of hooks, be it empty, each backward pass would call Python at the parameter.
+                if not parameter._backward_hooks:
+                    parameter._backward_hooks = None
             self._open = None
 
 
@@ -220,12 +246,4 @@ def _fits(layer: nn.Module, x: Any, mask: Any) -> bool:
         and mask.dtype == torch.bool
         and mask.shape == (x.shape[0], *x.shape[2:])
         and mask.device == x.device
-    )
-
-
-def _has_compiled(model: nn.Module) -> bool:
-    # Only who compiles has imported this, which takes seconds.
-    dynamo = sys.modules.get("torch._dynamo")
-    return dynamo is not None and any(
-        isinstance(module, dynamo.OptimizedModule) for module in model.modules()
     )

@@ -67,9 +67,12 @@ class RecordingFolder:
         """
         if self._file is None:
             raise RunError(f"the recording in {self.path} has ended; begin another")
+        rest = memoryview((to_json(point) + "\n").encode())
         try:
-            self._file.write((to_json(point) + "\n").encode())
+            while rest:  # a disk that fills takes a part of a line
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
+            self.close()  # nothing may come behind a torn line
             raise RunError(f"{self._metrics} can't be written to: {error.strerror}") from None
 
     def close(self) -> None:

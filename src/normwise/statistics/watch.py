@@ -1,5 +1,6 @@
 """Statistics of BN layers while a model trains."""
 
+import operator
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from normwise.errors import ArgumentError
-from normwise.find import find
+from normwise.find import BatchNorm, find
 from normwise.records import Environment, Recording, WatchedLayer
 from normwise.statistics.recorder import Recorder
 from normwise.statistics.recording_sinks import sink_for
@@ -37,13 +38,15 @@ def watch(
     Moments and noise are computed in float64, over the real positions alone where a mask is given to a layer of ours,
     and of this process's part of the batch. A layer that a step calls several times is recorded by its first call.
 
-    The model's numbers stay what they are without it, to the last bit, and so does the random state. Between records one
-    hook counts passes. All hooks go when the block ends, also by an exception; the records stay. Watches can be nested.
+    The model's numbers stay what they are without it, to the last bit, and so does the random state. Between records
+    one hook counts passes. All hooks go when the block ends, also by an exception; the records stay. Watches can be
+    nested.
 
     Gradients are those of the backward pass between a step and the next one, as they come: a scaled loss scales them.
-    Compiled code calls no hooks, so a model that ``torch.compile`` made runs eagerly in the steps that are recorded,
-    where last digits may differ then; watch it, and not the model that it was made of. Not seen are layers that are
-    called in other ways than by a pass of ``model``, and batch normalization by a function.
+    Compiled code calls no hooks, so what is compiled runs eagerly in the steps that are recorded, where last digits may
+    differ then. Watch the model that ``torch.compile`` made, and not the one that it was made of; one that
+    ``model.compile()`` compiled in place is watched if that came first. Not seen are passes inside of other compiled
+    code, layers that are called in other ways than by a pass of ``model``, and batch normalization by a function.
 
     Args:
         model: Any model with BN layers.
@@ -103,8 +106,8 @@ def watch(
 
 
 def _width(layer: nn.Module) -> int:
-    mean = layer._buffers.get("running_mean")
-    return int(getattr(layer, "num_features", 0 if mean is None else mean.numel()))
+    # A foreign frozen layer knows it by its buffers alone, which a lazy one has not got yet.
+    return layer.num_features if isinstance(layer, BatchNorm) else layer.get_buffer("running_mean").numel()
 
 
 def _channels(
@@ -112,6 +115,7 @@ def _channels(
 ) -> dict[str, tuple[int, ...]]:
     """The channels of each layer of which percentiles are wanted."""
     if isinstance(units, Mapping):
+        chosen: dict[str, tuple[int, ...]] = dict.fromkeys((layer.path for layer in layers), ())
         for path, channels in units.items():
             width = next((layer.channels for layer in layers if layer.path == path), None)
             if width is None:
@@ -119,13 +123,29 @@ def _channels(
                 raise ArgumentError(
                     f"units names {path!r}, which is no BN layer of the model; those are {known}"
                 )
-            wrong = [channel for channel in channels if not 0 <= channel < width]
-            if wrong:
-                raise ArgumentError(f"units: {path!r} has the channels 0 to {width - 1}, got {wrong[0]}")
-        return {layer.path: tuple(units.get(layer.path, ())) for layer in layers}
+            chosen[path] = _numbers(path, channels, width)
+        return chosen
     if not isinstance(units, int) or isinstance(units, bool) or units < 0:
         raise ArgumentError(f"expected a number of units from 0 on, or channels by path, got {units!r}")
     return {layer.path: _evenly(layer.channels, units) for layer in layers}
+
+
+def _numbers(path: str, channels: Sequence[int], width: int) -> tuple[int, ...]:
+    """The channels, which may also be NumPy's integers, or a tensor's."""
+    if width == 0:
+        raise ArgumentError(
+            f"units: {path!r} is lazy and has no channels yet; call the model on a batch first"
+        )
+    try:
+        numbers = tuple(operator.index(channel) for channel in channels)
+    except TypeError:
+        raise ArgumentError(
+            f"units: expected channels of {path!r} such as [0, 2], got {channels!r}"
+        ) from None
+    wrong = [number for number in numbers if not 0 <= number < width]
+    if wrong:
+        raise ArgumentError(f"units: {path!r} has the channels 0 to {width - 1}, got {wrong[0]}")
+    return numbers
 
 
 def _evenly(width: int, wanted: int) -> tuple[int, ...]:

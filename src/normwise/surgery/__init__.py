@@ -2,8 +2,10 @@
 
 from normwise.find import find
 from normwise.surgery.accelerate import accelerate
+from normwise.surgery.biases import remove_biases
 from normwise.surgery.convert import convert
 from normwise.surgery.fold import fold
 from normwise.surgery.freeze import freeze, unfreeze
+from normwise.surgery.insert import insert
 
-__all__ = ["accelerate", "convert", "find", "fold", "freeze", "unfreeze"]
+__all__ = ["accelerate", "convert", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze"]

@@ -41,8 +41,8 @@ class Axis:
 def turned(part: Part, node: fx.Node, axis: Axis, *, backwards: bool) -> Axis | None:
     """Where the axis of ``node``'s input is in its output, or ``backwards`` the other way round.
 
-    None where the node does something to the values, or a hook sees them. A reshape is known to keep the last axis where it is as long
-    before as after, which is for the caller to see to.
+    None where the node does something to the values, or a hook sees them. A reshape keeps the last axis where it is
+    as long before as after, which is for the caller to see to.
     """
     if node.op == "call_module":
         module = part.called(node)

@@ -148,7 +148,8 @@ class _Follower:
 
     def parts(self, module: nn.Module, path: str) -> Iterator[Part]:
         """The largest parts that can be followed of a module and of what is in it."""
-        if module in self.seen or (is_leaf(module) and path):
+        is_list = isinstance(module, (nn.ModuleList, nn.ModuleDict))
+        if module in self.seen or (is_leaf(module) and path and not is_list):
             return
         self.seen.add(module)
         below = [
@@ -156,6 +157,10 @@ class _Follower:
             for name, child in module.named_children()
             for part in self.parts(child, f"{path}.{name}" if path else name)
         ]
+        if is_list:
+            # It has no forward to follow; whoever reads it calls what is in it.
+            yield from below
+            return
         inside = [name for name in self.opaque if not path or name.startswith(f"{path}.")]
         try:
             graph = self.graph(module)

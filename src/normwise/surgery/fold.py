@@ -160,7 +160,9 @@ def _proven(
     try:
         error = output_error(old, new, args, kwargs)
     except Exception as failure:
-        raise ModelError(f"the folded model fails on the example: {failure}; nothing is changed") from failure
+        raise ModelError(
+            f"the outputs can't be compared on the example: {failure}; nothing is changed"
+        ) from failure
     if math.isnan(error):
         raise ModelError(
             "the model's output has no numbers on the example, so that nothing can be proven of it"

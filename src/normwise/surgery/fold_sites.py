@@ -71,7 +71,7 @@ class Sites:
         if layer not in self.nodes:
             return self._unfollowed(path)
         if layer in self.read:
-            return "its parameters or buffers are used outside of it, too"
+            return "its parameters are used outside of it, too"
         return of_call(layer, self.call_of(layer))
 
     def _unfollowed(self, path: str) -> str:

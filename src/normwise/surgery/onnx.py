@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +24,14 @@ _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 def export_onnx(
     model: nn.Module,
     example: Batch,
-    path: Path,
+    path: Path | str,
     *,
     tolerance: float | None = None,
     force: bool = False,
 ) -> float:
     """Write the model as an ONNX file of which onnxruntime computes what torch does, or write none.
 
-    The batch's size is left open where the model allows it, which an example of at least two samples shows.
+    The first size of each tensor, the number of samples, is left open where the model allows it.
 
     Args:
         model: In evaluation: a BN layer that trains would be exported as one that normalises each batch by its own.
@@ -46,10 +46,11 @@ def export_onnx(
 
     Raises:
         ArgumentError: the packages of the extra ``onnx`` are missing, or the file is there already.
-        ModelError: a BN layer would normalise batches by their own statistics, the model can't be exported, or
-            onnxruntime computes something else.
+        ModelError: a BN layer would normalise batches by their own statistics, the model fails on the example or
+            can't be exported, such as one of more than 2 GB, or onnxruntime computes something else.
         RunError: the file can't be written.
     """
+    path = Path(path)
     if path.exists() and not force:
         raise ArgumentError(
             f"{path} is there already; choose another name, or pass force=True to overwrite it"
@@ -58,7 +59,10 @@ def export_onnx(
     _check_batch_norm(model)
     args, kwargs = arguments_of(example)
     with evaluating(model), torch.no_grad(), torch.random.fork_rng():
-        expected = tensors_of(model(*_copies(args), **_copies(kwargs)))
+        try:
+            expected = tensors_of(model(*_copies(args), **_copies(kwargs)))
+        except Exception as error:
+            raise ModelError(f"the model fails on the example: {error}") from error
         content = _exported(model, _copies(args), _copies(kwargs))
     got = _computed(runtime, content, tensors_of((args, kwargs)))
     error = largest_difference([value.cpu() for value in expected], got)
@@ -115,15 +119,13 @@ def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
                 verbose=False,
                 dynamic_shapes=open_batch,
             )
+            return cast("torch.onnx.ONNXProgram", program).model_proto.SerializeToString()
         except Exception as error:
             cause: BaseException = error
             while cause.__cause__ is not None:
                 cause = cause.__cause__
             reason = (str(cause) or type(cause).__name__).splitlines()[0]
             raise ModelError(f"the model can't be exported to ONNX: {reason}") from error
-    if program is None:
-        raise ModelError("the model can't be exported to ONNX: torch's exporter gave nothing")
-    return program.model_proto.SerializeToString()
 
 
 @contextmanager

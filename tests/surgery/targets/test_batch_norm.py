@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import normwise
 from normwise.records import Conversion
@@ -24,29 +24,13 @@ class Tagged(nn.BatchNorm2d):
         return "tagged"
 
 
-def trained(layer: Any, x: Tensor = IMAGES) -> Any:
-    """The layer with other γ, β and statistics than a new one has, in training."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(torch.rand(parameter.shape, generator=generator) + 0.5)
-        for step in range(3):
-            layer(x + step)
-    return layer
-
-
 def convert(model: nn.Module, to: str, **options: Any) -> tuple[Any, Conversion]:
     return normwise.convert(model, to, **options)
 
 
-def said(report: Conversion) -> str:
-    (change,) = report.changes
-    return change.detail
-
-
 @pytest.mark.parametrize("to", ["batch", "torch", "frozen"])
 @pytest.mark.parametrize("kind", [nn.BatchNorm2d, normwise.nn.BatchNorm2d, Tagged])
-def test_settings_take_the_place_of_what_a_layer_had(kind: Any, to: str) -> None:
+def test_settings_take_the_place_of_what_a_layer_had(kind: Any, to: str, trained, said) -> None:
     """https://github.com/pytorch/vision/issues/8250, https://github.com/gzuidhof/nn-transfer/pull/3"""
     model = nn.Sequential(trained(kind(8)))
     new, report = convert(model, to, eps=1e-3, momentum=0.01, example=IMAGES)
@@ -60,21 +44,21 @@ def test_settings_take_the_place_of_what_a_layer_had(kind: Any, to: str) -> None
     torch.testing.assert_close(new.eval()(IMAGES), (IMAGES - mean) / (var + 1e-3).sqrt() * weight + bias)
 
 
-def test_a_momentum_as_keras_counts_it_is_doubted() -> None:
+def test_a_momentum_as_keras_counts_it_is_doubted(said) -> None:
     """https://github.com/kazuto1011/deeplab-pytorch/issues/79"""
     doubted, fine = (convert(nn.BatchNorm2d(8), "batch", momentum=momentum)[1] for momentum in (0.99, 0.01))
     assert "that is the weight of the new batch: Keras's 0.99 is 0.01 here" in said(doubted)
     assert "Keras" not in said(fine)
 
 
-def test_another_momentum_changes_no_output() -> None:
+def test_another_momentum_changes_no_output(said) -> None:
     report = convert(nn.BatchNorm2d(8), "torch", momentum=None, example=IMAGES)[1]
     assert not report.alters
     assert "its momentum is None, and was 0.1" in said(report)
 
 
 @pytest.mark.parametrize("to", ["batch", "torch"])
-def test_statistics_that_were_not_kept_are_rebuilt(to: str) -> None:
+def test_statistics_that_were_not_kept_are_rebuilt(to: str, trained, said) -> None:
     """https://github.com/pytorch/pytorch/issues/156051"""
     model = nn.Sequential(trained(nn.BatchNorm2d(8, track_running_stats=False)).double())
     new, report = convert(model, to, track_running_stats=True, example=IMAGES.double())
@@ -88,7 +72,7 @@ def test_statistics_that_were_not_kept_are_rebuilt(to: str) -> None:
     assert new.eval()(IMAGES.double()[:1]).isfinite().all()
 
 
-def test_statistics_that_are_there_are_kept_when_tracking_is_switched_on() -> None:
+def test_statistics_that_are_there_are_kept_when_tracking_is_switched_on(trained) -> None:
     """https://github.com/pytorch/pytorch/issues/37823"""
     model = nn.Sequential(trained(nn.BatchNorm2d(8)))
     vars(model[0])["track_running_stats"] = False
@@ -101,7 +85,7 @@ def test_statistics_that_are_there_are_kept_when_tracking_is_switched_on() -> No
     torch.testing.assert_close(tracking.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
-def test_statistics_are_dropped_on_request() -> None:
+def test_statistics_are_dropped_on_request(trained, said) -> None:
     model = nn.Sequential(trained(nn.BatchNorm2d(8)))
     new, report = convert(model, "torch", track_running_stats=False, example=IMAGES)
     assert list(new.state_dict()) == ["0.weight", "0.bias"]
@@ -109,13 +93,13 @@ def test_statistics_are_dropped_on_request() -> None:
     assert "its running statistics are dropped" in said(report)
 
 
-def test_a_layer_without_statistics_can_not_be_frozen() -> None:
+def test_a_layer_without_statistics_can_not_be_frozen(said) -> None:
     report = convert(nn.BatchNorm2d(8, track_running_stats=False), "frozen")[1]
     assert "it keeps no running statistics that could be fixed" in said(report)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_stays_and_is_said(dtype: torch.dtype) -> None:
+def test_half_precision_stays_and_is_said(dtype: torch.dtype, trained, said) -> None:
     """https://github.com/pytorch/pytorch/issues/61924"""
     model = nn.Sequential(trained(nn.BatchNorm2d(8)).to(dtype))
     new, report = convert(model, "batch", example=IMAGES.to(dtype))

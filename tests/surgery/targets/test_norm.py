@@ -71,28 +71,12 @@ class Residual(nn.Module):
         return self.layer(x, **({"residual": x} | self.further))
 
 
-def trained(layer: Any, x: Tensor = IMAGES) -> Any:
-    """The layer with other γ, β and statistics than a new one has, in training."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(torch.rand(parameter.shape, generator=generator) + 0.5)
-        for step in range(3):
-            layer(x + step)
-    return layer
-
-
 def convert(model: nn.Module, to: str, **options: Any) -> tuple[Any, Conversion]:
     return normwise.convert(model, to, **options)
 
 
-def said(report: Conversion) -> str:
-    (change,) = report.changes
-    return change.detail
-
-
 @pytest.mark.parametrize("to", ["batch", "group", "layer", "instance"])
-def test_a_subclass_with_its_own_forward_keeps_its_activation(to: str) -> None:
+def test_a_subclass_with_its_own_forward_keeps_its_activation(to: str, trained, said) -> None:
     """https://github.com/pytorch/pytorch/issues/187298, https://github.com/huggingface/pytorch-image-models/issues/1254"""
     model = nn.Sequential(trained(BatchNormAct2d(8)))
     new, report = convert(model, to, example=IMAGES)
@@ -102,7 +86,7 @@ def test_a_subclass_with_its_own_forward_keeps_its_activation(to: str) -> None:
     assert not report.changes[0].changed
 
 
-def test_a_subclass_freezes_and_thaws_as_what_it_is() -> None:
+def test_a_subclass_freezes_and_thaws_as_what_it_is(trained, said) -> None:
     frozen, _ = convert(nn.Sequential(trained(BatchNormAct2d(8))), "frozen", example=IMAGES)
     assert is_frozen(frozen[0])
     assert frozen.train()(IMAGES).min() == 0
@@ -112,7 +96,7 @@ def test_a_subclass_freezes_and_thaws_as_what_it_is() -> None:
     assert said(convert(thawed, "torch")[1]) == "it is a subclass of one already"
 
 
-def test_a_subclass_that_computes_what_its_parent_does_becomes_another_with_all_it_has() -> None:
+def test_a_subclass_that_computes_what_its_parent_does_becomes_another_with_all_it_has(trained, said) -> None:
     model = nn.Sequential(trained(Tagged(8)))
     new, report = convert(model, "group", example=IMAGES)
     assert type(new[0]) is nn.GroupNorm
@@ -122,7 +106,7 @@ def test_a_subclass_that_computes_what_its_parent_does_becomes_another_with_all_
 
 
 @pytest.mark.parametrize("overridden", ["_check_input_dim", "train", "__call__"])
-def test_a_subclass_is_left_whatever_it_does_by_itself(overridden: str) -> None:
+def test_a_subclass_is_left_whatever_it_does_by_itself(overridden: str, said) -> None:
     kind = type("Other", (nn.BatchNorm2d,), {overridden: getattr(nn.BatchNorm2d, overridden)})
     report = convert(nn.Sequential(kind(8)), "group")[1]
     assert f"Other is a subclass with its own {overridden}" in said(report)
@@ -145,7 +129,7 @@ def _with_own_forward() -> nn.Module:
     ],
     ids=["forward", "lazy", "parametrized", "unknown"],
 )  # fmt: skip
-def test_what_can_not_be_told_is_left(layer: nn.Module, reason: str, to: str) -> None:
+def test_what_can_not_be_told_is_left(layer: nn.Module, reason: str, to: str, said) -> None:
     model = nn.Sequential(layer)
     new, report = convert(model, to, inplace=True)
     assert reason in said(report)
@@ -154,7 +138,7 @@ def test_what_can_not_be_told_is_left(layer: nn.Module, reason: str, to: str) ->
 
 @pytest.mark.parametrize("to", ["torch", "group", "layer", "instance"])
 @pytest.mark.parametrize("activation", ["relu", "silu", "leaky_relu"])
-def test_an_activation_goes_along_with_the_same_keys(to: str, activation: str) -> None:
+def test_an_activation_goes_along_with_the_same_keys(to: str, activation: str, trained, said) -> None:
     layer = trained(normwise.nn.BatchNorm2d(8, activation=activation))
     plain = trained(normwise.nn.BatchNorm2d(8))
     new, report = convert(nn.Sequential(layer), to, example=IMAGES)
@@ -167,7 +151,7 @@ def test_an_activation_goes_along_with_the_same_keys(to: str, activation: str) -
 
 
 @pytest.mark.parametrize("to", ["torch", "group", "layer", "instance"])
-def test_a_residual_goes_along(to: str) -> None:
+def test_a_residual_goes_along(to: str, trained) -> None:
     model = Residual(trained(normwise.nn.BatchNorm2d(8, activation="relu")))
     plain = nn.Sequential(trained(normwise.nn.BatchNorm2d(8)))
     new, _ = convert(model, to, example=IMAGES)
@@ -175,7 +159,7 @@ def test_a_residual_goes_along(to: str) -> None:
     torch.testing.assert_close(new(IMAGES), torch.relu(other(IMAGES) + IMAGES))
 
 
-def test_a_residual_without_an_activation_goes_along() -> None:
+def test_a_residual_without_an_activation_goes_along(trained, said) -> None:
     model = Residual(trained(normwise.nn.BatchNorm2d(8)))
     new, report = convert(model, "torch", example=IMAGES)
     torch.testing.assert_close(new.eval()(IMAGES), model.eval()(IMAGES))
@@ -183,7 +167,7 @@ def test_a_residual_without_an_activation_goes_along() -> None:
 
 
 @pytest.mark.parametrize("to", ["torch", "group"])
-def test_a_masked_layer_is_left(to: str) -> None:
+def test_a_masked_layer_is_left(to: str, said) -> None:
     model = Residual(normwise.nn.BatchNorm2d(8), mask=torch.ones(6, 5, 5, dtype=torch.bool))
     new, report = convert(model, to, example=IMAGES)
     assert type(new.layer) is normwise.nn.BatchNorm2d
@@ -192,7 +176,7 @@ def test_a_masked_layer_is_left(to: str) -> None:
 
 
 @pytest.mark.parametrize(("to", "kind"), [("batch", normwise.nn.BatchNorm2d), ("torch", nn.BatchNorm2d)])
-def test_constants_of_others_become_a_layer_that_learns(to: str, kind: type[nn.Module]) -> None:
+def test_constants_of_others_become_a_layer_that_learns(to: str, kind: type[nn.Module], said) -> None:
     model = nn.Sequential(FrozenBatchNorm2d(8, eps=0.1))
     new, report = convert(model, to, example=IMAGES)
     assert type(new[0]) is kind
@@ -233,7 +217,7 @@ def test_constants_with_a_forward_of_another_kind_are_found_out() -> None:
     assert list(kept._parameters) == []
 
 
-def test_constants_with_more_in_them_are_left() -> None:
+def test_constants_with_more_in_them_are_left(said) -> None:
     model = nn.Sequential(FrozenBatchNorm2d(8))
     model[0].register_buffer("temperature", torch.ones(1))
     assert "it has temperature besides what BN has" in said(convert(model, "batch")[1])
@@ -243,7 +227,7 @@ def test_constants_with_more_in_them_are_left() -> None:
     ("layer", "dims"),
     [(nn.GroupNorm(4, 8), dims) for dims in INPUTS] + [(nn.InstanceNorm2d(8, affine=True), 2)],
 )
-def test_other_norms_become_batch_norm_of_new_statistics(layer: nn.Module, dims: int) -> None:
+def test_other_norms_become_batch_norm_of_new_statistics(layer: nn.Module, dims: int, said) -> None:
     model = nn.Sequential(copy.deepcopy(layer)).double()
     new, report = convert(model, "batch", example=INPUTS[dims].double())
     assert type(new[0]) is OURS[dims]
@@ -252,7 +236,7 @@ def test_other_norms_become_batch_norm_of_new_statistics(layer: nn.Module, dims:
     assert all(buffer.dtype == torch.float64 for buffer in new[0].buffers() if buffer.is_floating_point())
 
 
-def test_group_norm_without_an_example_is_left_for_want_of_its_dimensions() -> None:
+def test_group_norm_without_an_example_is_left_for_want_of_its_dimensions(said) -> None:
     assert said(convert(nn.GroupNorm(4, 8), "torch")[1]).startswith(
         "nothing tells whether it is to be BatchNorm1d or BatchNorm2d or BatchNorm3d; pass an example"
     )
@@ -263,5 +247,5 @@ def test_other_norms_are_no_concern_of_other_norms() -> None:
     assert [change.path for change in convert(model, "layer", example=IMAGES)[1].changes] == ["2"]
 
 
-def test_other_norms_can_not_be_frozen() -> None:
+def test_other_norms_can_not_be_frozen(said) -> None:
     assert said(convert(nn.GroupNorm(4, 8), "frozen")[1]) == "it has no statistics that could be fixed"

@@ -21,24 +21,8 @@ INPUTS = {
 TORCH: list[Any] = [nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d]
 
 
-def trained(layer: Any, x: Tensor = IMAGES) -> Any:
-    """The layer with other γ, β and statistics than a new one has, in training."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(torch.rand(parameter.shape, generator=generator) + 0.5)
-        for step in range(3):
-            layer(x + step)
-    return layer
-
-
 def convert(model: nn.Module, to: str, **options: Any) -> tuple[Any, Conversion]:
     return normwise.convert(model, to, **options)
-
-
-def said(report: Conversion) -> str:
-    (change,) = report.changes
-    return change.detail
 
 
 def _expected(x: Tensor, layer: Any, groups: int) -> Tensor:
@@ -57,7 +41,7 @@ def _expected(x: Tensor, layer: Any, groups: int) -> Tensor:
     + [("instance", dims, 8) for dims in (1, 2, 3)],
 )
 def test_other_norms_normalise_what_they_should_with_the_same_parameters(
-    to: str, dims: int, groups: int
+    to: str, dims: int, groups: int, trained, said
 ) -> None:
     x = INPUTS[dims].double()
     layer = trained(TORCH[dims](8, eps=0.01).double(), x)
@@ -93,7 +77,7 @@ def test_for_one_value_a_channel_layer_is_layer_norm() -> None:
     ],
 )
 def test_groups_divide_the_channels_and_have_more_than_one_value(
-    channels: int, asked: int | None, dims: int, groups: int, reason: str
+    channels: int, asked: int | None, dims: int, groups: int, reason: str, said
 ) -> None:
     """https://github.com/meta-pytorch/opacus/issues/567, https://github.com/ppwwyyxx/GroupNorm-reproduce/issues/2"""
     example = INPUTS[dims][:, :channels]
@@ -104,13 +88,13 @@ def test_groups_divide_the_channels_and_have_more_than_one_value(
     assert ("groups and not" in said(report)) is bool(reason)
 
 
-def test_without_an_example_single_channels_as_groups_are_said() -> None:
+def test_without_an_example_single_channels_as_groups_are_said(said) -> None:
     new, report = convert(nn.BatchNorm1d(8), "group", groups=8)
     assert isinstance(new, nn.GroupNorm)
     assert "each channel is a group, which works only over several positions" in said(report)
 
 
-def test_groups_can_be_changed() -> None:
+def test_groups_can_be_changed(said) -> None:
     once, _ = convert(nn.Sequential(nn.BatchNorm2d(8)), "group", groups=4)
     assert said(convert(once, "group")[1]) == "it is one already"
     twice, report = convert(once, "group", groups=2)
@@ -119,7 +103,7 @@ def test_groups_can_be_changed() -> None:
 
 
 @pytest.mark.parametrize("to", ["group", "layer", "instance"])
-def test_a_norm_of_one_value_is_left(to: str) -> None:
+def test_a_norm_of_one_value_is_left(to: str, said) -> None:
     model = nn.Sequential(nn.BatchNorm2d(1))
     new, report = convert(model, to, example=torch.randn(6, 1, 1, 1))
     assert type(new[0]) is nn.BatchNorm2d
@@ -138,7 +122,7 @@ def test_a_norm_of_one_value_is_left(to: str) -> None:
     ],
 )
 def test_where_instance_norm_has_nothing_to_normalise_over_it_is_left(
-    layer: nn.Module, example: Tensor | None, reason: str
+    layer: nn.Module, example: Tensor | None, reason: str, said
 ) -> None:
     new, report = convert(nn.Sequential(layer), "instance", example=example)
     assert type(new[0]) is type(layer)
