@@ -157,6 +157,28 @@ def test_training_begins_where_the_old_model_was_if_a_batch_is_all_data() -> Non
     torch.testing.assert_close(new.train()(X), model(X), rtol=0.05, atol=0.05)
 
 
+def test_statistics_are_those_of_evaluation_and_nothing_of_the_model_moves() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Conv1d(4, 4, 1), nn.ReLU(), nn.Conv1d(4, 2, 1)
+    ).double()
+    state = _state(model)
+    new, _ = _insert(model, X, data=X.split(4), after_activation=True)
+    torch.testing.assert_close(_state(model), state, rtol=0, atol=0)
+    torch.testing.assert_close(new[4].running_mean, model.eval()[:4](X).mean((0, 2)))
+
+
+def test_a_sequence_that_is_not_called_as_one_keeps_its_indices() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        return net.last(net.sequence[1](net.sequence[0](x)))
+
+    model: Any = Net(forward, sequence=nn.Sequential(nn.Conv1d(4, 4, 1), nn.ReLU()))
+    new, report = _insert(model, X, data=X)
+    assert _inserted(report) == ["sequence.0"]
+    assert isinstance(new.sequence[0], Normalised)
+    torch.testing.assert_close(new.eval()(X), model.eval()(X), rtol=0, atol=1e-9)
+
+
 def test_without_data_layers_are_new_and_the_report_says_how_far_outputs_move() -> None:
     model = _plain()
     new, report = _insert(model, X)
@@ -190,10 +212,12 @@ def test_without_data_layers_are_new_and_the_report_says_how_far_outputs_move() 
         (lambda net, x: net.last(net.a(x) + _without_gradients(net.b, x)), "b", "autograd does not see its output"),
         (lambda net, x: net.last(net.a(net.mha(x.mT, x.mT, x.mT)[0].mT)), "mha.out_proj", "MultiheadAttention 'mha'"),
         (lambda net, x: net.last(F.layer_norm(net.a(net.b(x)), (6,))), "a", "normalises it"),
+        (lambda net, x: net.last(F.layer_norm(2 * net.a(net.b(x)), (6,))), "a", "normalises it"),
         (lambda net, x: net.last(F.batch_norm(net.a(net.b(x)), None, None, training=True)), "a", "normalises it"),
     ],
     ids=["output", "behind softmax", "second output", "called twice", "not called", "norm", "attention", "last axis",
-         "no batch", "no gradients", "attention of torch", "layer norm function", "batch norm function"],
+         "no batch", "no gradients", "attention of torch", "layer norm function", "layer norm behind a product",
+         "batch norm function"],
 )  # fmt: skip
 def test_other_places_are_left_with_the_reason(forward: Any, path: str, reason: str) -> None:
     more = {

@@ -148,7 +148,7 @@ class _Follower:
 
     def parts(self, module: nn.Module, path: str) -> Iterator[Part]:
         """The largest parts that can be followed of a module and of what is in it."""
-        is_list = isinstance(module, (nn.ModuleList, nn.ModuleDict))
+        is_list = type(module) in (nn.ModuleList, nn.ModuleDict)
         if module in self.seen or (is_leaf(module) and path and not is_list):
             return
         self.seen.add(module)
