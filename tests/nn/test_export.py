@@ -57,3 +57,13 @@ def test_batch_size_may_be_exported_as_dynamic(masked):
     shapes = (size, size) if masked else (size,)
     program = torch.export.export(model, batch(masked, 0), dynamic_shapes=shapes).module()
     torch.testing.assert_close(program(*batch(masked, 1, size=7)), model(*batch(masked, 1, size=7)))
+
+
+# Not ours: torch.jit.trace is deprecated, and still what many exports begin with.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_layer_of_any_size_can_be_traced(training):
+    layer, x = nn.BatchNorm2d(3).train(training), torch.randn(32, 3, 200, 200)
+    traced = torch.jit.trace(layer, x, check_trace=False)
+    torch.testing.assert_close(traced(x), layer(x))

@@ -211,7 +211,7 @@ def test_without_data_layers_are_new_and_the_report_says_how_far_outputs_move() 
         (lambda net, x: net.last(net.a(x) + net.b(x[0])), "b", "no batch axis"),
         (lambda net, x: net.last(net.a(x) + _without_gradients(net.b, x)), "b", "autograd does not see its output"),
         (lambda net, x: net.last(net.a(net.mha(x.mT, x.mT, x.mT)[0].mT)), "mha.out_proj", "MultiheadAttention 'mha'"),
-        (lambda net, x: net.last(F.layer_norm(net.a(net.b(x)), (6,))), "a", "normalises it"),
+        (lambda net, x: net.last(F.layer_norm(net.a(net.b(x)), (6,))), "a", "a function normalises it"),
         (lambda net, x: net.last(F.layer_norm(2 * net.a(net.b(x)), (6,))), "a", "normalises it"),
         (lambda net, x: net.last(F.batch_norm(net.a(net.b(x)), None, None, training=True)), "a", "normalises it"),
     ],
@@ -510,6 +510,12 @@ class TestStates:
     def test_it_can_be_copied_and_pickled(self, build: Any, copied: Any) -> None:
         new, _ = _insert(build(), X, data=X)
         torch.testing.assert_close(copied(new).eval()(X), new.eval()(X), rtol=0, atol=0)
+
+    @pytest.mark.parametrize("build", [_plain, _written])
+    def test_it_can_be_compiled_as_a_whole(self, build: Any) -> None:
+        new, _ = _insert(build(), X, data=X)
+        compiled = torch.compile(new.eval(), backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(X), new(X), rtol=0, atol=0)
 
 
 class TestOptimiser:

@@ -133,7 +133,7 @@ def _is_faster(
     mask: Tensor | None,
     inplace: bool,
 ) -> bool:
-    elements = x.numel()
+    elements = int(x.numel())  # torch.jit.trace makes a tensor of it, which a range would be searched for
     plain = activation is None and residual is None
     if mask is not None or inplace or (training and not plain):
         return elements > 0

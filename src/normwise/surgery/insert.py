@@ -39,9 +39,11 @@ def insert(
 ) -> tuple[nn.Module, Insertion]:
     r"""Put a BN layer behind each convolution and linear layer, and drop the biases that it cancels.
 
-    In a ``Sequential`` the norm of ``0`` is the next entry, ``0_norm``; elsewhere ``Normalised(layer, norm)`` takes the
-    place of the layer. Either way a ``state_dict`` of before can be loaded, with ``strict=False``. With ``data``, the
-    function that the model computes in evaluation stays: statistics are those of one pass over the data, and
+    In a ``Sequential`` the norm of ``0`` is the next entry, ``0_norm``: names stay, and what is behind has an index
+    more. Elsewhere a pair takes the place of the layer ``conv``: ``conv.layer`` and ``conv.norm``. Either way a
+    ``state_dict`` of before can be loaded, with ``strict=False``, the model can be copied, pickled and compiled, and
+    :func:`normwise.fold` takes the norms out again. With ``data``, the function that the model computes in evaluation
+    stays: statistics are those of one pass over the data, and
 
     .. math::
 

@@ -119,8 +119,8 @@ class Places:
             return "it goes into a softmax or a product of activations, as in attention"
         norms = [goal for goal in goals if goal.kind == "norm"]
         if kinds == {"norm"} or any(goal.direct for goal in norms):
-            names = sorted(self.named(goal.module) for goal in norms if goal.module is not None)
-            return f"{' and '.join(names)} normalises it"
+            names = {"a function" if goal.module is None else self.named(goal.module) for goal in norms}
+            return f"{' and '.join(sorted(names))} normalises it"
         return "" if kinds else "nothing that can be followed uses it"
 
     def _place(self, module: nn.Module, layer: nn.Module) -> Place:
