@@ -1,5 +1,7 @@
 """``torch.export``: the exported program computes the same and moves its buffers when it trains."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -65,5 +67,5 @@ def test_batch_size_may_be_exported_as_dynamic(masked):
 @pytest.mark.parametrize("training", [True, False])
 def test_a_layer_of_any_size_can_be_traced(training):
     layer, x = nn.BatchNorm2d(3).train(training), torch.randn(32, 3, 200, 200)
-    traced = torch.jit.trace(layer, x, check_trace=False)
+    traced: Any = torch.jit.trace(layer, x, check_trace=False)
     torch.testing.assert_close(traced(x), layer(x))
