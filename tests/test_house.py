@@ -14,8 +14,11 @@ _PACKAGES = {
         "__version__", "accelerate", "calibrate", "convert", "errors", "fold", "freeze", "functional", "insert", "nn",
         "reference", "tune_allocator", "unfreeze", "watch",
     },
-    "normwise.nn": {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d"},
-    "normwise.functional": {"ACTIVATIONS", "batch_norm", "check_activation", "check_call"},
+    "normwise.nn": {
+        "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormGRU", "BatchNormLSTM", "LayerNormGRU", "LayerNormLSTM",
+        "SequenceBatchNorm",
+    },
+    "normwise.functional": {"ACTIVATIONS", "batch_norm", "check_activation", "check_call", "sequence_mask"},
     "normwise.statistics": {
         "Batch", "Data", "Moments", "arguments_of", "batches_of", "calibrate", "evaluating", "using_batch_statistics",
         "watch",

@@ -9,9 +9,13 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from normwise import functional
+from normwise.nn.recurrent import StepBatchNorm
 
 #: What all of torch's BN layers are, lazy and synchronised ones and ours too; subclasses of theirs as well.
 BatchNorm = nn.modules.batchnorm._BatchNorm
+
+#: Why a layer with statistics for each time step can't be folded or exchanged.
+WITHIN_RECURRENCE = "it stands within a recurrent layer, which gives it a time step"
 
 _CALLS = {
     F.batch_norm,
@@ -58,7 +62,7 @@ def find(model: nn.Module) -> tuple[Found, ...]:
     layers = [
         Found(path, type(module).__name__, layer=module)
         for path, module in model.named_modules()
-        if is_batch_norm(module)
+        if is_batch_norm(module) or isinstance(module, StepBatchNorm)
     ]
     graphs = [model.graph] if isinstance(model, fx.GraphModule) else []
     calls = [
@@ -75,8 +79,17 @@ def batch_norm_layers(model: nn.Module) -> dict[str, BatchNorm]:
     return {path: module for path, module in model.named_modules() if isinstance(module, BatchNorm)}
 
 
+def layers_with_statistics(model: nn.Module) -> dict[str, BatchNorm | StepBatchNorm]:
+    """As :func:`batch_norm_layers`, with those within a recurrence, which have statistics for each time step."""
+    return {
+        path: module
+        for path, module in model.named_modules()
+        if isinstance(module, (BatchNorm, StepBatchNorm))
+    }
+
+
 def is_batch_norm(module: nn.Module) -> bool:
-    """Whether the module is a BN layer, of which statistics may be fixed for good."""
+    """Whether the module is a BN layer that may stand anywhere, of which statistics may be fixed for good."""
     return isinstance(module, BatchNorm) or is_foreign_frozen(module)
 
 

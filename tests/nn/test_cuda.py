@@ -37,3 +37,32 @@ def test_mask_on_another_device_is_refused():
     layer = nn.BatchNorm1d(3, device="cuda")
     with pytest.raises(ValueError, match="the mask is on cpu, the input on cuda:0"):
         layer(torch.randn(4, 3, device="cuda"), mask=torch.ones(4, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("kind", [nn.BatchNormLSTM, nn.LayerNormLSTM, nn.BatchNormGRU, nn.LayerNormGRU])
+def test_recurrent_layers_on_a_gpu_are_those_on_the_cpu(kind, training):
+    lengths = torch.tensor([5, 2, 7, 1])
+    collected = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        layer = kind(3, 4, 2, bidirectional=True, dtype=torch.float64).to(device).train(training)
+        x = (
+            torch.linspace(-1, 1, 7 * 4 * 3, dtype=torch.float64)
+            .sin()
+            .view(7, 4, 3)
+            .to(device)
+            .requires_grad_()
+        )
+        output, _ = layer(x, lengths=lengths.to(device))
+        output.square().sum().backward()
+        tensors = [output, x.grad, *(parameter.grad for parameter in layer.parameters()), *layer.buffers()]
+        collected.append([tensor.cpu() for tensor in tensors])
+    torch.testing.assert_close(*collected, rtol=1e-9, atol=1e-9)
+
+
+def test_bn_between_recurrent_layers_on_a_gpu_is_that_on_the_cpu():
+    layer = nn.SequenceBatchNorm(3, batch_first=True, dtype=torch.float64)
+    x, lengths = torch.randn(4, 5, 3, dtype=torch.float64), torch.tensor([5, 2, 4, 1])
+    expected = layer(x, lengths)
+    torch.testing.assert_close(layer.cuda()(x.cuda(), lengths).cpu(), expected, rtol=1e-9, atol=1e-9)

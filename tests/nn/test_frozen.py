@@ -226,7 +226,7 @@ def test_a_synchronised_layer_freezes_on_a_cpu() -> None:
 
 def test_modes_are_kept_those_that_thawing_gives_too() -> None:
     model = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3).eval(), nn.Dropout())
-    freeze_layer(model[0])  # pyright: ignore[reportArgumentType] (it is a BN layer)
+    freeze_layer(model[0])
     with pytest.raises(ValueError, match="expected 4D"), modes_kept(model):
         model.eval()(torch.zeros(1))
     assert [layer.training for layer in model] == [False, False, True]

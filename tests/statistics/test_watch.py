@@ -131,7 +131,7 @@ def test_parameters_that_do_not_train_have_no_gradients(deep: nn.Sequential) -> 
 
 
 def test_frozen_layers_and_those_in_evaluation_are_marked(deep: nn.Sequential) -> None:
-    freeze_layer(deep[1])  # pyright: ignore[reportArgumentType]
+    freeze_layer(deep[1])
     with normwise.watch(deep, every=1) as recording:
         _train(deep.train(), _batches(1))
         deep[4].eval()

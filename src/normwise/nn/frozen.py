@@ -9,7 +9,7 @@ from torch import nn
 from normwise.nn._derived import Derived, derived
 
 
-class Frozen(Derived, nn.modules.batchnorm._BatchNorm):
+class Frozen(Derived):
     """What a frozen layer has before its own class: a mode that is asked for is remembered, and not followed.
 
     All that the layer does in evaluation, an activation or a synchronised group too, it goes on doing.
@@ -31,7 +31,7 @@ def is_frozen(layer: nn.Module) -> bool:
     return isinstance(layer, Frozen)
 
 
-def freeze_layer(layer: nn.modules.batchnorm._BatchNorm, *, parameters: bool = False) -> None:
+def freeze_layer(layer: nn.Module, *, parameters: bool = False) -> None:
     """Fix the layer's statistics, in place, and with ``parameters`` γ and β as well."""
     if not isinstance(layer, Frozen):
         layer.__dict__.update(_mode_when_thawed=layer.training, _requires_grad={}, training=False)

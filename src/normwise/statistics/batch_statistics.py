@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from normwise.find import batch_norm_layers
+from normwise.find import layers_with_statistics
 from normwise.statistics.modes import evaluating
 
 
@@ -17,7 +17,7 @@ def using_batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
     statistics don't move: ``track_running_stats`` is off meanwhile, and torch's layers and ours then
     leave their buffers alone.
     """
-    layers = batch_norm_layers(model).values()
+    layers = layers_with_statistics(model).values()
     tracking = {layer: layer.track_running_stats for layer in layers}
     with evaluating(model):
         try:

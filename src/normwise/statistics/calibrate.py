@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed import ProcessGroup
 from torch.nn.parameter import is_lazy
 
 from normwise.errors import ArgumentError
-from normwise.find import Found, find, is_foreign_frozen
+from normwise.find import find, is_foreign_frozen
 from normwise.nn.frozen import is_frozen
+from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Calibration, LayerCalibration, Order, VarianceKind
 from normwise.statistics.batches import Data, batches_of
 from normwise.statistics.passes import Passes, Progress
-from normwise.statistics.seen import Seen
+from normwise.statistics.place import Place, places_of
 from normwise.statistics.untouched import untouched
 
 
@@ -45,6 +46,13 @@ def calibrate(
     what a layer gets in evaluation. They differ where the batches differ: small, sorted by class, of several
     sources. Take the population's to describe the data, the batches' to stay close to training (Wu & Johnson 2021,
     https://arxiv.org/abs/2105.07576, section 3, compare the two).
+
+    **Recurrent BN.** A layer that has statistics for each time step, as those of :class:`normwise.nn.BatchNormLSTM`,
+    counts as a layer for each step: what a step sees depends on those before it, so that ``"evaluation"`` takes a pass
+    for each step of each of its norms, as far as that step, where ``"training"`` takes one for all. Steps from
+    ``max_length`` on feed their common statistics themselves, and are measured again for as long as that brings them
+    closer to settling: take a ``max_length`` that few sequences exceed. Steps that neither the data nor training have
+    reached get the statistics of the last that was.
 
     Only running means and variances change: counters, momentum, modes, hooks and the random state are as they were,
     and if anything raises, so are the statistics. Every pass begins with the same random state, so that a loader that
@@ -87,11 +95,11 @@ def calibrate(
         )
     if max_batches is not None and max_batches < 1:
         raise ArgumentError(f"max_batches must be at least 1, got {max_batches}")
-    places = [found for found in find(model) if found.layer is not None]
-    left = {found.path: reason for found in places if (reason := _left_out(found, include_frozen))}
-    layers = {
-        found.path: found.layer for found in places if found.layer is not None and found.path not in left
+    found = {each.path: each.layer for each in find(model) if each.layer is not None}
+    left = {
+        path: reason for path, layer in found.items() if (reason := _left_out(path, layer, include_frozen))
     }
+    layers = {path: layer for path, layer in found.items() if path not in left}
     statistics = [
         layer.get_buffer(name) for layer in layers.values() for name in ("running_mean", "running_var")
     ]
@@ -104,12 +112,20 @@ def calibrate(
             passes.consistently(begin)
         if passes.batches_read == 0:
             raise ArgumentError("the data have no batches, so nothing was calibrated")
+        extended = {
+            path: _extend(layer, path, passes)
+            for path, layer in layers.items()
+            if isinstance(layer, StepBatchNorm)
+        }
     return Calibration(
         tuple(
-            LayerCalibration(found.path, found.kind, False, left[found.path])
-            if found.path in left
-            else _record(found, passes.before[found.path], passes.seen[found.path], variance)
-            for found in places
+            record
+            for path, layer in found.items()
+            for record in (
+                [LayerCalibration(path, type(layer).__name__, False, left[path])]
+                if path in left
+                else _records(path, layer, passes, variance, extended.get(path))
+            )
         ),
         order,
         variance,
@@ -124,36 +140,56 @@ def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
         raise ArgumentError(f"unknown {name} {value!r}; known are {', '.join(map(repr, known))}")
 
 
-def _left_out(found: Found, include_frozen: bool) -> str:
-    layer = found.layer
-    if layer is not None and any(is_lazy(value) for value in layer._buffers.values() if value is not None):
+def _left_out(path: str, layer: nn.Module, include_frozen: bool) -> str:
+    buffers = layer._buffers
+    if any(is_lazy(value) for value in buffers.values() if value is not None):
         raise ArgumentError(
-            f"{found.kind} {found.path!r} has not been initialised: call the model once, so that it knows its channels"
+            f"{type(layer).__name__} {path!r} has not been initialised: call the model once, so that it knows its "
+            "channels"
         )
-    buffers = {} if layer is None else layer._buffers
     if buffers.get("running_mean") is None or buffers.get("running_var") is None:
         return "it keeps no running statistics (track_running_stats=False)"
-    if layer is not None and not include_frozen and (is_frozen(layer) or is_foreign_frozen(layer)):
+    if not include_frozen and (is_frozen(layer) or is_foreign_frozen(layer)):
         return "it is frozen (include_frozen=True calibrates it, too)"
     return ""
 
 
-def _record(found: Found, before: tuple[Tensor, Tensor], seen: Seen, kind: VarianceKind) -> LayerCalibration:
+def _extend(layer: StepBatchNorm, path: str, passes: Passes) -> int | None:
+    """Give steps that neither the data nor training reach the statistics of the last that was; the first of them."""
+    counts = [passes.seen[place.path].together.count for place in places_of(path, layer)]
+    reached = max((step + 1 for step, count in enumerate(counts) if count > 1), default=0)
+    return reached if layer.extend(reached) else None
+
+
+def _records(
+    path: str, layer: nn.Module, passes: Passes, kind: VarianceKind, extended: int | None
+) -> Iterator[LayerCalibration]:
+    """What became of a layer, or of each time step of one that has statistics for each."""
+    for step, place in enumerate(places_of(path, layer)):
+        if extended is not None and step >= extended:
+            reason = f"the data never reach it, and it has got the statistics of step {extended - 1}"
+            yield LayerCalibration(place.path, type(layer).__name__, False, reason)
+        else:
+            yield _record(place, passes, kind)
+
+
+def _record(place: Place, passes: Passes, kind: VarianceKind) -> LayerCalibration:
+    seen, before, name = passes.seen[place.path], passes.before[place.path], type(place.layer).__name__
     if seen.together.count == 0:
-        return LayerCalibration(found.path, found.kind, False, "the data never reach it")
+        return LayerCalibration(place.path, name, False, "the data never reach it")
     if seen.lacks(kind):
         few = "in any batch " if kind == "batch" else ""
         return LayerCalibration(
-            found.path, found.kind, False, f"it sees fewer than two values a channel {few}".strip()
+            place.path, name, False, f"it sees fewer than two values a channel {few}".strip()
         )
     variance = seen.variance(kind)
     old_mean, old_variance = (old.to(variance) for old in before)
-    deviation = (variance + getattr(found.layer, "eps", 1e-5)).sqrt()
+    deviation = (variance + getattr(place.layer, "eps", 1e-5)).sqrt()
     shift = (old_mean - seen.together.mean).abs() / deviation
-    ratio = (old_variance + getattr(found.layer, "eps", 1e-5)) / deviation.square()
+    ratio = (old_variance + getattr(place.layer, "eps", 1e-5)) / deviation.square()
     return LayerCalibration(
-        found.path,
-        found.kind,
+        place.path,
+        name,
         True,
         "",
         seen.together.count,

@@ -14,7 +14,9 @@ from torch.utils import _pytree as pytree
 from normwise.errors import ModelError
 from normwise.records import VarianceKind
 from normwise.statistics.batches import arguments_of
+from normwise.statistics.execution import Block, Execution
 from normwise.statistics.moments import Moments
+from normwise.statistics.place import Place, place_of_call, places_of
 from normwise.statistics.seen import Seen
 
 #: Called with the batches done in this pass, how many there are if that is known, and what is going on.
@@ -30,9 +32,12 @@ class _Enough(BaseException):
 class Passes:
     """Passes over the same batches, after each of which layers have the statistics of what they saw.
 
+    A layer with statistics for each time step is as many places as it has steps, every other is one.
+
     Attributes:
-        before: Running mean and variance of each layer, by path, as they were.
-        seen: What each layer saw last, by path.
+        places: By path, in the order of the model.
+        before: Running mean and variance of each place, by path, as they were.
+        seen: What each place saw last, by path.
         number: Passes made so far.
         batches_read: Of the last pass, in all processes.
         residual: By how much another pass might move a statistic, of a mean in standard deviations.
@@ -49,54 +54,76 @@ class Passes:
         group: dist.ProcessGroup | None,
         progress: Progress | None,
     ) -> None:
-        self._statistics = {
-            path: (layer.get_buffer("running_mean"), layer.get_buffer("running_var"))
-            for path, layer in layers.items()
+        self.places = {place.path: place for at in layers.items() for place in places_of(*at)}
+        self.before = {
+            path: (place.mean.clone(), place.variance.clone()) for path, place in self.places.items()
         }
-        self.before = {path: (mean.clone(), var.clone()) for path, (mean, var) in self._statistics.items()}
         self.seen = {path: Seen.nothing(len(mean)) for path, (mean, _) in self.before.items()}
         self.number, self.batches_read, self.residual = 0, 0, 0.0
         self._model, self._batches, self._layers = model, batches, layers
         self._variance: VarianceKind = variance
         self._device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
         self._max_batches, self._group, self._progress = max_batches, group, progress
-        # Number of each layer in the order of execution, and whether each forward pass calls the layers in that
-        # order, each once at most.
-        self._order: dict[str, int] = {}
-        self._regular = True
+        self._execution = Execution()
+        #: How many passes it takes; None where that can't be told.
+        self._needed: int | None = None
 
     def by_batch(self) -> None:
         """One pass in which each layer normalises with the statistics of the batch that it sees."""
-        self._run(set(self._layers), by_batch=True)
+        self._run(set(self.places), by_batch=True)
 
     def consistently(self, begin: Callable[[], None]) -> None:
-        """After :meth:`by_batch`: a pass for each layer but the first, in the order of execution.
+        """After :meth:`by_batch`: a pass for each place but the first, in the order of execution.
 
-        The inputs of a layer depend on those before it alone, which are final then, and a batch needs to be followed
-        only as far as that layer. Where layers are called several times, or in one order here and in another there,
-        all are measured again until they no longer move.
+        The inputs of a place depend on those before it alone, which are final then, and a batch needs to be followed
+        only as far as that place. Where places are called several times, or in one order here and in another there,
+        these are measured again until they no longer move.
         """
-        first = next(iter(self._order), None)
-        for sweep in range(1 if self._regular else _MOST_SWEEPS):
+        blocks = [block for block in self._execution.blocks() if block.tangled or not block.first]
+        self._needed = None if any(block.tangled for block in blocks) else 1 + len(blocks)
+        for block in blocks:
+            if block.tangled:
+                self.residual = max(self.residual, self._settle(block, begin))
+            else:
+                begin()
+                self._run(set(block.paths), by_batch=False, stops=True)
+
+    def _settle(self, block: Block, begin: Callable[[], None]) -> float:
+        """Measure each place of a tangled block again and again; returns how much they moved last.
+
+        Where they move more than the time before they may never settle: what they were then is put back.
+        """
+        last = math.inf
+        for _ in range(_MOST_SWEEPS):
+            kept = {
+                path: (self.seen[path], *map(Tensor.clone, self.places[path].both)) for path in block.paths
+            }
             moved = 0.0
-            for path in list(self._order):
-                if path != first or not self._regular:
-                    begin()
-                    moved = max(moved, self._run({path}, by_batch=False))
-            self.residual = moved if sweep or not self._regular else 0.0
+            for path in block.paths:
+                begin()
+                moved = max(moved, self._run({path}, by_batch=False))
+            if moved > last:
+                for path, (seen, *statistics) in kept.items():
+                    self.seen[path] = seen
+                    for buffer, value in zip(self.places[path].both, statistics, strict=True):
+                        buffer.copy_(value)
+                return moved
+            last = moved
             if moved <= self._tolerance:
                 break
+        return last
 
-    def _run(self, measured: set[str], *, by_batch: bool) -> float:
-        """Make a pass, and set what was measured; returns by how much the statistics moved."""
-        now = {
-            path: Seen.nothing(len(mean)) for path, (mean, _) in self._statistics.items() if path in measured
-        }
+    def _run(self, measured: set[str], *, by_batch: bool, stops: bool = False) -> float:
+        """Make a pass, and set what was measured; returns by how much the statistics moved.
+
+        With ``stops`` a batch is followed only as far as what is measured, which it calls once at most.
+        """
+        now = {path: Seen.nothing(len(place.mean)) for path, place in self.places.items() if path in measured}
         self.number += 1
         # The other processes wait for this one, also when it fails.
         failure: BaseException | None = None
         try:
-            self.batches_read = self._read(now, by_batch)
+            self.batches_read = self._read(now, by_batch, stops)
         except BaseException as error:
             if self._group is None:
                 raise
@@ -107,45 +134,39 @@ class Passes:
         self.seen |= now
         return moved
 
-    def _read(self, now: dict[str, Seen], by_batch: bool) -> int:
-        # Nothing behind the one layer that is measured matters, if it is called but once.
-        stops = not by_batch and self._regular
+    def _read(self, now: dict[str, Seen], by_batch: bool, stops: bool) -> int:
         total = len(self._batches) if isinstance(self._batches, Sized) else None
         if self._max_batches is not None:
             total = self._max_batches if total is None else min(total, self._max_batches)
-        done, at = 0, -1
+        done = 0
 
-        def look(path: str, layer: nn.Module, values: Tensor, mask: Tensor | None) -> None:
-            nonlocal at
-            place = self._order.setdefault(path, len(self._order))
-            self._regular &= place > at
-            at = place
+        def look(path: str, values: Tensor, mask: Tensor | None) -> None:
+            self._execution.called(path)
             if path not in now:
                 return
             found = Moments.of(values, mask)
             if not math.isfinite(found.m2.sum()):
                 channel = int((~torch.isfinite(found.m2)).nonzero()[0])
                 raise ModelError(
-                    f"batch {done} (counted from 0) gives channel {channel} of {type(layer).__name__} {path!r} values "
+                    f"batch {done} (counted from 0) gives channel {channel} of {_named(self.places[path])} values "
                     "that are not finite, and its statistics would not be either. Find out where they come from, "
                     "or leave that batch out"
                 )
             now[path].add(found)
             if by_batch and found.count:
                 use = found if found.count > 1 else now[path].together
-                mean, variance = self._statistics[path]
-                mean.copy_(use.mean)
-                variance.copy_(use.variance)
+                self.places[path].mean.copy_(use.mean)
+                self.places[path].variance.copy_(use.variance)
             if stops:
                 raise _Enough
 
         with _looking(self._layers, look):
             for batch in islice(self._batches, self._max_batches):
-                at = -1
+                self._execution.begin()
                 self._call(batch, done)
                 done += 1
                 if self._progress is not None:
-                    passes = f" of {len(self._order)}" if stops else ""
+                    passes = f" of {self._needed}" if self._needed else ""
                     self._progress(done, total, f"pass {self.number}{passes}")
         return done
 
@@ -167,8 +188,7 @@ class Passes:
         own = (
             None if failure is None else f"{type(failure).__name__}: {failure}",
             {path: found.cpu() for path, found in now.items()},
-            list(self._order),
-            self._regular,
+            self._execution,
             self.batches_read,
         )
         everybody: list[Any] = [None] * dist.get_world_size(group)
@@ -178,13 +198,7 @@ class Passes:
         for rank, (text, *_) in enumerate(everybody):
             if text is not None:
                 raise ModelError(f"process {rank} of the group failed: {text}")
-        orders = [order for _, _, order, _, _ in everybody]
-        merged_order = list(dict.fromkeys(path for order in orders for path in order))
-        self._order = {path: place for place, path in enumerate(merged_order)}
-        # Two processes that call the layers in other orders have no common one.
-        self._regular = all(regular for *_, regular, _ in everybody) and all(
-            [path for path in merged_order if path in order] == order for order in orders
-        )
+        self._execution = Execution.merged(execution for _, _, execution, _ in everybody)
         self.batches_read = sum(count for *_, count in everybody)
         merged = everybody[0][1]
         for _, other, *_ in everybody[1:]:
@@ -193,23 +207,23 @@ class Passes:
 
     def _set(self, path: str, found: Seen) -> float:
         """Give a layer its statistics; returns how far they are from what it got last."""
-        layer, last = self._layers[path], self.seen[path]
+        place, last = self.places[path], self.seen[path]
         if found.lacks(self._variance):
-            for buffer, value in zip(self._statistics[path], self.before[path], strict=True):
+            for buffer, value in zip(place.both, self.before[path], strict=True):
                 buffer.copy_(value)
             return 0.0
         mean, variance = found.together.mean, found.variance(self._variance)
-        for buffer, value in zip(self._statistics[path], (mean, variance), strict=True):
+        for buffer, value in ((place.mean, mean), (place.variance, variance)):
             rounded = value.to(buffer)
             if not torch.isfinite(rounded).all():
                 raise ModelError(
-                    f"{type(layer).__name__} {path!r} keeps its statistics in {buffer.dtype}, which can't hold "
+                    f"{_named(place)} keeps its statistics in {buffer.dtype}, which can't hold "
                     f"{value.abs().max():g}; keep BN layers in float32 (layer.float()), also in a model of halves"
                 )
             buffer.copy_(rounded)
         if last.lacks(self._variance):
             return math.inf
-        spread = (variance + getattr(layer, "eps", 1e-5)).to(mean.device)
+        spread = (variance + getattr(place.layer, "eps", 1e-5)).to(mean.device)
         moved = (mean - last.together.mean.to(mean.device)).abs() / spread.sqrt()
         widened = (variance - last.variance(self._variance).to(mean.device)).abs() / spread
         return max(moved.max().item(), widened.max().item())
@@ -217,18 +231,23 @@ class Passes:
     @property
     def _tolerance(self) -> float:
         """Changes as small as what the statistics are rounded to are none."""
-        return max((2 * torch.finfo(mean.dtype).eps for mean, _ in self._statistics.values()), default=0.0)
+        return max((2 * torch.finfo(place.mean.dtype).eps for place in self.places.values()), default=0.0)
+
+
+def _named(place: Place) -> str:
+    return f"{type(place.layer).__name__} {place.path!r}"
 
 
 @contextmanager
 def _looking(
-    layers: Mapping[str, nn.Module], look: Callable[[str, nn.Module, Tensor, Tensor | None], None]
+    layers: Mapping[str, nn.Module], look: Callable[[str, Tensor, Tensor | None], None]
 ) -> Iterator[None]:
-    """Call ``look`` with a layer's path, the layer, its input and its mask before each of its calls."""
+    """Call ``look`` with the path of a place, the input and the mask before each of its calls."""
 
     def hook_of(path: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
         def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            look(path, layer, args[0] if args else kwargs["input"], kwargs.get("mask"))
+            at = place_of_call(path, layer, args, kwargs)
+            look(at, args[0] if args else kwargs["input"], kwargs.get("mask"))
 
         return hook
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from normwise.errors import ArgumentError
 from normwise.find import BatchNorm, find
+from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Environment, Recording, WatchedLayer
 from normwise.statistics.recorder import Recorder
 from normwise.statistics.recording_sinks import sink_for
@@ -83,7 +84,12 @@ def watch(
     """
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         raise ArgumentError(f"expected a number of steps from 1 on as every, got {every!r}")
-    layers = {found.path: found.layer for found in find(model) if found.layer is not None}
+    layers = {
+        found.path: found.layer
+        for found in find(model)
+        # Those within a recurrence have statistics for each of hundreds of steps: no page could show them.
+        if found.layer is not None and not isinstance(found.layer, StepBatchNorm)
+    }
     if not layers:
         raise ArgumentError(
             f"{type(model).__name__} has no batch normalization layer to watch; calls of a function are not seen"

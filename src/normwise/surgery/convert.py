@@ -10,7 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from normwise.errors import ModelError
-from normwise.find import find
+from normwise.find import WITHIN_RECURRENCE, find
+from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Change, Conversion
 from normwise.statistics import Batch, arguments_of, evaluating
 from normwise.surgery.flow import Call, observe
@@ -123,8 +124,10 @@ def _convert_all(
         changes.append(Change(path, kind, True, outcome.detail))
     changes += [
         Change(found.path, found.kind, False, "it is a call of a function, and no layer to exchange")
-        for found in find(model)
         if found.node is not None
+        else Change(found.path, found.kind, False, WITHIN_RECURRENCE)
+        for found in find(model)
+        if found.node is not None or isinstance(found.layer, StepBatchNorm)
     ]
     return tuple(changes), outcomes
 

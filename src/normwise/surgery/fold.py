@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.find import is_batch_norm, is_batch_norm_call
+from normwise.find import WITHIN_RECURRENCE, is_batch_norm, is_batch_norm_call
+from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Change, Folding
 from normwise.statistics import Batch, arguments_of
 from normwise.surgery.flow import Flow, flow
@@ -130,7 +131,12 @@ def _fold_all(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             # If a convolution or linear layer is beside it, what keeps that from it is the reason.
             telling = [miss for miss in misses[path] if miss.near] or misses[path]
             changes[path] = replace(changes[path], detail="; ".join(miss.reason for miss in telling))
-    return (*changes.values(), *_calls(followed))
+    within = [
+        Change(path, type(module).__name__, False, WITHIN_RECURRENCE)
+        for path, module in model.named_modules()
+        if isinstance(module, StepBatchNorm)
+    ]
+    return (*changes.values(), *within, *_calls(followed))
 
 
 def _calls(followed: Flow) -> list[Change]:

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from normwise.errors import ArgumentError
-from normwise.find import batch_norm_layers
+from normwise.find import layers_with_statistics
 from normwise.nn.frozen import freeze_layer, is_frozen, unfreeze_layer
 
 
@@ -36,7 +36,7 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
         >>> model.train()[1].training
         False
     """
-    layers = batch_norm_layers(model)
+    layers = layers_with_statistics(model)
     for path, layer in layers.items():
         if isinstance(layer, LazyModuleMixin):
             raise ArgumentError(
@@ -60,7 +60,7 @@ def unfreeze(model: nn.Module) -> tuple[str, ...]:
     Returns:
         The paths of the layers that were frozen.
     """
-    frozen = {path: layer for path, layer in batch_norm_layers(model).items() if is_frozen(layer)}
+    frozen = {path: layer for path, layer in layers_with_statistics(model).items() if is_frozen(layer)}
     for layer in frozen.values():
         unfreeze_layer(layer)
     return tuple(frozen)

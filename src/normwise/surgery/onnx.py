@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
 from normwise.files import write_whole
-from normwise.find import batch_norm_layers
+from normwise.find import layers_with_statistics
 from normwise.statistics import Batch, arguments_of, evaluating
 from normwise.surgery.verify import largest_difference, rounding, tensors_of
 
@@ -92,7 +92,7 @@ def _runtime() -> Any:
 
 
 def _check_batch_norm(model: nn.Module) -> None:
-    for path, layer in batch_norm_layers(model).items():
+    for path, layer in layers_with_statistics(model).items():
         name = f"{type(layer).__name__} {path!r}"
         if layer.training:
             raise ModelError(

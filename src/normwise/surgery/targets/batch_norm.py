@@ -90,7 +90,7 @@ class ToFrozen(Target):
         """Freeze the layer; another's frozen one becomes one of ours first."""
         if is_foreign_frozen(layer):
             outcome = ToBatchNorm(self.name, self.given, families()["batch"]).convert(layer, call, like)
-            freeze_layer(layer, parameters=True)  # pyright: ignore[reportArgumentType] (it is BN now)
+            freeze_layer(layer, parameters=True)
             return Outcome(f"{outcome.detail}; frozen, its γ and β, too", outcome.alters)
         if not isinstance(layer, BatchNorm):
             raise LeftError("it has no statistics that could be fixed")

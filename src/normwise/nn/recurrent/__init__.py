@@ -1,0 +1,9 @@
+"""Recurrent layers with normalization within the recurrence."""
+
+from normwise.nn.recurrent.batch_norm_gru import BatchNormGRU
+from normwise.nn.recurrent.batch_norm_lstm import BatchNormLSTM
+from normwise.nn.recurrent.layer_norm_gru import LayerNormGRU
+from normwise.nn.recurrent.layer_norm_lstm import LayerNormLSTM
+from normwise.nn.recurrent.step_batch_norm import StepBatchNorm
+
+__all__ = ["BatchNormGRU", "BatchNormLSTM", "LayerNormGRU", "LayerNormLSTM", "StepBatchNorm"]

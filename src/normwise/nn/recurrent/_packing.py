@@ -1,0 +1,124 @@
+"""Sequences of a batch one step behind the other, the longest first: nothing in it is padding."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from normwise.errors import ArgumentError, ShapeError
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a batch is laid out as ``(total, F)``: step by step, each of the sequences that reach it.
+
+    Attributes:
+        batch_sizes: How many reach each step; never more than the step before.
+        sorted_indices, unsorted_indices: From the order of the caller to that of the lengths, and back; None where
+            they are the same.
+        like: What the caller gave: "packed", "padded", "plain" (padded, but all of one length) or "unbatched".
+        length: L of what is padded.
+    """
+
+    batch_sizes: tuple[int, ...]
+    sorted_indices: Tensor | None
+    unsorted_indices: Tensor | None
+    like: str
+    length: int
+
+    @property
+    def count(self) -> int:
+        """How many sequences there are."""
+        return self.batch_sizes[0]
+
+    def reversal(self, device: torch.device) -> Tensor:
+        """Where each position goes when every sequence is turned round within its own length: int64 (total,).
+
+        Twice is not at all.
+        """
+        # Whatever torch's default device is, this is small, and what it is made of is on the CPU.
+        with torch.device("cpu"):
+            sizes = torch.tensor(self.batch_sizes)
+            begins = sizes.cumsum(0) - sizes
+            steps = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+            rows = torch.arange(len(steps)) - begins[steps]
+            lengths = (sizes[:, None] > torch.arange(self.count)).sum(0)
+            return (begins[lengths[rows] - 1 - steps] + rows).to(device)
+
+    def unpacked(self, data: Tensor, batch_first: bool) -> Tensor | PackedSequence:
+        """``(total, F)`` in the form that the caller gave."""
+        if self.like in ("packed", "padded"):
+            packed = PackedSequence(
+                data, torch.tensor(self.batch_sizes, device="cpu"), self.sorted_indices, self.unsorted_indices
+            )
+            if self.like == "packed":
+                return packed
+            return pad_packed_sequence(packed, batch_first=batch_first, total_length=self.length)[0]
+        if self.like == "unbatched":
+            return data
+        steps_first = data.view(self.length, self.count, -1)
+        return steps_first.transpose(0, 1) if batch_first else steps_first
+
+    def sorted(self, state: Tensor) -> Tensor:
+        """States ``(K, N, H)`` in the order of the lengths."""
+        return state if self.sorted_indices is None else state[:, self.sorted_indices]
+
+    def unsorted(self, state: Tensor) -> Tensor:
+        """States ``(K, N, H)`` in the order of the caller."""
+        return state if self.unsorted_indices is None else state[:, self.unsorted_indices]
+
+
+def pack(
+    input: Tensor | PackedSequence, lengths: Tensor | None, features: int, *, batch_first: bool
+) -> tuple[Tensor, Packing]:
+    """What a recurrent layer was given as ``(total, features)``, and how that is laid out.
+
+    Raises:
+        ShapeError: wrong axes or features, or no step.
+        ArgumentError: lengths that don't fit, or that come with a PackedSequence.
+    """
+    if isinstance(input, PackedSequence):
+        if lengths is not None:
+            raise ArgumentError("a PackedSequence knows its lengths; pass it without them")
+        if input.data.dim() != 2 or input.data.shape[1] != features:
+            raise ShapeError(
+                f"expected a PackedSequence of data (total, {features}), got {tuple(input.data.shape)}"
+            )
+        sizes = tuple(input.batch_sizes.tolist())
+        return input.data, Packing(sizes, input.sorted_indices, input.unsorted_indices, "packed", len(sizes))
+    layout = "(N, L, F)" if batch_first else "(L, N, F)"
+    if input.dim() not in (2, 3) or input.shape[-1] != features or 0 in input.shape:
+        raise ShapeError(
+            f"expected an input of shape {layout}, or (L, F) without a batch, with F = {features}, got "
+            f"{tuple(input.shape)}"
+        )
+    if input.dim() == 2:
+        if lengths is not None:
+            raise ArgumentError(
+                f"lengths are for a batch, {layout}; got an input of shape {tuple(input.shape)}"
+            )
+        return input, Packing((1,) * len(input), None, None, "unbatched", len(input))
+    steps_first = input.transpose(0, 1) if batch_first else input
+    length, count = steps_first.shape[:2]
+    if lengths is None:
+        return steps_first.reshape(length * count, features), Packing(
+            (count,) * length, None, None, "plain", length
+        )
+    _check_lengths(lengths, count, length)
+    packed = pack_padded_sequence(steps_first, lengths.cpu(), enforce_sorted=False)
+    sizes = tuple(packed.batch_sizes.tolist())
+    return packed.data, Packing(sizes, packed.sorted_indices, packed.unsorted_indices, "padded", length)
+
+
+def _check_lengths(lengths: Tensor, count: int, length: int) -> None:
+    if lengths.shape != (count,) or lengths.is_floating_point():
+        raise ShapeError(
+            f"expected lengths as whole numbers of shape ({count},), one a sequence, got {lengths.dtype} of shape "
+            f"{tuple(lengths.shape)}"
+        )
+    if not 1 <= int(lengths.min()) <= int(lengths.max()) <= length:
+        raise ArgumentError(
+            f"expected lengths from 1 to {length}, got {int(lengths.min())} to {int(lengths.max())}; "
+            "leave empty sequences out"
+        )

@@ -1,0 +1,129 @@
+"""Batch normalization with running statistics for each time step."""
+
+import torch
+from torch import Tensor, nn
+
+from normwise import kernels
+from normwise.errors import ArgumentError, ShapeError
+
+
+class StepBatchNorm(nn.Module):
+    r"""Batch normalization of ``(N, C)`` at a time step, with statistics of its own at each.
+
+    .. math::
+
+        y = \gamma \, \frac{x - \mu_t}{\sqrt{\sigma_t^2 + \epsilon}} + \beta
+
+    In training the mean and the biased variance are the batch's; the running ones of step t move to them, with Bessel's
+    correction. In evaluation they are the running ones of step t. Steps from ``max_length`` on have those of step
+    ``max_length - 1`` together. A batch of one has no statistics: in training, too, it is normalised by the running
+    ones, and moves none. (Normalised by its own it would be 0, and the one sequence that is longer than all others of a
+    batch would forget all that it was.)
+
+    Buffers ``running_mean``, ``running_var`` (max_length, C) and ``num_batches_tracked`` (max_length,).
+
+    Args:
+        num_features: C.
+        max_length: Steps with statistics of their own.
+        eps: Added to the variance.
+        momentum: Weight of the new batch in the running statistics; None for their plain average over all batches.
+        bias: Whether there is a β.
+        gamma: What all γ begin with.
+
+    References:
+        Cooijmans et al. 2016, https://arxiv.org/abs/1603.09025, section 3.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        max_length: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
+        gamma: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if max_length < 1:
+            raise ArgumentError(f"max_length must be 1 or more, got {max_length}")
+        self.num_features, self.max_length = num_features, max_length
+        self.eps, self.momentum, self.gamma = eps, momentum, gamma
+        self.track_running_stats = True
+        self.weight = nn.Parameter(torch.empty(num_features, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(num_features, device=device, dtype=dtype)) if bias else None
+        for name in ("running_mean", "running_var"):
+            self.register_buffer(name, torch.empty(max_length, num_features, device=device, dtype=dtype))
+        self.register_buffer("num_batches_tracked", torch.empty(max_length, device=device, dtype=torch.int64))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Begin anew: γ as it was asked for, β 0, and no statistics."""
+        self.reset_running_stats()
+        nn.init.constant_(self.weight, self.gamma)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def reset_running_stats(self) -> None:
+        """Forget all statistics: means 0, variances 1."""
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
+        self.num_batches_tracked.zero_()
+
+    def slot(self, step: int) -> int:
+        """Which row of the statistics a step has."""
+        return min(step, self.max_length - 1)
+
+    def forward(self, input: Tensor, step: int) -> Tensor:
+        """Normalise ``(N, C)`` as of time step ``step``, counted from 0."""
+        if input.dim() != 2 or input.shape[1] != self.num_features:
+            raise ShapeError(f"expected an input of shape (N, {self.num_features}), got {tuple(input.shape)}")
+        slot = self.slot(step)
+        by_batch = self.training and len(input) > 1
+        tracks = self.track_running_stats or not by_batch
+        mean, var = (self.running_mean[slot], self.running_var[slot]) if tracks else (None, None)
+        if self.training and not by_batch:
+            # Autograd keeps them, and other steps of this batch move the buffers that they are rows of.
+            mean, var = self.running_mean[slot].clone(), self.running_var[slot].clone()
+        return kernels.batch_norm(
+            input,
+            mean,
+            var,
+            self.weight,
+            self.bias,
+            by_batch,
+            self.momentum,
+            self.eps,
+            None,
+            None,
+            None,
+            self.num_batches_tracked[slot] if by_batch and tracks else None,
+            False,
+        )
+
+    def extend(self, steps: int) -> bool:
+        """Give steps from ``steps`` on, of which none has seen a batch, the statistics of the step before them.
+
+        Says whether there are such. Longer sequences than any before would else be normalised by a mean of 0 and a
+        variance of 1.
+        """
+        if not 0 < steps < self.max_length or bool(self.num_batches_tracked[steps:].any()):
+            return False
+        for buffer in (self.running_mean, self.running_var):
+            # By way of .data: autograd has kept other rows for a backward pass that does not read them, and would
+            # take this for a change of what it needs.
+            buffer.data[steps:] = buffer.data[steps - 1].clone()
+        return True
+
+    def extra_repr(self) -> str:
+        """The arguments, for ``repr``."""
+        return (
+            f"{self.num_features}, max_length={self.max_length}, eps={self.eps}, momentum={self.momentum}, "
+            f"bias={self.bias is not None}, gamma={self.gamma}"
+        )
