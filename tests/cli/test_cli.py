@@ -109,7 +109,7 @@ def test_a_networks_own_options_and_placement_are_passed_on(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "image", "--model", "vgg"), "error: unknown model 'vgg'; known are ioffe_mlp"),
+        (("train", "image", "--model", "vgg"), "error: unknown model 'vgg' for image; known are ioffe_mlp"),
         (("train", "image", "--data", "nowhere"), "nowhere"),
         (
             ("train", "image", "-O", "depth"),
@@ -203,7 +203,19 @@ def test_a_claim_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("train",), ("train", "image"), ("study",), ("report",), ("explain",)], ids=" ".join
+    "arguments",
+    [
+        (),
+        ("train",),
+        ("train", "image"),
+        ("train", "speech"),
+        ("train", "text"),
+        ("predict",),
+        ("study",),
+        ("report",),
+        ("explain",),
+    ],
+    ids=" ".join,
 )
 def test_every_command_has_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = _normwise(*arguments, "--help", cwd=tmp_path)

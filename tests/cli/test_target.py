@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from normwise.cli.load_state import load_state
 from normwise.cli.target import Target, first_batch, load_data, load_target, with_statistics
 from normwise.cli.user_code import named_object, running
-from normwise.data import kept_images
+from normwise.data import load_images
 from normwise.errors import ArgumentError, DataError, ModelError, NormwiseError, RunError
 from normwise.records import RunConfig
 from normwise.training import train
@@ -333,7 +333,7 @@ def test_a_run_is_its_network_with_its_weights_and_its_data(run: Path) -> None:
     assert state["output.weight"].dtype == torch.float64
     batches: list[Any] = list(load_data(None, target))
     assert [len(batch) for batch in batches] == [100, 100, 50]
-    assert torch.equal(torch.cat(batches), kept_images("digits").train_images[:250].double())
+    assert torch.equal(torch.cat(batches), load_images("digits").train_images[:250].double())
 
 
 def test_the_checkpoint_of_a_run_is_told_to_be_in_a_run(run: Path) -> None:
@@ -396,7 +396,7 @@ def test_the_first_batch_is_moved_to_the_network_and_else_left_as_it_is(folder: 
 def test_a_known_data_set_is_its_training_images_in_the_type_of_the_network(dtype: torch.dtype) -> None:
     data = _data("digits", nn.Linear(1, 1).to(dtype))
     assert [len(batch) for batch in data] == [100] * 12 + [97]
-    assert torch.equal(torch.cat(list(data)), kept_images("digits").train_images.to(dtype))
+    assert torch.equal(torch.cat(list(data)), load_images("digits").train_images.to(dtype))
 
 
 @pytest.mark.parametrize(
@@ -404,7 +404,8 @@ def test_a_known_data_set_is_its_training_images_in_the_type_of_the_network(dtyp
     [
         (
             None,
-            "--data is missing; expected file.py:name or package.module:name of a loader, digits, mnist, or a folder",
+            "--data is missing; expected file.py:name or package.module:name of a loader, digits, mnist, fsdd, tones, "
+            "rt-polarity, phrases, or a folder",
         ),
         ("cifar", "--data cifar is no folder and no data set; expected file.py:name"),
         (

@@ -1,7 +1,10 @@
-"""Tiny data sets on disk."""
+"""Tiny data sets on disk, and a server on this machine that has them."""
 
 import gzip
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +48,61 @@ def write_idx() -> Callable[[Path, Mapping[str, np.ndarray]], None]:
             (folder / f"{name}.gz").write_bytes(gzip.compress(idx_bytes(array)))
 
     return write
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.requests.append(self.path)  # pyright: ignore[reportAttributeAccessIssue]
+        super().do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    """Serves a folder on this machine and keeps the paths that it was asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
+        self.requests: list[str] = []
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self.shutdown()
+            self._thread.join()
+            self._thread = None
+        self.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., _Server]]:
+    """Serves a folder until the test ends; without ``answering`` a connection stands, and no answer comes."""
+    servers: list[_Server] = []
+
+    def serve(folder: Path, *, answering: bool = True) -> _Server:
+        servers.append(server := _Server(folder))
+        if answering:
+            server.start()
+        return server
+
+    yield serve
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache, which is empty; there is no folder of data."""
+    monkeypatch.setenv("NORMWISE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("NORMWISE_DATA_DIR", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return tmp_path / "cache"

@@ -6,33 +6,50 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from normwise.data import digits, kept, kept_images
-from normwise.errors import DataError
+from normwise.data import digits, kept, kept_data
+from normwise.errors import ArgumentError, DataError
 
 WriteIdx = Callable[[Path, Mapping[str, np.ndarray]], None]
 
 
 def test_a_named_set_is_loaded_once() -> None:
-    assert kept_images("digits") is kept_images("digits")
-    assert kept_images("digits").sha256 == digits().sha256
+    assert kept_data("image", "digits", {}) is kept_data("image", "digits", {})
+    assert kept_data("image", "digits", {}).sha256 == digits().sha256
 
 
-def test_only_the_set_that_was_asked_for_last_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(kept.NAMED, "mnist", digits)
-    first = kept_images("digits")
-    kept_images("mnist")
-    assert kept_images("digits") is not first
+def test_as_many_as_a_study_has_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("a", "b", "c", "d")
+    monkeypatch.setattr(kept, "NAMED", {"image": names})
+    monkeypatch.setattr(kept, "load_data", lambda task, source, options: digits())
+    first, *_ = [kept_data("image", name, {}) for name in names[:3]]
+    assert kept_data("image", "a", {}) is first
+    for other in ("d", "b", "c"):
+        kept_data("image", other, {})
+    assert kept_data("image", "a", {}) is not first
+
+
+def test_other_options_are_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "load_data", lambda task, source, options: options["split"])
+    assert [kept_data("speech", "fsdd", {"split": split}) for split in ("random", "speaker")] == [
+        "random",
+        "speaker",
+    ]
+
+
+def test_an_option_that_the_task_has_not_is_an_error() -> None:
+    with pytest.raises(ArgumentError, match="image data have no option 'rate'; they have none"):
+        kept_data("image", "digits", {"rate": 8000})
 
 
 def test_a_folder_that_changed_is_read_again(
     tmp_path: Path, arrays: dict[str, np.ndarray], write_idx: WriteIdx
 ) -> None:
     write_idx(tmp_path, arrays)
-    before = kept_images(str(tmp_path))
+    before = kept_data("image", str(tmp_path), {})
     write_idx(tmp_path, arrays | {"train-images-idx3-ubyte": 255 - arrays["train-images-idx3-ubyte"]})
-    assert kept_images(str(tmp_path)).sha256 != before.sha256
+    assert kept_data("image", str(tmp_path), {}).sha256 != before.sha256
 
 
 def test_what_cannot_be_loaded_is_the_error_of_loading() -> None:
     with pytest.raises(DataError, match="cifar: is neither a folder nor a known data set"):
-        kept_images("cifar")
+        kept_data("image", "cifar", {})

@@ -2,11 +2,10 @@ import gzip
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,29 +18,10 @@ from normwise.errors import DataError
 Arrays = dict[str, np.ndarray]
 WriteIdx = Callable[[Path, Mapping[str, np.ndarray]], None]
 Load = Callable[[], ImageData]
+Server = Any
+Serve = Callable[..., Server]
 TRAIN_LABELS = IDX_NAMES[1]
 ARCHIVES = [f"{name}.gz" for name in IDX_NAMES]
-
-
-class _Handler(SimpleHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.server.requests.append(self.path)  # pyright: ignore[reportAttributeAccessIssue]
-        super().do_GET()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class _Server(ThreadingHTTPServer):
-    """Serves a folder on this machine and keeps the paths that it was asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
-        self.requests: list[str] = []
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
 
 @pytest.fixture
@@ -51,21 +31,13 @@ def served(tmp_path: Path, arrays: Arrays, write_idx: WriteIdx) -> Path:
 
 
 @pytest.fixture
-def server(served: Path) -> Iterator[_Server]:
-    with _Server(served) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def server(served: Path, serve: Serve) -> Server:
+    return serve(served)
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NORMWISE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.delenv("NORMWISE_DATA_DIR", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return tmp_path / "cache" / "mnist"
+def cache(caches: Path) -> Path:
+    return caches / "mnist"
 
 
 @pytest.fixture
@@ -74,7 +46,7 @@ def digests(arrays: Arrays, encode: Callable[[np.ndarray], bytes]) -> dict[str, 
 
 
 @pytest.fixture
-def load(server: _Server, cache: Path, digests: dict[str, str]) -> Load:
+def load(server: Server, cache: Path, digests: dict[str, str]) -> Load:
     return lambda: mnist_from(server.address, digests, timeout=5)
 
 
@@ -82,7 +54,7 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_it_is_downloaded_once_into_the_cache(load: Load, server: _Server, cache: Path) -> None:
+def test_it_is_downloaded_once_into_the_cache(load: Load, server: Server, cache: Path) -> None:
     assert load().train_labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert files_in(cache) == sorted(ARCHIVES)
     assert load().name == "mnist"
@@ -90,7 +62,7 @@ def test_it_is_downloaded_once_into_the_cache(load: Load, server: _Server, cache
 
 
 def test_only_what_is_missing_is_downloaded(
-    load: Load, server: _Server, cache: Path, arrays: Arrays, write_idx: WriteIdx
+    load: Load, server: Server, cache: Path, arrays: Arrays, write_idx: WriteIdx
 ) -> None:
     write_idx(cache, {name: array for name, array in arrays.items() if name != TRAIN_LABELS})
     load()
@@ -102,7 +74,7 @@ def test_the_data_folder_comes_before_the_cache(
     served: Path,
     cache: Path,
     tmp_path: Path,
-    server: _Server,
+    server: Server,
     write_idx: WriteIdx,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -144,7 +116,7 @@ def test_a_file_with_other_content_is_named_with_both_digests(
     ids=["not found", "a login page", "another file", "a damaged archive"],
 )
 def test_a_failed_download_leaves_nothing_and_says_what_to_do(
-    content: bytes | None, reason: str, load: Load, server: _Server, served: Path, cache: Path
+    content: bytes | None, reason: str, load: Load, server: Server, served: Path, cache: Path
 ) -> None:
     broken = served / ARCHIVES[1]
     broken.unlink()
@@ -157,17 +129,20 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(
         assert part in str(caught.value)
 
 
-def test_a_server_that_is_not_there_is_one_error(cache: Path, served: Path, digests: dict[str, str]) -> None:
-    with _Server(served) as gone:
-        address = gone.address
-    with pytest.raises(DataError, match=f"could not be downloaded from {address}.*refused"):
-        mnist_from(address, digests, timeout=5)
+def test_a_server_that_is_not_there_is_one_error(
+    cache: Path, served: Path, serve: Serve, digests: dict[str, str]
+) -> None:
+    gone = serve(served)
+    gone.stop()
+    with pytest.raises(DataError, match=f"could not be downloaded from {gone.address}.*refused"):
+        mnist_from(gone.address, digests, timeout=5)
 
 
-def test_a_silent_server_is_given_up(cache: Path, served: Path, digests: dict[str, str]) -> None:
-    # Listening without ever accepting: the connection stands, and no answer comes.
-    with _Server(served) as silent, pytest.raises(DataError, match="timed out"):
-        mnist_from(silent.address, digests, timeout=0.1)
+def test_a_silent_server_is_given_up(
+    cache: Path, served: Path, serve: Serve, digests: dict[str, str]
+) -> None:
+    with pytest.raises(DataError, match="timed out"):
+        mnist_from(serve(served, answering=False).address, digests, timeout=0.1)
 
 
 def test_a_cache_that_cannot_be_made_is_one_error(load: Load, cache: Path) -> None:

@@ -25,6 +25,9 @@ CHANGES: dict[str, Any] = {
     "train_samples": None,
     "test_samples": 1000,
     "measures": ("gradients", "calibrated"),
+    "task": "text",
+    "data_options": {"split": "speaker"},
+    "clip": 1.0,
 }
 
 

@@ -22,7 +22,7 @@ from normwise.training import RunFolder, train
 Make = Callable[..., RunConfig]
 
 #: timing.json says how long it took, which differs; the lock is empty.
-_SAME = ("run.json", "metrics.jsonl", "checkpoint.safetensors")
+_SAME = ("run.json", "preparation.json", "metrics.jsonl", "checkpoint.safetensors")
 
 
 class _Interrupted(Exception):
@@ -94,9 +94,7 @@ def test_it_does_not_go_on_with_changed_images(config: Make, tmp_path: Path, cou
     with pytest.raises(_Interrupted):
         train(wanted, tmp_path / "run", checkpoint_seconds=0, on_step=_stop_at(3))
     images(20, count)
-    with pytest.raises(
-        RunError, match=r"the images of .*data are not those that the run in .* was begun with"
-    ):
+    with pytest.raises(RunError, match=r"the data of .*data are not those that the run in .* was begun with"):
         train(wanted, tmp_path / "run", resume=True)
     for file in (tmp_path / "data").glob("*/*/4.png"):
         file.unlink()

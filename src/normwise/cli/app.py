@@ -11,6 +11,7 @@ from normwise.cli.calibrate import calibrate
 from normwise.cli.convert import convert
 from normwise.cli.explain import explain
 from normwise.cli.fold import fold
+from normwise.cli.predict import predict
 from normwise.cli.report import report
 from normwise.cli.study import study
 from normwise.cli.train import train_app
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(train_app, name="train")
+app.command()(predict)
 app.command()(study)
 app.command()(calibrate)
 app.command()(fold)

@@ -52,7 +52,7 @@ def convert(
     network = load_target(target, model)
     whole = with_statistics(network)
     check_state(out, whole.state_dict())
-    has_data = data is not None or network.images is not None
+    has_data = data is not None or network.data is not None
     example = first_batch(data, network) if has_data else None
     settings: dict[str, Any] = {"eps": eps, "momentum": momentum}
     settings = {name: value for name, value in settings.items() if value is not None}

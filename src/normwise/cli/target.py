@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import typer
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -14,16 +13,16 @@ from torch.utils.data import Dataset
 from normwise.cli.checkpoint import ENDINGS, read_state
 from normwise.cli.load_state import few, load_state
 from normwise.cli.user_code import call_without_arguments, named_object, running
-from normwise.data import ImageData, kept_images
-from normwise.data.load import NAMED
+from normwise.data import NAMED, ImageData, InOrder, LabelledData, kept_data
 from normwise.errors import ArgumentError, DataError, RunError
-from normwise.models import build
+from normwise.records import Task
 from normwise.statistics import Data, batches_of
-from normwise.training import RunFolder, checkpoint
+from normwise.training import RunFolder, checkpoint, network_of
 
 #: Samples a batch of the data sets that are known by name.
 _BATCH = 100
-_DATA = f"file.py:name or package.module:name of a loader, {', '.join(NAMED)}, or a folder of images"
+_TASK_OF: dict[str, Task] = {name: task for task, names in NAMED.items() for name in names}
+_DATA = f"file.py:name or package.module:name of a loader, {', '.join(_TASK_OF)}, or a folder of images"
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,13 @@ class Target:
         name: What the user called it.
         model: The network, with the weights of the checkpoint or run where it is one.
         without_statistics: Paths of the BN layers that the checkpoint has no running statistics of.
-        images: What a run was trained on; None where it is no run.
+        data: What a run was trained on; None where it is no run.
     """
 
     name: str
     model: nn.Module
     without_statistics: tuple[str, ...] = ()
-    images: ImageData | None = None
+    data: LabelledData | None = None
 
 
 def load_target(target: str, model: str | None) -> Target:
@@ -94,11 +93,11 @@ def load_data(data: str | None, target: Target) -> Data:
         NormwiseError: there are none.
     """
     if data is None:
-        if target.images is None:
+        if target.data is None:
             raise ArgumentError(f"--data is missing; expected {_DATA}")
-        return _fitting(target.images, target.model).split(_BATCH)
-    if data in NAMED or Path(data).is_dir():
-        return _fitting(kept_images(data), target.model).split(_BATCH)
+        return _batches(target.data, target.model)
+    if data in _TASK_OF or Path(data).is_dir():
+        return _batches(_found(data, target), target.model)
     if ":" not in data:
         raise ArgumentError(f"--data {data} is no folder and no data set; expected {_DATA}")
     found = named_object(data)
@@ -179,20 +178,46 @@ def _run(folder: Path) -> Target:
     config = run.read().config
     if not run.checkpoint.exists():
         raise RunError(f"{folder} has no {run.checkpoint.name} yet; let the run go on first")
-    images = kept_images(config.data).subset(config.train_samples, config.test_samples)
-    options: dict[str, Any] = dict(config.options)
-    model = build(
-        config.model, images.shape, images.num_classes, norm=config.norm, seed=config.seed, **options
-    )
-    model = model.to(getattr(torch, config.dtype))
+    data = kept_data(config.task, config.data, config.data_options)
+    data = data.subset(config.train_samples, config.test_samples)
+    model = network_of(config, data.preparation)
     checkpoint.load(run.checkpoint, model, None)
-    return Target(str(folder), model, images=images)
+    return Target(str(folder), model, data=data)
 
 
-def _fitting(images: ImageData, model: nn.Module) -> Tensor:
-    """The training images, in the network's type and where it is."""
+def _found(source: str, target: Target) -> LabelledData:
+    """A data set by its name or folder, which must be such as a run's network takes."""
+    own = None if target.data is None else target.data.preparation
+    task: Task = _TASK_OF.get(source, "image" if own is None else own.task)
+    found = kept_data(task, source, {} if own is None or own.rate is None else {"rate": own.rate})
+    other = found.preparation
+    if own is not None and (own.task, own.shape, own.vocabulary) != (
+        other.task,
+        other.shape,
+        other.vocabulary,
+    ):
+        what = (
+            "another vocabulary"
+            if own.task == other.task == "text"
+            else f"{other.task} of shape {other.shape}"
+        )
+        raise ArgumentError(
+            f"--data {source} has {what}, which {target.name} can't take: expected {own.task} of shape {own.shape}; "
+            "leave --data out, and the run's own are taken"
+        )
+    return found
+
+
+def _batches(data: LabelledData, model: nn.Module) -> Data:
+    """The training part, in the network's type; whoever calls the network moves a batch to where it is."""
     first = _floating(model)
-    return images.train_images if first is None else images.train_images.to(first)
+    fitting = data if first is None else data.to(first.dtype)
+    # Whatever a network calls its input, images are its first; lengths have to have a name.
+    return (
+        fitting.train_images.split(_BATCH)
+        if isinstance(fitting, ImageData)
+        else InOrder(fitting.training, _BATCH)
+    )
 
 
 def _floating(model: nn.Module) -> Tensor | None:

@@ -1,9 +1,12 @@
-"""The order in which a run takes its samples: a function of the seed and nothing else."""
+"""The order in which samples are taken: in a run a function of the seed and nothing else."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from normwise.data.samples import Samples
 from normwise.errors import ArgumentError
 
 
@@ -71,3 +74,22 @@ class BatchOrder:
         start = batch * self.batch_size
         # A copy, so that no caller can change the order that later batches are cut from.
         return self._order[start : start + self.batch_size].clone()
+
+
+class InOrder:
+    """All samples of a part in batches, in the order that they have: read anew each time it is iterated.
+
+    Args:
+        samples: What to cut into batches.
+        batch_size: How many samples a batch has; the last may have fewer.
+    """
+
+    def __init__(self, samples: Samples, batch_size: int) -> None:
+        self._samples = samples
+        self._pieces = torch.arange(len(samples)).split(batch_size)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return map(self._samples.inputs, self._pieces)

@@ -8,6 +8,27 @@ import torch
 from torch import Tensor
 
 from normwise.errors import DataError
+from normwise.records import Preparation
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """One part of a set of images.
+
+    Attributes:
+        images: floating (N, C, H, W).
+        labels: int64 (N,).
+    """
+
+    images: Tensor = field(repr=False)
+    labels: Tensor = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def inputs(self, index: Tensor) -> dict[str, Tensor]:
+        """A batch: ``images`` (n, C, H, W)."""
+        return {"images": self.images[index]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +67,21 @@ class ImageData:
             )
 
     @property
+    def training(self) -> Images:
+        """The training part, as a training loop takes it."""
+        return Images(self.train_images, self.train_labels)
+
+    @property
+    def test(self) -> Images:
+        """The test part, as a training loop takes it."""
+        return Images(self.test_images, self.test_labels)
+
+    @property
+    def preparation(self) -> Preparation:
+        """What a network for these images takes and gives."""
+        return Preparation("image", self.shape, self.classes)
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
         channels, height, width = self.train_images.shape[1:]
@@ -56,12 +92,16 @@ class ImageData:
         """How many classes there are, whether or not each has an image."""
         return len(self.classes)
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the images, labels and class names: equal for equal data, wherever it lies.
 
         Takes a quarter of a second for MNIST, the first time.
         """
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
         digest = hashlib.sha256(repr((self.shape, self.classes)).encode())
         for _, *tensors in self._parts():
             for tensor in tensors:

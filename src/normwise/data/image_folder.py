@@ -10,10 +10,8 @@ from torch import Tensor
 from normwise.data._pixels import unit_pixels
 from normwise.data.batches import epoch_order
 from normwise.data.image_data import ImageData
+from normwise.data.image_file import SUFFIXES, as_colour, read_pixels
 from normwise.errors import DataError
-
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-_GREY_MODES = ("1", "L", "LA")
 
 
 class _Sample(NamedTuple):
@@ -72,35 +70,13 @@ def _read_part(part: Path, classes: tuple[str, ...]) -> list[_Sample]:
         label = classes.index(folder.name)
         paths = sorted(path for path in folder.iterdir() if _is_image(path))
         if not paths:
-            raise DataError(f"{folder}: has no images ({' '.join(_SUFFIXES)}); add some or remove the folder")
-        samples.extend(_Sample(path, label, _read_pixels(path)) for path in paths)
+            raise DataError(f"{folder}: has no images ({' '.join(SUFFIXES)}); add some or remove the folder")
+        samples.extend(_Sample(path, label, read_pixels(path)) for path in paths)
     return samples
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
-
-
-def _read_pixels(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            mode = image.mode
-            # 16-bit and float images have no fixed white, and Pillow would clip them without a word.
-            if mode.startswith(("I", "F")):
-                raise DataError(f"{path}: has pixels of more than 8 bits (mode {mode}); save it with 8 bits")
-            if mode in _GREY_MODES:
-                return np.array(image.convert("L"))
-            # By way of RGBA, for Pillow warns when a transparent palette is dropped at once.
-            return np.array(image.convert("RGBA").convert("RGB"))
-    except DataError:
-        raise
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise many types for damaged files, SyntaxError among them.
-        raise DataError(f"{path}: cannot be read as an image ({error}); replace or remove it") from error
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _check_sizes(samples: list[_Sample]) -> None:
@@ -121,9 +97,5 @@ def _size(sample: _Sample) -> str:
 def _tensors(samples: list[_Sample], colour: bool) -> tuple[Tensor, Tensor]:
     """Images float32 (N, C, H, W) and labels int64 (N,), shuffled."""
     order = epoch_order(len(samples), seed=0, epoch=0).tolist()
-    pixels = np.stack([_as_colour(samples[i].pixels) if colour else samples[i].pixels for i in order])
+    pixels = np.stack([as_colour(samples[i].pixels) if colour else samples[i].pixels for i in order])
     return unit_pixels(pixels), torch.tensor([samples[i].label for i in order])
-
-
-def _as_colour(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)

@@ -1,23 +1,27 @@
-"""The named data sets, loaded once a process: a study makes hundreds of runs on one of them."""
+"""The named data sets, loaded once a process: a study makes hundreds of runs on a few of them."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
-from normwise.data.image_data import ImageData
-from normwise.data.load import NAMED, load_images
+from normwise.data.load import NAMED, load_data
+from normwise.data.samples import LabelledData
+from normwise.records import Option, Task
 
 
-def kept_images(source: str) -> ImageData:
-    """As :func:`load_images`, but the named set that was asked for last stays in memory, and must not be changed.
+def kept_data(task: Task, source: str, options: Mapping[str, Option]) -> LabelledData:
+    """As :func:`load_data`, but the named sets that were asked for last stay in memory, and must not be changed.
 
-    A folder is read anew every time, because its files may have changed since.
+    A folder or file is read anew every time, because it may have changed since; so are word vectors.
 
     Raises:
-        DataError: as :func:`load_images`.
+        ArgumentError, DataError: as :func:`load_data`.
     """
-    return _named(source) if source in NAMED else load_images(source)
+    if source not in NAMED[task] or "vectors" in options:
+        return load_data(task, source, options)
+    return _named(task, source, tuple(sorted(options.items())))
 
 
-# One set only: MNIST takes 220 MB, in every process of a study.
-@lru_cache(maxsize=1)
-def _named(source: str) -> ImageData:
-    return load_images(source)
+# As many as one study has: MNIST takes 220 MB, in every process of it, and the others a tenth of that.
+@lru_cache(maxsize=3)
+def _named(task: Task, source: str, options: tuple[tuple[str, Option], ...]) -> LabelledData:
+    return load_data(task, source, dict(options))

@@ -1,40 +1,47 @@
-"""Any data set by its name or its folder."""
+"""Any data set by its task and its name, folder or file."""
 
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
 
-from normwise.data.digits import digits
-from normwise.data.idx_folder import IDX_NAMES, find_idx, idx_folder
-from normwise.data.image_data import ImageData
-from normwise.data.image_folder import image_folder
-from normwise.data.mnist import mnist
-from normwise.errors import DataError
+from normwise.data.load_images import IMAGES
+from normwise.data.samples import LabelledData
+from normwise.errors import ArgumentError
+from normwise.records import Option, Task
 
-#: The sets that are known by a name.
-NAMED = {"digits": digits, "mnist": mnist}
+#: The sets that are known by a name, for each task.
+NAMED: dict[Task, tuple[str, ...]] = {
+    "image": tuple(IMAGES),
+    "speech": ("fsdd", "tones"),
+    "text": ("rt-polarity", "phrases"),
+}
+#: Name of the function that loads sets of a task, which is that of its file, too; and its options.
+_LOADERS: dict[Task, tuple[str, tuple[str, ...]]] = {
+    "image": ("load_images", ()),
+    "speech": ("load_speech", ("split", "speaker", "rate")),
+    "text": ("load_text", ("vectors",)),
+}
 
 
-def load_images(source: str) -> ImageData:
+def load_data(task: Task, source: str, options: Mapping[str, Option]) -> LabelledData:
     """The data set that ``source`` means.
 
     Args:
-        source: "digits", "mnist", or a folder: with IDX files (:func:`idx_folder`), or with
-            ``train`` and ``test`` (:func:`image_folder`). For a folder named as a known set is, write
-            ``./digits``.
+        task: "image", "speech" or "text".
+        source: The name of a set in :data:`NAMED`, a folder or a file.
+        options: Keyword arguments of :func:`load_images`, :func:`load_speech` or :func:`load_text`.
 
     Raises:
-        DataError: there is no such name or folder, the folder has neither form, or its data is faulty.
+        ArgumentError: the task has no such option.
+        DataError: there is no such set, or its data is faulty.
     """
-    if source in NAMED:
-        return NAMED[source]()
-    directory = Path(source).expanduser()
-    if not directory.is_dir():
-        raise DataError(f"{source}: is neither a folder nor a known data set ({', '.join(NAMED)})")
-    # One file of a form is enough: the reader of that form then says what else is missing.
-    if any(find_idx(directory, name) for name in IDX_NAMES):
-        return idx_folder(directory)
-    if any((directory / part).is_dir() for part in ("train", "test")):
-        return image_folder(directory)
-    raise DataError(
-        f"{source}: has neither IDX files ({', '.join(IDX_NAMES)}, each with or without .gz) nor the folders "
-        f"train/<class>/ and test/<class>/ with images; known data sets are {', '.join(NAMED)}"
-    )
+    name, known = _LOADERS[task]
+    for option in options:
+        if option not in known:
+            raise ArgumentError(
+                f"{task} data have no option {option!r}; they have {', '.join(known) or 'none'}"
+            )
+    # Only what is asked for: readers of speech bring a library of signal processing with them.
+    load: Callable[..., LabelledData] = getattr(import_module(f"normwise.data.{name}"), name)
+    arguments: dict[str, Any] = dict(options)
+    return load(source, **arguments)

@@ -1,18 +1,16 @@
 """MNIST, the 70,000 handwritten digits of LeCun, Cortes and Burges: found here or downloaded."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from normwise.data.idx import GZIP_ERRORS, gunzipped, parse_idx, read_content
 from normwise.data.idx_folder import IDX_NAMES, IdxFile, find_idx, from_idx_files
 from normwise.data.image_data import ImageData
+from normwise.data.obtain import TIMEOUT, cache, download, folders, places
 from normwise.errors import DataError
 
 _ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist"
-_TIMEOUT = 30.0
 # Of the uncompressed content: the archives differ from one server to the next.
 _SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -35,7 +33,7 @@ def mnist() -> ImageData:
     return mnist_from(_ADDRESS, _SHA256)
 
 
-def mnist_from(address: str, sha256: Mapping[str, str], *, timeout: float = _TIMEOUT) -> ImageData:
+def mnist_from(address: str, sha256: Mapping[str, str], *, timeout: float = TIMEOUT) -> ImageData:
     """As :func:`mnist`, but downloaded from ``address`` and compared with the digests ``sha256``.
 
     Args:
@@ -59,51 +57,24 @@ def _obtain(name: str, sha256: str, address: str, timeout: float) -> IdxFile:
 
 
 def _find(name: str) -> Path | None:
-    return next((path for folder in _folders() if (path := find_idx(folder, name))), None)
-
-
-def _folders() -> list[Path]:
-    """Where to look, first things first; the last is the cache."""
-    data = os.environ.get("NORMWISE_DATA_DIR")
-    return [Path(data).expanduser() / "mnist", _cache()] if data else [_cache()]
-
-
-def _cache() -> Path:
-    import pooch
-
-    return Path(os.environ.get("NORMWISE_CACHE_DIR") or pooch.os_cache("normwise")).expanduser() / "mnist"
+    return next((path for folder in folders("mnist") if (path := find_idx(folder, name))), None)
 
 
 def _download(name: str, sha256: str, address: str, timeout: float) -> Path:
-    import pooch
+    target = cache("mnist") / f"{name}.gz"
 
-    # Whole answers, at most 10 MB: a stream that fails midway leaves its connection open.
-    fetch = pooch.HTTPDownloader(timeout=timeout, stream=False)
-    cache = _cache()
-    target = cache / f"{name}.gz"
+    def check(content: bytes) -> None:
+        got = hashlib.sha256(gunzipped(content)).hexdigest()
+        if got != sha256:
+            raise OSError(f"the content has SHA-256 {got}, expected {sha256}")
+
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        # A folder of our own beside the target: two processes never write one file, and the move into
-        # place happens at once, so that no other process ever sees half a file.
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as folder:
-            part = Path(folder, target.name)
-            fetch(f"{address}/{target.name}", part, None)
-            got = hashlib.sha256(gunzipped(part.read_bytes())).hexdigest()
-            if got != sha256:
-                raise OSError(f"the content has SHA-256 {got}, expected {sha256}")
-            part.replace(target)
+        download(f"{address}/{target.name}", target, check, timeout)
     except GZIP_ERRORS as error:
         archives = ", ".join(f"{name}.gz" for name in IDX_NAMES)
         raise DataError(
             f"MNIST could not be downloaded from {address}. "
-            f"Try again, or put {archives} into {_places()}. "
+            f"Try again, or put {archives} into {places('mnist')}. "
             f"What went wrong with {target.name}: {error}"
         ) from error
     return target
-
-
-def _places() -> str:
-    places = " or ".join(str(folder) for folder in _folders())
-    if os.environ.get("NORMWISE_DATA_DIR"):
-        return places
-    return f"{places}, or into mnist/ in a folder that the environment variable NORMWISE_DATA_DIR names"

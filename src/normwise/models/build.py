@@ -12,23 +12,40 @@ from normwise.models.cnn_32 import CNN32
 from normwise.models.cnn_64 import CNN64
 from normwise.models.conv_pair import ConvPair
 from normwise.models.dense_bn import DenseBN
-from normwise.models.image_size import ImageShape
 from normwise.models.ioffe_mlp import IoffeMLP
 from normwise.models.mnist_cnn import MnistCNN
 from normwise.models.norm import Norm
 from normwise.models.resnet import ResNet
+from normwise.models.row_lstm import RowLSTM
+from normwise.models.sentiment_bilstm import SentimentBiLSTM
+from normwise.models.speech_lstm import SpeechLSTM
+from normwise.models.text_transformer import TextTransformer
+from normwise.nn import BatchNormLSTM, LayerNormLSTM
+from normwise.records import Task
 from normwise.statistics import evaluating
 
+#: The networks for each task.
+TASKS: dict[Task, dict[str, type[nn.Module]]] = {
+    "image": {
+        "ioffe_mlp": IoffeMLP,
+        "mnist_cnn": MnistCNN,
+        "dense_bn": DenseBN,
+        "conv_pair": ConvPair,
+        "cnn_32": CNN32,
+        "cnn_64": CNN64,
+        "resnet": ResNet,
+        "row_lstm": RowLSTM,
+    },
+    "speech": {"speech_lstm": SpeechLSTM},
+    "text": {"sentiment_bilstm": SentimentBiLSTM, "text_transformer": TextTransformer},
+}
 MODELS: dict[str, type[nn.Module]] = {
-    "ioffe_mlp": IoffeMLP,
-    "mnist_cnn": MnistCNN,
-    "dense_bn": DenseBN,
-    "conv_pair": ConvPair,
-    "cnn_32": CNN32,
-    "cnn_64": CNN64,
-    "resnet": ResNet,
+    name: kind for of_task in TASKS.values() for name, kind in of_task.items()
 }
 
+_SCALED = (nn.Linear, nn.Conv2d)
+#: Layers whose weights are drawn anew; those of norms begin with the same values for every seed.
+_DRAWN = (*_SCALED, nn.LSTM, nn.Embedding, BatchNormLSTM, LayerNormLSTM)
 _OWN = ("shape", "classes", "norm")
 #: No option is larger; what fits into memory is less.
 _MOST = 10**9
@@ -36,16 +53,17 @@ _MOST = 10**9
 
 def build(
     name: str,
-    shape: ImageShape,
+    shape: tuple[int, ...],
     classes: int,
     /,
     *,
+    task: Task | None = None,
     norm: Norm = "batch",
     seed: int = 0,
     init_scale: float = 1.0,
     **options: Any,
 ) -> nn.Module:
-    """The network ``name`` for images of ``shape``, its weights drawn for ``seed``.
+    """The network ``name`` for inputs of ``shape``, its weights drawn for ``seed``.
 
     A layer's weights depend on the seed and the layer's path alone: networks that differ in their norm
     or in having biases start from the same weights, and the global random state is left as it was. They
@@ -53,11 +71,13 @@ def build(
 
     Args:
         name: One of :data:`MODELS`.
-        shape: Channels, height, width.
+        shape: Channels, height, width of an image; features of a frame of speech; entries of a text's vocabulary.
         classes: Number of classes.
-        norm: A name or a factory, see ``normwise.models.norm``.
+        task: What the inputs are, where the network must be one for them.
+        norm: A name or a factory, see ``normwise.models.norm`` and ``normwise.models.sequence_norm``.
         seed: Of the weights.
-        init_scale: Factor on the initial weights of all linear and convolution layers, 0 or more.
+        init_scale: Factor on the initial weights of all linear and convolution layers, 0 or more. Not on those of
+            recurrent layers and embeddings.
         options: The network's own. A whole number is at least 1, or 0 where that is its default; a fraction is
             at least 0.
 
@@ -65,8 +85,13 @@ def build(
         ModelError: an unknown name or option, a value that the option can't have, or images that the network
             can't take.
     """
-    if name not in MODELS:
-        raise ModelError(f"unknown model {name!r}; known are {', '.join(MODELS)}")
+    known = MODELS if task is None else TASKS[task]
+    if name not in known:
+        kind = "" if task is None else f" for {task}"
+        raise ModelError(f"unknown model {name!r}{kind}; known are {', '.join(known)}")
+    if len(shape) != (3 if name in TASKS["image"] else 1):
+        expected = "(C, H, W)" if name in TASKS["image"] else "one number: features of a frame, or words"
+        raise ModelError(f"{name} can't be built for inputs of shape {tuple(shape)}; expected {expected}")
     parameters = inspect.signature(MODELS[name]).parameters
     defaults = {option: p.default for option, p in parameters.items() if option not in _OWN}
     defaults["init_scale"] = 1.0
@@ -78,12 +103,14 @@ def build(
         model = _made(name, shape, classes, norm, options)
         _check_instance_norms(name, model, shape)
         for path, module in model.named_modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d)):
+            if isinstance(module, _DRAWN):
                 # Not torch.manual_seed, which reseeds the accelerators, too.
                 torch.default_generator.manual_seed(zlib.crc32(f"{seed}/{path}".encode()))
-                module.reset_parameters()
-                with torch.no_grad():
-                    module.weight.mul_(init_scale)
+                draw: Any = module.reset_parameters
+                draw()
+                if isinstance(module, _SCALED):
+                    with torch.no_grad():
+                        module.weight.mul_(init_scale)
     return model.to(torch.get_default_device())
 
 
@@ -106,17 +133,17 @@ def _check_value(model: str, option: str, value: Any, default: Any) -> None:
         )
 
 
-def _made(name: str, shape: ImageShape, classes: int, norm: Norm, options: dict[str, Any]) -> nn.Module:
+def _made(name: str, shape: tuple[int, ...], classes: int, norm: Norm, options: dict[str, Any]) -> nn.Module:
     try:
         return MODELS[name](shape, classes, norm=norm, **options)
     except RuntimeError as error:
         if "allocate memory" not in str(error):
             raise
-        told = ", ".join(f"{option}={value!r}" for option, value in options.items()) or "these images"
+        told = ", ".join(f"{option}={value!r}" for option, value in options.items()) or "these inputs"
         raise ModelError(f"{name} with {told} does not fit into memory; make it smaller") from None
 
 
-def _check_instance_norms(name: str, model: nn.Module, shape: ImageShape) -> None:
+def _check_instance_norms(name: str, model: nn.Module, shape: tuple[int, ...]) -> None:
     """Raise ModelError where an instance norm meets a single position, which has no variance."""
     paths: dict[nn.Module, str] = {
         layer: path for path, layer in model.named_modules() if isinstance(layer, nn.InstanceNorm2d)

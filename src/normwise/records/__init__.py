@@ -11,6 +11,8 @@ from normwise.records.environment import Environment, usable_cores
 from normwise.records.figure import Figure, HeatMap, Series
 from normwise.records.folding import Folding
 from normwise.records.insertion import Insertion
+from normwise.records.prediction import Prediction
+from normwise.records.preparation import Preparation, Task
 from normwise.records.recording import (
     LayerPoint,
     OverChannels,
@@ -45,6 +47,8 @@ __all__ = [
     "Order",
     "OverChannels",
     "Point",
+    "Prediction",
+    "Preparation",
     "Recording",
     "Result",
     "Run",
@@ -52,6 +56,7 @@ __all__ = [
     "Series",
     "Source",
     "Study",
+    "Task",
     "UnitPoint",
     "VarianceKind",
     "Verdict",

@@ -8,8 +8,11 @@ from typing import Any, Literal
 
 from normwise.records._json import to_plain
 from normwise.records.environment import Environment
+from normwise.records.preparation import Task
 
 Option = bool | int | float | str
+
+_LATER: dict[str, Any] = {"task": "image", "data_options": {}, "clip": None}
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class RunConfig:
 
     Attributes:
         model: Name of the network, as in ``normwise.models``.
-        data: "digits", "mnist" or a folder.
-        norm: "batch", "none", "layer", "group" or "instance".
+        data: The name of a data set, or a folder or file.
+        norm: Name of a normalization, as in ``normwise.models``.
         options: Further keyword arguments of the network, such as ``{"depth": 20}``.
         steps: Optimiser steps in all.
         batch_size: Samples a step; the incomplete last batch of an epoch is dropped.
@@ -34,6 +37,9 @@ class RunConfig:
         train_samples, test_samples: Only the first so many; None for all.
         eval_every: Evaluate every so many steps, and after the last.
         measures: Names of further measurements, as in ``normwise.training.measures``.
+        task: What is classified, which says among which data sets and networks the names are.
+        data_options: Further keyword arguments of the data set, such as ``{"split": "speaker"}``.
+        clip: Largest norm of all gradients together, to which they are scaled down; None leaves them.
     """
 
     model: str
@@ -50,12 +56,20 @@ class RunConfig:
     train_samples: int | None = None
     test_samples: int | None = None
     measures: tuple[str, ...] = ()
+    task: Task = "image"
+    data_options: Mapping[str, Option] = field(default_factory=dict)
+    clip: float | None = None
 
     @property
     def key(self) -> str:
         """16 hexadecimal digits of the configuration's SHA-256."""
         # Equal configurations have equal keys, and 1 equals 1.0, but not as text.
-        text = json.dumps(to_plain(self) | {"lr": float(self.lr)}, sort_keys=True)
+        plain = to_plain(self) | {"lr": float(self.lr)}
+        # Fields that the first version had not: without them the keys of its configurations are what they were.
+        for name, default in _LATER.items():
+            if plain[name] == default:
+                del plain[name]
+        text = json.dumps(plain, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -65,8 +79,8 @@ class Point:
 
     Attributes:
         step: Optimiser steps taken.
-        loss: Mean cross-entropy in nats over the training batches since the last point; NaN where it
-            was not finite (or at step 0, before any).
+        loss: Mean cross-entropy in nats (binary where there is one output) over the training batches since the last
+            point; NaN where it was not finite (or at step 0, before any).
         test_loss: Mean cross-entropy over the test set, with running statistics.
         test_accuracy: Fraction of the test set that was classified correctly, with running statistics.
             An output that is not finite counts as wrong.
@@ -110,7 +124,7 @@ class Run:
         points: Its evaluations.
         result: How it ended; None while it has not.
         threads: With how many it computes, which its last digits depend on; None in runs of before this was kept.
-        data_sha256: Of the images and labels as loaded, before any were left out; None in runs of before this was
+        data_sha256: Of the inputs and labels as loaded, before any were left out; None in runs of before this was
             kept.
     """
 

@@ -29,16 +29,22 @@ def state(run: Run) -> str:
 def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
     """The configuration as names and values."""
     config = run.config
-    options = ", ".join(f"{name}={value}" for name, value in config.options.items())
+    options, data_options = (
+        ", ".join(f"{name}={value}" for name, value in given.items())
+        for given in (config.options, config.data_options)
+    )
     return (
+        ("Task", config.task),
         ("Model", config.model),
         ("Options", options or "none"),
         ("Normalization", config.norm),
         ("Data", config.data),
+        ("Options of the data", data_options or "none"),
         ("Training samples", _samples(config.train_samples)),
         ("Test samples", _samples(config.test_samples)),
         ("Optimizer", config.optimizer),
         ("Learning rate", f"{config.lr:g}"),
+        ("Gradients clipped", "no" if config.clip is None else f"to norm {config.clip:g}"),
         ("Batch size", str(config.batch_size)),
         ("Steps", str(config.steps)),
         ("Evaluated every", f"{config.eval_every} steps"),

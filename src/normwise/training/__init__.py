@@ -1,7 +1,8 @@
 """One small, exact, resumable training loop."""
 
 from normwise.training.measures import AT_EVERY_POINT, AT_THE_END
+from normwise.training.predict import predict
 from normwise.training.run_folder import RunFolder
-from normwise.training.train import train
+from normwise.training.train import network_of, train
 
-__all__ = ["AT_EVERY_POINT", "AT_THE_END", "RunFolder", "train"]
+__all__ = ["AT_EVERY_POINT", "AT_THE_END", "RunFolder", "network_of", "predict", "train"]

@@ -1,4 +1,4 @@
-"""A run on disk: ``run.json``, ``metrics.jsonl``, ``checkpoint.safetensors`` and ``timing.json``."""
+"""A run on disk: ``run.json``, ``preparation.json``, ``metrics.jsonl``, ``checkpoint.safetensors``, ``timing.json``."""
 
 import json
 import os
@@ -11,9 +11,20 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from normwise.data import LabelledData
 from normwise.errors import RunError
 from normwise.files import write_whole
-from normwise.records import Environment, Point, Result, Run, RunConfig, from_plain, to_json, to_plain
+from normwise.records import (
+    Environment,
+    Point,
+    Preparation,
+    Result,
+    Run,
+    RunConfig,
+    from_plain,
+    to_json,
+    to_plain,
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +43,9 @@ class RunFolder:
     """The files of one run.
 
     ``run.json`` has the configuration, the environment, the number of threads, the SHA-256 of the data and, once
-    the run has ended, the result;
-    ``metrics.jsonl`` a line a point; ``checkpoint.safetensors`` all that is needed to go on. These three
+    the run has ended, the result; ``preparation.json`` how inputs are made and what the classes are called, which
+    is all of the data that using the network needs; ``metrics.jsonl`` a line a point; ``checkpoint.safetensors``
+    all that is needed to go on. These four
     are the same, byte for byte, however often the run was interrupted. What differs from run to run,
     the seconds it took, is in ``timing.json``.
     """
@@ -42,6 +54,7 @@ class RunFolder:
         self.path = path
         self.checkpoint = path / "checkpoint.safetensors"
         self._run = path / "run.json"
+        self._preparation = path / "preparation.json"
         self._metrics = path / "metrics.jsonl"
         self._timing = path / "timing.json"
 
@@ -80,12 +93,12 @@ class RunFolder:
                 f"{self.path} can't be made a folder: {error.strerror}; choose another place"
             ) from None
 
-    def begin(self, config: RunConfig, data_sha256: str, threads: int | None) -> int:
+    def begin(self, config: RunConfig, data: LabelledData, threads: int | None) -> int:
         """Write ``run.json``, or check that the one that is there is of the same run; give the number of threads.
 
         Args:
             config: What to do.
-            data_sha256: Of the data that will be used, which must be those that the run was begun with.
+            data: All of them, which must be those that the run was begun with.
             threads: How many to compute with; None for as many as the run was begun with, or as torch has.
 
         Raises:
@@ -94,10 +107,10 @@ class RunFolder:
         if self.exists:
             # The metrics may end in half a line, which going on cuts off.
             existing = self._head()
-            changed = existing.data_sha256 not in (None, data_sha256)
+            changed = existing.data_sha256 not in (None, data.sha256)
             if changed and existing.config.data == config.data:
                 raise RunError(
-                    f"the images of {config.data} are not those that the run in {self.path} was begun with; "
+                    f"the data of {config.data} are not those that the run in {self.path} was begun with; "
                     "put these back, or choose another folder"
                 )
             if existing.config != config:
@@ -108,6 +121,8 @@ class RunFolder:
                     + ", ".join(f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in differs)
                     + ". Choose another folder, or the options of that run"
                 )
+            if not self._preparation.exists():  # begun by a version that did not keep it
+                self._write_preparation(data)
             begun_with = existing.threads or threads or torch.get_num_threads()
             if threads not in (None, begun_with):
                 raise RunError(
@@ -115,12 +130,27 @@ class RunFolder:
                     "would be others. Leave --threads out, or choose another folder"
                 )
             return begun_with
-        # Names with a dot are what an interruption may leave: the lock, and parts of files.
-        if any(not path.name.startswith(".") for path in self.path.iterdir()):
+        # What an interruption may leave: the lock and parts of files, with a dot, and what is written first.
+        if any(not path.name.startswith(".") and path != self._preparation for path in self.path.iterdir()):
             raise RunError(f"{self.path} is not empty and holds no run; choose another folder")
         threads = threads or torch.get_num_threads()
-        self._write_run(_Head(config, Environment.here(), None, threads, data_sha256))
+        # First, so that there is none without it: a run is there once it has its head.
+        self._write_preparation(data)
+        self._write_run(_Head(config, Environment.here(), None, threads, data.sha256))
         return threads
+
+    def preparation(self) -> Preparation:
+        """How inputs of the network are made, and what the classes are called.
+
+        Raises:
+            RunError: no run here, one of before this was kept, or a file that is damaged.
+        """
+        if not self._preparation.exists():
+            raise RunError(
+                f"{self.path} has no {self._preparation.name}: it is no run, or one of an older version"
+            )
+        content = self._preparation.read_bytes()
+        return _record(self._preparation, Preparation, _parse(self._preparation, content))
 
     def finish(self, result: Result, seconds: float) -> None:
         """Write the result; the run has ended then."""
@@ -189,6 +219,9 @@ class RunFolder:
 
     def _head(self) -> _Head:
         return _record(self._run, _Head, _parse(self._run, self._run.read_bytes()))
+
+    def _write_preparation(self, data: LabelledData) -> None:
+        write_whole(self._preparation, (to_json(data.preparation) + "\n").encode())
 
     def _write_run(self, head: _Head) -> None:
         write_whole(self._run, (to_json(head, indent=2) + "\n").encode())

@@ -1,7 +1,8 @@
-"""One small, exact, resumable training loop for image classifiers."""
+"""One small, exact, resumable training loop for classifiers of images, speech and text."""
 
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,16 +10,16 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from normwise.data import BatchOrder, ImageData, kept_images
+from normwise.data import BatchOrder, LabelledData, SequenceData, kept_data
 from normwise.errors import ArgumentError, RunError
 from normwise.models import build
-from normwise.records import Point, Result, Run, RunConfig
+from normwise.models.word_embedding import WordEmbedding
+from normwise.records import Point, Preparation, Result, Run, RunConfig
 from normwise.statistics import using_batch_statistics
 from normwise.training import checkpoint, measures
 from normwise.training.checkpoint import Progress
-from normwise.training.evaluate import batch_statistics_accuracy, logits, loss_and_accuracy
+from normwise.training.evaluate import batch_statistics_accuracy, logits, loss_and_accuracy, loss_of
 from normwise.training.run_folder import RunFolder
 
 #: Called after each step with the number of steps taken and the loss of that step, and after each
@@ -63,21 +64,44 @@ def train(
     if run_folder.exists and not resume:
         raise RunError(f"{folder} already holds a run; go on with it by --resume, or choose another folder")
     _check(config)
-    loaded = kept_images(config.data)
+    loaded = kept_data(config.task, config.data, config.data_options)
     data = loaded.subset(config.train_samples, config.test_samples).to(getattr(torch, config.dtype))
-    options: dict[str, Any] = dict(config.options)
-    model = build(config.model, data.shape, data.num_classes, norm=config.norm, seed=config.seed, **options)
-    model = model.to(getattr(torch, config.dtype))
-    order = BatchOrder(len(data.train_images), config.batch_size, config.seed)
+    model = network_of(config, data.preparation)
+    _begin_with_vectors(model, data)
+    order = BatchOrder(len(data.training), config.batch_size, config.seed)
     if not run_folder.exists:
         # A batch that the network can't train on is an error before there is a folder that says a run was begun.
         _loss_left_alone(model, data, order(0))
     with run_folder.locked(wait=wait):
-        threads = run_folder.begin(config, loaded.sha256, threads)
+        threads = run_folder.begin(config, loaded, threads)
         if not run_folder.finished:
-            with _computing_with(threads):
+            with _computing_with(threads), torch.random.fork_rng(devices=[]):
                 _Training(config, run_folder, data, model, order, checkpoint_seconds, on_step).run()
         return run_folder.read()
+
+
+def network_of(config: RunConfig, preparation: Preparation) -> nn.Module:
+    """The network that a run is asked for, with its initial weights."""
+    options: dict[str, Any] = dict(config.options)
+    classes = len(preparation.classes)
+    model = build(
+        config.model,
+        preparation.shape,
+        classes,
+        task=config.task,
+        norm=config.norm,
+        seed=config.seed,
+        **options,
+    )
+    return model.to(getattr(torch, config.dtype))
+
+
+def _begin_with_vectors(model: nn.Module, data: LabelledData) -> None:
+    vectors = data.vectors if isinstance(data, SequenceData) else None
+    if vectors is not None:
+        for module in model.modules():
+            if isinstance(module, WordEmbedding):
+                module.begin_with(vectors.vectors, vectors.known)
 
 
 class _Training:
@@ -85,7 +109,7 @@ class _Training:
         self,
         config: RunConfig,
         folder: RunFolder,
-        data: ImageData,
+        data: LabelledData,
         model: nn.Module,
         order: BatchOrder,
         checkpoint_seconds: float,
@@ -124,11 +148,14 @@ class _Training:
         self._finish()
 
     def _step(self) -> float:
-        index = self.order(self.progress.step)
-        loss = F.cross_entropy(self.model(self.data.train_images[index]), self.data.train_labels[index])
+        # What a step draws, for dropout, depends on the seed and the step alone: a resumed run draws the same.
+        torch.default_generator.manual_seed(zlib.crc32(f"{self.config.seed}/{self.progress.step}".encode()))
+        loss = _loss(self.model, self.data, self.order(self.progress.step))
         for parameter in self.parameters:
             parameter.grad = None
         loss.backward()
+        if self.config.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         self._update()
         value = loss.item()
         self.progress.step += 1
@@ -156,8 +183,8 @@ class _Training:
         return bool(_loss_left_alone(self.model, self.data, self.order(self.progress.step)).isfinite())
 
     def _point(self, loss: float) -> Point:
-        outputs = logits(self.model, self.data.test_images)
-        test_loss, accuracy = loss_and_accuracy(outputs, self.data.test_labels)
+        outputs = logits(self.model, self.data.test)
+        test_loss, accuracy = loss_and_accuracy(outputs, self.data.test.labels)
         measured = {
             name: measures.AT_EVERY_POINT[name](self.model, self.data)
             for name in self.config.measures
@@ -183,7 +210,7 @@ class _Training:
             diverged=self.progress.diverged,
             test_accuracy=point.test_accuracy,
             batch_statistics_accuracy=batch_statistics_accuracy(
-                self.model, self.data.test_images, self.data.test_labels, self.config.batch_size
+                self.model, self.data.test, self.config.batch_size
             ),
             measured={name: measures.AT_THE_END[name](self.model, self.data) for name in ended},
         )
@@ -196,19 +223,25 @@ def _check(config: RunConfig) -> None:
             raise ArgumentError(f"{name} must be at least 1, got {getattr(config, name)}")
     if not (config.lr > 0 and math.isfinite(config.lr)):
         raise ArgumentError(f"lr must be a positive number, got {config.lr}")
+    if config.clip is not None and not config.clip > 0:
+        raise ArgumentError(f"clip must be a positive number, got {config.clip}")
     if config.optimizer not in ("sgd", "adam"):
         raise ArgumentError(f"unknown optimizer {config.optimizer!r}; known are sgd, adam")
-    for name in ("norm", "seed"):
+    for name in ("norm", "seed", "task"):
         if name in config.options:
             raise ArgumentError(f"{name} is a field of the configuration itself, and no option; set it there")
-    measures.check_measures(config.measures)
+    measures.check_measures(config.measures, config.task)
 
 
 @torch.no_grad()
-def _loss_left_alone(model: nn.Module, data: ImageData, index: Tensor) -> Tensor:
+def _loss_left_alone(model: nn.Module, data: LabelledData, index: Tensor) -> Tensor:
     """The loss of a training batch, without a trace in the model."""
     with using_batch_statistics(model):
-        return F.cross_entropy(model(data.train_images[index]), data.train_labels[index])
+        return _loss(model, data, index)
+
+
+def _loss(model: nn.Module, data: LabelledData, index: Tensor) -> Tensor:
+    return loss_of(model(**data.training.inputs(index)), data.training.labels[index])
 
 
 @contextmanager

@@ -1,0 +1,153 @@
+"""Options that ``normwise train`` takes whatever is trained on, and the run that they ask for."""
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from normwise.cli.progress import progress_bar
+from normwise.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from normwise.records import Option, Point, Run, RunConfig, Task
+
+
+class Optimizer(str, Enum):
+    """Names of optimisers."""
+
+    sgd = "sgd"
+    adam = "adam"
+
+
+_DEFAULT_LR = {Optimizer.sgd: 0.1, Optimizer.adam: 0.001}
+
+Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training set.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Samples a step; an incomplete last batch is dropped.")]
+Rate = Annotated[
+    float | None, typer.Option("--lr", help="Learning rate; 0.001 for adam and 0.1 for sgd if not given.")
+]
+Optimiser = Annotated[Optimizer, typer.Option("--optimizer", help="sgd is plain, without momentum.")]
+Seed = Annotated[int, typer.Option(help="Of the weights, the order of the samples and dropout.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        "-O",
+        metavar="NAME=VALUE",
+        help="A network's own option, such as depth=20; may be repeated.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads; if not given all cores, or as many as a resumed run was begun with."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")]
+
+
+def run_training(
+    task: "Task",
+    *,
+    model: str,
+    data: str,
+    norm: str,
+    epochs: int,
+    batch_size: int,
+    lr: float | None,
+    optimizer: Optimizer,
+    seed: int,
+    options: dict[str, Any],
+    data_options: Mapping[str, "Option"],
+    threads: int | None,
+    out: Path | None,
+    resume: bool,
+    clip: float | None = None,
+) -> None:
+    """Train, with a bar, and print how well the network does and where the run is."""
+    from normwise.data import kept_data
+    from normwise.records import RunConfig
+    from normwise.training import train
+
+    samples = kept_data(task, data, data_options)
+    count, name = len(samples.training), samples.name
+    del samples  # a folder is read again by the run, and need not be in memory twice
+    steps_per_epoch = count // batch_size
+    if steps_per_epoch == 0:
+        raise ArgumentError(f"--batch-size {batch_size} is more than the {count} training samples of {data}")
+    config = RunConfig(
+        model=model,
+        data=data,
+        norm=norm,
+        steps=epochs * steps_per_epoch,
+        batch_size=batch_size,
+        lr=_DEFAULT_LR[optimizer] if lr is None else lr,
+        seed=seed,
+        eval_every=steps_per_epoch,
+        optimizer=optimizer.value,
+        options=options,
+        task=task,
+        data_options=data_options,
+        clip=clip,
+    )
+    folder = out or Path("runs") / _folder_name(config, name)
+    with progress_bar(config.steps) as bar:
+        accuracy = ""
+
+        def show(step: int, loss: float, point: "Point | None") -> None:
+            nonlocal accuracy
+            if point is not None:
+                accuracy = f", accuracy {point.test_accuracy:.2%}"
+            bar.show(
+                step, f"epoch {min(step // steps_per_epoch + 1, epochs)}/{epochs}, loss {loss:.4f}{accuracy}"
+            )
+
+        run = train(config, folder, resume=resume, threads=threads, on_step=show)
+    typer.echo(_summary(run, folder))
+
+
+def parsed_options(pairs: list[str] | None) -> dict[str, Any]:
+    """What ``--option NAME=VALUE`` gives."""
+    options: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise ArgumentError(f"--option takes NAME=VALUE, such as depth=20; got {pair!r}")
+        if name in ("seed", "norm"):
+            raise ArgumentError(f"--option {pair}: give it as --{name} instead")
+        options[name] = _value(value)
+    return options
+
+
+def _folder_name(config: "RunConfig", data: str) -> str:
+    split = [str(value) for name, value in config.data_options.items() if name in ("split", "speaker")]
+    return "-".join([config.model, data, *split, config.norm, f"seed{config.seed}"])
+
+
+def _summary(run: "Run", folder: Path) -> str:
+    result = run.result
+    if result is None:
+        raise ArgumentError(f"the run in {folder} has not ended")
+    lines = [("test accuracy", f"{result.test_accuracy:.2%}")]
+    if result.batch_statistics_accuracy is not None:
+        lines[0] = ("test accuracy, running statistics", f"{result.test_accuracy:.2%}")
+        lines.append(("test accuracy, batch statistics", f"{result.batch_statistics_accuracy:.2%}"))
+    if result.diverged:
+        lines.insert(
+            0, ("diverged", f"loss or weights were no longer finite at step {result.steps}; lower --lr")
+        )
+    lines.append(("run", str(folder)))
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,33 @@
+"""Any set of recordings by its name or its folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from normwise.data.fsdd import fsdd
+from normwise.data.generated_speech import generated_speech
+from normwise.data.sequence_data import SequenceData
+from normwise.data.wav_folder import wav_folder
+from normwise.errors import DataError
+
+_NAMED: dict[str, Callable[..., SequenceData]] = {"fsdd": fsdd, "tones": generated_speech}
+
+
+def load_speech(
+    source: str, *, split: str = "random", speaker: str | None = None, rate: int = 8000
+) -> SequenceData:
+    """The recordings that ``source`` means.
+
+    Args:
+        source: "fsdd", "tones" (made up), or a folder, see :func:`wav_folder`. For a folder named as a known set is,
+            write ``./fsdd``.
+        split, speaker, rate: See :func:`fsdd`.
+
+    Raises:
+        DataError: there is no such name or folder, or its data is faulty.
+    """
+    if source in _NAMED:
+        return _NAMED[source](split=split, speaker=speaker, rate=rate)
+    directory = Path(source).expanduser()
+    if not directory.is_dir():
+        raise DataError(f"{source}: is neither a folder nor a known set of recordings ({', '.join(_NAMED)})")
+    return wav_folder(directory, split=split, speaker=speaker, rate=rate)

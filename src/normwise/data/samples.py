@@ -1,0 +1,64 @@
+"""What a training loop needs of data, whether these are images, speech or text."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from normwise.records import Preparation
+
+
+class Samples(Protocol):
+    """One part of a data set: labelled samples that a network takes in batches."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,), indices into the classes."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def inputs(self, index: Tensor) -> dict[str, Tensor]:
+        """A batch as the keyword arguments of a network's ``forward``.
+
+        Args:
+            index: int64 (n,): which samples, in the order that the batch has them.
+        """
+        ...
+
+
+class LabelledData(Protocol):
+    """A data set in a training and a test part."""
+
+    @property
+    def name(self) -> str:
+        """What tables and figures call the set, and errors name it by."""
+        ...
+
+    @property
+    def training(self) -> Samples:
+        """What is trained on."""
+        ...
+
+    @property
+    def test(self) -> Samples:
+        """What is tested on."""
+        ...
+
+    @property
+    def preparation(self) -> Preparation:
+        """How the inputs were made, and what the classes are called."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of inputs, labels and class names: equal for equal data, wherever it lies."""
+        ...
+
+    def subset(self, train: int | None = None, test: int | None = None) -> "LabelledData":
+        """The first ``train`` training and the first ``test`` test samples; None keeps them all."""
+        ...
+
+    def to(self, dtype: torch.dtype) -> "LabelledData":
+        """The same in another floating type; whole numbers stay what they are."""
+        ...

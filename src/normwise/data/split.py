@@ -1,0 +1,25 @@
+"""Splits of data that come without one."""
+
+from collections.abc import Hashable, Sequence
+
+from normwise.data.batches import epoch_order
+
+_TEST_SHARE = 10
+
+
+def stratified(labels: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+    """The numbers of the training and of the test samples: a tenth of each class is for the test, and at least one.
+
+    The same for the same labels; each part is in an order of its own, shuffled, so that the first few are of all
+    classes. A class of one sample is trained on.
+    """
+    shuffled = epoch_order(len(labels), seed=0, epoch=0).tolist()
+    wanted = {label: max(1, labels.count(label) // _TEST_SHARE) for label in set(labels)}
+    wanted |= {label: 0 for label in wanted if labels.count(label) == 1}
+    training: list[int] = []
+    test: list[int] = []
+    for number in shuffled:
+        label = labels[number]
+        (test if wanted[label] else training).append(number)
+        wanted[label] -= wanted[label] > 0
+    return training, test

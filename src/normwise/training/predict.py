@@ -1,0 +1,69 @@
+"""Classes of new inputs, by the network of a run."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from normwise.data import prepared
+from normwise.errors import RunError
+from normwise.records import Prediction
+from normwise.statistics import evaluating
+from normwise.training import checkpoint
+from normwise.training.run_folder import RunFolder
+from normwise.training.train import network_of
+
+
+def predict(
+    folder: Path, inputs: Sequence[str], *, progress: Callable[[int], None] | None = None
+) -> tuple[Prediction, ...]:
+    """What the network of a run makes of each input, in their order.
+
+    Each goes through the network on its own. In a batch the last digits would depend on what else is in it, since
+    matrices of other sizes are multiplied in another order; so the answer is the same alone and among any others.
+    Neither the data nor the network of the run is needed, only its folder.
+
+    Args:
+        folder: Of the run.
+        inputs: Files of images or recordings; or texts.
+        progress: Called with how many inputs are done.
+
+    Raises:
+        RunError: no run there, or it has no checkpoint yet.
+        DataError: an input that can't be read; it is named.
+    """
+    run = RunFolder(folder)
+    config, preparation = run.read().config, run.preparation()
+    if not run.checkpoint.exists():
+        raise RunError(f"{folder} has no {run.checkpoint.name} yet; let the run go on first")
+    model = network_of(config, preparation)
+    checkpoint.load(run.checkpoint, model, None)
+    dtype = getattr(torch, config.dtype)
+    found: list[Prediction] = []
+    for source in inputs:
+        batch = {
+            name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+            for name, tensor in prepared(preparation, source).items()
+        }
+        found.append(_prediction(source, preparation.classes, _probabilities(model, batch)))
+        if progress is not None:
+            progress(len(found))
+    return tuple(found)
+
+
+@torch.no_grad()
+def _probabilities(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """(classes,), float64; where there is one output it is that of the second of two classes."""
+    with evaluating(model):
+        outputs = model(**batch)[0].double()
+    if len(outputs) == 1:
+        # Both by a sigmoid: 1 - p would lose what is left of a small one.
+        return torch.sigmoid(torch.cat([-outputs, outputs]))
+    return outputs.softmax(0)
+
+
+def _prediction(source: str, classes: tuple[str, ...], probabilities: Tensor) -> Prediction:
+    of_class = dict(zip(classes, probabilities.tolist(), strict=True))
+    label = classes[int(probabilities.argmax())]
+    return Prediction(source, label, of_class[label], of_class)
