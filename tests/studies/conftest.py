@@ -19,7 +19,7 @@ def pretend() -> Callable[..., list[Run]]:
     """All runs that a claim asks for, each with what ``outcome(config)`` says.
 
     ``outcome`` gives a dict with any of: ``accuracy`` (final), ``reaches`` (the step from which that
-    accuracy holds), ``diverged``, ``losses`` (of all steps), ``measured``.
+    accuracy holds), ``diverged``, ``losses`` (of all steps), ``measured``, ``batch_accuracy`` (with batch statistics).
     """
 
     def make(claim: Claim, preset: Preset, outcome: Callable[[RunConfig], dict[str, Any]]) -> list[Run]:
@@ -35,6 +35,7 @@ def _run(
     diverged: bool = False,
     losses: Sequence[float] = (),
     measured: dict[str, Any] | None = None,
+    batch_accuracy: float | None = None,
 ) -> Run:
     steps = range(0, config.steps + 1, config.eval_every)
     every = {"input_percentiles": [-1.0, 0.0, 1.0]} if "input_percentiles" in config.measures else {}
@@ -48,5 +49,5 @@ def _run(
         )
         for step in steps
     )
-    result = Result(config.steps, diverged, accuracy, None, measured or {})
+    result = Result(config.steps, diverged, accuracy, batch_accuracy, measured or {})
     return Run(config, Environment.here(), points, result)

@@ -13,7 +13,7 @@ from normwise.studies import PRESETS, Claim, all_claims, claims_named, preset_na
 _CLAIMS = all_claims()
 
 
-def test_the_six_claims_are_found_by_their_files() -> None:
+def test_the_nine_claims_are_found_by_their_files() -> None:
     assert [claim.name for claim in _CLAIMS] == [
         "fewer_steps",
         "higher_learning_rate",
@@ -21,6 +21,9 @@ def test_the_six_claims_are_found_by_their_files() -> None:
         "small_batches",
         "batch_independence",
         "useless_bias",
+        "recurrent_nets",
+        "padding",
+        "per_step_statistics",
     ]
 
 
@@ -59,6 +62,19 @@ def test_claims_about_learning_rates_share_their_runs() -> None:
     fewer, higher = claims_named(("fewer_steps", "higher_learning_rate"))
     quick = preset_named("quick")
     assert to_json(fewer.runs(quick)) == to_json(higher.runs(quick))
+
+
+def test_claims_about_sequences_share_the_runs_with_masked_bn() -> None:
+    quick = preset_named("quick")
+    nets, padding = (
+        set(map(to_json, claim.runs(quick))) for claim in claims_named(("recurrent_nets", "padding"))
+    )
+    assert len(nets & padding) == len(quick.sequences) * len(quick.seeds)
+
+
+def test_the_quick_study_needs_no_download() -> None:
+    sets = {(run.task, run.data) for claim in _CLAIMS for run in claim.runs(preset_named("quick"))}
+    assert sets == {("image", "digits"), ("speech", "tones"), ("text", "phrases")}
 
 
 def test_the_full_study_has_figure_1_of_the_paper() -> None:

@@ -95,6 +95,40 @@ def _diverging_bias(config: RunConfig) -> Outcome:
     return outcome
 
 
+def _recurrent(batch: float, layer: float | list[float]) -> Callable[[RunConfig], Outcome]:
+    """Final accuracies of BN between the layers and of LayerNorm, the latter by seed if a list; others have 0.5."""
+
+    def outcome(config: RunConfig) -> Outcome:
+        of_layer = layer[config.seed] if isinstance(layer, list) else layer
+        return {"accuracy": {"batch": batch, "layer": of_layer}.get(config.norm, 0.5)}
+
+    return outcome
+
+
+def _padded(running: float, batch: float, masked: float = 0.9) -> Callable[[RunConfig], Outcome]:
+    """Accuracies at the most padding without a mask, with running and with batch statistics; 0.9 with no padding."""
+
+    def outcome(config: RunConfig) -> Outcome:
+        ends = (masked, masked) if config.norm == "batch" else (running, batch)
+        kinds = zip(("running", "batch"), ends, strict=True)
+        return {
+            "measured": {"padded_accuracy": {kind: {"1": 0.9, "2": 0.9, "8": end} for kind, end in kinds}}
+        }
+
+    return outcome
+
+
+def _per_step(shared: float | list[float]) -> Callable[[RunConfig], Outcome]:
+    """Accuracy 0.9 with statistics for each step, and as given, perhaps by seed, with shared ones."""
+
+    def outcome(config: RunConfig) -> Outcome:
+        of_shared = shared[config.seed] if isinstance(shared, list) else shared
+        is_shared = config.norm == "recurrent_batch" and config.options["max_length"] == 1
+        return {"accuracy": of_shared if is_shared else 0.9, "batch_accuracy": 0.9}
+
+    return outcome
+
+
 def _only_on(model: str, there: Callable[[RunConfig], Outcome], elsewhere: Callable[[RunConfig], Outcome]):
     return lambda config: (there if config.model == model else elsewhere)(config)
 
@@ -144,6 +178,21 @@ _CASES: list[tuple[str, Verdict, Callable[[RunConfig], Outcome]]] = [
     # The control fails: a gradient that is zero without BN, too, says nothing about BN.
     ("useless_bias", "not supported", _bias(difference=1e-12, gradient=1e-15, control=1e-15)),
     ("useless_bias", "depends", _only_on("dense_bn", _bias(1e-12, 1e-15), _bias(1e-3, 1e-15))),
+    ("recurrent_nets", "supported", _recurrent(batch=0.7, layer=0.8)),
+    ("recurrent_nets", "not supported", _recurrent(batch=0.8, layer=0.7)),
+    # LayerNorm leads on average, but not beyond its interval.
+    ("recurrent_nets", "not supported", _recurrent(batch=0.7, layer=[0.69, 0.7, 0.8])),
+    ("recurrent_nets", "depends", _only_on("speech_lstm", _recurrent(0.7, 0.8), _recurrent(0.8, 0.7))),
+    ("padding", "supported", _padded(running=0.7, batch=0.5)),
+    ("padding", "not supported", _padded(running=0.895, batch=0.895)),
+    # With running statistics, which do not see the test's padding.
+    ("padding", "depends", _padded(running=0.9, batch=0.5)),
+    # A mask that does not help has repaired nothing.
+    ("padding", "not supported", _padded(running=0.2, batch=0.2, masked=0.5)),
+    ("per_step_statistics", "supported", _per_step(shared=0.6)),
+    ("per_step_statistics", "not supported", _per_step(shared=0.895)),
+    ("per_step_statistics", "not supported", _per_step(shared=0.95)),
+    ("per_step_statistics", "depends", _per_step(shared=[0.9, 0.88, 0.5])),
 ]
 
 

@@ -1,12 +1,18 @@
-"""The run that claims vary: one of a preset's networks, trained as the preset says."""
+"""The runs that claims vary: one of a preset's networks, trained as the preset says."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from normwise.records import RunConfig
-from normwise.studies.preset import Network, Preset
+from normwise.studies.preset import Network, Preset, SequenceNetwork
 
 #: As in Ioffe & Szegedy 2015, §4.1.
 BATCH_SIZE = 60
+#: What data are that nobody has recorded or written.
+_MADE_UP = {
+    "tones": "tones are synthetic sounds of ten kinds, which glide from one vowel to another in noise.",
+    "phrases": "phrases are sentences of a small grammar, positive or negative, with negations and contradictions.",
+}
 
 
 def network_run(preset: Preset, network: Network, norm: str, seed: int, **changes: Any) -> RunConfig:
@@ -26,6 +32,45 @@ def network_run(preset: Preset, network: Network, norm: str, seed: int, **change
         "test_samples": preset.test_samples,
     }
     return RunConfig(**(fields | changes))
+
+
+def sequence_run(network: SequenceNetwork, norm: str, seed: int, **changes: Any) -> RunConfig:
+    """A run of a recurrent network's own budget with Adam, gradients clipped to norm 1.
+
+    ``changes`` are fields of the configuration that a claim wants otherwise.
+    """
+    fields: dict[str, Any] = {
+        "model": network.model,
+        "task": network.task,
+        "data": network.data,
+        "norm": norm,
+        "steps": network.steps,
+        "batch_size": network.batch_size,
+        "lr": network.lr,
+        "seed": seed,
+        "eval_every": network.eval_every,
+        "optimizer": "adam",
+        "options": network.options,
+        "test_samples": network.test_samples,
+        "clip": 1.0,
+    }
+    return RunConfig(**(fields | changes))
+
+
+def sequence_budget(networks: Sequence[SequenceNetwork], seeds: Sequence[int]) -> str:
+    """What these runs are, as a sentence of a protocol."""
+    parts = ", ".join(
+        f"{network.model} on {network.data} for {network.steps:,} steps of {network.batch_size} at learning rate "
+        f"{network.lr:g}"
+        for network in networks
+    )
+    made_up = " ".join(
+        text for name, text in _MADE_UP.items() if any(network.data == name for network in networks)
+    )
+    return (
+        f"{parts}; Adam, gradients clipped to norm 1, seeds {', '.join(map(str, seeds))}. With each norm the weights "
+        f"start from the same values and see the same batches. {made_up}".strip()
+    )
 
 
 def budget(preset: Preset) -> str:

@@ -20,10 +20,10 @@ import joblib
 import torch
 from joblib.externals.loky.backend import resource_tracker
 
-from normwise.data import kept_images
+from normwise.data import LabelledData, kept_data
 from normwise.files import write_whole
 from normwise.kernels import native
-from normwise.records import Environment, Run, RunConfig, Study, to_json
+from normwise.records import Environment, Option, Run, RunConfig, Study, Task, to_json
 from normwise.studies.claim import Claim
 from normwise.studies.preset import Preset
 from normwise.training import RunFolder, train
@@ -60,13 +60,12 @@ def run_study(
         RunError: a run's folder is damaged.
     """
     begun = time.monotonic()
-    # Once and first: an error about the data comes at once, and no two workers download.
-    data = kept_images(preset.data)
     per_claim = {claim.name: claim.runs(preset) for claim in claims}
-    configs = {
-        _folder(out, config, data.sha256): config
-        for config in sorted((c for runs in per_claim.values() for c in runs), key=_turn)
-    }
+    wanted = [config for runs in per_claim.values() for config in runs]
+    # Once and first: an error about the data comes at once, and no two workers download.
+    sources = list(dict.fromkeys(map(_source, wanted)))
+    digests = {source: _loaded(source).sha256 for source in sources}
+    configs = {_folder(out, config, digests[_source(config)]): config for config in sorted(wanted, key=_turn)}
     finished = {folder: run for folder in configs if (run := _finished(folder)) is not None}
     steps, done = sum(config.steps for config in configs.values()), 0
 
@@ -83,14 +82,18 @@ def run_study(
             tell()
     study = Study(
         preset=preset.name,
-        data=data.name,
+        data=", ".join(dict.fromkeys(name for _, name, _ in sources)),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         runs=len(configs),
         cpu_seconds=sum(RunFolder(folder).seconds for folder in configs),
         environment=Environment.here(),
         findings=tuple(
             claim.finding(
-                preset, [finished[_folder(out, config, data.sha256)] for config in per_claim[claim.name]]
+                preset,
+                [
+                    finished[_folder(out, config, digests[_source(config)])]
+                    for config in per_claim[claim.name]
+                ],
             )
             for claim in claims
         ),
@@ -98,6 +101,19 @@ def run_study(
     )
     write_whole(out / "study.json", (to_json(study, indent=1) + "\n").encode())
     return study
+
+
+_Source = tuple[Task, str, tuple[tuple[str, Option], ...]]
+
+
+def _source(config: RunConfig) -> _Source:
+    """What tells one data set from another."""
+    return config.task, config.data, tuple(sorted(config.data_options.items()))
+
+
+def _loaded(source: _Source) -> LabelledData:
+    task, name, options = source
+    return kept_data(task, name, dict(options))
 
 
 def _turn(config: RunConfig) -> tuple[int, str]:

@@ -7,9 +7,28 @@ from typing import Any
 from normwise.records import Result, Run, Series
 
 #: Styles of the report: the same number looks the same in every figure.
-BATCH, NONE, RECOMPUTED, GROUP = 0, 1, 2, 3
-STYLE = {"batch": BATCH, "none": NONE, "group": GROUP}
-LABEL = {"batch": "with BN", "none": "without BN", "group": "GroupNorm"}
+BATCH, NONE, RECOMPUTED, GROUP, LAYER, RECURRENT, UNMASKED = range(7)
+STYLE = {
+    "batch": BATCH,
+    "none": NONE,
+    "group": GROUP,
+    "layer": LAYER,
+    "recurrent_batch": RECURRENT,
+    "batch_unmasked": UNMASKED,
+}
+LABEL = {
+    "batch": "with BN",
+    "none": "without BN",
+    "group": "GroupNorm",
+    "layer": "LayerNorm",
+    "recurrent_batch": "BN within the recurrence",
+    "batch_unmasked": "BN over padding, too",
+}
+
+
+def gains(better: Sequence[Run], worse: Sequence[Run], value: Callable[[Run], float]) -> list[float]:
+    """By how many percentage points a value of some runs is above that of others, for each seed."""
+    return [100 * (value(one) - value(other)) for one, other in zip(better, worse, strict=True)]
 
 
 def select(runs: Sequence[Run], **wanted: Any) -> list[Run]:
