@@ -10,7 +10,7 @@ from normwise.data.speech_data import Recording, speech_data
 
 _RATE = 8000
 _EACH, _TEST_EACH = 80, 30
-_SPEAKERS = ("alto", "bass", "tenor", "treble")
+_SPEAKERS = ("bass", "tenor", "alto", "treble")
 #: The two formants of the beginning and of the end, in Hz, of each class: pairs that share a beginning or an end.
 _PATHS = {
     "0": ((300, 900), (700, 1100)),
