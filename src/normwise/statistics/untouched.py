@@ -27,7 +27,7 @@ def untouched(model: nn.Module, *, but: list[Tensor]) -> Iterator[Callable[[], N
         # Compiled code would not call the hooks. Where nothing was compiled, the compiler is not even loaded.
         if "torch._dynamo" in sys.modules:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        begin = stack.enter_context(_random_state_kept())
+        begin = stack.enter_context(random_state_kept())
         try:
             yield begin
         except BaseException:
@@ -40,8 +40,8 @@ def untouched(model: nn.Module, *, but: list[Tensor]) -> Iterator[Callable[[], N
 
 
 @contextmanager
-def _random_state_kept() -> Iterator[Callable[[], None]]:
-    """Torch's, NumPy's and Python's, which loaders and augmentations draw from."""
+def random_state_kept() -> Iterator[Callable[[], None]]:
+    """Keep the random states of torch, NumPy and Python, from which loaders, augmentations and models draw."""
     cuda = torch.cuda.is_initialized()
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002 (theirs, not ours)
     cuda_states = torch.cuda.get_rng_state_all() if cuda else []

@@ -1,21 +1,23 @@
 """Biases that batch normalization cancels, removed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
-from torch.utils import _pytree as pytree
 
 from normwise.find import BatchNorm, is_batch_norm, is_foreign_frozen
 from normwise.nn.frozen import is_frozen
 from normwise.records import BiasRemoval, Change
-from normwise.statistics import Batch, arguments_of
+from normwise.statistics import Batch
+from normwise.surgery.example import example_arguments
 from normwise.surgery.flow import flow
 from normwise.surgery.fold_sites import Miss, Sites
 from normwise.surgery.optimizer import move_optimizer
+from normwise.surgery.proof import comparisons
 from normwise.surgery.twin import twin
+from normwise.surgery.unchanged import unchanged
 from normwise.surgery.verify import differences
 from normwise.surgery.workpiece import workpiece
 
@@ -70,13 +72,12 @@ def remove_biases(
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3.2: "the bias b can be ignored".
     """
-    # Copies, as a forward may change its input in place.
-    args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, arguments_of(example))
+    args, kwargs = example_arguments(example)
     with workpiece(model, inplace) as (old, new):
         replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
         changes, biases = take_biases(new, args, kwargs)
         removed = sum(bias.numel() for bias in biases.values())
-        errors = differences(_with_constants(old, biases), new, args, kwargs) if biases else ()
+        errors = _proven(_with_constants(old, biases), new, args, kwargs) if biases else ()
         if optimizer is not None:
             gone = set(biases.values())
             move_optimizer(optimizer, {p: None if q in gone else q for p, q in replaced.items()})
@@ -86,7 +87,7 @@ def remove_biases(
 def take_biases(
     model: nn.Module,
     args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+    kwargs: dict[str, Any],
     only: Collection[str] | None = None,
 ) -> tuple[tuple[Change, ...], dict[str, nn.Parameter]]:
     """Let running means take over the biases of the layers before them, in place.
@@ -156,6 +157,18 @@ def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter | 
     layer.register_parameter("bias", None)
     norm._buffers["running_mean"] = moved
     return bias, f"the bias of {name} is part of its running mean" + (", which is frozen" if fixed else "")
+
+
+def _proven(
+    old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[float, float, float]:
+    """Compare outputs and gradients; the largest differences, and the last sensitivity."""
+    found = []
+    for call in comparisons(old, args, kwargs):
+        with unchanged(old, new):
+            found.append(differences(old, new, *call))
+    outputs, gradients, sensitivities = zip(*found, strict=True)
+    return max(outputs), max(gradients), sensitivities[-1]
 
 
 def _with_constants(model: nn.Module, paths: Collection[str]) -> nn.Module:

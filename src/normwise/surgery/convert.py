@@ -1,8 +1,6 @@
 """Normalisation layers into others, with all that they have."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,11 +11,13 @@ from normwise.errors import ModelError
 from normwise.find import WITHIN_RECURRENCE, find
 from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Change, Conversion
-from normwise.statistics import Batch, arguments_of, evaluating
-from normwise.surgery.flow import Call, observe
+from normwise.statistics import Batch
+from normwise.surgery.example import Call, example_arguments
+from normwise.surgery.flow import observe
 from normwise.surgery.optimizer import move_optimizer
+from normwise.surgery.proof import output_difference
 from normwise.surgery.targets import LeftError, Outcome, Target, can_be_source, target_named
-from normwise.surgery.verify import output_error, rounding
+from normwise.surgery.verify import rounding
 from normwise.surgery.workpiece import workpiece
 
 
@@ -91,8 +91,8 @@ def convert(
         GroupNorm(8, 32, eps=1e-05, affine=True)
     """
     target = target_named(to, groups, settings)
-    arguments = None if example is None else arguments_of(example)
-    with _requirements_kept(model), workpiece(model, inplace) as (old, new):
+    arguments = None if example is None else example_arguments(example)
+    with workpiece(model, inplace, compared=arguments is not None) as (old, new):
         moved = {} if new is model else dict(zip(model.parameters(), new.parameters(), strict=True))
         calls = {} if arguments is None else observe(new, *arguments)[1]
         changes, outcomes = _convert_all(new, target, calls)
@@ -135,9 +135,9 @@ def _convert_all(
 def _compared(old: nn.Module, new: nn.Module, arguments: Call, alters: bool) -> float:
     """How far the outputs on the example are from the old ones."""
     try:
-        # Both at once, as one may hold layers of the other in a list of its own.
-        with evaluating(old), evaluating(new):
-            error = output_error(old, new, *arguments)
+        error = output_difference(old, new, *arguments)
+    except ModelError:
+        raise
     except Exception as failure:
         raise ModelError(
             f"the converted model fails on the example: {failure}. The model is left as it was"
@@ -148,15 +148,3 @@ def _compared(old: nn.Module, new: nn.Module, arguments: Call, alters: bool) -> 
             "rounding may do: some layer does more than what its class tells. The model is left as it was"
         )
     return error
-
-
-@contextmanager
-def _requirements_kept(model: nn.Module) -> Iterator[None]:
-    """Which parameters require a gradient is as it was when an exception passes through."""
-    before = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
-        yield
-    except BaseException:
-        for parameter, wanted in before.items():
-            parameter.requires_grad_(wanted)
-        raise

@@ -12,10 +12,9 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
 from normwise.find import is_batch_norm
-from normwise.statistics import evaluating
-from normwise.surgery.twin import twin
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]
+from normwise.surgery.example import Call, copied
+from normwise.surgery.snapshot import Snapshot
+from normwise.surgery.unchanged import unchanged
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Flow:
         return found
 
 
-def flow(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Flow:
+def flow(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow:
     """Follow the model's forward pass in evaluation on an example; the model is left as it is.
 
     Modules of torch, BN layers and ours are followed no further. Arguments that are no tensors, and those that the
@@ -84,12 +83,13 @@ def flow(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     """
     counts, calls = observe(model, args, kwargs)
     follower = _Follower(calls)
-    parts = tuple(follower.parts(model, ""))
+    with unchanged(model):
+        parts = tuple(follower.parts(model, ""))
     return Flow(parts, follower.opaque, counts, calls)
 
 
 def observe(
-    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Counter[nn.Module], dict[nn.Module, Call]]:
     """How often the example calls each module in evaluation, and with what it calls it first.
 
@@ -103,20 +103,15 @@ def observe(
         counts[module] += 1
         calls.setdefault(module, (args, kwargs))
 
-    observed = twin(model).eval()
-    originals = dict(zip(observed.modules(), model.modules(), strict=True))
-    for module, original in originals.items():
-        module.register_forward_pre_hook(
-            lambda _, args, kwargs, original=original: note(original, args, kwargs),
-            with_kwargs=True,
-            prepend=True,
-        )
-    try:
-        # The model, too, as a module that it holds in a list of its own has no twin.
-        with evaluating(model), torch.no_grad(), torch.random.fork_rng():
-            observed(*args, **kwargs)
-    except Exception as error:
-        raise ModelError(f"the model fails on the example: {error}") from error
+    with unchanged(model), torch.no_grad():
+        model.eval()
+        for module in model.modules():
+            module.register_forward_pre_hook(note, with_kwargs=True, prepend=True)
+        args, kwargs = copied(args, kwargs)
+        try:
+            model(*args, **kwargs)
+        except Exception as error:
+            raise ModelError(f"the model fails on the example: {error}") from error
     return counts, calls
 
 
@@ -176,19 +171,27 @@ class _Follower:
     def graph(self, module: nn.Module) -> fx.Graph:
         if module not in self.calls:
             raise ModelError("the example does not reach it")
+        if "forward" in vars(module):
+            # torch.fx would follow that of the class.
+            raise ModelError("its forward was replaced on the instance")
         args, kwargs = self.calls[module]
+        before = Snapshot(module, values=False)
         try:
             bound = inspect.signature(module.forward).bind(*args, **kwargs)
             bound.apply_defaults()
             # None, a flag or a number decides which way the forward pass goes; a tensor must not.
             fixed = {name: value for name, value in bound.arguments.items() if not _has_tensor(value)}
-            # A forward may set attributes: on a twin, that is never seen.
-            other = twin(module).eval()
-            twins = dict(zip(module.modules(), other.modules(), strict=True))
-            leaves = {twins[leaf] for leaf in self.leaves if leaf in twins}
-            return _Tracer(leaves).trace(other, concrete_args=fixed or None)
+            module.eval()
+            return _Tracer(self.leaves).trace(module, concrete_args=fixed or None)
         except Exception as error:
-            raise ModelError(f"its forward can't be traced: {str(error).splitlines()[0]}") from None
+            raise ModelError(f"its forward can't be traced: {_first_line(error)}") from None
+        finally:
+            # A forward may set attributes, which the next one that is traced would read.
+            before.restore()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _has_tensor(value: Any) -> bool:

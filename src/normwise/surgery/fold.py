@@ -4,20 +4,21 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch import nn
 
 from normwise.errors import ArgumentError, ModelError
 from normwise.find import WITHIN_RECURRENCE, is_batch_norm, is_batch_norm_call
 from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Change, Folding
-from normwise.statistics import Batch, arguments_of
+from normwise.statistics import Batch
+from normwise.surgery.example import example_arguments
 from normwise.surgery.flow import Flow, flow
 from normwise.surgery.fold_sites import Miss, Sites
 from normwise.surgery.fold_weights import give_inputs_to, give_outputs_to
+from normwise.surgery.proof import output_difference
 from normwise.surgery.remainder import remainder
 from normwise.surgery.timing import speedup
-from normwise.surgery.verify import output_error, rounding
+from normwise.surgery.verify import rounding
 from normwise.surgery.workpiece import workpiece
 
 
@@ -74,26 +75,15 @@ def fold(
     """
     if tolerance is not None and not tolerance > 0:
         raise ArgumentError(f"expected a positive number as tolerance, got {tolerance}")
-    _check_initialised(model)
-    # Copies, as a forward may change its input in place.
-    args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, arguments_of(example))
-    allowed = rounding(model) if tolerance is None else tolerance
+    args, kwargs = example_arguments(example)
     with workpiece(model, inplace) as (old, new):
+        allowed = rounding(old) if tolerance is None else tolerance
         changes = _fold_all(new, args, kwargs)
         error = _proven(old, new, args, kwargs, allowed)
         times = (math.nan,) * 3
         if timed and any(change.changed for change in changes):
             times = speedup(old, new, args, kwargs)
     return new, Folding(changes, error, allowed, *times)
-
-
-def _check_initialised(model: nn.Module) -> None:
-    for path, module in model.named_modules():
-        tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
-            raise ModelError(
-                f"{type(module).__name__} {path!r} has no weights yet; call the model on a batch before it is folded"
-            )
 
 
 def _fold_all(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Change, ...]:
@@ -164,7 +154,9 @@ def _proven(
     old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], allowed: float
 ) -> float:
     try:
-        error = output_error(old, new, args, kwargs)
+        error = output_difference(old, new, args, kwargs)
+    except ModelError:
+        raise
     except Exception as failure:
         raise ModelError(
             f"the outputs can't be compared on the example: {failure}; nothing is changed"

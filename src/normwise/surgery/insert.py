@@ -6,21 +6,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
-from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError, ShapeError
 from normwise.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from normwise.records import Change, Insertion
-from normwise.statistics import Batch, Data, Moments, arguments_of, evaluating
+from normwise.statistics import Batch, Data, Moments
 from normwise.surgery.biases import take_biases
+from normwise.surgery.check_model import check_model
+from normwise.surgery.example import example_arguments
 from normwise.surgery.insert_moments import moments_behind
 from normwise.surgery.insert_places import Place, Places
 from normwise.surgery.normalised import Normalised
 from normwise.surgery.optimizer import move_optimizer
+from normwise.surgery.proof import output_difference
 from normwise.surgery.reach import reach
 from normwise.surgery.twin import twin
+from normwise.surgery.unchanged import unchanged
 from normwise.surgery.verify import output_error, rounding
 from normwise.surgery.workpiece import workpiece
 
@@ -88,16 +91,17 @@ def insert(
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3.2: before the nonlinearity, without biases.
     """
-    # Copies, as a forward may change its input in place.
-    args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, arguments_of(example))
+    args, kwargs = example_arguments(example)
+    moments: Mapping[str, Moments] = {}
+    if data is not None:
+        check_model(model)
+        # Before anything is changed: an exception of the data's own goes to the user as it is.
+        places = _places(_find(model, args, kwargs, after_activation))
+        moments = moments_behind(model, data, {path: place.shape for path, place in places.items()})
     with workpiece(model, inplace) as (old, new):
         replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
         found = _find(new, args, kwargs, after_activation)
-        places = {place.path: place for _, place in found.values() if isinstance(place, Place)}
-        if not places:
-            raise ModelError(_no_place(found))
-        shapes = {path: place.shape for path, place in places.items()}
-        moments = {} if data is None else moments_behind(model, data, shapes)
+        places = _places(found)
         norms = {path: _insert(place, moments.get(path)) for path, place in places.items()}
         paths = {module: path for path, module in new.named_modules()}
         said, biases = (), dict[str, nn.Parameter]()
@@ -139,11 +143,19 @@ def _find(
     return {path: (type(layer).__name__, find(layer)) for path, layer in places.layers()}
 
 
-def _no_place(found: Mapping[str, tuple[str, Place | str]]) -> str:
+def _places(found: Mapping[str, tuple[str, Place | str]]) -> dict[str, Place]:
+    """Return the places for norms, by path.
+
+    Raises:
+        ModelError: there is none.
+    """
+    places = {place.path: place for _, place in found.values() if isinstance(place, Place)}
+    if places:
+        return places
     if not found:
-        return "the model has no convolution or linear layer behind which a BN layer could be put"
+        raise ModelError("the model has no convolution or linear layer behind which a BN layer could be put")
     lines = [str(Change(path, kind, False, str(reason))) for path, (kind, reason) in found.items()]
-    return "\n".join(["the model has no place for a BN layer", *lines])
+    raise ModelError("\n".join(["the model has no place for a BN layer", *lines]))
 
 
 def _insert(place: Place, moments: Moments | None) -> nn.Module:
@@ -191,9 +203,9 @@ def _compared(
 ) -> float:
     """How far the outputs on the example are from the old ones; ``proven`` to be rounding."""
     try:
-        # Both at once, as one may hold layers of the other in a list of its own.
-        with evaluating(old), evaluating(new):
-            error = output_error(old, new, args, kwargs)
+        error = output_difference(old, new, args, kwargs)
+    except ModelError:
+        raise
     except Exception as failure:
         raise ModelError(f"the new model fails on the example: {failure}; nothing is changed") from failure
     if proven and not error <= rounding(old):
@@ -214,7 +226,8 @@ def _in_training(
         # Without running ones, a layer has no others.
         batchwise.get_submodule(path)._buffers.update(running_mean=None, running_var=None)
     try:
-        return output_error(old, batchwise, args, kwargs)
+        with unchanged(old, batchwise):
+            return output_error(old, batchwise, args, kwargs)
     except ShapeError:
         return math.nan
 

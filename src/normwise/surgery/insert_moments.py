@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 from normwise.errors import ArgumentError, ModelError
 from normwise.statistics import Data, Moments, arguments_of, batches_of
 from normwise.statistics.untouched import untouched
+from normwise.surgery.unchanged import unchanged
 
 
 def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
@@ -43,25 +44,20 @@ def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size
 
         return hook
 
-    hooks = [model.get_submodule(path).register_forward_hook(hook_of(path)) for path in shapes]
-    try:
-        with untouched(model, but=[]):
-            for number, batch in enumerate(batches_of(data)):
-                # Copies, as a forward may change its input in place.
-                args, kwargs = pytree.tree_map_only(
-                    Tensor, lambda value: value.to(here, copy=True), arguments_of(batch)
-                )
-                try:
-                    model(*args, **kwargs)
-                except ModelError:
-                    raise
-                except Exception as error:
-                    raise ModelError(
-                        f"the model fails on batch {number} (counted from 0): {error}"
-                    ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with unchanged(model), untouched(model, but=[]):
+        for path in shapes:
+            model.get_submodule(path).register_forward_hook(hook_of(path))
+        for number, batch in enumerate(batches_of(data)):
+            # Copies, as a forward may change its input in place.
+            args, kwargs = pytree.tree_map_only(
+                Tensor, lambda value: value.to(here, copy=True), arguments_of(batch)
+            )
+            try:
+                model(*args, **kwargs)
+            except ModelError:
+                raise
+            except Exception as error:
+                raise ModelError(f"the model fails on batch {number} (counted from 0): {error}") from error
     for path, moments in found.items():
         if moments.count < 2:
             raise ArgumentError(

@@ -15,7 +15,10 @@ from torch.utils import _pytree as pytree
 from normwise.errors import ArgumentError, ModelError
 from normwise.files import write_whole
 from normwise.find import layers_with_statistics
-from normwise.statistics import Batch, arguments_of, evaluating
+from normwise.statistics import Batch
+from normwise.surgery.check_model import check_model
+from normwise.surgery.example import copied, example_arguments
+from normwise.surgery.unchanged import unchanged
 from normwise.surgery.verify import largest_difference, rounding, tensors_of
 
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -56,14 +59,17 @@ def export_onnx(
             f"{path} is there already; choose another name, or pass force=True to overwrite it"
         )
     runtime = _runtime()
+    check_model(model)
     _check_batch_norm(model)
-    args, kwargs = arguments_of(example)
-    with evaluating(model), torch.no_grad(), torch.random.fork_rng():
+    args, kwargs = example_arguments(example)
+    with unchanged(model), torch.no_grad():
+        model.eval()
+        inputs, keywords = copied(args, kwargs)
         try:
-            expected = tensors_of(model(*_copies(args), **_copies(kwargs)))
+            expected = tensors_of(model(*inputs, **keywords))
         except Exception as error:
             raise ModelError(f"the model fails on the example: {error}") from error
-        content = _exported(model, _copies(args), _copies(kwargs))
+        content = _exported(model, *copied(args, kwargs))
     got = _computed(runtime, content, tensors_of((args, kwargs)))
     error = largest_difference([value.cpu() for value in expected], got)
     allowed = rounding(model) if tolerance is None else tolerance
@@ -162,7 +168,3 @@ def _computed(runtime: Any, content: bytes, inputs: Sequence[Tensor]) -> list[Te
         return [torch.as_tensor(output) for output in session.run(None, feed)]
     except Exception as error:
         raise ModelError(f"onnxruntime can't compute the exported model: {error}") from error
-
-
-def _copies(tree: Any) -> Any:
-    return pytree.tree_map_only(Tensor, Tensor.clone, tree)

@@ -1,18 +1,17 @@
 """What the output of each layer goes into, by the graph that autograd makes of an example."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
 from normwise.find import is_batch_norm
-from normwise.statistics import evaluating
-from normwise.surgery.twin import twin
+from normwise.surgery.example import copied
+from normwise.surgery.unchanged import unchanged
 
 Kind = Literal["layer", "norm", "activation", "attention", "output"]
 
@@ -100,7 +99,7 @@ def kind_of(module: nn.Module) -> Kind | None:
     return "norm" if named else None
 
 
-def reach(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[nn.Module, Reached]:
+def reach(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[nn.Module, Reached]:
     """Follow the outputs of all modules through an evaluation of the example; the model is left as it is.
 
     Whatever the forward passes are written like, autograd sees where values go, but for what a model calculates
@@ -110,25 +109,19 @@ def reach(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
         An entry for each module; goals for weighted layers and activations.
 
     Raises:
-        ModelError: the model fails on the example, or has layers that are not initialised.
+        ModelError: the model fails on the example.
     """
-    for path, module in model.named_modules():
-        if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
-            raise ModelError(
-                f"{type(module).__name__} {path!r} has no weights yet; call the model on a batch first"
-            )
-    observed = twin(model).eval()
-    originals = dict(zip(observed.modules(), model.modules(), strict=True))
-    trail = _Trail({original: Reached() for original in originals.values()})
-    for module, original in originals.items():
-        module.register_forward_pre_hook(trail.entering(original), with_kwargs=True)
-        module.register_forward_hook(trail.leaving(original), prepend=True)
-    try:
-        # The model, too, as a module that it holds in a list of its own has no twin.
-        with evaluating(model), torch.enable_grad(), torch.random.fork_rng():
-            output = observed(*args, **kwargs)
-    except Exception as error:
-        raise ModelError(f"the model fails on the example: {error}") from error
+    trail = _Trail({module: Reached() for module in model.modules()})
+    with unchanged(model), torch.enable_grad():
+        model.eval()
+        for module in model.modules():
+            module.register_forward_pre_hook(trail.entering(module), with_kwargs=True)
+            module.register_forward_hook(trail.leaving(module), prepend=True)
+        args, kwargs = copied(args, kwargs)
+        try:
+            output = model(*args, **kwargs)
+        except Exception as error:
+            raise ModelError(f"the model fails on the example: {error}") from error
     trail.goals.append(("output", None, _nodes(output)))
     trail.follow()
     return trail.found

@@ -6,40 +6,52 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from normwise.errors import ModelError
+from normwise.errors import ModelError, NormwiseError
+from normwise.surgery.check_model import check_model
+from normwise.surgery.replaced_forward import check_functions
+from normwise.surgery.snapshot import Snapshot
 from normwise.surgery.twin import twin
 
 
 @contextmanager
-def workpiece(model: nn.Module, inplace: bool) -> Iterator[tuple[nn.Module, nn.Module]]:
-    """The model as it is, to compare with, and the one to change: a copy, or with ``inplace`` the model itself.
+def workpiece(
+    model: nn.Module, inplace: bool, *, compared: bool = True
+) -> Iterator[tuple[nn.Module, nn.Module]]:
+    """Give the model as it is, to compare with, and the one to change: a copy, or with ``inplace`` the model itself.
 
-    Modules, parameters and buffers may be exchanged for others and classes changed, and all that is undone when an
-    exception passes through; values of tensors must not be changed, since nothing keeps them.
+    Modules, parameters, buffers, attributes and hooks may be exchanged and classes changed; all that is undone when an
+    exception passes through. Values of tensors must not be changed, since nothing keeps them.
+
+    Args:
+        model: The user's model.
+        inplace: Change the model itself.
+        compared: Whether outputs of the two are to be compared; else both may be the same model.
 
     Raises:
-        ModelError: the model can't be copied.
+        ModelError: the model is of a kind that can't be worked on or copied, or something failed unexpectedly.
     """
-    if not inplace:
-        try:
-            new = copy.deepcopy(model)
-        except Exception as error:
-            raise ModelError(
-                f"the model can't be copied: {error}. Pass inplace=True to change it itself"
-            ) from error
-        yield model, new
-        return
-    old = twin(model)
-    pairs = list(zip(old.modules(), model.modules(), strict=True))
+    check_model(model, has_values=compared)
+    kept = Snapshot(model, values=False)
     try:
-        yield old, model
-    except BaseException:
-        # The twin is what the model was, and is not needed any more.
-        originals = dict(pairs)
-        for before, module in pairs:
-            module.__class__ = before.__class__
-            module.__dict__.clear()
-            module.__dict__.update(before.__dict__)
-            for name, child in before._modules.items():
-                module._modules[name] = None if child is None else originals[child]
-        raise
+        if not inplace:
+            yield model, _copy(model, compared)
+        else:
+            yield twin(model) if compared else model, model
+    except BaseException as error:
+        kept.restore()
+        if isinstance(error, NormwiseError) or not isinstance(error, Exception):
+            raise
+        raise ModelError(
+            f"the model can't be worked on: {type(error).__name__}: {error}. It is left as it was"
+        ) from error
+
+
+def _copy(model: nn.Module, compared: bool) -> nn.Module:
+    before = "pass the model from before that (del module.forward brings back its class's forward)"
+    check_functions(model, before if compared else f"pass inplace=True, or {before}")
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise ModelError(
+            f"the model can't be copied: {error}. Pass inplace=True to change it itself"
+        ) from error

@@ -1,0 +1,70 @@
+"""A user's example, as arguments that a model can be called with."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from normwise.errors import ArgumentError
+from normwise.statistics import Batch, arguments_of
+
+#: Positional and keyword arguments of a call.
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def example_arguments(example: Batch) -> Call:
+    """Return the arguments that a model is called with for an example, as copies.
+
+    A forward pass may write into its input; the user's tensors are never given to one.
+
+    Raises:
+        ArgumentError: an example that proves nothing, as it has no values, or none that is finite.
+    """
+    call = copied(*arguments_of(example))
+    tensors = [leaf for leaf in pytree.tree_leaves(call) if isinstance(leaf, Tensor)]
+    if tensors and not any(tensor.numel() for tensor in tensors):
+        raise ArgumentError(
+            f"the example has no values: its shape is {tuple(tensors[0].shape)}; pass one batch of real data"
+        )
+    for tensor in tensors:
+        if tensor.is_meta:
+            raise ArgumentError(
+                "the example is on the meta device, and has no values; pass one batch of real data"
+            )
+        if tensor.is_floating_point() and tensor.numel() and not tensor.isfinite().any():
+            raise ArgumentError(
+                f"the example has a tensor of shape {tuple(tensor.shape)} without one finite number, on which nothing "
+                "can be compared; pass one batch of real data"
+            )
+    return call
+
+
+def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """Return arguments whose tensors are copies, for one call of a model that may write into them."""
+    return pytree.tree_map(_copy, (args, kwargs))
+
+
+def varied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """Return arguments whose floating tensors have normal random numbers added; the same ones each time."""
+    generator = torch.Generator().manual_seed(0)
+
+    def vary(value: Any) -> Any:
+        value = _copy(value)
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        return value + torch.randn(value.shape, generator=generator).to(value)
+
+    return pytree.tree_map(vary, (args, kwargs))
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, nn.Module):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # an object that can't be copied goes to the model as it is
+        return value

@@ -1,0 +1,133 @@
+"""The state of models at one moment, and the way back to it."""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_CONTAINERS = (list, dict, set, deque)
+#: Objects without attributes that a forward pass would write.
+_PASSIVE = (type, FunctionType, MethodType, ModuleType)
+
+
+class Snapshot:
+    """Modules, attributes, hooks, classes, modes, parameters and buffers of models, to be put back.
+
+    Objects keep their identity: a list or dict that was changed gets its items back, and an attribute that was given
+    another object gets the first one back. Parameters get their ``requires_grad`` and ``grad`` back. With ``values``,
+    tensors, arrays and generators of random numbers that were written into get their values back as well.
+    """
+
+    def __init__(self, *models: nn.Module, values: bool) -> None:
+        self._values = values
+        self._seen: set[int] = set()
+        self._steps: list[Callable[[], None]] = []
+        for module in dict.fromkeys(module for model in models for module in model.modules()):
+            self._keep_module(module)
+
+    def restore(self) -> None:
+        """Put everything back, whatever was done meanwhile."""
+        for step in self._steps:
+            step()
+
+    def _keep_module(self, module: nn.Module) -> None:
+        kind = type(module)
+
+        def restore_class() -> None:
+            module.__class__ = kind
+
+        self._steps.append(restore_class)
+        self._keep_container(vars(module))
+
+    def _keep(self, value: Any, *, inside_object: bool = False) -> None:
+        """Keep whatever a forward pass may change in ``value`` without setting an attribute of a module."""
+        if isinstance(value, nn.Module) or id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        if isinstance(value, Tensor):
+            self._keep_tensor(value)
+        elif isinstance(value, _CONTAINERS) and type(value).__module__ in ("builtins", "collections"):
+            self._keep_container(value, inside_object=inside_object)
+        elif isinstance(value, tuple):
+            for item in value:
+                self._keep(item, inside_object=inside_object)
+        elif isinstance(value, np.ndarray) and self._values:
+            before = value.copy()
+            self._steps.append(lambda: np.copyto(value, before) if value.flags.writeable else None)
+        elif (restore := _generator_restorer(value)) is not None:
+            if self._values:
+                self._steps.append(restore)
+        elif hasattr(value, "__dict__") and not isinstance(value, _PASSIVE) and not inside_object:
+            # An object of a user's class, such as a counter; objects in it are followed no further.
+            self._keep_container(vars(value), inside_object=True)
+
+    def _keep_container(self, container: Any, *, inside_object: bool = False) -> None:
+        is_dict = isinstance(container, dict)
+        before = dict(container) if is_dict else list(container)
+
+        def restore() -> None:
+            container.clear()
+            if isinstance(container, (dict, set)):
+                container.update(before)
+            else:
+                container.extend(before)
+
+        self._steps.append(restore)
+        for item in before.values() if isinstance(before, dict) else before:
+            self._keep(item, inside_object=inside_object)
+
+    def _keep_tensor(self, tensor: Tensor) -> None:
+        if isinstance(tensor, nn.Parameter):
+            required, grad = tensor.requires_grad, tensor.grad
+
+            def restore_gradient() -> None:
+                if tensor.requires_grad != required:
+                    tensor.requires_grad_(required)
+                if tensor.grad is not grad:
+                    tensor.grad = grad
+
+            self._steps.append(restore_gradient)
+        if self._values:
+            with torch.inference_mode(tensor.is_inference()):
+                before = tensor.detach().clone()
+            self._steps.append(lambda: _write_back(tensor, before))
+
+
+def _write_back(tensor: Tensor, before: Tensor) -> None:
+    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+        if tensor.shape != before.shape:
+            tensor.resize_(before.shape)
+        # A tensor that nobody wrote into isn't written into either: autograd would take that for a change.
+        if not _are_same(tensor, before):
+            tensor.copy_(before)
+
+
+def _are_same(first: Tensor, second: Tensor) -> bool:
+    try:
+        return torch.equal(first, second) or bool(
+            ((first == second) | ((first != first) & (second != second))).all()
+        )
+    except (RuntimeError, TypeError):  # types that can't be compared, such as quantised and sparse ones
+        return False
+
+
+def _generator_restorer(value: Any) -> Callable[[], None] | None:
+    """Return a function that gives a generator of random numbers its present state back."""
+    if isinstance(value, torch.Generator):
+        state = value.get_state()
+        return lambda: value.set_state(state) and None
+    if isinstance(value, random.Random):
+        state = value.getstate()
+        return lambda: value.setstate(state)
+    if isinstance(value, np.random.Generator):
+        state = value.bit_generator.state
+        return lambda: setattr(value.bit_generator, "state", state)
+    if isinstance(value, np.random.RandomState):
+        state = value.get_state()
+        return lambda: value.set_state(state)
+    return None
