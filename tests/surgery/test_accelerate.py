@@ -150,16 +150,18 @@ def test_each_activation_is_taken_over_where_it_is_the_same_function(activate: A
     ("how", "reason"),
     [
         (lambda m, x: (y := m.bn(x)).relu() + y, "its output feeds 2 places"),
-        (lambda m, x: m.bn(m.bn(x).relu()), "it is called more than once"),
         (lambda m, x: m.bn(x) * 2, "no activation or addition that it could take over follows"),
         (lambda m, x: m.bn(x).relu() if x.sum() > -1e9 else x, "of Lambda: its forward can't be traced"),
         (
             lambda m, x: m.bn(x).relu() if m.training else m.bn(x),
-            "of Lambda: its forward is another one in evaluation",
+            "of Lambda: its forward differs between training and evaluation",
         ),
-        (lambda m, x: m.bn(x).relu() + torch.ones(8), "of Lambda: its forward makes tensors of its own"),
+        (
+            lambda m, x: m.bn(x).relu() + torch.ones(8),
+            "of Lambda: it calls ones on no value that its input decides",
+        ),
     ],
-    ids=["fed twice", "called twice", "nothing follows", "untraceable", "mode", "constants"],
+    ids=["fed twice", "nothing follows", "untraceable", "mode", "constants"],
 )
 def test_what_cannot_be_taken_over_is_replaced_and_said(how: Any, reason: str) -> None:
     model = Lambda(how)
@@ -168,6 +170,13 @@ def test_what_cannot_be_taken_over_is_replaced_and_said(how: Any, reason: str) -
     assert change.replaced
     assert (change.activation, change.residual) == (None, False)
     assert change.reason.startswith(reason)
+    torch.testing.assert_close(new(IMAGES), model(IMAGES))
+
+
+def test_each_call_of_a_layer_is_fused_by_itself() -> None:
+    model = Lambda(lambda m, x: m.bn(m.bn(x).relu()))
+    new, report = normwise.accelerate(model, IMAGES)
+    assert report.layers[0] == LayerChange("bn", "BatchNorm2d", True, "relu", False, "in 1 of 2 calls")
     torch.testing.assert_close(new(IMAGES), model(IMAGES))
 
 
@@ -287,7 +296,7 @@ def test_an_example_is_one_batch(example: Any) -> None:
 def test_a_layer_that_the_example_does_not_reach_is_replaced_alone() -> None:
     model = Lambda(lambda m, x: x * 1.0)
     assert changes(model)["bn"] == LayerChange(
-        "bn", "BatchNorm2d", True, None, False, "nothing that could be followed calls it"
+        "bn", "BatchNorm2d", True, None, False, "the example does not reach it"
     )
 
 

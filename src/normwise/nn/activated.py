@@ -6,9 +6,11 @@ from torch import Tensor, nn
 
 from normwise.kernels import ACTIVATIONS
 from normwise.nn._derived import Derived, derived
+from normwise.nn.dropped_activation import KeepsActivation
+from normwise.nn.scripted import NotScriptable
 
 
-class Activated(Derived):
+class Activated(Derived, KeepsActivation, NotScriptable):
     r"""What a norm has before its own class to compute :math:`y = a(\mathrm{norm}(x) + r)`.
 
     ``residual`` and the output have the input's shape; the activation is None, for the identity, or a name in

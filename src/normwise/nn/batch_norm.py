@@ -9,11 +9,16 @@ from normwise import functional, kernels
 from normwise.errors import NormwiseError, ShapeError
 from normwise.nn._layer_path import layer_path
 from normwise.nn.conversion import from_batch_norm
+from normwise.nn.dropped_activation import KeepsActivation
+from normwise.nn.scripted import compiled_as, scripted_forward
+from normwise.nn.traced_leaf import is_traced, leaf_call
 
 
-class _BatchNorm(nn.modules.batchnorm._BatchNorm):
+class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
     """What the three layers share; subclasses say which shapes they take."""
 
+    # For torch.jit.script, which looks for attributes in instances; those of a class it takes from here.
+    __constants__: ClassVar[list[str]] = [*nn.modules.batchnorm._BatchNorm.__constants__, "activation"]
     conversion: ClassVar[str] = "batch"
     dimensions: ClassVar[tuple[int, ...]]
     _shapes: ClassVar[dict[int, str]]
@@ -45,16 +50,31 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         """A layer of this class with the arguments of another, over the same parameters and statistics."""
         return from_batch_norm(cls, layer, **settings)
 
+    @compiled_as(scripted_forward)
     def forward(self, input: Tensor, *, residual: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Normalise ``input``; see the class for the equation, shapes and errors."""
+        if type(input) is not Tensor and is_traced(input):
+            return leaf_call(self, input, residual=residual, mask=mask)
+        return self._named(input, residual, mask, self.activation)
+
+    def normalise_and_add(self, input: Tensor, residual: Tensor | None, activation: str | None) -> Tensor:
+        """Do what ``forward`` does, with the given activation in place of the layer's own."""
+        return self._named(input, residual, None, activation)
+
+    def _named(
+        self, input: Tensor, residual: Tensor | None, mask: Tensor | None, activation: str | None
+    ) -> Tensor:
+        """Normalise; an error names the layer."""
         try:
-            return self._normalise(input, residual, mask)
+            return self._normalise(input, residual, mask, activation)
         except NormwiseError as error:
             path = layer_path(self)
             where = f"{type(self).__name__} {path!r}" if path else type(self).__name__
             raise type(error)(f"{where}: {error}") from None
 
-    def _normalise(self, input: Tensor, residual: Tensor | None, mask: Tensor | None) -> Tensor:
+    def _normalise(
+        self, input: Tensor, residual: Tensor | None, mask: Tensor | None, activation: str | None
+    ) -> Tensor:
         shape = input.shape
         if len(shape) not in self._shapes or shape[1] != self.num_features:
             self._check_input_dim(input)
@@ -72,7 +92,7 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
             else:
                 # A model may still have the buffers when tracking was switched off: training leaves them be.
                 mean = var = None
-        activation, eps, inplace = self.activation, self.eps, self.inplace
+        eps, inplace = self.eps, self.inplace
         functional.check_call(input, weight, bias, training, eps, activation, residual, mask, inplace)
         return kernels.batch_norm(
             input,

@@ -3,16 +3,18 @@
 from typing import overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from normwise.errors import ArgumentError, MaskError, NormwiseError, ShapeError
 from normwise.functional import sequence_mask
 from normwise.nn._layer_path import layer_path
 from normwise.nn.batch_norm import BatchNorm1d
+from normwise.nn.scripted import NotScriptable
+from normwise.nn.traced_leaf import is_traced, leaf_call
 
 
-class SequenceBatchNorm(nn.Module):
+class SequenceBatchNorm(NotScriptable):
     r"""Sequence-wise batch normalization: one mean and variance a channel, over batch and time.
 
     .. math::
@@ -97,6 +99,8 @@ class SequenceBatchNorm(nn.Module):
         mask: Tensor | None = None,
     ) -> Tensor | PackedSequence:
         """Normalise ``input``; see the class for the equation, shapes and errors."""
+        if is_traced(input):
+            return leaf_call(self, input, lengths=lengths, mask=mask)
         try:
             if isinstance(input, PackedSequence):
                 self._check_packed(input, lengths, mask)

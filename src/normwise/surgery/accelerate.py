@@ -1,18 +1,28 @@
 """Our layers into any torch model, with the activations and additions behind them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+from torch import Tensor, fx, nn
 
 from normwise.errors import ModelError
 from normwise.records import Acceleration, LayerChange
-from normwise.statistics import Batch, arguments_of
-from normwise.surgery.flow import Call, observe
+from normwise.statistics import Batch
+from normwise.surgery.check_model import check_model
+from normwise.surgery.example import Call, example_arguments
+from normwise.surgery.flow import observe
 from normwise.surgery.fuse import Fused, fuse
+from normwise.surgery.guards import Conditions, conditions
 from normwise.surgery.layer import become_ours, is_ours
-from normwise.surgery.trace import own_graph, replace_forward, shapes
+from normwise.surgery.proof import comparisons
+from normwise.surgery.rewritten import original_class, rewrite
+from normwise.surgery.trace import own_forward
 from normwise.surgery.twin import twin
+from normwise.surgery.unchanged import unchanged
 from normwise.surgery.verify import differences
+from normwise.surgery.workpiece import workpiece
 
 
 def accelerate(
@@ -21,17 +31,27 @@ def accelerate(
     *,
     inplace: bool = False,
 ) -> tuple[nn.Module, Acceleration]:
-    """Put our BN layers into a model, and let each take over the activation and the addition behind it.
+    """Put our BN layers into a model, and compute the activation and the addition behind each in one call with it.
 
-    Each module's own forward is followed by torch.fx, its children left as they are: where a BN layer's output
-    goes into one activation, or is added to a tensor of its shape, the layer does that itself from now on.
-    A forward that can't be followed is left, and its layers are only replaced. Before the model is handed
-    out, its outputs and gradients are compared with the old one's on the example, in training and evaluation.
+    Each module's own forward pass is followed by torch.fx, its children left as they are. Where a BN layer's output
+    goes into one activation, or is added to a tensor of its shape, the three become one call. A forward pass is
+    rewritten only where it is nothing but calls of modules and of torch's functions: one that also sets attributes,
+    writes into lists, enters contexts, draws random numbers, calls anything else, or decides by anything but its
+    attributes and its arguments' being tensors or constants, is left as it is, and its layers are only replaced. The
+    report says why.
+
+    At each call a rewritten pass asks first whether those attributes and arguments are what they were; where they are
+    not, it is the old one. A layer or an activation that was exchanged since, or was given hooks, is called by itself.
+    So no activation is lost when ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` or a fuser of torch exchanges the
+    layers afterwards, nor when torch.fx or torch.jit.script reads the model. (A layer that was built with
+    ``activation=`` is another matter; see :class:`normwise.nn.BatchNorm1d`.)
+
+    Before the model is handed out, its outputs and gradients are compared with the old one's on the example, in
+    training and evaluation. A rewritten forward pass that makes them differ is taken back.
 
     The new model's modules are new; its parameters and buffers are the old one's, so that an optimiser
-    made before works on both. Keys of the ``state_dict``, hooks, tied modules, dtypes, devices and modes stay. Whatever
-    a forward decides by attributes of its module is decided for good; the dynamic classes of the modules
-    that were changed can be copied, but not pickled: save the ``state_dict``.
+    made before works on both. Keys of the ``state_dict``, hooks, tied modules, dtypes, devices and modes stay, and it
+    can be copied, pickled and compiled as the old one can.
 
     Args:
         model: Any model; only layers that are exactly ``torch.nn.BatchNorm1d``, ``2d`` or ``3d`` are replaced.
@@ -42,10 +62,27 @@ def accelerate(
         The model, and what became of each of its BN layers.
 
     Raises:
-        ModelError: the model fails on the example, or the new one's numbers differ.
+        ModelError: the model is of a kind that can't be changed (scripted, compiled, wrapped, on the meta device), it
+            fails on the example, or the new one's numbers differ. It is left as it was.
+        ArgumentError: the example is no batch, or proves nothing.
+
+    Example:
+        >>> import torch, normwise
+        >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
+        >>> model, report = normwise.accelerate(model, torch.randn(2, 3, 9, 9))
+        >>> report.layers[0].activation
+        'relu'
     """
-    args, kwargs = arguments_of(example)
+    check_model(model)
+    call = example_arguments(example)
+    if inplace:
+        with workpiece(model, True) as (old, new):
+            return new, _accelerated(old, new, call)
     new = twin(model)
+    return new, _accelerated(model, new, call)
+
+
+def _accelerated(old: nn.Module, new: nn.Module, call: Call) -> Acceleration:
     kinds = {
         path: type(module).__name__
         for path, module in new.named_modules()
@@ -53,52 +90,166 @@ def accelerate(
     }
     for path in kinds:
         become_ours(new.get_submodule(path))
-    counts, calls = observe(new, args, kwargs)
-    done: dict[nn.Module, Fused] = {}
-    for module in list(new.modules()):
-        done |= {
-            layer: fused
-            for layer, fused in _fuse_in(module, counts, calls).items()
-            if layer not in done or not fused.reason
-        }
-    errors = differences(model, new, args, kwargs)
-    report = Acceleration(
-        tuple(_change(path, kind, new.get_submodule(path), done) for path, kind in kinds.items()),
+    calls = observe(new, *call)[1]
+    with unchanged(new):
+        plans, reasons = _plans(new, calls)
+    errors = _prove(old, new, comparisons(old, *call), plans, reasons)
+    done: dict[nn.Module, list[Fused]] = {}
+    for plan in plans:
+        for layer, fused in plan.fused:
+            done.setdefault(layer, []).append(fused)
+    return Acceleration(
+        tuple(
+            _change(path, kind, new.get_submodule(path), done, reasons, calls) for path, kind in kinds.items()
+        ),
         *errors,
     )
-    if inplace:
-        for old, changed in zip(list(model.modules()), list(new.modules()), strict=True):
-            old.__class__ = changed.__class__
-            if is_ours(changed):
-                old.__dict__["activation"] = changed.activation
-        new = model
-    return new, report
 
 
-def _fuse_in(
-    module: nn.Module, counts: Mapping[nn.Module, int], calls: Mapping[nn.Module, Call]
-) -> dict[nn.Module, Fused]:
-    """What the layers that are called in ``module``'s own forward took over."""
-    ours = [child for child in module.modules() if child is not module and is_ours(child)]
-    if not ours or module not in calls:
-        return {}
+@dataclass
+class _Plan:
+    """A forward pass that is to be rewritten.
+
+    Attributes:
+        module: Whose it is.
+        graph: What it becomes.
+        conditions: When that is the same.
+        inputs: The graph's inputs, as expressions.
+        fused: What became of each BN layer that it calls.
+    """
+
+    module: nn.Module
+    graph: fx.Graph
+    conditions: Conditions
+    inputs: list[str]
+    fused: list[tuple[nn.Module, Fused]]
+
+
+def _plans(model: nn.Module, calls: Mapping[nn.Module, Call]) -> tuple[list[_Plan], dict[nn.Module, str]]:
+    """Return the forward passes to rewrite, and by layer why the one that calls it is not."""
+    plans: list[_Plan] = []
+    reasons: dict[nn.Module, str] = {}
+    for module in model.modules():
+        layers = [child for child in module.modules() if child is not module and is_ours(child)]
+        if not layers or module not in calls:
+            continue
+        try:
+            own = own_forward(module, calls[module])
+            fused = fuse(module, own.graph, own.kinds)
+            if any(not one.reason for _, one in fused):
+                asked = conditions(module, own.names, calls[module])
+                plans.append(_Plan(module, own.graph, asked, _inputs(calls[module]), fused))
+            else:
+                reasons |= {layer: one.reason for layer, one in fused}
+        except Exception as error:  # whatever goes wrong in somebody else's code, the module is left as it is
+            said = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+            for layer in _called_by(module, layers):
+                reasons.setdefault(layer, f"of {type(module).__name__}: {said.splitlines()[0]}")
+    return plans, reasons
+
+
+def _called_by(module: nn.Module, layers: Iterable[nn.Module]) -> list[nn.Module]:
+    """Return those of the layers that no module between calls: its children, and those in its containers."""
+    lists = (nn.ModuleList, nn.ModuleDict)
+    found: list[nn.Module] = []
+
+    def look(parent: nn.Module) -> None:
+        for child in parent.children():
+            if type(child) in lists:
+                look(child)
+            else:
+                found.append(child)
+
+    look(module)
+    return [layer for layer in layers if layer in found]
+
+
+def _inputs(call: Call) -> list[str]:
+    args, kwargs = call
+    return [f"args[{i}]" for i, value in enumerate(args) if isinstance(value, Tensor)] + [
+        f"kwargs[{name!r}]" for name, value in kwargs.items() if isinstance(value, Tensor)
+    ]
+
+
+def _prove(
+    old: nn.Module,
+    new: nn.Module,
+    calls: list[Call],
+    plans: list[_Plan],
+    reasons: dict[nn.Module, str],
+) -> tuple[float, float, float]:
+    """Rewrite, compare, and take back what makes numbers differ; plans that don't hold are removed from the list.
+
+    Raises:
+        ModelError: the numbers differ even where no forward pass is rewritten.
+    """
+    held: list[_Plan] = []
+    for plan in plans:
+        try:
+            rewrite(plan.module, plan.graph, plan.conditions, plan.inputs)
+            held.append(plan)
+        except Exception as error:
+            _leave(plan, reasons, str(error).splitlines()[0])
     try:
-        graph = own_graph(module)
-        sizes = shapes(module, graph, *calls[module])
-    except ModelError as error:
-        children = [child for child in module.children() if is_ours(child)]
-        return {child: Fused(reason=f"of {type(module).__name__}: {error}") for child in children}
-    done = fuse(module, graph, sizes, counts)
-    if any(not fused.reason for fused in done.values()):
-        replace_forward(module, graph)
-    return done
+        plans[:] = held
+        return _differences(old, new, calls)
+    except ModelError:
+        for plan in held:
+            _take_back(plan)
+    errors = _differences(old, new, calls)
+    plans.clear()
+    for plan in held:
+        rewrite(plan.module, plan.graph, plan.conditions, plan.inputs)
+        try:
+            errors = _differences(old, new, calls)
+            plans.append(plan)
+        except ModelError as error:
+            _take_back(plan)
+            _leave(plan, reasons, f"rewritten, {str(error).split(';')[0]}")
+    return errors
 
 
-def _change(path: str, kind: str, layer: nn.Module, done: Mapping[nn.Module, Fused]) -> LayerChange:
+def _differences(old: nn.Module, new: nn.Module, calls: list[Call]) -> tuple[float, float, float]:
+    with unchanged(old, new):
+        found = [differences(old, new, *call) for call in calls]
+    outputs, gradients, sensitivities = (
+        max((value for value in values if not math.isnan(value)), default=math.nan)
+        for values in zip(*found, strict=True)
+    )
+    return outputs, gradients, sensitivities
+
+
+def _take_back(plan: _Plan) -> None:
+    plan.module.__class__ = original_class(type(plan.module))
+
+
+def _leave(plan: _Plan, reasons: dict[nn.Module, str], reason: str) -> None:
+    reasons |= {layer: f"of {type(plan.module).__name__}: {reason}" for layer, _ in plan.fused}
+
+
+def _change(
+    path: str,
+    kind: str,
+    layer: nn.Module,
+    done: Mapping[nn.Module, list[Fused]],
+    reasons: Mapping[nn.Module, str],
+    calls: Mapping[nn.Module, Any],
+) -> LayerChange:
     if not is_ours(layer):
         reason = (
             f"{kind} may do anything in its forward; only torch.nn's own BatchNorm1d, 2d and 3d are replaced"
         )
         return LayerChange(path, kind, False, None, False, reason)
-    fused = done.get(layer, Fused(reason="nothing that could be followed calls it"))
-    return LayerChange(path, kind, True, fused.activation, fused.residual, fused.reason)
+    sites = done.get(layer, [])
+    fused = next((one for one in sites if not one.reason), sites[0] if sites else None)
+    if fused is None:
+        missed = (
+            "the example does not reach it"
+            if layer not in calls
+            else "nothing that could be followed calls it"
+        )
+        return LayerChange(path, kind, True, None, False, reasons.get(layer, missed))
+    reason = fused.reason
+    if not reason and any(one != fused for one in sites):
+        reason = f"in {sum(one == fused for one in sites)} of {len(sites)} calls"
+    return LayerChange(path, kind, True, fused.activation, fused.residual, reason)

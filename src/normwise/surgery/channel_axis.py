@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from normwise.nn.hooks import has_hooks
 from normwise.surgery.flow import Part
-from normwise.surgery.hooks import has_hooks
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _TURNS = {"transpose", "swapaxes", torch.transpose, torch.swapaxes}

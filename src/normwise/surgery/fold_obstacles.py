@@ -7,9 +7,9 @@ from torch.nn.utils import parametrize
 
 from normwise.find import BatchNorm, is_foreign_frozen
 from normwise.nn import BatchNorm1d
+from normwise.nn.hooks import has_hooks
 from normwise.surgery.channel_axis import source
 from normwise.surgery.fold_algebra import scale_and_shift
-from normwise.surgery.hooks import has_hooks
 
 #: What can take a BN layer over, and how many axes it has beside batch and channels; a linear layer has any number.
 MIXERS: dict[type[nn.Module], int] = {

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
+from normwise.nn.hooks import has_hooks
 from normwise.surgery.channel_axis import Axis, readers, source, turned
 from normwise.surgery.flow import Flow, Part
 from normwise.surgery.fold_algebra import scale_and_shift
 from normwise.surgery.fold_obstacles import MIXERS, activation_in, of_batch_norm, of_call, of_mixer
-from normwise.surgery.hooks import has_hooks
 
 
 @dataclass(frozen=True)

@@ -1,89 +1,100 @@
-"""Activations and additions behind BN layers, taken over by them."""
+"""Activations and additions behind BN layers, computed in one call with them."""
 
 import operator
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
 
+from normwise.nn.fused_call import call_fused
+from normwise.nn.hooks import has_hooks
 from normwise.surgery.activation import activation_of
 from normwise.surgery.layer import is_ours
+from normwise.surgery.overwriting import may_overwrite
+from normwise.surgery.trace import Kind
 
 
 @dataclass(frozen=True)
 class Fused:
-    """What a layer took over, or why nothing."""
+    """What is computed with a layer, or why nothing is."""
 
     activation: str | None = None
     residual: bool = False
     reason: str = ""
 
 
-def fuse(
-    root: nn.Module, graph: fx.Graph, shapes: Mapping[str, torch.Size], calls: Mapping[nn.Module, int]
-) -> dict[nn.Module, Fused]:
-    """Let each BN layer that ``graph`` calls take over what follows it, where nobody else sees it.
+def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[tuple[nn.Module, Fused]]:
+    """Compute what follows each BN layer that ``graph`` calls with it, where nothing else sees the layer's output.
 
-    The graph and the layers are changed. ``calls`` says how often each layer is called in all of the model:
-    a layer that is called elsewhere, too, would activate there as well.
+    The graph is changed, and nothing else: the layer and the activation stay what they are, and
+    :func:`normwise.nn.fused_call.call_fused` calls them as before where they can't be fused after all.
     """
-    targets = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
-    done: dict[nn.Module, Fused] = {}
+    done: list[tuple[nn.Module, Fused]] = []
     for node in list(graph.nodes):
         if node.op != "call_module" or not is_ours(layer := root.get_submodule(str(node.target))):
             continue
-        reason = _obstacle(node, layer, targets, calls)
-        done[layer] = Fused(reason=reason) if reason else _take_over(root, graph, node, layer, shapes)
+        reason = _obstacle(node, layer)
+        done.append((layer, Fused(reason=reason) if reason else _take_over(root, graph, node, kinds)))
     return done
 
 
-def _obstacle(node: fx.Node, layer: nn.Module, targets: Counter[str], calls: Mapping[nn.Module, int]) -> str:
-    if targets[str(node.target)] != 1 or calls[layer] != 1:
-        return "it is called more than once" if calls[layer] else "the example does not reach it"
+def _obstacle(node: fx.Node, layer: nn.Module) -> str:
     if len(node.users) != 1:
         return f"its output feeds {len(node.users)} places"
-    if layer._forward_hooks or layer._backward_hooks:
+    if has_hooks(layer):
         return "it has hooks, which see its own output"
     if len(node.args) != 1 or node.kwargs or getattr(layer, "activation", None) is not None:
-        return "it already has more to do"
-    return ""
+        return "it activates, adds or masks on its own"
+    return "it writes into its input (inplace=True)" if getattr(layer, "inplace", False) else ""
 
 
-def _take_over(
-    root: nn.Module, graph: fx.Graph, node: fx.Node, layer: nn.Module, shapes: Mapping[str, torch.Size]
-) -> Fused:
-    last = node
-    residual = _added(node, next(iter(node.users)), shapes)
-    if residual is not None:
-        last = next(iter(node.users))
-    activation = None
+def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[str, Kind]) -> Fused:
+    source = node.args[0]
+    assert isinstance(source, fx.Node)  # noqa: S101 (a BN layer that was called with a tensor)
+    added, addition, addend = None, None, None
+    if (found := _addition(node, next(iter(node.users)), kinds)) is not None:
+        added, addition, addend = found
+    last = node if added is None else added
+    activation: fx.Node | None = None
+    name = None
     if len(last.users) == 1:
-        activation = activation_of(user := next(iter(last.users)), root)
-        last = user if activation is not None else last
-    if last is node:
+        user = next(iter(last.users))
+        name = activation_of(user, root)
+        activation = user if name is not None else None
+    chain = {one for one in (added, activation) if one is not None}
+    if not chain:
         return Fused(reason="no activation or addition that it could take over follows")
-    with graph.inserting_before(last):
-        fused = graph.call_module(str(node.target), node.args)
-        if residual is not None:
-            fused.kwargs = {"residual": residual}
-    last.replace_all_uses_with(fused)
-    while last is not node:
-        before = next(n for n in last.all_input_nodes if n is node or node in n.all_input_nodes)
-        graph.erase_node(last)
-        last = before
-    graph.erase_node(node)
-    layer.__dict__["activation"] = activation
-    return Fused(activation, residual is not None)
+    end = activation or added
+    assert end is not None  # noqa: S101 (the chain has one of them)
+    # Fused, input and addend are read where the last of them was computed.
+    if may_overwrite(root, node, end, source, chain) or (
+        added is not None
+        and addend is not None
+        and added is not end
+        and may_overwrite(root, added, end, addend, chain)
+    ):
+        return Fused(reason="what it reads may be overwritten before the activation")
+    with graph.inserting_before(end):
+        layer = graph.get_attr(str(node.target))
+        # A module by itself, so that whatever becomes of it is seen.
+        by: fx.Node | str | None = None
+        if activation is not None:
+            by = graph.get_attr(str(activation.target)) if activation.op == "call_module" else name
+        fused = graph.call_function(call_fused, (layer, source, by, addition, addend))
+    end.replace_all_uses_with(fused)
+    for one in (activation, added, node):
+        if one is not None:
+            graph.erase_node(one)
+    return Fused(name, added is not None)
 
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add}
 _IN_PLACE = {operator.iadd, "add_"}
 
 
-def _added(node: fx.Node, user: fx.Node, shapes: Mapping[str, torch.Size]) -> fx.Node | None:
-    """What ``user`` adds to ``node``'s output, where it is a tensor of the same shape; else None."""
+def _addition(node: fx.Node, user: fx.Node, kinds: Mapping[str, Kind]) -> tuple[fx.Node, str, fx.Node] | None:
+    """Return ``user``, how it adds, and what, if it adds a tensor of the same shape and type to ``node``'s output."""
     is_addition = (user.op == "call_function" and user.target in _ADDITIONS) or (
         user.op == "call_method" and user.target in ("add", "add_")
     )
@@ -91,7 +102,9 @@ def _added(node: fx.Node, user: fx.Node, shapes: Mapping[str, torch.Size]) -> fx
         return None
     first, second = user.args
     other = second if first is node else first
-    if not isinstance(other, fx.Node) or other is node or shapes.get(other.name) != shapes.get(node.name):
+    if not isinstance(other, fx.Node) or other is node or kinds.get(other.name) != kinds.get(node.name):
         return None
-    # An addition in place changes its first operand, which others may still see.
-    return None if user.target in _IN_PLACE and first is not node else other
+    if user.target in _IN_PLACE:
+        # An addition in place changes its first operand, which others may still see.
+        return None if first is not node else (user, "iadd", other)
+    return user, "add" if first is node else "radd", other

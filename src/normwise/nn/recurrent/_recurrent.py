@@ -12,12 +12,14 @@ from torch.nn.utils.rnn import PackedSequence
 from normwise.errors import ArgumentError, NormwiseError, ShapeError
 from normwise.nn._layer_path import layer_path
 from normwise.nn.recurrent._packing import Packing, pack
+from normwise.nn.scripted import NotScriptable
+from normwise.nn.traced_leaf import is_traced, leaf_call
 
 #: Normalises ``(n, C)`` as of a time step.
 StepNorm = Callable[[Tensor, int], Tensor]
 
 
-class Recurrent(nn.Module, ABC):
+class Recurrent(NotScriptable, ABC):
     """Layers of one or two directions, of which a subclass says what a step is."""
 
     #: How many times the hidden size one step's linear maps give.
@@ -113,6 +115,8 @@ class Recurrent(nn.Module, ABC):
         self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | None = None
     ) -> tuple[Any, Any]:
         """Run over the sequences; see the class for shapes and errors."""
+        if is_traced(input):
+            return leaf_call(self, input, hx=hx, lengths=lengths)
         try:
             data, packing = pack(input, lengths, self.input_size, batch_first=self.batch_first)
             states = self._begin(hx, data, packing)

@@ -1,10 +1,10 @@
-"""Who would notice that a module gives other values than before."""
+"""Detection of hooks that would notice a change to a module."""
 
 from torch import nn
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether hooks see, and may change, what goes through the module forwards or backwards."""
+    """Return whether hooks see, and may change, what goes through the module forwards or backwards."""
     return bool(
         module._forward_hooks
         or module._forward_pre_hooks
