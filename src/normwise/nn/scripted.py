@@ -18,8 +18,8 @@ class NotScriptable(nn.Module):
     def __prepare_scriptable__(self) -> nn.Module:
         """Raise an error that says what to do: ``torch.jit.script`` calls this first."""
         raise ArgumentError(
-            f"torch.jit.script can't compile {type(self).__name__}; trace the model by torch.jit.trace(model, example), "
-            "or export it by torch.export.export"
+            f"torch.jit.script can't compile {type(self).__name__}; trace the model, torch.jit.trace(model, example), "
+            "or export it: torch.export.export(model, (example,))"
         )
 
 

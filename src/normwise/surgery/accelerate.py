@@ -96,8 +96,8 @@ def _accelerated(old: nn.Module, new: nn.Module, call: Call) -> Acceleration:
     errors = _prove(old, new, comparisons(old, *call), plans, reasons)
     done: dict[nn.Module, list[Fused]] = {}
     for plan in plans:
-        for layer, fused in plan.fused:
-            done.setdefault(layer, []).append(fused)
+        for path, fused in plan.fused:
+            done.setdefault(plan.module.get_submodule(path), []).append(fused)
     return Acceleration(
         tuple(
             _change(path, kind, new.get_submodule(path), done, reasons, calls) for path, kind in kinds.items()
@@ -115,14 +115,14 @@ class _Plan:
         graph: What it becomes.
         conditions: When that is the same.
         inputs: The graph's inputs, as expressions.
-        fused: What became of each BN layer that it calls.
+        fused: What became of each BN layer that it calls, by its path in the module.
     """
 
     module: nn.Module
     graph: fx.Graph
     conditions: Conditions
     inputs: list[str]
-    fused: list[tuple[nn.Module, Fused]]
+    fused: list[tuple[str, Fused]]
 
 
 def _plans(model: nn.Module, calls: Mapping[nn.Module, Call]) -> tuple[list[_Plan], dict[nn.Module, str]]:
@@ -137,28 +137,28 @@ def _plans(model: nn.Module, calls: Mapping[nn.Module, Call]) -> tuple[list[_Pla
             own = own_forward(module, calls[module])
             fused = fuse(module, own.graph, own.kinds)
             if any(not one.reason for _, one in fused):
-                asked = conditions(module, own.names, calls[module])
+                asked = conditions(module, own.names, calls[module], fused)
                 plans.append(_Plan(module, own.graph, asked, _inputs(calls[module]), fused))
             else:
-                reasons |= {layer: one.reason for layer, one in fused}
+                reasons |= {module.get_submodule(path): one.reason for path, one in fused}
         except Exception as error:  # whatever goes wrong in somebody else's code, the module is left as it is
             said = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
-            for layer in _called_by(module, layers):
+            for layer in _called_by(module, layers, calls):
                 reasons.setdefault(layer, f"of {type(module).__name__}: {said.splitlines()[0]}")
     return plans, reasons
 
 
-def _called_by(module: nn.Module, layers: Iterable[nn.Module]) -> list[nn.Module]:
-    """Return those of the layers that no module between calls: its children, and those in its containers."""
-    lists = (nn.ModuleList, nn.ModuleDict)
+def _called_by(
+    module: nn.Module, layers: Iterable[nn.Module], calls: Mapping[nn.Module, Call]
+) -> list[nn.Module]:
+    """Return those of the layers that no module between calls: between are only ones that are never called."""
     found: list[nn.Module] = []
 
     def look(parent: nn.Module) -> None:
         for child in parent.children():
-            if type(child) in lists:
+            found.append(child)
+            if child not in calls:
                 look(child)
-            else:
-                found.append(child)
 
     look(module)
     return [layer for layer in layers if layer in found]
@@ -224,7 +224,8 @@ def _take_back(plan: _Plan) -> None:
 
 
 def _leave(plan: _Plan, reasons: dict[nn.Module, str], reason: str) -> None:
-    reasons |= {layer: f"of {type(plan.module).__name__}: {reason}" for layer, _ in plan.fused}
+    said = f"of {type(plan.module).__name__}: {reason}"
+    reasons |= {plan.module.get_submodule(path): said for path, _ in plan.fused}
 
 
 def _change(

@@ -17,25 +17,37 @@ from normwise.surgery.trace import Kind
 
 @dataclass(frozen=True)
 class Fused:
-    """What is computed with a layer, or why nothing is."""
+    """What is computed with a layer, or why nothing is.
+
+    Attributes:
+        activation: The name of the activation; None for none.
+        residual: Whether an addition is.
+        reason: Why nothing is; empty where something is.
+        module: The path of the activation's module, where it is one.
+    """
 
     activation: str | None = None
     residual: bool = False
     reason: str = ""
+    module: str | None = None
 
 
-def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[tuple[nn.Module, Fused]]:
+def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[tuple[str, Fused]]:
     """Compute what follows each BN layer that ``graph`` calls with it, where nothing else sees the layer's output.
 
-    The graph is changed, and nothing else: the layer and the activation stay what they are, and
-    :func:`normwise.nn.fused_call.call_fused` calls them as before where they can't be fused after all.
+    The graph is changed, and nothing else: the layer and the activation stay what they are. The graph holds only while
+    :func:`normwise.nn.fused_call.can_fuse` is true of them.
+
+    Returns:
+        The path of each BN layer that the graph calls, once for each call, and what became of it.
     """
-    done: list[tuple[nn.Module, Fused]] = []
+    done: list[tuple[str, Fused]] = []
     for node in list(graph.nodes):
         if node.op != "call_module" or not is_ours(layer := root.get_submodule(str(node.target))):
             continue
         reason = _obstacle(node, layer)
-        done.append((layer, Fused(reason=reason) if reason else _take_over(root, graph, node, kinds)))
+        fused = Fused(reason=reason) if reason else _take_over(root, graph, node, kinds)
+        done.append((str(node.target), fused))
     return done
 
 
@@ -75,18 +87,16 @@ def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[s
         and may_overwrite(root, added, end, addend, chain)
     ):
         return Fused(reason="what it reads may be overwritten before the activation")
+    module = str(activation.target) if activation is not None and activation.op == "call_module" else None
     with graph.inserting_before(end):
         layer = graph.get_attr(str(node.target))
-        # A module by itself, so that whatever becomes of it is seen.
-        by: fx.Node | str | None = None
-        if activation is not None:
-            by = graph.get_attr(str(activation.target)) if activation.op == "call_module" else name
-        fused = graph.call_function(call_fused, (layer, source, by, addition, addend))
+        by = None if module is None else graph.get_attr(module)
+        fused = graph.call_function(call_fused, (layer, source, name, by, addition, addend))
     end.replace_all_uses_with(fused)
     for one in (activation, added, node):
         if one is not None:
             graph.erase_node(one)
-    return Fused(name, added is not None)
+    return Fused(name, added is not None, module=module)
 
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add}

@@ -1,18 +1,19 @@
 """What a rewritten forward pass asks before it runs: whether all that was decided while tracing is still so."""
 
 import inspect
-import math
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from normwise.errors import ModelError
-from normwise.surgery.flow import Call
+from normwise.nn.fused_call import can_fuse
+from normwise.surgery.constants import is_constant
+from normwise.surgery.example import Call
+from normwise.surgery.fuse import Fused
 
-_CONSTANTS = (type(None), bool, int, float, str)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type)
 _METHODS = (types.FunctionType, property, classmethod, staticmethod, type)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -45,26 +46,28 @@ class Conditions:
         return name
 
 
-def is_constant(value: Any) -> bool:
-    """Return whether a value never changes, and is equal to what its ``repr`` says."""
-    if isinstance(value, tuple) and type(value) is tuple:
-        return all(is_constant(item) for item in value)
-    return type(value) in _CONSTANTS and not (isinstance(value, float) and not math.isfinite(value))
-
-
-def conditions(module: nn.Module, names: Collection[str], call: Call) -> Conditions:
+def conditions(
+    module: nn.Module, names: Collection[str], call: Call, fused: Iterable[tuple[str, Fused]]
+) -> Conditions:
     """Return the conditions under which ``module`` may do what was traced for this call.
 
     Args:
         module: The module.
         names: All attributes that its forward pass may read, of itself or of modules in it.
         call: The arguments that it was traced with.
+        fused: What is computed in one call, by the path of the BN layer.
 
     Raises:
         ModelError: it may read something of which nothing tells whether it is still the same, such as a list.
     """
     found = Conditions()
     _of_call(found, call)
+    for container in _containers(module, "self"):
+        found.add(*container)
+    for path, one in fused:
+        if not one.reason:
+            activation = "None" if one.module is None else _place(one.module)
+            found.add(f"{{}}({_place(path)}, {activation}, {one.activation!r})", can_fuse)
     for name in sorted(set(names) - _OF_ALL):
         _of_attribute(found, module, name)
     for path, child in module.named_modules():
@@ -117,6 +120,12 @@ def _of_attribute(found: Conditions, module: nn.Module, name: str) -> None:
             found.add(f"{name!r} not in self.__dict__")
 
 
+def _place(path: str) -> str:
+    """Return the expression for a module in the one that is called; None where it is missing."""
+    *around, last = path.split(".")
+    return "self" + "".join(f"._modules[{part!r}]" for part in around) + f"._modules.get({last!r})"
+
+
 def _containers(module: nn.Module, place: str) -> Iterator[tuple[str, Any]]:
     """Yield what asks whether containers have the entries that they had; the forward pass may go through them."""
     if isinstance(module, _CONTAINERS):
@@ -136,6 +145,5 @@ def _plain(found: Conditions, place: str, value: Any, name: str) -> None:
 
 
 def _of_child(found: Conditions, path: str, child: nn.Module, names: Collection[str]) -> None:
-    place = "self" + "".join(f"._modules[{part!r}]" for part in path.split("."))
     for name in sorted(names):
-        _plain(found, f"{place}.__dict__.get({name!r})", vars(child)[name], f"{path}.{name}")
+        _plain(found, f"{_place(path)}.__dict__.get({name!r})", vars(child)[name], f"{path}.{name}")

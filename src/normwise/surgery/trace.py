@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from normwise.errors import ModelError
-from normwise.surgery.flow import Call
-from normwise.surgery.guards import is_constant
+from normwise.surgery.constants import is_constant
+from normwise.surgery.example import Call
 from normwise.surgery.pure_forward import Watch, run, watched
 from normwise.surgery.twin import twin
 

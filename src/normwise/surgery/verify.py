@@ -2,15 +2,18 @@
 
 import copy
 import math
+import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
 from normwise.nn.frozen import modes_kept
+from normwise.statistics.untouched import random_state_kept
 
 #: Relative size of a disturbance in a type with enough digits.
 _DISTURBANCE = 2.0**-18
@@ -37,32 +40,66 @@ def differences(
     Raises:
         ModelError: they differ by more than rounding, or the old model fails in both modes.
     """
-    outputs, gradients, failures = [], [], []
-    sensitivity = math.nan
-    allowed = rounding(old)
-    for training in (True, False):
+    found: list[tuple[float, float, float]] = []
+    failure: Exception | None = None
+    # Without gradients last, for models that work in no other way.
+    for training, with_gradients in ((True, True), (False, True), (False, False)):
+        if found and not with_gradients:
+            break
         try:
-            expected = _run(old, training, args, kwargs)
+            expected = _run(old, training, args, kwargs, gradients=with_gradients)
         except Exception as error:
-            failures.append(error)
+            failure = failure or error
             continue
-        got = _run(new, training, args, kwargs)
-        owners = _owners(old, len(expected[1]))
-        outputs.append(_largest(expected[0], got[0], range(len(expected[0]))))
-        gradients.append(_largest(expected[1], got[1], owners))
-        _assert_rounding(outputs[-1], allowed)
-        if gradients[-1] > allowed:
-            noise = _all_rounding(old, training, args, kwargs, expected[1], got[1], owners)
-            kept = [number for number, owner in enumerate(owners) if owner not in noise]
-            owners = [owners[number] for number in kept]
-            exact, changed = ([tree[1][number] for number in kept] for tree in (expected, got))
-            gradients[-1] = _largest(exact, changed, owners)
-            if gradients[-1] > allowed:
-                sensitivity = _sensitivity(old, training, args, kwargs, kept, exact, owners, gradients[-1])
-                _assert_rounding(gradients[-1], max(allowed, sensitivity))
-    if not outputs:
-        raise ModelError(f"the model fails on the example: {failures[-1]}") from failures[-1]
-    return max(outputs), max(gradients), sensitivity
+        if not expected[0]:
+            raise ModelError(
+                "the model's output has no tensors, at least none in lists, tuples and dicts, so that nothing can be "
+                "compared"
+            )
+        found.append(_differences(old, new, training, args, kwargs, expected, gradients=with_gradients))
+    if not found:
+        raise ModelError(f"the model fails on the example: {failure}") from failure
+    outputs, gradients, sensitivities = zip(*found, strict=True)
+    return max(outputs), max(gradients, key=_or_less), max(sensitivities, key=_or_less)
+
+
+def _or_less(value: float) -> float:
+    """Return the key that puts NaN below all numbers."""
+    return -math.inf if math.isnan(value) else value
+
+
+def _differences(
+    old: nn.Module,
+    new: nn.Module,
+    training: bool,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    expected: tuple[list[Tensor], list[Tensor]],
+    *,
+    gradients: bool,
+) -> tuple[float, float, float]:
+    """Return :func:`differences` in one mode, of which the old model's outputs and gradients are known."""
+    try:
+        got = _run(new, training, args, kwargs, gradients=gradients)
+    except Exception as error:
+        raise ModelError(f"the new model fails on the example: {error}") from error
+    allowed = rounding(old)
+    owners = _owners(old, len(expected[1]))
+    output_error = largest_difference(expected[0], got[0])
+    _assert_rounding(output_error, allowed)
+    gradient_error = _largest(expected[1], got[1], owners)
+    if not gradient_error > allowed:
+        return output_error, gradient_error, math.nan
+    noise = _all_rounding(old, training, args, kwargs, expected[1], got[1], owners)
+    kept = [number for number, owner in enumerate(owners) if owner not in noise]
+    owners = [owners[number] for number in kept]
+    before, after = ([tree[1][number] for number in kept] for tree in (expected, got))
+    gradient_error = _largest(before, after, owners)
+    if not gradient_error > allowed:
+        return output_error, gradient_error, math.nan
+    sensitivity = _sensitivity(old, training, args, kwargs, kept, before, owners, gradient_error)
+    _assert_rounding(gradient_error, max(allowed, sensitivity))
+    return output_error, gradient_error, sensitivity
 
 
 def rounding(model: nn.Module) -> float:
@@ -182,9 +219,11 @@ def _run(
     buffers = {buffer: buffer.clone() for buffer in model.buffers()}
     leaves = pytree.tree_map(_leaf, (args, kwargs))
     try:
-        # Seeded, so that dropout drops the same in both models.
-        with modes_kept(model), torch.random.fork_rng(), torch.set_grad_enabled(gradients):
+        # Seeded, so that dropout drops the same in both models, and so does what draws from Python or NumPy.
+        with modes_kept(model), random_state_kept(), torch.set_grad_enabled(gradients):
             torch.manual_seed(0)
+            random.seed(0)
+            np.random.seed(0)  # noqa: NPY002 (the state that models draw from)
             # Copies, as a forward may change its input in place, which a leaf does not allow.
             args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, leaves)
             model.train(training)
