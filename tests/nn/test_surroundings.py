@@ -71,7 +71,8 @@ def test_a_scripted_layer_computes_what_it_did(activation: str | None) -> None:
     torch.testing.assert_close(scripted(X, residual=X), layer(X, residual=X))
     torch.testing.assert_close(scripted.running_var, layer.running_var)
     mask = torch.rand(4, 5, 5, generator=torch.Generator().manual_seed(0)) > 0.5
-    scripted.eval(), layer.eval()
+    scripted.eval()
+    layer.eval()
     torch.testing.assert_close(scripted(X, mask=mask), layer(X, mask=mask))
 
 
