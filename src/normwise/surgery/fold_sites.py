@@ -134,6 +134,10 @@ class Sites:
             return Miss(f"the weight of {name} is used outside of it, too")
         if any((layer in inside) != (module in inside) for inside in self.hooked):
             return Miss(f"a hook of a module around it or {name} sees what is between them")
+        if any((layer in unit) != (module in unit) for unit in self.flow.uses):
+            return Miss(
+                f"code that can't be followed may use it or {name} alone, for other inputs than the example"
+            )
         if not self._has_channels_on(module, axis, layer, outputs):
             return Miss(f"it normalises another axis than the one on which {name} has its channels")
         return Site(module, name)

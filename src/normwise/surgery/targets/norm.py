@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,8 @@ from normwise.find import BatchNorm, is_batch_norm, is_foreign_frozen
 from normwise.nn._derived import made_of
 from normwise.nn.activated import Activated
 from normwise.nn.conversion import BUFFERS, PARAMETERS, from_batch_norm, settings_of
-from normwise.surgery.flow import Call
+from normwise.surgery.example import Call
+from normwise.surgery.overridden import overridden
 
 #: torch's own BN layers, and how many axes besides those of batch and channels their inputs have.
 TORCH: dict[type[Any], tuple[int, ...]] = {
@@ -33,9 +33,6 @@ INSTANCE: dict[type[Any], tuple[int, ...]] = {
 MEMORY = "_before_conversion"
 #: What it says for BN; all else are settings of our layers.
 _FOR_BATCH = ("dimensions", "momentum", "track_running_stats")
-#: What a module's class may define as it likes: nothing that is computed comes from it.
-_HARMLESS = {"extra_repr"}
-_DECISIVE = {"__call__", "__getattr__", "__getattribute__", "__setattr__"}
 #: What each module has by itself.
 EVERY_MODULE = frozenset(vars(nn.Module()))
 
@@ -215,16 +212,7 @@ def check_class(norm: Norm) -> None:
     """
     if "forward" in vars(norm.layer):
         raise LeftError("its forward was replaced by another one")
-    if norm.base is not None and (overridden := sorted(set(_overridden(norm.kind, norm.base)))):
+    if norm.base is not None and (own := sorted(set(overridden(norm.kind, norm.base)))):
         raise LeftError(
-            f"{norm.kind.__name__} is a subclass with its own {', '.join(overridden)}, which would go with its class"
+            f"{norm.kind.__name__} is a subclass with its own {', '.join(own)}, which would go with its class"
         )
-
-
-def _overridden(kind: type[nn.Module], base: type[nn.Module]) -> Iterator[str]:
-    """What a subclass does otherwise than the class that is known."""
-    for above in kind.__mro__[: kind.__mro__.index(base)]:
-        for name in vars(above):
-            special = name.startswith("__") and name not in _DECISIVE
-            if hasattr(base, name) and not special and name not in _HARMLESS:
-                yield name
