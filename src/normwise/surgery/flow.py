@@ -29,11 +29,14 @@ class Part:
         path: Of the module in the model.
         module: The model's own.
         graph: Of its forward pass; the targets of its modules are relative to ``module``.
+        writes: Whether the forward pass sets attributes of its modules, or writes into their tensors or lists. What it
+            does may depend on that, which the graph doesn't show.
     """
 
     path: str
     module: nn.Module
     graph: fx.Graph
+    writes: bool
 
     def path_of(self, node: fx.Node) -> str:
         """Where in the model the module is that ``node`` calls."""
@@ -178,18 +181,23 @@ class _Follower:
             return
         inside = [name for name in self.opaque if not path or name.startswith(f"{path}.")]
         try:
-            graph = self.graph(module)
+            graph, writes = self.graph(module)
         except ModelError as error:
             self.opaque[path] = str(error)
             self.leaves.add(module)
             self.untraced.append(module)
             yield from below
             return
-        yield Part(path, module, graph)
+        yield Part(path, module, graph, writes)
         # A part within this one is no part of its own; one within an opaque module in it still is.
         yield from (p for p in below if any(p.path.startswith(f"{name}.") for name in inside))
 
-    def graph(self, module: nn.Module) -> fx.Graph:
+    def graph(self, module: nn.Module) -> tuple[fx.Graph, bool]:
+        """Return the graph of a module's forward pass, and whether that writes into the module's state.
+
+        Raises:
+            ModelError: it can't be traced, or not for all calls at once.
+        """
         if "forward" in vars(module):
             # torch.fx would follow that of the class.
             raise ModelError("its forward was replaced on the instance")
@@ -201,7 +209,9 @@ class _Follower:
             # None, a flag or a number decides which way the forward pass goes; a tensor must not.
             fixed = {name: value for name, value in bound.arguments.items() if not _has_tensor(value)}
             module.train(self.training)
+            begun = Snapshot(module, values=False)
             graph = _Tracer(self.leaves).trace(module, concrete_args=fixed or None)
+            writes = begun.is_changed()
         except Exception as error:
             raise ModelError(f"its forward can't be traced: {_first_line(error)}") from None
         finally:
@@ -209,12 +219,14 @@ class _Follower:
             before.restore()
         if _random_state() != state:
             raise ModelError("its forward draws random numbers, which may decide what it does")
-        return graph
+        return graph, writes
 
 
 def _random_state() -> list[Any]:
     kind, keys, *further = np.random.get_state()  # noqa: NPY002 (the one that models use)
-    return [torch.get_rng_state().tolist(), random.getstate(), kind, np.asarray(keys).tolist(), further]
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    states = [state.tolist() for state in (torch.get_rng_state(), *devices)]
+    return [states, random.getstate(), kind, np.asarray(keys).tolist(), further]
 
 
 def _first_line(error: Exception) -> str:

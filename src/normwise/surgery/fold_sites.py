@@ -60,6 +60,10 @@ class Sites:
         """The one node that calls the layer, where :meth:`obstacle` finds nothing."""
         return self.nodes[layer][0][1]
 
+    def part_of(self, layer: nn.Module) -> Part:
+        """Return the followed part of the model that calls the layer, where :meth:`obstacle` finds nothing."""
+        return self.nodes[layer][0][0]
+
     def obstacle(self, path: str, layer: nn.Module) -> str:
         """Why no other layer can take it over, whatever stands around it; empty if that isn't so."""
         if reason := of_batch_norm(layer, self._input_of(layer)):

@@ -15,6 +15,7 @@ from normwise.nn._derived import made_of
 from normwise.nn.activated import Activated
 from normwise.nn.conversion import BUFFERS, PARAMETERS, from_batch_norm, settings_of
 from normwise.surgery.example import Call
+from normwise.surgery.foreign_frozen import reason_against
 from normwise.surgery.overridden import overridden
 
 #: torch's own BN layers, and how many axes besides those of batch and channels their inputs have.
@@ -103,11 +104,12 @@ def read(layer: nn.Module, call: Call | None, like: Tensor) -> Norm:
     Raises:
         LeftError: it can't be told from its class what it computes.
     """
-    norm = _foreign(layer, like) if is_foreign_frozen(layer) else _known(layer, like)
+    args, kwargs = ((), {}) if call is None else call
+    inputs = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+    shape = inputs[0].shape if inputs else None
+    norm = _foreign(layer, like, shape) if is_foreign_frozen(layer) else _known(layer, like)
     if call is not None:
-        args, kwargs = call
-        inputs = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-        norm.shape = inputs[0].shape if inputs else None
+        norm.shape = shape
         norm.called = tuple(name for name, value in kwargs.items() if name != "input" and value is not None)
     if norm.dimensions is None and norm.shape is not None:
         norm.dimensions = max(1, len(norm.shape) - 2)
@@ -179,12 +181,14 @@ def _fresh(layer: Any, memory: dict[str, Any], like: Tensor) -> BatchNorm:
     return batch
 
 
-def _foreign(layer: nn.Module, like: Tensor) -> Norm:
+def _foreign(layer: nn.Module, like: Tensor, shape: torch.Size | None) -> Norm:
     """Another's frozen BN, whose parameters are buffers."""
     buffers = dict(layer._buffers)
     more = {*buffers, *layer._parameters, *layer._modules} - {*PARAMETERS, *BUFFERS}
     if more:
         raise LeftError(f"it has {', '.join(sorted(more))} besides what BN has, and may compute with that")
+    if reason := reason_against(layer, shape):
+        raise LeftError(reason)
     mean = layer.get_buffer("running_mean")
     batch = BatchNorm(len(mean), float(getattr(layer, "eps", 1e-5)), device=mean.device, dtype=mean.dtype)
     for name in PARAMETERS:
