@@ -13,7 +13,7 @@ from normwise.records import BiasRemoval, Change
 from normwise.statistics import Batch
 from normwise.surgery.example import example_arguments
 from normwise.surgery.flow import flow
-from normwise.surgery.fold_sites import Miss, Sites
+from normwise.surgery.fold_sites import Miss, Site, Sites
 from normwise.surgery.optimizer import move_optimizer
 from normwise.surgery.proof import comparisons
 from normwise.surgery.twin import twin
@@ -101,14 +101,14 @@ def take_biases(
         What became of the bias before each BN layer, and the biases that are gone by the paths of their layers.
     """
     seen = _to_be_looked_at(model)
-    sites = Sites(seen, flow(seen, args, kwargs))
+    modes = [Sites(seen, flow(seen, args, kwargs, training=training)) for training in (False, True)]
     paths = {module: path for path, module in seen.named_modules()}
     changes: list[Change] = []
     taken: dict[str, nn.Parameter] = {}
     for path, layer in seen.named_modules():
         if not is_batch_norm(layer) or (only is not None and path not in only):
             continue
-        found = Miss(reason) if (reason := sites.obstacle(path, layer)) else sites.before(layer)
+        found = _layer_before(path, layer, *modes)
         if isinstance(found, Miss):
             changes.append(Change(path, type(layer).__name__, False, found.reason))
             continue
@@ -118,6 +118,24 @@ def take_biases(
         if bias is not None:
             taken[site] = bias
     return tuple(changes), taken
+
+
+def _layer_before(path: str, layer: nn.Module, evaluation: Sites, training: Sites) -> Site | Miss:
+    """Return the one layer whose outputs the BN layer normalises, whatever happens in training and in evaluation."""
+    found: list[Site] = []
+    for sites, where in ((evaluation, ""), (training, "in training, ")):
+        reason = sites.obstacle(path, layer)
+        here = Miss(reason) if reason else sites.before(layer)
+        if isinstance(here, Miss):
+            return Miss(f"{where}{here.reason}", here.near)
+        found.append(here)
+    if found[0].layer is not found[1].layer:
+        return Miss(f"{found[0].name} is before it in evaluation, and {found[1].name} in training")
+    if training.part_of(layer).writes:
+        return Miss(
+            "the forward pass around it sets attributes, by which it may do something else later in training"
+        )
+    return found[0]
 
 
 def _to_be_looked_at(model: nn.Module) -> nn.Module:

@@ -13,7 +13,22 @@ _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropo
 _TURNS = {"transpose", "swapaxes", torch.transpose, torch.swapaxes}
 _PERMUTATIONS = {"permute", torch.permute}
 _SAME = {"contiguous", "clone", torch.clone}
-_RESHAPES = {"reshape", "view", "flatten", torch.reshape, torch.flatten}
+_RESHAPES = {"reshape", "view", "flatten", "reshape_as", "view_as", torch.reshape, torch.flatten}
+#: Uses of a tensor's shape, type or device alone: whatever its first input is, and whatever the second is.
+_OF_SHAPE = {
+    *("size", "dim", "ndimension", "numel", "nelement", "is_floating_point"),
+    *("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor"),
+    *(
+        torch.numel,
+        torch.zeros_like,
+        torch.ones_like,
+        torch.empty_like,
+        torch.full_like,
+        torch.is_floating_point,
+    ),
+}
+_AS_SECOND = {"reshape_as", "view_as", "expand_as", "type_as"}
+_ATTRIBUTES = {"shape", "ndim", "dtype", "device", "is_cuda", "layout"}
 
 
 @dataclass(frozen=True)
@@ -92,14 +107,18 @@ def source(node: fx.Node) -> fx.Node | None:
 
 
 def readers(node: fx.Node) -> list[fx.Node]:
-    """Who uses the values of ``node``'s output: not who asks for its shape alone; twice who uses it twice."""
+    """Return the users of the values of ``node``'s output, twice one that uses it twice.
+
+    A user of its shape, type or device alone is none.
+    """
     found: list[fx.Node] = []
     for user in node.users:
-        if (user.op == "call_method" and user.target in ("size", "dim")) or (
-            user.op == "call_function" and user.target is getattr and user.args[1] in ("shape", "ndim")
-        ):
-            continue
+        arguments: Any = (user.args, user.kwargs)
+        if user.target in _OF_SHAPE or (user.target is getattr and user.args[1] in _ATTRIBUTES):
+            arguments = (user.args[1:], user.kwargs)
+        elif user.op == "call_method" and user.target in _AS_SECOND:
+            arguments = (user.args[:1], user.kwargs)
         inputs: list[fx.Node] = []
-        fx.map_arg((user.args, user.kwargs), inputs.append)
+        fx.map_arg(arguments, inputs.append)
         found += [user] * inputs.count(node)
     return found

@@ -1,6 +1,5 @@
 """Why a BN layer can't be folded, or a convolution or linear layer can't take one over."""
 
-import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import SyncBatchNorm
 from torch.nn.utils import parametrize
@@ -10,6 +9,8 @@ from normwise.nn import BatchNorm1d
 from normwise.nn.hooks import has_hooks
 from normwise.surgery.channel_axis import source
 from normwise.surgery.fold_algebra import scale_and_shift
+from normwise.surgery.foreign_frozen import reason_against
+from normwise.surgery.overridden import computes_as, has_own_attributes
 
 #: What can take a BN layer over, and how many axes it has beside batch and channels; a linear layer has any number.
 MIXERS: dict[type[nn.Module], int] = {
@@ -21,6 +22,9 @@ MIXERS: dict[type[nn.Module], int] = {
     nn.ConvTranspose3d: 3,
     nn.Linear: 0,
 }
+_REMOVE = "make it permanent first (torch.nn.utils.parametrize.remove_parametrizations, torch.nn.utils.prune.remove)"
+#: Tensors of a BN layer, by which it is folded.
+PARAMETERS, STATISTICS = ("weight", "bias"), ("running_mean", "running_var")
 _TORCH_FORWARDS = (BatchNorm.forward, SyncBatchNorm.forward)
 
 
@@ -37,12 +41,15 @@ def activation_in(layer: nn.Module) -> str | None:
 def of_batch_norm(layer: nn.Module, example: Tensor | None) -> str:
     """Why the layer is nothing that can be folded; empty if it is. ``example`` is what it was called with."""
     if isinstance(layer, BatchNorm):
+        held = layer._parameters | layer._buffers
+        if computed := [name for name in (*PARAMETERS, *STATISTICS) if name not in held]:
+            return f"its {' and '.join(computed)} is computed by a parametrization or by pruning; {_REMOVE}"
         if layer.training:
             return "it is still training; call model.eval() first"
         if layer.running_mean is None or layer.running_var is None:
             return "it keeps no running statistics, so that it normalises each batch by its own"
         known = is_our_batch_norm(layer) or type(layer).forward in _TORCH_FORWARDS
-        if not known or "forward" in vars(layer):
+        if not known or "forward" in vars(layer) or has_own_attributes(layer):
             return f"{type(layer).__name__} may do anything in its forward"
     if has_hooks(layer):
         return "it has hooks, which see its own input or output"
@@ -55,17 +62,9 @@ def of_batch_norm(layer: nn.Module, example: Tensor | None) -> str:
         )
     if not all(value.isfinite().all() for value in scale_and_shift(layer)):
         return "its scale or shift is not finite"
-    if is_foreign_frozen(layer) and example is not None and not _is_scale_and_shift(layer, example):
-        return f"{type(layer).__name__} does something else than scaling and shifting by its buffers"
+    if is_foreign_frozen(layer) and example is not None:
+        return reason_against(layer, example.shape)
     return ""
-
-
-def _is_scale_and_shift(layer: nn.Module, x: Tensor) -> bool:
-    scale, shift = (v.to(x).reshape(-1, *[1] * (x.dim() - 2)) for v in scale_and_shift(layer))
-    with torch.no_grad():
-        got, expected = layer(x), x * scale + shift
-    allowed = torch.finfo(x.dtype).eps ** 0.5 * expected.abs().max()
-    return got.shape == expected.shape and bool(((got - expected).abs() <= allowed).all())
 
 
 def of_call(layer: nn.Module, node: fx.Node) -> str:
@@ -85,16 +84,10 @@ def of_mixer(module: nn.Module | None, name: str) -> str:
     base = next((base for base in MIXERS if isinstance(module, base)), None)
     if module is None or base is None:
         return f"{name} is no convolution or linear layer"
-    own = [getattr(type(module), method, None) for method in ("forward", "_conv_forward")]
-    if own != [getattr(base, method, None) for method in ("forward", "_conv_forward")] or "forward" in vars(
-        module
-    ):
+    if not computes_as(module, base):
         return f"{name} may do anything in its forward"
     if parametrize.is_parametrized(module):
-        return (
-            f"the weight of {name} is computed by a parametrization; remove it first "
-            "(torch.nn.utils.parametrize.remove_parametrizations)"
-        )
+        return f"the weight or bias of {name} is computed by a parametrization; {_REMOVE}"
     if has_hooks(module):
         return f"{name} has hooks, which see its own input or output, or compute its weight"
     weight, bias = module._parameters.get("weight"), module._parameters.get("bias")

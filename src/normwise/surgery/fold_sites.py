@@ -60,6 +60,10 @@ class Sites:
         """The one node that calls the layer, where :meth:`obstacle` finds nothing."""
         return self.nodes[layer][0][1]
 
+    def part_of(self, layer: nn.Module) -> Part:
+        """Return the followed part of the model that calls the layer, where :meth:`obstacle` finds nothing."""
+        return self.nodes[layer][0][0]
+
     def obstacle(self, path: str, layer: nn.Module) -> str:
         """Why no other layer can take it over, whatever stands around it; empty if that isn't so."""
         if reason := of_batch_norm(layer, self._input_of(layer)):
@@ -134,6 +138,10 @@ class Sites:
             return Miss(f"the weight of {name} is used outside of it, too")
         if any((layer in inside) != (module in inside) for inside in self.hooked):
             return Miss(f"a hook of a module around it or {name} sees what is between them")
+        if any((layer in unit) != (module in unit) for unit in self.flow.uses):
+            return Miss(
+                f"code that can't be followed may use it or {name} alone, for other inputs than the example"
+            )
         if not self._has_channels_on(module, axis, layer, outputs):
             return Miss(f"it normalises another axis than the one on which {name} has its channels")
         return Site(module, name)

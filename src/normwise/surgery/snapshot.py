@@ -1,5 +1,6 @@
 """The state of models at one moment, and the way back to it."""
 
+import pickle
 import random
 from collections import deque
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 _CONTAINERS = (list, dict, set, deque)
 #: Objects without attributes that a forward pass would write.
@@ -27,6 +29,7 @@ class Snapshot:
         self._values = values
         self._seen: set[int] = set()
         self._steps: list[Callable[[], None]] = []
+        self._changes: list[Callable[[], bool]] = []
         for module in dict.fromkeys(module for model in models for module in model.modules()):
             self._keep_module(module)
 
@@ -34,6 +37,10 @@ class Snapshot:
         """Put everything back, whatever was done meanwhile."""
         for step in self._steps:
             step()
+
+    def is_changed(self) -> bool:
+        """Return whether anything was set, or written into, since."""
+        return any(change() for change in self._changes)
 
     def _keep_module(self, module: nn.Module) -> None:
         kind = type(module)
@@ -46,7 +53,7 @@ class Snapshot:
 
     def _keep(self, value: Any, *, inside_object: bool = False) -> None:
         """Keep whatever a forward pass may change in ``value`` without setting an attribute of a module."""
-        if isinstance(value, nn.Module) or id(value) in self._seen:
+        if isinstance(value, nn.Module) or id(value) in self._seen or is_lazy(value):
             return
         self._seen.add(id(value))
         if isinstance(value, Tensor):
@@ -59,16 +66,19 @@ class Snapshot:
         elif isinstance(value, np.ndarray) and self._values:
             before = value.copy()
             self._steps.append(lambda: np.copyto(value, before) if value.flags.writeable else None)
-        elif (restore := _generator_restorer(value)) is not None:
+        elif (generator := _generator_state(value)) is not None:
+            state, set_state = generator
+            dumped = pickle.dumps(state)
+            self._changes.append(lambda: pickle.dumps(_generator_state(value)[0]) != dumped)  # pyright: ignore[reportOptionalSubscript]
             if self._values:
-                self._steps.append(restore)
+                self._steps.append(lambda: set_state(state))
         elif hasattr(value, "__dict__") and not isinstance(value, _PASSIVE) and not inside_object:
             # An object of a user's class, such as a counter; objects in it are followed no further.
             self._keep_container(vars(value), inside_object=True)
 
     def _keep_container(self, container: Any, *, inside_object: bool = False) -> None:
-        is_dict = isinstance(container, dict)
-        before = dict(container) if is_dict else list(container)
+        before = dict(container) if isinstance(container, dict) else list(container)
+        objects = _objects_in(before)
 
         def restore() -> None:
             container.clear()
@@ -77,7 +87,12 @@ class Snapshot:
             else:
                 container.extend(before)
 
+        def is_changed() -> bool:
+            now = _objects_in(container)
+            return len(now) != len(objects) or any(a is not b for a, b in zip(now, objects, strict=True))
+
         self._steps.append(restore)
+        self._changes.append(is_changed)
         for item in before.values() if isinstance(before, dict) else before:
             self._keep(item, inside_object=inside_object)
 
@@ -92,6 +107,9 @@ class Snapshot:
                     tensor.grad = grad
 
             self._steps.append(restore_gradient)
+        if not tensor.is_inference():
+            version = tensor._version
+            self._changes.append(lambda: tensor._version != version)
         if self._values:
             with torch.inference_mode(tensor.is_inference()):
                 before = tensor.detach().clone()
@@ -116,18 +134,19 @@ def _are_same(first: Tensor, second: Tensor) -> bool:
         return False
 
 
-def _generator_restorer(value: Any) -> Callable[[], None] | None:
-    """Return a function that gives a generator of random numbers its present state back."""
+def _objects_in(container: Any) -> list[Any]:
+    """Return the items of a container; keys and values of a dict."""
+    return [*container, *container.values()] if isinstance(container, dict) else list(container)
+
+
+def _generator_state(value: Any) -> tuple[Any, Callable[[Any], Any]] | None:
+    """Return the state of a generator of random numbers, and a function that sets it; None for anything else."""
     if isinstance(value, torch.Generator):
-        state = value.get_state()
-        return lambda: value.set_state(state) and None
+        return value.get_state(), value.set_state
     if isinstance(value, random.Random):
-        state = value.getstate()
-        return lambda: value.setstate(state)
+        return value.getstate(), value.setstate
     if isinstance(value, np.random.Generator):
-        state = value.bit_generator.state
-        return lambda: setattr(value.bit_generator, "state", state)
+        return value.bit_generator.state, lambda state: setattr(value.bit_generator, "state", state)
     if isinstance(value, np.random.RandomState):
-        state = value.get_state()
-        return lambda: value.set_state(state)
+        return value.get_state(), value.set_state
     return None

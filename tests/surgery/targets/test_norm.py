@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import normwise
-from normwise.errors import ModelError
 from normwise.kernels import ACTIVATIONS
 from normwise.nn.frozen import is_frozen
 from normwise.records import Conversion
@@ -197,24 +196,67 @@ def test_constants_of_others_become_frozen_parameters_that_can_be_let_go() -> No
     assert all(parameter.requires_grad for parameter in new.parameters())
 
 
+class OldFrozenBatchNorm2d(FrozenBatchNorm2d):
+    """Constants whose ε is none of the layer's attributes, ``epsilon`` if any."""
+
+    def __init__(self, channels: int, epsilon: float) -> None:
+        super().__init__(channels)
+        del self.eps
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias, mean, var = (b[:, None, None] for b in self.buffers())
+        return (x - mean) * (var + self.epsilon).rsqrt() * weight + bias
+
+
+class ActivatedFrozenBatchNorm2d(FrozenBatchNorm2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(super().forward(x))
+
+
+class ReshapingFrozenBatchNorm2d(FrozenBatchNorm2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).flatten(1)
+
+
 def test_constants_without_an_epsilon_have_torchs() -> None:
-    layer = FrozenBatchNorm2d(8, eps=0.1)
-    del layer.eps
-    assert convert(layer, "torch")[0].eps == 1e-5
+    assert convert(OldFrozenBatchNorm2d(8, 1e-5), "torch")[0].eps == 1e-5
 
 
-def test_constants_with_a_forward_of_another_kind_are_found_out() -> None:
-    class FrozenBatchNormAct2d(FrozenBatchNorm2d):
+@pytest.mark.parametrize("to", ["batch", "torch", "frozen", "group"])
+@pytest.mark.parametrize("example", [None, IMAGES, torch.zeros_like(IMAGES)], ids=["no", "random", "zero"])
+@pytest.mark.parametrize(
+    "layer",
+    [OldFrozenBatchNorm2d(8, 0.0), ActivatedFrozenBatchNorm2d(8), ReshapingFrozenBatchNorm2d(8)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_constants_that_compute_something_else_are_left(
+    layer: nn.Module, example: Any, to: str, said
+) -> None:
+    with torch.no_grad():
+        layer.get_buffer("running_var").fill_(1e-5)
+    model = nn.Sequential(layer)
+    expected = model(IMAGES)
+    new, report = convert(model, to, example=example)
+    assert "computes something else than batch normalization by its buffers" in said(report)
+    assert not report.changes[0].changed
+    assert torch.equal(new(IMAGES), expected)
+
+
+def test_constants_that_can_not_be_tried_want_an_example(said) -> None:
+    class FrozenBatchNorm(FrozenBatchNorm2d):
         def forward(self, x: Tensor) -> Tensor:
-            return F.relu(super().forward(x))
+            if x.shape[-1] != 5:
+                raise ValueError("5 columns only")
+            return super().forward(x)
 
-    model = nn.Sequential(FrozenBatchNormAct2d(8))
-    kept = model[0]
-    with pytest.raises(ModelError, match="some layer does more than what its class tells"):
-        convert(model, "batch", example=IMAGES, inplace=True)
-    assert model[0] is kept
-    assert type(kept) is FrozenBatchNormAct2d
-    assert list(kept._parameters) == []
+    model = nn.Sequential(FrozenBatchNorm(8))
+    assert "it can't be tried on random numbers (5 columns only); pass an example" in said(
+        convert(model, "batch")[1]
+    )
+    new, report = convert(model, "batch", example=IMAGES)
+    assert report.changes[0].changed
+    torch.testing.assert_close(new.eval()(IMAGES), model(IMAGES))
 
 
 def test_constants_with_more_in_them_are_left(said) -> None:

@@ -9,7 +9,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from normwise.find import BatchNorm, is_foreign_frozen
 from normwise.nn.conversion import from_batch_norm, settings_of
 from normwise.nn.frozen import freeze_layer, is_frozen
-from normwise.surgery.flow import Call
+from normwise.surgery.example import Call
 from normwise.surgery.targets.norm import LeftError, Norm, families
 from normwise.surgery.targets.target import Outcome, Rebuilt, Target
 

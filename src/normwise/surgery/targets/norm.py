@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,9 @@ from normwise.find import BatchNorm, is_batch_norm, is_foreign_frozen
 from normwise.nn._derived import made_of
 from normwise.nn.activated import Activated
 from normwise.nn.conversion import BUFFERS, PARAMETERS, from_batch_norm, settings_of
-from normwise.surgery.flow import Call
+from normwise.surgery.example import Call
+from normwise.surgery.foreign_frozen import reason_against
+from normwise.surgery.overridden import overridden
 
 #: torch's own BN layers, and how many axes besides those of batch and channels their inputs have.
 TORCH: dict[type[Any], tuple[int, ...]] = {
@@ -33,9 +34,6 @@ INSTANCE: dict[type[Any], tuple[int, ...]] = {
 MEMORY = "_before_conversion"
 #: What it says for BN; all else are settings of our layers.
 _FOR_BATCH = ("dimensions", "momentum", "track_running_stats")
-#: What a module's class may define as it likes: nothing that is computed comes from it.
-_HARMLESS = {"extra_repr"}
-_DECISIVE = {"__call__", "__getattr__", "__getattribute__", "__setattr__"}
 #: What each module has by itself.
 EVERY_MODULE = frozenset(vars(nn.Module()))
 
@@ -106,11 +104,12 @@ def read(layer: nn.Module, call: Call | None, like: Tensor) -> Norm:
     Raises:
         LeftError: it can't be told from its class what it computes.
     """
-    norm = _foreign(layer, like) if is_foreign_frozen(layer) else _known(layer, like)
+    args, kwargs = ((), {}) if call is None else call
+    inputs = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+    shape = inputs[0].shape if inputs else None
+    norm = _foreign(layer, like, shape) if is_foreign_frozen(layer) else _known(layer, like)
     if call is not None:
-        args, kwargs = call
-        inputs = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-        norm.shape = inputs[0].shape if inputs else None
+        norm.shape = shape
         norm.called = tuple(name for name, value in kwargs.items() if name != "input" and value is not None)
     if norm.dimensions is None and norm.shape is not None:
         norm.dimensions = max(1, len(norm.shape) - 2)
@@ -182,12 +181,14 @@ def _fresh(layer: Any, memory: dict[str, Any], like: Tensor) -> BatchNorm:
     return batch
 
 
-def _foreign(layer: nn.Module, like: Tensor) -> Norm:
+def _foreign(layer: nn.Module, like: Tensor, shape: torch.Size | None) -> Norm:
     """Another's frozen BN, whose parameters are buffers."""
     buffers = dict(layer._buffers)
     more = {*buffers, *layer._parameters, *layer._modules} - {*PARAMETERS, *BUFFERS}
     if more:
         raise LeftError(f"it has {', '.join(sorted(more))} besides what BN has, and may compute with that")
+    if reason := reason_against(layer, shape):
+        raise LeftError(reason)
     mean = layer.get_buffer("running_mean")
     batch = BatchNorm(len(mean), float(getattr(layer, "eps", 1e-5)), device=mean.device, dtype=mean.dtype)
     for name in PARAMETERS:
@@ -215,16 +216,7 @@ def check_class(norm: Norm) -> None:
     """
     if "forward" in vars(norm.layer):
         raise LeftError("its forward was replaced by another one")
-    if norm.base is not None and (overridden := sorted(set(_overridden(norm.kind, norm.base)))):
+    if norm.base is not None and (own := sorted(set(overridden(norm.kind, norm.base)))):
         raise LeftError(
-            f"{norm.kind.__name__} is a subclass with its own {', '.join(overridden)}, which would go with its class"
+            f"{norm.kind.__name__} is a subclass with its own {', '.join(own)}, which would go with its class"
         )
-
-
-def _overridden(kind: type[nn.Module], base: type[nn.Module]) -> Iterator[str]:
-    """What a subclass does otherwise than the class that is known."""
-    for above in kind.__mro__[: kind.__mro__.index(base)]:
-        for name in vars(above):
-            special = name.startswith("__") and name not in _DECISIVE
-            if hasattr(base, name) and not special and name not in _HARMLESS:
-                yield name

@@ -13,7 +13,7 @@ from normwise.nn._derived import made_of
 from normwise.nn.activated import Activated, activate_layer
 from normwise.nn.conversion import BUFFERS, PARAMETERS, BatchNorm
 from normwise.nn.frozen import is_frozen, unfreeze_layer
-from normwise.surgery.flow import Call
+from normwise.surgery.example import Call
 from normwise.surgery.targets.norm import (
     EVERY_MODULE,
     MEMORY,
