@@ -51,16 +51,16 @@ class Dishonest(Honest):
 
 
 def test_a_unit_that_changes_sides_at_its_kink_is_rounding():
-    outputs, gradients, sensitivity = differences(at_the_kink(1), at_the_kink(-1), (X,), {})
-    assert outputs < 1e-6
-    assert gradients > 0.1
-    assert sensitivity == pytest.approx(gradients, rel=1e-4)
+    found = differences(at_the_kink(1), at_the_kink(-1), (X,), {})
+    assert found.outputs < 1e-6
+    assert found.gradients > 0.1
+    assert found.sensitivity == pytest.approx(found.gradients, rel=1e-4)
 
 
 def test_the_same_model_needs_no_excuse():
-    outputs, gradients, sensitivity = differences(Honest(), Honest(), (X,), {})
-    assert (outputs, gradients) == (0, 0)
-    assert math.isnan(sensitivity)
+    found = differences(Honest(), Honest(), (X,), {})
+    assert (found.outputs, found.gradients, found.left_out) == (0, 0, "")
+    assert math.isnan(found.sensitivity)
 
 
 def test_wrong_gradients_are_refused():
@@ -110,9 +110,9 @@ def biased(seed: int, kind: type[AddBias], norm: nn.Module) -> nn.Sequential:
 def test_a_gradient_that_is_all_rounding_says_nothing(seed: int) -> None:
     x = torch.randn(16, 3, 12, 12)
     old, new = (biased(seed, AddBias, norm(6)) for norm in (nn.BatchNorm2d, normwise.nn.BatchNorm2d))
-    _, gradients, sensitivity = differences(old, new, (x,), {})
-    assert gradients < 1e-5
-    assert math.isnan(sensitivity)
+    found = differences(old, new, (x,), {})
+    assert found.gradients < 1e-5
+    assert math.isnan(found.sensitivity)
 
 
 def test_a_gradient_that_is_not_rounding_in_the_new_model_is_refused() -> None:
@@ -133,9 +133,12 @@ class Detached(nn.Linear):
 
 def test_a_model_that_works_without_gradients_alone_is_compared_without() -> None:
     model = Detached(1, 1)
-    outputs, gradients, _ = differences(model, model, (X,), {})
-    assert outputs == 0
-    assert math.isnan(gradients)
+    found = differences(model, model, (X,), {})
+    assert found.outputs == 0
+    assert math.isnan(found.gradients)
+    assert found.left_out.startswith(
+        "training (the model itself fails: one of the variables needed for gradient"
+    )
 
 
 def test_a_model_that_returns_no_tensors_proves_nothing() -> None:
@@ -150,3 +153,59 @@ def test_a_model_that_returns_no_tensors_proves_nothing() -> None:
 def test_a_new_model_that_fails_is_refused() -> None:
     with pytest.raises(ModelError, match="the new model fails on the example"):
         differences(nn.Linear(1, 1), nn.Linear(2, 1), (X,), {})
+
+
+class Leaf(nn.Linear):
+    """Asks a gradient of its input itself, which only a leaf allows."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        input.requires_grad = True
+        return super().forward(input)
+
+
+def test_an_input_that_must_have_no_gradient_has_none() -> None:
+    model = Leaf(1, 1)
+    found = differences(model, model, (X,), {})
+    assert (found.outputs, found.gradients) == (0, 0)
+    assert found.left_out.startswith("gradients of the inputs (the model itself fails: you can only change")
+    with pytest.raises(ModelError, match="numbers differ"):
+        differences(model, Halved(model), (X,), {})
+
+
+class Halved(nn.Module):
+    """The same outputs, with half of the gradient, in training."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.weight, self.bias, self.model = model.weight, model.bias, [model]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.model[0](x)
+        return Lying.apply(y) if self.training else y
+
+
+def test_a_mode_in_which_the_model_fails_is_said() -> None:
+    model = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2))
+    found = differences(model, model, (X,), {})
+    assert found.left_out.startswith(
+        "training (the model itself fails: Expected more than 1 value per channel"
+    )
+
+
+class Cancelling(nn.Module):
+    """Loses most digits of its output, as the given model does."""
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.weight, self.shift = nn.Parameter(torch.tensor(0.1)), shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.weight + self.shift) - self.shift
+
+
+def test_outputs_that_rounding_has_spoilt_are_held_to_those_in_float64() -> None:
+    x = torch.linspace(0.1, 1, 10)
+    found = differences(Cancelling(10_000.0), Cancelling(3_000.0), (x,), {})
+    assert found.outputs > 3.5e-4
+    with pytest.raises(ModelError, match="numbers differ"):
+        differences(Cancelling(10_000.0), Cancelling(100_000.0), (x,), {})

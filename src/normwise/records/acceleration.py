@@ -37,12 +37,14 @@ class Acceleration:
         gradient_sensitivity: Where gradients differ by more than rounding: how far the old model's own move
             when its parameters and the example do in their fifth digit. Then some unit is so near to the kink of
             its activation that the last digit decides whether a gradient passes. Else NaN.
+        left_out: What could not be compared, since the old model itself fails in it; empty if all was.
     """
 
     layers: tuple[LayerChange, ...]
     output_error: float
     gradient_error: float
     gradient_sensitivity: float = math.nan
+    left_out: str = ""
 
     def __str__(self) -> str:
         """A line a layer."""
@@ -53,7 +55,8 @@ class Acceleration:
                 " (some unit changes sides at the kink of its activation; a change in the fifth digit moves the old "
                 f"model's own gradients by {self.gradient_sensitivity:.1e})"
             )
-        return "\n".join([*lines, error])
+        left_out = [f"not compared: {self.left_out}"] if self.left_out else []
+        return "\n".join([*lines, error, *left_out])
 
 
 def _said(change: LayerChange) -> str:

@@ -17,6 +17,7 @@ class BiasRemoval:
             largest value of the old model's. NaN where nothing was removed.
         gradient_sensitivity: Where gradients differ by more than rounding: how far the old model's own move
             when its parameters and the example do in their fifth digit. Else NaN.
+        left_out: What could not be compared, since the old model itself fails in it; empty if all was.
     """
 
     changes: tuple[Change, ...]
@@ -24,6 +25,7 @@ class BiasRemoval:
     output_error: float = math.nan
     gradient_error: float = math.nan
     gradient_sensitivity: float = math.nan
+    left_out: str = ""
 
     def __str__(self) -> str:
         """A line a place."""
@@ -42,4 +44,6 @@ class BiasRemoval:
                 " (some unit changes sides at the kink of its activation; a change in the fifth digit moves the old "
                 f"model's own gradients by {self.gradient_sensitivity:.1e})"
             )
+        if self.left_out:
+            lines.append(f"not compared: {self.left_out}")
         return "\n".join(lines)

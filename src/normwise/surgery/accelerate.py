@@ -1,6 +1,5 @@
 """Our layers into any torch model, with the activations and additions behind them."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,12 @@ from normwise.surgery.flow import observe
 from normwise.surgery.fuse import Fused, fuse
 from normwise.surgery.guards import Conditions, conditions
 from normwise.surgery.layer import become_ours, is_ours
-from normwise.surgery.proof import comparisons
+from normwise.surgery.proof import all_differences
 from normwise.surgery.rewritten import original_class, rewrite
 from normwise.surgery.trace import own_forward
 from normwise.surgery.twin import twin
 from normwise.surgery.unchanged import unchanged
-from normwise.surgery.verify import differences
+from normwise.surgery.verify import Differences
 from normwise.surgery.workpiece import workpiece
 
 
@@ -93,7 +92,7 @@ def _accelerated(old: nn.Module, new: nn.Module, call: Call) -> Acceleration:
     calls = observe(new, *call)[1]
     with unchanged(new):
         plans, reasons = _plans(new, calls)
-    errors = _prove(old, new, comparisons(old, *call), plans, reasons)
+    found = _prove(old, new, call, plans, reasons)
     done: dict[nn.Module, list[Fused]] = {}
     for plan in plans:
         for path, fused in plan.fused:
@@ -102,7 +101,10 @@ def _accelerated(old: nn.Module, new: nn.Module, call: Call) -> Acceleration:
         tuple(
             _change(path, kind, new.get_submodule(path), done, reasons, calls) for path, kind in kinds.items()
         ),
-        *errors,
+        found.outputs,
+        found.gradients,
+        found.sensitivity,
+        found.left_out,
     )
 
 
@@ -174,10 +176,10 @@ def _inputs(call: Call) -> list[str]:
 def _prove(
     old: nn.Module,
     new: nn.Module,
-    calls: list[Call],
+    call: Call,
     plans: list[_Plan],
     reasons: dict[nn.Module, str],
-) -> tuple[float, float, float]:
+) -> Differences:
     """Rewrite, compare, and take back what makes numbers differ; plans that don't hold are removed from the list.
 
     Raises:
@@ -192,31 +194,21 @@ def _prove(
             _leave(plan, reasons, str(error).splitlines()[0])
     try:
         plans[:] = held
-        return _differences(old, new, calls)
+        return all_differences(old, new, *call)
     except ModelError:
         for plan in held:
             _take_back(plan)
-    errors = _differences(old, new, calls)
+    found = all_differences(old, new, *call)
     plans.clear()
     for plan in held:
         rewrite(plan.module, plan.graph, plan.conditions, plan.inputs)
         try:
-            errors = _differences(old, new, calls)
+            found = all_differences(old, new, *call)
             plans.append(plan)
         except ModelError as error:
             _take_back(plan)
             _leave(plan, reasons, f"rewritten, {str(error).split(';')[0]}")
-    return errors
-
-
-def _differences(old: nn.Module, new: nn.Module, calls: list[Call]) -> tuple[float, float, float]:
-    with unchanged(old, new):
-        found = [differences(old, new, *call) for call in calls]
-    outputs, gradients, sensitivities = (
-        max((value for value in values if not math.isnan(value)), default=math.nan)
-        for values in zip(*found, strict=True)
-    )
-    return outputs, gradients, sensitivities
+    return found
 
 
 def _take_back(plan: _Plan) -> None:

@@ -1,6 +1,7 @@
 """Biases that batch normalization cancels, removed."""
 
 from collections.abc import Collection
+from dataclasses import astuple
 from typing import Any
 
 import torch
@@ -15,10 +16,8 @@ from normwise.surgery.example import example_arguments
 from normwise.surgery.flow import flow
 from normwise.surgery.fold_sites import Miss, Site, Sites
 from normwise.surgery.optimizer import move_optimizer
-from normwise.surgery.proof import comparisons
+from normwise.surgery.proof import all_differences
 from normwise.surgery.twin import twin
-from normwise.surgery.unchanged import unchanged
-from normwise.surgery.verify import differences
 from normwise.surgery.workpiece import workpiece
 
 
@@ -77,7 +76,7 @@ def remove_biases(
         replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
         changes, biases = take_biases(new, args, kwargs)
         removed = sum(bias.numel() for bias in biases.values())
-        errors = _proven(_with_constants(old, biases), new, args, kwargs) if biases else ()
+        errors = astuple(all_differences(_with_constants(old, biases), new, args, kwargs)) if biases else ()
         if optimizer is not None:
             gone = set(biases.values())
             move_optimizer(optimizer, {p: None if q in gone else q for p, q in replaced.items()})
@@ -175,18 +174,6 @@ def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter | 
     layer.register_parameter("bias", None)
     norm._buffers["running_mean"] = moved
     return bias, f"the bias of {name} is part of its running mean" + (", which is frozen" if fixed else "")
-
-
-def _proven(
-    old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[float, float, float]:
-    """Compare outputs and gradients; the largest differences, and the last sensitivity."""
-    found = []
-    for call in comparisons(old, args, kwargs):
-        with unchanged(old, new):
-            found.append(differences(old, new, *call))
-    outputs, gradients, sensitivities = zip(*found, strict=True)
-    return max(outputs), max(gradients), sensitivities[-1]
 
 
 def _with_constants(model: nn.Module, paths: Collection[str]) -> nn.Module:

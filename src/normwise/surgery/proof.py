@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from normwise.errors import ModelError
 from normwise.surgery.example import Call, copied, varied
 from normwise.surgery.unchanged import unchanged
-from normwise.surgery.verify import output_error, tensors_of
+from normwise.surgery.verify import Differences, differences, largest_of, output_error, tensors_of
 
 
 def output_difference(old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
@@ -28,6 +28,21 @@ def output_difference(old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwa
             new.eval()
             errors.append(output_error(old, new, *call))
     return max(errors)
+
+
+def all_differences(
+    old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Differences:
+    """Return the largest differences of outputs and gradients on all :func:`comparisons`; both are left as they are.
+
+    Raises:
+        ModelError: they differ by more than rounding, the old model fails on the example, or that proves nothing.
+    """
+    found = []
+    for call in comparisons(old, args, kwargs):
+        with unchanged(old, new):
+            found.append(differences(old, new, *call))
+    return largest_of(found)
 
 
 def comparisons(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Call]:
