@@ -24,7 +24,7 @@ _PACKAGES = {
         "watch",
     },
     "normwise.surgery": {
-        "accelerate", "convert", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
+        "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
     },
     "normwise.studies": {
         "PRESETS", "Claim", "Network", "Outcome", "Preset", "all_claims", "claims_named", "preset_named", "run_study",

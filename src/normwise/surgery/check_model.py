@@ -27,6 +27,8 @@ _WRAPPERS: Mapping[str, str] = {
         "was given to fully_shard, so that its parameters are in pieces on several processes; pass the model from "
         "before, and shard the result"
     ),
+}
+_SCRIPTED: Mapping[str, str] = {
     "torch.jit._script.ScriptModule": (
         "is a ScriptModule, whose code can't be changed any more; pass the model from before torch.jit.script or "
         "torch.jit.trace"
@@ -34,12 +36,13 @@ _WRAPPERS: Mapping[str, str] = {
 }
 
 
-def check_model(model: nn.Module, *, has_values: bool = True) -> None:
+def check_model(model: nn.Module, *, has_values: bool = True, is_wrapped: bool = False) -> None:
     """Refuse a model that is no module, is wrapped, compiled or scripted, or has no values yet.
 
     Args:
         model: Any object.
         has_values: Refuse parameters and buffers that are not initialised, too, or on the meta device.
+        is_wrapped: Take a model within a wrapper, too, for what neither runs nor copies it.
 
     Raises:
         ArgumentError: it is no module.
@@ -48,10 +51,11 @@ def check_model(model: nn.Module, *, has_values: bool = True) -> None:
     if not isinstance(model, nn.Module):
         further = "; pass its .module()" if isinstance(model, torch.export.ExportedProgram) else ""
         raise ArgumentError(f"expected a torch.nn.Module as the model, got {type(model).__name__}{further}")
+    advices = _SCRIPTED if is_wrapped else {**_SCRIPTED, **_WRAPPERS}
     for path, module in model.named_modules():
         where = f"the model's {path!r}" if path else "the model"
         for kind in type(module).__mro__:
-            if advice := _WRAPPERS.get(f"{kind.__module__}.{kind.__qualname__}"):
+            if advice := advices.get(f"{kind.__module__}.{kind.__qualname__}"):
                 raise ModelError(f"{where} {advice}")
         if has_values:
             _check_values(path, module)
@@ -67,4 +71,9 @@ def _check_values(path: str, module: nn.Module) -> None:
             raise ModelError(
                 f"{name} of {type(module).__name__} {path!r} is on the meta device, and has no values; give the model "
                 "some first: model.to_empty(device=...), and load_state_dict"
+            )
+        if tensor.is_inference():
+            raise ModelError(
+                f"{name} of {type(module).__name__} {path!r} was made in torch.inference_mode, in which tensors can't be "
+                "trained or changed later; pass copy.deepcopy(model), made outside of it"
             )

@@ -61,7 +61,9 @@ def varied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
 
 def _copy(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        # A tensor made in inference mode could not go through a pass with gradients.
+        with torch.inference_mode(False):
+            return value.detach().clone()
     if isinstance(value, nn.Module):
         return value
     try:

@@ -12,6 +12,7 @@ from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Change, Folding
 from normwise.statistics import Batch
 from normwise.surgery.example import example_arguments
+from normwise.surgery.exchange import exchange
 from normwise.surgery.flow import Flow, flow
 from normwise.surgery.fold_sites import Miss, Sites
 from normwise.surgery.fold_weights import give_inputs_to, give_outputs_to
@@ -113,7 +114,7 @@ def _fold_all(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
                 misses[path].append(said)
                 continue
             rest = remainder(layers[path], sites.call_of(layers[path]))
-            _exchange(model, layers[path], rest)
+            exchange(model, layers[path], rest)
             detail = said if type(rest) is nn.Identity else f"{said}; {rest} stays in its place"
             changes[path] = replace(changes[path], changed=True, detail=detail)
     for path in free:
@@ -140,14 +141,6 @@ def _calls(followed: Flow) -> list[Change]:
         for part, node in followed.nodes()
         if is_batch_norm_call(node) and not is_batch_norm(part.module)
     ]
-
-
-def _exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put ``new`` wherever ``old`` is: a module may have several names."""
-    for module in list(model.modules()):
-        for name, child in module._modules.items():
-            if child is old:
-                module._modules[name] = new
 
 
 def _proven(

@@ -6,6 +6,8 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from normwise.errors import ArgumentError
 from normwise.find import layers_with_statistics
 from normwise.nn.frozen import freeze_layer, is_frozen, unfreeze_layer
+from normwise.surgery.check_model import check_model
+from normwise.surgery.snapshot import Snapshot
 
 
 def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
@@ -36,6 +38,7 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
         >>> model.train()[1].training
         False
     """
+    check_model(model, has_values=False, is_wrapped=True)
     layers = layers_with_statistics(model)
     for path, layer in layers.items():
         if isinstance(layer, LazyModuleMixin):
@@ -49,8 +52,13 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
                 "(track_running_stats=False), so there is nothing to fix. Give it some with "
                 'normwise.convert(model, to="batch", track_running_stats=True) and normwise.calibrate first'
             )
-    for layer in layers.values():
-        freeze_layer(layer, parameters=parameters)
+    kept = Snapshot(model, values=False)
+    try:
+        for layer in layers.values():
+            freeze_layer(layer, parameters=parameters)
+    except BaseException:
+        kept.restore()
+        raise
     return tuple(layers)
 
 
@@ -60,6 +68,7 @@ def unfreeze(model: nn.Module) -> tuple[str, ...]:
     Returns:
         The paths of the layers that were frozen.
     """
+    check_model(model, has_values=False, is_wrapped=True)
     frozen = {path: layer for path, layer in layers_with_statistics(model).items() if is_frozen(layer)}
     for layer in frozen.values():
         unfreeze_layer(layer)

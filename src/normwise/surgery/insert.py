@@ -16,6 +16,7 @@ from normwise.statistics import Batch, Data, Moments
 from normwise.surgery.biases import take_biases
 from normwise.surgery.check_model import check_model
 from normwise.surgery.example import example_arguments
+from normwise.surgery.exchange import exchange
 from normwise.surgery.insert_moments import moments_behind
 from normwise.surgery.insert_places import Place, Places
 from normwise.surgery.normalised import Normalised
@@ -102,7 +103,7 @@ def insert(
         replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
         found = _find(new, args, kwargs, after_activation)
         places = _places(found)
-        norms = {path: _insert(place, moments.get(path)) for path, place in places.items()}
+        norms = {path: _insert(new, place, moments.get(path)) for path, place in places.items()}
         paths = {module: path for path, module in new.named_modules()}
         said, biases = (), dict[str, nn.Parameter]()
         if not after_activation:
@@ -158,7 +159,7 @@ def _places(found: Mapping[str, tuple[str, Place | str]]) -> dict[str, Place]:
     raise ModelError("\n".join(["the model has no place for a BN layer", *lines]))
 
 
-def _insert(place: Place, moments: Moments | None) -> nn.Module:
+def _insert(model: nn.Module, place: Place, moments: Moments | None) -> nn.Module:
     """Put a BN layer there; with ``moments`` one that gives back what it gets."""
     weight, module = _weight(place.layer), place.holder.get_submodule(place.name)
     norm = _KINDS[len(place.shape)](place.shape[1], device=weight.device, dtype=weight.dtype)
@@ -174,7 +175,7 @@ def _insert(place: Place, moments: Moments | None) -> nn.Module:
     else:
         pair = Normalised(OrderedDict(layer=module, norm=norm))
         pair.training = place.layer.training
-        place.holder._modules[place.name] = pair
+        exchange(model, module, pair)
     return norm
 
 

@@ -44,29 +44,29 @@ def twin(model: nn.Module) -> nn.Module:
         attributes = vars(other)
         for name, value in attributes.items():
             if name not in ("_modules", "_parameters", "_buffers"):
-                attributes[name] = _rebound(value, twins)
+                attributes[name] = rebound(value, twins)
     return new
 
 
-def _rebound(value: Any, twins: Mapping[nn.Module, nn.Module]) -> Any:
-    """Return ``value`` with the twins where it refers to modules; itself where it refers to none."""
+def rebound(value: Any, others: Mapping[nn.Module, nn.Module]) -> Any:
+    """Return ``value`` with the other modules in methods, lists and dicts; itself where it refers to none of them."""
     new: Any = value
     if isinstance(value, nn.Module):
-        return twins.get(value, value)
+        return others.get(value, value)
     if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
-        owner = twins.get(value.__self__)
+        owner = others.get(value.__self__)
         return value if owner is None else types.MethodType(value.__func__, owner)
     if type(value) is partial:
         parts = (value.func, value.args, value.keywords)
-        func, args, keywords = (_rebound(part, twins) for part in parts)
+        func, args, keywords = (rebound(part, others) for part in parts)
         if any(a is not b for a, b in zip((func, args, keywords), parts, strict=True)):
             new = partial(func, *args, **keywords)
     elif isinstance(value, (list, tuple, set)) and type(value) in (list, tuple, set):
-        items = [_rebound(item, twins) for item in value]
+        items = [rebound(item, others) for item in value]
         if any(a is not b for a, b in zip(items, value, strict=True)):
             new = type(value)(items)
     elif isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
-        changed = {key: other for key, item in value.items() if (other := _rebound(item, twins)) is not item}
+        changed = {key: other for key, item in value.items() if (other := rebound(item, others)) is not item}
         if changed:
             new = copy.copy(value)
             new.update(changed)

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 from normwise.errors import ModelError, NormwiseError
@@ -33,10 +34,12 @@ def workpiece(
     check_model(model, has_values=compared)
     kept = Snapshot(model, values=False)
     try:
-        if not inplace:
-            yield model, _copy(model, compared)
-        else:
-            yield twin(model) if compared else model, model
+        # Tensors that are made in inference mode could never be trained.
+        with torch.inference_mode(False):
+            if not inplace:
+                yield model, _copy(model, compared)
+            else:
+                yield twin(model) if compared else model, model
     except BaseException as error:
         kept.restore()
         if isinstance(error, NormwiseError) or not isinstance(error, Exception):
