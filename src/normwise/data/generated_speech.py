@@ -37,7 +37,7 @@ def generated_speech(*, split: str = "random", speaker: str | None = None, rate:
     """
     generator = torch.Generator().manual_seed(0)
     recordings = [
-        Recording(label, who, "train" if number < _EACH else "test", wave, _RATE)
+        Recording(f"tones {label} {number}", label, who, "train" if number < _EACH else "test", wave, _RATE)
         for number in range(_EACH + _TEST_EACH)
         for label in _PATHS
         for who, wave in [_sung(label, generator)]
