@@ -6,7 +6,7 @@ from normwise.data.user_file import entries, is_folder
 from normwise.errors import DataError
 
 #: Made by file managers without anybody's asking.
-_MADE_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini")
+_MADE_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 #: Names and endings of what describes data of any kind.
 _DESCRIPTIONS = ("readme", "license", "licence", "copying", "changelog", "checksums", "md5sums", "sha256sums")
 _NOTES = (".md", ".rst", ".html", ".htm", ".pdf", ".yaml", ".yml", ".toml", ".log", ".md5", ".sha256", ".py")

@@ -18,8 +18,10 @@ from normwise.data.user_file import opened
 from normwise.errors import DataError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-#: Bytes of numbers: a small archive can honestly promise any number of zeros.
 _LARGEST = 2**31
+#: A small archive can honestly promise any number of zeros: one that unpacks to more than these many bytes, and to more
+#: than these many times its size, is none of images or labels. MNIST's unpack to 5 times their size.
+_LARGEST_OF_ZEROS, _USUAL_RATIO = 2**28, 100
 _REMEDY = "delete the file and get it again"
 
 
@@ -72,6 +74,10 @@ def idx_content(file: BinaryIO, path: str | Path) -> IdxContent:
         dtype, shape = _parse_header(raw, path)
         promised = math.prod(shape) * dtype.itemsize
         _check_size(promised, size * LARGEST_RATIO if zipped else size - len(raw), dtype, shape, path)
+        if zipped and promised > max(_LARGEST_OF_ZEROS, _USUAL_RATIO * size):
+            raise DataError(
+                f"{path}: {size:,} bytes would unpack to {promised:,}; if that is right, unpack it with gunzip"
+            )
         start = len(raw)
         raw += read_up_to(stream, promised)
         if (got := len(raw) - start) < promised:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     *(".pbm", ".pgm", ".ppm", ".pnm"),
 )
 # The only decoders that are tried, whatever the file is called: others run programs or have no pixels of their own.
@@ -33,9 +33,11 @@ def image_of(path: str | Path, shape: tuple[int, ...]) -> Tensor:
     Raises:
         DataError: as :func:`read_pixels`, or the image has another size; or C is neither 1 nor 3.
     """
-    if len(shape) != 3 or shape[0] not in (1, 3):
-        raise DataError(f"{path}: the network takes {shape} numbers, and an image file has 1 or 3 channels")
+    if len(shape) != 3:
+        raise DataError(f"{path}: the network takes inputs of shape {shape}, expected (C, H, W) of images")
     channels, height, width = shape
+    if channels not in (1, 3):
+        raise DataError(f"{path}: the network takes {channels} channels, and an image file has 1 or 3")
     pixels = read_pixels(Path(path), grey=channels == 1)
     if pixels.shape[:2] != (height, width):
         raise DataError(
@@ -55,20 +57,22 @@ def read_pixels(path: Path, *, grey: bool = False) -> np.ndarray:
         DataError: the file is damaged, no image or no regular file; it has more than 8 bits a colour, several frames,
             or more pixels than Pillow lets pass.
     """
-    with opened(path) as file:
-        if file.seek(0, 2) > _LARGEST:
-            raise DataError(f"{path}: has more than {_LARGEST:,} bytes; replace or remove it")
-        file.seek(0)
+    from PIL import UnidentifiedImageError
+
+    with opened(path, _LARGEST) as file, warnings.catch_warnings():
+        # Pillow warns of damaged metadata, which are none of the pixels.
+        warnings.simplefilter("ignore")
         try:
-            with warnings.catch_warnings():
-                # Pillow warns of damaged metadata, which are none of the pixels.
-                warnings.simplefilter("ignore")
-                return _pixels(path, file, grey)
+            return _pixels(path, file, grey)
         except DataError:
             raise
+        except UnidentifiedImageError as error:
+            raise DataError(
+                f"{path}: cannot be read as an image (it is none of {', '.join(_FORMATS)}); replace or remove it"
+            ) from error
         # Pillow's decoders raise many types for damaged files, SyntaxError among them.
         except Exception as error:
-            what = str(error).replace(repr(file), "the content") or type(error).__name__
+            what = str(error) or type(error).__name__
             raise DataError(f"{path}: cannot be read as an image ({what}); replace or remove it") from error
 
 
@@ -105,7 +109,9 @@ def _is_deep(image: "Image") -> bool:
     for tile in getattr(image, "tile", ()):
         layout, *more = tile.args if isinstance(tile.args, tuple) else (tile.args,)
         # "RGB;16B" of a PNG; of a portable pixmap its largest number.
-        if (layout and ";16" in layout) or (image.format == "PPM" and more and more[0] > 255):
+        if (isinstance(layout, str) and ";16" in layout) or (
+            image.format == "PPM" and more and more[0] > 255
+        ):
             return True
     return False
 

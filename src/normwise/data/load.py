@@ -25,7 +25,7 @@ _LOADERS: dict[Task, tuple[str, dict[str, type]]] = {
 
 
 def load_data(task: Task, source: str, options: Mapping[str, Option]) -> LabelledData:
-    """The data set that ``source`` means.
+    """Return the data set that ``source`` means.
 
     Args:
         task: "image", "speech" or "text".
@@ -33,13 +33,27 @@ def load_data(task: Task, source: str, options: Mapping[str, Option]) -> Labelle
         options: Keyword arguments of :func:`load_images`, :func:`load_speech` or :func:`load_text`.
 
     Raises:
+        ArgumentError, DataError: as :func:`check_source`.
+        DataError: there is no such set, or its data is faulty.
+    """
+    check_source(task, source, options)
+    name, _ = _LOADERS[task]
+    # Only what is asked for: readers of speech bring a library of signal processing with them.
+    load: Callable[..., LabelledData] = getattr(import_module(f"normwise.data.{name}"), name)
+    arguments: dict[str, Any] = dict(options)
+    return load(source, **arguments)
+
+
+def check_source(task: Task, source: str, options: Mapping[str, Option]) -> None:
+    """Check all that can be before anything is read.
+
+    Raises:
         ArgumentError: there is no such task, it has no such option, or an option is of another type.
-        DataError: there is no such set, or its data is faulty; or its name or an option is not UTF-8.
+        DataError: the source's name or an option is not UTF-8, in which a run's records are written.
     """
     if task not in _LOADERS:
         raise ArgumentError(f"unknown task {task!r}; known are {', '.join(_LOADERS)}")
-    name, known = _LOADERS[task]
-    # Both are kept in the records of a run.
+    _, known = _LOADERS[task]
     check_unicode(source, "the name of the data")
     for option, value in options.items():
         if option not in known:
@@ -52,7 +66,3 @@ def load_data(task: Task, source: str, options: Mapping[str, Option]) -> Labelle
             )
         if isinstance(value, str):
             check_unicode(value, f"the option {option}")
-    # Only what is asked for: readers of speech bring a library of signal processing with them.
-    load: Callable[..., LabelledData] = getattr(import_module(f"normwise.data.{name}"), name)
-    arguments: dict[str, Any] = dict(options)
-    return load(source, **arguments)

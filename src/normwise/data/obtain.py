@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from normwise.data.user_file import expanded
@@ -64,10 +65,11 @@ def download(address: str, target: Path, check: Callable[[bytes], None], timeout
 
 
 def _named(folder: str, variable: str) -> Path:
-    """Return the folder that an environment variable names; a folder that isn't there yet is none of its faults."""
+    """Return the folder that an environment variable names, which need not be there yet."""
     try:
         path = expanded(folder)
-        path.exists()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.stat()
     except (DataError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(

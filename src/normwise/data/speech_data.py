@@ -75,10 +75,12 @@ def speech_data(
             f"{name}: too few recordings: none is left for the test; two of a class are the least"
         )
 
+    number_of = {label: number for number, label in enumerate(classes)}
+
     def sequences(numbers: list[int]) -> Sequences:
         chosen = [recordings[number] for number in numbers]
         features = [features_of(each.wave, each.rate, rate, each.where) for each in chosen]
-        return Sequences.of(features, [classes.index(each.label) for each in chosen])
+        return Sequences.of(features, [number_of[each.label] for each in chosen])
 
     training, test = map(sequences, parts)
     return SequenceData(name, training, test, Preparation("speech", (BANDS,), classes, rate=rate))

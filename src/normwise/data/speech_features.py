@@ -15,6 +15,8 @@ RATES = range(1_000, 384_001)
 MOST_SAMPLES = 2**28
 _WINDOW, _STEP = 0.025, 0.010
 _FRAMES_AT_ONCE = 2**14
+#: Every rate up to 96,000 can be brought to every other, and those above that have a common divisor with it.
+_LARGEST_FACTOR = 96_000
 _LOWEST = 20.0
 #: float32's epsilon, as in Kaldi: what silence has.
 _FLOOR = torch.finfo(torch.float32).eps
@@ -85,7 +87,8 @@ def resampled(wave: Tensor, old: int, new: int) -> Tensor:
 
     Raises:
         ArgumentError: ``new`` is no rate that recordings can be brought to.
-        DataError: the new wave would have more than 2**28 samples.
+        DataError: the new wave would have more than 2**28 samples, or a rate is above 96,000 and shares no divisor with
+            the other.
     """
     check_rate(new)
     if old == new:
@@ -95,9 +98,14 @@ def resampled(wave: Tensor, old: int, new: int) -> Tensor:
             f"{len(wave):,} samples, {old:,} a second, are {len(wave) * new // old:,} at {new:,} a second, expected "
             f"{MOST_SAMPLES:,} at most; cut the recording into shorter ones, or choose a lower rate"
         )
+    common = math.gcd(old, new)
+    # The filter is 20 times as long: seconds and hundreds of megabytes for rates that no recorder has.
+    if max(old, new) // common > _LARGEST_FACTOR:
+        raise DataError(
+            f"{old:,} samples a second are no usual rate, and too costly to bring to {new:,}; convert the recording"
+        )
     from scipy.signal import resample_poly
 
-    common = math.gcd(old, new)
     return torch.from_numpy(resample_poly(wave.numpy(), new // common, old // common)).to(wave.dtype)
 
 

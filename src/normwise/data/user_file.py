@@ -62,14 +62,19 @@ def entries(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[BinaryIO]:
+def opened(path: str | Path, largest: int | None = None) -> Iterator[BinaryIO]:
     """Open a regular file, or a link to one, for reading.
 
     Reading a named pipe or a device could wait for ever or never end, so anything else is refused without opening it.
 
+    Args:
+        path: Of the file.
+        largest: Bytes that it may have at most. A file of holes takes no room on the disk, and all of its size in
+            memory.
+
     Raises:
-        DataError: the file can't be opened or read, or it is no regular file; also where the code within the ``with``
-            meets an OSError of this file.
+        DataError: the file can't be opened or read, it is no regular file, or it is larger; also where the code within
+            the ``with`` meets an OSError of this file.
     """
     try:
         kind = stat.S_IFMT(Path(path).stat().st_mode)
@@ -77,6 +82,11 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
             what = _OTHER_KINDS.get(kind, "of another kind")
             raise DataError(f"{path}: is {what}, expected a regular file; give another path")
         with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if largest is not None and size > largest:
+                raise DataError(
+                    f"{path}: has {size:,} bytes, expected {largest:,} at most; replace it or split it"
+                )
             yield file
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -90,18 +100,11 @@ def read_whole(path: str | Path, largest: int) -> bytes:
     """Return the content of a regular file that has at most ``largest`` bytes.
 
     Raises:
-        DataError: as :func:`opened`; or the file is larger.
+        DataError: as :func:`opened`.
     """
-    with opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        # A file of holes takes no room on the disk, and all of its size in memory.
-        if size <= largest:
-            content = file.read(largest + 1)
-            if len(content) <= largest:  # it may have grown
-                return content
-    raise DataError(
-        f"{path}: has {size:,} bytes, expected {largest:,} at most; replace it or split it into smaller files"
-    )
+    with opened(path, largest) as file:
+        # No further, even if it grows meanwhile; reading so many bytes takes the memory at once, be they there or not.
+        return file.read(os.fstat(file.fileno()).st_size)
 
 
 def check_unicode(name: str, what: str) -> None:
