@@ -52,7 +52,20 @@ def test_other_kinds_of_images_beside_a_png_are_read(name: str, images: Path) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["2.heic", "2.avif", "2.svg", "2.psd", "2.npy", "2.zip", "2.cr2", "2.apng", "2", "2.png.part", "2.bmp~"],
+    [
+        "2.heic",
+        "2.avif",
+        "2.svg",
+        "2.psd",
+        "2.npy",
+        "2.zip",
+        "2.cr2",
+        "2.apng",
+        "license.heic",
+        "2",
+        "2.png.part",
+        "2.bmp~",
+    ],
 )
 def test_what_is_not_read_as_an_image_is_refused_by_name(name: str, images: Path) -> None:
     (images / "train/a" / name).write_bytes(b"content")
@@ -71,7 +84,7 @@ def test_what_is_not_read_as_a_recording_is_refused_by_name(name: str, recording
         wav_folder(recordings)
 
 
-@pytest.mark.parametrize("name", ["c.csv", "c.tsv", "c.json", "c.docx", "c.txt.gz", "c"])
+@pytest.mark.parametrize("name", ["c.csv", "c.tsv", "c.json", "c.docx", "c.html", "c.txt.gz", "c"])
 def test_what_is_not_read_as_a_text_is_refused_by_name(name: str, tmp_path: Path) -> None:
     for label in ("a", "b"):
         (tmp_path / f"{label}.txt").write_text("x\ny\nz\n")

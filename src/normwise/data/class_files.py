@@ -8,10 +8,13 @@ from normwise.errors import DataError
 #: Made by file managers without anybody's asking.
 _MADE_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 #: Names and endings of what describes data of any kind.
-_DESCRIPTIONS = ("readme", "license", "licence", "copying", "changelog", "checksums", "md5sums", "sha256sums")
-_NOTES = (".md", ".rst", ".html", ".htm", ".pdf", ".yaml", ".yml", ".toml", ".log", ".md5", ".sha256", ".py")
+_DESCRIPTIONS = ("readme", "license", "licence", "copying", "changelog", "md5sums", "sha256sums")
+_NOTES = (".md", ".rst", ".yaml", ".yml", ".toml", ".log", ".md5", ".sha256", ".py")
 #: Texts and tables about images and recordings: labels, transcripts, segments. For texts these are data.
-_TABLES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".lab", ".textgrid", ".phn", ".wrd", ".trs")
+_TABLES = (
+    *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".htm"),
+    *(".lab", ".textgrid", ".phn", ".wrd", ".trs"),
+)
 
 
 def class_files(folder: Path, suffixes: tuple[str, ...], kind: str) -> list[Path]:
@@ -62,11 +65,7 @@ def class_folders(folder: Path, suffixes: tuple[str, ...], kind: str) -> list[Pa
 
 def _check_passed_over(path: Path, suffixes: tuple[str, ...], kind: str) -> None:
     passed_over = _NOTES if kind == "text" else _NOTES + _TABLES
-    if not (
-        path.suffix.lower() in passed_over
-        or path.name.lower() in _MADE_BY_SYSTEMS
-        or path.stem.lower() in _DESCRIPTIONS
-    ):
+    if not (path.suffix.lower() in passed_over or path.name.lower() in _MADE_BY_SYSTEMS + _DESCRIPTIONS):
         raise DataError(
             f"{path}: is no {kind} of a kind that is read ({' '.join(suffixes)}); convert it, or move it out of the "
             "folder"

@@ -18,11 +18,6 @@ _OTHER_KINDS = {
 }
 
 
-def is_file(path: Path) -> bool:
-    """Return whether a regular file is there, or a link to one; False for names that no file can have."""
-    return stat.S_ISREG(_mode(path))
-
-
 def is_folder(path: Path) -> bool:
     """Return whether a folder is there, or a link to one; False for names that no folder can have."""
     return stat.S_ISDIR(_mode(path))
