@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +120,43 @@ def test_a_damaged_archive_is_an_error_that_names_it(load: Load, caches: Path) -
     (caches / "fsdd").mkdir(parents=True)
     (caches / "fsdd" / ARCHIVE).write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(DataError, match=rf"{ARCHIVE}: the zip archive is corrupt or cut short"):
+        load()
+
+
+def _altered(recordings: dict[str, bytes], kind: str) -> bytes:
+    if kind == "a bomb":
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x/recordings/0_ann_0.wav", bytes(2**26))
+        return file.getvalue()
+    content = bytearray(_zipped(recordings))
+    entry = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1)
+    at, value = {"encrypted": (8, 1), "compressed otherwise": (10, 99), "of a future version": (6, 255)}[kind]
+    content[entry + at] = value
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["a bomb", "encrypted", "compressed otherwise", "of a future version"])
+def test_an_altered_archive_is_an_error_that_names_it_in_bounded_memory(
+    kind: str, load: Load, recordings: dict[str, bytes], caches: Path
+) -> None:
+    (caches / "fsdd").mkdir(parents=True)
+    (caches / "fsdd" / ARCHIVE).write_bytes(_altered(recordings, kind))
+    tracemalloc.start()
+    with pytest.raises(
+        DataError, match=rf"{ARCHIVE}: the zip archive is corrupt or cut short \(.+\); delete it"
+    ):
+        load()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+@pytest.mark.parametrize("name", [ARCHIVE, "recordings/0_ann_0.wav"])
+def test_a_pipe_in_the_cache_is_named(name: str, load: Load, caches: Path) -> None:
+    (caches / "fsdd" / name).parent.mkdir(parents=True)
+    os.mkfifo(caches / "fsdd" / name)
+    with pytest.raises(DataError, match=rf"{name}: is a named pipe"):
         load()
 
 

@@ -1,5 +1,8 @@
 import contextlib
 import gzip
+import random
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,3 +119,93 @@ def test_an_archive_cut_anywhere_is_an_error(kept: int, tmp_path: Path, encode: 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="absent: cannot be read"):
         read_idx(tmp_path / "absent")
+
+
+def _bomb(path: Path, head: bytes, megabytes: int) -> int:
+    """Write a small archive that unpacks to ``head`` and so many megabytes of zeros; return its size."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    with path.open("wb") as file:
+        file.write(packer.compress(head))
+        for _ in range(megabytes):
+            file.write(packer.compress(bytes(2**20)))
+        file.write(packer.flush())
+    return path.stat().st_size
+
+
+def _header(*shape: int, code: int = 8) -> bytes:
+    return bytes([0, 0, code, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+
+
+def test_an_archive_is_read_no_further_than_its_header_promises(tmp_path: Path) -> None:
+    size = _bomb(tmp_path / "bomb.gz", _header(64, 8, 8), 64)
+    assert size < 2**17
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"bomb\.gz: too long: the header promises 4096 bytes .* got more"):
+        read_idx(tmp_path / "bomb.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**21
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    "shape",
+    [(2**31, 2**31), (2**32 - 1,) * 8, (60_000, 2**20, 2**20), (2**31 - 1,)],
+    ids=["4 EiB", "8", "3", "2 GiB"],
+)
+def test_a_promise_that_the_file_cannot_keep_is_refused_at_once(
+    shape: tuple[int, ...], zipped: bool, tmp_path: Path
+) -> None:
+    content = _header(*shape, code=14) + bytes(100)
+    (tmp_path / "x").write_bytes(gzip.compress(content) if zipped else content)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"x: cut short: the header promises \d+ bytes for shape"):
+        read_idx(tmp_path / "x")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**21
+
+
+def test_a_small_archive_of_very_many_zeros_is_refused(tmp_path: Path) -> None:
+    # It is large enough to keep its promise, if all that follows were zeros.
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(_header(2**29) + random.Random(0).randbytes(600_000)))
+    with pytest.raises(
+        DataError, match=r"bytes would unpack to 536,870,912; if that is right, unpack it with gunzip"
+    ):
+        read_idx(tmp_path / "bomb.gz")
+
+
+def test_more_than_2_gib_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    with (tmp_path / "x").open("wb") as file:
+        file.write(_header(2**31, 2))
+        file.truncate(2**33)
+    with pytest.raises(
+        DataError, match=r"has 4,294,967,296 bytes .* expected 2,147,483,648 at most; split it"
+    ):
+        read_idx(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "behind", [b"x", bytes(9), gzip.compress(b"abc")], ids=["byte", "zeros", "another archive"]
+)
+def test_what_follows_an_archive_is_an_error_or_padding(behind: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.gz").write_bytes(gzip.compress(HEADER + b"abc") + behind)
+    if not any(behind):  # tapes and blocks are filled up with zeros
+        assert read_idx(tmp_path / "x.gz").tolist() == [97, 98, 99]
+        return
+    with pytest.raises(DataError, match=r"x\.gz: (too long|the gzip archive is corrupt)"):
+        read_idx(tmp_path / "x.gz")
+
+
+@reuse_fixtures
+@given(changes=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=5), zipped=st.booleans())
+def test_an_altered_file_is_an_array_or_a_data_error(
+    changes: list[tuple[int, int]], zipped: bool, tmp_path: Path, encode: Encode
+) -> None:
+    plain = encode(np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+    content = bytearray(gzip.compress(plain, mtime=0) if zipped else plain)
+    for at, value in changes:
+        content[at] = value
+    (tmp_path / "altered").write_bytes(content)
+    with contextlib.suppress(DataError):
+        assert read_idx(tmp_path / "altered").nbytes <= 4000

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,3 +54,50 @@ def test_a_folder_that_changed_is_read_again(
 def test_what_cannot_be_loaded_is_the_error_of_loading() -> None:
     with pytest.raises(DataError, match="cifar: is neither a folder nor a known data set"):
         kept_data("image", "cifar", {})
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "options", "message"),
+    [
+        (
+            "speech",
+            "tones",
+            {"rate": [8000]},
+            r"the option rate of speech data is \[8000\], expected .* type int",
+        ),
+        (
+            "speech",
+            "tones",
+            {"rate": True},
+            "the option rate of speech data is True, expected a value of type int",
+        ),
+        ("speech", "tones", {"rate": "8000"}, "the option rate of speech data is '8000'"),
+        (
+            "speech",
+            "tones",
+            {"speaker": 3},
+            "the option speaker of speech data is 3, expected a value of type str",
+        ),
+        ("text", "phrases", {"vectors": 1.5}, "the option vectors of text data is 1.5"),
+        ("smell", "roses", {}, "unknown task 'smell'; known are image, speech, text"),
+    ],
+)
+def test_an_option_of_another_type_is_an_error(
+    task: Any, source: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        kept_data(task, source, options)
+
+
+@pytest.mark.parametrize("rate", [0, -8000, 999, 384_001, 10**9, 10**30])
+@pytest.mark.parametrize("source", ["tones", "fsdd", "."])
+def test_a_rate_without_sense_is_an_error_before_anything_is_read_or_downloaded(
+    source: str, rate: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NORMWISE_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(
+        ArgumentError, match=f"expected a rate of 1,000 to 384,000 samples a second, got {rate};"
+    ):
+        kept_data("speech", source, {"rate": rate})
+    assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,11 @@
 """The sentences of film reviews: from the data folder, the cache or a server."""
 
+import gzip
 import hashlib
 import io
 import os
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,50 @@ def test_a_damaged_archive_in_the_cache_is_named(server: Any, caches: Path) -> N
     (caches / "rt-polarity").mkdir(parents=True)
     (caches / "rt-polarity" / ARCHIVE).write_bytes(b"no archive")
     with pytest.raises(DataError, match=rf"{ARCHIVE}: .*; delete it and run again"):
+        _load(server)
+
+
+def test_a_bomb_in_the_cache_is_unpacked_no_further_than_the_data_could_be(server: Any, caches: Path) -> None:
+    (caches / "rt-polarity").mkdir(parents=True)
+    (caches / "rt-polarity" / ARCHIVE).write_bytes(_archive({**FILES, "rt-polarity.pos": bytes(2**27)}))
+    tracemalloc.start()
+    with pytest.raises(
+        DataError, match=rf"{ARCHIVE}: the archive unpacks to more than 16,777,216 bytes; delete it"
+    ):
+        _load(server)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26
+
+
+def _linked() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name in FILES:
+            member = tarfile.TarInfo(f"rt-polaritydata/{name}")
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
+            archive.addfile(member)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [_linked(), _archive(FILES)[:-20], gzip.compress(b"no archive" * 99)],
+    ids=["links", "half", "no tar"],
+)
+def test_an_altered_archive_is_named(content: bytes, server: Any, caches: Path) -> None:
+    (caches / "rt-polarity").mkdir(parents=True)
+    (caches / "rt-polarity" / ARCHIVE).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{ARCHIVE}: .+; delete it and run again"):
+        _load(server)
+
+
+@pytest.mark.parametrize("name", [ARCHIVE, "rt-polarity.neg"])
+def test_a_pipe_in_the_cache_is_named(name: str, server: Any, caches: Path) -> None:
+    (caches / "rt-polarity").mkdir(parents=True)
+    (caches / "rt-polarity/rt-polarity.pos").touch()
+    os.mkfifo(caches / "rt-polarity" / name)
+    with pytest.raises(DataError, match=rf"{name}: is a named pipe"):
         _load(server)
 
 

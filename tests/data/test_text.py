@@ -1,11 +1,13 @@
 """Tokens, their numbers, and the texts that they come from."""
 
+import codecs
+import contextlib
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from normwise.data import Vocabulary, load_text, text_files
@@ -150,3 +152,66 @@ def test_what_is_neither_a_file_nor_known_is_one_error() -> None:
         DataError, match=r"nothing: is neither a folder nor a \.csv file .*\(rt-polarity, phrases\)"
     ):
         load_text("nothing")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("name", ["a.txt", "train.csv"])
+def test_other_encodings_are_refused_by_name(encoding: str, name: str, tmp_path: Path) -> None:
+    mark = {"utf-16-be": codecs.BOM_UTF16_BE, "utf-16-le": codecs.BOM_UTF16_LE}.get(encoding, b"")
+    for file in ("b.txt", "test.csv"):
+        (tmp_path / file).write_text("text,label\nx,a\n")
+    (tmp_path / name).write_bytes(mark + "text,label\nx,a\ny,b\n".encode(encoding))
+    if name == "a.txt":
+        (tmp_path / "test.csv").unlink()
+    with pytest.raises(DataError, match=rf"{name}: is UTF-(16|32), expected UTF-8; save the file as UTF-8"):
+        text_files(tmp_path)
+
+
+def test_utf_16_without_its_mark_is_seen_by_its_nuls(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("fine\nwarm\n".encode("utf-16-le"))
+    (tmp_path / "b.txt").write_text("flat\n")
+    with pytest.raises(
+        DataError, match=r"a\.txt, line 1: has a NUL, as UTF-16 and binary files have; save the file"
+    ):
+        text_files(tmp_path)
+
+
+def test_lines_may_end_as_on_any_system(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"one\rtwo\rthree")
+    (tmp_path / "b.txt").write_bytes(b"one\r\ntwo\nthree\n\r\n")
+    data = text_files(tmp_path)
+    assert len(data.training) + len(data.test) == 6
+    assert set(data.training.lengths.tolist()) == {1}
+
+
+@pytest.mark.parametrize("column", ["text", "label"])
+def test_a_column_that_is_there_twice_is_an_error(column: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"text,label,{column.upper()}\nx,a,y\n")
+    with pytest.raises(DataError, match=rf"t\.csv: has 2 columns '{column}'; rename all but one"):
+        load_text(str(tmp_path / "t.csv"))
+
+
+def test_a_split_of_as_many_classes_as_samples_does_not_take_their_square() -> None:
+    labels = list(range(300_000))
+    assert stratified(labels)[1] == []
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.lists(st.sampled_from(["text", "label", ",", '"', "\n", "\r\n", "a", " ", "\ufeff"])).map(
+            lambda parts: ("text,label\nx,a\nx,a\ny,b\ny,b\n" + "".join(parts)).encode()
+        ),
+    )
+)
+def test_any_bytes_are_texts_or_a_data_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    folder = tmp_path / "folder"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.txt").write_bytes(content)
+    (folder / "b.txt").write_text("x\ny\n")
+    for source in (tmp_path / "t.csv", folder):
+        with contextlib.suppress(DataError):
+            data = text_files(source)
+            assert len(data.training) >= 2

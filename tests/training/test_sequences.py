@@ -163,9 +163,7 @@ def test_recordings_of_any_rate_are_classified(trained: Callable[[RunConfig], Pa
         wavfile.write(tmp_path / f"{rate}.wav", rate, (tone * 2**14).astype(np.int16))
     first, second = predict(run, [str(tmp_path / "8000.wav"), str(tmp_path / "16000.wav")])
     assert first.probability == pytest.approx(second.probability, abs=0.02)
-    with pytest.raises(
-        DataError, match=r"none\.wav: there is no such file; expected that of a recording, WAV"
-    ):
+    with pytest.raises(DataError, match=r"none\.wav: there is no such file; expected a WAV file"):
         predict(run, ["none.wav"])
 
 
@@ -192,6 +190,27 @@ def test_a_run_without_a_checkpoint_or_none_at_all_is_one_error(tmp_path: Path) 
     (run / "checkpoint.safetensors").unlink()
     with pytest.raises(RunError, match=r"has no checkpoint\.safetensors yet"):
         predict(run, ["a text"])
+
+
+def test_a_turned_photograph_is_classified_as_it_is_seen(
+    trained: Callable[[RunConfig], Path], tmp_path: Path
+) -> None:
+    run = trained(_speech(task="image", model="dense_bn", data="digits", clip=None))
+    upright = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(upright).save(tmp_path / "upright.png")
+    Image.fromarray(np.rot90(upright).copy()).save(tmp_path / "turned.png", exif=exif)
+    upright_one, turned = predict(run, [str(tmp_path / "upright.png"), str(tmp_path / "turned.png")])
+    assert turned.probabilities == upright_one.probabilities
+
+
+def test_a_network_that_diverged_predicts_nothing(trained: Callable[[RunConfig], Path]) -> None:
+    run = trained(_text(lr=1e38, optimizer="sgd", clip=None))
+    with pytest.raises(
+        RunError, match="the network's outputs are not finite, so it says nothing of good: training"
+    ):
+        predict(run, ["good"])
 
 
 def test_progress_is_told_after_each_input(trained: Callable[[RunConfig], Path]) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from normwise.data.obtain import TIMEOUT, cache, download, folders, places
 from normwise.data.sequence_data import SequenceData
 from normwise.data.speech_data import Recording, speech_data
+from normwise.data.speech_features import check_rate
+from normwise.data.user_file import entries, is_folder, is_there, read_whole
 from normwise.data.wav import parse_wav
 from normwise.errors import DataError
 
@@ -16,6 +18,8 @@ _COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
 _ADDRESS = f"https://github.com/Jakobovski/free-spoken-digit-dataset/archive/{_COMMIT}.zip"
 #: Of the 3,000 names and contents, in the order of the names: archives of the same content differ.
 _SHA256 = "8fed8b0b058a7efa7544bbb3e8e98607ecdcbd47a2f0ea31139cab18a6b679c9"
+#: Bytes of one recording, and of the archive, packed and unpacked. FSDD's have 37 kB and 24 MB at most.
+_LARGEST_RECORDING, _LARGEST_ARCHIVE = 2**20, 2**27
 _ARCHIVE = "free-spoken-digit-dataset.zip"
 #: Recordings of a speaker and digit with these numbers are the test set, as its authors have it.
 _TEST = range(5)
@@ -35,9 +39,10 @@ def fsdd(*, split: str = "random", speaker: str | None = None, rate: int = RATE)
         split: "random": recordings 0 to 4 of each speaker and digit are the test set, as its authors have it, 300, and
             2,700 are trained on. "speaker": all 500 of one speaker are the test set, who is never heard in training.
         speaker: Which one, with ``split="speaker"``; the last by the alphabet if not given.
-        rate: Samples a second that the recordings are brought to.
+        rate: Samples a second that the recordings are brought to, 1,000 to 384,000.
 
     Raises:
+        ArgumentError: there is no such rate.
         DataError: the files are damaged or others, or can't be downloaded; or there is no such split or speaker.
     """
     return fsdd_from(_ADDRESS, _SHA256, split=split, speaker=speaker, rate=rate)
@@ -53,40 +58,70 @@ def fsdd_from(
     timeout: float = TIMEOUT,
 ) -> SequenceData:
     """As :func:`fsdd`, but downloaded from ``address`` and compared with the digest ``sha256``."""
+    check_rate(rate)
     recordings: list[Recording] = []
     for name, content in sorted(_obtain(address, sha256, timeout).items()):
         wave, own_rate = parse_wav(content, name)
         digit, who, number = Path(name).stem.split("_")
         part = "test" if int(number) in _TEST else "train"
-        recordings.append(Recording(digit, who, part, wave, own_rate))
+        recordings.append(Recording(name, digit, who, part, wave, own_rate))
     return speech_data("fsdd", recordings, split=split, speaker=speaker, rate=rate)
 
 
 def _obtain(address: str, sha256: str, timeout: float) -> Mapping[str, bytes]:
     for folder in folders("fsdd"):
         archive, unpacked = folder / _ARCHIVE, folder / "recordings"
-        if archive.is_file():
+        if is_there(archive):
             return _checked(_unpacked(archive), sha256, archive)
-        if unpacked.is_dir():
-            found = {path.name: path.read_bytes() for path in unpacked.glob("*.wav")}
+        if is_folder(unpacked):
+            paths = [path for path in entries(unpacked) if path.suffix == ".wav"]
+            found = {path.name: read_whole(path, _LARGEST_RECORDING) for path in paths}
             return _checked(found, sha256, unpacked)
     return _download(address, sha256, timeout)
 
 
 def _unpacked(archive: Path) -> dict[str, bytes]:
+    content = read_whole(archive, _LARGEST_ARCHIVE)
     try:
-        return _members(archive.read_bytes())
-    except (OSError, zipfile.BadZipFile) as error:
+        return _members(content)
+    except _BadArchive as error:
         raise DataError(
             f"{archive}: the zip archive is corrupt or cut short ({error}); delete it and run again"
         ) from error
 
 
+class _BadArchive(Exception):
+    """Why an archive can't be read."""
+
+
 def _members(content: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(content)) as file:
-        # What the archive calls its root changes from one to the next.
-        wanted = [name for name in file.namelist() if "/recordings/" in f"/{name}" and name.endswith(".wav")]
-        return {Path(name).name: file.read(name) for name in wanted}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            # What the archive calls its root changes from one to the next.
+            wanted = [
+                name for name in file.namelist() if "/recordings/" in f"/{name}" and name.endswith(".wav")
+            ]
+            found: dict[str, bytes] = {}
+            left = _LARGEST_ARCHIVE
+            for name in wanted:
+                found[Path(name).name] = content = _member(file, name)
+                left -= len(content)
+                if left < 0:
+                    raise _BadArchive(f"it unpacks to more than {_LARGEST_ARCHIVE:,} bytes")
+            return found
+    except _BadArchive:
+        raise
+    # An altered archive can claim to be encrypted, to be compressed by anything, or to hold other sizes.
+    except Exception as error:
+        raise _BadArchive(str(error) or type(error).__name__) from error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        content = file.read(_LARGEST_RECORDING + 1)
+    if len(content) > _LARGEST_RECORDING:
+        raise _BadArchive(f"{name} has more than {_LARGEST_RECORDING:,} bytes")
+    return content
 
 
 def _checked(found: Mapping[str, bytes], sha256: str, where: Path) -> Mapping[str, bytes]:
@@ -117,7 +152,7 @@ def _download(address: str, sha256: str, timeout: float) -> Mapping[str, bytes]:
 
     try:
         download(address, target, check, timeout)
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, _BadArchive) as error:
         raise DataError(
             f"FSDD could not be downloaded from {address}. Try again, or put {_ARCHIVE} into {places('fsdd')}. "
             f"What went wrong: {error}"

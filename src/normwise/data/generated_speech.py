@@ -7,6 +7,7 @@ from torch import Tensor
 
 from normwise.data.sequence_data import SequenceData
 from normwise.data.speech_data import Recording, speech_data
+from normwise.data.speech_features import check_rate
 
 _RATE = 8000
 _EACH, _TEST_EACH = 80, 30
@@ -35,9 +36,10 @@ def generated_speech(*, split: str = "random", speaker: str | None = None, rate:
     Args:
         split, speaker, rate: See :func:`normwise.data.fsdd`; the speakers are four ranges of pitch.
     """
+    check_rate(rate)
     generator = torch.Generator().manual_seed(0)
     recordings = [
-        Recording(label, who, "train" if number < _EACH else "test", wave, _RATE)
+        Recording(f"tones {label} {number}", label, who, "train" if number < _EACH else "test", wave, _RATE)
         for number in range(_EACH + _TEST_EACH)
         for label in _PATHS
         for who, wave in [_sung(label, generator)]

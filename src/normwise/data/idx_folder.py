@@ -10,6 +10,7 @@ import torch
 from normwise.data._pixels import unit_pixels
 from normwise.data.idx import read_idx
 from normwise.data.image_data import ImageData
+from normwise.data.user_file import is_there
 from normwise.errors import DataError
 
 # Training images, training labels, test images, test labels: the order used everywhere here.
@@ -53,10 +54,10 @@ def idx_folder(directory: str | Path, name: str | None = None) -> ImageData:
 
 
 def find_idx(directory: Path, name: str) -> Path | None:
-    """The file of that name in the folder, in any of its spellings, or None."""
+    """Return what has that name in the folder, in any of its spellings, or None; its reader refuses all but files."""
     spellings = (name, name.replace("-idx", ".idx"))
     candidates = (directory / f"{spelling}{end}" for spelling in spellings for end in ("", ".gz"))
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_there(path)), None)
 
 
 def from_idx_files(name: str, files: Sequence[IdxFile]) -> ImageData:

@@ -6,6 +6,7 @@ from typing import Any
 
 from normwise.data.load_images import IMAGES
 from normwise.data.samples import LabelledData
+from normwise.data.user_file import check_unicode
 from normwise.errors import ArgumentError
 from normwise.records import Option, Task
 
@@ -15,16 +16,16 @@ NAMED: dict[Task, tuple[str, ...]] = {
     "speech": ("fsdd", "tones"),
     "text": ("rt-polarity", "phrases"),
 }
-#: Name of the function that loads sets of a task, which is that of its file, too; and its options.
-_LOADERS: dict[Task, tuple[str, tuple[str, ...]]] = {
-    "image": ("load_images", ()),
-    "speech": ("load_speech", ("split", "speaker", "rate")),
-    "text": ("load_text", ("vectors",)),
+#: Name of the function that loads sets of a task, which is that of its file, too; and the types of its options.
+_LOADERS: dict[Task, tuple[str, dict[str, type]]] = {
+    "image": ("load_images", {}),
+    "speech": ("load_speech", {"split": str, "speaker": str, "rate": int}),
+    "text": ("load_text", {"vectors": str}),
 }
 
 
 def load_data(task: Task, source: str, options: Mapping[str, Option]) -> LabelledData:
-    """The data set that ``source`` means.
+    """Return the data set that ``source`` means.
 
     Args:
         task: "image", "speech" or "text".
@@ -32,16 +33,36 @@ def load_data(task: Task, source: str, options: Mapping[str, Option]) -> Labelle
         options: Keyword arguments of :func:`load_images`, :func:`load_speech` or :func:`load_text`.
 
     Raises:
-        ArgumentError: the task has no such option.
+        ArgumentError, DataError: as :func:`check_source`.
         DataError: there is no such set, or its data is faulty.
     """
-    name, known = _LOADERS[task]
-    for option in options:
-        if option not in known:
-            raise ArgumentError(
-                f"{task} data have no option {option!r}; they have {', '.join(known) or 'none'}"
-            )
+    check_source(task, source, options)
+    name, _ = _LOADERS[task]
     # Only what is asked for: readers of speech bring a library of signal processing with them.
     load: Callable[..., LabelledData] = getattr(import_module(f"normwise.data.{name}"), name)
     arguments: dict[str, Any] = dict(options)
     return load(source, **arguments)
+
+
+def check_source(task: Task, source: str, options: Mapping[str, Option]) -> None:
+    """Check all that can be before anything is read.
+
+    Raises:
+        ArgumentError: there is no such task, it has no such option, or an option is of another type.
+        DataError: the source's name or an option is not UTF-8, in which a run's records are written.
+    """
+    if task not in _LOADERS:
+        raise ArgumentError(f"unknown task {task!r}; known are {', '.join(_LOADERS)}")
+    _, known = _LOADERS[task]
+    check_unicode(source, "the name of the data")
+    for option, value in options.items():
+        if option not in known:
+            raise ArgumentError(
+                f"{task} data have no option {option!r}; they have {', '.join(known) or 'none'}"
+            )
+        if type(value) is not known[option]:
+            raise ArgumentError(
+                f"the option {option} of {task} data is {value!r}, expected a value of type {known[option].__name__}"
+            )
+        if isinstance(value, str):
+            check_unicode(value, f"the option {option}")

@@ -1,12 +1,11 @@
 """Any set of images by its name or its folder."""
 
-from pathlib import Path
-
 from normwise.data.digits import digits
 from normwise.data.idx_folder import IDX_NAMES, find_idx, idx_folder
 from normwise.data.image_data import ImageData
 from normwise.data.image_folder import image_folder
 from normwise.data.mnist import mnist
+from normwise.data.user_file import expanded, is_folder
 from normwise.errors import DataError
 
 #: The sets of images that are known by a name.
@@ -26,13 +25,13 @@ def load_images(source: str) -> ImageData:
     """
     if source in IMAGES:
         return IMAGES[source]()
-    directory = Path(source).expanduser()
-    if not directory.is_dir():
+    directory = expanded(source)
+    if not is_folder(directory):
         raise DataError(f"{source}: is neither a folder nor a known data set ({', '.join(IMAGES)})")
     # One file of a form is enough: the reader of that form then says what else is missing.
     if any(find_idx(directory, name) for name in IDX_NAMES):
         return idx_folder(directory)
-    if any((directory / part).is_dir() for part in ("train", "test")):
+    if any(is_folder(directory / part) for part in ("train", "test")):
         return image_folder(directory)
     raise DataError(
         f"{source}: has neither IDX files ({', '.join(IDX_NAMES)}, each with or without .gz) nor the folders "

@@ -1,11 +1,11 @@
 """Any set of recordings by its name or its folder."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from normwise.data.fsdd import fsdd
 from normwise.data.generated_speech import generated_speech
 from normwise.data.sequence_data import SequenceData
+from normwise.data.user_file import expanded, is_folder
 from normwise.data.wav_folder import wav_folder
 from normwise.errors import DataError
 
@@ -23,11 +23,12 @@ def load_speech(
         split, speaker, rate: See :func:`fsdd`.
 
     Raises:
+        ArgumentError: the rate is none that recordings can be brought to.
         DataError: there is no such name or folder, or its data is faulty.
     """
     if source in _NAMED:
         return _NAMED[source](split=split, speaker=speaker, rate=rate)
-    directory = Path(source).expanduser()
-    if not directory.is_dir():
+    directory = expanded(source)
+    if not is_folder(directory):
         raise DataError(f"{source}: is neither a folder nor a known set of recordings ({', '.join(_NAMED)})")
     return wav_folder(directory, split=split, speaker=speaker, rate=rate)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from normwise.data.generated_text import generated_text
 from normwise.data.rt_polarity import rt_polarity
 from normwise.data.sequence_data import SequenceData
 from normwise.data.text_files import text_files
+from normwise.data.user_file import expanded, is_folder, is_there
 from normwise.data.vocabulary import Vocabulary
 from normwise.data.word_vectors import read_vectors
 from normwise.errors import DataError
@@ -26,10 +26,10 @@ def load_text(source: str, *, vectors: str | None = None) -> SequenceData:
     Raises:
         DataError: there is no such name, folder or file, or its data is faulty.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if source in _NAMED:
         data = _NAMED[source]()
-    elif path.is_dir() or (path.suffix == ".csv" and path.is_file()):
+    elif is_folder(path) or (path.suffix.lower() == ".csv" and is_there(path)):
         data = text_files(path)
     else:
         raise DataError(

@@ -1,16 +1,20 @@
 """MNIST, the 70,000 handwritten digits of LeCun, Cortes and Burges: found here or downloaded."""
 
 import hashlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from normwise.data.idx import GZIP_ERRORS, gunzipped, parse_idx, read_content
+from normwise.data.compressed import GZIP_ERRORS, read_up_to, unpacked
+from normwise.data.idx import array_of, read_content
 from normwise.data.idx_folder import IDX_NAMES, IdxFile, find_idx, from_idx_files
 from normwise.data.image_data import ImageData
 from normwise.data.obtain import TIMEOUT, cache, download, folders, places
 from normwise.errors import DataError
 
 _ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist"
+# Of any file, uncompressed; the largest of MNIST's has 47 MB.
+_LARGEST = 2**26
 # Of the uncompressed content: the archives differ from one server to the next.
 _SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -47,13 +51,13 @@ def mnist_from(address: str, sha256: Mapping[str, str], *, timeout: float = TIME
 def _obtain(name: str, sha256: str, address: str, timeout: float) -> IdxFile:
     path = _find(name) or _download(name, sha256, address, timeout)
     content = read_content(path)
-    got = hashlib.sha256(content).hexdigest()
+    got = hashlib.sha256(content.raw).hexdigest()
     if got != sha256:
         raise DataError(
             f"{path}: the content is not MNIST's: its SHA-256 is {got}, expected {sha256}; "
             "delete it and run again"
         )
-    return IdxFile(path, parse_idx(content, path))
+    return IdxFile(path, array_of(content))
 
 
 def _find(name: str) -> Path | None:
@@ -64,7 +68,7 @@ def _download(name: str, sha256: str, address: str, timeout: float) -> Path:
     target = cache("mnist") / f"{name}.gz"
 
     def check(content: bytes) -> None:
-        got = hashlib.sha256(gunzipped(content)).hexdigest()
+        got = hashlib.sha256(read_up_to(unpacked(io.BytesIO(content)), _LARGEST)).hexdigest()
         if got != sha256:
             raise OSError(f"the content has SHA-256 {got}, expected {sha256}")
 

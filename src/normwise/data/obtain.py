@@ -3,7 +3,11 @@
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from normwise.data.user_file import expanded
+from normwise.errors import DataError
 
 TIMEOUT = 30.0
 
@@ -15,14 +19,15 @@ def folders(name: str) -> list[Path]:
     the user's cache folder.
     """
     data = os.environ.get("NORMWISE_DATA_DIR")
-    return [Path(data).expanduser() / name, cache(name)] if data else [cache(name)]
+    return [_named(data, "NORMWISE_DATA_DIR") / name, cache(name)] if data else [cache(name)]
 
 
 def cache(name: str) -> Path:
     """The folder of the set ``name`` in the cache."""
     import pooch
 
-    return Path(os.environ.get("NORMWISE_CACHE_DIR") or pooch.os_cache("normwise")).expanduser() / name
+    own = os.environ.get("NORMWISE_CACHE_DIR")
+    return (_named(own, "NORMWISE_CACHE_DIR") if own else expanded(pooch.os_cache("normwise"))) / name
 
 
 def places(name: str) -> str:
@@ -57,3 +62,18 @@ def download(address: str, target: Path, check: Callable[[bytes], None], timeout
         fetch(address, part, None)
         check(part.read_bytes())
         part.replace(target)
+
+
+def _named(folder: str, variable: str) -> Path:
+    """Return the folder that an environment variable names, which need not be there yet."""
+    try:
+        path = expanded(folder)
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.stat()
+    except (DataError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"the environment variable {variable} names no folder ({reason}): "
+            f"{folder if len(folder) < 100 else folder[:100] + '…'}; set it to one, or leave it out"
+        ) from error
+    return path

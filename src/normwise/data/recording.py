@@ -1,4 +1,4 @@
-"""A recording as a network for speech takes it."""
+"""Recordings as a network for speech takes them."""
 
 from pathlib import Path
 
@@ -6,13 +6,23 @@ from torch import Tensor
 
 from normwise.data.speech_features import resampled, speech_features
 from normwise.data.wav import read_wav
+from normwise.errors import DataError
 
 
 def recording(path: str | Path, rate: int) -> Tensor:
-    """The features (frames, 40) of a WAV file, brought to ``rate`` samples a second.
+    """Return the features (frames, 40) of a WAV file, brought to ``rate`` samples a second.
 
     Raises:
-        DataError: as :func:`read_wav`.
+        ArgumentError: the rate is none that recordings can be brought to.
+        DataError: as :func:`read_wav`, or the recording is too long at this rate.
     """
     wave, own_rate = read_wav(path)
-    return speech_features(resampled(wave, own_rate, rate), rate)
+    return features_of(wave, own_rate, rate, path)
+
+
+def features_of(wave: Tensor, own_rate: int, rate: int, where: str | Path) -> Tensor:
+    """Return the features (frames, 40) of a wave, brought to ``rate`` samples a second; errors name ``where``."""
+    try:
+        return speech_features(resampled(wave, own_rate, rate), rate)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error

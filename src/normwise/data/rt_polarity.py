@@ -6,9 +6,11 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from normwise.data.compressed import is_gzipped, read_up_to, unpacked
 from normwise.data.obtain import TIMEOUT, cache, download, folders, places
 from normwise.data.sequence_data import SequenceData
 from normwise.data.text_data import Text, text_data
+from normwise.data.user_file import is_there, read_whole
 from normwise.errors import DataError
 
 _ADDRESS = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz"
@@ -17,6 +19,8 @@ _SHA256 = {
     "rt-polarity.pos": "2da124ec187a9d5a29c9f04e91c540e02baed5af8868f550a26bd6fd4dbf8bf0",
 }
 _CLASSES = {"rt-polarity.neg": "negative", "rt-polarity.pos": "positive"}
+#: Bytes of each file and of the archive, packed and unpacked; these have 0.5 to 1.3 MB.
+_LARGEST = 2**24
 _ARCHIVE = "rt-polaritydata.tar.gz"
 
 
@@ -48,8 +52,8 @@ def rt_polarity_from(address: str, sha256: Mapping[str, str], *, timeout: float 
 
 def _obtain(address: str, sha256: Mapping[str, str], timeout: float) -> dict[str, bytes]:
     for folder in folders("rt-polarity"):
-        if all((folder / name).is_file() for name in sha256):
-            found = {name: (folder / name).read_bytes() for name in sha256}
+        if all(is_there(folder / name) for name in sha256):
+            found = {name: read_whole(folder / name, _LARGEST) for name in sha256}
             for name, content in found.items():
                 if (got := hashlib.sha256(content).hexdigest()) != sha256[name]:
                     raise DataError(
@@ -57,26 +61,42 @@ def _obtain(address: str, sha256: Mapping[str, str], timeout: float) -> dict[str
                         f"{sha256[name]}; delete it and run again"
                     )
             return found
-        if (archive := folder / _ARCHIVE).is_file():
+        if is_there(archive := folder / _ARCHIVE):
+            content = read_whole(archive, _LARGEST)
             try:
-                return _members(archive.read_bytes(), sha256)
-            except (OSError, EOFError, tarfile.TarError) as error:
+                return _members(content, sha256)
+            except _BadArchive as error:
                 raise DataError(f"{archive}: {error}; delete it and run again") from error
     return _download(address, sha256, timeout)
 
 
+class _BadArchive(Exception):
+    """Why an archive can't be read."""
+
+
 def _members(content: bytes, sha256: Mapping[str, str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as file:
-        for member in file:
-            name = Path(member.name).name
-            if name in sha256 and (inside := file.extractfile(member)) is not None:
-                found[name] = inside.read()
+    try:
+        if not is_gzipped(packed := io.BytesIO(content)):
+            raise _BadArchive("not a gzip file")
+        inside = bytes(read_up_to(unpacked(packed), _LARGEST + 1))
+        if len(inside) > _LARGEST:
+            raise _BadArchive(f"the archive unpacks to more than {_LARGEST:,} bytes")
+        with tarfile.open(fileobj=io.BytesIO(inside), mode="r:") as file:
+            for member in file:
+                name = Path(member.name).name
+                if name in sha256 and member.isfile() and (opened := file.extractfile(member)) is not None:
+                    found[name] = opened.read()
+    except _BadArchive:
+        raise
+    # An altered archive can hold any numbers, names and links, for which tarfile raises many types.
+    except Exception as error:
+        raise _BadArchive(str(error) or type(error).__name__) from error
     for name, expected in sha256.items():
         if name not in found:
-            raise OSError(f"the archive has no {name}")
+            raise _BadArchive(f"the archive has no {name}")
         if (got := hashlib.sha256(found[name]).hexdigest()) != expected:
-            raise OSError(f"{name} has SHA-256 {got}, expected {expected}")
+            raise _BadArchive(f"{name} has SHA-256 {got}, expected {expected}")
     return {name: found[name] for name in sha256}
 
 
@@ -89,7 +109,7 @@ def _download(address: str, sha256: Mapping[str, str], timeout: float) -> dict[s
             lambda content: found.update(_members(content, sha256)),
             timeout,
         )
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, _BadArchive) as error:
         raise DataError(
             f"rt-polarity could not be downloaded from {address}. Try again, or put {' and '.join(sha256)} into "
             f"{places('rt-polarity')}. What went wrong: {error}"

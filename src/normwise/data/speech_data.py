@@ -6,10 +6,12 @@ from typing import Literal, NamedTuple, get_args
 from torch import Tensor
 
 from normwise.data.batches import epoch_order
+from normwise.data.recording import features_of
 from normwise.data.sequence_data import SequenceData
 from normwise.data.sequences import Sequences
-from normwise.data.speech_features import BANDS, resampled, speech_features
+from normwise.data.speech_features import BANDS, check_rate
 from normwise.data.split import stratified
+from normwise.data.user_file import check_unicode
 from normwise.errors import DataError
 from normwise.records import Preparation
 
@@ -18,8 +20,18 @@ Split = Literal["random", "speaker"]
 
 
 class Recording(NamedTuple):
-    """A wave, what is said in it, by whom if that is known, and in which part it belongs if that is given."""
+    """A wave with what is known of it.
 
+    Attributes:
+        where: Name of the file, for errors.
+        label: What is said.
+        speaker: Who says it, if that is known.
+        part: Where it belongs, if that is given.
+        wave: float32 (T,).
+        rate: Samples a second.
+    """
+
+    where: str
     label: str
     speaker: str | None
     part: Part | None
@@ -41,13 +53,18 @@ def speech_data(
         rate: Samples a second that the recordings are brought to.
 
     Raises:
-        DataError: there is no such split or speaker, or fewer than two classes or speakers.
+        ArgumentError: the rate is none that recordings can be brought to.
+        DataError: there is no such split or speaker, or fewer than two classes or speakers; or a class has a name that
+            is not UTF-8.
     """
+    check_rate(rate)
     classes = tuple(sorted({recording.label for recording in recordings}))
     if len(classes) < 2:
         raise DataError(
             f"{name}: all recordings are of the class {''.join(classes)!r}; expected two classes at least"
         )
+    for label in classes:
+        check_unicode(label, f"{name}: the class")
     if split not in get_args(Split):
         raise DataError(f"{name}: unknown split {split!r}; known are {', '.join(get_args(Split))}")
     if split == "random" and speaker is not None:
@@ -58,10 +75,12 @@ def speech_data(
             f"{name}: too few recordings: none is left for the test; two of a class are the least"
         )
 
+    number_of = {label: number for number, label in enumerate(classes)}
+
     def sequences(numbers: list[int]) -> Sequences:
         chosen = [recordings[number] for number in numbers]
-        features = [speech_features(resampled(each.wave, each.rate, rate), rate) for each in chosen]
-        return Sequences.of(features, [classes.index(each.label) for each in chosen])
+        features = [features_of(each.wave, each.rate, rate, each.where) for each in chosen]
+        return Sequences.of(features, [number_of[each.label] for each in chosen])
 
     training, test = map(sequences, parts)
     return SequenceData(name, training, test, Preparation("speech", (BANDS,), classes, rate=rate))

@@ -6,10 +6,17 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from normwise.errors import ArgumentError
+from normwise.errors import ArgumentError, DataError
 
 BANDS = 40
+#: Samples a second that recordings can be brought to.
+RATES = range(1_000, 384_001)
+#: Of one recording, as float32 1 GiB.
+MOST_SAMPLES = 2**28
 _WINDOW, _STEP = 0.025, 0.010
+_FRAMES_AT_ONCE = 2**14
+#: Every rate up to 96,000 can be brought to every other, and those above that have a common divisor with it.
+_LARGEST_FACTOR = 96_000
 _LOWEST = 20.0
 #: float32's epsilon, as in Kaldi: what silence has.
 _FLOOR = torch.finfo(torch.float32).eps
@@ -31,22 +38,34 @@ def log_mel(wave: Tensor, rate: int) -> Tensor:
 
     Args:
         wave: float (T,).
-        rate: Samples a second, 1,000 or more.
+        rate: Samples a second, 1,000 to 384,000.
 
     Raises:
-        ArgumentError: another shape or a lower rate.
+        ArgumentError: another shape or rate.
     """
     if wave.dim() != 1 or len(wave) == 0:
         raise ArgumentError(f"expected a wave of shape (T,), got {tuple(wave.shape)}")
-    if rate < 1000:
-        raise ArgumentError(f"expected a rate of 1,000 samples a second or more, got {rate}")
+    check_rate(rate)
     size, step = int(rate * _WINDOW), int(rate * _STEP)
     if len(wave) < size:
         wave = torch.nn.functional.pad(wave, (0, size - len(wave)))
-    windows = wave.unfold(0, size, step) * torch.hann_window(size, periodic=False)
     points = 1 << (size - 1).bit_length()
-    energies = torch.fft.rfft(windows, points).abs().square()
-    return (energies @ _triangles(rate, points)).clamp_min(_FLOOR).log()
+    window, triangles = torch.hann_window(size, periodic=False), _triangles(rate, points)
+    # A few thousand at a time: windows and spectra together take many times the memory of the wave.
+    return torch.cat(
+        [
+            (torch.fft.rfft(some * window, points).abs().square() @ triangles).clamp_min(_FLOOR).log()
+            for some in wave.unfold(0, size, step).split(_FRAMES_AT_ONCE)
+        ]
+    )
+
+
+def check_rate(rate: int) -> None:
+    """Raise ArgumentError unless recordings can be brought to so many samples a second."""
+    if isinstance(rate, bool) or not isinstance(rate, int) or rate not in RATES:
+        raise ArgumentError(
+            f"expected a rate of {RATES[0]:,} to {RATES[-1]:,} samples a second, got {rate!r}; choose another"
+        )
 
 
 def speech_features(wave: Tensor, rate: int) -> Tensor:
@@ -62,12 +81,31 @@ def speech_features(wave: Tensor, rate: int) -> Tensor:
 
 
 def resampled(wave: Tensor, old: int, new: int) -> Tensor:
-    """A wave of ``old`` samples a second as one of ``new``, through a filter that keeps out what ``new`` can't hold."""
+    """Return a wave of ``old`` samples a second as one of ``new``.
+
+    A filter keeps out what ``new`` can't hold.
+
+    Raises:
+        ArgumentError: ``new`` is no rate that recordings can be brought to.
+        DataError: the new wave would have more than 2**28 samples, or a rate is above 96,000 and shares no divisor with
+            the other.
+    """
+    check_rate(new)
     if old == new:
         return wave
+    if len(wave) * new > MOST_SAMPLES * old:
+        raise DataError(
+            f"{len(wave):,} samples, {old:,} a second, are {len(wave) * new // old:,} at {new:,} a second, expected "
+            f"{MOST_SAMPLES:,} at most; cut the recording into shorter ones, or choose a lower rate"
+        )
+    common = math.gcd(old, new)
+    # The filter is 20 times as long: seconds and hundreds of megabytes for rates that no recorder has.
+    if max(old, new) // common > _LARGEST_FACTOR:
+        raise DataError(
+            f"{old:,} samples a second are no usual rate, and too costly to bring to {new:,}; convert the recording"
+        )
     from scipy.signal import resample_poly
 
-    common = math.gcd(old, new)
     return torch.from_numpy(resample_poly(wave.numpy(), new // common, old // common)).to(wave.dtype)
 
 

@@ -1,5 +1,6 @@
 """Splits of data that come without one."""
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from normwise.data.batches import epoch_order
@@ -14,8 +15,8 @@ def stratified(labels: Sequence[Hashable]) -> tuple[list[int], list[int]]:
     classes. A class of one sample is trained on.
     """
     shuffled = epoch_order(len(labels), seed=0, epoch=0).tolist()
-    wanted = {label: max(1, labels.count(label) // _TEST_SHARE) for label in set(labels)}
-    wanted |= {label: 0 for label in wanted if labels.count(label) == 1}
+    counts = Counter(labels)
+    wanted = {label: max(1, count // _TEST_SHARE) if count > 1 else 0 for label, count in counts.items()}
     training: list[int] = []
     test: list[int] = []
     for number in shuffled:

@@ -45,10 +45,12 @@ def text_data(name: str, texts: Sequence[Text]) -> SequenceData:
         raise DataError(f"{name}: too few texts: none is left for the test; two of a class are the least")
     vocabulary = Vocabulary.of(texts[number].text for number in training)
 
+    number_of = {label: number for number, label in enumerate(classes)}
+
     def sequences(numbers: list[int]) -> Sequences:
         chosen = [texts[number] for number in numbers]
         return Sequences.of(
-            [vocabulary.encode(each.text) for each in chosen], [classes.index(each.label) for each in chosen]
+            [vocabulary.encode(each.text) for each in chosen], [number_of[each.label] for each in chosen]
         )
 
     preparation = Preparation("text", (len(vocabulary),), classes, vocabulary=vocabulary.tokens)

@@ -18,7 +18,7 @@ from normwise.training.train import network_of
 def predict(
     folder: Path, inputs: Sequence[str], *, progress: Callable[[int], None] | None = None
 ) -> tuple[Prediction, ...]:
-    """What the network of a run makes of each input, in their order.
+    """Return what the network of a run makes of each input, in their order.
 
     Each goes through the network on its own. In a batch the last digits would depend on what else is in it, since
     matrices of other sizes are multiplied in another order; so the answer is the same alone and among any others.
@@ -30,7 +30,7 @@ def predict(
         progress: Called with how many inputs are done.
 
     Raises:
-        RunError: no run there, or it has no checkpoint yet.
+        RunError: no run there, it has no checkpoint yet, or its network gives no finite numbers.
         DataError: an input that can't be read; it is named.
     """
     run = RunFolder(folder)
@@ -46,7 +46,13 @@ def predict(
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in prepared(preparation, source).items()
         }
-        found.append(_prediction(source, preparation.classes, _probabilities(model, batch)))
+        probabilities = _probabilities(model, batch)
+        if not probabilities.isfinite().all():
+            raise RunError(
+                f"{folder}: the network's outputs are not finite, so it says nothing of {source}: training diverged; "
+                "train again with a lower learning rate"
+            )
+        found.append(_prediction(source, preparation.classes, probabilities))
         if progress is not None:
             progress(len(found))
     return tuple(found)
