@@ -45,7 +45,7 @@ def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size
 
     hooks = [model.get_submodule(path).register_forward_hook(hook_of(path)) for path in shapes]
     try:
-        with untouched(model, but=[]):
+        with untouched(model):
             for number, batch in enumerate(batches_of(data)):
                 # Copies, as a forward may change its input in place.
                 args, kwargs = pytree.tree_map_only(
