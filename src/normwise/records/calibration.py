@@ -146,15 +146,19 @@ class Calibration:
 
 
 def _headline(calibrated: list[LayerCalibration], number: int) -> str:
+    layers = _number(number, "layer")
     if not calibrated:
-        return f"nothing was calibrated: {_number(number, 'layer')} left as they are"
-    replaced = f"running statistics of {len(calibrated)} of {_number(number, 'layer')} replaced"
+        return f"nothing was calibrated: {layers} left as they are"
     verdicts = [layer.verdict for layer in calibrated]
-    worst = f"worst: {_shown(calibrated[0].path) or 'the model'}"
-    for verdict, text in (("bad", "were far from the data's"), ("poor", "were somewhat off")):
+    replaced = f"; replaced in {len(calibrated)}"
+    for verdict, text in (("bad", "far from the data's"), ("poor", "somewhat off")):
         if found := verdicts.count(verdict):
-            return f"{replaced}: they {text} in {found} ({worst})"
-    return replaced + (": they were fine" if "fine" in verdicts else "")
+            worst = _shown(calibrated[0].path) or "the model"
+            return f"running statistics were {text} in {found} of {layers} (worst: {worst}){replaced}"
+    fine = verdicts.count("fine")
+    return (
+        f"running statistics were fine in {fine} of {layers}{replaced}" if fine else f"replaced in {layers}"
+    )
 
 
 def _badness(layer: LayerCalibration) -> tuple[bool, float]:

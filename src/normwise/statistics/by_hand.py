@@ -75,5 +75,5 @@ def reason_unknown(layer: nn.Module) -> str:
     """Return why the statistics of such a layer are left alone."""
     return (
         f"what {type(layer).__name__}.forward normalises can't be seen: it calls no batch_norm with its running "
-        "statistics"
+        "statistics, and the channels of what it normalises by hand are not on axis 1 of its one input"
     )

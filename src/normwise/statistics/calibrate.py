@@ -102,6 +102,10 @@ def calibrate(
         >>> model[0].running_mean.item(), model[0].running_var.item(), report.layers[0].count
         (3.0, 7.0, 3)
     """
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"expected a torch.nn.Module as model, got {type(model).__name__}; the data come second"
+        )
     _check_choice("order", order, get_args(Order))
     _check_choice("variance", variance, get_args(VarianceKind))
     batches = batches_of(data)
@@ -174,10 +178,6 @@ def _left_out(path: str, layer: nn.Module, include_frozen: bool) -> str:
 
 
 def _layers_of(model: nn.Module) -> dict[str, nn.Module]:
-    if not isinstance(model, nn.Module):
-        raise ArgumentError(
-            f"expected a torch.nn.Module as model, got {type(model).__name__}; the data come second"
-        )
     found = find(model)
     layers = {each.path: each.layer for each in found if each.layer is not None}
     if layers:

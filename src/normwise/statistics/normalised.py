@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverloadPacket
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -58,7 +59,10 @@ _ARGUMENTS: dict[Any, tuple[str, ...]] = {
     torch.ops.aten.native_batch_norm.default: _OF_TORCH,
     torch.ops.aten._native_batch_norm_legit.default: _OF_TORCH,
     torch.ops.aten._native_batch_norm_legit_no_training.default: _OF_TORCH[:-1],
+    torch.ops.aten._batch_norm_with_update.default: _OF_TORCH[:-1],
+    torch.ops.aten._batch_norm_no_update.default: _OF_TORCH[:-1],
     torch.ops.aten.cudnn_batch_norm.default: _OF_TORCH,
+    torch.ops.aten.miopen_batch_norm.default: _OF_TORCH,
 }
 
 
@@ -143,7 +147,7 @@ class _Calls(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        names = _ARGUMENTS.get(func)
+        names = _ARGUMENTS.get(func.default if isinstance(func, OpOverloadPacket) else func)
         if names is not None:
             given = dict(zip(names, args, strict=False)) | kwargs
             x = given.get("input", given.get("x"))
