@@ -220,3 +220,12 @@ def test_layers_that_keep_no_statistics_alone_are_an_error() -> None:
         normwise.errors.ModelError, match=r"none of 1 BN layers.*'0': it keeps no running statistics"
     ):
         calibrate(model, [X])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
+def test_parts_that_are_torchscript_are_passed_through() -> None:
+    inner = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    model = nn.Sequential(nn.BatchNorm1d(4), torch.jit.script(inner))
+    report = calibrate(model, X)
+    assert [layer.path for layer in report.layers] == ["0"]
+    _assert_calibrated(model[0])

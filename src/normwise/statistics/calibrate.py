@@ -6,14 +6,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, get_args
 
-import torch
 from torch import nn
 from torch.distributed import ProcessGroup
-from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import is_parametrized
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.find import find, is_foreign_frozen
+from normwise.find import is_foreign_frozen
 from normwise.nn.frozen import is_frozen
 from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Calibration, LayerCalibration, Order, VarianceKind
@@ -24,6 +21,7 @@ from normwise.statistics.passes import Passes, Progress
 from normwise.statistics.place import Place, places_of
 from normwise.statistics.reader import Reader
 from normwise.statistics.repeated import Repeated
+from normwise.statistics.selection import layers_of, reason_to_leave
 from normwise.statistics.untouched import untouched
 
 
@@ -115,9 +113,11 @@ def calibrate(
             'DataLoader, or order="training"'
         )
     _check_most(max_batches)
-    found = _layers_of(model)
+    found = layers_of(model)
     left = {
-        path: reason for path, layer in found.items() if (reason := _left_out(path, layer, include_frozen))
+        path: reason
+        for path, layer in found.items()
+        if (reason := reason_to_leave(path, layer, include_frozen))
     }
     layers = {path: layer for path, layer in found.items() if path not in left}
     check_own_memory(layers)
@@ -159,38 +159,6 @@ def calibrate(
 def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in known:
         raise ArgumentError(f"unknown {name} {value!r}; known are {', '.join(map(repr, known))}")
-
-
-def _left_out(path: str, layer: nn.Module, include_frozen: bool) -> str:
-    buffers = layer._buffers
-    if any(is_lazy(value) for value in buffers.values() if value is not None):
-        raise ArgumentError(
-            f"{type(layer).__name__} {path!r} has not been initialised: call the model once, so that it knows its "
-            "channels"
-        )
-    if buffers.get("running_mean") is None or buffers.get("running_var") is None:
-        if is_parametrized(layer):
-            return "its running statistics are parametrized"
-        return "it keeps no running statistics (track_running_stats=False)"
-    if not include_frozen and (is_frozen(layer) or is_foreign_frozen(layer)):
-        return "it is frozen (include_frozen=True calibrates it, too)"
-    return ""
-
-
-def _layers_of(model: nn.Module) -> dict[str, nn.Module]:
-    found = find(model)
-    layers = {each.path: each.layer for each in found if each.layer is not None}
-    if layers:
-        return layers
-    advice = "pass the model that has the layers"
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        advice = "layers of TorchScript can't be seen: calibrate the model before torch.jit.script or trace"
-    elif found:
-        advice = "its graph calls batch_norm as a function: calibrate the model that the graph was made of"
-    raise ModelError(
-        f"{type(model).__name__} has no BN layer, so there is nothing to calibrate. Looked for layers of torch.nn and "
-        f"normwise.nn, subclasses of theirs, and modules called ...BatchNorm... with running statistics; {advice}"
-    )
 
 
 def _check_most(most: Any) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from normwise import kernels
-from normwise.nn import BatchNorm2d
+from normwise.nn.batch_norm import _BatchNorm
 from normwise.nn.recurrent import StepBatchNorm
 
 
@@ -38,11 +38,10 @@ Look = Callable[[nn.Module, Call], bool]
 #: output; returns the output to use.
 Unseen = Callable[[nn.Module, Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
 
-_OURS = BatchNorm2d.__mro__[1]
 _PLAIN = {
     nn.modules.batchnorm._BatchNorm.forward,
     nn.SyncBatchNorm.forward,
-    vars(_OURS)["forward"],
+    _BatchNorm.forward,
     StepBatchNorm.forward,
 }
 _OF_TORCH = ("input", "weight", "bias", "running_mean", "running_var", "training")
@@ -72,7 +71,7 @@ def is_plain(layer: nn.Module) -> bool:
     return (
         not {"forward", "_normalise"} & vars(layer).keys()
         and getattr(kind, "forward", None) in _PLAIN
-        and (not issubclass(kind, _OURS) or kind._normalise is vars(_OURS)["_normalise"])
+        and (not issubclass(kind, _BatchNorm) or kind._normalise is _BatchNorm._normalise)
     )
 
 

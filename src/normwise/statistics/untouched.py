@@ -34,15 +34,14 @@ def untouched(model: nn.Module, *, data: Any = None) -> Iterator[Callable[[], No
 @contextmanager
 def buffers_kept(model: nn.Module) -> Iterator[None]:
     """Leave the buffers of all modules as they are: the same tensors, with the same values."""
-    kept = [
-        (module, dict(module._buffers), set(module._non_persistent_buffers_set)) for module in model.modules()
-    ]
     values = {
         id(buffer): (buffer, own_elements(buffer).clone())
-        for _, buffers, _ in kept
-        for buffer in buffers.values()
-        if buffer is not None and not is_lazy(buffer)
+        for buffer in model.buffers()
+        if not is_lazy(buffer)
     }
+    # Those of TorchScript can't be exchanged.
+    modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    kept = [(module, dict(module._buffers), set(module._non_persistent_buffers_set)) for module in modules]
     try:
         yield
     finally:
