@@ -280,6 +280,13 @@ class AlwaysByBatch(nn.BatchNorm1d):
         return F.batch_norm(x.transpose(1, 2), self.running_mean, self.running_var, training=True)
 
 
+class AlwaysByOperator(nn.BatchNorm1d):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.aten._batch_norm_with_update(
+            x.transpose(1, 2), self.weight, self.bias, self.running_mean, self.running_var, 0.1, self.eps
+        )[0]
+
+
 UNSEEN = "normalises can't be seen"
 UNUSED = "its forward pass does not use its running statistics"
 TRAINS = "it normalises by the batch in evaluation, too"
@@ -294,6 +301,7 @@ def _given(bn: nn.Module, x: Tensor) -> Tensor:
     [
         (HandOnTheLastAxis, UNSEEN), (HandWithMask, UNSEEN), (HandWithMaskGiven, UNSEEN), (Copying, UNSEEN),
         (Bypassing, UNUSED), (WithOtherStatistics, UNUSED), (AlwaysTraining, TRAINS), (AlwaysByBatch, TRAINS),
+        (AlwaysByOperator, TRAINS),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("order", ["evaluation", "training"])
@@ -392,3 +400,40 @@ def test_any_axis_may_be_the_channels(axis: int, sizes: list[int], cut: list[int
     values = x.movedim(axis, -1).flatten(0, -2)
     torch.testing.assert_close(layer.running_mean, values.mean(0), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(layer.running_var, values.var(0), rtol=1e-9, atol=1e-9)
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """As vision libraries write it, by hand; some without an epsilon, some with an activation behind."""
+
+    def __init__(self, channels: int, eps: float, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.small, self.activation = eps, activation
+        for name, value in (("weight", 2.0), ("bias", 0.5), ("running_mean", 0.0), ("running_var", 1.0)):
+            self.register_buffer(name, torch.full((channels,), value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias, mean, variance = (buffer.view(1, -1, 1, 1) for buffer in self.buffers())
+        scale = weight * (variance + self.small).rsqrt()
+        return self.activation(x * scale + (bias - mean * scale))
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-5, 1e-3])
+@pytest.mark.parametrize("activation", [torch.relu, torch.tanh, lambda x: x], ids=["relu", "tanh", "none"])
+def test_frozen_layers_of_others_that_normalise_by_hand(
+    eps: float, activation: Callable[[Tensor], Tensor]
+) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 4, 1), FrozenBatchNorm2d(4, eps, activation), nn.BatchNorm2d(4))
+    x = 5 + 3 * torch.randn(12, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+    report = calibrate(model, x.split(5), include_frozen=True)
+    assert [layer.calibrated for layer in report.layers] == [True, True]
+    values = model[0](x).detach()
+    torch.testing.assert_close(model[1].get_buffer("running_mean"), values.mean((0, 2, 3)))
+    torch.testing.assert_close(model[1].get_buffer("running_var"), values.var((0, 2, 3)))
+    behind = model[1](values)
+    torch.testing.assert_close(
+        model[2].get_buffer("running_mean"), behind.mean((0, 2, 3)), rtol=1e-4, atol=1e-5
+    )
+    with normwise.watch(model, every=1) as recording:
+        model.train()(x)
+    recorded = recording.points[0].layers["1"].batch_mean.greatest
+    assert recorded == pytest.approx(values.mean((0, 2, 3)).max().item(), rel=1e-4)

@@ -65,6 +65,10 @@ _ARGUMENTS: dict[Any, tuple[str, ...]] = {
 }
 
 
+#: Of these, those that normalise by the batch without being told to.
+_BY_BATCH = {torch.ops.aten._batch_norm_with_update.default}
+
+
 def is_plain(layer: nn.Module) -> bool:
     """Say whether the layer's forward is torch's or ours, which normalises its first argument."""
     kind: Any = type(layer)
@@ -146,11 +150,13 @@ class _Calls(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        names = _ARGUMENTS.get(func.default if isinstance(func, OpOverloadPacket) else func)
+        called = func.default if isinstance(func, OpOverloadPacket) else func
+        names = _ARGUMENTS.get(called)
         if names is not None:
             given = dict(zip(names, args, strict=False)) | kwargs
             x = given.get("input", given.get("x"))
             if isinstance(x, Tensor):
-                call = Call(x, given.get("mask"), given.get("running_mean"), bool(given.get("training")))
+                training = bool(given.get("training", called in _BY_BATCH))
+                call = Call(x, given.get("mask"), given.get("running_mean"), training)
                 self.seen = self._look(self._layer, call) or self.seen
         return func(*args, **kwargs)

@@ -1,36 +1,23 @@
 """What hangs on a model while it is watched."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from normwise.find import is_foreign_frozen
-from normwise.records import LayerPoint, Recording, WatchedStep
+from normwise.records import Recording, WatchedStep
 from normwise.statistics.eagerly import EAGERLY
 from normwise.statistics.layer_point import layer_point
 from normwise.statistics.normalised import Call, is_plain, look_at_input, observe
+from normwise.statistics.open_step import OpenStep
 from normwise.statistics.place import place_of_statistics
 from normwise.statistics.recording_sinks import Sink
 
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
-
-
-@dataclass
-class _Open:
-    """The record of a step whose backward pass is still to come."""
-
-    step: int
-    points: dict[str, LayerPoint] = field(default_factory=dict)
-    #: Norms by layer and field; tensors, for which a GPU need not be waited for.
-    gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    #: Of the hooks for gradients. The parameters among the tensors are kept, but no output: it may be large.
-    handles: list[RemovableHandle] = field(default_factory=list)
-    parameters: list[Tensor] = field(default_factory=list)
 
 
 class Recorder:
@@ -60,7 +47,7 @@ class Recorder:
         self._sink = sink
         self._every = head.every
         self._points: list[WatchedStep] = []
-        self._open: _Open | None = None
+        self._open: OpenStep | None = None
         self._pass_handles: list[Callable[[], None]] = []
         self._eagerly = False
         # A model calls the forward that it had before its hooks.
@@ -132,7 +119,7 @@ class Recorder:
         return stop
 
     def _begin(self, step: int, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._open = _Open(step)
+        self._open = OpenStep(step)
         for path, layer in self._layers.items():
             if layer is not model:
                 self._pass_handles.append(self._observe(path, layer))
@@ -192,12 +179,10 @@ class Recorder:
         if point is None:
             return
         record.points[path] = point
-        record.gradients[path] = {}
         for name in ("weight", "bias"):
             parameter = getattr(layer, name)
             if parameter is not None and parameter.requires_grad and parameter.is_leaf:
-                self._keep_gradient(record, path, name, parameter)
-                record.parameters.append(parameter)
+                record.keep_gradient(path, name, parameter)
 
     def _behind_layer(self, path: str, layer: nn.Module, args: tuple[Any, ...], output: object) -> None:
         record = self._open
@@ -208,44 +193,21 @@ class Recorder:
             and isinstance(output, Tensor)
             and output.requires_grad
         ):
-            self._keep_gradient(record, path, "output", output)
-
-    def _keep_gradient(self, record: _Open, path: str, name: str, tensor: Tensor) -> None:
-        norms = record.gradients[path]
-
-        def keep(gradient: Tensor) -> None:
-            norms[name] = torch.linalg.vector_norm(gradient.detach(), dtype=torch.float64)
-
-        record.handles.append(tensor.register_hook(keep))
+            record.keep_gradient(path, "output", output)
 
     def _complete(self) -> None:
         record = self._open
         if record is None:
             return
-        layers = {
-            path: replace(
-                point,
-                **{
-                    f"{name}_grad": float(f"{norm.item():.6g}")
-                    for name, norm in record.gradients[path].items()
-                },
-            )
-            for path, point in record.points.items()
-        }
+        point = record.complete()
         self._discard()
-        point = WatchedStep(record.step, layers)
         self._points.append(point)
         if self._sink is not None:
             self._sink.append(point)
 
     def _discard(self) -> None:
         if self._open is not None:
-            for handle in self._open.handles:
-                handle.remove()
-            for parameter in self._open.parameters:
-                # With a dict of hooks, be it empty, each backward pass would call Python at the parameter.
-                if not parameter._backward_hooks:
-                    parameter._backward_hooks = None
+            self._open.release()
             self._open = None
 
 
