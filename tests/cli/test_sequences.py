@@ -81,7 +81,7 @@ def test_a_run_on_sequences_is_calibrated_and_shown(normwise: Command, folder: P
     normwise(*_TEXT, "--out", "run")
     calibrated = normwise("calibrate", "run", "-o", "out.safetensors")
     assert calibrated.code == 0
-    assert "first_norm.norm (BatchNorm1d): of " in calibrated.out
+    assert "first_norm.norm (BatchNorm1d): bad, off by " in calibrated.out
     assert "sentiment_bilstm on phrases, norm batch, seed 0" in normwise("report", "run").out
     other = normwise("calibrate", "run", "--data", "rt-polarity", "-o", "other.safetensors")
     assert other.code == 2

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 import normwise
+from normwise.records import Calibration
 
 Data = tuple[Tensor, Tensor]
 Loss = Callable[[nn.Module], float]
@@ -20,13 +21,15 @@ def _norms(model: nn.Module) -> list[nn.BatchNorm1d]:
     return [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d)]
 
 
-def _mended(model: nn.Module, data: Data, loss: Loss, good: float, *, bad: float = 10.0) -> None:
+def _mended(model: nn.Module, data: Data, loss: Loss, good: float, *, bad: float = 10.0) -> Calibration:
     """That the model was bad, and is good once it is calibrated."""
     before = loss(model.eval())
     # A NaN is bad, too.
     assert not before < bad * good + 0.5
-    normwise.calibrate(model, data[0].split(60))
+    report = normwise.calibrate(model, data[0].split(60))
     assert loss(model) == pytest.approx(good, abs=0.02)
+    assert "bad" in [layer.verdict for layer in report.layers]
+    return report
 
 
 def test_1_evaluation_is_bad_on_the_training_data_itself(
@@ -116,7 +119,13 @@ def test_13_what_one_bad_batch_or_average_did_heals_never_by_itself(
         assert torch.isnan(trained[1].get_buffer("running_mean")).all()
     else:
         trained[1].get_buffer("running_var").mul_(-momentum)
-    _mended(trained, data, loss, good)
+    report = _mended(trained, data, loss, good)
+    said = {
+        "NaN": "NaN in 16 of 16 channels",
+        "negative variance": "of negative variance in 16 of 16 channels",
+    }
+    assert f"old statistics were {said[kind]}; replaced" in str(report)
+    assert "nan" not in str(report)
 
 
 def test_17_statistics_in_bfloat16_stand_still(data: Data) -> None:

@@ -1,6 +1,7 @@
 """Calibration gives the population's statistics as evaluation sees them, however the data are cut up."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,10 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from normwise.errors import ArgumentError
+from normwise.errors import ArgumentError, ModelError
 from normwise.statistics import Moments, calibrate
 
 Statistics = list[tuple[Tensor, Tensor]]
+
+
+class _Functional(nn.Module):
+    """Normalises by a function, so that no layer shows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, None, None, training=True)
 
 
 def _assert_close(got: Statistics, expected: Statistics) -> None:
@@ -108,10 +116,35 @@ def test_modes_come_back(deep: nn.Sequential, images: Tensor, training: bool) ->
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in deep.modules())
 
 
-def test_a_model_without_bn_is_left_alone() -> None:
-    model = nn.Linear(2, 3)
-    calibrate(model, [torch.randn(4, 2)])
+def _scripted() -> nn.Module:
+    return torch.jit.script(nn.Sequential(nn.BatchNorm1d(2)))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("make", "advice"),
+    [
+        (lambda: nn.Linear(2, 3), "pass the model that has the layers"),
+        (lambda: nn.InstanceNorm1d(2, track_running_stats=True), "pass the model that has the layers"),
+        (_scripted, r"calibrate the model before torch\.jit\.script"),
+        (lambda: torch.fx.symbolic_trace(_Functional()), "its graph calls batch_norm as a function"),
+    ],
+    ids=["none", "another norm", "TorchScript", "graph"],
+)
+def test_a_model_without_a_layer_that_can_be_seen_is_refused(
+    make: Callable[[], nn.Module], advice: str
+) -> None:
+    model = make()
+    with pytest.raises(ModelError, match=f"has no BN layer, so there is nothing to calibrate.*{advice}"):
+        calibrate(model, [torch.randn(4, 2)])
     assert model.training
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"expected a torch\.nn\.Module as model, got list; the data come second"
+    ):
+        calibrate([torch.randn(4, 2)], nn.BatchNorm1d(2))  # pyright: ignore[reportArgumentType]
 
 
 def test_no_batches_are_an_error_and_leave_everything(deep: nn.Sequential) -> None:

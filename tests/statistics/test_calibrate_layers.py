@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import normwise
+from normwise.errors import ModelError
 from normwise.statistics import calibrate
 
 BOTH_1D = pytest.mark.parametrize(
@@ -103,7 +104,10 @@ def test_a_layer_that_only_a_later_batch_reaches_has_that_batchs_statistics(kind
 @BOTH_1D
 def test_a_layer_that_sees_one_value_a_channel_keeps_its_statistics(kind: type[nn.Module]) -> None:
     layer = kind(2)
-    calibrate(layer, [torch.full((1, 2), 9.0)])
+    with pytest.raises(
+        ModelError, match=r"none of 1 BN layers .* '': it sees fewer than two values a channel"
+    ):
+        calibrate(layer, [torch.full((1, 2), 9.0)])
     assert layer.get_buffer("running_mean").tolist() == [0, 0]
     assert layer.get_buffer("running_var").tolist() == [1, 1]
 

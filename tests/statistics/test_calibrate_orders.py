@@ -189,7 +189,12 @@ def test_progress_is_told_after_each_batch(deep: nn.Sequential, images: Tensor) 
     [
         ({"order": "random"}, "unknown order 'random'; known are 'evaluation', 'training'"),
         ({"variance": "biased"}, "unknown variance 'biased'; known are 'population', 'batch'"),
-        ({"max_batches": 0}, "max_batches must be at least 1, got 0"),
+        ({"order": ["evaluation"]}, r"unknown order \['evaluation'\]"),
+        ({"max_batches": 0}, "max_batches must be a whole number, at least 1, got 0"),
+        ({"max_batches": -3}, "max_batches must be a whole number, at least 1, got -3"),
+        ({"max_batches": 2.5}, "max_batches must be a whole number, at least 1, got 2.5"),
+        ({"max_batches": True}, "max_batches must be a whole number, at least 1, got True"),
+        ({"max_batches": "2"}, "max_batches must be a whole number, at least 1, got '2'"),
     ],
 )
 def test_wrong_arguments_are_refused(images: Tensor, arguments: dict[str, object], text: str) -> None:
@@ -219,8 +224,8 @@ def test_the_report_says_how_far_off_the_statistics_were() -> None:
     assert found.variance_ratio_low == pytest.approx(ratios.min().item())
     assert found.variance_ratio_high == pytest.approx(ratios.max().item())
     assert untracked.reason == "it keeps no running statistics (track_running_stats=False)"
-    assert str(report).splitlines()[1:] == [
-        "2 (BatchNorm1d): left as it is, it keeps no running statistics (track_running_stats=False)",
-        "1 pass over 1 batch",
-    ]
+    # (x - 7) / √8 for (x - 2) / √(8/3) in one channel, x / √2 for x / √(4/3) in the other.
+    ratio = torch.tensor([2.0, 8.0]) / variances
+    errors = torch.tensor([0, 5.0]).square() / torch.tensor([2.0, 8.0]) + (ratio.rsqrt() - 1).square()
+    assert found.error == pytest.approx(errors.mean().sqrt().item(), rel=1e-6)
     assert from_plain(Calibration, to_plain(report)).layers[0] == found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import normwise
-from normwise.errors import RunError
+from normwise.errors import ArgumentError, RunError
 from normwise.records import Recording
 from normwise.statistics.layer_point import PERCENTILES
 from normwise.statistics.recording_folder import RecordingFolder
@@ -207,3 +207,59 @@ def test_tensorboard_reads_them(deep: nn.Sequential, images: Tensor, tmp_path: P
     assert shift is not None
     assert (last.step, last.value) == (1, pytest.approx(shift.rms, rel=1e-6))
     assert events.Scalars("loss")
+
+
+@pytest.mark.parametrize("to", ["", "a\0b", b"bytes"], ids=["empty", "NUL", "bytes"])
+def test_what_names_no_folder_is_refused(
+    deep: nn.Sequential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match=r"^to="), normwise.watch(deep, to=to):
+        raise AssertionError
+    assert not [*tmp_path.iterdir()]
+    assert not deep._forward_pre_hooks
+
+
+@pytest.mark.parametrize(
+    "to", ["new/" + "n" * 300, "n" * 300, "new/deep/" * 600], ids=["name", "here", "path"]
+)
+def test_names_that_are_too_long_leave_nothing(
+    deep: nn.Sequential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(RunError, match="can't be written to: File name too long"),
+        normwise.watch(deep, to=to),
+    ):
+        raise AssertionError
+    assert not [*tmp_path.iterdir()]
+    assert not deep._forward_pre_hooks
+
+
+def test_a_file_in_the_place_of_the_folder_is_said(deep: nn.Sequential, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for to in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(RunError, match=r"file.* can't be written to"), normwise.watch(deep, to=to):
+            raise AssertionError
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_folders_that_were_made_go_when_the_recording_cannot_begin(
+    deep: nn.Sequential, tmp_path: Path, file_size: Callable[[int], None]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    file_size(10)
+    with (
+        pytest.raises(RunError, match="can't be written"),
+        normwise.watch(deep, to=tmp_path / "mine" / "a" / "b"),
+    ):
+        raise AssertionError
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+def test_a_name_that_utf_8_cannot_hold_is_written_and_read(tmp_path: Path) -> None:
+    model = nn.Sequential()
+    model.add_module("caf\udce9", nn.BatchNorm1d(3))
+    recording = _watched(model, torch.randn(5, 3), tmp_path)
+    assert RecordingFolder(tmp_path).read() == recording
+    assert list(recording.points[0].layers) == ["caf\udce9"]

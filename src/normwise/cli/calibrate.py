@@ -88,10 +88,8 @@ def calibrate(
 
 
 def _check(record: "Calibration", network: "Target") -> None:
-    from normwise.errors import DataError, ModelError
+    from normwise.errors import DataError
 
-    if not record.layers:
-        raise ModelError(f"{network.name} has no BN layer, so there is nothing to calibrate")
     left = {layer.path: layer.reason for layer in record.layers if not layer.calibrated}
     for path in network.without_statistics:
         if path in left:

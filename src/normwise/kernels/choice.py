@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.overrides import handle_torch_function
 
 from normwise.kernels import native, native_autograd, native_operators, torch_operators
 
@@ -91,6 +92,25 @@ def batch_norm(
                 mask,
                 inplace,
             )
+    if not torch.compiler.is_compiling() and _function_modes() > 0:
+        # The topmost mode sees one call, as it sees torch's own; what it makes of it comes here again without it.
+        return handle_torch_function(
+            batch_norm,
+            (x,),
+            x,
+            running_mean,
+            running_var,
+            weight,
+            bias,
+            training,
+            momentum,
+            eps,
+            activation,
+            residual,
+            mask,
+            counter,
+            inplace,
+        )
     return torch_operators.batch_norm(
         x,
         running_mean,

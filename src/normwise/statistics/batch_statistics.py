@@ -1,12 +1,14 @@
 """Evaluation with each batch's own statistics in place of the running ones."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from torch import nn
 
 from normwise.find import layers_with_statistics
 from normwise.statistics.modes import evaluating
+from normwise.statistics.normalised import is_plain
+from normwise.statistics.untouched import buffers_kept
 
 
 @contextmanager
@@ -15,11 +17,15 @@ def using_batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
 
     Afterwards every layer's mode is as it was, also when an exception passes through. The running
     statistics don't move: ``track_running_stats`` is off meanwhile, and torch's layers and ours then
-    leave their buffers alone.
+    leave their buffers alone. A subclass with a forward pass of its own may not: its buffers are put back.
     """
     layers = layers_with_statistics(model).values()
     tracking = {layer: layer.track_running_stats for layer in layers}
-    with evaluating(model):
+    with ExitStack() as stack:
+        for layer in layers:
+            if not is_plain(layer):
+                stack.enter_context(buffers_kept(layer))
+        stack.enter_context(evaluating(model))
         try:
             for layer in layers:
                 layer.train()

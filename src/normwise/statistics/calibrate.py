@@ -1,20 +1,27 @@
 """Exact running statistics from data."""
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, get_args
 
 from torch import nn
 from torch.distributed import ProcessGroup
-from torch.nn.parameter import is_lazy
 
-from normwise.errors import ArgumentError
-from normwise.find import find, is_foreign_frozen
+from normwise.errors import ArgumentError, ModelError
+from normwise.find import is_foreign_frozen
 from normwise.nn.frozen import is_frozen
 from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Calibration, LayerCalibration, Order, VarianceKind
 from normwise.statistics.batches import Data, batches_of
+from normwise.statistics.compared import compared
+from normwise.statistics.own_memory import check_own_memory
 from normwise.statistics.passes import Passes, Progress
 from normwise.statistics.place import Place, places_of
+from normwise.statistics.reader import Reader
+from normwise.statistics.repeated import Repeated
+from normwise.statistics.selection import layers_of, reason_to_leave
 from normwise.statistics.untouched import untouched
 
 
@@ -54,14 +61,21 @@ def calibrate(
     closer to settling: take a ``max_length`` that few sequences exceed. Steps that neither the data nor training have
     reached get the statistics of the last that was.
 
-    Only running means and variances change: counters, momentum, modes, hooks and the random state are as they were,
-    and if anything raises, so are the statistics. Every pass begins with the same random state, so that a loader that
-    shuffles or augments gives the same batches again, if it draws from the global generators. Memory does not grow
-    with the number of batches.
+    **Subclasses.** Of a layer whose forward is not torch's or ours, what it normalises is measured, and not what it
+    was called with: it may transpose, select, mask or flatten first. The calls of ``batch_norm`` with its running
+    statistics are intercepted. Where it makes none, its forward is run again with other inputs and statistics, to see
+    whether it normalises its input; if that doesn't show, it is left as it is, and the reason is said.
+
+    Only running means and variances change: other buffers, momentum, modes, hooks and the random state are as they
+    were, and if anything raises, so are the statistics. Every pass begins with the same random state, that of a
+    loader's own generators included, so that one that shuffles or augments gives the same batches again. Where the data
+    differ between passes all the same, the report says so. Memory does not grow with the number of batches.
 
     Args:
         model: Any model with BN layers, torch's or ours. A compiled model runs eagerly meanwhile.
-        data: Batches, or one; the input of each is moved to the model's device. Read once for each pass.
+        data: Batches, or one, of tensors or NumPy's arrays; or a function that gives batches, such as a generator
+            function. Each batch is copied to the model's device. Read once for each pass. Of a batch that is a dict,
+            keys that the model's forward has no argument for, such as ``labels``, are left out and named in the report.
         order, variance: See above.
         max_batches: Take so many batches of the data and no more.
         include_frozen: Calibrate frozen layers, too (:func:`normwise.freeze`); else they are left alone.
@@ -70,13 +84,14 @@ def calibrate(
         progress: Called after each batch.
 
     Returns:
-        What became of each layer. One that is never reached, that sees fewer than two values a channel, or
-        that keeps no running statistics is left as it is, and the reason is said.
+        What became of each layer, and how far off its old statistics were. A layer that is never reached, that sees
+        fewer than two values a channel, or that keeps no running statistics is left as it is, and the reason is said.
 
     Raises:
         ArgumentError: an unknown order or variance; no batches; data that can be read once only and more than one
-            pass to make; a layer that has not been initialised.
-        ModelError: the model fails on a batch, or gives a layer values that are not finite.
+            pass to make; a layer that has not been initialised, or whose statistics share memory.
+        ModelError: there is no BN layer, or none could be calibrated though not all are frozen; the model fails on a
+            batch, or gives a layer values that are not finite.
 
     Example:
         >>> import torch, normwise
@@ -85,6 +100,10 @@ def calibrate(
         >>> model[0].running_mean.item(), model[0].running_var.item(), report.layers[0].count
         (3.0, 7.0, 3)
     """
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"expected a torch.nn.Module as model, got {type(model).__name__}; the data come second"
+        )
     _check_choice("order", order, get_args(Order))
     _check_choice("variance", variance, get_args(VarianceKind))
     batches = batches_of(data)
@@ -93,108 +112,106 @@ def calibrate(
             'order="evaluation" reads the batches several times, and an iterator can be read once; pass a list or a '
             'DataLoader, or order="training"'
         )
-    if max_batches is not None and max_batches < 1:
-        raise ArgumentError(f"max_batches must be at least 1, got {max_batches}")
-    found = {each.path: each.layer for each in find(model) if each.layer is not None}
+    _check_most(max_batches)
+    found = layers_of(model)
     left = {
-        path: reason for path, layer in found.items() if (reason := _left_out(path, layer, include_frozen))
+        path: reason
+        for path, layer in found.items()
+        if (reason := reason_to_leave(path, layer, include_frozen))
     }
     layers = {path: layer for path, layer in found.items() if path not in left}
-    statistics = [
-        layer.get_buffer(name) for layer in layers.values() for name in ("running_mean", "running_var")
-    ]
-    with untouched(model, but=statistics) as begin:
-        passes = Passes(
-            model, batches, layers, variance, max_batches=max_batches, group=group, progress=progress
-        )
-        passes.by_batch()
-        if order == "evaluation":
-            passes.consistently(begin)
-        if passes.batches_read == 0:
-            raise ArgumentError("the data have no batches, so nothing was calibrated")
-        extended = {
-            path: _extend(layer, path, passes)
-            for path, layer in layers.items()
-            if isinstance(layer, StepBatchNorm)
-        }
+    check_own_memory(layers)
+    reader = Reader(model, Repeated(batches, max_batches), layers)
+    passes = Passes(reader, variance, group=group, progress=progress)
+    with untouched(model, data=batches) as begin:
+        if layers:
+            passes.by_batch()
+            if order == "evaluation":
+                passes.consistently(begin)
+            if passes.batches_read == 0:
+                raise ArgumentError("the data have no batches, so nothing was calibrated")
+    records = {
+        path: [LayerCalibration(path, type(layer).__name__, False, left[path])]
+        if path in left
+        else [_record(place, passes, variance) for place in places_of(path, layer)]
+        for path, layer in found.items()
+    }
+    if not any(record.calibrated for several in records.values() for record in several):
+        _check_frozen(found, records)
+    with _all_or_nothing(passes):
+        for path, place in reader.places.items():
+            place.put(*reader.statistics[path])
+        for path, layer in layers.items():
+            if isinstance(layer, StepBatchNorm):
+                records[path] = _extended(layer, records[path])
     return Calibration(
-        tuple(
-            record
-            for path, layer in found.items()
-            for record in (
-                [LayerCalibration(path, type(layer).__name__, False, left[path])]
-                if path in left
-                else _records(path, layer, passes, variance, extended.get(path))
-            )
-        ),
+        tuple(record for several in records.values() for record in several),
         order,
         variance,
         passes.batches_read,
         passes.number,
         passes.residual,
+        tuple(reader.dropped),
+        reader.batches.varied,
     )
 
 
 def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ArgumentError(f"unknown {name} {value!r}; known are {', '.join(map(repr, known))}")
 
 
-def _left_out(path: str, layer: nn.Module, include_frozen: bool) -> str:
-    buffers = layer._buffers
-    if any(is_lazy(value) for value in buffers.values() if value is not None):
-        raise ArgumentError(
-            f"{type(layer).__name__} {path!r} has not been initialised: call the model once, so that it knows its "
-            "channels"
-        )
-    if buffers.get("running_mean") is None or buffers.get("running_var") is None:
-        return "it keeps no running statistics (track_running_stats=False)"
-    if not include_frozen and (is_frozen(layer) or is_foreign_frozen(layer)):
-        return "it is frozen (include_frozen=True calibrates it, too)"
-    return ""
+def _check_most(most: Any) -> None:
+    if most is None:
+        return
+    try:
+        number = operator.index(most)
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(most, bool):
+        raise ArgumentError(f"max_batches must be a whole number, at least 1, got {most!r}")
 
 
-def _extend(layer: StepBatchNorm, path: str, passes: Passes) -> int | None:
-    """Give steps that neither the data nor training reach the statistics of the last that was; the first of them."""
-    counts = [passes.seen[place.path].together.count for place in places_of(path, layer)]
-    reached = max((step + 1 for step, count in enumerate(counts) if count > 1), default=0)
-    return reached if layer.extend(reached) else None
+def _check_frozen(found: Mapping[str, nn.Module], records: Mapping[str, list[LayerCalibration]]) -> None:
+    """Raise unless all layers are frozen, which is why none was calibrated."""
+    reasons: dict[str, str] = {}
+    for path, layer in found.items():
+        if not is_frozen(layer) and not is_foreign_frozen(layer):
+            reasons.setdefault(records[path][0].reason, path)
+    if reasons:
+        each = "; ".join(f"{path!r}: {reason}" for reason, path in reasons.items())
+        raise ModelError(f"none of {len(found)} BN layers could be calibrated, and all is as it was. {each}")
 
 
-def _records(
-    path: str, layer: nn.Module, passes: Passes, kind: VarianceKind, extended: int | None
-) -> Iterator[LayerCalibration]:
-    """What became of a layer, or of each time step of one that has statistics for each."""
-    for step, place in enumerate(places_of(path, layer)):
-        if extended is not None and step >= extended:
-            reason = f"the data never reach it, and it has got the statistics of step {extended - 1}"
-            yield LayerCalibration(place.path, type(layer).__name__, False, reason)
-        else:
-            yield _record(place, passes, kind)
+@contextmanager
+def _all_or_nothing(passes: Passes) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        for path, place in passes.reader.places.items():
+            place.put(*passes.before[path])
+        raise
+
+
+def _extended(layer: StepBatchNorm, records: list[LayerCalibration]) -> list[LayerCalibration]:
+    """Give steps that neither the data nor training reach the statistics of the last that was, and say so."""
+    reached = max((step + 1 for step, record in enumerate(records) if record.count > 1), default=0)
+    if not layer.extend(reached):
+        return records
+    reason = f"the data never reach it, and it has got the statistics of step {reached - 1}"
+    return records[:reached] + [replace(record, reason=reason) for record in records[reached:]]
 
 
 def _record(place: Place, passes: Passes, kind: VarianceKind) -> LayerCalibration:
-    seen, before, name = passes.seen[place.path], passes.before[place.path], type(place.layer).__name__
+    seen, name, at = passes.seen[place.path], type(place.layer).__name__, place.layer_path
     if seen.together.count == 0:
-        return LayerCalibration(place.path, name, False, "the data never reach it")
+        reason = "its forward pass does not use its running statistics" if at in passes.reader.idle else ""
+        reason = passes.reader.reasons.get(at, reason) or "the data never reach it"
+        return LayerCalibration(place.path, name, False, reason)
     if seen.lacks(kind):
         few = "in any batch " if kind == "batch" else ""
-        return LayerCalibration(
-            place.path, name, False, f"it sees fewer than two values a channel {few}".strip()
-        )
-    variance = seen.variance(kind)
-    old_mean, old_variance = (old.to(variance) for old in before)
-    deviation = (variance + getattr(place.layer, "eps", 1e-5)).sqrt()
-    shift = (old_mean - seen.together.mean).abs() / deviation
-    ratio = (old_variance + getattr(place.layer, "eps", 1e-5)) / deviation.square()
-    return LayerCalibration(
-        place.path,
-        name,
-        True,
-        "",
-        seen.together.count,
-        shift.max().item(),
-        shift.median().item(),
-        ratio.min().item(),
-        ratio.max().item(),
-    )
+        reason = f"it sees fewer than two values a channel {few}".strip()
+        return LayerCalibration(place.path, name, False, reason, seen.together.count)
+    record = LayerCalibration(place.path, name, True, "", seen.together.count)
+    eps = getattr(place.layer, "eps", 1e-5)
+    return compared(record, passes.before[place.path], seen.together.mean, seen.variance(kind), eps)

@@ -12,4 +12,5 @@ from normwise.nn.frozen import modes_kept
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     """Put the model into evaluation; afterwards, also after an exception, each module's mode is as it was."""
     with modes_kept(model):
-        yield model.eval()
+        model.eval()  # which gives None where a ``train()`` of the user's does not return the model
+        yield model

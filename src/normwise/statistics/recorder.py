@@ -1,33 +1,23 @@
 """What hangs on a model while it is watched."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from normwise.records import LayerPoint, Recording, WatchedStep
+from normwise.find import is_foreign_frozen
+from normwise.records import Recording, WatchedStep
 from normwise.statistics.eagerly import EAGERLY
 from normwise.statistics.layer_point import layer_point
+from normwise.statistics.normalised import Call, is_plain, look_at_input, observe
+from normwise.statistics.open_step import OpenStep
+from normwise.statistics.place import place_of_statistics
 from normwise.statistics.recording_sinks import Sink
 
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
-
-
-@dataclass
-class _Open:
-    """The record of a step whose backward pass is still to come."""
-
-    step: int
-    points: dict[str, LayerPoint] = field(default_factory=dict)
-    #: Norms by layer and field; tensors, for which a GPU need not be waited for.
-    gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    #: Of the hooks for gradients. The parameters among the tensors are kept, but no output: it may be large.
-    handles: list[RemovableHandle] = field(default_factory=list)
-    parameters: list[Tensor] = field(default_factory=list)
 
 
 class Recorder:
@@ -38,6 +28,7 @@ class Recorder:
 
     Attributes:
         steps: Training passes so far.
+        unseen: Layers of which it can't be seen what they normalise, by path.
     """
 
     def __init__(
@@ -49,16 +40,23 @@ class Recorder:
         sink: Sink | None,
     ):
         self.steps = 0
+        self.unseen: dict[str, nn.Module] = {}
         self._layers = layers
         self._channels = channels
         self._head = head
         self._sink = sink
         self._every = head.every
         self._points: list[WatchedStep] = []
-        self._open: _Open | None = None
-        self._pass_handles: list[RemovableHandle] = []
+        self._open: OpenStep | None = None
+        self._pass_handles: list[Callable[[], None]] = []
         self._eagerly = False
-        self._stop = self._count_passes(model)
+        # A model calls the forward that it had before its hooks.
+        self._stop = [
+            self._observe(path, layer)
+            for path, layer in layers.items()
+            if layer is model and not is_plain(layer)
+        ]
+        self._stop.append(self._count_passes(model))
 
     @property
     def points(self) -> tuple[WatchedStep, ...]:
@@ -76,7 +74,8 @@ class Recorder:
 
     def close(self) -> None:
         """Take all hooks away, and complete the last record."""
-        self._stop()
+        for stop in self._stop:
+            stop()
         self._abandon_pass()
         try:
             self._complete()
@@ -120,21 +119,22 @@ class Recorder:
         return stop
 
     def _begin(self, step: int, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._open = _Open(step)
+        self._open = OpenStep(step)
         for path, layer in self._layers.items():
-            before, behind = partial(self._before_layer, path), partial(self._behind_layer, path)
-            if layer is model:
-                before(layer, args, kwargs)  # its hooks of before the pass are under way
-            else:
-                self._pass_handles.append(layer.register_forward_pre_hook(before, with_kwargs=True))
-            self._pass_handles.append(layer.register_forward_hook(behind))
+            if layer is not model:
+                self._pass_handles.append(self._observe(path, layer))
+            elif is_plain(layer):
+                # Its hooks of before the pass are under way.
+                look_at_input(partial(self._look, path), layer, args, kwargs)
+            behind = layer.register_forward_hook(partial(self._behind_layer, path))
+            self._pass_handles.append(behind.remove)
         if model._compiled_call_impl is None:
-            self._pass_handles.append(model.register_forward_hook(self._end_pass))
+            self._pass_handles.append(model.register_forward_hook(self._end_pass).remove)
         self._eagerly = EAGERLY.begin()
 
     def _end_pass(self, *_: object) -> None:
-        for handle in self._pass_handles:
-            handle.remove()
+        for remove in self._pass_handles:
+            remove()
         self._pass_handles.clear()
         if self._eagerly:
             EAGERLY.end()
@@ -146,29 +146,43 @@ class Recorder:
             self._end_pass()
             self._discard()
 
-    def _before_layer(
-        self, path: str, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def _observe(self, path: str, layer: nn.Module) -> Callable[[], None]:
+        return observe(layer, partial(self._look, path), partial(self._not_seen, path))
+
+    def _look(self, path: str, layer: nn.Module, call: Call) -> bool:
+        keeps = layer._buffers.get("running_mean") is not None and getattr(layer, "track_running_stats", True)
+        own = place_of_statistics(path, layer, call.running_mean) is not None
+        if not own and not (call.running_mean is None and not keeps) and not is_plain(layer):
+            return False
+        self._record(path, layer, call.values, call.mask)
+        return True
+
+    def _not_seen(
+        self, path: str, layer: nn.Module, forward: object, args: tuple[Any, ...], kwargs: Any, output: Any
+    ) -> Any:
+        if is_foreign_frozen(layer) and args:
+            self._record(path, layer, args[0], None)  # which computes by hand, with constants
+        elif self._open is not None:
+            self.unseen[path] = layer
+        return output
+
+    def _record(self, path: str, layer: nn.Module, x: Any, mask: Any) -> None:
         record = self._open
         if record is None:
             return
         if (point := record.points.get(path)) is not None:
             record.points[path] = replace(point, calls=point.calls + 1)
             return
-        x: Any = args[0] if args else kwargs.get("input", kwargs.get("x"))
-        mask = kwargs.get("mask")
         if not _fits(layer, x, mask):
             return
         point = layer_point(layer, x, mask, self._channels[path])
         if point is None:
             return
         record.points[path] = point
-        record.gradients[path] = {}
         for name in ("weight", "bias"):
             parameter = getattr(layer, name)
             if parameter is not None and parameter.requires_grad and parameter.is_leaf:
-                self._keep_gradient(record, path, name, parameter)
-                record.parameters.append(parameter)
+                record.keep_gradient(path, name, parameter)
 
     def _behind_layer(self, path: str, layer: nn.Module, args: tuple[Any, ...], output: object) -> None:
         record = self._open
@@ -179,44 +193,21 @@ class Recorder:
             and isinstance(output, Tensor)
             and output.requires_grad
         ):
-            self._keep_gradient(record, path, "output", output)
-
-    def _keep_gradient(self, record: _Open, path: str, name: str, tensor: Tensor) -> None:
-        norms = record.gradients[path]
-
-        def keep(gradient: Tensor) -> None:
-            norms[name] = torch.linalg.vector_norm(gradient.detach(), dtype=torch.float64)
-
-        record.handles.append(tensor.register_hook(keep))
+            record.keep_gradient(path, "output", output)
 
     def _complete(self) -> None:
         record = self._open
         if record is None:
             return
-        layers = {
-            path: replace(
-                point,
-                **{
-                    f"{name}_grad": float(f"{norm.item():.6g}")
-                    for name, norm in record.gradients[path].items()
-                },
-            )
-            for path, point in record.points.items()
-        }
+        point = record.complete()
         self._discard()
-        point = WatchedStep(record.step, layers)
         self._points.append(point)
         if self._sink is not None:
             self._sink.append(point)
 
     def _discard(self) -> None:
         if self._open is not None:
-            for handle in self._open.handles:
-                handle.remove()
-            for parameter in self._open.parameters:
-                # With a dict of hooks, be it empty, each backward pass would call Python at the parameter.
-                if not parameter._backward_hooks:
-                    parameter._backward_hooks = None
+            self._open.release()
             self._open = None
 
 

@@ -1,6 +1,7 @@
 """A recording on disk: ``recording.json`` and ``metrics.jsonl``."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -32,32 +33,43 @@ class RecordingFolder:
         Raises:
             RunError: it has such files already, or can't be written to.
         """
-        if self.exists:
-            raise RunError(
-                f"{self.path} already holds a recording, which is not written over; choose another folder, or delete "
-                "this one"
-            )
+        made: list[Path] = []
         try:
+            if self.exists:
+                raise RunError(
+                    f"{self.path} already holds a recording, which is not written over; choose another folder, or "
+                    "delete this one"
+                )
+            made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
-            # "x": of two processes that begin here at once, the second is told. Unbuffered: a line that was written
-            # outlives the process.
+            self._open(head)
+        except BaseException as error:
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
+            if isinstance(error, OSError):
+                raise RunError(
+                    f"{self.path} can't be written to: {error.strerror}; choose another place"
+                ) from None
+            raise
+        return self
+
+    def _open(self, head: Recording) -> None:
+        # "x": of two processes that begin here at once, the second is told. Unbuffered: a line that was written
+        # outlives the process.
+        try:
             self._file = self._metrics.open("xb", buffering=0)
         except FileExistsError:
             raise RunError(
                 f"{self._metrics} is there already, and another's; choose another folder for the recording. Of several "
                 "processes that train together only one should write"
             ) from None
-        except OSError as error:
-            raise RunError(
-                f"{self.path} can't be written to: {error.strerror}; choose another place"
-            ) from None
         try:
-            write_whole(self._head, (to_json(replace(head, points=()), indent=2) + "\n").encode())
+            write_whole(self._head, _encoded(to_json(replace(head, points=()), indent=2)))
         except BaseException:
             self.close()
             self._metrics.unlink()
             raise
-        return self
 
     def append(self, point: WatchedStep) -> None:
         """Add a line.
@@ -67,7 +79,7 @@ class RecordingFolder:
         """
         if self._file is None:
             raise RunError(f"the recording in {self.path} has ended; begin another")
-        rest = memoryview((to_json(point) + "\n").encode())
+        rest = memoryview(_encoded(to_json(point)))
         try:
             while rest:  # a disk that fills takes a part of a line
                 rest = rest[self._file.write(rest) :]
@@ -94,6 +106,11 @@ class RecordingFolder:
             raise RunError(f"{self.path} holds no recording: {error.filename}: {error.strerror}") from None
         lines = content.split(b"\n")[:-1]  # what is behind the last line's end is torn, or nothing
         return replace(head, points=tuple(_record(self._metrics, WatchedStep, line) for line in lines))
+
+
+def _encoded(text: str) -> bytes:
+    # Half of a surrogate pair, which names of modules may have, has no UTF-8; what stands for it is JSON's escape.
+    return (text + "\n").encode(errors="backslashreplace")
 
 
 def _record(path: Path, kind: type[T], content: bytes) -> T:

@@ -34,7 +34,12 @@ def sink_for(to: Any, head: Recording) -> Sink | None:
     if to is None:
         return None
     if isinstance(to, (str, os.PathLike)):
-        return RecordingFolder(Path(to)).begin(head)
+        path = os.fspath(to)
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise ArgumentError(
+                f"to={path!r} is no name of a folder; pass its path, such as 'runs/recording'"
+            )
+        return RecordingFolder(Path(path)).begin(head)
     if callable(getattr(to, "add_scalar", None)):
         return TensorBoard(to)
     raise ArgumentError(

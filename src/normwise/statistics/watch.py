@@ -37,7 +37,8 @@ def watch(
     training does.
 
     Moments and noise are computed in float64, over the real positions alone where a mask is given to a layer of ours,
-    and of this process's part of the batch. A layer that a step calls several times is recorded by its first call.
+    and of this process's part of the batch. A layer that a step calls several times is recorded by its first call. Of a
+    subclass with a forward of its own, what it gives to ``batch_norm`` is recorded, and not what it was called with.
 
     The model's numbers stay what they are without it, to the last bit, and so does the random state. Between records
     one hook counts passes. All hooks go when the block ends, also by an exception; the records stay. Watches can be
@@ -107,6 +108,12 @@ def watch(
         warnings.warn(
             f"watch saw no training pass of {type(model).__name__}: it was in evaluation, or only called as a part of "
             "another model, or its compiled form was, which should be watched itself",
+            stacklevel=3,
+        )
+    for path, layer in recorder.unseen.items():
+        warnings.warn(
+            f"watch can't see what {type(layer).__name__} {path!r} normalises where its forward calls no batch_norm "
+            "with its running statistics; such calls are not recorded",
             stacklevel=3,
         )
 

@@ -44,7 +44,7 @@ def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size
 
         return hook
 
-    with unchanged(model), untouched(model, but=[]):
+    with unchanged(model), untouched(model):
         for path in shapes:
             model.get_submodule(path).register_forward_hook(hook_of(path))
         for number, batch in enumerate(batches_of(data)):

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from normwise.statistics.untouched import random_state_kept
+from normwise.statistics.random_state import random_state_kept
 from normwise.surgery.snapshot import Snapshot
 
 

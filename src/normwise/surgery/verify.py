@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
 from normwise.nn.frozen import modes_kept
-from normwise.statistics.untouched import random_state_kept
+from normwise.statistics.random_state import random_state_kept
 
 #: Relative size of a disturbance in a type with enough digits.
 _DISTURBANCE = 2.0**-18

@@ -1,0 +1,48 @@
+"""Old running statistics, compared with those of the data."""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from normwise.records import LayerCalibration
+
+
+def compared(
+    record: LayerCalibration, before: tuple[Tensor, Tensor], mean: Tensor, variance: Tensor, eps: float
+) -> LayerCalibration:
+    r"""Return the record with the distance of the old mean and variance from those of the data.
+
+    A value x was normalised to :math:`(x - \mu_0) / \sigma_0`, and is now to :math:`(x - \mu) / \sigma`. The mean
+    square of the difference over the data is, with :math:`r = \sigma_0^2 / \sigma^2`,
+    :math:`(\mu - \mu_0)^2 / \sigma_0^2 + (1 / \sqrt r - 1)^2`; the error is the root of its mean over the channels.
+    """
+    old_mean, old_variance = (old.to(variance) for old in before)
+    shift = (old_mean - mean) / (variance + eps).sqrt()
+    ratio = (old_variance + eps) / (variance + eps)
+    sound = shift.isfinite() & ratio.isfinite() & (ratio > 0)
+    record = replace(record, broken=_broken(old_mean, old_variance, sound))
+    shift, ratio = shift[sound], ratio[sound]
+    if len(shift) == 0:
+        return record
+    errors = shift.square() / ratio + (ratio.rsqrt() - 1).square()
+    return replace(
+        record,
+        mean_shift=shift.abs().max().item(),
+        typical_mean_shift=shift.abs().median().item(),
+        variance_ratio_low=ratio.min().item(),
+        variance_ratio_high=ratio.max().item(),
+        error=errors.mean().sqrt().item(),
+    )
+
+
+def _broken(mean: Tensor, variance: Tensor, sound: Tensor) -> str:
+    """Say what made old statistics useless; empty where nothing did."""
+    if sound.all():
+        return ""
+    kinds = {
+        "NaN": mean.isnan() | variance.isnan(),
+        "infinite": mean.isinf() | variance.isinf(),
+        "of negative variance": ~sound & variance.isfinite() & mean.isfinite(),
+    }
+    what = " or ".join(text for text, found in kinds.items() if found.any())
+    return f"{what} in {int((~sound).sum())} of {len(sound)} channels"

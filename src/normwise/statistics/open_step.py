@@ -1,0 +1,61 @@
+"""A recorded step whose backward pass is still to come."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from normwise.records import LayerPoint, WatchedStep
+
+
+@dataclass
+class OpenStep:
+    """The points of a step, and hooks that complete them by the norms of gradients.
+
+    Attributes:
+        step: Training passes before it.
+        points: By path of the layer.
+    """
+
+    step: int
+    points: dict[str, LayerPoint] = field(default_factory=dict)
+    #: Norms by layer and field; tensors, for which a GPU need not be waited for.
+    _gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    #: Of the hooks for gradients. The parameters among the tensors are kept, but no output: it may be large.
+    _handles: list[RemovableHandle] = field(default_factory=list)
+    _parameters: list[Tensor] = field(default_factory=list)
+
+    def keep_gradient(self, path: str, name: str, tensor: Tensor) -> None:
+        """Take the norm of the tensor's gradient when it comes."""
+        norms = self._gradients.setdefault(path, {})
+
+        def keep(gradient: Tensor) -> None:
+            norms[name] = torch.linalg.vector_norm(gradient.detach(), dtype=torch.float64)
+
+        self._handles.append(tensor.register_hook(keep))
+        if tensor.is_leaf:
+            self._parameters.append(tensor)
+
+    def complete(self) -> WatchedStep:
+        """Return the record with the gradients that came."""
+        layers = {
+            path: replace(
+                point,
+                **{
+                    f"{name}_grad": float(f"{norm.item():.6g}")
+                    for name, norm in self._gradients.get(path, {}).items()
+                },
+            )
+            for path, point in self.points.items()
+        }
+        return WatchedStep(self.step, layers)
+
+    def release(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+        for parameter in self._parameters:
+            # With a dict of hooks, be it empty, each backward pass would call Python at the parameter.
+            if not parameter._backward_hooks:
+                parameter._backward_hooks = None

@@ -1,0 +1,58 @@
+"""Batches that are read several times."""
+
+import math
+from collections.abc import Iterable, Iterator, Sized
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+#: Sums of squares that differ by less are those of the same values in another order.
+_ROUNDING = 1e-9
+
+
+class Repeated:
+    """Batches that each pass reads from the beginning, and a check that they are the same in each.
+
+    Attributes:
+        varied: Whether the batches of a pass were others than those of the first.
+    """
+
+    def __init__(self, batches: Iterable[Any], most: int | None):
+        self.varied = False
+        self._batches, self._most = batches, most
+        self._first: tuple[int, float] | None = None
+        self._count, self._squares = 0, torch.zeros((), dtype=torch.float64)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._count, self._squares = 0, torch.zeros((), dtype=torch.float64)
+        yield from islice(self._batches, self._most)
+
+    def total(self) -> int | None:
+        """Return how many there are in a pass, if that is known; asking a loader may warn."""
+        try:
+            # A loader of a stream has a length only where the stream has one.
+            total = len(self._batches) if isinstance(self._batches, Sized) else None
+        except (TypeError, NotImplementedError):
+            total = None
+        return self._most if total is None else total if self._most is None else min(total, self._most)
+
+    def add(self, values: Any) -> None:
+        """Take note of a batch, by the tensors in it."""
+        for tensor in pytree.tree_leaves(values):
+            if isinstance(tensor, Tensor) and tensor.layout is torch.strided and not tensor.is_complex():
+                self._count += tensor.numel()
+                # Metal has no float64.
+                values = tensor.cpu() if tensor.device.type == "mps" else tensor
+                self._squares = self._squares.to(values.device) + values.double().square().sum()
+
+    def end(self) -> None:
+        """Compare the pass that ended with the first."""
+        found = self._count, self._squares.item()
+        if self._first is None:
+            self._first = found
+        count, squares = self._first
+        if found[0] != count or not math.isclose(found[1], squares, rel_tol=_ROUNDING):
+            self.varied = True
