@@ -74,6 +74,6 @@ def _check_values(path: str, module: nn.Module) -> None:
             )
         if tensor.is_inference():
             raise ModelError(
-                f"{name} of {type(module).__name__} {path!r} was made in torch.inference_mode, in which tensors can't be "
-                "trained or changed later; pass copy.deepcopy(model), made outside of it"
+                f"{name} of {type(module).__name__} {path!r} was made in torch.inference_mode, so that it can't be "
+                "trained or changed; pass copy.deepcopy(model), made outside of it"
             )
