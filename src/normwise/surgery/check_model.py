@@ -23,7 +23,7 @@ _WRAPPERS: Mapping[str, str] = {
         "is a FullyShardedDataParallel, whose parameters are in pieces on several processes; pass the model from "
         "before, and wrap the result"
     ),
-    "torch.distributed.fsdp._fully_shard._fully_shard.FSDPModule": (
+    "torch.distributed.fsdp.FSDPModule": (
         "was given to fully_shard, so that its parameters are in pieces on several processes; pass the model from "
         "before, and shard the result"
     ),
