@@ -1,6 +1,7 @@
 """Whatever a forward pass changes in a model is put back; a copy of the model is one of all its parts."""
 
 import functools
+import weakref
 from contextlib import nullcontext
 from typing import Any
 
@@ -139,6 +140,16 @@ def test_a_function_that_would_call_the_old_modules_is_refused(replace: Any) -> 
     replace(model)
     with pytest.raises(ModelError, match=r"set on the instance and calls modules of this model"):
         twin(model)
+
+
+def test_references_that_are_dead_are_left_alone() -> None:
+    model: Any = _Holds()
+    model.owner = weakref.proxy(nn.Identity())
+    with unchanged(model), unchanged(twin(model)):
+        model.eval()
+    assert model.training
+    with pytest.raises(ReferenceError):
+        model.owner.training  # noqa: B018 (it is what raises)
 
 
 def test_functions_that_know_no_module_are_kept() -> None:
