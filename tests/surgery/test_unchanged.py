@@ -144,7 +144,9 @@ def test_a_function_that_would_call_the_old_modules_is_refused(replace: Any) -> 
 
 def test_references_that_are_dead_are_left_alone() -> None:
     model: Any = _Holds()
-    model.owner = weakref.proxy(nn.Identity())
+    owner = nn.Identity()
+    model.owner = weakref.proxy(owner)
+    del owner
     with unchanged(model), unchanged(twin(model)):
         model.eval()
     assert model.training
