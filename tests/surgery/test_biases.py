@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -198,3 +199,60 @@ def test_random_networks_stay_equal_in_both_modes(draw_network: Any, data: st.Da
         with torch.no_grad():
             expected, got = (copy.deepcopy(m).train(training)(x) for m in (model, lean))
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
+
+
+class Trains(nn.Module):
+    """A layer and a norm, and something between them that training alone does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(4, 4, 3, padding=1), nn.BatchNorm1d(4)
+        self.steps = 0
+
+    def between(self, y: Tensor) -> Tensor:
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return self.norm(self.between(y) if self.training else y)
+
+
+class DropsNowAndThen(Trains):
+    def between(self, y: Tensor) -> Tensor:
+        return y * (torch.rand(len(y), 1, 1) < 0.5) if torch.rand(()) < 1e-9 else y
+
+
+class DropsByNumPy(Trains):
+    def between(self, y: Tensor) -> Tensor:
+        return y * 2 if np.random.rand() < 1e-9 else y  # noqa: NPY002
+
+
+class DropsLater(Trains):
+    def between(self, y: Tensor) -> Tensor:
+        self.steps += 1
+        return y * (torch.rand(len(y), 1, 1) < 0.5) if self.steps > 100 else y
+
+
+class Noise(Trains):
+    def between(self, y: Tensor) -> Tensor:
+        return y + torch.randn_like(y)
+
+
+class ByValues(Trains):
+    def between(self, y: Tensor) -> Tensor:
+        return y.abs() if y.mean() > 1e6 else y
+
+
+@pytest.mark.parametrize("kind", [DropsNowAndThen, DropsByNumPy, DropsLater, Noise, ByValues])
+def test_what_training_may_do_between_them_lets_the_bias_count(kind: Any) -> None:
+    model = _trained(kind())
+    new, report = remove_biases(model, X)
+    assert not report.changes[0].changed
+    assert "in training" in report.changes[0].detail
+    assert new.get_submodule("conv").bias is not None
+
+
+def test_training_that_does_the_same_lets_the_bias_go() -> None:
+    new, report = remove_biases(_trained(Trains()), X)
+    assert report.changes[0].changed
+    assert new.get_submodule("conv").bias is None

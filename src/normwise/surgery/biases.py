@@ -39,7 +39,8 @@ def remove_biases(
 
     ``torch.fx`` follows values from a ``Conv1d`` to ``3d``, ``ConvTranspose1d`` to ``3d`` or ``Linear`` into the BN
     layer; on the way they may be transposed and reshaped, if channels stay channels. Where something else sees the
-    layer's output, such as an activation, a hook or a second call, the bias counts, and stays. A frozen BN layer
+    layer's output, such as an activation, a hook or a second call, the bias counts, and stays. So it does where
+    training may do something between the two that evaluation doesn't, by chance or after a while. A frozen BN layer
     subtracts no batch mean; before it, the bias goes if the layer's β learns and can do what the bias could.
 
     Outputs and gradients of all other parameters are compared with the old model's on the example, in training and

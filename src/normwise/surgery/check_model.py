@@ -23,7 +23,7 @@ _WRAPPERS: Mapping[str, str] = {
         "is a FullyShardedDataParallel, whose parameters are in pieces on several processes; pass the model from "
         "before, and wrap the result"
     ),
-    "torch.distributed.fsdp._fully_shard._fully_shard.FSDPModule": (
+    "torch.distributed.fsdp.FSDPModule": (
         "was given to fully_shard, so that its parameters are in pieces on several processes; pass the model from "
         "before, and shard the result"
     ),
@@ -74,6 +74,6 @@ def _check_values(path: str, module: nn.Module) -> None:
             )
         if tensor.is_inference():
             raise ModelError(
-                f"{name} of {type(module).__name__} {path!r} was made in torch.inference_mode, in which tensors can't be "
-                "trained or changed later; pass copy.deepcopy(model), made outside of it"
+                f"{name} of {type(module).__name__} {path!r} was made in torch.inference_mode, so that it can't be "
+                "trained or changed; pass copy.deepcopy(model), made outside of it"
             )

@@ -45,7 +45,8 @@ def convert(
     ============  ======================================================================================
 
     and any further family of BN layers in ``normwise.nn``, by the name in its ``conversion``. All BN layers are
-    converted: torch's, synchronised and frozen ones, constants such as torchvision's ``FrozenBatchNorm2d``, ours.
+    converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's ``FrozenBatchNorm2d``.
+    A layer of constants is tried on random numbers first, and left where it computes something else than BN.
     To BN, ``torch.nn.GroupNorm`` and ``InstanceNorm`` layers are converted, too.
 
     Kept are γ and β, running statistics, momentum, ε, counters, types, devices, hooks, modes, ``requires_grad``, tied

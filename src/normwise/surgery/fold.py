@@ -44,7 +44,9 @@ def fold(
     nowhere else, the first gets new parameters and the second's place is taken by ``Identity``, or by what else a
     layer of ours was called for: its activation, residual and mask. Where there is no such layer before it, one
     behind it will do, if its padding is none, or is not zeros, or the shift is zero. ``torch.fx`` follows the values;
-    where it can't, BN layers are left. Each that is left is in the report with the reason.
+    where it can't, BN layers are left, and so are those that code which it can't follow may use alone for other inputs.
+    Each that is left is in the report with the reason. An example of one value, such as zeros, proves little: then
+    outputs are compared on random numbers, too.
 
     The model keeps its class and, but for the folded layers and biases that came in, its ``state_dict``. It is one
     for evaluation: nothing normalises by batch any more where BN was folded.

@@ -90,9 +90,9 @@ class _Reader:
                 self._use(tree, parent, self._attribute(values, parent.attr))
         elif isinstance(parent, ast.Subscript) and parent.value is node:
             items = _items(values)
-            self._use(tree, parent, [*items, items] if isinstance(parent.slice, ast.Slice) else items)
+            self._use(tree, parent, [items] if isinstance(parent.slice, ast.Slice) else items)
         elif isinstance(parent, (ast.For, ast.comprehension)) and parent.iter is node:
-            self._bind(tree, parent.target, _items(values))
+            self._bind(tree, _value_target(parent.target, node), _items(values))
         elif isinstance(parent, ast.Assign) and parent.value is node and len(parent.targets) == 1:
             self._bind(tree, parent.targets[0], values)
         elif isinstance(parent, ast.Call):
@@ -104,7 +104,7 @@ class _Reader:
 
     def _call(self, tree: ast.AST, call: ast.Call, node: ast.AST, values: list[Any]) -> None:
         if call.func is node:
-            if any(isinstance(value, nn.Module) for value in values):
+            if any(isinstance(value, nn.Module) for value in values) or isinstance(node, ast.Subscript):
                 self.units.update(_modules_in(values))
             else:
                 # A method of a container, such as values().
@@ -173,7 +173,7 @@ class _Reader:
         if name in module._parameters or name in module._buffers:
             self.exposed.add(module)
             return []
-        if isinstance(module, _CONTAINERS) and name in ("values", "children"):
+        if isinstance(module, _CONTAINERS) and name in ("values", "items", "children", "named_children"):
             return [list(module.children())]
         if module is not self.module:
             # A method of another module may do what it likes with it; a plain attribute of its class may not.
@@ -236,6 +236,18 @@ def _functions(module: nn.Module, name: str) -> Iterator[Any]:
             continue
         elif callable(value) and not isinstance(value, type):
             yield inspect.unwrap(value)
+
+
+def _value_target(target: ast.AST, iterated: ast.AST) -> ast.AST:
+    """Return the target of a loop that gets the values: the second one in a loop over pairs of names and values."""
+    is_items = (
+        isinstance(iterated, ast.Call)
+        and isinstance(iterated.func, ast.Attribute)
+        and iterated.func.attr in ("items", "named_children")
+        and isinstance(target, ast.Tuple)
+        and len(target.elts) == 2
+    )
+    return target.elts[1] if is_items and isinstance(target, ast.Tuple) else target
 
 
 def _only_tests(parent: ast.AST | None, node: ast.AST) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from normwise.errors import ModelError
+from normwise.surgery.snapshot import FIXED
 
 #: Dicts of every module; hooks among them may refer to what they like.
 _EVERY_MODULE = frozenset(vars(nn.Module()))
@@ -41,7 +42,7 @@ def check_functions(model: nn.Module, advice: str) -> None:
 
 def _reaches(value: Any, modules: set[nn.Module], seen: set[int]) -> bool:
     """Return whether a function in ``value`` refers to one of the modules."""
-    if id(value) in seen:
+    if type(value) in FIXED or id(value) in seen:
         return False
     seen.add(id(value))
     if isinstance(value, types.FunctionType):
@@ -61,6 +62,8 @@ def _reaches(value: Any, modules: set[nn.Module], seen: set[int]) -> bool:
 
 def _is_bound(value: Any, modules: set[nn.Module]) -> bool:
     """Return whether it is one of the modules, or is bound to one."""
+    if type(value) in FIXED:
+        return False
     if isinstance(value, nn.Module):
         return value in modules
     if isinstance(value, types.MethodType):

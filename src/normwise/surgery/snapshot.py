@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import weakref
 from collections import deque
 from collections.abc import Callable
 from types import FunctionType, MethodType, ModuleType
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 _CONTAINERS = (list, dict, set, deque)
+#: Values that nobody can change, and references that may be dead.
+FIXED = (str, bytes, int, float, complex, bool, type(None), *weakref.ProxyTypes)
 #: Objects without attributes that a forward pass would write.
 _PASSIVE = (type, FunctionType, MethodType, ModuleType)
 
@@ -53,7 +56,7 @@ class Snapshot:
 
     def _keep(self, value: Any, *, inside_object: bool = False) -> None:
         """Keep whatever a forward pass may change in ``value`` without setting an attribute of a module."""
-        if isinstance(value, nn.Module) or id(value) in self._seen or is_lazy(value):
+        if type(value) in FIXED or isinstance(value, nn.Module) or id(value) in self._seen or is_lazy(value):
             return
         self._seen.add(id(value))
         if isinstance(value, Tensor):
@@ -72,7 +75,11 @@ class Snapshot:
             self._changes.append(lambda: pickle.dumps(_generator_state(value)[0]) != dumped)  # pyright: ignore[reportOptionalSubscript]
             if self._values:
                 self._steps.append(lambda: set_state(state))
-        elif hasattr(value, "__dict__") and not isinstance(value, _PASSIVE) and not inside_object:
+        elif (
+            isinstance(getattr(value, "__dict__", None), dict)
+            and not isinstance(value, _PASSIVE)
+            and not inside_object
+        ):
             # An object of a user's class, such as a counter; objects in it are followed no further.
             self._keep_container(vars(value), inside_object=True)
 
@@ -114,6 +121,10 @@ class Snapshot:
             with torch.inference_mode(tensor.is_inference()):
                 before = tensor.detach().clone()
             self._steps.append(lambda: _write_back(tensor, before))
+
+
+def _attributes(value: Any) -> Any:
+    return getattr(value, "__dict__", None)
 
 
 def _write_back(tensor: Tensor, before: Tensor) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from normwise.surgery.replaced_forward import check_functions
+from normwise.surgery.snapshot import FIXED
 
 #: Attributes of every module that are dicts; a twin needs its own dicts, with the same things in them.
 _DICTS = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict))
@@ -51,6 +52,8 @@ def twin(model: nn.Module) -> nn.Module:
 def rebound(value: Any, others: Mapping[nn.Module, nn.Module]) -> Any:
     """Return ``value`` with the other modules in methods, lists and dicts; itself where it refers to none of them."""
     new: Any = value
+    if type(value) in FIXED:
+        return value
     if isinstance(value, nn.Module):
         return others.get(value, value)
     if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):

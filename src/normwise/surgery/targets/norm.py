@@ -139,10 +139,13 @@ def _known(layer: nn.Module, like: Tensor) -> Norm:
         raise LeftError("it has no parameters yet; run the model on a batch first")
     if base is None:
         raise LeftError(f"{kind.__name__} may do anything in its forward")
-    if not all(name in layer._parameters for name in PARAMETERS):
+    held = {*layer._parameters, *layer._buffers}
+    if not held.issuperset(PARAMETERS):
         raise LeftError(
             "its weight or bias is no parameter, but computed from others (parametrized or pruned); make it one first"
         )
+    if isinstance(layer, BatchNorm) and not held.issuperset(BUFFERS):
+        raise LeftError("its running statistics are no buffers, but computed from others (parametrized)")
     memory = vars(layer).get(MEMORY, {})
     like = layer._parameters["weight"] if layer._parameters["weight"] is not None else like
     held = {name: getattr(layer, name) for name in settings_of(base)}
