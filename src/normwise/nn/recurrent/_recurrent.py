@@ -110,7 +110,7 @@ class Recurrent(nn.Module, ABC):
         """Do nothing: torch's layers have this for cuDNN, and code that is written for them calls it."""
 
     def forward(
-        self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | None = None
+        self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | Sequence[int] | None = None
     ) -> tuple[Any, Any]:
         """Run over the sequences; see the class for shapes and errors."""
         try:
@@ -172,6 +172,10 @@ class Recurrent(nn.Module, ABC):
         alone = packing.like == "unbatched"
         for name, state, size in zip(self.states, given, sizes, strict=True):
             expected = (count, size) if alone else (count, packing.count, size)
+            if not isinstance(state, Tensor):
+                raise ArgumentError(
+                    f"expected {name} as a tensor of shape {expected}, got {type(state).__name__}"
+                )
             if state.shape != expected:
                 raise ShapeError(f"expected {name} of shape {expected}, got {tuple(state.shape)}")
         return tuple(packing.sorted(state[:, None] if alone else state) for state in given)
