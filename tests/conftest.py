@@ -31,7 +31,7 @@ def implementation(request, monkeypatch) -> str:
 
 @pytest.fixture
 def agree(implementation):
-    """Asserts that tensors are torch's: to the last bit on its own operators, but for rounding where ours are better."""
+    """Asserts that tensors are torch's: to the last bit on its own operators, else but for rounding."""
 
     def check(got: Any, expected: Any, dtype: torch.dtype) -> None:
         # Sums in another order, and one rounding at the end instead of several on the way; without the kernels the

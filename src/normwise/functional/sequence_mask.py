@@ -14,7 +14,8 @@ def sequence_mask(lengths: Tensor | Sequence[int] | PackedSequence, length: int 
 
     Args:
         lengths: Whole numbers (N,), 0 or more, as a tensor or a list; or what
-            ``torch.nn.utils.rnn.pack_padded_sequence`` gave, of which the rows are in the order that it was given and ``pad_packed_sequence`` gives back.
+            ``torch.nn.utils.rnn.pack_padded_sequence`` gave, of which the rows are in the order
+            that it was given and ``pad_packed_sequence`` gives back.
         length: L; the longest of the sequences if not given.
 
     The mask is what our BN layers take with ``(N, C, L)``; for the layout ``(L, N)`` transpose it.

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from normwise.kernels.activation import ACTIVATIONS
 
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
 
 def batch_norm(
     x: Tensor,
@@ -45,15 +47,18 @@ def batch_norm(
     if training and real is not None:
         y = _masked_training(x, running_mean, running_var, weight, bias, momentum, eps, real)
     else:
-        shape = x.shape
+        given = x
         x = _unambiguous(x)
         shift = _mean(x) if training else None
         if shift is not None or (training and isinstance(momentum, Tensor)):
             y = _training_apart(x, shift, running_mean, running_var, weight, bias, momentum, eps)
         else:
             y = F.batch_norm(x, running_mean, running_var, weight, bias, training, float(momentum), eps)
-        if x.dim() != len(shape):
-            y = y.view(shape)
+        if x.dim() != given.dim():
+            y = y.view(given.shape)
+            if x.stride(1) == 1 and not x.is_contiguous():
+                # In the order in which torch's operator gives it.
+                y = y.contiguous(memory_format=_CHANNELS_LAST[given.dim()])
     if residual is not None:
         y = y + (residual if real is None else torch.where(real, residual, 0))
     if activation is not None:
@@ -70,7 +75,7 @@ def _unambiguous(x: Tensor) -> Tensor:
     may take a channels-last input or gradient for a contiguous one, and return wrong gradients without a word. Of three
     axes there is only one order.
     """
-    if x.dim() in (4, 5) and x.is_cpu and x.layout is torch.strided and any(size == 1 for size in x.shape):
+    if x.dim() in (4, 5) and x.is_cpu and x.layout is torch.strided and 1 in x.shape and 0 not in x.shape:
         return x.flatten(2)
     return x
 
