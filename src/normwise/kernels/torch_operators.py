@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from normwise.kernels.activation import ACTIVATIONS
 
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-
 
 def batch_norm(
     x: Tensor,
@@ -49,16 +47,25 @@ def batch_norm(
     else:
         given = x
         x = _unambiguous(x)
+        # The backward pass of torch's operator on the CPU takes a weight, and in evaluation running statistics, for
+        # contiguous, whatever they are; and of lazily negated statistics training moves a copy.
+        weight = None if weight is None else weight.contiguous()
         shift = _mean(x) if training else None
-        if shift is not None or (training and isinstance(momentum, Tensor)):
+        plain = all(
+            running is None or (running.is_contiguous() and not running.is_neg())
+            for running in (running_mean, running_var)
+        )
+        if not training and not plain and running_mean is not None and running_var is not None:
+            running_mean, running_var = running_mean.contiguous(), running_var.contiguous()
+        if training and not (plain and shift is None and not isinstance(momentum, Tensor)):
             y = _training_apart(x, shift, running_mean, running_var, weight, bias, momentum, eps)
         else:
             y = F.batch_norm(x, running_mean, running_var, weight, bias, training, float(momentum), eps)
         if x.dim() != given.dim():
-            y = y.view(given.shape)
-            if x.stride(1) == 1 and not x.is_contiguous():
+            if not x.is_contiguous() and x.transpose(1, 2).is_contiguous():
                 # In the order in which torch's operator gives it.
-                y = y.contiguous(memory_format=_CHANNELS_LAST[given.dim()])
+                y = y.transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)
+            y = y.view(given.shape)
     if residual is not None:
         y = y + (residual if real is None else torch.where(real, residual, 0))
     if activation is not None:
@@ -106,8 +113,10 @@ def _training_apart(
     """
     # With momentum 1 the operator overwrites its buffers by the batch's statistics, and leaves them as
     # they are where the batch is empty.
-    batch_mean = None if running_mean is None else running_mean.clone()
-    batch_var = None if running_var is None else running_var.clone()
+    batch_mean, batch_var = (
+        None if running is None else running.clone(memory_format=torch.contiguous_format)
+        for running in (running_mean, running_var)
+    )
     values = x if shift is None else x - shift
     y = F.batch_norm(values, batch_mean, batch_var, weight, bias, True, 1.0, eps)
     always = torch.ones((), dtype=torch.bool, device=x.device)
