@@ -24,10 +24,11 @@ from torch import Tensor
 from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 from torch.nn import functional as F
 
-from normwise import functional
+from normwise import nn
 
 #: Elements of a batch, at most.
 MOST = 6000
+LAYERS: dict[int, Any] = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 SMOOTH = (None, "silu", "tanh", "gelu")
 ACTIVATIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
     None: lambda x: x,
@@ -116,7 +117,7 @@ class Call:
     gradient: str
     activation: str | None
     training: bool
-    momentum: float
+    momentum: float | None
     mean: float
     mode: str
     hook: str | None
@@ -162,7 +163,7 @@ def calls(draw: st.DrawFn) -> Call:
         maybe("gradient", ["contiguous", "channels last"], LAYOUTS),
         maybe("activation", [None, "silu"], ACTIVATIONS if covered else SMOOTH),
         training,
-        maybe("momentum", [0.1], [-0.3, 0.0, 1.0]),
+        maybe("momentum", [0.1], [-0.3, 0.0, 1.0, None]),
         maybe("mean", [0.0], [1e3, -1e4] if training and dtype is torch.float32 else [1.0]),
         maybe(
             "mode", ["grad"], ["no_grad", "inference", "in place", "in place, no_grad", "in place, a leaf"]
@@ -277,20 +278,20 @@ def run(call: Call, t: Tensors) -> None:
 
     def forward(x: Tensor) -> Tensor:
         x = x.clone() if in_place and call.mode != "in place, a leaf" and not call.freed else x
-        return functional.batch_norm(
-            x,
-            t.mean,
-            t.var,
-            weight,
-            bias,
-            call.training,
-            call.momentum,
+        layer = LAYERS[x.dim()](
+            call.shape[1],
             0.01,
+            call.momentum,
+            track_running_stats=call.running is not None,
             activation=call.activation,
-            residual=residual,
-            mask=t.mask,
             inplace=in_place,
-        )
+        ).train(call.training)
+        layer._parameters.update(weight=weight, bias=bias)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        layer._buffers.update(running_mean=t.mean, running_var=t.var)
+        y = layer(x, residual=residual, mask=t.mask)
+        if call.running is not None and call.training:
+            assert layer.num_batches_tracked == 1
+        return y
 
     before = [
         None if v is None or call.freed or v.untyped_storage().nbytes() == 0 else v.clone()
@@ -357,9 +358,8 @@ def check_statistics(call: Call, t: Tensors, before: list[Tensor | None]) -> Non
         fresh = Tensors(call).x.double().movedim(1, 0)
         values = fresh.flatten(1) if t.mask is None else fresh[:, t.mask.clone() != 0]
         batch = values.mean(1), values.var(1)
-        wanted = [
-            (1 - call.momentum) * old + call.momentum * new for old, new in zip(wanted, batch, strict=True)
-        ]
+        part = 1.0 if call.momentum is None else call.momentum
+        wanted = [(1 - part) * old + part * new for old, new in zip(wanted, batch, strict=True)]
     for got, exact in zip((t.mean, t.var), wanted, strict=True):
         close(got.detach(), exact, call.dtype, abs(call.mean))
 
@@ -391,8 +391,8 @@ def check(call: Call) -> None:
         except (RuntimeError, ValueError, TypeError):
             return
         raise AssertionError(f"not refused: {call}")
-    # What torch's layer refuses, too: a leaf that is overwritten, a second derivative with β and no γ, vmap over a short
-    # type with longer statistics; and statistics of which several are one number in memory, which torch's leaves in
+    # What torch's layer refuses, too: a leaf that is overwritten, a second derivative with β and no γ, vmap over a
+    # short type with longer statistics; and statistics of which several are one number in memory, which torch leaves in
     # disorder.
     may_refuse = (
         call.mode == "in place, a leaf"

@@ -221,8 +221,8 @@ def _check_saved(
     ):
         return
     for name, tensor, expected in (
-        ("the gradient of the output", grad_y, tuple(x.shape)),
         ("the saved input", x, tuple(shape)),
+        ("the gradient of the output", grad_y, tuple(shape)),
         ("the saved weight", weight, channels),
         ("the saved bias", bias, channels),
         ("the saved residual or output", third, tuple(shape)),
