@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import statistics
 import time
+from types import ModuleType
 
 import torch
 
@@ -43,8 +44,8 @@ def ratios(
         y = theirs(x)
         return torch.relu_(y) if activation else y
 
-    def by(what: object) -> torch.Tensor:
-        native.library = what  # pyright: ignore[reportAttributeAccessIssue]
+    def by(what: ModuleType | None) -> torch.Tensor:
+        native.library = what
         return ours(x)
 
     calls = (by_torch, lambda: by(library), lambda: by(None))
@@ -72,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     torch.set_num_threads(parser.parse_args().threads)
-    print(normwise.kernels.in_use(), torch.get_num_threads(), "threads")
+    print(native.in_use(), torch.get_num_threads(), "threads")
     for work, options in WORK.items():
         print(f"{work}\n{'shape':>20}  {'elements':>8}  {'kernels':>18}  {'operators':>18}")
         for shape in SHAPES + CHANNELS_LAST:

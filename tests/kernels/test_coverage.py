@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from normwise.errors import ArgumentError, AutogradError
 from normwise.kernels import native
 from normwise.statistics import Moments
 
+# Functions of torch without a public name.
+NEGATED: Any = torch._neg_view  # pyright: ignore[reportPrivateImportUsage]
+ZEROS: Any = torch._efficientzerotensor  # pyright: ignore[reportPrivateImportUsage]
 SHAPE = (8, 16, 6, 5)
 
 
@@ -72,7 +76,7 @@ def test_memory_that_is_freed_between_forward_and_backward_is_refused():
 
 @pytest.mark.usefixtures("implementation")
 def test_tensors_of_zeros_without_memory_are_zeros():
-    zeros = torch._efficientzerotensor(SHAPE)
+    zeros = ZEROS(SHAPE)
     torch.testing.assert_close(nn.BatchNorm2d(16)(zeros), torch.zeros(SHAPE))
 
 
@@ -82,7 +86,7 @@ def test_a_lazily_negated_tensor_is_read_as_what_it_stands_for(which):
     def outcome(negate):
         generator = torch.Generator().manual_seed(0)
         x, residual = torch.randn(2, *SHAPE, generator=generator).unbind()
-        layer = nn.BatchNorm2d(16)
+        layer: Any = nn.BatchNorm2d(16)
         with torch.no_grad():
             layer.weight.fill_(3.0)
             layer.running_mean.fill_(2.0)
@@ -95,7 +99,7 @@ def test_a_lazily_negated_tensor_is_read_as_what_it_stands_for(which):
         )
         return layer(x, residual=residual).detach(), layer.running_mean.clone()
 
-    lazily, at_once = outcome(lambda t: torch._neg_view(-t)), outcome(lambda t: t)
+    lazily, at_once = outcome(lambda t: NEGATED(-t)), outcome(lambda t: t)
     torch.testing.assert_close(lazily, at_once, rtol=0, atol=1e-5)
 
 
@@ -113,7 +117,7 @@ def test_a_tensor_of_another_library_is_torchs():
         lambda: saved_tensors_hooks(torch.Tensor.contiguous, lambda t: t),
         lambda: saved_tensors_hooks(lambda t: t.numpy().copy(order="C"), torch.from_numpy),
         lambda: saved_tensors_hooks(lambda t: torch.stack([t, t], -1)[..., 0], lambda t: t),
-        lambda: saved_tensors_hooks(lambda t: t, lambda t: torch._neg_view(-t)),
+        lambda: saved_tensors_hooks(lambda t: t, lambda t: NEGATED(-t)),
     ],
     ids=["save_on_cpu", "contiguous", "by NumPy", "strided", "negated"],
 )
@@ -205,7 +209,8 @@ def test_a_negative_momentum_is_torchs(shape):
     x = torch.linspace(0, 2, torch.Size(shape).numel()).view(shape)
     name = "BatchNorm2d" if len(shape) == 4 else "BatchNorm1d"
     ours, theirs = (getattr(library, name)(8, momentum=-0.1) for library in (nn, torch.nn))
-    ours(x), theirs(x)
+    for layer in (ours, theirs):
+        layer(x)
     torch.testing.assert_close(dict(ours.named_buffers()), dict(theirs.named_buffers()))
 
 
@@ -231,7 +236,7 @@ def test_parameters_and_statistics_may_have_strides(training):
         weight, bias, mean, var = (arrange(t) for t in torch.rand(4, 4, generator=generator) + 0.5)
         leaves = [t.detach().requires_grad_() for t in (x, weight, bias)]
         layer = nn.BatchNorm1d(4).train(training)
-        layer._parameters.update(weight=leaves[1], bias=leaves[2])  # pyright: ignore[reportCallIssue, reportArgumentType]
+        layer._parameters.update(weight=leaves[1], bias=leaves[2])  # pyright: ignore[reportArgumentType]
         layer._buffers.update(running_mean=mean, running_var=var)
         y = layer(leaves[0])
         return y.detach(), torch.autograd.grad(y, leaves, grad), mean.clone(), var.clone()

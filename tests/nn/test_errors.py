@@ -145,8 +145,8 @@ def test_parameters_and_statistics_of_another_size_are_one_error_whatever_the_in
     name, found, size, training
 ):
     layer = nn.BatchNorm2d(8).train(training)
-    held = layer._parameters if name in layer._parameters else layer._buffers
-    held[name] = torch.nn.Parameter(torch.ones(found)) if held is layer._parameters else torch.ones(found)
+    wrong = torch.ones(found)
+    setattr(layer, name, torch.nn.Parameter(wrong) if name in layer._parameters else wrong)
     before = {key: value.clone() for key, value in layer.state_dict().items()}
     with pytest.raises(ShapeError, match="^BatchNorm2d: the input has 8 channels .*, but " + name) as caught:
         layer(torch.randn(size))

@@ -167,13 +167,16 @@ class _BatchNorm(torch.autograd.Function):
         if call is None:
             return _by_torch(ctx, x, weight, bias, third, mask, grad_y)
         _, _, _, _, training, _, _, activation, _, inplace = ctx.settings
+        third_laid_out, grad_laid_out = call.per_element
+        assert grad_laid_out is not None  # noqa: S101 (it was given)
         grad_x, grad_weight, grad_bias, grad_residual = native.backward(
             call.shape,
             call.x,
             as_float(weight),
             as_float(bias),
             ctx.statistics,
-            *call.per_element,
+            third_laid_out,
+            grad_laid_out,
             call.mask,
             training,
             activation,

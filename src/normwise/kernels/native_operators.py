@@ -101,7 +101,7 @@ def _forward(
         0.0,
         eps,
         activation,
-        *call.per_element,
+        call.per_element[0],
         call.mask,
         batch,
     )
@@ -131,13 +131,16 @@ def _backward(
             f"normwise::batch_norm_backward got statistics {saved.dtype} {tuple(saved.shape)}; expected those that the "
             f"forward pass gave, float64 {expected}"
         )
+    third, grad_laid_out = call.per_element
+    assert grad_laid_out is not None  # noqa: S101 (it was given)
     grad_x, grad_weight, grad_bias, grad_residual = native.backward(
         call.shape,
         call.x,
         as_float(weight),
         as_float(bias),
         saved.data_ptr(),
-        *call.per_element,
+        third,
+        grad_laid_out,
         call.mask,
         True,
         activation,

@@ -57,8 +57,16 @@ def batch_norm(
         )
         if not training and not plain and running_mean is not None and running_var is not None:
             running_mean, running_var = running_mean.contiguous(), running_var.contiguous()
-        if training and not (plain and shift is None and not isinstance(momentum, Tensor)):
+        if training and not (plain and not isinstance(momentum, Tensor)):
             y = _training_apart(x, shift, running_mean, running_var, weight, bias, momentum, eps)
+        elif shift is not None:
+            # Output and gradients don't depend on the shift; the running mean sees it taken off, and put on again.
+            flat = shift.flatten()
+            moving = None if running_mean is None else running_mean.detach() - flat
+            y = F.batch_norm(x - shift, moving, running_var, weight, bias, True, float(momentum), eps)
+            if running_mean is not None and moving is not None:
+                with torch.no_grad():
+                    running_mean.copy_(moving + flat)
         else:
             y = F.batch_norm(x, running_mean, running_var, weight, bias, training, float(momentum), eps)
         if x.dim() != given.dim():
