@@ -20,7 +20,8 @@ check: $(VENV)/dev.stamp
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# The kernels' tests under sanitizers of GCC, in an environment of their own beside the installed packages:
+# The kernels' tests, and CALLS calls with whatever tensors there can be, under sanitizers of GCC, in an environment of
+# their own beside the installed packages:
 # make sanitize, or make sanitize SANITIZE=thread RUNTIME=libtsan.so LIMIT=1. OpenMP's own library is not instrumented:
 # its barriers are races to the thread sanitizer, which therefore sees what several Python threads do at once, with
 # one OpenMP thread each.
@@ -28,6 +29,9 @@ SANITIZE := address;undefined
 RUNTIME := libasan.so
 LIMIT := 64
 SANITIZED := build/sanitize
+CALLS := 6000
+UNDER = LD_PRELOAD="$$(gcc -print-file-name=$(RUNTIME)) $$(gcc -print-file-name=libstdc++.so)" \
+  OMP_THREAD_LIMIT=$(LIMIT) ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=ignore_noninstrumented_modules=1
 
 sanitize: $(VENV)/dev.stamp
 	$(PYTHON) -m venv --clear $(SANITIZED)
@@ -35,10 +39,9 @@ sanitize: $(VENV)/dev.stamp
 	  "$$($(SANITIZED)/bin/python -c 'import site; print(site.getsitepackages()[0])')/installed.pth"
 	$(SANITIZED)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
 	  --config-settings 'cmake.define.NORMWISE_SANITIZE=$(SANITIZE)' .
-	LD_PRELOAD="$$(gcc -print-file-name=$(RUNTIME)) $$(gcc -print-file-name=libstdc++.so)" \
-	  OMP_THREAD_LIMIT=$(LIMIT) ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
-	  $(SANITIZED)/bin/python -m pytest tests/kernels/test_exactness.py tests/kernels/test_native.py \
+	$(UNDER) $(SANITIZED)/bin/python -m pytest tests/kernels/test_exactness.py tests/kernels/test_native.py \
 	  tests/nn/test_inplace.py --deselect tests/kernels/test_exactness.py::test_ten_million_elements_a_channel
+	$(UNDER) $(SANITIZED)/bin/python tests/kernels/fuzz.py $(CALLS)
 
 # A stamp is newer than what it was installed from, so the second time nothing is installed.
 SOURCES := pyproject.toml constraints.txt $(wildcard csrc/*)

@@ -18,7 +18,7 @@ struct Call {
   double momentum, eps;
 
   const void* x;
-  const uint8_t* mask;  // (n, s), 1 where a position is real
+  const uint8_t* mask;  // (n, s), 1 where a position is real, else 0
   const float* weight;
   const float* bias;
   float* running_mean;

@@ -206,6 +206,12 @@ int64_t group_of(const View& view, int64_t unit, int arrays) {
   return unit * channel <= GROUP_MOST ? std::max(group, unit) : std::max<int64_t>(group, 1);
 }
 
+// With so many channels and more, what a thread knows of all of them is no longer small beside the tensor. Then, if the
+// rows are so few that a group of channels is at least so wide, a thread has all rows of some groups.
+constexpr int64_t MANY_CHANNELS = 8192, WIDE_GROUP = 1024;
+// Bytes that a panel has for a column.
+constexpr int64_t PANEL_COLUMN = 2 * sizeof(double) + 10 * sizeof(float);
+
 // begin(block, panel), reduce(block, panel), finish(c_begin, c_end, a, b) with the channels' sums added up,
 // ready(block, panel, a, b), apply(block, panel). Where a channel has several columns a thread has all rows of some
 // channels, group after group. Else it has some rows of all channels: to leave some out of each row would cost more
@@ -216,10 +222,15 @@ NW_INLINE void over_blocks(const Call& k, const View& view, int arrays, Begin be
   const int64_t unit = W / std::gcd(int64_t{W}, view.repeat), units = k.c / unit;
   const int64_t group = group_of<T>(view, unit, arrays);
   const bool few = k.threads > 1 && k.c < 4 * k.threads && k.c % k.threads != 0 && view.rows >= k.threads;
-  const bool by_rows = view.repeat == 1 || few;
+  const bool many = view.repeat == 1 && k.c >= MANY_CHANNELS;
+  const bool by_rows = few || (view.repeat == 1 && !(many && group >= WIDE_GROUP));
+  // Of many channels the panels together take no more memory than the tensor.
+  const int64_t affordable = view.rows * static_cast<int64_t>(sizeof(T)) / PANEL_COLUMN;
+  const int wanted =
+      many && by_rows ? static_cast<int>(std::clamp<int64_t>(affordable, 1, k.threads)) : k.threads;
   std::vector<Panel> panels;
-  for (int t = 0; t < k.threads; ++t) panels.emplace_back(view, by_rows ? k.c : std::min(group, k.c));
-#pragma omp parallel num_threads(k.threads)
+  for (int t = 0; t < wanted; ++t) panels.emplace_back(view, by_rows ? k.c : std::min(group, k.c));
+#pragma omp parallel num_threads(wanted)
   {
     const int threads = omp_get_num_threads(), thread = omp_get_thread_num();
     const auto share = [&](int t) {

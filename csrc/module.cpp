@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 #include <vector>
 
 #if defined(__linux__)
@@ -56,11 +57,28 @@ void advise(void* p, int64_t bytes) {
 #endif
 }
 
-int64_t real_positions(const Call& k) {
+// Python has checked all that only it can see, such as what memory a tensor has; here is what can be seen of numbers.
+void require(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
+// A mask, of which a byte that is not 0 is True, as bytes of 0 and 1: the kernels look for either. `copy` is where they
+// are put if they have to be.
+int64_t take_mask(Call& k, const uint8_t* mask, std::vector<uint8_t>& copy) {
   const int64_t positions = k.n * k.s;
-  if (k.mask == nullptr) return positions;
+  if (mask == nullptr) return positions;
   int64_t count = 0;
-  for (int64_t i = 0; i < positions; ++i) count += k.mask[i];
+  uint8_t all = 0;
+  for (int64_t i = 0; i < positions; ++i) {
+    count += mask[i] != 0;
+    all |= mask[i];
+  }
+  k.mask = mask;
+  if (all > 1) {
+    copy.resize(static_cast<size_t>(positions));
+    std::transform(mask, mask + positions, copy.begin(), [](uint8_t byte) { return uint8_t{byte != 0}; });
+    k.mask = copy.data();
+  }
   return count;
 }
 
@@ -70,33 +88,45 @@ constexpr int64_t ELEMENTS_PER_THREAD = 32768;
 constexpr int64_t STREAMED = int64_t{32} << 20;
 
 Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, int arrays,
-             uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias) {
+             uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, std::vector<uint8_t>& mask_copy) {
   Call k{};
   k.n = nb::cast<int64_t>(shape[0]);
   k.c = nb::cast<int64_t>(shape[1]);
   k.s = nb::cast<int64_t>(shape[2]);
   k.channels_last = nb::cast<bool>(shape[3]);
+  require(k.n > 0 && k.c > 0 && k.s > 0, "every size must be 1 or more");
+  int64_t elements = 0, most = 0;
+  const bool overflows = __builtin_mul_overflow(k.n, k.c, &elements) ||
+                         __builtin_mul_overflow(elements, k.s, &elements) ||
+                         __builtin_mul_overflow(elements, int64_t{16}, &most);
+  require(!overflows, "more elements than memory can have");
+  require(activation >= 0 && activation <= static_cast<int>(Activation::tanh), "an unknown activation");
+  require(x != 0, "the input has no memory");
   k.bfloat16 = bfloat16;
   k.training = training;
   k.activation = static_cast<Activation>(activation);
   k.x = pointer<const void>(x);
-  k.mask = pointer<const uint8_t>(mask);
   k.weight = pointer<const float>(weight);
   k.bias = pointer<const float>(bias);
-  const int64_t elements = k.n * k.c * k.s, size = bfloat16 ? 2 : 4;
+  const int64_t size = bfloat16 ? 2 : 4;
   k.bytes = elements * size;
   k.threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, elements / ELEMENTS_PER_THREAD)));
   k.stream = arrays * k.bytes >= STREAMED;
-  k.count = real_positions(k);
+  k.count = take_mask(k, pointer<const uint8_t>(mask), mask_copy);
   return k;
 }
 
-// Returns the saved statistics. `counter` is the number of batches so far; a negative momentum asks for the plain
-// average over them. A batch with fewer than two real positions does not count.
+// Returns the saved statistics. `counter` is the number of batches so far; with `average` the running statistics are
+// the plain average over them, whatever the momentum. A batch with fewer than two real positions does not count.
 nb::object forward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, double momentum,
-                   double eps, uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, uintptr_t running_mean,
+                   bool average, double eps, uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, uintptr_t running_mean,
                    uintptr_t running_var, uintptr_t counter, uintptr_t residual, uintptr_t y, uintptr_t batch) {
-  Call k = call_of(shape, bfloat16, training, threads, activation, residual ? 3 : 2, x, mask, weight, bias);
+  std::vector<uint8_t> mask_copy;
+  Call k =
+      call_of(shape, bfloat16, training, threads, activation, residual ? 3 : 2, x, mask, weight, bias, mask_copy);
+  require(y != 0, "the output has no memory");
+  require(training || (running_mean != 0 && running_var != 0), "evaluation needs running statistics");
+  require(!average || counter != 0, "an average needs a counter");
   // Aligned as malloc aligns.
   nb::object saved = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(2 * k.c * 8)));
   if (!saved.is_valid()) nb::raise_python_error();
@@ -110,7 +140,7 @@ nb::object forward(const nb::tuple& shape, bool bfloat16, bool training, int thr
   k.momentum = momentum;
   if (counter != 0 && training && k.count > 1) {
     const int64_t batches = ++*pointer<int64_t>(counter);
-    if (momentum < 0) k.momentum = 1.0 / static_cast<double>(batches);
+    if (average) k.momentum = 1.0 / static_cast<double>(batches);
   }
   const nb::gil_scoped_release released;
   if (k.y != k.x) advise(k.y, k.bytes);
@@ -120,7 +150,9 @@ nb::object forward(const nb::tuple& shape, bool bfloat16, bool training, int thr
 
 // Writes the mean and the sum of squared deviations of each channel, (2, c), and returns how many positions are real.
 int64_t moments(const nb::tuple& shape, bool bfloat16, int threads, uintptr_t x, uintptr_t mask, uintptr_t found) {
-  Call k = call_of(shape, bfloat16, true, threads, 0, 1, x, mask, 0, 0);
+  std::vector<uint8_t> mask_copy;
+  Call k = call_of(shape, bfloat16, true, threads, 0, 1, x, mask, 0, 0, mask_copy);
+  require(found != 0, "the moments have no memory");
   std::vector<double> saved(static_cast<size_t>(2 * k.c));
   k.saved = saved.data();
   k.moments = pointer<double>(found);
@@ -133,10 +165,20 @@ void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads,
               uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, nb::handle saved, uintptr_t third,
               uintptr_t grad_y, uintptr_t grad_x, uintptr_t grad_residual, uintptr_t grad_weight,
               uintptr_t grad_bias) {
-  Call k = call_of(shape, bfloat16, training, threads, activation, third ? 4 : 3, x, mask, weight, bias);
+  std::vector<uint8_t> mask_copy;
+  Call k = call_of(shape, bfloat16, training, threads, activation, third ? 4 : 3, x, mask, weight, bias, mask_copy);
+  require(grad_y != 0 && grad_x != 0 && grad_weight != 0 && grad_bias != 0, "a gradient has no memory");
+  require(!from_output || (third == 0 && (k.activation == Activation::none || k.activation == Activation::leaky_relu)),
+          "this activation can't be undone");
   k.from_output = from_output;
-  k.saved = PyByteArray_Check(saved.ptr()) ? reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()))
-                                           : pointer<double>(nb::cast<uintptr_t>(saved));
+  if (PyByteArray_Check(saved.ptr())) {
+    require(PyByteArray_GET_SIZE(saved.ptr()) == static_cast<Py_ssize_t>(2 * k.c * 8),
+            "the saved statistics are of another size");
+    k.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
+  } else {
+    k.saved = pointer<double>(nb::cast<uintptr_t>(saved));
+    require(k.saved != nullptr, "the saved statistics have no memory");
+  }
   k.third = pointer<const void>(third);
   k.grad_y = pointer<const void>(grad_y);
   k.grad_x = pointer<void>(grad_x);

@@ -6,6 +6,7 @@
     ├── ShapeError (ValueError)      a tensor whose shape does not fit its layer
     ├── MaskError (ValueError)       a mask of the wrong shape, type or device
     ├── ArgumentError (ValueError)   an argument that does not exist or contradicts another
+    ├── AutogradError (RuntimeError) what autograd can't do: overwrite a leaf, or differentiate what was exchanged
     ├── DataError                    a data file that is missing, cut short, corrupt or mismatched
     ├── ModelError (ValueError)      a network that cannot be built for the data it was given
     └── RunError                     a run or study folder that is not one, is another's, or was finished
@@ -29,6 +30,10 @@ class MaskError(NormwiseError, ValueError):
 
 class ArgumentError(NormwiseError, ValueError):
     """An argument has a value that does not exist, or one that contradicts another argument."""
+
+
+class AutogradError(NormwiseError, RuntimeError):
+    """Autograd can't do what was asked: overwrite this input, or differentiate by what was given back to it."""
 
 
 class DataError(NormwiseError):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -59,18 +59,15 @@ def test_masked_error_is_a_few_units_whatever_the_mean_and_never_above_torchs_by
         assert error <= np.abs(torchs - real(wanted)).max() + allowance * ulp
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SEEDS, MEANS, STDS)
-def test_unmasked_error_is_torchs(seed, mean, std):
+def test_unmasked_error_is_a_few_units_whatever_the_mean(implementation, seed, mean, std):
     x, _, grad_output = batch(seed, mean, std)
-    ours = run(functional.batch_norm, x, grad_output)
-    torchs = run(F.batch_norm, x, grad_output)
-    np.testing.assert_array_equal(ours[0], torchs[0])
-    np.testing.assert_array_equal(ours[1], torchs[1])
-    # torch computes x · α + β with α = 1/σ and β = -μ/σ: the rounding is relative to μ/σ, not to the result.
     exact = reference.batch_norm(x, training=True)
-    bound = 4 * EPS32 * (1.0 + (np.abs(x).max((0, 2)) * exact.inv_std).max())
-    assert np.abs(ours[0] - exact.output).max() <= bound
+    output, gradient = run(functional.batch_norm, x, grad_output)
+    assert np.abs(output - exact.output).max() <= 4 * EPS32 * max(1.0, np.abs(exact.output).max())
+    unit = EPS32 * np.abs(exact.inv_std).max() * max(1.0, np.abs(grad_output).max())
+    assert np.abs(gradient - reference.batch_norm_backward(exact, grad_output).x).max() <= 8 * unit
 
 
 @settings(deadline=None, max_examples=50)

@@ -38,10 +38,11 @@ def test_what_was_packed_in_order_needs_no_order_of_its_own() -> None:
         (
             torch.tensor([1.0]),
             None,
-            "whole numbers of shape .N,., or a PackedSequence, got torch.float32 of shape",
+            "whole numbers of shape .N,., in a tensor or a list, or a PackedSequence, got torch.float32 of shape",
         ),
         (torch.tensor([[1]]), None, r"got torch.int64 of shape \(1, 1\)"),
-        ([1, 2], None, "got list"),
+        ([1, 2.5], None, "got list"),
+        (torch.tensor([True]), None, "got torch.bool"),
         (torch.tensor([3, 5]), 4, "a sequence has the length 5; with 4 positions it must be from 0 to 4"),
         (torch.tensor([3, -1]), 4, "a sequence has the length -1"),
     ],
@@ -49,3 +50,7 @@ def test_what_was_packed_in_order_needs_no_order_of_its_own() -> None:
 def test_lengths_that_cannot_be_are_one_error(lengths: Any, length: int | None, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         sequence_mask(lengths, length)
+
+
+def test_lengths_may_be_a_list() -> None:
+    assert sequence_mask([2, 0]).tolist() == sequence_mask(torch.tensor([2, 0])).tolist()

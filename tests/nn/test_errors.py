@@ -135,3 +135,44 @@ def test_in_a_compiled_model_the_error_is_the_same_but_for_the_path(shape: tuple
     with pytest.raises(ShapeError) as compiled:
         torch.compile(model, backend="aot_eager")(torch.randn(shape))
     assert str(compiled.value) == str(plain.value).replace(" '0.0'", "")
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("size", [(2, 8, 2, 2), (16, 8, 20, 20)], ids=["small", "large"])
+@pytest.mark.parametrize("found", [(4,), (9,), (8, 1), (1,)], ids=str)
+@pytest.mark.parametrize("name", ["weight", "bias", "running_mean", "running_var"])
+def test_parameters_and_statistics_of_another_size_are_one_error_whatever_the_input(
+    name, found, size, training
+):
+    layer = nn.BatchNorm2d(8).train(training)
+    wrong = torch.ones(found)
+    setattr(layer, name, torch.nn.Parameter(wrong) if name in layer._parameters else wrong)
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    with pytest.raises(ShapeError, match="^BatchNorm2d: the input has 8 channels .*, but " + name) as caught:
+        layer(torch.randn(size))
+    assert f"has the shape {found}; expected (8,)" in str(caught.value)
+    torch.testing.assert_close(layer.state_dict(), before, rtol=0, atol=0)
+
+
+class Half(torch.nn.Module):
+    """A parametrization that gives half of what it should."""
+
+    def forward(self, weight):
+        return weight[:4]
+
+
+def test_a_parametrization_of_another_size_is_the_same_error():
+    layer = nn.BatchNorm2d(8)
+    torch.nn.utils.parametrize.register_parametrization(layer, "weight", Half(), unsafe=True)
+    with pytest.raises(ShapeError, match=r"but weight has the shape \(4,\); expected \(8,\)"):
+        layer(GOOD)
+
+
+@pytest.mark.parametrize("activation", ["mish", ["relu"], 3], ids=str)
+def test_an_activation_that_is_set_later_is_one_error(activation):
+    layer = nn.BatchNorm2d(8)
+    layer.activation = activation
+    with pytest.raises(ArgumentError, match=r"^BatchNorm2d: unknown activation .*; known are None, 'relu'"):
+        layer(GOOD)
+    with pytest.raises(ArgumentError, match=r"^unknown activation"):
+        nn.BatchNorm2d(8, activation=activation)

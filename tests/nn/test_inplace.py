@@ -115,6 +115,63 @@ def test_a_second_derivative_is_refused():
         torch.autograd.grad(layer(x + 0.0).pow(2).sum(), x, create_graph=True)
 
 
+def made(kind):
+    """A base, and what of it is given to the layer."""
+    base = torch.randn(16, 3, requires_grad=True)
+    if kind == "a leaf":
+        return base, base
+    if kind == "a view of a leaf":
+        return base, base.view(16, 3)
+    if kind == "a view made under no_grad":
+        moved = base * 1
+        with torch.no_grad():
+            return moved, moved.view(16, 3)
+    moved = base * 1
+    return moved, moved.chunk(2)[0]
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    "kind", ["a leaf", "a view of a leaf", "one of several views", "a view made under no_grad"]
+)
+def test_what_autograd_refuses_is_refused_before_anything_is_overwritten(kind):
+    layer, (base, x) = nn.BatchNorm1d(3, inplace=True), made(kind)
+    before, buffers = base.detach().clone(), [buffer.clone() for buffer in layer.buffers()]
+    with pytest.raises(
+        RuntimeError, match=r"^BatchNorm1d: inplace=True can't overwrite this input, because it "
+    ):
+        layer(x)
+    torch.testing.assert_close(base.detach(), before, rtol=0, atol=0)
+    torch.testing.assert_close(list(layer.buffers()), buffers, rtol=0, atol=0)
+    # torch's operators refuse the same.
+    with pytest.raises(RuntimeError):
+        torch.relu_(x)
+
+
+@needs_kernels
+def test_a_tensor_of_inference_mode_is_not_overwritten_outside():
+    with torch.inference_mode():
+        x = torch.randn(16, 3)
+    before = x.clone()
+    with pytest.raises(RuntimeError, match="made in inference mode"), torch.no_grad():
+        nn.BatchNorm1d(3, inplace=True)(x)
+    assert torch.equal(x, before)
+    with torch.inference_mode():
+        assert nn.BatchNorm1d(3, inplace=True)(x) is x
+
+
+@needs_kernels
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_who_kept_the_input_for_a_gradient_is_told_that_it_was_overwritten(training):
+    layer = nn.BatchNorm1d(3, inplace=True).train(training)
+    weight = torch.randn(16, 3, requires_grad=True)
+    h = torch.exp(weight)
+    with torch.no_grad():
+        layer(h)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        h.sum().backward()
+
+
 @needs_kernels
 def test_an_output_that_the_layer_before_needs_is_torchs_error():
     layer, x = nn.BatchNorm1d(3, inplace=True), torch.randn(8, 3, requires_grad=True)

@@ -78,25 +78,12 @@ def batch_norm(
     """
     if x.dim() < 2:
         raise ShapeError(f"expected an input of shape (N, C, *), got {tuple(x.shape)}; add the missing axes")
-    for name, tensor in (
-        ("running_mean", running_mean),
-        ("running_var", running_var),
-        ("weight", weight),
-        ("bias", bias),
-    ):
-        if tensor is not None and tensor.shape != x.shape[1:2]:
-            raise ShapeError(
-                f"the input has {x.shape[1]} channels (axis 1 of its shape {tuple(x.shape)}), but {name} "
-                f"has the shape {tuple(tensor.shape)}; expected ({x.shape[1]},). If the channels are on "
-                "another axis, move them to axis 1"
-            )
+    check_sizes(x, running_mean, running_var, weight, bias)
     if not training and (running_mean is None or running_var is None):
         raise ArgumentError(
             "evaluation normalises with running_mean and running_var, and one of them is None; pass both, "
             "or training=True to use the batch's own statistics"
         )
-    if activation is not None:
-        check_activation(activation)
     check_call(x, weight, bias, training, eps, activation, residual, mask, inplace)
     return kernels.batch_norm(
         x,
@@ -115,9 +102,40 @@ def batch_norm(
     )
 
 
-def check_activation(activation: str) -> None:
-    """Raise ArgumentError unless ``activation`` is the name of one that a layer can fuse."""
-    if activation not in kernels.ACTIVATIONS:
+def check_sizes(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+) -> None:
+    """Raise ShapeError unless statistics and parameters have one value for each channel of ``x``."""
+    channels = (x.shape[1],)
+    if (
+        (weight is None or weight.shape == channels)
+        and (bias is None or bias.shape == channels)
+        and (running_mean is None or running_mean.shape == channels)
+        and (running_var is None or running_var.shape == channels)
+    ):
+        return
+    for name, tensor in (
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+        ("weight", weight),
+        ("bias", bias),
+    ):
+        if tensor is not None and tensor.shape != channels:
+            raise ShapeError(
+                f"the input has {x.shape[1]} channels (axis 1 of its shape {tuple(x.shape)}), but {name} "
+                f"has the shape {tuple(tensor.shape)}; expected ({x.shape[1]},). If the channels are on "
+                "another axis, move them to axis 1; if channels were removed or added, do so in all parameters and "
+                "statistics"
+            )
+
+
+def check_activation(activation: object) -> None:
+    """Raise ArgumentError unless ``activation`` is None or the name of one that a layer can fuse."""
+    if activation is not None and not (isinstance(activation, str) and activation in kernels.ACTIVATIONS):
         raise ArgumentError(
             f"unknown activation {activation!r}; known are None, "
             + ", ".join(repr(name) for name in kernels.ACTIVATIONS)
@@ -137,6 +155,9 @@ def check_call(
     inplace: bool,
 ) -> None:
     """Raise the error of whatever is wrong with a call of which the number of axes and channels is right."""
+    # Not only when a layer is built: the attribute can be set later.
+    if activation is not None:
+        check_activation(activation)
     if not x.is_floating_point():
         raise ArgumentError(f"expected an input of a floating type, got {x.dtype}; convert it with .float()")
     # A mask may leave one real position or none in any batch, which is no error: nor is a shape of one.
@@ -195,6 +216,7 @@ def _check_inplace(
     # In a compiled graph nothing is overwritten, and values can't be asked for.
     if weight is None or torch.compiler.is_compiling():
         return
+    kernels.check_memory(weight, bias)
     scale = weight.detach().abs()
     least = torch.zeros_like(scale) if bias is None else bias.detach().abs() / _WORST_RATIO
     wrong = (scale < least) | (scale < torch.finfo(torch.float32).tiny)

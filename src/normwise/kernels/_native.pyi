@@ -7,6 +7,7 @@ def forward(
     threads: int,
     activation: int,
     momentum: float,
+    average: bool,
     eps: float,
     x: int,
     mask: int,

@@ -91,7 +91,7 @@ def forward(
     running_var: Tensor | None,
     counter: Tensor | None,
     training: bool,
-    momentum: float,
+    momentum: float | None,
     eps: float,
     activation: str | None,
     residual: Tensor | None,
@@ -102,9 +102,10 @@ def forward(
 ) -> tuple[Tensor, bytearray]:
     """The output, and what the backward pass needs: per channel, in float64, the mean and 1 / deviation.
 
-    In training the running statistics and the counter of batches are moved in place; a negative momentum
-    asks for the plain average. ``batch``, float64 ``(2, C)``, gets the mean and the Bessel-corrected variance
-    where there are at least two real positions. ``out``, laid out as ``x``, may be ``x`` itself.
+    In training the running statistics and the counter of batches are moved in place; without a momentum they are
+    the plain average over the batches, or stay where nobody counts. ``batch``, float64 ``(2, C)``, gets the mean and
+    the Bessel-corrected variance where there are at least two real positions. ``out``, laid out as ``x``, may be ``x``
+    itself. What the tensors are is not checked here: :func:`normwise.kernels.coverage.covered` does.
     """
     assert library is not None  # noqa: S101 (the caller has asked for the kernels)
     y = torch.empty_like(x) if out is None else out
@@ -114,7 +115,8 @@ def forward(
         training,
         torch.get_num_threads(),
         _NUMBERS[activation],
-        momentum,
+        0.0 if momentum is None else momentum,
+        momentum is None and counter is not None,
         eps,
         x.data_ptr(),
         _address(mask),
@@ -164,7 +166,7 @@ def backward(
     grad_x = torch.empty_like(x) if out is None else out
     grad_residual = None if third is None else torch.empty_like(x)
     grad_weight = torch.empty(shape[1], dtype=torch.float32)
-    grad_bias = torch.empty(shape[1], dtype=torch.float32)
+    grad_bias = torch.empty_like(grad_weight)
     library.backward(
         shape,
         x.dtype is torch.bfloat16,

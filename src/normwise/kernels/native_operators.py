@@ -5,8 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normwise.errors import ArgumentError
 from normwise.kernels import native
-from normwise.kernels.native_autograd import as_float, laid_out_as
+from normwise.kernels.coverage import Covered, covered, laid_out_as
+from normwise.kernels.native_autograd import as_float
 from normwise.kernels.torch_operators import move
 
 _FORWARD = (
@@ -49,14 +51,29 @@ def batch_norm(
     return y
 
 
-def _ordered(x: Tensor) -> tuple[Tensor, native.Shape]:
-    """``x`` in one of the orders that the kernels know, copied where it has none."""
-    shape = native.shape_of(x)
-    if shape is None:
-        x = x.contiguous()
-        shape = native.shape_of(x)
-    assert shape is not None  # noqa: S101 (a contiguous tensor has one)
-    return x, shape
+def _taken(
+    x: Tensor,
+    per_channel: tuple[Tensor | None, ...],
+    per_element: tuple[Tensor | None, ...],
+    mask: Tensor | None,
+) -> Covered:
+    """The tensors of a call as the kernels take them; a graph that was traced has checked its own.
+
+    Raises:
+        ArgumentError: tensors that don't go together.
+    """
+    call = covered(x, per_channel, per_element, mask, reorders=True)
+    if call is None:
+        others = ", ".join(
+            "None" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
+            for tensor in (*per_channel, *per_element, mask)
+        )
+        raise ArgumentError(
+            f"normwise::batch_norm got an input {x.dtype} {tuple(x.shape)} with {others}; expected float32 or bfloat16 "
+            "(N, C, *), others of the shape (C,) or of the input's shape and type, and a boolean mask (N, *), all "
+            "dense and on the CPU, in memory of their own"
+        )
+    return call
 
 
 def _forward(
@@ -68,12 +85,13 @@ def _forward(
     eps: float,
     activation: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    given = x
-    x, shape = _ordered(x)
-    batch = torch.zeros(2, shape[1], dtype=torch.float64)
+    batch = torch.zeros(2, x.shape[1], dtype=torch.float64)
+    if x.numel() == 0:
+        return torch.empty_like(x), torch.zeros_like(batch), batch, torch.tensor(0)
+    call = _taken(x, (weight, bias), (residual,), mask)
     y, saved = native.forward(
-        shape,
-        x,
+        call.shape,
+        call.x,
         as_float(weight),
         as_float(bias),
         None,
@@ -83,15 +101,13 @@ def _forward(
         0.0,
         eps,
         activation,
-        None if residual is None else laid_out_as(x, residual),
-        None if mask is None else mask.contiguous(),
+        call.per_element[0],
+        call.mask,
         batch,
     )
-    count = torch.tensor(x.numel() // shape[1]) if mask is None else mask.sum()
-    statistics = (
-        torch.frombuffer(saved, dtype=torch.float64).view(2, -1) if saved else torch.empty_like(batch)
-    )
-    return laid_out_as(torch.empty_like(given), y), statistics, batch, count
+    count = torch.tensor(x.numel() // x.shape[1]) if mask is None else mask.sum()
+    statistics = torch.frombuffer(saved, dtype=torch.float64).view(2, -1)
+    return laid_out_as(torch.empty_like(x), y), statistics, batch, count
 
 
 def _backward(
@@ -104,21 +120,31 @@ def _backward(
     mask: Tensor | None,
     activation: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    given = x
-    x, shape = _ordered(x)
+    like = torch.empty_like(x)
+    if x.numel() == 0:
+        zero = torch.zeros(x.shape[1], dtype=torch.float32)
+        return like, zero, torch.zeros_like(zero), x.new_empty(0) if third is None else torch.empty_like(x)
+    call = _taken(x, (weight, bias), (third, grad_y), mask)
+    expected = (2, x.shape[1])
+    if saved.shape != expected or saved.dtype is not torch.float64 or not saved.is_contiguous():
+        raise ArgumentError(
+            f"normwise::batch_norm_backward got statistics {saved.dtype} {tuple(saved.shape)}; expected those that the "
+            f"forward pass gave, float64 {expected}"
+        )
+    third, grad_laid_out = call.per_element
+    assert grad_laid_out is not None  # noqa: S101 (it was given)
     grad_x, grad_weight, grad_bias, grad_residual = native.backward(
-        shape,
-        x,
+        call.shape,
+        call.x,
         as_float(weight),
         as_float(bias),
         saved.data_ptr(),
-        None if third is None else laid_out_as(x, third),
-        laid_out_as(x, grad_y),
-        None if mask is None else mask.contiguous(),
+        third,
+        grad_laid_out,
+        call.mask,
         True,
         activation,
     )
-    like = torch.empty_like(given)
     grad_residual = like.new_empty(0) if grad_residual is None else laid_out_as(like, grad_residual)
     return laid_out_as(like, grad_x), grad_weight, grad_bias, grad_residual
 

@@ -1,4 +1,8 @@
-"""Batch normalization on torch's own operators: right everywhere, differentiable twice, traceable."""
+"""Batch normalization on torch's own operators: right everywhere, differentiable twice, traceable.
+
+torch's operator alone loses digits, and with the channels last the variance, where the mean of float32 on a CPU is many
+deviations. There it gets the deviations from the mean, which costs another pass or two.
+"""
 
 import torch
 from torch import Tensor
@@ -40,12 +44,36 @@ def batch_norm(
         x = torch.where(real, x, 0)
     if training and real is not None:
         y = _masked_training(x, running_mean, running_var, weight, bias, momentum, eps, real)
-    elif training and isinstance(momentum, Tensor):
-        x = _regularly_strided(x)
-        y = _training_with_tensor_momentum(x, running_mean, running_var, weight, bias, momentum, eps)
     else:
-        x = _regularly_strided(x)
-        y = F.batch_norm(x, running_mean, running_var, weight, bias, training, float(momentum), eps)
+        given = x
+        x = _unambiguous(x)
+        # The backward pass of torch's operator on the CPU takes a weight, and in evaluation running statistics, for
+        # contiguous, whatever they are; and of lazily negated statistics training moves a copy.
+        weight = None if weight is None else weight.contiguous()
+        shift = _mean(x) if training else None
+        plain = all(
+            running is None or (running.is_contiguous() and not running.is_neg())
+            for running in (running_mean, running_var)
+        )
+        if not training and not plain and running_mean is not None and running_var is not None:
+            running_mean, running_var = running_mean.contiguous(), running_var.contiguous()
+        if training and not (plain and not isinstance(momentum, Tensor)):
+            y = _training_apart(x, shift, running_mean, running_var, weight, bias, momentum, eps)
+        elif shift is not None:
+            # Output and gradients don't depend on the shift; the running mean sees it taken off, and put on again.
+            flat = shift.flatten()
+            moving = None if running_mean is None else running_mean.detach() - flat
+            y = F.batch_norm(x - shift, moving, running_var, weight, bias, True, float(momentum), eps)
+            if running_mean is not None and moving is not None:
+                with torch.no_grad():
+                    running_mean.copy_(moving + flat)
+        else:
+            y = F.batch_norm(x, running_mean, running_var, weight, bias, training, float(momentum), eps)
+        if x.dim() != given.dim():
+            if not x.is_contiguous() and x.transpose(1, 2).is_contiguous():
+                # In the order in which torch's operator gives it.
+                y = y.transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)
+            y = y.view(given.shape)
     if residual is not None:
         y = y + (residual if real is None else torch.where(real, residual, 0))
     if activation is not None:
@@ -55,46 +83,53 @@ def batch_norm(
     return y if real is None else torch.where(real, y, 0)
 
 
-def _regularly_strided(x: Tensor) -> Tensor:
-    """``x``, or a copy where torch's operator would return wrong gradients for it, without a word.
+def _unambiguous(x: Tensor) -> Tensor:
+    """``x``, or a view ``(N, C, S)`` where torch's operator could take one memory order for another.
 
-    An axis of size 1 may have any stride. Where it has not the one that channels-last asks for, as in one
-    image ``(H, W, C)`` permuted and given a batch axis, the backward pass on the CPU (torch 2.13) takes a
-    channels-last input for a contiguous one, unless the gradient it gets is channels-last too.
+    An axis of size 1 may have any stride. With one in an image or a volume, on the CPU (torch 2.13), the backward pass
+    may take a channels-last input or gradient for a contiguous one, and return wrong gradients without a word. Of three
+    axes there is only one order.
     """
-    if x.dim() not in (4, 5):
-        return x
-    expected, unusual = 1, False
-    for axis in (1, *range(x.dim() - 1, 1, -1), 0):
-        if x.stride(axis) != expected:
-            if x.shape[axis] != 1:
-                return x
-            unusual = True
-        expected *= x.shape[axis]
-    if not unusual or x.is_contiguous():
-        return x
-    return x.clone(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
+    if x.dim() in (4, 5) and x.is_cpu and x.layout is torch.strided and 1 in x.shape and 0 not in x.shape:
+        return x.flatten(2)
+    return x
 
 
-def _training_with_tensor_momentum(
+def _mean(x: Tensor) -> Tensor | None:
+    """The mean of each channel, but for rounding, where torch's operator would lose digits by it; else None."""
+    if x.dtype is not torch.float32 or not x.is_cpu or int(x.numel()) == 0:
+        return None
+    mean = x.detach().mean((0, *range(2, x.dim())), keepdim=True)
+    # Any finite number is right.
+    return torch.nan_to_num(mean, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _training_apart(
     x: Tensor,
+    shift: Tensor | None,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None,
     bias: Tensor | None,
-    momentum: Tensor,
+    momentum: float | Tensor,
     eps: float,
 ) -> Tensor:
-    """Training where the momentum is computed: torch's operator takes a number, and ``float(tensor)``
-    would stop a compiled graph and wait for the device."""
+    """Training where the running statistics are moved here, and not by torch's operator.
+
+    It takes a number as momentum, and ``float(tensor)`` would stop a compiled graph and wait for the device. With a
+    shift it sees the deviations from it, on which output and gradients don't depend.
+    """
     # With momentum 1 the operator overwrites its buffers by the batch's statistics, and leaves them as
     # they are where the batch is empty.
-    batch_mean = None if running_mean is None else running_mean.clone()
-    batch_var = None if running_var is None else running_var.clone()
-    y = F.batch_norm(x, batch_mean, batch_var, weight, bias, True, 1.0, eps)
+    batch_mean, batch_var = (
+        None if running is None else running.clone(memory_format=torch.contiguous_format)
+        for running in (running_mean, running_var)
+    )
+    values = x if shift is None else x - shift
+    y = F.batch_norm(values, batch_mean, batch_var, weight, bias, True, 1.0, eps)
     always = torch.ones((), dtype=torch.bool, device=x.device)
     if batch_mean is not None and batch_var is not None:
-        move(running_mean, batch_mean, momentum, always)
+        move(running_mean, batch_mean if shift is None else batch_mean + shift.flatten(), momentum, always)
         move(running_var, batch_var, momentum, always)
     return y
 
@@ -143,8 +178,9 @@ def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved:
         return
     dtype = torch.promote_types(batch.dtype, torch.float32)
     weight = torch.as_tensor(momentum, dtype=dtype, device=batch.device)
-    target = running.to(dtype).lerp(batch.detach().to(dtype), weight)
-    running.copy_(torch.where(moved, target, running))
+    with torch.no_grad():
+        target = running.to(dtype).lerp(batch.detach().to(dtype), weight)
+        running.copy_(torch.where(moved, target, running))
 
 
 def moments(x: Tensor, mask: Tensor | None) -> tuple[int, Tensor, Tensor]:

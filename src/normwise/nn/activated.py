@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from normwise.kernels import ACTIVATIONS
+from normwise.functional import ACTIVATIONS, check_activation
 from normwise.nn._derived import Derived, derived
 from normwise.nn.dropped_activation import KeepsActivation
 from normwise.nn.scripted import NotScriptable
@@ -21,6 +21,7 @@ class Activated(Derived, KeepsActivation, NotScriptable):
 
     def forward(self, input: Tensor, *, residual: Tensor | None = None) -> Tensor:
         """Normalise, add and activate."""
+        check_activation(self.activation)
         normed: Any = super().forward
         output: Tensor = normed(input)
         if residual is not None:

@@ -39,8 +39,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         activation: str | None = None,
         inplace: bool = False,
     ) -> None:
-        if activation is not None:
-            functional.check_activation(activation)
+        functional.check_activation(activation)
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.activation = activation
         self.inplace = inplace
@@ -84,6 +83,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
             weight, bias, mean, var = own["weight"], own["bias"], own["running_mean"], own["running_var"]
         except KeyError:
             weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
+        functional.check_sizes(input, mean, var, weight, bias)
         training = self.training or (mean is None and var is None)
         counter = None
         if self.training:

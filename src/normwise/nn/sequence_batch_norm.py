@@ -1,5 +1,6 @@
 """Batch normalization between recurrent layers, over the real positions of all sequences of a batch."""
 
+from collections.abc import Sequence
 from typing import overload
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from normwise.errors import ArgumentError, MaskError, NormwiseError, ShapeError
-from normwise.functional import sequence_mask
+from normwise.functional import lengths_as_tensor, sequence_mask
 from normwise.nn._layer_path import layer_path
 from normwise.nn.batch_norm import BatchNorm1d
 from normwise.nn.scripted import NotScriptable
@@ -27,8 +28,9 @@ class SequenceBatchNorm(NotScriptable):
 
     Shape:
         ``input`` and output: ``(L, N, C)``, with ``batch_first`` ``(N, L, C)``, without a batch ``(L, C)``; or a
-        ``PackedSequence`` of ``(total, C)``, which knows its lengths. ``lengths``: ``(N,)``, whole numbers. ``mask``,
-        in place of lengths: boolean ``(L, N)``, with ``batch_first`` ``(N, L)``, True where a position is real.
+        ``PackedSequence`` of ``(total, C)``, which knows its lengths. ``lengths``: ``(N,)``, whole numbers, as a tensor
+        or a list. ``mask``, in place of lengths: boolean ``(L, N)``, with ``batch_first`` ``(N, L)``, True where a
+        position is real.
 
     Args:
         num_features: C.
@@ -85,7 +87,7 @@ class SequenceBatchNorm(NotScriptable):
 
     @overload
     def forward(
-        self, input: Tensor, lengths: Tensor | None = None, *, mask: Tensor | None = None
+        self, input: Tensor, lengths: Tensor | Sequence[int] | None = None, *, mask: Tensor | None = None
     ) -> Tensor: ...
 
     @overload
@@ -94,7 +96,7 @@ class SequenceBatchNorm(NotScriptable):
     def forward(
         self,
         input: Tensor | PackedSequence,
-        lengths: Tensor | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
         *,
         mask: Tensor | None = None,
     ) -> Tensor | PackedSequence:
@@ -114,7 +116,9 @@ class SequenceBatchNorm(NotScriptable):
             return input._replace(data=self.norm(input.data))
         return self.norm(input.flatten(0, -2), mask=mask).view(input.shape)
 
-    def _check_packed(self, input: PackedSequence, lengths: Tensor | None, mask: Tensor | None) -> None:
+    def _check_packed(
+        self, input: PackedSequence, lengths: Tensor | Sequence[int] | None, mask: Tensor | None
+    ) -> None:
         if lengths is not None or mask is not None:
             raise ArgumentError("a PackedSequence knows its lengths; pass it without lengths and mask")
         if input.data.dim() != 2 or input.data.shape[1] != self.num_features:
@@ -122,7 +126,9 @@ class SequenceBatchNorm(NotScriptable):
                 f"expected a PackedSequence of data (total, {self.num_features}), got {tuple(input.data.shape)}"
             )
 
-    def _flat_mask(self, input: Tensor, lengths: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    def _flat_mask(
+        self, input: Tensor, lengths: Tensor | Sequence[int] | None, mask: Tensor | None
+    ) -> Tensor | None:
         """The mask of all positions in one row."""
         layout = "(N, L, C)" if self.batch_first else "(L, N, C)"
         if input.dim() not in (2, 3) or input.shape[-1] != self.num_features:
@@ -136,6 +142,7 @@ class SequenceBatchNorm(NotScriptable):
                 raise ArgumentError(
                     f"lengths are for a batch, {layout}; got an input of shape {tuple(input.shape)}"
                 )
+            lengths = lengths_as_tensor(lengths)
             batch, length = input.shape[:2] if self.batch_first else input.shape[1::-1]
             if lengths.shape != (batch,):
                 raise ShapeError(
@@ -143,8 +150,15 @@ class SequenceBatchNorm(NotScriptable):
                 )
             mask = sequence_mask(lengths, length).to(input.device)
             mask = mask if self.batch_first else mask.t()
-        elif mask is not None and mask.shape != input.shape[:-1]:
-            raise MaskError(f"expected a mask of shape {tuple(input.shape[:-1])}, got {tuple(mask.shape)}")
+        elif mask is not None:
+            if not isinstance(mask, Tensor):
+                raise MaskError(
+                    f"expected a boolean tensor as mask, True where a position is real, got {type(mask).__name__}"
+                )
+            if mask.shape != input.shape[:-1]:
+                raise MaskError(
+                    f"expected a mask of shape {tuple(input.shape[:-1])}, got {tuple(mask.shape)}"
+                )
         return None if mask is None else mask.flatten()
 
     def extra_repr(self) -> str:

@@ -1,5 +1,6 @@
 """Sequences of a batch one step behind the other, the longest first: nothing in it is padding."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from normwise.errors import ArgumentError, ShapeError
+from normwise.functional import lengths_as_tensor
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,11 @@ class Packing:
 
 
 def pack(
-    input: Tensor | PackedSequence, lengths: Tensor | None, features: int, *, batch_first: bool
+    input: Tensor | PackedSequence,
+    lengths: Tensor | Sequence[int] | None,
+    features: int,
+    *,
+    batch_first: bool,
 ) -> tuple[Tensor, Packing]:
     """What a recurrent layer was given as ``(total, features)``, and how that is laid out.
 
@@ -105,6 +111,7 @@ def pack(
         return steps_first.reshape(length * count, features), Packing(
             (count,) * length, None, None, "plain", length
         )
+    lengths = lengths_as_tensor(lengths)
     _check_lengths(lengths, count, length)
     packed = pack_padded_sequence(steps_first, lengths.cpu(), enforce_sorted=False)
     sizes = tuple(packed.batch_sizes.tolist())
@@ -112,10 +119,9 @@ def pack(
 
 
 def _check_lengths(lengths: Tensor, count: int, length: int) -> None:
-    if lengths.shape != (count,) or lengths.is_floating_point():
+    if lengths.shape != (count,):
         raise ShapeError(
-            f"expected lengths as whole numbers of shape ({count},), one a sequence, got {lengths.dtype} of shape "
-            f"{tuple(lengths.shape)}"
+            f"expected lengths of shape ({count},), one for each sequence, got {tuple(lengths.shape)}"
         )
     if not 1 <= int(lengths.min()) <= int(lengths.max()) <= length:
         raise ArgumentError(

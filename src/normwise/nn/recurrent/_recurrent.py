@@ -112,7 +112,7 @@ class Recurrent(NotScriptable, ABC):
         """Do nothing: torch's layers have this for cuDNN, and code that is written for them calls it."""
 
     def forward(
-        self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | None = None
+        self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | Sequence[int] | None = None
     ) -> tuple[Any, Any]:
         """Run over the sequences; see the class for shapes and errors."""
         if is_traced(input):
@@ -176,6 +176,10 @@ class Recurrent(NotScriptable, ABC):
         alone = packing.like == "unbatched"
         for name, state, size in zip(self.states, given, sizes, strict=True):
             expected = (count, size) if alone else (count, packing.count, size)
+            if not isinstance(state, Tensor):
+                raise ArgumentError(
+                    f"expected {name} as a tensor of shape {expected}, got {type(state).__name__}"
+                )
             if state.shape != expected:
                 raise ShapeError(f"expected {name} of shape {expected}, got {tuple(state.shape)}")
         return tuple(packing.sorted(state[:, None] if alone else state) for state in given)

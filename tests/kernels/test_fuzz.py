@@ -1,0 +1,25 @@
+"""Some of the calls of fuzz.py, in a process of its own: what ends it is a failure here, and not of the whole suite."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+#: More of them: `make sanitize`.
+CALLS = 700
+FUZZ = Path(__file__).parent / "fuzz.py"
+
+
+@pytest.mark.parametrize("kernels", ["", "torch"], ids=["kernels", "torch's operators"])
+def test_whatever_the_tensors_are_a_call_is_right_or_refused(kernels: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", FUZZ, str(CALLS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"NORMWISE_KERNELS": kernels, "OMP_NUM_THREADS": "2"},
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr[-6000:]}"
+    assert done.stdout.splitlines()[-1] == f"{CALLS} calls"
