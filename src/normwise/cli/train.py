@@ -116,6 +116,7 @@ def speech(
         int | None,
         typer.Option(
             min=1000,
+            max=192_000,
             help="Samples a second that recordings are brought to; 8,000 if not given.",
             show_default=False,
         ),

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normwise.cli.progress import progress_bar
-from normwise.errors import ArgumentError
+from normwise.cli.terminal import say
+from normwise.errors import ArgumentError, RunError
 
 if TYPE_CHECKING:
     from normwise.records import Option, Point, Run, RunConfig, Task
+    from normwise.training import RunFolder
 
 
 class Optimizer(str, Enum):
@@ -23,7 +25,7 @@ class Optimizer(str, Enum):
 
 _DEFAULT_LR = {Optimizer.sgd: 0.1, Optimizer.adam: 0.001}
 
-Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training set.")]
+Epochs = Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Samples a step; an incomplete last batch is dropped.")]
 Rate = Annotated[
     float | None, typer.Option("--lr", help="Learning rate; 0.001 for adam and 0.1 for sgd if not given.")
@@ -67,9 +69,13 @@ def run_training(
 ) -> None:
     """Train, with a bar, and print how well the network does and where the run is."""
     from normwise.data import kept_data
-    from normwise.records import RunConfig
-    from normwise.training import train
+    from normwise.records import RunConfig, check_at_once
+    from normwise.training import RunFolder, train
 
+    if threads is not None:
+        check_at_once("--threads", threads)
+    if resume and out is not None:
+        _check_run(RunFolder(out))
     samples = kept_data(task, data, data_options)
     count, name = len(samples.training), samples.name
     del samples  # a folder is read again by the run, and need not be in memory twice
@@ -92,6 +98,8 @@ def run_training(
         clip=clip,
     )
     folder = out or Path("runs") / _folder_name(config, name)
+    if resume and out is None:
+        _check_run(RunFolder(folder))
     with progress_bar(config.steps) as bar:
         accuracy = ""
 
@@ -104,7 +112,16 @@ def run_training(
             )
 
         run = train(config, folder, resume=resume, threads=threads, on_step=show)
-    typer.echo(_summary(run, folder))
+    say(_summary(run, folder))
+
+
+def _check_run(run: "RunFolder") -> None:
+    """Raise RunError unless there is a run to go on with: a mistyped name would begin a new one."""
+    if not run.exists:
+        raise RunError(
+            f"there is no run in {run.path} to go on with; leave --resume out to begin one, or name the run's folder "
+            "by --out"
+        )
 
 
 def parsed_options(pairs: list[str] | None) -> dict[str, Any]:

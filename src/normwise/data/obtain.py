@@ -5,7 +5,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from normwise.errors import DataError
+
 TIMEOUT = 30.0
+#: Letters of a variable that an error shows.
+_LONGEST = 100
 
 
 def folders(name: str) -> list[Path]:
@@ -14,15 +18,34 @@ def folders(name: str) -> list[Path]:
     That is ``$NORMWISE_DATA_DIR/NAME``, if the variable is set, and the folder NAME in ``$NORMWISE_CACHE_DIR`` or in
     the user's cache folder.
     """
-    data = os.environ.get("NORMWISE_DATA_DIR")
-    return [Path(data).expanduser() / name, cache(name)] if data else [cache(name)]
+    data = _folder_in("NORMWISE_DATA_DIR")
+    return [cache(name)] if data is None else [data / name, cache(name)]
 
 
 def cache(name: str) -> Path:
     """The folder of the set ``name`` in the cache."""
     import pooch
 
-    return Path(os.environ.get("NORMWISE_CACHE_DIR") or pooch.os_cache("normwise")).expanduser() / name
+    return (_folder_in("NORMWISE_CACHE_DIR") or Path(pooch.os_cache("normwise"))) / name
+
+
+def _folder_in(variable: str) -> Path | None:
+    """The folder that an environment variable names; None where it is not set.
+
+    Raises:
+        DataError: its value can't be the name of a folder.
+    """
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    try:
+        folder = Path(value).expanduser()
+        folder.exists()  # raises where the name is longer than a file system takes
+    except (OSError, RuntimeError) as error:
+        shown = value if len(value) <= _LONGEST else f"{value[:_LONGEST]}..."
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise DataError(f"{variable} is {shown!r}, which can't name a folder: {why.rstrip('.')}") from None
+    return folder
 
 
 def places(name: str) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.files import write_whole
+from normwise.files import is_there, write_whole
 from normwise.find import layers_with_statistics
 from normwise.statistics import Batch, arguments_of, evaluating
 from normwise.surgery.verify import largest_difference, rounding, tensors_of
@@ -51,7 +51,7 @@ def export_onnx(
         RunError: the file can't be written.
     """
     path = Path(path)
-    if path.exists() and not force:
+    if is_there(path) and not force:
         raise ArgumentError(
             f"{path} is there already; choose another name, or pass force=True to overwrite it"
         )
