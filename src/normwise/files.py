@@ -53,14 +53,16 @@ def read_whole(path: Path, *, most: int = LARGEST) -> bytes:
         RunError: there is none, or it is something else, such as a FIFO, which is not opened; or it is larger.
     """
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise RunError(f"{path} is {_kind(mode)}; expected a file")
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RunError(f"{path} is {_kind(status.st_mode)}; expected a file")
+        content = b""
+        if status.st_size <= most:
+            with path.open("rb") as file:
+                content = file.read(most + 1)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} can't be read: {reason(error)}") from None
-    if len(content) > most:
+    if max(status.st_size, len(content)) > most:
         raise RunError(f"{path} has more than {most:,} bytes, which no such file of normwise's has")
     return content
 
@@ -141,7 +143,8 @@ def _kind(mode: int) -> str:
 def _is_descriptor(path: Path) -> bool:
     """Whether the path names an open descriptor, on whose file somebody else is writing, too."""
     for _ in range(40):  # as many links as systems follow
-        if Path("/proc") in path.absolute().parents:
+        # /dev/stdout and /dev/fd/1 are links to /proc/self/fd/1, or lie in one.
+        if Path("/proc") in Path(os.path.realpath(path.parent), path.name).parents:
             return True
         if not path.is_symlink():
             return False

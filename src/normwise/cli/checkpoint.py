@@ -149,7 +149,8 @@ def _checked(path: Path, content: Any) -> dict[str, Any]:
     for key, value in content.items():
         if not isinstance(key, str):
             raise DataError(
-                f"{path} is no state dict: expected names with a tensor each, but the key {key!r} is of type {type(key).__name__}"
+                f"{path} is no state dict: expected names with a tensor each, but the key {key!r} is of type "
+                f"{type(key).__name__}"
             )
         # Modules may keep what they like under a key of this ending.
         if not isinstance(value, Tensor) and not key.endswith("_extra_state"):

@@ -109,7 +109,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return float(value)
     _expect(type(value) is kind, where, kind.__name__, value)
     if kind is int:
-        _expect(-(2**63) <= value < 2**63, where, "a whole number of 64 bits", value)
+        _expect(-_LARGEST <= value <= _LARGEST, where, "a whole number of fewer digits", value)
     return value
 
 

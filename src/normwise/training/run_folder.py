@@ -135,6 +135,11 @@ class RunFolder:
                 )
             if not is_there(self._preparation):  # begun by a version that did not keep it
                 self._write_preparation(data)
+            elif self.preparation() != data.preparation:
+                raise RunError(
+                    f"{self._preparation} is not what the data of {config.data} give: their classes, sizes or "
+                    "vocabulary are others now. Choose another folder, or delete this one to start anew"
+                )
             begun_with = existing.threads or threads or torch.get_num_threads()
             if threads not in (None, begun_with):
                 raise RunError(

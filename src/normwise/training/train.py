@@ -241,10 +241,14 @@ class _Training:
 
 def _check(config: RunConfig) -> None:
     for name in ("steps", "batch_size", "eval_every"):
-        if not 1 <= getattr(config, name) <= _MOST_STEPS:
-            raise ArgumentError(f"{name} must be from 1 to {_MOST_STEPS:,}, got {getattr(config, name)}")
-    if not 0 < config.lr <= _LARGEST_LR:
-        raise ArgumentError(f"lr must be a positive number of at most {_LARGEST_LR:g}, got {config.lr}")
+        if getattr(config, name) < 1:
+            raise ArgumentError(f"{name} must be at least 1, got {getattr(config, name)}")
+        if getattr(config, name) > _MOST_STEPS:
+            raise ArgumentError(f"{name} must be at most {_MOST_STEPS:,}, got {getattr(config, name)}")
+    if not (config.lr > 0 and math.isfinite(config.lr)):
+        raise ArgumentError(f"lr must be a positive number, got {config.lr}")
+    if config.lr > _LARGEST_LR:
+        raise ArgumentError(f"lr must be at most {_LARGEST_LR:g}, got {config.lr}")
     if not 0 <= config.seed < 2**63:
         raise ArgumentError(f"seed must be from 0 to 2**63 - 1, got {config.seed}")
     if config.clip is not None and not config.clip > 0:
