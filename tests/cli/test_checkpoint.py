@@ -230,3 +230,24 @@ def test_a_crash_in_the_middle_leaves_what_was_there(
             write_state(target, {"weight": torch.ones(9)}, force=True)
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
     assert path.read_bytes() == old
+
+
+@pytest.mark.parametrize("key", [1, ("a",), b"a", None, 1.5])
+@pytest.mark.parametrize("nested", [False, True])
+def test_keys_that_are_no_names_are_said(tmp_path: Path, key: object, nested: bool) -> None:
+    state = {key: torch.ones(2)}
+    torch.save({"model": state, 3: "x"} if nested else state, tmp_path / "state.pt")
+    with pytest.raises(DataError, match=r"state\.pt is no state dict: .* the key .* is of type \w+$"):
+        read_state(tmp_path / "state.pt")
+
+
+def test_a_name_beside_the_weights_that_is_no_text_is_shown(tmp_path: Path) -> None:
+    torch.save({"model": {"a": torch.ones(2)}, 3: "x"}, tmp_path / "state.pt")
+    assert read_state(tmp_path / "state.pt")[1] == ("3",)
+
+
+@pytest.mark.parametrize("ending", [".pt", ".safetensors"])
+def test_a_checkpoint_that_is_no_file_is_not_opened(tmp_path: Path, ending: str) -> None:
+    os.mkfifo(tmp_path / f"state{ending}")
+    with pytest.raises(ArgumentError, match="is no regular file"):
+        read_state(tmp_path / f"state{ending}")

@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -18,11 +19,20 @@ from normwise.records import Environment, Study, from_json, to_json
 _COMMAND = [sys.executable, "-c", "from normwise.cli import main; main()"]
 
 
-def _run(*arguments: str, **options: object) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | dict(options.pop("env", {}))  # pyright: ignore[reportArgumentType, reportCallIssue]
-    defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.run(  # pyright: ignore[reportCallIssue]
-        [*_COMMAND, *arguments], text=True, check=False, env=environment, **(defaults | options)
+def _run(
+    *arguments: str,
+    stdout: "int | IO[str]" = subprocess.PIPE,
+    env: Mapping[str, str] | None = None,
+    preexec_fn: Callable[[], None] | None = None,
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*_COMMAND, *arguments],
+        text=True,
+        check=False,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=os.environ | dict(env or {}),
+        preexec_fn=preexec_fn,
     )
 
 

@@ -52,9 +52,11 @@ def _change_checkpoint(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("step", "x"), ("step", 1.5), ("step", -1), ("step", 13), ("step", 0), ("loss_sum", 3),
-        ("loss_sum", "0x1p+9999"), ("loss_sum", "nan"), ("loss_count", None), ("loss_count", -1), ("metrics_size", "y"), ("metrics_size", 10**9),
-        ("metrics_size", -5), ("diverged", 3), ("other", 1),
+        ("step", "x"), ("step", 1.5), ("step", -1), ("step", 13), ("step", 0),
+        ("loss_sum", 3), ("loss_sum", "0x1p+9999"), ("loss_sum", "nan"),
+        ("loss_count", None), ("loss_count", -1),
+        ("metrics_size", "y"), ("metrics_size", 10**9), ("metrics_size", -5),
+        ("diverged", 3), ("other", 1),
     ],
 )  # fmt: skip
 def test_impossible_progress_is_refused_and_nothing_changed(

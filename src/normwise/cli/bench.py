@@ -36,10 +36,10 @@ def bench(
     from normwise.records import check_at_once, to_json
     from normwise.report import benchmark_page, benchmark_table
 
-    make_folder(out)
     if threads is not None:
         check_at_once("--threads", threads)
         torch.set_num_threads(threads)
+    make_folder(out)
     allocator = str(kernels.tune_allocator()) if tune_allocator else "malloc was left as it is"
     with progress_bar(len(CASES)) as bar:
         record = run_benchmark(allocator=allocator, on_case=lambda done, total, name: bar.show(done, name))
