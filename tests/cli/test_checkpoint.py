@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from normwise.cli.checkpoint import check_output, read_state, write_state
-from normwise.errors import ArgumentError, DataError, RunError
+from normwise.cli.load_state import load_state
+from normwise.errors import ArgumentError, DataError, ModelError, RunError
 
 _DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.uint8]
 
@@ -251,3 +252,36 @@ def test_a_checkpoint_that_is_no_file_is_not_opened(tmp_path: Path, ending: str)
     os.mkfifo(tmp_path / f"state{ending}")
     with pytest.raises(ArgumentError, match="is no regular file"):
         read_state(tmp_path / f"state{ending}")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensor: tensor.to("meta"), "weight is on the meta device and has no values"),
+        (lambda tensor: tensor.to_sparse(), "weight is sparse_coo, and the network's is strided"),
+        (
+            lambda tensor: tensor.to(torch.complex64),
+            r"weight is of torch\.complex64, and the network's of torch\.float32",
+        ),
+        (
+            lambda tensor: tensor.to(torch.int8),
+            r"weight is of torch\.int8, and the network's of torch\.float32",
+        ),
+    ],
+    ids=["meta", "sparse", "complex", "integer"],
+)
+def test_tensors_of_another_kind_are_refused_and_not_converted(change: Any, message: str) -> None:
+    model = nn.Linear(3, 2)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = {"weight": change(torch.ones(2, 3)), "bias": torch.ones(2)}
+    with pytest.raises(ModelError, match=rf"s\.pt does not fit net\.py:make: {message}\. Name by --model"):
+        load_state(model, state, "s.pt", "net.py:make")
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_tensors_of_another_floating_type_are_taken(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    load_state(
+        model, {"weight": torch.ones(2, 3).half(), "bias": torch.ones(2).half()}, "s.pt", "net.py:make"
+    )
+    assert model.weight.dtype == torch.float16

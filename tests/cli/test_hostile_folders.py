@@ -18,7 +18,7 @@ from PIL import Image
 
 import normwise
 from normwise.cli import app
-from normwise.records import Environment, Finding, RunConfig, Source, Study, to_json
+from normwise.records import Effect, Environment, Figure, Finding, RunConfig, Series, Source, Study, to_json
 from normwise.training import train
 
 #: Texts that take the place of a value of JSON.
@@ -76,19 +76,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with pytest.raises(KeyError):
         train(config, root / "run", checkpoint_seconds=0, on_step=stop)
+    series = (
+        Series("with", (0.0, 10.0), (0.1, 0.9), (0.0, 0.8), (0.2, 1.0), style=1),
+        Series("without", (1.0, 10.0), (0.1, 0.8)),
+    )
+    figure = Figure("f", "t", "c", "x", "y", series, x_log=True)
+    effect = Effect("e", "times", 2.0, 1.0, 3.0, 0.95, 3)
+    source = Source("w", "s", "https://x")
     finding = Finding(
-        "small_batches",
-        "s",
-        ("p",),
-        "f",
-        "r",
-        (Source("w", "s", "https://x"),),
-        (),
-        "depends",
-        "s",
-        (),
-        (0,),
-        1,
+        "small_batches", "s", ("p",), "f", "r", (source,), (effect,), "depends", "s", (figure,), (0,), 1
     )
     study = Study("quick", "digits", "2026-01-01T00:00", 1, 1.0, Environment.here(), (finding,), 2.0)
     (root / "study").mkdir()

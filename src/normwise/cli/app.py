@@ -140,7 +140,10 @@ def _complain_of_use(error: BaseException) -> None:
         terminal.complain_lines(f"{text}\n" if text else "")
         return
     command = "normwise" if context is None else context.command_path
-    terminal.complain(f"{text[:1].lower()}{text[1:].rstrip('.')}; see {command} --help")
+    text = text.replace(": Value error, ", ": ").rstrip(".")
+    terminal.complain(
+        f"{text[:1].lower()}{text[1:]}{' See' if text.endswith('?') else '; see'} {command} --help"
+    )
 
 
 @contextmanager

@@ -45,7 +45,8 @@ def calibrate(
         typer.Option(help="population: of all values together. batch: the average of the batches' own."),
     ] = Variance.population,
     max_batches: Annotated[
-        int | None, typer.Option(min=1, help="Batches to read; all if not given.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=10**9, help="Batches to read; all if not given.", show_default=False),
     ] = None,
     include_frozen: Annotated[
         bool, typer.Option("--include-frozen", help="Calibrate layers that are frozen, too.")

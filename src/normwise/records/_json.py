@@ -142,7 +142,11 @@ def _read_record(kind: Any, value: Any, where: str) -> Any:
     ]
     if missing:
         raise ValueError(f"{where}: misses the fields {missing}")
-    return kind(**{name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+    read = {name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()}
+    try:
+        return kind(**read)
+    except ValueError as error:  # of values that don't go together
+        raise ValueError(f"{where}: {error}") from None
 
 
 @cache  # a recording has ten thousands of records of a few kinds
