@@ -126,12 +126,9 @@ class RunFolder:
                     "put these back, or choose another folder"
                 )
             if existing.config != config:
-                ours, theirs = to_plain(config), to_plain(existing.config)
-                differs = [name for name in ours if ours[name] != theirs[name]]
                 raise RunError(
-                    f"{self.path} holds a run of another configuration: "
-                    + ", ".join(f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in differs)
-                    + ". Choose another folder, or the options of that run"
+                    f"{self.path} holds a run of another configuration: {differences(config, existing.config)}. "
+                    "Choose another folder, or the options of that run"
                 )
             if not is_there(self._preparation):  # begun by a version that did not keep it
                 self._write_preparation(data)
@@ -265,6 +262,14 @@ class RunFolder:
 
     def _write_run(self, head: _Head) -> None:
         write_whole(self._run, _bytes(head, indent=2) + b"\n")
+
+
+def differences(config: RunConfig, existing: RunConfig) -> str:
+    """Say in which fields a run that exists is another than the one that is asked for; empty where in none."""
+    ours, theirs = to_plain(config), to_plain(existing)
+    return ", ".join(
+        f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in ours if ours[name] != theirs[name]
+    )
 
 
 def _bytes(record: Any, *, indent: int | None = None) -> bytes:

@@ -21,7 +21,7 @@ from normwise.statistics import using_batch_statistics
 from normwise.training import checkpoint, measures
 from normwise.training.checkpoint import Progress
 from normwise.training.evaluate import batch_statistics_accuracy, logits, loss_and_accuracy, loss_of
-from normwise.training.run_folder import RunFolder
+from normwise.training.run_folder import RunFolder, differences
 
 #: Called after each step with the number of steps taken and the loss of that step, and after each
 #: evaluation with its point, too.
@@ -65,7 +65,12 @@ def train(
     """
     run_folder = RunFolder(folder)
     if run_folder.exists and not resume:
-        raise RunError(f"{folder} already holds a run; go on with it by --resume, or choose another folder")
+        differs = differences(config, run_folder.read().config)
+        raise RunError(
+            f"{folder} already holds a run of another configuration: {differs}. Choose another folder by --out"
+            if differs
+            else f"{folder} already holds a run; go on with it by --resume, or choose another folder"
+        )
     _check(config)
     loaded = kept_data(config.task, config.data, config.data_options)
     data = loaded.subset(config.train_samples, config.test_samples).to(getattr(torch, config.dtype))
