@@ -1,6 +1,7 @@
 """What is written is there whole or not at all, and takes the place of nothing but a file."""
 
 import os
+import resource
 import stat
 import threading
 from contextlib import suppress
@@ -149,3 +150,17 @@ def test_leftovers_of_named_files_are_removed_and_nothing_else(tmp_path: Path) -
         (tmp_path / name).touch()
     remove_leftovers(tmp_path, ["checkpoint"])
     assert _names(tmp_path) == sorted(kept)
+
+
+def test_a_disk_that_fills_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # as a full disk, for this process alone
+    try:
+        with pytest.raises(RunError, match="file can't be written: File too large; choose another place"):
+            write_whole(file, b"x" * 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert file.read_bytes() == b"old"
+    assert _names(tmp_path) == ["file"]

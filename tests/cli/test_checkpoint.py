@@ -285,3 +285,16 @@ def test_tensors_of_another_floating_type_are_taken(tmp_path: Path) -> None:
         model, {"weight": torch.ones(2, 3).half(), "bias": torch.ones(2).half()}, "s.pt", "net.py:make"
     )
     assert model.weight.dtype == torch.float16
+
+
+def test_a_file_that_unpacks_to_much_more_is_not_unpacked(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry))
+    assert torch.equal(read_state(tmp_path / "plain.pt")[0]["a"], torch.zeros(10**6))
+    with pytest.raises(DataError, match=r"packed\.pt has [\d,]+ bytes and would unpack to 4,0"):
+        read_state(tmp_path / "packed.pt")

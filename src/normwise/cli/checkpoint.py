@@ -4,7 +4,9 @@ import io
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ ENDINGS = (SAFETENSORS, ".pt", ".pth")
 
 #: Under these, training scripts keep the state dict of the model beside that of the optimiser.
 _NESTED = ("state_dict", "model_state_dict", "model")
+#: Bytes that what is no tensor may be packed in.
+_SLACK = 2**20
 _GLOBAL = re.compile(r"GLOBAL\s+`?([\w.]+)")
 
 
@@ -119,6 +123,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> Any:
+    _check_packing(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TorchScript, which then raises as well
@@ -133,6 +138,23 @@ def _read_torch(path: Path) -> Any:
         if "TorchScript" in str(error):
             raise DataError(_refused(path, "a TorchScript program")) from None
         raise DataError(f"{path} is damaged or no checkpoint of torch ({type(error).__name__})") from None
+
+
+def _check_packing(path: Path) -> None:
+    """Raise DataError where a file would unpack to more than it holds: torch packs nothing."""
+    unpacked = 0
+    with suppress(
+        zipfile.BadZipFile, OSError, NotImplementedError
+    ):  # of which torch itself says what is wrong
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+    size = path.stat().st_size
+    if unpacked > 2 * size + _SLACK:
+        raise DataError(
+            f"{path} has {size:,} bytes and would unpack to {unpacked:,}, which no file of torch's does; "
+            "it is damaged, or made to fill the memory"
+        )
 
 
 def _refused(path: Path, what: str) -> str:
