@@ -1,5 +1,6 @@
 """Files that are read within bounds, and written whole or not at all."""
 
+import errno
 import os
 import re
 import stat
@@ -160,7 +161,9 @@ def _write_into(path: Path, mode: int, content: bytes) -> None:
         # Without O_NONBLOCK a FIFO that nobody reads from would be waited for, perhaps for ever.
         number = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
-        raise OSError(0, "nobody reads from it" if stat.S_ISFIFO(mode) else reason(error)) from None
+        if error.errno != errno.ENXIO:
+            raise
+        raise OSError(0, "nobody reads from it") from None
     with os.fdopen(number, "wb", buffering=0) as file:
         os.set_blocking(number, True)
         rest = memoryview(content)

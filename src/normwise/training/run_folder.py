@@ -30,7 +30,7 @@ from normwise.training.run_lock import contents, locked
 
 #: Largest ``metrics.jsonl``, in bytes: a line has hundreds of them.
 _LARGEST_METRICS = 2**30
-_ADVICE = "Delete the folder to start anew"
+_ADVICE = "Restore the file, or begin anew in another folder"
 
 
 @dataclass(frozen=True)
