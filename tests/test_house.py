@@ -48,10 +48,25 @@ def test_imports_point_down_the_house() -> None:
 
 def test_importing_brings_torch_and_numpy_and_nothing_else_of_ours() -> None:
     heavy = ["typer", "rich", "jinja2", "plotly", "pooch", "sklearn", "scipy", "joblib", "PIL", "safetensors"]
-    code = f"import torch, sys; before = set(sys.modules); import normwise; new = set(sys.modules) - before; \
+    code = (
+        f"import torch, sys; before = set(sys.modules); from normwise import *; new = set(sys.modules) - before; \
 print([name for name in {heavy} if name in new])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_torch_is_imported_when_a_name_needs_it() -> None:
+    code = """
+import sys, normwise
+assert set(normwise.__all__) <= set(dir(normwise))
+normwise.errors, normwise.reference
+print("torch" in sys.modules)
+normwise.surgery, normwise.statistics, normwise.kernels, normwise.records, normwise.find, normwise.files
+print("torch" in sys.modules, normwise.fold is normwise.surgery.fold, hasattr(normwise, "nothing"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True", "False"]
 
 
 def test_importing_changes_nothing_of_torch() -> None:
@@ -61,7 +76,7 @@ def state():
     return (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled(),
             torch.initial_seed(), torch.nn.BatchNorm2d, torch.nn.functional.batch_norm)
 before = state()
-import normwise
+from normwise import *
 assert state() == before
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,8 +8,8 @@
     ├── ArgumentError (ValueError)   an argument that does not exist or contradicts another
     ├── AutogradError (RuntimeError) what autograd can't do: overwrite a leaf, or differentiate what was exchanged
     ├── DataError                    a data file that is missing, cut short, corrupt or mismatched
-    ├── ModelError (ValueError)      a network that cannot be built for the data it was given
-    └── RunError                     a run or study folder that is not one, is another's, or was finished
+    ├── ModelError (ValueError)      a model that cannot be built, run, changed or measured as was asked
+    └── RunError                     a file or folder of normwise's own that can't be read, written or gone on with
 
 Each message says where, what was got, what was expected and how to mend it. Those that a drop-in
 layer can raise are also ``ValueError``, because ``torch.nn`` raises that and callers catch it.
@@ -41,8 +41,15 @@ class DataError(NormwiseError):
 
 
 class ModelError(NormwiseError, ValueError):
-    """A network cannot be built for the data or the options that it was given."""
+    """A model can't be built for its data or options, fails on an example, or can't be changed or measured.
+
+    The operations on models raise it, such as :func:`normwise.fold` and :func:`normwise.calibrate`; the model that they
+    were given is as it was.
+    """
 
 
 class RunError(NormwiseError):
-    """A folder is not a run or study, belongs to another configuration, or was already finished."""
+    """A file or folder of a run, study or recording can't be read or written, is damaged, or is another's.
+
+    So is every file that normwise was asked to write and can't.
+    """

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from normwise.cli.checkpoint import check_output, read_state, write_state
-from normwise.errors import ArgumentError, DataError, RunError
+from normwise.cli.load_state import load_state
+from normwise.errors import ArgumentError, DataError, ModelError, RunError
 
 _DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.uint8]
 
@@ -230,3 +231,70 @@ def test_a_crash_in_the_middle_leaves_what_was_there(
             write_state(target, {"weight": torch.ones(9)}, force=True)
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
     assert path.read_bytes() == old
+
+
+@pytest.mark.parametrize("key", [1, ("a",), b"a", None, 1.5])
+@pytest.mark.parametrize("nested", [False, True])
+def test_keys_that_are_no_names_are_said(tmp_path: Path, key: object, nested: bool) -> None:
+    state = {key: torch.ones(2)}
+    torch.save({"model": state, 3: "x"} if nested else state, tmp_path / "state.pt")
+    with pytest.raises(DataError, match=r"state\.pt is no state dict: .* the key .* is of type \w+$"):
+        read_state(tmp_path / "state.pt")
+
+
+def test_a_name_beside_the_weights_that_is_no_text_is_shown(tmp_path: Path) -> None:
+    torch.save({"model": {"a": torch.ones(2)}, 3: "x"}, tmp_path / "state.pt")
+    assert read_state(tmp_path / "state.pt")[1] == ("3",)
+
+
+@pytest.mark.parametrize("ending", [".pt", ".safetensors"])
+def test_a_checkpoint_that_is_no_file_is_not_opened(tmp_path: Path, ending: str) -> None:
+    os.mkfifo(tmp_path / f"state{ending}")
+    with pytest.raises(ArgumentError, match="is no regular file"):
+        read_state(tmp_path / f"state{ending}")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensor: tensor.to("meta"), "weight is on the meta device and has no values"),
+        (lambda tensor: tensor.to_sparse(), "weight is sparse_coo, and the network's is strided"),
+        (
+            lambda tensor: tensor.to(torch.complex64),
+            r"weight is of torch\.complex64, and the network's of torch\.float32",
+        ),
+        (
+            lambda tensor: tensor.to(torch.int8),
+            r"weight is of torch\.int8, and the network's of torch\.float32",
+        ),
+    ],
+    ids=["meta", "sparse", "complex", "integer"],
+)
+def test_tensors_of_another_kind_are_refused_and_not_converted(change: Any, message: str) -> None:
+    model = nn.Linear(3, 2)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = {"weight": change(torch.ones(2, 3)), "bias": torch.ones(2)}
+    with pytest.raises(ModelError, match=rf"s\.pt does not fit net\.py:make: {message}\. Name by --model"):
+        load_state(model, state, "s.pt", "net.py:make")
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_tensors_of_another_floating_type_are_taken(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    load_state(
+        model, {"weight": torch.ones(2, 3).half(), "bias": torch.ones(2).half()}, "s.pt", "net.py:make"
+    )
+    assert model.weight.dtype == torch.float16
+
+
+def test_a_file_that_unpacks_to_much_more_is_not_unpacked(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry))
+    assert torch.equal(read_state(tmp_path / "plain.pt")[0]["a"], torch.zeros(10**6))
+    with pytest.raises(DataError, match=r"packed\.pt has [\d,]+ bytes and would unpack to 4,0"):
+        read_state(tmp_path / "packed.pt")

@@ -53,9 +53,21 @@ runs = st.builds(
     threads=st.none() | st.integers(),
     data_sha256=st.none() | st.text(),
 )
-series = st.builds(
-    Series, x=tuples(finite) | tuples(st.text()), y=tuples(finite), low=tuples(finite), high=tuples(finite)
-)
+
+
+@st.composite
+def _series(draw: st.DrawFn) -> Series:
+    count = draw(st.integers(0, 3))
+
+    def values(items: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+        return st.tuples(*[items] * count)
+
+    bounds = st.just(()) | values(finite)
+    x = draw(values(finite) | values(st.text()))
+    return Series(draw(st.text()), x, draw(values(finite)), draw(bounds), draw(bounds), draw(st.integers()))
+
+
+series = _series()
 figures = st.builds(Figure, series=tuples(series))
 heat_maps = st.builds(HeatMap, x=tuples(finite), rows=tuples(st.text()), values=tuples(tuples(finite)))
 effects = st.builds(Effect, estimate=finite, low=finite, high=finite, level=finite)

@@ -120,6 +120,15 @@ def test_a_whole_number_will_do_for_a_float(config: RunConfig) -> None:
     assert type(from_plain(RunConfig, to_plain(config) | {"lr": 1}).lr) is float
 
 
+@pytest.mark.parametrize("lengths", [(2, 1, 0, 0), (1, 2, 0, 0), (2, 2, 1, 2), (2, 2, 2, 3), (0, 0, 1, 0)])
+def test_a_series_has_a_value_for_each_position(lengths: tuple[int, ...]) -> None:
+    x, y, low, high = ([1.0] * length for length in lengths)
+    with pytest.raises(
+        ValueError, match=rf"Series: expected as many values and bounds as the {lengths[0]} positions"
+    ):
+        from_plain(Series, {"label": "line", "x": x, "y": y, "low": low, "high": high})
+
+
 @pytest.mark.parametrize(("x", "kind"), [([1, 2.5], float), (["a", "b"], str)])
 def test_positions_are_all_numbers_or_all_names(x: list[Any], kind: type) -> None:
     series = from_plain(Series, {"label": "line", "x": x, "y": [1.0, 2.0]})

@@ -178,7 +178,7 @@ def test_interrupted_with_its_workers_it_says_one_line(tmp_path: Path, seconds: 
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     # What Ctrl-C does: all processes of the group get it, here the workers as they start or are at work.
-    while not _has_workers(process.pid) and process.poll() is None:
+    while not _workers(process.pid) and process.poll() is None:
         time.sleep(0.01)
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
@@ -189,13 +189,45 @@ def test_interrupted_with_its_workers_it_says_one_line(tmp_path: Path, seconds: 
     assert complained.count("\n") == 1
 
 
-def _has_workers(study: int) -> bool:
+def _workers(study: int) -> list[Path]:
+    """What /proc has of the workers of a study."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile
             parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
             if int(parent) == study and b"LokyProcess" in (process / "cmdline").read_bytes():
-                return True
-    return False
+                found.append(process)
+    return found
+
+
+_ONE_RUN = """
+import sys
+from pathlib import Path
+from normwise.records import RunConfig
+from normwise.studies import runner
+run = RunConfig("dense_bn", "digits", "batch", 10**9, 20, 0.1, 0, 10**8, train_samples=100, test_samples=50)
+for _ in runner._parallel([(Path(sys.argv[1]), run)], 2):
+    pass
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="no /proc, which tells whose children are whose"
+)
+def test_workers_end_with_a_study_that_is_killed_before_each_has_a_run(tmp_path: Path) -> None:
+    # Of two workers one gets the only run, and the other never gets any.
+    study = subprocess.Popen(
+        [sys.executable, "-c", _ONE_RUN, str(tmp_path / "run")], stderr=subprocess.DEVNULL
+    )
+    while len(workers := _workers(study.pid)) < 2:
+        assert study.poll() is None
+        time.sleep(0.01)
+    study.kill()
+    study.wait()
+    ends = time.monotonic() + 100
+    while any(process.exists() for process in workers):
+        assert time.monotonic() < ends, "a worker outlives its study"
+        time.sleep(0.1)
 
 
 def test_a_damaged_run_is_named(tmp_path: Path, quick: Preset) -> None:

@@ -178,10 +178,10 @@ def test_metrics_that_lost_lines_are_said(config: Make, tmp_path: Path) -> None:
     [
         ("run.json", "{", "run.json is damaged"),
         ("run.json", "\x80", "run.json is damaged"),
-        ("run.json", "[]", "run.json does not hold what this version writes"),
+        ("run.json", "[]", "run.json is damaged or of another version"),
         ("metrics.jsonl", "", "metrics.jsonl ends before the run does, at step 12"),
         ("metrics.jsonl", "\x80", "metrics.jsonl is damaged"),
-        ("run.json", "{}", "run.json does not hold what this version writes"),
+        ("run.json", "{}", "run.json is damaged or of another version"),
         ("metrics.jsonl", "{", "metrics.jsonl is damaged"),
     ],
 )

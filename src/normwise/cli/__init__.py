@@ -1,5 +1,23 @@
-"""The command line: a file a command."""
+"""The command line: a file a command.
 
-from normwise.cli.app import main
+Nothing is imported here: an interruption while what follows is imported must find :func:`main` at work.
+"""
+
+import sys
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line, and end with its exit code.
+
+    0 fine, 2 wrong use or bad input, 70 a mistake of normwise's own, 130 interrupted, 141 nobody reads the output.
+    """
+    try:
+        from normwise.cli.app import run
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
+        print("Interrupted.", file=sys.stderr)
+    sys.exit(code)

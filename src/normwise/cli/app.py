@@ -1,11 +1,16 @@
-"""The command ``normwise``: its commands, its exit codes, its one way to say an error."""
+"""The command ``normwise``: its commands, and the one place that makes a line and an exit code of what goes wrong."""
 
-import sys
+import signal
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from normwise.cli import terminal
 from normwise.cli.bench import bench
 from normwise.cli.calibrate import calibrate
 from normwise.cli.convert import convert
@@ -20,6 +25,7 @@ from normwise.errors import NormwiseError
 app = typer.Typer(
     name="normwise",
     help="Batch normalization for PyTorch: train with and without it, see what it does, and mend it.",
+    epilog="Exit codes: 0 fine, 2 wrong use or bad input, 70 a mistake of normwise's own, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -35,7 +41,8 @@ app.command()(bench)
 app.command()(report)
 app.command()(explain)
 
-_INTERRUPTED = 130
+_WRONG_USE, _OWN_MISTAKE, _INTERRUPTED, _NOBODY_READS = 2, 70, 130, 141
+_TRACEBACK = "--traceback"
 
 
 def _version(wanted: bool) -> None:
@@ -44,7 +51,7 @@ def _version(wanted: bool) -> None:
         from normwise.records import Environment
 
         here = Environment.here()
-        typer.echo(
+        terminal.say(
             f"normwise {here.normwise}, torch {here.torch}, Python {here.python}; kernels: {kernels.in_use()}"
         )
         raise typer.Exit
@@ -55,33 +62,105 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the versions and stop.")
     ] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option(_TRACEBACK, help="Print where an error came from, too; anywhere among the options."),
+    ] = False,
 ) -> None:
-    pass
+    """Take the options that stand before a command."""
 
 
-def main() -> None:
-    """Run the command line. Exit codes: 0 fine, 1 findings, 2 wrong use or bad input, 130 interrupted."""
-    try:
-        app()
-    except NormwiseError as error:
-        Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]error:[/] {_plain(str(error))}", highlight=False
+def run(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code; whatever goes wrong is said in one line on standard error."""
+    terminal.prepare()
+    # Wherever it stands, for who sees an error puts it at the end; behind "--" all is input.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    shows_traceback = _TRACEBACK in arguments[:end]
+    given = [*(one for one in arguments[:end] if one != _TRACEBACK), *arguments[end:]]
+    with _interruptions_counted() as interruptions:
+        try:
+            code = app(args=given, prog_name="normwise", standalone_mode=False) or 0
+            terminal.flush()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else _WRONG_USE
+        except BaseException as error:
+            if shows_traceback:
+                terminal.complain_lines("".join(traceback.format_exception(error)))
+            # While torch is imported, an interruption may come out as an error of another kind.
+            code = _INTERRUPTED if interruptions else _outcome(error)
+    if code == _INTERRUPTED:
+        terminal.complain_lines(
+            "Interrupted. Finished work is kept, and no file is half-written: give the command again "
+            "(train: with --resume; calibrate, fold and convert begin anew).\n"
         )
-        sys.exit(2)
-    except SystemExit as end:
-        # Typer makes an interruption its exit code, without a word.
-        if end.code == _INTERRUPTED:
-            print(
-                "Interrupted. Finished work is kept, and no file is half-written: give the command again "
-                "(train: with --resume; calibrate, fold and convert begin anew).",
-                file=sys.stderr,
-            )
-            # CPython remembers an interruption that came while a string was executed, as dataclasses do at
-            # import, and would end by the signal instead of the exit code. Executing another makes it forget.
-            exec("")
-        raise
+        # CPython remembers an interruption that came while a string was executed, as dataclasses do at
+        # import, and would end by the signal instead of the exit code. Executing another makes it forget.
+        exec("")
+    return code
 
 
-def _plain(text: str) -> str:
-    """The text with what rich would take for markup escaped."""
-    return text.replace("[", "\\[")
+def _outcome(error: BaseException) -> int:
+    """Say an error in one line, and return the exit code that it has."""
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED
+    if isinstance(error, (terminal.OutputError, BrokenPipeError)):
+        terminal.leave_output()
+    if isinstance(error, (terminal.NobodyReads, BrokenPipeError)):
+        return _NOBODY_READS
+    if isinstance(error, NormwiseError):
+        terminal.complain(str(error))
+        return _WRONG_USE
+    if hasattr(error, "format_message"):  # typer's, of wrong use
+        _complain_of_use(error)
+        return _WRONG_USE
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        terminal.complain("there is not enough memory for this; take smaller numbers, or less data at once")
+        return _WRONG_USE
+    if isinstance(error, RecursionError):
+        terminal.complain("the input is nested more deeply than can be followed")
+        return _WRONG_USE
+    if isinstance(error, OSError):
+        terminal.leave_output()
+        name = "" if error.filename is None else f"{error.filename}: "
+        terminal.complain(f"{name}{error.strerror or error}")
+        return _WRONG_USE
+    lines = str(error).strip().splitlines()
+    said = f"{type(error).__name__}{': ' if lines else ''}{lines[0] if lines else ''}"
+    terminal.complain(
+        f"normwise has a mistake here ({said}). Please report it, with what `normwise --version` prints and what "
+        f"this command prints with {_TRACEBACK}"
+    )
+    return _OWN_MISTAKE
+
+
+def _complain_of_use(error: BaseException) -> None:
+    text = getattr(error, "format_message")().strip()  # noqa: B009 (typer's class is private)
+    context = getattr(error, "ctx", None)
+    if not text or "\n" in text:  # the help of a command without arguments, which rich has printed already
+        terminal.complain_lines(f"{text}\n" if text else "")
+        return
+    command = "normwise" if context is None else context.command_path
+    text = text.replace(": Value error, ", ": ").rstrip(".")
+    terminal.complain(
+        f"{text[:1].lower()}{text[1:]}{' See' if text.endswith('?') else '; see'} {command} --help"
+    )
+
+
+@contextmanager
+def _interruptions_counted() -> Iterator[list[int]]:
+    """Raise KeyboardInterrupt on Ctrl-C, as ever, and remember that it came."""
+    came: list[int] = []
+    answers = threading.current_thread() is threading.main_thread()
+    if not answers or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+        yield came
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from normwise.cli.progress import progress_bar
+from normwise.cli.terminal import say, show
 
 
 def bench(
@@ -32,21 +32,22 @@ def bench(
 
     from normwise import kernels
     from normwise.benchmark import CASES, run_benchmark
-    from normwise.files import write_whole
-    from normwise.records import to_json
+    from normwise.files import make_folder, write_whole
+    from normwise.records import check_at_once, to_json
     from normwise.report import benchmark_page, benchmark_table
 
     if threads is not None:
+        check_at_once("--threads", threads)
         torch.set_num_threads(threads)
+    make_folder(out)
     allocator = str(kernels.tune_allocator()) if tune_allocator else "malloc was left as it is"
     with progress_bar(len(CASES)) as bar:
         record = run_benchmark(allocator=allocator, on_case=lambda done, total, name: bar.show(done, name))
-    out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "benchmark.json", (to_json(record, indent=1) + "\n").encode())
     page = out / "report.html"
     write_whole(page, benchmark_page(record).encode())
     if json:
-        typer.echo(to_json(record, indent=1))
+        say(to_json(record, indent=1))
     else:
-        Console().print(benchmark_table(record))
-        typer.echo(f"report: {page}")
+        show(benchmark_table(record))
+        say(f"report: {page}")

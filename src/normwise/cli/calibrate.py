@@ -7,6 +7,7 @@ import typer
 
 from normwise.cli import arguments
 from normwise.cli.progress import progress_bar
+from normwise.cli.terminal import complain, say
 
 if TYPE_CHECKING:
     from normwise.cli.target import Target
@@ -44,7 +45,8 @@ def calibrate(
         typer.Option(help="population: of all values together. batch: the average of the batches' own."),
     ] = Variance.population,
     max_batches: Annotated[
-        int | None, typer.Option(min=1, help="Batches to read; all if not given.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=10**9, help="Batches to read; all if not given.", show_default=False),
     ] = None,
     include_frozen: Annotated[
         bool, typer.Option("--include-frozen", help="Calibrate layers that are frozen, too.")
@@ -70,7 +72,7 @@ def calibrate(
     batches = load_data(data, network)
     if network.without_statistics:
         without = few(network.without_statistics)
-        typer.echo(f"note: {target} has no running statistics of {without}; they are computed now", err=True)
+        complain(f"{target} has no running statistics of {without}; they are computed now", title="note")
     check_state(out, network.model.state_dict())
     with progress_bar(None) as bar, running(f"{target} on its data", with_ours=True):
         record = calibrate(
@@ -84,7 +86,7 @@ def calibrate(
         )
     _check(record, network)
     write_state(out, network.model.state_dict(), force=force)
-    typer.echo(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")
+    say(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")
 
 
 def _check(record: "Calibration", network: "Target") -> None:

@@ -4,7 +4,9 @@ import io
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 
 from normwise.errors import ArgumentError, DataError
-from normwise.files import write_whole
+from normwise.files import is_file, is_folder, is_there, write_whole
 
 SAFETENSORS = ".safetensors"
 #: What a file of tensors ends in.
@@ -22,6 +24,8 @@ ENDINGS = (SAFETENSORS, ".pt", ".pth")
 
 #: Under these, training scripts keep the state dict of the model beside that of the optimiser.
 _NESTED = ("state_dict", "model_state_dict", "model")
+#: Bytes that what is no tensor may be packed in.
+_SLACK = 2**20
 _GLOBAL = re.compile(r"GLOBAL\s+`?([\w.]+)")
 
 
@@ -37,7 +41,9 @@ def read_state(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
     if path.suffix not in ENDINGS:
         raise ArgumentError(f"{path} is no checkpoint: expected a name that ends in {_either(ENDINGS)}")
-    if not path.is_file():
+    if is_there(path) and not is_file(path):
+        raise ArgumentError(f"{path} is no regular file; expected a checkpoint")
+    if not is_file(path):
         raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
     content = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
     others: tuple[str, ...] = ()
@@ -54,11 +60,11 @@ def check_output(path: Path, *, force: bool, endings: tuple[str, ...] = ENDINGS)
     """Raise ArgumentError where a file can't be written, or is there and may not be replaced."""
     if path.suffix not in endings:
         raise ArgumentError(f"can't write {path}: expected a name that ends in {_either(endings)}")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise ArgumentError(f"can't write {path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
+    if is_folder(path):
         raise ArgumentError(f"can't write {path}: it is a folder; choose another name")
-    if path.exists() and not force:
+    if is_there(path) and not force:
         raise ArgumentError(f"{path} exists already; choose another name, or replace it with --force")
 
 
@@ -117,6 +123,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> Any:
+    _check_packing(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TorchScript, which then raises as well
@@ -133,6 +140,23 @@ def _read_torch(path: Path) -> Any:
         raise DataError(f"{path} is damaged or no checkpoint of torch ({type(error).__name__})") from None
 
 
+def _check_packing(path: Path) -> None:
+    """Raise DataError where a file would unpack to more than it holds: torch packs nothing."""
+    unpacked = 0
+    with suppress(
+        zipfile.BadZipFile, OSError, NotImplementedError
+    ):  # of which torch itself says what is wrong
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+    size = path.stat().st_size
+    if unpacked > 2 * size + _SLACK:
+        raise DataError(
+            f"{path} has {size:,} bytes and would unpack to {unpacked:,}, which no file of torch's does; "
+            "it is damaged, or made to fill the memory"
+        )
+
+
 def _refused(path: Path, what: str) -> str:
     return (
         f"{path} holds {what}, and reading these could run any code, so it is refused. Where you trust it, load it "
@@ -145,8 +169,13 @@ def _checked(path: Path, content: Any) -> dict[str, Any]:
         got = "an empty dict" if isinstance(content, Mapping) else type(content).__name__
         raise DataError(f"{path} is no state dict: expected names with a tensor each, got {got}")
     for key, value in content.items():
+        if not isinstance(key, str):
+            raise DataError(
+                f"{path} is no state dict: expected names with a tensor each, but the key {key!r} is of type "
+                f"{type(key).__name__}"
+            )
         # Modules may keep what they like under a key of this ending.
-        if not isinstance(value, Tensor) and not str(key).endswith("_extra_state"):
+        if not isinstance(value, Tensor) and not key.endswith("_extra_state"):
             raise DataError(
                 f"{path} is no state dict: expected names with a tensor each, but {key!r} is a {type(value).__name__}; "
                 f"one inside a dict is found under {_either(_NESTED)}"

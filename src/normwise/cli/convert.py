@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from normwise.cli import arguments
+from normwise.cli.terminal import say
 
 
 def convert(
@@ -59,4 +60,4 @@ def convert(
     with running(f"{target} on its data", with_ours=True):
         converted, record = convert(whole, to, example=example, groups=groups, inplace=True, **settings)
     write_state(out, converted.state_dict(), force=force)
-    typer.echo(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")
+    say(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")

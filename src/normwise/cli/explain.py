@@ -3,7 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from normwise.cli.terminal import show
 
 
 def explain(claim: Annotated[str, typer.Argument(help="A claim, such as fewer_steps.")]) -> None:
@@ -11,11 +12,12 @@ def explain(claim: Annotated[str, typer.Argument(help="A claim, such as fewer_st
 
     Example: normwise explain small_batches
     """
+    from rich.text import Text
+
     from normwise.studies import claims_named, preset_named
 
-    console = Console(highlight=False, markup=False)
     (found,) = claims_named((claim,))
-    console.print(found.statement, style="bold")
+    parts = [Text(found.statement, style="bold")]
     for title, lines in (
         ("Would be false if", (found.falsifier,)),
         ("Verdict", (found.rule,)),
@@ -23,6 +25,5 @@ def explain(claim: Annotated[str, typer.Argument(help="A claim, such as fewer_st
         ("Full protocol", found.protocol(preset_named("full"))),
         ("Sources", tuple(f"{source.work}, {source.section}. {source.url}" for source in found.sources)),
     ):
-        console.print(f"\n{title}", style="bold")
-        for line in lines:
-            console.print(line)
+        parts += [Text(f"\n{title}", style="bold"), *map(Text, lines)]
+    show(*parts, sep="\n")

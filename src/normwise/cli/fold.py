@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli import arguments
+from normwise.cli.terminal import say
 
 
 def fold(
@@ -61,4 +62,4 @@ def fold(
             error = export_onnx(folded, example, onnx, tolerance=tolerance, force=force)
             lines = [f"written: {onnx}, which differs from torch by {error:.1e} of the largest output"]
     write_state(out, folded.state_dict(), force=force)
-    typer.echo(to_json(record, indent=1) if json else "\n".join([str(record), *lines, f"written: {out}"]))
+    say(to_json(record, indent=1) if json else "\n".join([str(record), *lines, f"written: {out}"]))

@@ -40,7 +40,10 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
     _unwrap(state, own)
     _take_types(own, state)
     present = {id(own[key]) for key in own if key in state}
+    unlike = [fault for key, value in own.items() if (fault := _unlike(key, value, state.get(key)))]
     try:
+        if unlike:  # and torch would convert some of these, or say so in ten lines
+            raise RuntimeError("\n".join(["", *unlike]))
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         # Its first line is a title.
@@ -84,6 +87,23 @@ def _take_types(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
             continue
         if value.is_floating_point() and given.is_floating_point() and value.dtype != given.dtype:
             value.data = value.data.to(given.dtype)
+
+
+def _unlike(key: str, own: Any, given: Any) -> str | None:
+    """Why a tensor can't take the place of the network's without losing anything; None where it can."""
+    if not isinstance(own, Tensor) or not isinstance(given, Tensor) or is_lazy(own):
+        return None
+    if given.is_meta:
+        return f"{key} is on the meta device and has no values"
+    if given.layout != own.layout or given.is_quantized != own.is_quantized:
+        return f"{key} is {_described(given)}, and the network's is {_described(own)}"
+    if given.is_complex() != own.is_complex() or (own.is_floating_point() and not given.is_floating_point()):
+        return f"{key} is of {given.dtype}, and the network's of {own.dtype}"
+    return None
+
+
+def _described(tensor: Tensor) -> str:
+    return "quantized" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
 
 
 def _statistics_among(missing: Iterable[str], model: nn.Module) -> tuple[tuple[str, ...], list[str]]:

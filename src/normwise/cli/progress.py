@@ -16,13 +16,15 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from normwise.visible import visible
+
 
 @contextmanager
 def progress_bar(total: float | None) -> Iterator["ProgressBar"]:
     """A bar of so much work; of work of which the amount is not known, with None."""
     progress = Progress(
         # Where the line is short the bar gives way first, then the text, and the numbers never.
-        _Line("{task.description}", table_column=Column()),
+        _Line(),
         BarColumn(bar_width=None, table_column=Column(ratio=1)),
         TaskProgressColumn(),
         TimeRemainingColumn(),
@@ -36,7 +38,10 @@ def progress_bar(total: float | None) -> Iterator["ProgressBar"]:
 
 
 class _Line(TextColumn):
-    """Text that is cut at the end of its line, and not wrapped."""
+    """Text that is cut at the end of its line, and not wrapped; brackets in it are no markup."""
+
+    def __init__(self) -> None:
+        super().__init__("{task.description}", markup=False, table_column=Column())
 
     def render(self, task: Task) -> Text:
         """The text of the task."""
@@ -53,4 +58,4 @@ class ProgressBar:
 
     def show(self, completed: float, text: str, total: float | None = None) -> None:
         """Move the bar, with a text beside it; a total takes the place of the one before."""
-        self._progress.update(self._task, completed=completed, total=total, description=text)
+        self._progress.update(self._task, completed=completed, total=total, description=visible(text))

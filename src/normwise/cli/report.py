@@ -1,13 +1,14 @@
 """``normwise report``: any saved run, study or recording, as text, JSON, Markdown or HTML."""
 
-import json
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from normwise.errors import ArgumentError, RunError
+from normwise.cli.terminal import say, say_document
+from normwise.errors import ArgumentError
+from normwise.files import is_there, write_whole
 
 
 class Format(str, Enum):
@@ -32,28 +33,23 @@ def report(
 
     Example: normwise report studies/full --format markdown --output docs/evidence.md
     """
-    from normwise.files import write_whole
-
-    if (run / "study.json").exists():
+    if is_there(run / "study.json"):
         text = _study(run / "study.json", format)
-    elif (run / "recording.json").exists():
+    elif is_there(run / "recording.json"):
         text = _recording(run, format)
     else:
         text = _run(run, format)
     if output is None:
-        typer.echo(text, nl=not text.endswith("\n"))
+        (say if format in (Format.text, Format.json) else say_document)(text)
     else:
         write_whole(output, text.encode())
 
 
 def _study(path: Path, format: Format) -> str:
-    from normwise.records import Study, from_plain, to_json
+    from normwise.records import Study, read_record, to_json
     from normwise.report import study_markdown, study_page, study_text
 
-    try:
-        study = from_plain(Study, json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise RunError(f"{path} is damaged or of another version: {error}. Run the study again") from None
+    study = read_record(path, Study, "Run the study again")
     if format is Format.json:
         return to_json(study, indent=1)
     return {Format.text: study_text, Format.markdown: study_markdown, Format.html: study_page}[format](study)

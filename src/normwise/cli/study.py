@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from normwise.cli.progress import progress_bar
+from normwise.cli.terminal import say, show
 
 
 class PresetName(str, Enum):
@@ -65,7 +65,7 @@ def study(
     page = folder / "report.html"
     write_whole(page, study_page(record).encode())
     if json:
-        typer.echo(to_json(record, indent=1))
+        say(to_json(record, indent=1))
     else:
-        Console().print(study_table(record))
-        typer.echo(f"report: {page}")
+        show(study_table(record))
+        say(f"report: {page}")

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
 from normwise.cli.checkpoint import ENDINGS, read_state
 from normwise.cli.load_state import few, load_state
+from normwise.cli.terminal import complain
 from normwise.cli.user_code import call_without_arguments, named_object, running
 from normwise.data import NAMED, ImageData, InOrder, LabelledData, kept_data
-from normwise.errors import ArgumentError, DataError, RunError
+from normwise.errors import ArgumentError, DataError
+from normwise.files import is_folder
 from normwise.records import Task
 from normwise.statistics import Data, batches_of
-from normwise.training import RunFolder, checkpoint, network_of
+from normwise.training import RunFolder, trained_network
 
 #: Samples a batch of the data sets that are known by name.
 _BATCH = 100
@@ -59,7 +60,7 @@ def load_target(target: str, model: str | None) -> Target:
         raise ArgumentError(
             f"--model is for checkpoints ({', '.join(ENDINGS)}), and {target} is none; leave it out"
         )
-    if path.is_dir():
+    if is_folder(path):
         return _run(path)
     if is_checkpoint:
         return _checkpoint(path, model)
@@ -96,7 +97,7 @@ def load_data(data: str | None, target: Target) -> Data:
         if target.data is None:
             raise ArgumentError(f"--data is missing; expected {_DATA}")
         return _batches(target.data, target.model)
-    if data in _TASK_OF or Path(data).is_dir():
+    if data in _TASK_OF or is_folder(Path(data)):
         return _batches(_found(data, target), target.model)
     if ":" not in data:
         raise ArgumentError(f"--data {data} is no folder and no data set; expected {_DATA}")
@@ -169,20 +170,17 @@ def _checkpoint(path: Path, model: str | None) -> Target:
     network = _named_model(model)
     without = load_state(network, state, str(path), model)
     if others:
-        typer.echo(f"note: beside the weights, {path} has {few(others)}; OUT will not", err=True)
+        complain(f"beside the weights, {path} has {few(others)}; OUT will not", title="note")
     return Target(str(path), network, without)
 
 
 def _run(folder: Path) -> Target:
     run = RunFolder(folder)
-    config = run.read().config
-    if not run.checkpoint.exists():
-        raise RunError(f"{folder} has no {run.checkpoint.name} yet; let the run go on first")
+    record = run.read()
+    config = record.config
     data = kept_data(config.task, config.data, config.data_options)
     data = data.subset(config.train_samples, config.test_samples)
-    model = network_of(config, data.preparation)
-    checkpoint.load(run.checkpoint, model, None)
-    return Target(str(folder), model, data=data)
+    return Target(str(folder), trained_network(run, record, data.preparation), data=data)
 
 
 def _found(source: str, target: Target) -> LabelledData:

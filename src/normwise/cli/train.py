@@ -40,6 +40,7 @@ class Split(str, Enum):
 
 @train_app.command()
 def image(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Option(
@@ -79,6 +80,7 @@ def image(
     if placement is not None:
         options["placement"] = placement
     run_training(
+        context,
         "image",
         model=model,
         data=data,
@@ -98,6 +100,7 @@ def image(
 
 @train_app.command()
 def speech(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="Network: speech_lstm.")] = "speech_lstm",
     data: Annotated[
         str,
@@ -116,6 +119,7 @@ def speech(
         int | None,
         typer.Option(
             min=1000,
+            max=192_000,
             help="Samples a second that recordings are brought to; 8,000 if not given.",
             show_default=False,
         ),
@@ -144,6 +148,7 @@ def speech(
     if rate is not None:
         data_options["rate"] = rate
     run_training(
+        context,
         "speech",
         model=model,
         data=data,
@@ -164,6 +169,7 @@ def speech(
 
 @train_app.command()
 def text(
+    context: typer.Context,
     model: Annotated[
         str, typer.Option(help="Network: sentiment_bilstm, text_transformer.")
     ] = "sentiment_bilstm",
@@ -198,6 +204,7 @@ def text(
     Example: normwise train text --data rt-polarity --norm batch --out runs/reviews
     """
     run_training(
+        context,
         "text",
         model=model,
         data=data,

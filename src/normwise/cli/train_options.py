@@ -1,6 +1,7 @@
 """Options that ``normwise train`` takes whatever is trained on, and the run that they ask for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normwise.cli.progress import progress_bar
-from normwise.errors import ArgumentError
+from normwise.cli.terminal import say
+from normwise.errors import ArgumentError, RunError
 
 if TYPE_CHECKING:
     from normwise.records import Option, Point, Run, RunConfig, Task
+    from normwise.training import RunFolder
 
 
 class Optimizer(str, Enum):
@@ -23,7 +26,7 @@ class Optimizer(str, Enum):
 
 _DEFAULT_LR = {Optimizer.sgd: 0.1, Optimizer.adam: 0.001}
 
-Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training set.")]
+Epochs = Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Samples a step; an incomplete last batch is dropped.")]
 Rate = Annotated[
     float | None, typer.Option("--lr", help="Learning rate; 0.001 for adam and 0.1 for sgd if not given.")
@@ -44,10 +47,32 @@ Threads = Annotated[
     typer.Option(min=1, help="Threads; if not given all cores, or as many as a resumed run was begun with."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder of the run.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with the run in that folder, with its own options where none are given."
+    ),
+]
+
+
+#: Fields of the configuration that each option decides.
+_FIELDS = {
+    "model": ("model",),
+    "data": ("data",),
+    "norm": ("norm",),
+    "epochs": ("steps",),
+    "batch_size": ("batch_size", "eval_every"),
+    "lr": ("lr",),
+    "optimizer": ("optimizer",),
+    "seed": ("seed",),
+    "clip": ("clip",),
+    **dict.fromkeys(("option", "placement"), ("options",)),
+    **dict.fromkeys(("split", "speaker", "rate", "vectors"), ("data_options",)),
+}
 
 
 def run_training(
+    context: typer.Context,
     task: "Task",
     *,
     model: str,
@@ -65,33 +90,55 @@ def run_training(
     resume: bool,
     clip: float | None = None,
 ) -> None:
-    """Train, with a bar, and print how well the network does and where the run is."""
-    from normwise.data import kept_data
-    from normwise.records import RunConfig
-    from normwise.training import train
+    """Train, with a bar, and print how well the network does and where the run is.
 
+    A run that is gone on with keeps its own values of the options that were not given.
+    """
+    from normwise.data import kept_data
+    from normwise.records import RunConfig, check_at_once
+    from normwise.training import RunFolder, train
+
+    if threads is not None:
+        check_at_once("--threads", threads)
+
+    def configured(count: int) -> RunConfig:
+        steps_per_epoch = count // batch_size
+        if steps_per_epoch == 0:
+            raise ArgumentError(
+                f"--batch-size {batch_size} is more than the {count} training samples of {data}"
+            )
+        return RunConfig(
+            model=model,
+            data=data,
+            norm=norm,
+            steps=epochs * steps_per_epoch,
+            batch_size=batch_size,
+            lr=_DEFAULT_LR[optimizer] if lr is None else lr,
+            seed=seed,
+            eval_every=steps_per_epoch,
+            optimizer=optimizer.value,
+            options=options,
+            task=task,
+            data_options=data_options,
+            clip=clip,
+        )
+
+    given = _given(context)
+    existing = _existing(RunFolder(out), task) if resume and out is not None else None
+    if existing is not None:
+        data, data_options = _kept(existing, given, data=data, data_options=data_options)
     samples = kept_data(task, data, data_options)
     count, name = len(samples.training), samples.name
     del samples  # a folder is read again by the run, and need not be in memory twice
-    steps_per_epoch = count // batch_size
-    if steps_per_epoch == 0:
-        raise ArgumentError(f"--batch-size {batch_size} is more than the {count} training samples of {data}")
-    config = RunConfig(
-        model=model,
-        data=data,
-        norm=norm,
-        steps=epochs * steps_per_epoch,
-        batch_size=batch_size,
-        lr=_DEFAULT_LR[optimizer] if lr is None else lr,
-        seed=seed,
-        eval_every=steps_per_epoch,
-        optimizer=optimizer.value,
-        options=options,
-        task=task,
-        data_options=data_options,
-        clip=clip,
-    )
-    folder = out or Path("runs") / _folder_name(config, name)
+    folder = out or Path("runs") / _folder_name(model, data_options, norm, seed, name)
+    if resume:
+        existing = existing or _existing(RunFolder(folder), task)
+        (batch_size,) = _kept(existing, given, batch_size=batch_size)
+    config = configured(count)
+    if existing is not None:
+        config = replace(existing, **{field: getattr(config, field) for field in given})
+    steps_per_epoch = max(1, count // config.batch_size)
+    epochs = -(-config.steps // steps_per_epoch)
     with progress_bar(config.steps) as bar:
         accuracy = ""
 
@@ -104,7 +151,38 @@ def run_training(
             )
 
         run = train(config, folder, resume=resume, threads=threads, on_step=show)
-    typer.echo(_summary(run, folder))
+    say(_summary(run, folder))
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Fields of the configuration that the command line decides, and no default."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    named = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return {field for name in named for field in _FIELDS.get(name, ())}
+
+
+def _existing(run: "RunFolder", task: "Task") -> "RunConfig":
+    """Return what the run in a folder was asked for.
+
+    Raises:
+        RunError: there is none, where a new one would begin with a mistyped name; or it is of another task.
+    """
+    if not run.exists:
+        raise RunError(
+            f"there is no run in {run.path} to go on with; leave --resume out to begin one, or name the run's folder "
+            "by --out"
+        )
+    config = run.read().config
+    if config.task != task:
+        raise RunError(
+            f"{run.path} holds a run on {config.task}; go on with it by normwise train {config.task}"
+        )
+    return config
+
+
+def _kept(existing: "RunConfig", given: set[str], **values: Any) -> tuple[Any, ...]:
+    """Return each value where it was given, else the run's own."""
+    return tuple(value if field in given else getattr(existing, field) for field, value in values.items())
 
 
 def parsed_options(pairs: list[str] | None) -> dict[str, Any]:
@@ -120,9 +198,9 @@ def parsed_options(pairs: list[str] | None) -> dict[str, Any]:
     return options
 
 
-def _folder_name(config: "RunConfig", data: str) -> str:
-    split = [str(value) for name, value in config.data_options.items() if name in ("split", "speaker")]
-    return "-".join([config.model, data, *split, config.norm, f"seed{config.seed}"])
+def _folder_name(model: str, data_options: Mapping[str, "Option"], norm: str, seed: int, data: str) -> str:
+    split = [str(value) for name, value in data_options.items() if name in ("split", "speaker")]
+    return "-".join([model, data, *split, norm, f"seed{seed}"])
 
 
 def _summary(run: "Run", folder: Path) -> str:

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from normwise.errors import ArgumentError, DataError, ModelError, NormwiseError
+from normwise.files import is_file
 
 _STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
 _NORMWISE = Path(__file__).resolve().parents[1]
@@ -113,7 +114,7 @@ def _required(function: Any) -> list[str]:
 
 
 def _from_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not is_file(path):
         raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
     shown, path = path, path.resolve()
     _make_importable(path.parent)

@@ -10,6 +10,8 @@ from normwise.data.user_file import expanded
 from normwise.errors import DataError
 
 TIMEOUT = 30.0
+#: Letters of a variable that an error shows.
+_LONGEST = 100
 
 
 def folders(name: str) -> list[Path]:

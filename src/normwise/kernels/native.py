@@ -56,6 +56,11 @@ def in_use() -> str:
     return f"compiled for {library.instruction_set()}"
 
 
+def name_in_use() -> str:
+    """Return a word for what computes here, by which ``NORMWISE_KERNELS`` asks for it."""
+    return _OFF if library is None else library.instruction_set()
+
+
 #: ``(n, c, s, channels_last)``: the order of a tensor's elements, ``(n, s, c)`` with the channels last.
 Shape = tuple[int, int, int, bool]
 

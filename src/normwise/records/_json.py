@@ -7,12 +7,22 @@ back as NaN where the field is a float.
 import dataclasses
 import json
 import math
+import re
+import sys
 import types
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+
+_LARGEST = sys.float_info.max
+#: How deep a value may be that a record takes as it is.
+_DEEPEST = 20
+#: What an error shows of a value: so many items, so deep, so many letters.
+_MOST_SHOWN, _MOST_NESTED, _LONGEST = 20, 2, 200
+#: The escape of half of a surrogate pair.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def to_plain(value: Any) -> Any:
@@ -39,11 +49,42 @@ def from_plain(kind: type[T], value: Any) -> T:
     Raises:
         ValueError: a field is missing, unknown, or of the wrong type; says which.
     """
-    return _read(kind, value, kind.__name__)
+    return _read(kind, value, kind.__name__.lstrip("_"))
+
+
+def from_json(kind: type[T], content: bytes) -> T:
+    """Read the record of type ``kind`` that :func:`to_json` wrote; the one place that reads JSON.
+
+    Whatever the bytes are, they are read in time and memory in proportion to their number.
+
+    Raises:
+        ValueError: this is no JSON, or no such record; says what is wrong.
+    """
+    try:
+        value = json.loads(content, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested more deeply than any record") from None
+    record = from_plain(kind, value)
+    # Few files have such an escape at all.
+    if _HALF.search(content):
+        _expect_whole_characters(value)
+    return record
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
+def _expect_whole_characters(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text in it has half of a surrogate pair, which is no character") from None
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
     if kind is Any:
+        _expect(_depth(value) <= _DEEPEST, where, "a plain value", "one that is nested more deeply than any")
         return value
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
@@ -63,8 +104,12 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         if value is None:
             return math.nan
         _expect(isinstance(value, (int, float)) and not isinstance(value, bool), where, "a number", value)
+        # Of JSON's numbers some are larger than any float: 1e999, or an integer of 400 digits.
+        _expect(-_LARGEST <= value <= _LARGEST, where, "a finite number", value)
         return float(value)
     _expect(type(value) is kind, where, kind.__name__, value)
+    if kind is int:
+        _expect(-_LARGEST <= value <= _LARGEST, where, "a whole number of fewer digits", value)
     return value
 
 
@@ -79,7 +124,7 @@ def _read_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
             return _read(kind, value, where)
         except ValueError:
             continue
-    raise ValueError(f"{where}: expected one of {kinds}, got {value!r}")
+    raise ValueError(f"{where}: expected one of {kinds}, got {_short(value)}")
 
 
 def _read_record(kind: Any, value: Any, where: str) -> Any:
@@ -97,7 +142,11 @@ def _read_record(kind: Any, value: Any, where: str) -> Any:
     ]
     if missing:
         raise ValueError(f"{where}: misses the fields {missing}")
-    return kind(**{name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+    read = {name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()}
+    try:
+        return kind(**read)
+    except ValueError as error:  # of values that don't go together
+        raise ValueError(f"{where}: {error}") from None
 
 
 @cache  # a recording has ten thousands of records of a few kinds
@@ -105,6 +154,30 @@ def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
+def _depth(value: Any) -> int:
+    """How many lists and objects stand in one another, at most, without going further than is allowed."""
+    depth, inner = 0, [value]
+    while inner and depth <= _DEEPEST:
+        inner = [
+            item
+            for outer in inner
+            if isinstance(outer, (list, dict))
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        depth += 1
+    return depth
+
+
 def _expect(holds: bool, where: str, expected: str, got: Any) -> None:
     if not holds:
-        raise ValueError(f"{where}: expected {expected}, got {got!r}")
+        raise ValueError(f"{where}: expected {expected}, got {_short(got)}")
+
+
+def _short(value: Any) -> str:
+    """The value as a line of an error holds it: a list of a million numbers would hide what is said of it."""
+    if isinstance(value, (list, dict)) and (len(value) > _MOST_SHOWN or _depth(value) > _MOST_NESTED):
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value):,}"
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return "a whole number of hundreds of digits"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

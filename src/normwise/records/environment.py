@@ -7,6 +7,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from normwise.errors import ArgumentError
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -38,6 +40,22 @@ class Environment:
 def usable_cores() -> int:
     """How many cores this process may run on, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+#: Threads or processes that are more than any use has; a machine that has more cores may use these.
+_MOST_AT_ONCE = 256
+
+
+def check_at_once(name: str, number: int) -> None:
+    """Raise ArgumentError unless so many threads or processes can reasonably be started.
+
+    A thread has a stack of some megabytes; torch ends the program where it gets none.
+    """
+    most = max(_MOST_AT_ONCE, usable_cores())
+    if not 1 <= number <= most:
+        raise ArgumentError(
+            f"{name} is {number}; expected 1 to {most}. This machine has {usable_cores()} cores"
+        )
 
 
 def _processor() -> str:

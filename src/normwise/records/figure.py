@@ -23,6 +23,14 @@ class Series:
     high: tuple[float, ...] = ()
     style: int = 0
 
+    def __post_init__(self) -> None:
+        count = len(self.x)
+        if len(self.y) != count or not {len(self.low), len(self.high)} <= {0, count}:
+            raise ValueError(
+                f"expected as many values and bounds as the {count} positions, got {len(self.y)} values and bounds of "
+                f"{len(self.low)} and {len(self.high)}"
+            )
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from normwise.records.environment import Environment
 
+_PERCENTILES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class OverChannels:
@@ -42,6 +44,12 @@ class UnitPoint:
     channel: int
     input: tuple[float, ...]
     output: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.input) == len(self.output) == _PERCENTILES:
+            raise ValueError(
+                f"expected {_PERCENTILES} percentiles each, got {len(self.input)} and {len(self.output)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

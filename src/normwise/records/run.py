@@ -126,6 +126,8 @@ class Run:
         threads: With how many it computes, which its last digits depend on; None in runs of before this was kept.
         data_sha256: Of the inputs and labels as loaded, before any were left out; None in runs of before this was
             kept.
+        kernels: Implementation that computes, on which its last digits depend, too: an instruction set of the compiled
+            kernels, or "torch"; None in runs of before this was kept.
     """
 
     config: RunConfig
@@ -134,3 +136,4 @@ class Run:
     result: Result | None
     threads: int | None = None
     data_sha256: str | None = None
+    kernels: str | None = None

@@ -54,6 +54,7 @@ def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
         ("Key", config.key),
         # Runs of before these were kept have none.
         ("Threads", MISSING if run.threads is None else str(run.threads)),
+        ("Kernels", run.kernels or MISSING),
         ("SHA-256 of the data", run.data_sha256 or MISSING),
     )
 

@@ -14,6 +14,7 @@ from normwise.report import benchmark_view, recording_view, run_view
 from normwise.report.numbers import effect_text, estimate, interval, levels
 from normwise.report.summary import TITLE, badge, environment_rows, study_rows, summary
 from normwise.report.tables import evenly
+from normwise.visible import visible, visible_lines
 
 _WIDTH = 80
 _MOST_POINTS = 12
@@ -28,7 +29,7 @@ def study_table(study: Study) -> Table:
     table.add_column("Main effect and finding")
     for finding in study.findings:
         verdict = Text(badge(finding.verdict), style=f"bold {_COLOURS[finding.verdict]}", no_wrap=True)
-        claim = Text(finding.claim, style="bold", overflow="fold")
+        claim = Text(visible(finding.claim), style="bold", overflow="fold")
         table.add_row(Text("\n").join([claim, verdict]), _outcome(finding))
     return table
 
@@ -36,7 +37,10 @@ def study_table(study: Study) -> Table:
 def benchmark_table(benchmark: Benchmark) -> Table:
     """The cases as a table for a ``rich`` console, a section for each kind of work."""
     table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, title=benchmark_view.summary(benchmark), title_justify="left"
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        title=Text(visible(benchmark_view.summary(benchmark))),
+        title_justify="left",
     )
     for name in benchmark_view.HEADER[1:]:
         table.add_column(name, justify="left" if name == "Shape" else "right")
@@ -45,8 +49,8 @@ def benchmark_table(benchmark: Benchmark) -> Table:
         if comparison.case != case:
             case = comparison.case
             table.add_section()
-            table.add_row(Text(case, style="bold"))
-        table.add_row(*map(Text, benchmark_view.row(comparison)[1:]))
+            table.add_row(Text(visible(case), style="bold"))
+        table.add_row(*(Text(visible(cell)) for cell in benchmark_view.row(comparison)[1:]))
     return table
 
 
@@ -70,7 +74,8 @@ def study_text(study: Study) -> str:
     effects = [effect for finding in study.findings for effect in finding.effects]
     if effects:
         parts += [f"In brackets: {levels(effects)} confidence interval over seeds.", ""]
-    return "\n".join([*parts, *_aligned([*study_rows(study), *environment_rows(study.environment)])]) + "\n"
+    parts += _aligned([*study_rows(study), *environment_rows(study.environment)])
+    return visible_lines("\n".join(parts) + "\n")
 
 
 def run_text(run: Run) -> str:
@@ -88,7 +93,7 @@ def run_text(run: Run) -> str:
         parts += [" ".join(f"{cell:>13}" for cell in row) for row in table]
         parts.append("")
     parts += _aligned([*run_view.config_rows(run), *environment_rows(run.environment)])
-    return "\n".join(parts) + "\n"
+    return visible_lines("\n".join(parts) + "\n")
 
 
 def recording_text(recording: Recording) -> str:
@@ -98,7 +103,7 @@ def recording_text(recording: Recording) -> str:
         first = name == recording_view.SHORT_HEADER[0]
         table.add_column(name, justify="left" if first else "right", overflow="fold")
     for row in recording_view.short_rows(recording):
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     parts = [
         recording_view.TITLE,
         "=" * len(recording_view.TITLE),
@@ -110,7 +115,7 @@ def recording_text(recording: Recording) -> str:
         "",
     ]
     about = [*recording_view.recording_rows(recording), *environment_rows(recording.environment)]
-    return "\n".join([*parts, *_aligned(about)]) + "\n"
+    return visible_lines("\n".join([*parts, *_aligned(about)]) + "\n")
 
 
 def _outcome(finding: Finding) -> Text:
@@ -118,8 +123,8 @@ def _outcome(finding: Finding) -> Text:
     if finding.effects:
         effect = finding.effects[0]
         text.append(estimate(effect), style="bold").append(f" {interval(effect)} ")
-        text.append(f"{effect.name}\n", style="dim")
-    return text.append(finding.sentence)
+        text.append(f"{visible(effect.name)}\n", style="dim")
+    return text.append(visible_lines(finding.sentence))
 
 
 def _aligned(rows: Iterable[tuple[str, str]]) -> list[str]:

@@ -1,16 +1,16 @@
 """A recording on disk: ``recording.json`` and ``metrics.jsonl``."""
 
-import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO
 
 from normwise.errors import RunError
-from normwise.files import write_whole
-from normwise.records import Recording, WatchedStep, from_plain, to_json
+from normwise.files import is_folder, is_there, read_whole, reason, write_whole
+from normwise.records import Recording, WatchedStep, read_record, record_of, to_json
 
-T = TypeVar("T")
+#: Largest ``metrics.jsonl``, in bytes, and what to do where a file is none of ours.
+_LARGEST, _ADVICE = 2**30, "Record again"
 
 
 class RecordingFolder:
@@ -25,7 +25,7 @@ class RecordingFolder:
     @property
     def exists(self) -> bool:
         """Whether a recording was begun here."""
-        return self._head.exists()
+        return is_there(self._head)
 
     def begin(self, head: Recording) -> "RecordingFolder":
         """Make the folder and its files, to append records.
@@ -47,9 +47,9 @@ class RecordingFolder:
             for folder in made:
                 with suppress(OSError):
                     folder.rmdir()
-            if isinstance(error, OSError):
+            if isinstance(error, (OSError, ValueError)):
                 raise RunError(
-                    f"{self.path} can't be written to: {error.strerror}; choose another place"
+                    f"{self.path} can't be written to: {reason(error)}; choose another place"
                 ) from None
             raise
         return self
@@ -99,23 +99,17 @@ class RecordingFolder:
         Raises:
             RunError: no recording here, or a file that is damaged.
         """
-        try:
-            head = _record(self._head, Recording, self._head.read_bytes())
-            content = self._metrics.read_bytes()
-        except OSError as error:
-            raise RunError(f"{self.path} holds no recording: {error.filename}: {error.strerror}") from None
+        for path in (self._head, self._metrics):
+            if not is_there(path):
+                what = f"it has no {path.name}" if is_folder(self.path) else "there is no such folder"
+                raise RunError(f"{self.path} holds no recording: {what}")
+        head = read_record(self._head, Recording, _ADVICE)
+        content = read_whole(self._metrics, most=_LARGEST)
         lines = content.split(b"\n")[:-1]  # what is behind the last line's end is torn, or nothing
-        return replace(head, points=tuple(_record(self._metrics, WatchedStep, line) for line in lines))
+        points = tuple(record_of(self._metrics, WatchedStep, line, _ADVICE) for line in lines)
+        return replace(head, points=points)
 
 
 def _encoded(text: str) -> bytes:
     # Half of a surrogate pair, which names of modules may have, has no UTF-8; what stands for it is JSON's escape.
     return (text + "\n").encode(errors="backslashreplace")
-
-
-def _record(path: Path, kind: type[T], content: bytes) -> T:
-    try:
-        value: Any = json.loads(content)
-        return from_plain(kind, value)
-    except ValueError as error:
-        raise RunError(f"{path} is damaged or of another version: {error}. Record again") from None

@@ -23,7 +23,8 @@ from joblib.externals.loky.backend import resource_tracker
 from normwise.data import LabelledData, kept_data
 from normwise.files import write_whole
 from normwise.kernels import native
-from normwise.records import Environment, Option, Run, RunConfig, Study, Task, to_json
+from normwise.parent import end_with_parent
+from normwise.records import Environment, Option, Run, RunConfig, Study, Task, check_at_once, to_json
 from normwise.studies.claim import Claim
 from normwise.studies.preset import Preset
 from normwise.training import RunFolder, train
@@ -56,10 +57,12 @@ def run_study(
         on_run: Told of the progress.
 
     Raises:
+        ArgumentError: more jobs than can be started.
         DataError: the data can't be had.
         RunError: a run's folder is damaged.
     """
     begun = time.monotonic()
+    check_at_once("jobs", jobs)
     per_claim = {claim.name: claim.runs(preset) for claim in claims}
     wanted = [config for runs in per_claim.values() for config in runs]
     # Once and first: an error about the data comes at once, and no two workers download.
@@ -153,7 +156,10 @@ def _finished(folder: Path) -> Run | None:
 
 
 def _parallel(todo: Sequence[tuple[Path, RunConfig]], jobs: int) -> Generator[tuple[Path, Run], None, None]:
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    # A worker watches from its first moment on, and not from its first task, which it may never get.
+    local = isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.LokyBackend)
+    watching = {"initializer": end_with_parent, "initargs": (os.getpid(),)} if local else {}
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", **watching)
     tasks = (joblib.delayed(_one)(folder, config, os.getpid()) for folder, config in todo)
     results: Generator[tuple[Path, Run], None, None] | None = None
     try:
@@ -212,27 +218,11 @@ def _interruptions_held() -> Iterator[None]:
 
 
 def _one(folder: Path, config: RunConfig, study: int) -> tuple[Path, Run]:
-    if os.getppid() == study:
-        _end_with(study)
+    if os.getppid() == study:  # a worker of this machine, also where another backend has started it
+        end_with_parent(study)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         return folder, train(config, folder, resume=True, wait=True)
     finally:
         torch.set_num_threads(threads)
-
-
-@cache
-def _end_with(study: int) -> None:
-    """End this worker soon after the study's process is gone: killed, that can't tell its workers to stop.
-
-    An interruption is the study's to answer, which ends its workers then.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == study:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

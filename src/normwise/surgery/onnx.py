@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.files import write_whole
+from normwise.files import is_there, write_whole
 from normwise.find import layers_with_statistics
 from normwise.statistics import Batch
 from normwise.surgery.check_model import check_model
@@ -54,7 +54,7 @@ def export_onnx(
         RunError: the file can't be written.
     """
     path = Path(path)
-    if path.exists() and not force:
+    if is_there(path) and not force:
         raise ArgumentError(
             f"{path} is there already; choose another name, or pass force=True to overwrite it"
         )

@@ -4,5 +4,6 @@ from normwise.training.measures import AT_EVERY_POINT, AT_THE_END
 from normwise.training.predict import predict
 from normwise.training.run_folder import RunFolder
 from normwise.training.train import network_of, train
+from normwise.training.trained import trained_network
 
-__all__ = ["AT_EVERY_POINT", "AT_THE_END", "RunFolder", "network_of", "predict", "train"]
+__all__ = ["AT_EVERY_POINT", "AT_THE_END", "RunFolder", "network_of", "predict", "train", "trained_network"]

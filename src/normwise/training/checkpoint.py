@@ -1,6 +1,7 @@
 """All that a run needs to go on, in one safetensors file: no code is ever loaded."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import RunError
-from normwise.files import write_whole
+from normwise.files import is_file, write_whole
+from normwise.records import from_json
 
 
 @dataclass
@@ -45,29 +47,88 @@ def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, 
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> Progress:
-    """Read a checkpoint into a model and an optimiser of the same run.
+    """Read a checkpoint into a model and an optimiser of the same run, or leave both as they are.
 
     Raises:
-        RunError: the file is damaged or is another run's.
+        RunError: there is none, or the file is damaged or is another run's.
     """
+    if not is_file(path):
+        raise RunError(f"{path} is no file; let the run go on, which writes it, or delete what is there")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            fields: dict[str, Any] = json.loads(file.metadata()["progress"])
-            fields["loss_sum"] = float.fromhex(fields["loss_sum"])
-        model.load_state_dict(
-            {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-        )
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = tensor
-        if optimizer is not None:
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state, "param_groups": groups})
-        return Progress(**fields)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            metadata = file.metadata() or {}
+            saved = from_json(_SavedProgress, metadata.get("progress", "").encode())
+            total = float.fromhex(saved.loss_sum)
+            progress = Progress(saved.step, total, saved.loss_count, saved.metrics_size, saved.diverged)
+            _check_progress(progress)
+            names = set(file.keys())
+            wanted = _model_tensors(model)
+            of_optimizer = {} if optimizer is None else _optimizer_tensors(optimizer, names)
+            # Names and shapes first: a file that is another network's may have any size.
+            _check_names({name for name in names if name.startswith("model.")}, set(wanted))
+            if optimizer is not None:
+                _check_names({name for name in names if name.startswith("optimizer.")}, set(of_optimizer))
+            tensors = {name: _tensor(file, name, like) for name, like in (wanted | of_optimizer).items()}
+    except (safetensors.SafetensorError, OSError, ValueError, OverflowError) as error:
         raise RunError(
             f"{path} is damaged or belongs to another network: {error}. Delete it to start the run anew"
         ) from None
+    model.load_state_dict({name.removeprefix("model."): tensors[name] for name in wanted})
+    if optimizer is not None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name in of_optimizer:
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensors[name]
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return progress
+
+
+@dataclass(frozen=True)
+class _SavedProgress:
+    """:class:`Progress` as the file has it: the sum in hexadecimal digits, which lose none of it."""
+
+    step: int
+    loss_sum: str
+    loss_count: int
+    metrics_size: int
+    diverged: bool
+
+
+def _check_progress(progress: Progress) -> None:
+    least = min(progress.step, progress.loss_count, progress.metrics_size)
+    if least < 0 or not (math.isfinite(progress.loss_sum) or progress.diverged):
+        raise ValueError(f"its progress is impossible: {progress}")
+
+
+def _model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: set[str]) -> dict[str, Tensor]:
+    """Names and shapes of Adam's state, of the parameters that have any: one without a gradient has none."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    found: dict[str, Tensor] = {}
+    for index, parameter in enumerate(parameters):
+        of_this = {"step": torch.tensor(0.0), "exp_avg": parameter, "exp_avg_sq": parameter}
+        of_this = {f"optimizer.{index}.{key}": tensor for key, tensor in of_this.items()}
+        if names.intersection(of_this):
+            found |= of_this
+    return found
+
+
+def _check_names(got: set[str], expected: set[str]) -> None:
+    for names, said in ((expected - got, "it lacks"), (got - expected, "it has more:")):
+        if names:
+            first = min(names)
+            more = f" and {len(names) - 1} others" if len(names) > 1 else ""
+            raise ValueError(f"{said} {first}{more}")
+
+
+def _tensor(file: Any, name: str, like: Tensor) -> Tensor:
+    shape = tuple(file.get_slice(name).get_shape())
+    if shape != tuple(like.shape):
+        raise ValueError(f"{name} has the shape {shape}, and the network's has {tuple(like.shape)}")
+    tensor = file.get_tensor(name)
+    if tensor.dtype != like.dtype and not name.endswith(".step"):
+        raise ValueError(f"{name} is of {tensor.dtype}, and the network's of {like.dtype}")
+    return tensor

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import prepared
-from normwise.errors import RunError
-from normwise.records import Prediction
+from normwise.errors import DataError, NormwiseError
+from normwise.files import reason
+from normwise.records import Prediction, Preparation
 from normwise.statistics import evaluating
-from normwise.training import checkpoint
 from normwise.training.run_folder import RunFolder
-from normwise.training.train import network_of
+from normwise.training.trained import trained_network
 
 
 def predict(
@@ -34,17 +34,14 @@ def predict(
         DataError: an input that can't be read; it is named.
     """
     run = RunFolder(folder)
-    config, preparation = run.read().config, run.preparation()
-    if not run.checkpoint.exists():
-        raise RunError(f"{folder} has no {run.checkpoint.name} yet; let the run go on first")
-    model = network_of(config, preparation)
-    checkpoint.load(run.checkpoint, model, None)
-    dtype = getattr(torch, config.dtype)
+    record, preparation = run.read(), run.preparation()
+    model = trained_network(run, record, preparation)
+    dtype = getattr(torch, record.config.dtype)
     found: list[Prediction] = []
     for source in inputs:
         batch = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
-            for name, tensor in prepared(preparation, source).items()
+            for name, tensor in _prepared(preparation, source).items()
         }
         probabilities = _probabilities(model, batch)
         if not probabilities.isfinite().all():
@@ -56,6 +53,15 @@ def predict(
         if progress is not None:
             progress(len(found))
     return tuple(found)
+
+
+def _prepared(preparation: Preparation, source: str) -> dict[str, Tensor]:
+    try:
+        return prepared(preparation, source)
+    except (OSError, ValueError) as error:  # of a name that is too long, for instance
+        if isinstance(error, NormwiseError):
+            raise
+        raise DataError(f"{source} can't be read: {reason(error)}") from error
 
 
 @torch.no_grad()

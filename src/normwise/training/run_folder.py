@@ -1,6 +1,5 @@
 """A run on disk: ``run.json``, ``preparation.json``, ``metrics.jsonl``, ``checkpoint.safetensors``, ``timing.json``."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from normwise.data import LabelledData
 from normwise.errors import RunError
-from normwise.files import write_whole
+from normwise.files import is_file, is_folder, is_there, read_whole, reason, write_whole
+from normwise.kernels import native
 from normwise.records import (
     Environment,
     Point,
@@ -21,10 +20,17 @@ from normwise.records import (
     Result,
     Run,
     RunConfig,
-    from_plain,
+    check_at_once,
+    read_record,
+    record_of,
     to_json,
     to_plain,
 )
+from normwise.training.run_lock import contents, locked
+
+#: Largest ``metrics.jsonl``, in bytes: a line has hundreds of them.
+_LARGEST_METRICS = 2**30
+_ADVICE = "Restore the file, or begin anew in another folder"
 
 
 @dataclass(frozen=True)
@@ -37,14 +43,22 @@ class _Head:
     # Runs of before these were kept have none.
     threads: int | None = None
     data_sha256: str | None = None
+    kernels: str | None = None
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """``timing.json``."""
+
+    seconds: float
 
 
 class RunFolder:
     """The files of one run.
 
-    ``run.json`` has the configuration, the environment, the number of threads, the SHA-256 of the data and, once
-    the run has ended, the result; ``preparation.json`` how inputs are made and what the classes are called, which
-    is all of the data that using the network needs; ``metrics.jsonl`` a line a point; ``checkpoint.safetensors``
+    ``run.json`` has the configuration, the environment, the number of threads, the kernels, the SHA-256 of the data
+    and, once the run has ended, the result; ``preparation.json`` how inputs are made and what the classes are called,
+    which is all of the data that using the network needs; ``metrics.jsonl`` a line a point; ``checkpoint.safetensors``
     all that is needed to go on. These four
     are the same, byte for byte, however often the run was interrupted. What differs from run to run,
     the seconds it took, is in ``timing.json``.
@@ -70,28 +84,21 @@ class RunFolder:
     @property
     def exists(self) -> bool:
         """Whether a run was begun here."""
-        return self._run.exists()
+        return is_there(self._run)
 
     @contextmanager
     def locked(self, *, wait: bool) -> Iterator[None]:
         """Make the folder and keep other processes out of it, until the end or this process's death.
 
+        What killed processes left of files that they were writing is removed. Where no run has begun when an exception
+        comes, what was made for it is removed, too.
+
         Raises:
-            RunError: another process is at work here, and ``wait`` is off.
+            RunError: another process is at work here, and ``wait`` is off; or the folder can't be made.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock", timeout=-1 if wait else 0)
-            with lock:
-                yield
-        except Timeout:
-            raise RunError(
-                f"another process is at work in {self.path}; wait for it, or choose another folder"
-            ) from None
-        except OSError as error:
-            raise RunError(
-                f"{self.path} can't be made a folder: {error.strerror}; choose another place"
-            ) from None
+        names = [path.name for path in (self._run, self._preparation, self.checkpoint, self._timing)]
+        with locked(self.path, names, lambda: self.exists, wait=wait):
+            yield
 
     def begin(self, config: RunConfig, data: LabelledData, threads: int | None) -> int:
         """Write ``run.json``, or check that the one that is there is of the same run; give the number of threads.
@@ -102,8 +109,13 @@ class RunFolder:
             threads: How many to compute with; None for as many as the run was begun with, or as torch has.
 
         Raises:
-            RunError: the folder holds something else, or the data or the threads are others.
+            ArgumentError: more threads than can be started.
+            RunError: the folder holds something else, or the data, the threads or the kernels are others, or a name
+                in the configuration or of a class is not UTF-8.
         """
+        if threads is not None:
+            check_at_once("threads", threads)
+        kernels = native.name_in_use()
         if self.exists:
             # The metrics may end in half a line, which going on cuts off.
             existing = self._head()
@@ -114,29 +126,38 @@ class RunFolder:
                     "put these back, or choose another folder"
                 )
             if existing.config != config:
-                ours, theirs = to_plain(config), to_plain(existing.config)
-                differs = [name for name in ours if ours[name] != theirs[name]]
                 raise RunError(
-                    f"{self.path} holds a run of another configuration: "
-                    + ", ".join(f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in differs)
-                    + ". Choose another folder, or the options of that run"
+                    f"{self.path} holds a run of another configuration: {differences(config, existing.config)}. "
+                    "Choose another folder, or the options of that run"
                 )
-            if not self._preparation.exists():  # begun by a version that did not keep it
+            if not is_there(self._preparation):  # begun by a version that did not keep it
                 self._write_preparation(data)
+            elif self.preparation() != data.preparation:
+                raise RunError(
+                    f"{self._preparation} is not what the data of {config.data} give: their classes, sizes or "
+                    "vocabulary are others now. Choose another folder, or delete this one to start anew"
+                )
             begun_with = existing.threads or threads or torch.get_num_threads()
             if threads not in (None, begun_with):
                 raise RunError(
                     f"the run in {self.path} was begun with threads={begun_with}; with {threads} its last digits "
                     "would be others. Leave --threads out, or choose another folder"
                 )
+            check_at_once("threads", begun_with)
+            if existing.kernels not in (None, kernels):
+                raise RunError(
+                    f"the run in {self.path} was begun with other kernels: {existing.kernels}, where these are "
+                    f"{kernels}; its last digits would be others. Set the environment variable "
+                    f"NORMWISE_KERNELS={existing.kernels}, or choose another folder"
+                )
             return begun_with
         # What an interruption may leave: the lock and parts of files, with a dot, and what is written first.
-        if any(not path.name.startswith(".") and path != self._preparation for path in self.path.iterdir()):
+        if any(not path.name.startswith(".") and path != self._preparation for path in contents(self.path)):
             raise RunError(f"{self.path} is not empty and holds no run; choose another folder")
         threads = threads or torch.get_num_threads()
         # First, so that there is none without it: a run is there once it has its head.
         self._write_preparation(data)
-        self._write_run(_Head(config, Environment.here(), None, threads, data.sha256))
+        self._write_run(_Head(config, Environment.here(), None, threads, data.sha256, kernels))
         return threads
 
     def preparation(self) -> Preparation:
@@ -145,12 +166,11 @@ class RunFolder:
         Raises:
             RunError: no run here, one of before this was kept, or a file that is damaged.
         """
-        if not self._preparation.exists():
+        if not is_there(self._preparation):
             raise RunError(
                 f"{self.path} has no {self._preparation.name}: it is no run, or one of an older version"
             )
-        content = self._preparation.read_bytes()
-        return _record(self._preparation, Preparation, _parse(self._preparation, content))
+        return read_record(self._preparation, Preparation, _ADVICE)
 
     def finish(self, result: Result, seconds: float) -> None:
         """Write the result; the run has ended then."""
@@ -166,19 +186,22 @@ class RunFolder:
     def seconds(self) -> float:
         """Time spent on this run so far, interruptions left out."""
         try:
-            return float(json.loads(self._timing.read_bytes())["seconds"])
-        except (OSError, ValueError, TypeError, KeyError):
+            return read_record(self._timing, _Timing).seconds
+        except RunError:
             # A file that is missing or damaged counts as no time.
             return 0.0
 
     def append(self, point: Point) -> None:
         """Add a line to the metrics."""
-        with self._metrics.open("a", encoding="utf-8") as file:
-            file.write(to_json(point) + "\n")
+        try:
+            with self._metrics.open("a", encoding="utf-8") as file:
+                file.write(to_json(point) + "\n")
+        except OSError as error:
+            raise RunError(f"{self._metrics} can't be written to: {reason(error)}") from None
 
     def metrics_size(self) -> int:
         """Bytes of the metrics, safe on the disk; a checkpoint remembers them."""
-        if not self._metrics.exists():
+        if not is_there(self._metrics):
             return 0
         with self._metrics.open("rb") as file:
             os.fsync(file.fileno())
@@ -188,9 +211,11 @@ class RunFolder:
         """Forget the lines after a checkpoint that was taken when the metrics had so many bytes.
 
         Raises:
-            RunError: the file has fewer.
+            RunError: the file has fewer, or is none.
         """
-        got = self._metrics.stat().st_size if self._metrics.exists() else 0
+        if is_there(self._metrics) and not is_file(self._metrics):
+            raise RunError(f"{self._metrics} is no regular file. Delete the folder to start anew")
+        got = self._metrics.stat().st_size if is_there(self._metrics) else 0
         if got < size:
             raise RunError(
                 f"{self._metrics} has {got} bytes, but {self.checkpoint.name} was saved when it had {size}: "
@@ -206,36 +231,53 @@ class RunFolder:
             RunError: no run here, or a file that is damaged.
         """
         if not self.exists:
-            raise RunError(f"{self.path} holds no run: it has no {self._run.name}")
+            what = f"it has no {self._run.name}" if is_folder(self.path) else "there is no such folder"
+            raise RunError(f"{self.path} holds no run: {what}")
         head = self._head()
-        lines = self._metrics.read_bytes().splitlines() if self._metrics.exists() else []
-        points = tuple(_record(self._metrics, Point, _parse(self._metrics, line)) for line in lines)
+        content = read_whole(self._metrics, most=_LARGEST_METRICS) if is_there(self._metrics) else b""
+        lines = content.splitlines()
+        if head.result is None and not content.endswith(b"\n"):
+            lines = lines[:-1]  # which a killed process did not finish
+        points = tuple(record_of(self._metrics, Point, line, _ADVICE) for line in lines)
         if head.result is not None and (not points or points[-1].step != head.result.steps):
             raise RunError(
                 f"{self._metrics} ends before the run does, at step {head.result.steps}; "
                 "delete the folder to start anew"
             )
-        return Run(head.config, head.environment, points, head.result, head.threads, head.data_sha256)
+        return Run(
+            head.config,
+            head.environment,
+            points,
+            head.result,
+            head.threads,
+            head.data_sha256,
+            head.kernels,
+        )
 
     def _head(self) -> _Head:
-        return _record(self._run, _Head, _parse(self._run, self._run.read_bytes()))
+        return read_record(self._run, _Head, _ADVICE)
 
     def _write_preparation(self, data: LabelledData) -> None:
-        write_whole(self._preparation, (to_json(data.preparation) + "\n").encode())
+        write_whole(self._preparation, _bytes(data.preparation) + b"\n")
 
     def _write_run(self, head: _Head) -> None:
-        write_whole(self._run, (to_json(head, indent=2) + "\n").encode())
+        write_whole(self._run, _bytes(head, indent=2) + b"\n")
 
 
-def _parse(path: Path, content: bytes) -> Any:
+def differences(config: RunConfig, existing: RunConfig) -> str:
+    """Say in which fields a run that exists is another than the one that is asked for; empty where in none."""
+    ours, theirs = to_plain(config), to_plain(existing)
+    return ", ".join(
+        f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in ours if ours[name] != theirs[name]
+    )
+
+
+def _bytes(record: Any, *, indent: int | None = None) -> bytes:
     try:
-        return json.loads(content)
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}. Delete the folder to start anew") from None
-
-
-def _record(path: Path, kind: type, value: Any) -> Any:
-    try:
-        return from_plain(kind, value)
-    except ValueError as error:
-        raise RunError(f"{path} does not hold what this version writes: {error}") from None
+        return to_json(record, indent=indent).encode()
+    except UnicodeEncodeError as error:
+        before, behind = error.object[: error.start], error.object[error.start :]
+        name = before[before.rfind('"') + 1 :] + behind[: behind.find('"')]
+        raise RunError(
+            f"the name {name!r} is not UTF-8, and can't be kept with a run; rename what is called so"
+        ) from None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from normwise.data import BatchOrder, LabelledData, SequenceData, kept_data
 from normwise.errors import ArgumentError, RunError
+from normwise.files import is_there
 from normwise.models import build
 from normwise.models.word_embedding import WordEmbedding
 from normwise.records import Point, Preparation, Result, Run, RunConfig
@@ -20,11 +21,13 @@ from normwise.statistics import using_batch_statistics
 from normwise.training import checkpoint, measures
 from normwise.training.checkpoint import Progress
 from normwise.training.evaluate import batch_statistics_accuracy, logits, loss_and_accuracy, loss_of
-from normwise.training.run_folder import RunFolder
+from normwise.training.run_folder import RunFolder, differences
 
 #: Called after each step with the number of steps taken and the loss of that step, and after each
 #: evaluation with its point, too.
 OnStep: TypeAlias = Callable[[int, float, Point | None], None]
+#: More would not end in years; and a learning rate that float32 holds, with room for what an optimiser does to it.
+_MOST_STEPS, _LARGEST_LR = 10**12, 1e30
 
 
 def train(
@@ -42,8 +45,8 @@ def train(
     The loss is the mean cross-entropy; the last, incomplete batch of an epoch is dropped. The run stops
     early when its loss is no longer finite: that is a result (``diverged``) and not an error. A run that
     was interrupted, at whatever moment and however hard, goes on with ``resume=True`` and ends with the
-    bytes of one that was not, on the same machine: with the number of threads and on the data that it was
-    begun with, which are in its folder. A finished one is returned as it is. A run that can't take its first
+    bytes of one that was not, on the same machine: with the number of threads, the kernels and the data that it
+    was begun with, which are in its folder. A finished one is returned as it is. A run that can't take its first
     step leaves no folder behind.
 
     Args:
@@ -57,12 +60,17 @@ def train(
 
     Raises:
         RunError: the folder holds a run and ``resume`` is off, or another run, or something else; or the run
-            was begun with other data or another number of threads; or another process is at work in it.
+            was begun with other data, another number of threads or other kernels; or another process is at work in it.
         ArgumentError, ModelError, DataError, ShapeError: the configuration can't be carried out.
     """
     run_folder = RunFolder(folder)
     if run_folder.exists and not resume:
-        raise RunError(f"{folder} already holds a run; go on with it by --resume, or choose another folder")
+        differs = differences(config, run_folder.read().config)
+        raise RunError(
+            f"{folder} already holds a run of another configuration: {differs}. Choose another folder by --out"
+            if differs
+            else f"{folder} already holds a run; go on with it by --resume, or choose another folder"
+        )
     _check(config)
     loaded = kept_data(config.task, config.data, config.data_options)
     data = loaded.subset(config.train_samples, config.test_samples).to(getattr(torch, config.dtype))
@@ -81,7 +89,10 @@ def train(
 
 
 def network_of(config: RunConfig, preparation: Preparation) -> nn.Module:
-    """The network that a run is asked for, with its initial weights."""
+    """Build the network that a run is asked for, with its initial weights."""
+    for name in ("norm", "seed", "task"):
+        if name in config.options:
+            raise ArgumentError(f"{name} is a field of the configuration itself, and no option; set it there")
     options: dict[str, Any] = dict(config.options)
     classes = len(preparation.classes)
     model = build(
@@ -124,8 +135,15 @@ class _Training:
             torch.optim.Adam(self.parameters, lr=config.lr) if config.optimizer == "adam" else None
         )
         self.progress = Progress()
-        if folder.checkpoint.exists():
+        if is_there(folder.checkpoint):
             self.progress = checkpoint.load(folder.checkpoint, model, self.optimizer)
+            if self.progress.step > config.steps or (self.progress.step > 0) != (
+                self.progress.metrics_size > 0
+            ):
+                raise RunError(
+                    f"{folder.checkpoint} is no checkpoint of this run: it was saved after {self.progress.step} steps "
+                    f"and {self.progress.metrics_size} bytes of metrics. Delete it to start the run anew"
+                )
         folder.truncate_metrics(self.progress.metrics_size)
         self.saved_at = time.monotonic()
         self.last_point: Point | None = None
@@ -204,7 +222,7 @@ class _Training:
     def _finish(self) -> None:
         ended = [name for name in self.config.measures if name in measures.AT_THE_END]
         # None where the run was killed between its last checkpoint and its end.
-        point = self.last_point or self.folder.read().points[-1]
+        point = self.last_point or self._last_saved()
         result = Result(
             steps=self.progress.step,
             diverged=self.progress.diverged,
@@ -216,20 +234,32 @@ class _Training:
         )
         self.folder.finish(result, time.monotonic() - self.saved_at)
 
+    def _last_saved(self) -> Point:
+        points = self.folder.read().points
+        if not points or points[-1].step != self.progress.step:
+            raise RunError(
+                f"the metrics in {self.folder.path} don't end at step {self.progress.step}, as the checkpoint does. "
+                "Delete the folder to start anew"
+            )
+        return points[-1]
+
 
 def _check(config: RunConfig) -> None:
     for name in ("steps", "batch_size", "eval_every"):
         if getattr(config, name) < 1:
             raise ArgumentError(f"{name} must be at least 1, got {getattr(config, name)}")
+        if getattr(config, name) > _MOST_STEPS:
+            raise ArgumentError(f"{name} must be at most {_MOST_STEPS:,}, got {getattr(config, name)}")
     if not (config.lr > 0 and math.isfinite(config.lr)):
         raise ArgumentError(f"lr must be a positive number, got {config.lr}")
+    if config.lr > _LARGEST_LR:
+        raise ArgumentError(f"lr must be at most {_LARGEST_LR:g}, got {config.lr}")
+    if not 0 <= config.seed < 2**63:
+        raise ArgumentError(f"seed must be from 0 to 2**63 - 1, got {config.seed}")
     if config.clip is not None and not config.clip > 0:
         raise ArgumentError(f"clip must be a positive number, got {config.clip}")
     if config.optimizer not in ("sgd", "adam"):
         raise ArgumentError(f"unknown optimizer {config.optimizer!r}; known are sgd, adam")
-    for name in ("norm", "seed", "task"):
-        if name in config.options:
-            raise ArgumentError(f"{name} is a field of the configuration itself, and no option; set it there")
     measures.check_measures(config.measures, config.task)
 
 

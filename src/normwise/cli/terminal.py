@@ -1,0 +1,118 @@
+"""Standard output and standard error: the one place that writes to them."""
+
+import codecs
+import io
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from normwise.errors import NormwiseError
+from normwise.visible import visible, visible_lines
+
+_ESCAPED = "normwise.escaped"
+#: Letters of a message; what is longer has a whole file in it.
+_LONGEST = 2000
+
+
+class OutputError(NormwiseError):
+    """Standard output can't be written to."""
+
+
+class NobodyReads(OutputError):
+    """Whoever read standard output has ended, as ``head`` does; that is no mistake."""
+
+
+def prepare() -> None:
+    """Make the streams fit for any text, in any locale."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The caller has closed it. The next file that is opened would get its number, and what is printed.
+            os.open(os.devnull, os.O_RDWR)
+    codecs.register_error(_ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def say(text: str) -> None:
+    """Print text on standard output; what would steer a terminal is shown instead."""
+    _write(lambda stream: stream.write(visible_lines(text) + ("" if text.endswith("\n") else "\n")))
+
+
+def say_document(text: str) -> None:
+    """Print a page or another document as it is, unless it goes to a terminal."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        say(text)
+    else:
+        _write(lambda stream: stream.write(text))
+
+
+def show(*renderables: Any, **styles: Any) -> None:
+    """Print what rich makes of tables and texts, whose own text must be visible already."""
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    # Not by rich itself, which has a way of its own to end where nobody reads.
+    with console.capture() as capture:
+        console.print(*renderables, **styles)
+    _write(lambda stream: stream.write(capture.get()))
+
+
+def complain(text: str, title: str = "error") -> None:
+    """Print one line on standard error: what is wrong, or what is worth a note."""
+    line = visible(text)
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} [...] {line[-_LONGEST // 2 :]}"
+    with suppress(OSError, AttributeError):  # there is no other place to say it
+        colour = ("\x1b[1;31m", "\x1b[0m") if title == "error" and _is_coloured() else ("", "")
+        sys.stderr.write(f"{colour[0]}{title}:{colour[1]} {line}\n")
+        sys.stderr.flush()
+
+
+def complain_lines(text: str) -> None:
+    """Print several lines on standard error, such as a traceback."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(visible_lines(text))
+        sys.stderr.flush()
+
+
+def leave_output() -> None:
+    """Give up standard output, so that Python does not try once more at its end, and complain."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def flush() -> None:
+    """Write out what standard output still holds back."""
+    if sys.stdout is not None:
+        _write(lambda stream: None)
+
+
+def _write(action: Callable[[Any], Any]) -> None:
+    try:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed; open it, or send it to a file")
+        action(sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise NobodyReads("nobody reads standard output") from None
+    except OSError as error:
+        raise OutputError(f"standard output can't be written to: {error.strerror or error}") from None
+
+
+def _is_coloured() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""Write what an encoding lacks as ``\u03b5``, which JSON reads as the same character."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    units = text.encode("utf-16-be", "surrogatepass")
+    codes = [int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2)]
+    return "".join(f"\\u{code:04x}" for code in codes), error.end

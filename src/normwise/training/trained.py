@@ -1,0 +1,63 @@
+"""The trained network of a run."""
+
+from pathlib import Path
+
+from torch import nn
+
+from normwise.errors import ArgumentError, DataError, ModelError, RunError
+from normwise.files import is_there
+from normwise.records import Preparation, Run
+from normwise.training import checkpoint
+from normwise.training.run_folder import RunFolder
+from normwise.training.train import network_of
+
+#: No input of a network has more numbers, and no data set more classes.
+_MOST = 10**8
+
+
+def trained_network(folder: RunFolder, run: Run, preparation: Preparation) -> nn.Module:
+    """Build the network that a run's records describe, with the weights of its checkpoint.
+
+    Args:
+        folder: Folder of the run.
+        run: What :meth:`RunFolder.read` gave.
+        preparation: Inputs and classes of the network.
+
+    Raises:
+        RunError: there is no checkpoint yet, it is another network's, or the records describe no network.
+    """
+    if not is_there(folder.checkpoint):
+        raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
+    _check(folder.path, run, preparation)
+    try:
+        model = network_of(run.config, preparation)
+    except (ArgumentError, DataError, ModelError) as error:
+        raise RunError(
+            f"the records in {folder.path} describe no network of this version: {error}"
+        ) from error
+    except Exception as error:  # what sizes that fit nothing raise may be anything
+        raise RunError(
+            f"the records in {folder.path} describe no network that can be built: {type(error).__name__}: "
+            f"{(str(error).splitlines() or [''])[0]}"
+        ) from error
+    checkpoint.load(folder.checkpoint, model, None)
+    return model
+
+
+def _check(folder: Path, run: Run, preparation: Preparation) -> None:
+    """Raise RunError unless the records can be of one network."""
+    size = 1
+    for number in preparation.shape:
+        size *= number
+    vocabulary = len(preparation.vocabulary) if preparation.task == "text" else None
+    faults = {
+        f"the task is {run.config.task} and {preparation.task}": run.config.task != preparation.task,
+        f"the shape is {preparation.shape}": min(preparation.shape, default=0) < 1 or size > _MOST,
+        f"there are {len(preparation.classes):,} classes": not 1 < len(preparation.classes) <= _MOST,
+        f"the vocabulary has {vocabulary} entries": vocabulary is not None
+        and preparation.shape != (vocabulary,),
+        f"the rate is {preparation.rate}": (preparation.rate is None) == (preparation.task == "speech"),
+    }
+    found = [fault for fault, holds in faults.items() if holds]
+    if found:
+        raise RunError(f"the records in {folder} contradict themselves: {'; '.join(found)}")
