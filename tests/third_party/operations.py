@@ -227,9 +227,10 @@ def _outcome(changes: tuple[Change, ...]) -> Outcome:
 
 
 def _reasons(said: Iterable[str]) -> Counter[str]:
-    """How often each reason is given, without the names of the layers in it."""
+    """How often each reason is given, without the names and sizes of the layers in it."""
+    general = (re.sub(r"\w* ?'[^']*'", "…", reason) for reason in said if reason)
     return Counter(
-        re.sub(r"^of \w+: ", "", re.sub(r"\w* ?'[^']*'", "…", reason)) for reason in said if reason
+        re.sub(r"^of [\w.]+: ", "", re.sub(r"\(\d+(, \d+)+\)", "(…)", reason)) for reason in general
     )
 
 

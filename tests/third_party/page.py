@@ -60,11 +60,11 @@ def main() -> int:
             load(specimen.library)
         except ImportError:
             continue
+        known = len(failures)
         layers = sum(map(is_batch_norm, subject(specimen).model.modules()))
         rows[specimen] = layers, {name: _run(specimen, name, failures) for name in OPERATIONS}
-        print(specimen, file=sys.stderr)
+        print(specimen, *failures[known:], sep="\n  ", file=sys.stderr, flush=True)
     print("\n".join(_lines(rows)))
-    print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -75,7 +75,7 @@ def _run(specimen: Specimen, name: str, failures: list[str]) -> Outcome | str:
     except NormwiseError as error:
         if name not in specimen.refuses:
             failures.append(f"{specimen}, {name}: refused: {error}")
-        return str(error).splitlines()[0]
+        return f"refused: {str(error).splitlines()[0]}"
     except Exception as error:
         failures.append(f"{specimen}, {name}: {type(error).__name__}: {error}")
         return f"fails: {type(error).__name__}"
@@ -108,7 +108,7 @@ def _table(rows: dict[Specimen, tuple[int, dict[str, Outcome | str]]]) -> Iterat
         for name in _COLUMNS:
             outcome = outcomes[name]
             if isinstance(outcome, str):
-                cells += ["fails" if outcome.startswith("fails") else "refused"]
+                cells.append(outcome.split(":")[0])
                 cells += ["", ""] if name == "accelerate" else []
                 continue
             cells.append(f"{outcome.done} of {outcome.places}" if outcome.places else "–")
@@ -122,7 +122,7 @@ def _reasons(rows: dict[Specimen, tuple[int, dict[str, Outcome | str]]], name: s
     models: defaultdict[str, int] = defaultdict(int)
     for _, outcomes in rows.values():
         outcome = outcomes[name]
-        left = Counter({f"refused: {outcome}": 0}) if isinstance(outcome, str) else outcome.left
+        left = Counter({outcome: 0}) if isinstance(outcome, str) else outcome.left
         for reason, count in left.items():
             layers[reason] += count
             models[reason] += 1

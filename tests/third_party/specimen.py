@@ -118,5 +118,5 @@ def _randomise(model: nn.Module, example: Batch) -> None:
             layer.momentum = momentum
         for layer in layers:
             if layer.running_mean is not None:
-                layer.running_mean += 0.3 * layer.running_var.sqrt() * torch.randn_like(layer.running_mean)
-                layer.running_var *= 0.7 + 0.7 * torch.rand_like(layer.running_var)
+                layer.running_mean += 0.2 * layer.running_var.sqrt() * torch.randn_like(layer.running_mean)
+                layer.running_var *= 0.8 + 0.5 * torch.rand_like(layer.running_var)

@@ -13,7 +13,7 @@ def _images(size: int) -> Any:
 
 
 def _video(samples: int) -> torch.Tensor:
-    return torch.randn(samples, 3, 4, 32, 32)
+    return torch.randn(samples, 3, 4, 16, 16)
 
 
 def _named(name: str, size: int = 64, **options: Any) -> Specimen:
@@ -27,7 +27,7 @@ def _segmentation(name: str) -> Specimen:
     def build(torchvision: Any) -> nn.Module:
         return torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=5)
 
-    return Specimen("torchvision", name, build, _images(48))
+    return Specimen("torchvision", name, build, _images(32))
 
 
 def _shallow_video(name: str, convolution: str) -> Specimen:
@@ -78,7 +78,7 @@ SPECIMENS = (
             tv.models._utils.IntermediateLayerGetter(_resnet(tv, "Bottleneck"), {"layer4": "out"}),
             tv.models.segmentation.fcn.FCNHead(2048, 5),
         ),
-        _images(48),
+        _images(32),
     ),
     Specimen(
         "torchvision",
