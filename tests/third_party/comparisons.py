@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils import _pytree as pytree
 
 from .running import Batch, Step, evaluate, random_states, train_copy
@@ -31,6 +32,25 @@ def untouched(model: nn.Module, *batches: Batch) -> Iterator[None]:
         copy.deepcopy(model)
     except Exception as error:
         raise AssertionError(f"the given model can't be copied any more: {error}") from error
+
+
+@contextmanager
+def training_passes(model: nn.Module) -> Iterator[list[nn.Module]]:
+    """Which models of the same class finish a forward pass in training within.
+
+    An operation that promises something of training must have seen both models train.
+    """
+    finished: list[nn.Module] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if module.training and isinstance(module, type(model)):
+            finished.append(module)
+
+    handle = register_module_forward_hook(note)
+    try:
+        yield finished
+    finally:
+        handle.remove()
 
 
 def assert_close(expected: Sequence[Tensor], got: Sequence[Tensor], tolerance: float, what: str) -> None:

@@ -25,6 +25,7 @@ from .comparisons import (
     assert_same_step,
     assert_same_training,
     hooks_of,
+    training_passes,
     untouched,
 )
 from .normalised import normalised
@@ -53,8 +54,9 @@ class Outcome:
 
 def accelerate(subject: Subject) -> Outcome:
     """Outputs, gradients and statistics stay what they were, whatever layers take over."""
-    with untouched(subject.model, subject.example):
+    with untouched(subject.model, subject.example), training_passes(subject.model) as trained:
         new, report = normwise.accelerate(subject.model, subject.example)
+    assert len(set(trained)) > 1, "training was not compared"
     assert str(report)
     assert list(new.state_dict()) == list(subject.model.state_dict())
     assert_same_evaluation(subject, new)
@@ -139,10 +141,11 @@ def convert_to_frozen(subject: Subject) -> Outcome:
 
 def biases(subject: Subject) -> Outcome:
     """Outputs, and gradients of all other parameters, stay what they were."""
-    with untouched(subject.model, subject.example):
+    with untouched(subject.model, subject.example), training_passes(subject.model) as trained:
         new, report = remove_biases(subject.model, subject.example)
     assert str(report)
     if report.removed:
+        assert len(set(trained)) > 1, "training was not compared"
         assert_evaluates(subject, new)
         assert_same_training(subject, new, statistics=False)
         assert_copies(subject, new)
