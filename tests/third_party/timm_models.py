@@ -18,7 +18,7 @@ def _model(name: str, size: int = 64, **options: Any) -> Specimen:
     def batch(samples: int) -> torch.Tensor:
         return torch.randn(samples, 3, size, size)
 
-    return Specimen("timm", f"{name} (shallow)" if options else name, build, batch)
+    return Specimen("timm", f"{name} (shallow)" if options.keys() - {"img_size"} else name, build, batch)
 
 
 SPECIMENS = (
@@ -49,7 +49,7 @@ SPECIMENS = (
     _model("convmixer_1024_20_ks9_p14", dim=32, depth=3),
     _model("levit_128s", img_size=64),
     _model("efficientvit_b0"),
-    _model("efficientvit_m0"),
+    _model("efficientvit_m0", 128, img_size=128),
     _model("fastvit_t8"),
     _model("shvit_s1"),
     _model("starnet_s1"),
