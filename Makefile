@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # In the environment, and not only as an option: what the kernels are built with is pinned as well.
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: study test check sanitize clean
+.PHONY: study test check models models-page sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
@@ -19,6 +19,15 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# All operations on models of torchvision, timm and transformers, and the page that says what they did.
+models: $(VENV)/models.stamp
+	$(BIN)/python -m pytest -m models --numprocesses 2
+
+models-page: $(VENV)/models.stamp
+	@mkdir -p build
+	$(BIN)/python -m tests.third_party.page > build/models.md
+	mv build/models.md docs/models.md
 
 # The kernels' tests, and CALLS calls with whatever tensors there can be, under sanitizers of GCC, in an environment of
 # their own beside the installed packages:
@@ -53,6 +62,10 @@ $(VENV)/run.stamp: $(SOURCES) | $(BIN)/python
 $(VENV)/dev.stamp: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/models.stamp: $(SOURCES) | $(BIN)/python
+	$(PIP) --editable '.[dev,models]'
+	@touch $@ $(VENV)/dev.stamp $(VENV)/run.stamp
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

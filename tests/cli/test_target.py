@@ -331,7 +331,8 @@ def test_a_run_is_its_network_with_its_weights_and_its_data(run: Path) -> None:
     saved = load_file(run / "checkpoint.safetensors")
     assert all(torch.equal(saved[f"model.{key}"], value) for key, value in state.items())
     assert state["output.weight"].dtype == torch.float64
-    batches: list[Any] = list(load_data(None, target))
+    data: Any = load_data(None, target)
+    batches = list(data)
     assert [len(batch) for batch in batches] == [100, 100, 50]
     assert torch.equal(torch.cat(batches), load_images("digits").train_images[:250].double())
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import prepared
-from normwise.errors import DataError, NormwiseError
+from normwise.errors import DataError, NormwiseError, RunError
 from normwise.files import reason
 from normwise.records import Prediction, Preparation
 from normwise.statistics import evaluating
