@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normwise import errors, functional, nn, reference
+    from normwise import statistics as statistics
+    from normwise import surgery as surgery
     from normwise.kernels import tune_allocator
     from normwise.statistics import calibrate, watch
     from normwise.surgery import accelerate, convert, fold, freeze, insert, unfreeze

@@ -184,7 +184,11 @@ def test_many_batches_are_not_one(batch: Any) -> None:
         arguments_of(batch)
 
 
-@pytest.mark.parametrize("batch", [None, 3, 2.5, True, _generated, DataLoader, nn.ReLU()], ids=str)
+@pytest.mark.parametrize(
+    "batch",
+    [None, 3, 2.5, True, _generated, DataLoader, nn.ReLU()],
+    ids=["None", "int", "float", "bool", "function", "class", "module"],
+)
 def test_what_is_no_batch_is_refused(batch: Any) -> None:
     with pytest.raises(ArgumentError, match="expected one batch"):
         arguments_of(batch)

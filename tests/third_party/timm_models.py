@@ -21,6 +21,10 @@ def _model(name: str, size: int = 64, **options: Any) -> Specimen:
     return Specimen("timm", f"{name} (shallow)" if options.keys() - {"img_size"} else name, build, batch)
 
 
+def _convmixer(timm: Any) -> nn.Module:
+    return timm.models.convmixer.ConvMixer(dim=32, depth=3, kernel_size=9, patch_size=14, num_classes=5)
+
+
 SPECIMENS = (
     _model("resnet18", **_SHALLOW),
     _model("resnet50d", **_SHALLOW),
@@ -46,7 +50,7 @@ SPECIMENS = (
     _model("ese_vovnet19b_slim_dw"),
     _model("inception_v3", 96),
     _model("legacy_xception"),
-    _model("convmixer_1024_20_ks9_p14", dim=32, depth=3),
+    Specimen("timm", "convmixer (shallow)", _convmixer, lambda samples: torch.randn(samples, 3, 64, 64)),
     _model("levit_128s", img_size=64),
     _model("efficientvit_b0"),
     _model("efficientvit_m0", 128, img_size=128),

@@ -55,7 +55,8 @@ def fold(
     check_state(out, whole.state_dict())
     lines = []
     with running(f"{target} on its data", with_ours=True):
-        folded, record = fold(whole.eval(), example, tolerance=tolerance, inplace=True)
+        whole.eval()
+        folded, record = fold(whole, example, tolerance=tolerance, inplace=True)
         if onnx is not None:
             from normwise.surgery.onnx import export_onnx
 

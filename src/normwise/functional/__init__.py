@@ -1,7 +1,7 @@
 """Normalization of tensors, without state of its own."""
 
-from normwise.functional.batch_norm import batch_norm, check_activation, check_call, check_sizes
-from normwise.functional.sequence_mask import lengths_as_tensor, sequence_mask
+from normwise.functional.batch_norm import batch_norm, check_activation, check_call
+from normwise.functional.sequence_mask import sequence_mask
 from normwise.kernels import ACTIVATIONS
 
 __all__ = [
@@ -9,7 +9,5 @@ __all__ = [
     "batch_norm",
     "check_activation",
     "check_call",
-    "check_sizes",
-    "lengths_as_tensor",
     "sequence_mask",
 ]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from normwise import functional, kernels
 from normwise.errors import NormwiseError, ShapeError
+from normwise.functional.batch_norm import check_sizes
 from normwise.nn._layer_path import layer_path
 from normwise.nn.conversion import from_batch_norm
 from normwise.nn.dropped_activation import KeepsActivation
@@ -83,7 +84,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
             weight, bias, mean, var = own["weight"], own["bias"], own["running_mean"], own["running_var"]
         except KeyError:
             weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
-        functional.check_sizes(input, mean, var, weight, bias)
+        check_sizes(input, mean, var, weight, bias)
         training = self.training or (mean is None and var is None)
         counter = None
         if self.training:

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from normwise.errors import ArgumentError, MaskError, NormwiseError, ShapeError
-from normwise.functional import lengths_as_tensor, sequence_mask
+from normwise.functional import sequence_mask
+from normwise.functional.sequence_mask import lengths_as_tensor
 from normwise.nn._layer_path import layer_path
 from normwise.nn.batch_norm import BatchNorm1d
 from normwise.nn.scripted import NotScriptable

@@ -8,7 +8,7 @@ from torch import nn
 from normwise.find import layers_with_statistics
 from normwise.statistics.modes import evaluating
 from normwise.statistics.normalised import is_plain
-from normwise.statistics.untouched import buffers_kept
+from normwise.statistics.snapshot import Snapshot
 
 
 @contextmanager
@@ -21,10 +21,12 @@ def using_batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
     """
     layers = layers_with_statistics(model).values()
     tracking = {layer: layer.track_running_stats for layer in layers}
+    buffers = Snapshot(values=True)
     with ExitStack() as stack:
+        stack.callback(buffers.restore)
         for layer in layers:
             if not is_plain(layer):
-                stack.enter_context(buffers_kept(layer))
+                buffers.keep_buffers(layer)
         stack.enter_context(evaluating(model))
         try:
             for layer in layers:

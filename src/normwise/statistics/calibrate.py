@@ -22,7 +22,7 @@ from normwise.statistics.place import Place, places_of
 from normwise.statistics.reader import Reader
 from normwise.statistics.repeated import Repeated
 from normwise.statistics.selection import layers_of, reason_to_leave
-from normwise.statistics.untouched import untouched
+from normwise.statistics.unchanged import evaluated
 
 
 def calibrate(
@@ -123,7 +123,7 @@ def calibrate(
     check_own_memory(layers)
     reader = Reader(model, Repeated(batches, max_batches), layers)
     passes = Passes(reader, variance, group=group, progress=progress)
-    with untouched(model, data=batches) as begin:
+    with evaluated(model, data=batches) as begin:
         if layers:
             passes.by_batch()
             if order == "evaluation":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from normwise.nn.recurrent import StepBatchNorm
-from normwise.statistics.untouched import write
+from normwise.statistics.snapshot import write
 
 
 @dataclass(frozen=True, eq=False)

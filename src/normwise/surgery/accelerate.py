@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from normwise.errors import ModelError
 from normwise.records import Acceleration, LayerChange
 from normwise.statistics import Batch
+from normwise.statistics.unchanged import unchanged
 from normwise.surgery.check_model import check_model
 from normwise.surgery.example import Call, example_arguments
 from normwise.surgery.flow import observe
@@ -16,10 +17,10 @@ from normwise.surgery.fuse import Fused, fuse
 from normwise.surgery.guards import Conditions, conditions
 from normwise.surgery.layer import become_ours, is_ours
 from normwise.surgery.proof import all_differences
+from normwise.surgery.references import check_calls
 from normwise.surgery.rewritten import original_class, rewrite
 from normwise.surgery.trace import own_forward
 from normwise.surgery.twin import twin
-from normwise.surgery.unchanged import unchanged
 from normwise.surgery.verify import Differences
 from normwise.surgery.workpiece import workpiece
 
@@ -75,9 +76,10 @@ def accelerate(
     check_model(model)
     call = example_arguments(example)
     if inplace:
-        with workpiece(model, True) as (old, new):
+        with workpiece(model, True, call) as (old, new):
             return new, _accelerated(old, new, call)
     new = twin(model)
+    check_calls(model, new, call)
     return new, _accelerated(model, new, call)
 
 

@@ -73,7 +73,7 @@ def remove_biases(
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3.2: "the bias b can be ignored".
     """
     args, kwargs = example_arguments(example)
-    with workpiece(model, inplace) as (old, new):
+    with workpiece(model, inplace, (args, kwargs)) as (old, new):
         replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
         changes, biases = take_biases(new, args, kwargs)
         removed = sum(bias.numel() for bias in biases.values())
@@ -144,7 +144,8 @@ def _to_be_looked_at(model: nn.Module) -> nn.Module:
     In training mode dropout is no identity. BN layers may learn their statistics, or keep none, and cancel a bias:
     these are told to have some, and to have stopped learning.
     """
-    seen = twin(model).train()
+    seen = twin(model)
+    seen.train()
     some = next(model.parameters(), torch.empty(0))
     for layer in seen.modules():
         if isinstance(layer, BatchNorm):

@@ -93,7 +93,7 @@ def convert(
     """
     target = target_named(to, groups, settings)
     arguments = None if example is None else example_arguments(example)
-    with workpiece(model, inplace, compared=arguments is not None) as (old, new):
+    with workpiece(model, inplace, arguments) as (old, new):
         moved = {} if new is model else dict(zip(model.parameters(), new.parameters(), strict=True))
         calls = {} if arguments is None else observe(new, *arguments)[1]
         changes, outcomes = _convert_all(new, target, calls)
@@ -122,7 +122,7 @@ def _convert_all(
             changes.append(Change(path, kind, False, str(reason)))
             continue
         outcomes.append(outcome)
-        changes.append(Change(path, kind, True, outcome.detail))
+        changes.append(Change(path, kind, True, outcome.detail + _called_by(model, path, layer in calls)))
     changes += [
         Change(found.path, found.kind, False, "it is a call of a function, and no layer to exchange")
         if found.node is not None
@@ -131,6 +131,16 @@ def _convert_all(
         if found.node is not None or isinstance(found.layer, StepBatchNorm)
     ]
     return tuple(changes), outcomes
+
+
+def _called_by(model: nn.Module, path: str, is_called: bool) -> str:
+    """Return what to say of a layer in a module whose ``forward`` was set on the instance: a copy has its own."""
+    around = ["", *(path[:i] for i, letter in enumerate(path) if letter == ".")]
+    replaced = next((name for name in around if "forward" in vars(model.get_submodule(name))), None)
+    if replaced is None or not is_called:
+        return ""
+    where = repr(replaced) if replaced else "the model"
+    return f"; the forward that was set on {where} calls it"
 
 
 def _compared(old: nn.Module, new: nn.Module, arguments: Call, alters: bool) -> float:

@@ -2,13 +2,14 @@
 
 from torch import nn
 
-from normwise.surgery.twin import rebound
+from normwise.surgery.rebinding import Rebinding
 
 _EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 def exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put ``new`` wherever the model has ``old``: under several names, and in lists and dicts that modules hold."""
+    rebinding = Rebinding({old: new}, fresh=False)
     for module in list(model.modules()):
         for name, child in module._modules.items():
             if child is old:
@@ -16,4 +17,4 @@ def exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
         attributes = vars(module)
         for name, value in attributes.items():
             if name not in _EVERY_MODULE:
-                attributes[name] = rebound(value, {old: new})
+                attributes[name] = rebinding.of(value)

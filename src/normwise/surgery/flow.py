@@ -14,11 +14,11 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
 from normwise.find import is_batch_norm
+from normwise.statistics.snapshot import Snapshot
+from normwise.statistics.unchanged import unchanged
 from normwise.surgery.example import Call, copied
 from normwise.surgery.overridden import computes_as
 from normwise.surgery.own_code import uses_of
-from normwise.surgery.snapshot import Snapshot
-from normwise.surgery.unchanged import unchanged
 
 
 @dataclass(frozen=True)

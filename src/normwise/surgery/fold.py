@@ -79,7 +79,7 @@ def fold(
     if tolerance is not None and not tolerance > 0:
         raise ArgumentError(f"expected a positive number as tolerance, got {tolerance}")
     args, kwargs = example_arguments(example)
-    with workpiece(model, inplace) as (old, new):
+    with workpiece(model, inplace, (args, kwargs)) as (old, new):
         allowed = rounding(old) if tolerance is None else tolerance
         changes = _fold_all(new, args, kwargs)
         error = _proven(old, new, args, kwargs, allowed)

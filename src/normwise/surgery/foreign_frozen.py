@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from normwise.statistics.unchanged import unchanged
 from normwise.surgery.fold_algebra import scale_and_shift
-from normwise.surgery.unchanged import unchanged
 
 #: Sizes behind the channels that are tried where nothing tells them.
 _SIZES = ((3, 3), (3,), (), (3, 3, 3))

@@ -13,6 +13,7 @@ from normwise.errors import ModelError, ShapeError
 from normwise.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from normwise.records import Change, Insertion
 from normwise.statistics import Batch, Data, Moments
+from normwise.statistics.unchanged import unchanged
 from normwise.surgery.biases import take_biases
 from normwise.surgery.check_model import check_model
 from normwise.surgery.example import example_arguments
@@ -24,7 +25,6 @@ from normwise.surgery.optimizer import move_optimizer
 from normwise.surgery.proof import output_difference
 from normwise.surgery.reach import reach
 from normwise.surgery.twin import twin
-from normwise.surgery.unchanged import unchanged
 from normwise.surgery.verify import output_error, rounding
 from normwise.surgery.workpiece import workpiece
 
@@ -99,7 +99,7 @@ def insert(
         # Before anything is changed: an exception of the data's own goes to the user as it is.
         places = _places(_find(model, args, kwargs, after_activation))
         moments = moments_behind(model, data, {path: place.shape for path, place in places.items()})
-    with workpiece(model, inplace) as (old, new):
+    with workpiece(model, inplace, (args, kwargs)) as (old, new):
         replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
         found = _find(new, args, kwargs, after_activation)
         places = _places(found)

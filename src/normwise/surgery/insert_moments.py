@@ -9,8 +9,7 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
 from normwise.statistics import Data, Moments, arguments_of, batches_of
-from normwise.statistics.untouched import untouched
-from normwise.surgery.unchanged import unchanged
+from normwise.statistics.unchanged import evaluated
 
 
 def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
@@ -44,7 +43,7 @@ def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size
 
         return hook
 
-    with unchanged(model), untouched(model):
+    with evaluated(model):
         for path in shapes:
             model.get_submodule(path).register_forward_hook(hook_of(path))
         for number, batch in enumerate(batches_of(data)):

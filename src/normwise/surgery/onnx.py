@@ -16,9 +16,9 @@ from normwise.errors import ArgumentError, ModelError
 from normwise.files import is_there, write_whole
 from normwise.find import layers_with_statistics
 from normwise.statistics import Batch
+from normwise.statistics.unchanged import unchanged
 from normwise.surgery.check_model import check_model
 from normwise.surgery.example import copied, example_arguments
-from normwise.surgery.unchanged import unchanged
 from normwise.surgery.verify import largest_difference, rounding, tensors_of
 
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")

@@ -15,6 +15,7 @@ _LOOKING = {"len", "isinstance", "bool", "type", "id", "hasattr", "print", "repr
 #: Functions over the items of a container.
 _OVER_ITEMS = {"reversed", "list", "tuple", "iter", "sorted"}
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, list, tuple, dict)
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def uses_of(module: nn.Module) -> list[set[nn.Module]]:
@@ -37,6 +38,7 @@ class _Reader:
         self.names: list[str] = ["forward"]
         self.parents: dict[ast.AST, ast.AST] = {}
         self.followed: set[tuple[ast.AST, str, frozenset[nn.Module]]] = set()
+        self.trees: dict[types.CodeType | None, _Function | None] = {None: None}
         self.functions: dict[ast.AST, types.FunctionType] = {}
         #: Names of the module itself, in the code of its methods.
         self.own_names: set[tuple[ast.AST, str]] = set()
@@ -53,7 +55,11 @@ class _Reader:
 
     def _enter(self, function: Any, place: int, values: list[Any]) -> None:
         """Follow what a function does with its argument at ``place``, which is one of ``values``."""
-        tree = _tree_of(function)
+        # One tree for each function: one that calls itself is followed once.
+        code = getattr(function, "__code__", None)
+        if code not in self.trees:
+            self.trees[code] = _tree_of(function)
+        tree = self.trees[code]
         if tree is None or place >= len(tree.args.args):
             return self._expose(values)
         if tree not in self.functions:
@@ -201,7 +207,7 @@ class _Reader:
             self.exposed.update(module.modules())
 
 
-def _tree_of(function: Any) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
+def _tree_of(function: Any) -> _Function | None:
     """Return the syntax tree of a function; None where its source is missing, or holds several like it."""
     if not isinstance(function, types.FunctionType):
         return None

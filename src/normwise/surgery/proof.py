@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import ModelError
+from normwise.statistics.unchanged import unchanged
 from normwise.surgery.example import Call, copied, varied
-from normwise.surgery.unchanged import unchanged
 from normwise.surgery.verify import Differences, differences, largest_of, output_error, tensors_of
 
 

@@ -10,8 +10,8 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
 from normwise.find import is_batch_norm
+from normwise.statistics.unchanged import unchanged
 from normwise.surgery.example import copied
-from normwise.surgery.unchanged import unchanged
 
 Kind = Literal["layer", "norm", "activation", "attention", "output"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from normwise.statistics.unchanged import unchanged
 from normwise.surgery.example import Call, copied
-from normwise.surgery.unchanged import unchanged
 from normwise.surgery.verify import tensors_of
 
 #: So many rounds, and in each so many calls that it takes no less than that; fewer rounds where it takes long.

@@ -8,16 +8,16 @@ import torch
 from torch import nn
 
 from normwise.errors import ModelError, NormwiseError
+from normwise.statistics.snapshot import Snapshot
 from normwise.surgery.check_model import check_model
-from normwise.surgery.replaced_forward import check_functions
-from normwise.surgery.snapshot import Snapshot
+from normwise.surgery.example import Call
+from normwise.surgery.rebinding import Rebinding
+from normwise.surgery.references import check_calls, check_separate
 from normwise.surgery.twin import twin
 
 
 @contextmanager
-def workpiece(
-    model: nn.Module, inplace: bool, *, compared: bool = True
-) -> Iterator[tuple[nn.Module, nn.Module]]:
+def workpiece(model: nn.Module, inplace: bool, call: Call | None) -> Iterator[tuple[nn.Module, nn.Module]]:
     """Give the model as it is, to compare with, and the one to change: a copy, or with ``inplace`` the model itself.
 
     Modules, parameters, buffers, attributes and hooks may be exchanged and classes changed; all that is undone when an
@@ -26,20 +26,24 @@ def workpiece(
     Args:
         model: The user's model.
         inplace: Change the model itself.
-        compared: Whether outputs of the two are to be compared; else both may be the same model.
+        call: The example on which outputs of the two are to be compared; None where they are not: then both may be the
+            same model.
 
     Raises:
         ModelError: the model is of a kind that can't be worked on or copied, or something failed unexpectedly.
     """
-    check_model(model, has_values=compared)
+    check_model(model, has_values=call is not None)
     kept = Snapshot(model, values=False)
     try:
         # Tensors that are made in inference mode could never be trained.
         with torch.inference_mode(False):
             if not inplace:
-                yield model, _copy(model, compared)
+                new = _copy(model, call is not None)
+                if call is not None:
+                    check_calls(model, new, call)
+                yield model, new
             else:
-                yield twin(model) if compared else model, model
+                yield model if call is None else twin(model), model
     except BaseException as error:
         kept.restore()
         if isinstance(error, NormwiseError) or not isinstance(error, Exception):
@@ -50,11 +54,16 @@ def workpiece(
 
 
 def _copy(model: nn.Module, compared: bool) -> nn.Module:
-    before = "pass the model from before that (del module.forward brings back its class's forward)"
-    check_functions(model, before if compared else f"pass inplace=True, or {before}")
     try:
-        return copy.deepcopy(model)
+        new = copy.deepcopy(model)
     except Exception as error:
         raise ModelError(
             f"the model can't be copied: {error}. Pass inplace=True to change it itself"
         ) from error
+    # Functions are the same ones in a copy, with the modules that they refer to.
+    rebinding = Rebinding(dict(zip(model.modules(), new.modules(), strict=True)), fresh=False)
+    for module in new.modules():
+        vars(module).update({name: rebinding.of(value) for name, value in vars(module).items()})
+    before = "pass the model from before that (del module.forward brings back its class's forward)"
+    check_separate(model, new, before if compared else f"pass inplace=True, or {before}")
+    return new

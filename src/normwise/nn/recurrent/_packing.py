@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from normwise.errors import ArgumentError, ShapeError
-from normwise.functional import lengths_as_tensor
+from normwise.functional.sequence_mask import lengths_as_tensor
 
 
 @dataclass(frozen=True)

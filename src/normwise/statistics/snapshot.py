@@ -25,11 +25,12 @@ class Snapshot:
 
     Objects keep their identity: a list or dict that was changed gets its items back, and an attribute that was given
     another object gets the first one back. Parameters get their ``requires_grad`` and ``grad`` back. With ``values``,
-    tensors, arrays and generators of random numbers that were written into get their values back as well.
+    tensors, arrays and generators of random numbers that were written into get their values back as well; those of
+    parameters only with ``parameters``.
     """
 
-    def __init__(self, *models: nn.Module, values: bool) -> None:
-        self._values = values
+    def __init__(self, *models: nn.Module, values: bool, parameters: bool = True) -> None:
+        self._values, self._parameters = values, parameters
         self._seen: set[int] = set()
         self._steps: list[Callable[[], None]] = []
         self._changes: list[Callable[[], bool]] = []
@@ -41,12 +42,21 @@ class Snapshot:
         for step in self._steps:
             step()
 
+    def keep_buffers(self, module: nn.Module) -> None:
+        """Keep a module's own buffers, and nothing else of it."""
+        self._keep_container(module._buffers)
+
     def is_changed(self) -> bool:
         """Return whether anything was set, or written into, since."""
         return any(change() for change in self._changes)
 
     def _keep_module(self, module: nn.Module) -> None:
         kind = type(module)
+        if isinstance(module, torch.jit.ScriptModule):
+            # Its attributes are in C++, and can't be exchanged.
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                self._keep(tensor)
+            return
 
         def restore_class() -> None:
             module.__class__ = kind
@@ -117,7 +127,7 @@ class Snapshot:
         if not tensor.is_inference():
             version = tensor._version
             self._changes.append(lambda: tensor._version != version)
-        if self._values:
+        if self._values and (self._parameters or not isinstance(tensor, nn.Parameter)):
             with torch.inference_mode(tensor.is_inference()):
                 before = tensor.detach().clone()
             self._steps.append(lambda: _write_back(tensor, before))
@@ -131,9 +141,24 @@ def _write_back(tensor: Tensor, before: Tensor) -> None:
     with torch.inference_mode(tensor.is_inference()), torch.no_grad():
         if tensor.shape != before.shape:
             tensor.resize_(before.shape)
-        # A tensor that nobody wrote into isn't written into either: autograd would take that for a change.
-        if not _are_same(tensor, before):
-            tensor.copy_(before)
+    # A tensor that nobody wrote into isn't written into either: autograd would take that for a change.
+    if not _are_same(tensor, before):
+        write(tensor, before)
+
+
+@torch.no_grad()
+def write(tensor: Tensor, value: Tensor) -> None:
+    """Copy values into a tensor, also into one that was made in inference mode or expanded."""
+    with torch.inference_mode(tensor.is_inference()):
+        for axis, (size, stride) in enumerate(zip(tensor.shape, _strides(tensor), strict=True)):
+            if stride == 0 and size > 1:
+                # All elements along an expanded axis are one.
+                tensor, value = tensor.narrow(axis, 0, 1), value.narrow(axis, 0, 1)
+        tensor.copy_(value)
+
+
+def _strides(tensor: Tensor) -> tuple[int, ...]:
+    return tensor.stride() if tensor.layout is torch.strided else (1,) * tensor.dim()
 
 
 def _are_same(first: Tensor, second: Tensor) -> bool:

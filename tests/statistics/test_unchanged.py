@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import ArgumentError, ModelError
+from normwise.statistics.snapshot import Snapshot
+from normwise.statistics.unchanged import unchanged
 from normwise.surgery.example import example_arguments
 from normwise.surgery.proof import comparisons, output_difference
-from normwise.surgery.snapshot import Snapshot
 from normwise.surgery.twin import twin
-from normwise.surgery.unchanged import unchanged
 
 
 class _Writes(nn.Module):
