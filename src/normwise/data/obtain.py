@@ -76,6 +76,6 @@ def _named(folder: str, variable: str) -> Path:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
             f"the environment variable {variable} names no folder ({reason}): "
-            f"{folder if len(folder) < 100 else folder[:100] + '…'}; set it to one, or leave it out"
+            f"{folder if len(folder) <= _LONGEST else folder[:_LONGEST] + '...'}; set it to one, or leave it out"
         ) from error
     return path

@@ -51,7 +51,8 @@ def batch_norm(
         # contiguous, whatever they are; and of lazily negated statistics training moves a copy.
         weight = None if weight is None else weight.contiguous()
         shift = _mean(x) if training else None
-        plain = all(
+        # A compiled graph has no lazily negated buffers, and torch.compile can't ask for them.
+        plain = torch.compiler.is_compiling() or all(
             running is None or (running.is_contiguous() and not running.is_neg())
             for running in (running_mean, running_var)
         )

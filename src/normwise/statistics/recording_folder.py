@@ -1,5 +1,6 @@
 """A recording on disk: ``recording.json`` and ``metrics.jsonl``."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from normwise.files import is_folder, is_there, read_whole, reason, write_whole
 from normwise.records import Recording, WatchedStep, read_record, record_of, to_json
 
 #: Largest ``metrics.jsonl``, in bytes, and what to do where a file is none of ours.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _LARGEST, _ADVICE = 2**30, "Record again"
 
 
@@ -111,5 +113,5 @@ class RecordingFolder:
 
 
 def _encoded(text: str) -> bytes:
-    # Half of a surrogate pair, which names of modules may have, has no UTF-8; what stands for it is JSON's escape.
-    return (text + "\n").encode(errors="backslashreplace")
+    # Half of a surrogate pair, which names of modules may have, has no UTF-8; it is written as one sees it escaped.
+    return (_SURROGATES.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text) + "\n").encode()

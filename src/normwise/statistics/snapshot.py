@@ -146,10 +146,9 @@ def _write_back(tensor: Tensor, before: Tensor) -> None:
         write(tensor, before)
 
 
-@torch.no_grad()
 def write(tensor: Tensor, value: Tensor) -> None:
     """Copy values into a tensor, also into one that was made in inference mode or expanded."""
-    with torch.inference_mode(tensor.is_inference()):
+    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
         for axis, (size, stride) in enumerate(zip(tensor.shape, _strides(tensor), strict=True)):
             if stride == 0 and size > 1:
                 # All elements along an expanded axis are one.

@@ -69,7 +69,7 @@ def check_calls(old: nn.Module, new: nn.Module, call: Call) -> None:
         except ModelError:
             raise
         except Exception as error:
-            raise ModelError(f"the new model fails on the example: {error}") from error
+            raise ModelError(f"the model fails on the example: {error}") from error
 
 
 def reaches(value: Any, modules: set[nn.Module], seen: set[int]) -> bool:
