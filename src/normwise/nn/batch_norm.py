@@ -156,6 +156,11 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
     and the output is 0 elsewhere; a batch with fewer than two real positions moves no running statistic.
     ``state_dict`` is torch's, both ways.
 
+    Functions of torch that make another layer of this one's attributes (``SyncBatchNorm.convert_sync_batchnorm``,
+    ``fuse_conv_bn_eval``, ``fuse_linear_bn_eval``) would drop ``activation``, and get an error instead;
+    ``fuse_conv_bn_weights`` takes tensors alone, and can't be kept from it. ``torch.fx`` takes the layer for a leaf,
+    and ``torch.jit.script`` compiles it.
+
     Raises:
         ShapeError: wrong axes or channels, or one value per channel in training. Names the layer.
         MaskError: a mask that is not boolean, or of another shape or device.
