@@ -142,7 +142,7 @@ def _kind(mode: int) -> str:
 
 
 def _is_descriptor(path: Path) -> bool:
-    """Whether the path names an open descriptor, on whose file somebody else is writing, too."""
+    """Return whether the path names an open descriptor, to whose file another writer may write."""
     for _ in range(40):  # as many links as systems follow
         # /dev/stdout and /dev/fd/1 are links to /proc/self/fd/1, or lie in one.
         if Path("/proc") in Path(os.path.realpath(path.parent), path.name).parents:

@@ -90,7 +90,7 @@ def _take_types(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
 
 
 def _unlike(key: str, own: Any, given: Any) -> str | None:
-    """Why a tensor can't take the place of the network's without losing anything; None where it can."""
+    """Return why a tensor can't take the place of the network's without a loss; None where it can."""
     if not isinstance(own, Tensor) or not isinstance(given, Tensor) or is_lazy(own):
         return None
     if given.is_meta:

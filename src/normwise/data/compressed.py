@@ -13,7 +13,7 @@ _PIECE = 2**20
 
 
 class Stream(Protocol):
-    """What is read from a file, packed or not."""
+    """The bytes of a file, packed or not."""
 
     def read(self, size: int, /) -> bytes:
         """Return so many bytes, or as many as there are."""

@@ -91,7 +91,7 @@ def _unpacked(archive: Path) -> dict[str, bytes]:
 
 
 class _BadArchive(Exception):
-    """Why an archive can't be read."""
+    """Return why an archive can't be read."""
 
 
 def _members(content: bytes) -> dict[str, bytes]:

@@ -71,7 +71,7 @@ def _obtain(address: str, sha256: Mapping[str, str], timeout: float) -> dict[str
 
 
 class _BadArchive(Exception):
-    """Why an archive can't be read."""
+    """Return why an archive can't be read."""
 
 
 def _members(content: bytes, sha256: Mapping[str, str]) -> dict[str, bytes]:

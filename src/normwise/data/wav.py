@@ -35,7 +35,7 @@ _Order = Literal["little", "big"]
 
 
 class _Format(NamedTuple):
-    """What the header says of the samples."""
+    """The format of the samples, as the header gives it."""
 
     kind: int
     channels: int
@@ -71,7 +71,7 @@ def parse_wav(content: bytes, path: str | Path) -> tuple[Tensor, int]:
 
 
 class _Fault(Exception):
-    """What is wrong with the content, without the name of the file."""
+    """An error in the content, without the name of the file."""
 
 
 def _found(content: bytes, order: _Order) -> tuple[_Format, memoryview]:

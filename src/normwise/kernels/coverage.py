@@ -22,7 +22,7 @@ _is_tracing = torch._C._is_tracing
 
 
 def is_eager(tensors: tuple[Tensor | None, ...]) -> bool:
-    """Whether tensors are what they seem: no subclass, no tracing, no function transform, no mode."""
+    """Return whether tensors are plain: no subclass, no tracing, no function transform, no mode."""
     for tensor in tensors:
         if tensor is not None and type(tensor) not in _PLAIN:
             return False
@@ -36,7 +36,7 @@ def is_eager(tensors: tuple[Tensor | None, ...]) -> bool:
 
 
 def covers_types(dtype: torch.dtype, mean: Tensor | None, var: Tensor | None, *others: Tensor | None) -> bool:
-    """Whether running statistics, and others of a value per channel, go with an input of this type."""
+    """Return whether running statistics and parameters go with an input of this type."""
     return (
         all(tensor is None or _has_type(tensor, dtype) for tensor in (mean, var, *others))
         and (mean is None) == (var is None)
@@ -57,7 +57,7 @@ def laid_out_as(x: Tensor, other: Tensor) -> Tensor:
 
 
 class Covered(NamedTuple):
-    """What the kernels are called with: ``x``, others in its order, a contiguous mask, and the shape."""
+    """Arguments of a call of the kernels: ``x``, others in its order, a contiguous mask, and the shape."""
 
     x: Tensor
     per_element: list[Tensor | None]
@@ -177,7 +177,7 @@ def check_memory(*tensors: Tensor | None) -> None:
 
 
 def _holds(tensor: Tensor, bytes_needed: int, itemsize: int) -> bool:
-    """Whether so many bytes from the tensor's first element on are its own, and are to be read as they stand."""
+    """Return whether the tensor has so many bytes from its first element on, to be read as they are."""
     return (
         tensor.untyped_storage().nbytes() - tensor.storage_offset() * itemsize >= bytes_needed
         # Storages that were never filled, as those of zero and functional tensors, still say how large they would be.

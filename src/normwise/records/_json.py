@@ -155,7 +155,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    """How many lists and objects stand in one another, at most, without going further than is allowed."""
+    """Return how deeply lists and objects are nested, and stop at the depth that is allowed."""
     depth, inner = 0, [value]
     while inner and depth <= _DEEPEST:
         inner = [

@@ -53,7 +53,7 @@ class LayerCalibration:
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether the old statistics were fine (an error up to 0.1 σ), poor, or bad (from 0.5 σ, or broken).
+        """Judgement of the old statistics: fine (an error up to 0.1 σ), poor, or bad (from 0.5 σ, or broken).
 
         None for a layer that was not calibrated, and where the record does not tell.
         """

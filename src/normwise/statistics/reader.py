@@ -23,7 +23,7 @@ from normwise.statistics.seen import Seen
 
 
 class _Enough(BaseException):
-    """What was wanted of a forward pass has been seen."""
+    """A signal that ends a forward pass of which enough has been seen."""
 
 
 class Reader:

@@ -17,7 +17,7 @@ from normwise.surgery.trace import Kind
 
 @dataclass(frozen=True)
 class Fused:
-    """What is computed with a layer, or why nothing is.
+    """The operations that are computed with a layer, or the reason why none is.
 
     Attributes:
         activation: The name of the activation; None for none.

@@ -1,4 +1,4 @@
-"""What a rewritten forward pass asks before it runs: whether all that was decided while tracing is still so."""
+"""Conditions of a rewritten forward pass: all that was decided while tracing must still be so."""
 
 import inspect
 import types

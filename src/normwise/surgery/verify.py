@@ -30,7 +30,7 @@ _ROUNDING_GROWTH = 16.0
 
 @dataclass(frozen=True)
 class Differences:
-    """How far a new model's numbers are from an old one's.
+    """Differences of a new model's numbers from an old one's.
 
     Attributes:
         outputs: Largest difference of the outputs, relative to the largest of each.
@@ -94,7 +94,7 @@ def largest_of(found: Sequence[Differences]) -> Differences:
 
 
 class _Way(Enum):
-    """What is asked of a model: gradients of parameters and inputs, of parameters alone, none."""
+    """Gradients that are asked of a model: of parameters and inputs, of parameters alone, none."""
 
     ALL_GRADIENTS = 1
     OF_PARAMETERS = 2
