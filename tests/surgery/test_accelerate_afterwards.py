@@ -136,6 +136,12 @@ def test_a_pickled_model_is_accelerated_in_another_process(pair: tuple[Any, Any]
     assert done.returncode == 0, done.stderr
 
 
+def test_a_second_time_nothing_is_done_and_said(pair: tuple[Any, Any]) -> None:
+    again, report = normwise.accelerate(pair[1], IMAGES)
+    assert report.layers[0].reason == "of Block: it was accelerated before, and stays so"
+    assert [type(module) for module in again.modules()] == [type(module) for module in pair[1].modules()]
+
+
 def test_copies_are_of_the_same_class(pair: tuple[Any, Any]) -> None:
     assert type(copy.deepcopy(pair[1]).block) is type(pair[1].block)
     assert type(pickle.loads(pickle.dumps(pair[1])).block) is type(pair[1].block)

@@ -18,7 +18,7 @@ from normwise.surgery.guards import Conditions, conditions
 from normwise.surgery.layer import become_ours, is_ours
 from normwise.surgery.proof import all_differences
 from normwise.surgery.references import check_calls
-from normwise.surgery.rewritten import original_class, rewrite
+from normwise.surgery.rewritten import Rewritten, original_class, rewrite
 from normwise.surgery.trace import own_forward
 from normwise.surgery.twin import twin
 from normwise.surgery.verify import Differences
@@ -138,6 +138,8 @@ def _plans(model: nn.Module, calls: Mapping[nn.Module, Call]) -> tuple[list[_Pla
         if not layers or module not in calls:
             continue
         try:
+            if isinstance(module, Rewritten):
+                raise ModelError("it was accelerated before, and stays so")
             own = own_forward(module, calls[module])
             fused = fuse(module, own.graph, own.kinds)
             if any(not one.reason for _, one in fused):
