@@ -10,17 +10,14 @@ from normwise.errors import ModelError
 from normwise.records import Acceleration, LayerChange
 from normwise.statistics import Batch
 from normwise.statistics.unchanged import unchanged
-from normwise.surgery.check_model import check_model
 from normwise.surgery.example import Call, example_arguments
 from normwise.surgery.flow import observe
 from normwise.surgery.fuse import Fused, fuse
 from normwise.surgery.guards import Conditions, conditions
 from normwise.surgery.layer import become_ours, is_ours
 from normwise.surgery.proof import all_differences
-from normwise.surgery.references import check_calls
 from normwise.surgery.rewritten import Rewritten, original_class, rewrite
 from normwise.surgery.trace import own_forward
-from normwise.surgery.twin import twin
 from normwise.surgery.verify import Differences
 from normwise.surgery.workpiece import workpiece
 
@@ -73,14 +70,9 @@ def accelerate(
         >>> report.layers[0].activation
         'relu'
     """
-    check_model(model)
     call = example_arguments(example)
-    if inplace:
-        with workpiece(model, True, call) as (old, new):
-            return new, _accelerated(old, new, call)
-    new = twin(model)
-    check_calls(model, new, call)
-    return new, _accelerated(model, new, call)
+    with workpiece(model, inplace, call, shares=True) as (old, new):
+        return new, _accelerated(old, new, call)
 
 
 def _accelerated(old: nn.Module, new: nn.Module, call: Call) -> Acceleration:

@@ -17,7 +17,9 @@ from normwise.surgery.twin import twin
 
 
 @contextmanager
-def workpiece(model: nn.Module, inplace: bool, call: Call | None) -> Iterator[tuple[nn.Module, nn.Module]]:
+def workpiece(
+    model: nn.Module, inplace: bool, call: Call | None, *, shares: bool = False
+) -> Iterator[tuple[nn.Module, nn.Module]]:
     """Give the model as it is, to compare with, and the one to change: a copy, or with ``inplace`` the model itself.
 
     Modules, parameters, buffers, attributes and hooks may be exchanged and classes changed; all that is undone when an
@@ -28,6 +30,7 @@ def workpiece(model: nn.Module, inplace: bool, call: Call | None) -> Iterator[tu
         inplace: Change the model itself.
         call: The example on which outputs of the two are to be compared; None where they are not: then both may be the
             same model.
+        shares: Give new modules over the same parameters and buffers in place of a copy.
 
     Raises:
         ModelError: the model is of a kind that can't be worked on or copied, or something failed unexpectedly.
@@ -38,7 +41,7 @@ def workpiece(model: nn.Module, inplace: bool, call: Call | None) -> Iterator[tu
         # Tensors that are made in inference mode could never be trained.
         with torch.inference_mode(False):
             if not inplace:
-                new = _copy(model, call is not None)
+                new = twin(model) if shares else _copy(model, call is not None)
                 if call is not None:
                     check_calls(model, new, call)
                 yield model, new
