@@ -102,13 +102,19 @@ def covered(
             or not _holds(x, count * size, size)
         ):
             return None
+        # Written out, with no call of a function for each tensor: in small calls this is what takes the time.
         for tensor in per_channel:
             if tensor is not None:
-                width = 4 if tensor.dtype is _FLOAT else 2
+                kind = tensor.dtype
+                width = 4 if kind is _FLOAT else 2
                 if (
-                    not _has_type(tensor, dtype)
+                    not (kind is _FLOAT or kind is dtype)
+                    or not tensor.is_cpu
+                    or not tensor.is_contiguous()
                     or tensor.numel() != channels
-                    or not _holds(tensor, channels * width, width)
+                    or tensor.untyped_storage().nbytes() - tensor.storage_offset() * width < channels * width
+                    or tensor.data_ptr() == 0
+                    or tensor.is_neg()
                 ):
                     return None
         laid_out: list[Tensor | None] = []

@@ -159,12 +159,13 @@ class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, bias, third, mask = ctx.saved_tensors
-        _check_saved(ctx, x, weight, bias, third, mask, grad_y)
-        if torch.is_grad_enabled() or not is_eager((x, weight, bias, third, mask, grad_y)):
-            return _by_torch(ctx, x, weight, bias, third, mask, grad_y)
-        # Hooks on saved tensors may have given them back in another order than they had.
-        call = covered(x, (weight, bias), (third, grad_y), mask, reorders=True)
-        if call is None:
+        call = None
+        if not torch.is_grad_enabled() and is_eager((x, weight, bias, third, mask, grad_y)):
+            # Hooks on saved tensors may have given them back in another order than they had.
+            call = covered(x, (weight, bias), (third, grad_y), mask, reorders=True)
+        # What is covered fits together; it must also be what the forward pass saw.
+        if call is None or x.dtype is not ctx.dtype or call.shape[:3] != ctx.settings[0][:3]:
+            _check_saved(ctx, x, weight, bias, third, mask, grad_y)
             return _by_torch(ctx, x, weight, bias, third, mask, grad_y)
         _, _, _, _, training, _, _, activation, _, inplace = ctx.settings
         third_laid_out, grad_laid_out = call.per_element
