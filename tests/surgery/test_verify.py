@@ -1,5 +1,6 @@
 """What counts as the same numbers, and what doesn't."""
 
+import copy
 import math
 
 import pytest
@@ -209,3 +210,24 @@ def test_outputs_that_rounding_has_spoilt_are_held_to_those_in_float64() -> None
     assert found.outputs > 3.5e-4
     with pytest.raises(ModelError, match="numbers differ"):
         differences(Cancelling(10_000.0), Cancelling(100_000.0), (x,), {})
+
+
+class Caching(nn.Linear):
+    """Keeps a tensor of its forward pass in evaluation, as LeViT does."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+        self.cache: dict[str, Tensor] = {}
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            self.cache.setdefault("weight", self.weight * 2)
+        return super().forward(input) + self.cache.get("weight", 0)
+
+
+def test_a_model_that_keeps_tensors_can_be_compared_and_copied_afterwards() -> None:
+    model = Caching()
+    found = differences(model, model, (X,), {})
+    assert (found.outputs, found.gradients, found.left_out) == (0, 0, "")
+    assert model.cache == {}
+    copy.deepcopy(model)

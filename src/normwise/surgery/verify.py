@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from normwise.errors import ModelError
 from normwise.nn.frozen import modes_kept
 from normwise.statistics.random_state import random_state_kept
+from normwise.statistics.snapshot import Snapshot
 
 #: Relative size of a disturbance in a type with enough digits.
 _DISTURBANCE = 2.0**-18
@@ -276,6 +277,8 @@ def _run(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return outputs, and the gradients that are asked for."""
     buffers = {buffer: buffer.clone() for buffer in model.buffers()}
+    # A model that keeps tensors of its forward pass, such as LeViT, could not be copied any more.
+    kept = Snapshot(model, values=False)
     gradients, of_inputs = way is not _Way.WITHOUT_GRADIENTS, way is _Way.ALL_GRADIENTS
     leaves = pytree.tree_map(partial(_leaf, with_gradient=of_inputs), (args, kwargs))
     try:
@@ -298,6 +301,7 @@ def _run(
         zeros = (torch.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=False))
         return [output.detach() for output in outputs], list(zeros)
     finally:
+        kept.restore()
         with torch.no_grad():
             for buffer, value in buffers.items():
                 buffer.copy_(value)
