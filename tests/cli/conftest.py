@@ -14,7 +14,7 @@ from normwise.cli import main
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left."""
+    """The outcome of a command."""
 
     code: int
     out: str

@@ -36,7 +36,7 @@ _KINDS = ("missing", "folder", "fifo", "huge", "link to itself", "link to nothin
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left."""
+    """The outcome of a command."""
 
     code: int
     out: str
@@ -51,7 +51,7 @@ def _normwise(*arguments: str | Path) -> Done:
 
 
 def _snapshot(folder: Path) -> dict[str, Any]:
-    """What is in a folder: kinds, sizes and contents."""
+    """Return kinds, sizes and contents of all files in a folder."""
     found: dict[str, Any] = {}
     for path in folder.rglob("*"):
         status = path.lstat()
@@ -176,7 +176,7 @@ def test_a_file_that_was_cut_short(copied: Path, name: str, part: float) -> None
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where the values of a document are, the inner ones, too."""
+    """Return the places of all values of a document, the inner ones too."""
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:

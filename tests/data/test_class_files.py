@@ -1,4 +1,4 @@
-"""What lies in a folder of a data set is read, is a note, or is refused by name: nothing is left out in silence."""
+"""Files in a folder of a data set: each is read, is a note, or is refused by name; none is left out in silence."""
 
 import os
 import warnings

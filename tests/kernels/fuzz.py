@@ -244,7 +244,7 @@ def equation(call: Call, x: Tensor, weight: Any, bias: Any, residual: Any, t: Te
 
 
 def refused(call: Call, t: Tensors) -> bool:
-    """Whether the call has to be refused, at the latest in the backward pass."""
+    """Return whether the call has to be refused, at the latest in the backward pass."""
     sizes = any(tensor is not None and tensor.shape != (call.shape[1],) for tensor in t.all())
     freed = call.freed or "freed" in (call.weight, call.bias, *(call.running or ()))
     one_value = call.training and t.mask is None and t.x.numel() == call.shape[1]

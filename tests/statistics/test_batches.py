@@ -1,4 +1,4 @@
-"""What users give as data or as an example becomes batches and arguments, or one clear error."""
+"""Data and examples of users become batches and arguments, or one clear error."""
 
 from collections import UserDict, namedtuple
 from collections.abc import Iterator

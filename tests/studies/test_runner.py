@@ -190,7 +190,7 @@ def test_interrupted_with_its_workers_it_says_one_line(tmp_path: Path, seconds: 
 
 
 def _workers(study: int) -> list[Path]:
-    """What /proc has of the workers of a study."""
+    """Return what /proc has of the workers of a study."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile

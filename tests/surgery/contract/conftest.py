@@ -315,7 +315,7 @@ def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """What an operation made of a model; tests only look at it.
+    """The outcome of an operation on a model; tests only look at it.
 
     Attributes:
         old: The model as it was.
