@@ -48,9 +48,9 @@ sanitize: $(VENV)/dev.stamp
 	  "$$($(SANITIZED)/bin/python -c 'import site; print(site.getsitepackages()[0])')/installed.pth"
 	$(SANITIZED)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
 	  --config-settings 'cmake.define.NORMWISE_SANITIZE=$(SANITIZE)' .
-	$(UNDER) $(SANITIZED)/bin/python -m pytest tests/kernels/test_exactness.py tests/kernels/test_native.py \
-	  tests/nn/test_inplace.py --deselect tests/kernels/test_exactness.py::test_ten_million_elements_a_channel
-	$(UNDER) $(SANITIZED)/bin/python tests/kernels/fuzz.py $(CALLS)
+	$(UNDER) $(SANITIZED)/bin/python -m pytest tests/kernels/cpu/test_exactness.py tests/kernels/cpu/test_library.py \
+	  tests/nn/layers/test_inplace.py --deselect tests/kernels/cpu/test_exactness.py::test_ten_million_elements_a_channel
+	$(UNDER) $(SANITIZED)/bin/python tests/kernels/cpu/fuzz.py $(CALLS)
 
 # A stamp is newer than what it was installed from, so the second time nothing is installed.
 SOURCES := pyproject.toml constraints.txt $(wildcard csrc/*)

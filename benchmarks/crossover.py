@@ -17,7 +17,7 @@ from types import ModuleType
 import torch
 
 import normwise
-from normwise.kernels import native
+from normwise.kernels.cpu import library as native
 
 SHAPES = [(8, 16), (60, 100), (64, 64), (256, 256), (256, 1024), (4096, 64), (4096, 1024)]
 SHAPES += [(16, 4, 4, 4), (8, 16, 8, 8), (64, 16, 8, 8), (32, 64, 14, 14)]

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 import normwise
 from normwise.data import digits
-from normwise.surgery.onnx import export_onnx
+from normwise.surgery.export_onnx import export_onnx
 
 
 def main() -> None:

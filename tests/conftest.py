@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from normwise.kernels import native
+from normwise.kernels.cpu import library as native
 
 torch.set_num_threads(1)
 

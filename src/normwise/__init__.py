@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from normwise import errors, functional, nn, reference
     from normwise import statistics as statistics
     from normwise import surgery as surgery
-    from normwise.kernels import tune_allocator
+    from normwise.allocator import tune_allocator
     from normwise.statistics import calibrate, watch
     from normwise.surgery import accelerate, convert, fold, freeze, insert, unfreeze
 
@@ -40,7 +40,7 @@ _MODULE_OF = {
     "fold": "surgery",
     "freeze": "surgery",
     "insert": "surgery",
-    "tune_allocator": "kernels",
+    "tune_allocator": "allocator",
     "unfreeze": "surgery",
     "watch": "statistics",
 }

@@ -9,7 +9,7 @@ from rich.console import Console
 from normwise.benchmark import CASES, Case, run_benchmark
 from normwise.benchmark.bandwidth import bandwidth, limit_seconds
 from normwise.benchmark.cases import contestants
-from normwise.kernels import native
+from normwise.kernels.cpu import library as native
 from normwise.records import Bandwidth, Benchmark, from_plain, to_plain
 from normwise.report import benchmark_page, benchmark_table
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from normwise.data.idx_folder import IDX_NAMES
+from normwise.data.images.idx_folder import IDX_NAMES
 
 
 def idx_bytes(array: np.ndarray) -> bytes:

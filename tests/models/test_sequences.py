@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from normwise.errors import ModelError, ShapeError
 from normwise.models import SEQUENCE_NORMS, TASKS, build
-from normwise.models.word_embedding import WordEmbedding
+from normwise.models.parts.word_embedding import WordEmbedding
 from normwise.nn import BatchNormLSTM, LayerNormLSTM, SequenceBatchNorm
 
 LENGTHS = torch.tensor([7, 3, 9, 1, 5])

@@ -7,8 +7,8 @@ import pytest
 
 from normwise.records import Recording
 from normwise.report import recording_text
-from normwise.report.recording_figures import heat_maps, layer_figures
-from normwise.report.recording_view import HEADER, factor, rows, shift, summary
+from normwise.report.figures.recording_figures import heat_maps, layer_figures
+from normwise.report.views.recording import HEADER, factor, rows, shift, summary
 
 
 def _cells(recording: Recording, number: int) -> dict[str, str]:

@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 from normwise.errors import RunError
-from normwise.kernels import native
+from normwise.kernels.cpu import library as native
 from normwise.records import Environment, Run, RunConfig, Study, from_plain
 from normwise.studies import Claim, Outcome, Preset, preset_named, run_study, runner
 

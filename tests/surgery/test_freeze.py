@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 import normwise
 from normwise.errors import ArgumentError
 from normwise.models import build
-from normwise.nn.frozen import is_frozen
+from normwise.nn.mixins.frozen import is_frozen
 from normwise.statistics import evaluating
 
 X = 2 + torch.randn(8, 4, generator=torch.Generator().manual_seed(0))

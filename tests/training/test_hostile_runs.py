@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from normwise.errors import ArgumentError, NormwiseError, RunError
-from normwise.kernels import native
+from normwise.kernels.cpu import library as native
 from normwise.records import Point, RunConfig
 from normwise.training import RunFolder, predict, train
 

@@ -10,7 +10,7 @@ import torch
 from normwise import kernels
 from normwise.benchmark.bandwidth import bandwidth, limit_seconds
 from normwise.benchmark.cases import CASES, Case, contestants
-from normwise.kernels import native
+from normwise.kernels.cpu import library as native
 from normwise.records import Bandwidth, Benchmark, Comparison, Environment
 
 #: At least so many repetitions, after some that don't count; a short call is repeated within one.

@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 
 from normwise.cli import terminal
-from normwise.cli.bench import bench
-from normwise.cli.calibrate import calibrate
-from normwise.cli.convert import convert
-from normwise.cli.explain import explain
-from normwise.cli.fold import fold
-from normwise.cli.predict import predict
-from normwise.cli.report import report
-from normwise.cli.study import study
-from normwise.cli.train import train_app
+from normwise.cli.commands.bench import bench
+from normwise.cli.commands.calibrate import calibrate
+from normwise.cli.commands.convert import convert
+from normwise.cli.commands.explain import explain
+from normwise.cli.commands.fold import fold
+from normwise.cli.commands.predict import predict
+from normwise.cli.commands.report import report
+from normwise.cli.commands.study import study
+from normwise.cli.commands.train import train_app
 from normwise.errors import NormwiseError
 
 app = typer.Typer(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from normwise.data.load import NAMED, check_source, load_data
-from normwise.data.samples import LabelledData
+from normwise.data.protocols import LabelledData
 from normwise.records import Option, Task
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from normwise.data.load_images import IMAGES
-from normwise.data.samples import LabelledData
-from normwise.data.user_file import check_unicode
+from normwise.data.files.user_file import check_unicode
+from normwise.data.images.load_images import IMAGES
+from normwise.data.protocols import LabelledData
 from normwise.errors import ArgumentError
 from normwise.records import Option, Task
 
@@ -16,11 +16,11 @@ NAMED: dict[Task, tuple[str, ...]] = {
     "speech": ("fsdd", "tones"),
     "text": ("rt-polarity", "phrases"),
 }
-#: Name of the function that loads sets of a task, which is that of its file, too; and the types of its options.
+#: Module and function that load sets of a task, and the types of its options.
 _LOADERS: dict[Task, tuple[str, dict[str, type]]] = {
-    "image": ("load_images", {}),
-    "speech": ("load_speech", {"split": str, "speaker": str, "rate": int}),
-    "text": ("load_text", {"vectors": str}),
+    "image": ("images.load_images", {}),
+    "speech": ("speech.load_speech", {"split": str, "speaker": str, "rate": int}),
+    "text": ("text.load_text", {"vectors": str}),
 }
 
 
@@ -39,7 +39,9 @@ def load_data(task: Task, source: str, options: Mapping[str, Option]) -> Labelle
     check_source(task, source, options)
     name, _ = _LOADERS[task]
     # Only what is asked for: readers of speech bring a library of signal processing with them.
-    load: Callable[..., LabelledData] = getattr(import_module(f"normwise.data.{name}"), name)
+    load: Callable[..., LabelledData] = getattr(
+        import_module(f"normwise.data.{name}"), name.partition(".")[2]
+    )
     arguments: dict[str, Any] = dict(options)
     return load(source, **arguments)
 

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import ModelError
-from normwise.models.cnn_32 import CNN32
-from normwise.models.cnn_64 import CNN64
-from normwise.models.conv_pair import ConvPair
-from normwise.models.dense_bn import DenseBN
-from normwise.models.ioffe_mlp import IoffeMLP
-from normwise.models.mnist_cnn import MnistCNN
-from normwise.models.norm import Norm
-from normwise.models.resnet import ResNet
-from normwise.models.row_lstm import RowLSTM
-from normwise.models.sentiment_bilstm import SentimentBiLSTM
-from normwise.models.speech_lstm import SpeechLSTM
-from normwise.models.text_transformer import TextTransformer
+from normwise.models.images.cnn_32 import CNN32
+from normwise.models.images.cnn_64 import CNN64
+from normwise.models.images.conv_pair import ConvPair
+from normwise.models.images.dense_bn import DenseBN
+from normwise.models.images.ioffe_mlp import IoffeMLP
+from normwise.models.images.mnist_cnn import MnistCNN
+from normwise.models.images.resnet import ResNet
+from normwise.models.images.row_lstm import RowLSTM
+from normwise.models.parts.norm import Norm
+from normwise.models.sequences.sentiment_bilstm import SentimentBiLSTM
+from normwise.models.sequences.speech_lstm import SpeechLSTM
+from normwise.models.sequences.text_transformer import TextTransformer
 from normwise.nn import BatchNormLSTM, LayerNormLSTM
 from normwise.records import Task
 from normwise.statistics import evaluating
@@ -74,7 +74,7 @@ def build(
         shape: Channels, height, width of an image; features of a frame of speech; entries of a text's vocabulary.
         classes: Number of classes.
         task: What the inputs are, where the network must be one for them.
-        norm: A name or a factory, see ``normwise.models.norm`` and ``normwise.models.sequence_norm``.
+        norm: A name or a factory, see ``normwise.models.parts.norm`` and ``normwise.models.parts.sequence_norm``.
         seed: Of the weights.
         init_scale: Factor on the initial weights of all linear and convolution layers, 0 or more. Not on those of
             recurrent layers and embeddings.

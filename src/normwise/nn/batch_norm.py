@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from normwise import functional, kernels
 from normwise.errors import NormwiseError, ShapeError
 from normwise.functional.batch_norm import check_sizes
-from normwise.nn._layer_path import layer_path
-from normwise.nn.conversion import from_batch_norm
-from normwise.nn.dropped_activation import KeepsActivation
-from normwise.nn.scripted import compiled_as, scripted_forward
-from normwise.nn.traced_leaf import is_traced, leaf_call
+from normwise.nn.convertible import from_batch_norm
+from normwise.nn.layer_path import layer_path
+from normwise.nn.tools.dropped_activation import KeepsActivation
+from normwise.nn.tools.scripted import compiled_as, scripted_forward
+from normwise.nn.tools.traced_leaf import is_traced, leaf_call
 
 
 class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from normwise.kernels import ACTIVATIONS
-from normwise.nn.activation_module import activation_of_module
 from normwise.nn.batch_norm import BatchNorm1d, _BatchNorm
-from normwise.nn.hooks import has_hooks
+from normwise.nn.tools.activation_module import activation_of_module
+from normwise.nn.tools.hooks import has_hooks
 
 _TENSORS = (Tensor, nn.Parameter)
 #: Additions by name. "radd" has the layer's output as its second operand; "iadd" writes into it.

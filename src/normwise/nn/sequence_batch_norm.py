@@ -10,10 +10,10 @@ from torch.nn.utils.rnn import PackedSequence
 from normwise.errors import ArgumentError, MaskError, NormwiseError, ShapeError
 from normwise.functional import sequence_mask
 from normwise.functional.sequence_mask import lengths_as_tensor
-from normwise.nn._layer_path import layer_path
 from normwise.nn.batch_norm import BatchNorm1d
-from normwise.nn.scripted import NotScriptable
-from normwise.nn.traced_leaf import is_traced, leaf_call
+from normwise.nn.layer_path import layer_path
+from normwise.nn.tools.scripted import NotScriptable
+from normwise.nn.tools.traced_leaf import is_traced, leaf_call
 
 
 class SequenceBatchNorm(NotScriptable):

@@ -1,18 +1,10 @@
 """What is measured, diagnosed and run, as frozen dataclasses with JSON."""
 
-from normwise.records._json import from_json, from_plain, to_json, to_plain
-from normwise.records.acceleration import Acceleration, LayerChange
 from normwise.records.benchmark import Bandwidth, Benchmark, Comparison
-from normwise.records.bias_removal import BiasRemoval
 from normwise.records.calibration import Calibration, LayerCalibration, Order, VarianceKind
-from normwise.records.change import Change
-from normwise.records.conversion import Conversion
 from normwise.records.environment import Environment, check_at_once, usable_cores
 from normwise.records.figure import Figure, HeatMap, Series
-from normwise.records.folding import Folding
-from normwise.records.insertion import Insertion
-from normwise.records.prediction import Prediction
-from normwise.records.preparation import Preparation, Task
+from normwise.records.json_codec import from_json, from_plain, to_json, to_plain
 from normwise.records.recording import (
     LayerPoint,
     OverChannels,
@@ -21,9 +13,17 @@ from normwise.records.recording import (
     WatchedLayer,
     WatchedStep,
 )
-from normwise.records.run import Option, Point, Result, Run, RunConfig
-from normwise.records.saved import read_record, record_of
 from normwise.records.study import Effect, Finding, Source, Study, Verdict
+from normwise.records.surgery.acceleration import Acceleration, LayerChange
+from normwise.records.surgery.bias_removal import BiasRemoval
+from normwise.records.surgery.change import Change
+from normwise.records.surgery.conversion import Conversion
+from normwise.records.surgery.folding import Folding
+from normwise.records.surgery.insertion import Insertion
+from normwise.records.training.prediction import Prediction
+from normwise.records.training.preparation import Preparation, Task
+from normwise.records.training.run import Option, Point, Result, Run, RunConfig
+from normwise.records.training.saved import read_record, record_of
 
 __all__ = [
     "Acceleration",

@@ -1,9 +1,9 @@
 """Reports: records as a page, as text and as Markdown. Reads records, runs nothing."""
 
-from normwise.report.html import benchmark_page, recording_page, run_page, study_page
-from normwise.report.markdown import study_markdown
+from normwise.report.formats.html import benchmark_page, recording_page, run_page, study_page
+from normwise.report.formats.markdown import study_markdown
+from normwise.report.formats.text import benchmark_table, recording_text, run_text, study_table, study_text
 from normwise.report.numbers import effect_text
-from normwise.report.text import benchmark_table, recording_text, run_text, study_table, study_text
 
 __all__ = [
     "benchmark_page",

@@ -1,11 +1,11 @@
 """Statistics of batch normalization layers: exact moments, recalibration, evaluation by batch, watching."""
 
-from normwise.statistics.batch_statistics import using_batch_statistics
-from normwise.statistics.batches import Batch, Data, arguments_of, batches_of
-from normwise.statistics.calibrate import calibrate
+from normwise.statistics.calibrate.calibrate import calibrate
+from normwise.statistics.evaluation_modes import using_batch_statistics
+from normwise.statistics.model_inputs import Batch, Data, arguments_of, batches_of
 from normwise.statistics.modes import evaluating
 from normwise.statistics.moments import Moments
-from normwise.statistics.watch import watch
+from normwise.statistics.watch.watch import watch
 
 __all__ = [
     "Batch",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from normwise.nn.frozen import modes_kept
+from normwise.nn.mixins.frozen import modes_kept
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from joblib.externals.loky.backend import resource_tracker
 
 from normwise.data import LabelledData, kept_data
 from normwise.files import write_whole
-from normwise.kernels import native
+from normwise.kernels.cpu import library as native
 from normwise.parent import end_with_parent
 from normwise.records import Environment, Option, Run, RunConfig, Study, Task, check_at_once, to_json
 from normwise.studies.claim import Claim

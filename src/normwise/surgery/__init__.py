@@ -1,13 +1,13 @@
 """Models changed, and the change proven."""
 
 from normwise.find import find
-from normwise.surgery.accelerate import accelerate
-from normwise.surgery.biases import remove_biases
-from normwise.surgery.convert import convert
-from normwise.surgery.fold import fold
+from normwise.surgery.accelerate.accelerate import accelerate
+from normwise.surgery.convert.convert import convert
+from normwise.surgery.export_onnx import export_onnx
+from normwise.surgery.fold.fold import fold
 from normwise.surgery.freeze import freeze, unfreeze
-from normwise.surgery.insert import insert
-from normwise.surgery.onnx import export_onnx
+from normwise.surgery.insert.insert import insert
+from normwise.surgery.remove_biases import remove_biases
 
 __all__ = [
     "accelerate",

@@ -5,9 +5,9 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from normwise.errors import ArgumentError
 from normwise.find import layers_with_statistics
-from normwise.nn.frozen import freeze_layer, is_frozen, unfreeze_layer
-from normwise.statistics.snapshot import Snapshot
-from normwise.surgery.check_model import check_model
+from normwise.nn.mixins.frozen import freeze_layer, is_frozen, unfreeze_layer
+from normwise.statistics.preserve.snapshot import Snapshot
+from normwise.surgery.core.check_model import check_model
 
 
 def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:

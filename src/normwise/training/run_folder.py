@@ -12,7 +12,7 @@ import torch
 from normwise.data import LabelledData
 from normwise.errors import RunError
 from normwise.files import is_file, is_folder, is_there, read_whole, reason, write_whole
-from normwise.kernels import native
+from normwise.kernels.cpu import library as native
 from normwise.records import (
     Environment,
     Point,

@@ -15,7 +15,7 @@ from normwise.data import BatchOrder, LabelledData, SequenceData, kept_data
 from normwise.errors import ArgumentError, RunError
 from normwise.files import is_there
 from normwise.models import build
-from normwise.models.word_embedding import WordEmbedding
+from normwise.models.parts.word_embedding import WordEmbedding
 from normwise.records import Point, Preparation, Result, Run, RunConfig
 from normwise.statistics import using_batch_statistics
 from normwise.training import checkpoint, measures

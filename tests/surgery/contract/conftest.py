@@ -310,7 +310,7 @@ SUBJECTS = [
 def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let fold measure in two rounds of one call."""
     for name, value in (("_ROUNDS", 2), ("_LEAST_ROUNDS", 2), ("_SECONDS_A_ROUND", 0.0)):
-        monkeypatch.setattr(f"normwise.surgery.timing.{name}", value)
+        monkeypatch.setattr(f"normwise.surgery.proof.speedup.{name}", value)
 
 
 @dataclass(frozen=True)

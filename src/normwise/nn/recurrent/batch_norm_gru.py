@@ -2,8 +2,8 @@
 
 import torch
 
-from normwise.nn.recurrent._gru import NormGRU
-from normwise.nn.recurrent._step_norms import WithStepNorms
+from normwise.nn.recurrent.gru import NormGRU
+from normwise.nn.recurrent.step_batch_norms import WithStepNorms
 
 
 class BatchNormGRU(WithStepNorms, NormGRU):

@@ -2,8 +2,8 @@
 
 import torch
 
-from normwise.nn.recurrent._lstm import NormLSTM
-from normwise.nn.recurrent._step_norms import WithStepNorms
+from normwise.nn.recurrent.lstm import NormLSTM
+from normwise.nn.recurrent.step_batch_norms import WithStepNorms
 
 
 class BatchNormLSTM(WithStepNorms, NormLSTM):

@@ -2,8 +2,8 @@
 
 import torch
 
-from normwise.nn.recurrent._gru import NormGRU
-from normwise.nn.recurrent._layer_norms import WithLayerNorms
+from normwise.nn.recurrent.gru import NormGRU
+from normwise.nn.recurrent.step_layer_norms import WithLayerNorms
 
 
 class LayerNormGRU(WithLayerNorms, NormGRU):

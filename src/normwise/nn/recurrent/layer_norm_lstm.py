@@ -2,8 +2,8 @@
 
 import torch
 
-from normwise.nn.recurrent._layer_norms import WithLayerNorms
-from normwise.nn.recurrent._lstm import NormLSTM
+from normwise.nn.recurrent.lstm import NormLSTM
+from normwise.nn.recurrent.step_layer_norms import WithLayerNorms
 
 
 class LayerNormLSTM(WithLayerNorms, NormLSTM):

@@ -1,0 +1,53 @@
+"""``normwise bench``: our layers against torch's, and against what memory allows, on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from normwise.cli.progress import progress_bar
+from normwise.cli.terminal import say, show
+
+
+def bench(
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bench"),
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; torch's own number if not given.", show_default=False)
+    ] = None,
+    tune_allocator: Annotated[
+        bool,
+        typer.Option(
+            "--tune-allocator", help="First let malloc keep memory, as normwise.tune_allocator() does."
+        ),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the records as JSON instead of the table.")
+    ] = False,
+) -> None:
+    """Measure how fast normalization is here: memory, torch's layers and ours, in turn, in about a minute.
+
+    Example: normwise bench --tune-allocator
+    """
+    import torch
+
+    import normwise
+    from normwise.benchmark import CASES, run_benchmark
+    from normwise.files import make_folder, write_whole
+    from normwise.records import check_at_once, to_json
+    from normwise.report import benchmark_page, benchmark_table
+
+    if threads is not None:
+        check_at_once("--threads", threads)
+        torch.set_num_threads(threads)
+    make_folder(out)
+    allocator = str(normwise.tune_allocator()) if tune_allocator else "malloc was left as it is"
+    with progress_bar(len(CASES)) as bar:
+        record = run_benchmark(allocator=allocator, on_case=lambda done, total, name: bar.show(done, name))
+    write_whole(out / "benchmark.json", (to_json(record, indent=1) + "\n").encode())
+    page = out / "report.html"
+    write_whole(page, benchmark_page(record).encode())
+    if json:
+        say(to_json(record, indent=1))
+    else:
+        show(benchmark_table(record))
+        say(f"report: {page}")

@@ -1,0 +1,98 @@
+"""``normwise calibrate``: exact running statistics from data."""
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from normwise.cli.inputs import arguments
+from normwise.cli.progress import progress_bar
+from normwise.cli.terminal import complain, say
+
+if TYPE_CHECKING:
+    from normwise.cli.inputs.target import Target
+    from normwise.records import Calibration
+
+
+class Order(str, Enum):
+    """Names of orders."""
+
+    evaluation = "evaluation"
+    training = "training"
+
+
+class Variance(str, Enum):
+    """Names of variances."""
+
+    population = "population"
+    batch = "batch"
+
+
+def calibrate(
+    target: arguments.Target,
+    out: arguments.Out,
+    model: arguments.Model = None,
+    data: arguments.Data = None,
+    order: Annotated[
+        Order,
+        typer.Option(
+            help="evaluation: exact as evaluation will see them, in several passes. training: in one pass, each layer "
+            "behind batch statistics, as a running average has them."
+        ),
+    ] = Order.evaluation,
+    variance: Annotated[
+        Variance,
+        typer.Option(help="population: of all values together. batch: the average of the batches' own."),
+    ] = Variance.population,
+    max_batches: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**9, help="Batches to read; all if not given.", show_default=False),
+    ] = None,
+    include_frozen: Annotated[
+        bool, typer.Option("--include-frozen", help="Calibrate layers that are frozen, too.")
+    ] = False,
+    force: arguments.Force = False,
+    json: arguments.Json = False,
+) -> None:
+    """Replace the running statistics of a network's BN layers by those of data, exactly.
+
+    OUT has the network's whole state dict. A checkpoint may lack the running statistics.
+
+    Example: normwise calibrate averaged.pt --model net.py:make --data net.py:loader -o calibrated.safetensors
+    """
+    from normwise.cli.inputs.checkpoint import check_output, check_state, write_state
+    from normwise.cli.inputs.load_state import few
+    from normwise.cli.inputs.target import load_data, load_target
+    from normwise.cli.inputs.user_code import running
+    from normwise.records import to_json
+    from normwise.statistics import calibrate
+
+    check_output(out, force=force)
+    network = load_target(target, model)
+    batches = load_data(data, network)
+    if network.without_statistics:
+        without = few(network.without_statistics)
+        complain(f"{target} has no running statistics of {without}; they are computed now", title="note")
+    check_state(out, network.model.state_dict())
+    with progress_bar(None) as bar, running(f"{target} on its data", with_ours=True):
+        record = calibrate(
+            network.model,
+            batches,
+            order=order.value,
+            variance=variance.value,
+            max_batches=max_batches,
+            include_frozen=include_frozen,
+            progress=lambda done, total, text: bar.show(done, text, total),
+        )
+    _check(record, network)
+    write_state(out, network.model.state_dict(), force=force)
+    say(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")
+
+
+def _check(record: "Calibration", network: "Target") -> None:
+    from normwise.errors import DataError
+
+    left = {layer.path: layer.reason for layer in record.layers if not layer.calibrated}
+    for path in network.without_statistics:
+        if path in left:
+            raise DataError(f"{network.name} has no running statistics of {path}, and got none: {left[path]}")

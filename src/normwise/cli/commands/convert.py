@@ -1,0 +1,63 @@
+"""``normwise convert``: BN layers into other norms, and back."""
+
+from typing import Annotated, Any
+
+import typer
+
+from normwise.cli.inputs import arguments
+from normwise.cli.terminal import say
+
+
+def convert(
+    target: arguments.Target,
+    out: arguments.Out,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="NORM", help="Norm: group, layer, instance, frozen, batch or torch (torch's own BN)."
+        ),
+    ],
+    model: arguments.Model = None,
+    data: arguments.Data = None,
+    groups: Annotated[
+        int | None, typer.Option(min=1, help="Groups of group norm.", show_default=False)
+    ] = None,
+    eps: Annotated[
+        float | None,
+        typer.Option(help="ε of the new layers; the old ones' if not given.", show_default=False),
+    ] = None,
+    momentum: Annotated[
+        float | None,
+        typer.Option(
+            help="Weight of a new batch in running statistics; the old layers' if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    force: arguments.Force = False,
+    json: arguments.Json = False,
+) -> None:
+    """Convert a network's norm layers to another norm; weights and what else fits are kept.
+
+    OUT has the state dict of the converted network. It is loaded into what normwise.convert(network, to=NORM) makes of
+    the same network. With data, the report says by how much outputs on their first batch change.
+
+    Example: normwise convert resnet.pt --model net.py:make --to group --groups 32 --data digits -o group.safetensors
+    """
+    from normwise.cli.inputs.checkpoint import check_output, check_state, write_state
+    from normwise.cli.inputs.target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.user_code import running
+    from normwise.records import to_json
+    from normwise.surgery import convert
+
+    check_output(out, force=force)
+    network = load_target(target, model)
+    whole = with_statistics(network)
+    check_state(out, whole.state_dict())
+    has_data = data is not None or network.data is not None
+    example = first_batch(data, network) if has_data else None
+    settings: dict[str, Any] = {"eps": eps, "momentum": momentum}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    with running(f"{target} on its data", with_ours=True):
+        converted, record = convert(whole, to, example=example, groups=groups, inplace=True, **settings)
+    write_state(out, converted.state_dict(), force=force)
+    say(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")

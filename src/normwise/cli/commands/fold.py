@@ -1,0 +1,66 @@
+"""``normwise fold``: BN layers into the layers beside them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from normwise.cli.inputs import arguments
+from normwise.cli.terminal import say
+
+
+def fold(
+    target: arguments.Target,
+    out: arguments.Out,
+    model: arguments.Model = None,
+    data: arguments.Data = None,
+    onnx: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Export the folded network, too, checked against torch by onnxruntime: pip install 'normwise[onnx]'.",
+            show_default=False,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest difference of outputs, relative to the largest; half the type's digits if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    force: arguments.Force = False,
+    json: arguments.Json = False,
+) -> None:
+    """Fold BN layers into the linear and convolution layers beside them, proven equal on the first batch of the data.
+
+    OUT has the state dict of the folded network, in which the keys of the folded layers are gone. It is loaded into
+    what normwise.fold makes of the same network: folded, _ = normwise.fold(network.eval(), batch), then
+    folded.load_state_dict.
+
+    Example: normwise fold net.py:trained --data net.py:loader -o folded.safetensors --onnx folded.onnx
+    """
+    from normwise.cli.inputs.checkpoint import check_output, check_state, write_state
+    from normwise.cli.inputs.target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.user_code import running
+    from normwise.records import to_json
+    from normwise.surgery import fold
+
+    check_output(out, force=force)
+    if onnx is not None:
+        check_output(onnx, force=force, endings=(".onnx",))
+    network = load_target(target, model)
+    whole = with_statistics(network)
+    example = first_batch(data, network)
+    check_state(out, whole.state_dict())
+    lines = []
+    with running(f"{target} on its data", with_ours=True):
+        whole.eval()
+        folded, record = fold(whole, example, tolerance=tolerance, inplace=True)
+        if onnx is not None:
+            from normwise.surgery.export_onnx import export_onnx
+
+            error = export_onnx(folded, example, onnx, tolerance=tolerance, force=force)
+            lines = [f"written: {onnx}, which differs from torch by {error:.1e} of the largest output"]
+    write_state(out, folded.state_dict(), force=force)
+    say(to_json(record, indent=1) if json else "\n".join([str(record), *lines, f"written: {out}"]))

@@ -1,0 +1,81 @@
+"""``normwise report``: any saved run, study or recording, as text, JSON, Markdown or HTML."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from normwise.cli.terminal import say, say_document
+from normwise.errors import ArgumentError
+from normwise.files import is_there, write_whole
+
+
+class Format(str, Enum):
+    """Names of formats."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+    html = "html"
+
+
+def report(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run, of a study or of what watch recorded.")
+    ],
+    format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")] = Format.text,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write to; else standard output.")
+    ] = None,
+) -> None:
+    """Show a saved run, a study, or what normwise.watch recorded.
+
+    Example: normwise report studies/full --format markdown --output docs/evidence.md
+    """
+    if is_there(run / "study.json"):
+        text = _study(run / "study.json", format)
+    elif is_there(run / "recording.json"):
+        text = _recording(run, format)
+    else:
+        text = _run(run, format)
+    if output is None:
+        (say if format in (Format.text, Format.json) else say_document)(text)
+    else:
+        write_whole(output, text.encode())
+
+
+def _study(path: Path, format: Format) -> str:
+    from normwise.records import Study, read_record, to_json
+    from normwise.report import study_markdown, study_page, study_text
+
+    study = read_record(path, Study, "Run the study again")
+    if format is Format.json:
+        return to_json(study, indent=1)
+    return {Format.text: study_text, Format.markdown: study_markdown, Format.html: study_page}[format](study)
+
+
+def _recording(folder: Path, format: Format) -> str:
+    from normwise.records import to_json
+    from normwise.report import recording_page, recording_text
+    from normwise.statistics.watch.recording_folder import RecordingFolder
+
+    recording = RecordingFolder(folder).read()
+    if format is Format.json:
+        return to_json(recording, indent=1)
+    if format is Format.markdown:
+        raise ArgumentError("Markdown is for studies; a recording has text, json and html")
+    return recording_page(recording) if format is Format.html else recording_text(recording)
+
+
+def _run(folder: Path, format: Format) -> str:
+    from normwise.records import to_json
+    from normwise.report import run_page, run_text
+    from normwise.training import RunFolder
+
+    run = RunFolder(folder).read()
+    if format is Format.json:
+        return to_json(run, indent=1)
+    if format is Format.markdown:
+        raise ArgumentError("Markdown is for studies; a run has text, json and html")
+    return run_page(run) if format is Format.html else run_text(run)

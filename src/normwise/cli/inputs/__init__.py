@@ -1,0 +1,1 @@
+"""Arguments of the command line, and the objects and files that they name."""

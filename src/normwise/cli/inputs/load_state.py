@@ -1,0 +1,123 @@
+"""A state dict into the network that it belongs to, or one error that says why it does not fit."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+from torch.nn.parameter import is_lazy
+
+from normwise.errors import ModelError
+from normwise.find import BatchNorm
+
+#: What DataParallel and AveragedModel, and torch.compile, put before each key.
+_WRAPPERS = ("module.", "_orig_mod.")
+_AVERAGED = "n_averaged"
+_COUNTER = "num_batches_tracked"
+_STATISTICS = ("running_mean", "running_var")
+_MOST_NAMED = 3
+
+
+def load_state(model: nn.Module, state: dict[str, Any], source: str, network: str) -> tuple[str, ...]:
+    """Load a state dict, which is used up, into the model, whose tensors take on its types.
+
+    What wrappers put before the keys is stripped. Counters of batches may be missing, as in checkpoints of before
+    torch 0.4.1 (https://github.com/pytorch/pytorch/issues/8430), and so may all keys but one of a tied tensor.
+
+    Args:
+        model: The network.
+        state: As :func:`normwise.cli.inputs.checkpoint.read_state` gives it.
+        source: What the error calls the state dict.
+        network: What it calls the network.
+
+    Returns:
+        Paths of the BN layers of which running statistics are missing; they keep what they have.
+
+    Raises:
+        ModelError: another key is missing, or one too many, or a shape is another.
+    """
+    own: dict[str, Any] = model.state_dict(keep_vars=True)
+    _unwrap(state, own)
+    _take_types(own, state)
+    present = {id(own[key]) for key in own if key in state}
+    unlike = [fault for key, value in own.items() if (fault := _unlike(key, value, state.get(key)))]
+    try:
+        if unlike:  # and torch would convert some of these, or say so in ten lines
+            raise RuntimeError("\n".join(["", *unlike]))
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        # Its first line is a title.
+        faults = [line.strip().rstrip(".") for line in str(error).splitlines()[1:]]
+    else:
+        statistics, missing = _statistics_among(missing, model)
+        missing = [key for key in missing if id(own.get(key)) not in present]
+        faults = [f"it lacks {few(missing)}"] if missing else []
+        faults += [f"it has {few(unexpected)}, which the network lacks"] if unexpected else []
+        if not faults:
+            return statistics
+    raise ModelError(
+        f"{source} does not fit {network}: {few(faults, '; ')}. Name by --model the network that it was saved from"
+    )
+
+
+def few(names: Iterable[str], separator: str = ", ") -> str:
+    """The first of the names, and how many more there are."""
+    names = list(names)
+    more = len(names) - _MOST_NAMED
+    return separator.join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Strip what wrappers put before the keys, unless the network is such a wrapper itself."""
+    if _AVERAGED not in own and all(key.startswith(_WRAPPERS[0]) for key in state if key != _AVERAGED):
+        state.pop(_AVERAGED, None)
+    while found := [
+        prefix
+        for prefix in _WRAPPERS
+        if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in own)
+    ]:
+        consume_prefix_in_state_dict_if_present(state, found[0])
+
+
+def _take_types(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Give the network's floating tensors the types of the state dict's, which loading would convert instead."""
+    for key, value in own.items():
+        given = state.get(key)
+        if not isinstance(value, Tensor) or not isinstance(given, Tensor) or is_lazy(value):
+            continue
+        if value.is_floating_point() and given.is_floating_point() and value.dtype != given.dtype:
+            value.data = value.data.to(given.dtype)
+
+
+def _unlike(key: str, own: Any, given: Any) -> str | None:
+    """Return why a tensor can't take the place of the network's without a loss; None where it can."""
+    if not isinstance(own, Tensor) or not isinstance(given, Tensor) or is_lazy(own):
+        return None
+    if given.is_meta:
+        return f"{key} is on the meta device and has no values"
+    if given.layout != own.layout or given.is_quantized != own.is_quantized:
+        return f"{key} is {_described(given)}, and the network's is {_described(own)}"
+    if given.is_complex() != own.is_complex() or (own.is_floating_point() and not given.is_floating_point()):
+        return f"{key} is of {given.dtype}, and the network's of {own.dtype}"
+    return None
+
+
+def _described(tensor: Tensor) -> str:
+    return "quantized" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
+
+
+def _statistics_among(missing: Iterable[str], model: nn.Module) -> tuple[tuple[str, ...], list[str]]:
+    """The BN layers of which running statistics are missing, and the keys that are not of a BN layer's statistics."""
+    # Under each of its paths, where a layer stands in several places.
+    layers = {
+        path for path, module in model.named_modules(remove_duplicate=False) if isinstance(module, BatchNorm)
+    }
+    without: dict[str, None] = {}
+    others = []
+    for key in missing:
+        path, _, name = key.rpartition(".")
+        if path not in layers or name not in (*_STATISTICS, _COUNTER):
+            others.append(key)
+        elif name in _STATISTICS:
+            without[path] = None
+    return tuple(without), others

@@ -1,0 +1,1 @@
+"""Files that a user names: found, opened, unpacked and decoded."""

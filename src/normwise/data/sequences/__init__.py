@@ -1,0 +1,1 @@
+"""Labelled sequences of different lengths."""

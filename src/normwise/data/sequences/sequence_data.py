@@ -1,0 +1,86 @@
+"""A labelled set of sequences, speech or text, split into a training and a test part."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+
+from normwise.data.sequences.padded_batches import Sequences
+from normwise.data.text.word_vectors import WordVectors
+from normwise.errors import DataError
+from normwise.records import Preparation
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceData:
+    """Sequences with one label each, in a training and a test part.
+
+    Attributes:
+        name: what tables and figures call the set, and errors name it by.
+        training, test: the two parts.
+        preparation: how a sequence is made of a recording or a text, and what the classes are called.
+        vectors: those that a network for texts begins with; None where it draws them.
+
+    Raises:
+        DataError: the parts do not fit the preparation.
+    """
+
+    name: str
+    training: Sequences
+    test: Sequences
+    preparation: Preparation
+    vectors: WordVectors | None = None
+
+    def __post_init__(self) -> None:
+        (size,), classes = self.preparation.shape, len(self.preparation.classes)
+        for part, samples in (("training", self.training), ("test", self.test)):
+            values, labels = samples.values, samples.labels
+            if values.is_floating_point():
+                if values.ndim != 2 or values.shape[1] != size:
+                    got = tuple(values.shape[1:])
+                    raise DataError(
+                        f"{self.name}: frames of the {part} part have the shape {got}, expected ({size},)"
+                    )
+            elif values.ndim != 1 or int(values.min()) < 0 or int(values.max()) >= size:
+                raise DataError(f"{self.name}: the {part} part has tokens that are not from 0 to {size - 1}")
+            if int(labels.min()) < 0 or int(labels.max()) >= classes:
+                raise DataError(
+                    f"{self.name}: the {part} part has labels that are not from 0 to {classes - 1}"
+                )
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of all sequences, labels and the preparation: equal for equal data, wherever it lies."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
+        digest = hashlib.sha256(repr(self.preparation).encode())
+        for samples in (self.training, self.test):
+            for tensor in (samples.values, samples.lengths, samples.labels):
+                digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().numpy().data)
+        if self.vectors is not None:
+            for tensor in (self.vectors.vectors, self.vectors.known):
+                digest.update(tensor.numpy().data)
+        return digest.hexdigest()
+
+    def subset(self, train: int | None = None, test: int | None = None) -> "SequenceData":
+        """The first ``train`` training and the first ``test`` test sequences; None keeps them all.
+
+        Raises:
+            DataError: fewer than 1 sequence asked for, or more than there are.
+        """
+        for part, samples, wanted in (("training", self.training, train), ("test", self.test, test)):
+            if wanted is not None and not 1 <= wanted <= len(samples):
+                raise DataError(
+                    f"{self.name}: {wanted} {part} sequences asked for; it must be from 1 to {len(samples)}"
+                )
+        if train is None and test is None:
+            return self
+        return replace(self, training=self.training.first(train), test=self.test.first(test))
+
+    def to(self, dtype: torch.dtype) -> "SequenceData":
+        """The same with frames in another floating type; tokens stay what they are."""
+        return replace(self, training=self.training.to(dtype), test=self.test.to(dtype))

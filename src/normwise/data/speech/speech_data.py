@@ -1,0 +1,109 @@
+"""Recordings with a label each, made a data set."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+from torch import Tensor
+
+from normwise.data.files.user_file import check_unicode
+from normwise.data.sample_order import epoch_order
+from normwise.data.sequences.padded_batches import Sequences
+from normwise.data.sequences.sequence_data import SequenceData
+from normwise.data.speech.features_of_file import features_of
+from normwise.data.speech.speech_features import BANDS, check_rate
+from normwise.data.stratified_split import stratified
+from normwise.errors import DataError
+from normwise.records import Preparation
+
+Part = Literal["train", "test"]
+Split = Literal["random", "speaker"]
+
+
+class Recording(NamedTuple):
+    """A wave with what is known of it.
+
+    Attributes:
+        where: Name of the file, for errors.
+        label: What is said.
+        speaker: Who says it, if that is known.
+        part: Where it belongs, if that is given.
+        wave: float32 (T,).
+        rate: Samples a second.
+    """
+
+    where: str
+    label: str
+    speaker: str | None
+    part: Part | None
+    wave: Tensor
+    rate: int
+
+
+def speech_data(
+    name: str, recordings: Sequence[Recording], *, split: str, speaker: str | None, rate: int
+) -> SequenceData:
+    """The features of all recordings, in a training and a test part.
+
+    Args:
+        name: Of the data set.
+        recordings: In an order that does not change.
+        split: "random": by their part; where these are not given, a tenth of each class is for the test. "speaker": all
+            of one speaker are for the test.
+        speaker: Which one; the last by the alphabet if not given.
+        rate: Samples a second that the recordings are brought to.
+
+    Raises:
+        ArgumentError: the rate is none that recordings can be brought to.
+        DataError: there is no such split or speaker, or fewer than two classes or speakers; or a class has a name that
+            is not UTF-8.
+    """
+    check_rate(rate)
+    classes = tuple(sorted({recording.label for recording in recordings}))
+    if len(classes) < 2:
+        raise DataError(
+            f"{name}: all recordings are of the class {''.join(classes)!r}; expected two classes at least"
+        )
+    for label in classes:
+        check_unicode(label, f"{name}: the class")
+    if split not in get_args(Split):
+        raise DataError(f"{name}: unknown split {split!r}; known are {', '.join(get_args(Split))}")
+    if split == "random" and speaker is not None:
+        raise DataError(f'{name}: speaker={speaker!r} is for split="speaker"; leave it out, or give both')
+    parts = _by_speaker(name, recordings, speaker) if split == "speaker" else _by_part(recordings)
+    if not all(parts):
+        raise DataError(
+            f"{name}: too few recordings: none is left for the test; two of a class are the least"
+        )
+
+    number_of = {label: number for number, label in enumerate(classes)}
+
+    def sequences(numbers: list[int]) -> Sequences:
+        chosen = [recordings[number] for number in numbers]
+        features = [features_of(each.wave, each.rate, rate, each.where) for each in chosen]
+        return Sequences.of(features, [number_of[each.label] for each in chosen])
+
+    training, test = map(sequences, parts)
+    return SequenceData(name, training, test, Preparation("speech", (BANDS,), classes, rate=rate))
+
+
+def _by_part(recordings: Sequence[Recording]) -> tuple[list[int], list[int]]:
+    if all(recording.part is None for recording in recordings):
+        return stratified([recording.label for recording in recordings])
+    shuffled = epoch_order(len(recordings), seed=0, epoch=0).tolist()
+    training = [number for number in shuffled if recordings[number].part == "train"]
+    return training, [number for number in shuffled if recordings[number].part == "test"]
+
+
+def _by_speaker(
+    name: str, recordings: Sequence[Recording], speaker: str | None
+) -> tuple[list[int], list[int]]:
+    speakers = sorted({recording.speaker for recording in recordings if recording.speaker is not None})
+    if len(speakers) < 2:
+        got = f"only of {speakers[0]!r}" if speakers else "of none by name"
+        raise DataError(f"{name}: recordings are {got}; a split by speaker needs two speakers at least")
+    if speaker is not None and speaker not in speakers:
+        raise DataError(f"{name}: has no speaker {speaker!r}; it has {', '.join(speakers)}")
+    held_out = speakers[-1] if speaker is None else speaker
+    shuffled = epoch_order(len(recordings), seed=0, epoch=0).tolist()
+    training = [number for number in shuffled if recordings[number].speaker != held_out]
+    return training, [number for number in shuffled if recordings[number].speaker == held_out]

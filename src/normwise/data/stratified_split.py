@@ -1,0 +1,26 @@
+"""Splits of data that come without one."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+from normwise.data.sample_order import epoch_order
+
+_TEST_SHARE = 10
+
+
+def stratified(labels: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+    """The numbers of the training and of the test samples: a tenth of each class is for the test, and at least one.
+
+    The same for the same labels; each part is in an order of its own, shuffled, so that the first few are of all
+    classes. A class of one sample is trained on.
+    """
+    shuffled = epoch_order(len(labels), seed=0, epoch=0).tolist()
+    counts = Counter(labels)
+    wanted = {label: max(1, count // _TEST_SHARE) if count > 1 else 0 for label, count in counts.items()}
+    training: list[int] = []
+    test: list[int] = []
+    for number in shuffled:
+        label = labels[number]
+        (test if wanted[label] else training).append(number)
+        wanted[label] -= wanted[label] > 0
+    return training, test

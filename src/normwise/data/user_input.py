@@ -1,0 +1,42 @@
+"""An input of a network from what a user has: a file or a text."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from normwise.data.files.user_file import is_there, shown
+from normwise.data.images.image_file import image_of
+from normwise.data.text.vocabulary import Vocabulary
+from normwise.errors import ArgumentError, DataError
+from normwise.records import Preparation
+
+_FILES = {"image": "an image file", "speech": "a WAV file"}
+
+
+def prepared(preparation: Preparation, source: str) -> dict[str, Tensor]:
+    """Make a batch of one, as the keyword arguments of a network's ``forward``, prepared as in its training.
+
+    Args:
+        preparation: Of the network.
+        source: File of an image or of a recording; or the text itself.
+
+    Raises:
+        ArgumentError: the preparation is none of a network for images, speech or text.
+        DataError: there is no such file, or it is damaged, or no input of this network.
+    """
+    if preparation.task == "text":
+        tokens = Vocabulary(preparation.vocabulary).encode(source)
+        return {"sequences": tokens[None], "lengths": torch.tensor([len(tokens)])}
+    if preparation.task not in _FILES:
+        raise ArgumentError(f"unknown task {preparation.task!r}; known are image, speech and text")
+    if "\0" in source or not is_there(Path(source)):
+        raise DataError(f"{shown(source)}: there is no such file; expected {_FILES[preparation.task]}")
+    if preparation.task == "image":
+        return {"images": image_of(source, preparation.shape)[None]}
+    if preparation.rate is None:
+        raise ArgumentError("a network for speech has a rate, and this one has none")
+    from normwise.data.speech.features_of_file import recording
+
+    frames = recording(Path(source), preparation.rate)
+    return {"sequences": frames[None], "lengths": torch.tensor([len(frames)])}

@@ -1,0 +1,42 @@
+"""The tutorials' network for colour images of 32×32."""
+
+from torch import Tensor, nn
+
+from normwise.models.parts.block import Block, Placement
+from normwise.models.parts.image_size import ImageShape, require_size
+from normwise.models.parts.norm import Norm
+
+
+class CNN32(nn.Module):
+    """Convolution 16 of 3×3 with padding, norm, ReLU, 2×2 max-pool, dense classes.
+
+    Args:
+        shape: Channels, height and width of an image; meant for 3×32×32, at least 2×2.
+        classes: Number of classes.
+        norm: A name or a factory, see ``normwise.models.parts.norm``.
+        placement: Normalise before or after the ReLU.
+        hidden: With a number such as 128, a dense layer of so many units with norm and ReLU stands
+            before the output; 0 for none.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        classes: int,
+        *,
+        norm: Norm = "batch",
+        placement: Placement = "before",
+        hidden: int = 0,
+    ):
+        super().__init__()
+        require_size("cnn_32", shape, 2)
+        channels, height, width = shape
+        self.features = Block(nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), norm, placement)
+        self.pool = nn.MaxPool2d(2)
+        size = 16 * (height // 2) * (width // 2)
+        self.hidden = Block(nn.Linear(size, hidden), nn.ReLU(), norm, placement) if hidden else nn.Identity()
+        self.output = nn.Linear(hidden or size, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of images ``(N, C, H, W)``."""
+        return self.output(self.hidden(self.pool(self.features(images)).flatten(1)))

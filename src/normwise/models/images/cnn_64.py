@@ -1,0 +1,38 @@
+"""The tutorials' network for colour images of 64×64."""
+
+from torch import Tensor, nn
+
+from normwise.models.parts.block import Block, Placement
+from normwise.models.parts.image_size import ImageShape, require_size
+from normwise.models.parts.norm import Norm
+
+
+class CNN64(nn.Module):
+    """Convolutions 32 and 64 of 3×3, each ReLU, norm, 2×2 max-pool; dense 128 ReLU, norm; dense classes.
+
+    Args:
+        shape: Channels, height and width of an image; meant for 3×64×64, at least 10×10.
+        classes: Number of classes.
+        norm: A name or a factory, see ``normwise.models.parts.norm``.
+        placement: Normalise before or after the ReLU.
+    """
+
+    def __init__(
+        self, shape: ImageShape, classes: int, *, norm: Norm = "batch", placement: Placement = "after"
+    ):
+        super().__init__()
+        require_size("cnn_64", shape, 10)
+        channels, height, width = shape
+        self.features = nn.Sequential(
+            Block(nn.Conv2d(channels, 32, 3), nn.ReLU(), norm, placement),
+            nn.MaxPool2d(2),
+            Block(nn.Conv2d(32, 64, 3), nn.ReLU(), norm, placement),
+            nn.MaxPool2d(2),
+        )
+        size = 64 * (((height - 2) // 2 - 2) // 2) * (((width - 2) // 2 - 2) // 2)
+        self.hidden = Block(nn.Linear(size, 128), nn.ReLU(), norm, placement)
+        self.output = nn.Linear(128, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of images ``(N, C, H, W)``."""
+        return self.output(self.hidden(self.features(images).flatten(1)))

@@ -1,0 +1,35 @@
+"""An LSTM that reads an image row by row."""
+
+from torch import Tensor, nn
+
+from normwise.models.parts.image_size import ImageShape
+from normwise.models.parts.norm import Norm
+from normwise.models.parts.recurrent import lengths_of, lstm, run
+from normwise.models.parts.sequence_norm import behind, check_sequence_norm
+
+
+class RowLSTM(nn.Module):
+    """LSTM 100 over the rows of an image, of which the last state is taken, norm, dense classes.
+
+    Args:
+        shape: Channels, height and width of an image; any.
+        classes: Number of classes.
+        norm: A name or a factory, see ``normwise.models.parts.sequence_norm``.
+        max_length: Rows that ``recurrent_batch`` keeps statistics of their own for; with 1 all rows share them.
+    """
+
+    def __init__(
+        self, shape: ImageShape, classes: int, *, norm: Norm = "recurrent_batch", max_length: int = 28
+    ):
+        super().__init__()
+        check_sequence_norm("row_lstm", norm)
+        channels, _, width = shape
+        self.rows = lstm(norm, channels * width, 100, max_length=max_length)
+        self.norm = behind(norm, 100)
+        self.output = nn.Linear(100, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of images ``(N, C, H, W)``."""
+        rows = images.transpose(1, 2).flatten(2)
+        _, last = run(self.rows, rows, lengths_of("row_lstm", rows, None))
+        return self.output(self.norm(last))

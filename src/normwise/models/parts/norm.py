@@ -1,0 +1,61 @@
+"""The normalization layers that a network can be built with, by name."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from normwise.errors import ModelError
+from normwise.nn import BatchNorm1d, BatchNorm2d
+from normwise.nn.group_count import groups_of
+
+#: Makes the layer for so many channels on so many spatial axes (0 behind a dense layer, 2 for images).
+NormFactory = Callable[[int, int], nn.Module]
+Norm = str | NormFactory
+
+
+def _batch(channels: int, axes: int) -> nn.Module:
+    return BatchNorm1d(channels) if axes == 0 else BatchNorm2d(channels)
+
+
+def _none(channels: int, axes: int) -> nn.Module:
+    return nn.Identity()
+
+
+def _layer(channels: int, axes: int) -> nn.Module:
+    # Over channels and positions of one sample, which for images is a GroupNorm of a single group.
+    return nn.LayerNorm(channels) if axes == 0 else nn.GroupNorm(1, channels)
+
+
+def _group(channels: int, axes: int) -> nn.Module:
+    return nn.GroupNorm(groups_of(channels), channels)
+
+
+def _instance(channels: int, axes: int) -> nn.Module:
+    if axes == 0:
+        raise ModelError(
+            "norm='instance' normalises over the positions of an image, and a dense layer's output has none; "
+            "use 'batch', 'layer' or 'group' for this network"
+        )
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
+NORMS: dict[str, NormFactory] = {
+    "batch": _batch,
+    "none": _none,
+    "layer": _layer,
+    "group": _group,
+    "instance": _instance,
+}
+
+
+def norm_factory(norm: Norm) -> NormFactory:
+    """The factory of that name, or the given factory.
+
+    Raises:
+        ModelError: no such name.
+    """
+    if callable(norm):
+        return norm
+    if norm not in NORMS:
+        raise ModelError(f"unknown norm {norm!r}; known are {', '.join(NORMS)}")
+    return NORMS[norm]

@@ -1,0 +1,60 @@
+"""What a network for sequences can be normalised with: between its layers, or within its recurrent ones."""
+
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from normwise.errors import ModelError
+from normwise.models.parts.norm import Norm, norm_factory
+from normwise.nn import SequenceBatchNorm
+
+#: ``batch`` leaves padding out, ``batch_unmasked`` lets it in, for comparison; ``recurrent_...`` normalises within the
+#: recurrent layers and not between them.
+SequenceNorm = Literal["batch", "batch_unmasked", "none", "layer", "recurrent_batch", "recurrent_layer"]
+SEQUENCE_NORMS: tuple[str, ...] = get_args(SequenceNorm)
+WITHIN = ("recurrent_batch", "recurrent_layer")
+
+
+def check_sequence_norm(network: str, norm: Norm, *, recurrent: bool = True) -> None:
+    """Raise ModelError unless the network can have the norm."""
+    known = [name for name in SEQUENCE_NORMS if recurrent or name not in WITHIN]
+    if not callable(norm) and norm not in known:
+        raise ModelError(f"{network} can't have the norm {norm!r}; it can have {', '.join(known)}")
+
+
+def between(norm: Norm, channels: int) -> nn.Module:
+    """The norm of ``(N, L, channels)``, which :func:`normalise` applies.
+
+    One that a factory makes, for one spatial axis, gets ``(N, C, L)`` and is not told the lengths.
+    """
+    if callable(norm):
+        return Transposed(norm(channels, 1))
+    if norm in ("batch", "batch_unmasked"):
+        return SequenceBatchNorm(channels, batch_first=True)
+    return nn.LayerNorm(channels) if norm == "layer" else nn.Identity()
+
+
+def behind(norm: Norm, channels: int) -> nn.Module:
+    """The norm of ``(N, channels)``, one vector a sequence."""
+    if norm in WITHIN:
+        return nn.Identity()
+    return norm_factory("batch" if norm == "batch_unmasked" else norm)(channels, 0)
+
+
+def normalise(layer: nn.Module, sequences: Tensor, lengths: Tensor | None) -> Tensor:
+    """``(N, L, C)`` through what :func:`between` made; without lengths padding is taken for real."""
+    if lengths is not None and isinstance(layer, SequenceBatchNorm):
+        return layer(sequences, lengths)
+    return layer(sequences)
+
+
+class Transposed(nn.Module):
+    """A layer for ``(N, C, L)``, given ``(N, L, C)``."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, sequences: Tensor) -> Tensor:
+        """The layer's output, as ``(N, L, C)`` again."""
+        return self.layer(sequences.transpose(1, 2)).transpose(1, 2)

@@ -1,0 +1,55 @@
+"""Two bidirectional LSTM layers over the words of a text."""
+
+from torch import Tensor, nn
+
+from normwise.models.parts.norm import Norm
+from normwise.models.parts.recurrent import check_dropout, lengths_of, lstm, run
+from normwise.models.parts.sequence_norm import behind, between, check_sequence_norm, normalise
+from normwise.models.parts.word_embedding import WordEmbedding, check_tokens
+
+
+class SentimentBiLSTM(nn.Module):
+    """Word vectors, BiLSTM 128, norm, BiLSTM 64 of which the last states are taken, norm, dense 1.
+
+    The one output is that of the second of two classes, before the sigmoid; of more classes there is one each.
+
+    Args:
+        shape: Entries of the vocabulary.
+        classes: Number of classes.
+        norm: A name or a factory, see ``normwise.models.parts.sequence_norm``.
+        width: Of the word vectors.
+        dropout: Of the word vectors, and of what goes into the second and into the last layer.
+        max_length: Words that ``recurrent_batch`` keeps statistics of their own for.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int],
+        classes: int,
+        *,
+        norm: Norm = "batch",
+        width: int = 300,
+        dropout: float = 0.5,
+        max_length: int = 30,
+    ):
+        super().__init__()
+        check_sequence_norm("sentiment_bilstm", norm)
+        check_dropout("sentiment_bilstm", dropout)
+        (self.entries,) = shape
+        self.masked = norm != "batch_unmasked"
+        self.embedding = WordEmbedding(self.entries, width)
+        self.first = lstm(norm, width, 128, bidirectional=True, max_length=max_length)
+        self.first_norm = between(norm, 256)
+        self.second = lstm(norm, 256, 64, bidirectional=True, max_length=max_length)
+        self.second_norm = behind(norm, 128)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(128, 1 if classes == 2 else classes)
+
+    def forward(self, sequences: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits ``(N, 1)`` or ``(N, classes)`` of tokens ``(N, L)``, of which the first ``lengths`` are real."""
+        check_tokens("sentiment_bilstm", sequences, self.entries)
+        lengths = lengths_of("sentiment_bilstm", sequences, lengths)
+        hidden, _ = run(self.first, self.dropout(self.embedding(sequences)), lengths)
+        hidden = normalise(self.first_norm, hidden, lengths if self.masked else None)
+        _, last = run(self.second, self.dropout(hidden), lengths)
+        return self.output(self.dropout(self.second_norm(last)))

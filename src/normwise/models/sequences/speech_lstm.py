@@ -1,0 +1,53 @@
+"""Two LSTM layers over the frames of a recording."""
+
+from torch import Tensor, nn
+
+from normwise.errors import ShapeError
+from normwise.models.parts.norm import Norm
+from normwise.models.parts.recurrent import check_dropout, lengths_of, lstm, run
+from normwise.models.parts.sequence_norm import behind, between, check_sequence_norm, normalise
+
+
+class SpeechLSTM(nn.Module):
+    """LSTM 128, norm, LSTM 64 of which the last state is taken, norm, dense classes.
+
+    Args:
+        shape: Features of a frame.
+        classes: Number of classes.
+        norm: A name or a factory, see ``normwise.models.parts.sequence_norm``.
+        dropout: Of what goes into the second and into the last layer.
+        max_length: Frames that ``recurrent_batch`` keeps statistics of their own for.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int],
+        classes: int,
+        *,
+        norm: Norm = "batch",
+        dropout: float = 0.0,
+        max_length: int = 60,
+    ):
+        super().__init__()
+        check_sequence_norm("speech_lstm", norm)
+        check_dropout("speech_lstm", dropout)
+        (self.features,) = shape
+        self.masked = norm != "batch_unmasked"
+        self.first = lstm(norm, self.features, 128, max_length=max_length)
+        self.first_norm = between(norm, 128)
+        self.second = lstm(norm, 128, 64, max_length=max_length)
+        self.second_norm = behind(norm, 64)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(64, classes)
+
+    def forward(self, sequences: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits ``(N, classes)`` of frames ``(N, L, features)``, of which the first ``lengths`` are real."""
+        if sequences.dim() != 3 or sequences.shape[2] != self.features:
+            raise ShapeError(
+                f"speech_lstm: expected frames of shape (N, L, {self.features}), got {tuple(sequences.shape)}"
+            )
+        lengths = lengths_of("speech_lstm", sequences, lengths)
+        hidden, _ = run(self.first, sequences, lengths)
+        hidden = normalise(self.first_norm, hidden, lengths if self.masked else None)
+        _, last = run(self.second, self.dropout(hidden), lengths)
+        return self.output(self.dropout(self.second_norm(last)))

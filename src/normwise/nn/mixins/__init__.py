@@ -1,0 +1,1 @@
+"""Classes that are put before a layer's own class."""

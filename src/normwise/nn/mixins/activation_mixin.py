@@ -1,0 +1,39 @@
+"""Norms of any kind that add and activate behind themselves, as our BN layers do."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from normwise.functional import ACTIVATIONS, check_activation
+from normwise.nn.mixins.class_mixins import Derived, derived
+from normwise.nn.tools.dropped_activation import KeepsActivation
+from normwise.nn.tools.scripted import NotScriptable
+
+
+class Activated(Derived, KeepsActivation, NotScriptable):
+    r"""What a norm has before its own class to compute :math:`y = a(\mathrm{norm}(x) + r)`.
+
+    ``residual`` and the output have the input's shape; the activation is None, for the identity, or a name in
+    :data:`normwise.functional.ACTIVATIONS`.
+    """
+
+    activation: str | None
+
+    def forward(self, input: Tensor, *, residual: Tensor | None = None) -> Tensor:
+        """Normalise, add and activate."""
+        check_activation(self.activation)
+        normed: Any = super().forward
+        output: Tensor = normed(input)
+        if residual is not None:
+            output = output + residual
+        return output if self.activation is None else ACTIVATIONS[self.activation](output)
+
+    def extra_repr(self) -> str:
+        """The arguments, for ``repr``."""
+        return f"{super().extra_repr()}, activation={self.activation!r}"
+
+
+def activate_layer(layer: nn.Module, activation: str | None) -> None:
+    """Let a norm of any kind, in place, take a residual and end in the activation."""
+    layer.__dict__["activation"] = activation
+    layer.__class__ = derived(Activated, type(layer))

@@ -1,0 +1,235 @@
+"""What all recurrent layers here share: arguments, layers, directions, states and forms of the input."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from normwise.errors import ArgumentError, NormwiseError, ShapeError
+from normwise.nn.layer_path import layer_path
+from normwise.nn.recurrent.packing import Packing, pack
+from normwise.nn.tools.scripted import NotScriptable
+from normwise.nn.tools.traced_leaf import is_traced, leaf_call
+
+#: Normalises ``(n, C)`` as of a time step.
+StepNorm = Callable[[Tensor, int], Tensor]
+
+
+class Recurrent(NotScriptable, ABC):
+    """Layers of one or two directions, of which a subclass says what a step is."""
+
+    #: How many times the hidden size one step's linear maps give.
+    gates: ClassVar[int]
+    #: How many times the hidden size there are biases.
+    biases: ClassVar[int]
+    #: Names of the states that go from step to step, the output first.
+    states: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        proj_size: int,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("input_size", input_size),
+            ("hidden_size", hidden_size),
+            ("num_layers", num_layers),
+        ):
+            if value < 1:
+                raise ArgumentError(f"{name} must be 1 or more, got {value}")
+        if not 0 <= dropout <= 1:
+            raise ArgumentError(f"dropout must be a probability from 0 to 1, got {dropout}")
+        if not 0 <= proj_size < hidden_size:
+            raise ArgumentError(f"proj_size must be from 0 to hidden_size - 1, got {proj_size}")
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+
+    def _make(self, device: torch.device | str | int | None, dtype: torch.dtype | None) -> None:
+        """Make parameters and norms, when all arguments are known."""
+        made: dict[str, Any] = {"device": device, "dtype": dtype}
+        for layer in range(self.num_layers):
+            features = self.input_size if layer == 0 else self.output_size * self.directions
+            for name in self._names(layer):
+                rows = self.gates * self.hidden_size
+                self._add(f"weight_ih_{name}", rows, features, **made)
+                self._add(f"weight_hh_{name}", rows, self.output_size, **made)
+                if self.bias:
+                    self._add(f"bias_{name}", self.biases * self.hidden_size, **made)
+                if self.proj_size:
+                    self._add(f"weight_hr_{name}", self.proj_size, self.hidden_size, **made)
+                for kind, (parts, bias) in self._norms().items():
+                    self.add_module(f"norm_{kind}_{name}", self._make_norm(parts, bias=bias, **made))
+        self.reset_parameters()
+
+    @property
+    def directions(self) -> int:
+        """1, or 2 where the sequence is read backwards, too."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """Size of one direction's output."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """What names of parameters end in, for each layer and direction: ``l0``, ``l0_reverse``, ``l1`` ..."""
+        return tuple(name for layer in range(self.num_layers) for name in self._names(layer))
+
+    def reset_parameters(self) -> None:
+        r"""Draw the weights as torch's layers do, from the uniform distribution on :math:`\pm 1/\sqrt{H}`.
+
+        With the same seed they are those of ``torch.nn.LSTM`` or ``GRU``. Biases begin at 0, norms as new ones.
+        """
+        bound = 1 / math.sqrt(self.hidden_size)
+        for name in self.all_names:
+            nn.init.uniform_(self.get_parameter(f"weight_ih_{name}"), -bound, bound)
+            nn.init.uniform_(self.get_parameter(f"weight_hh_{name}"), -bound, bound)
+            if self.bias:
+                # Torch's layers have two biases here, and draw them: so do we, for the next weights to be the same.
+                for _ in range(2):
+                    torch.empty(self.gates * self.hidden_size).uniform_()
+                nn.init.zeros_(self.get_parameter(f"bias_{name}"))
+            if self.proj_size:
+                nn.init.uniform_(self.get_parameter(f"weight_hr_{name}"), -bound, bound)
+            for kind in self._norms():
+                norm: Any = self.get_submodule(f"norm_{kind}_{name}")
+                norm.reset_parameters()
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: torch's layers have this for cuDNN, and code that is written for them calls it."""
+
+    def forward(
+        self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | Sequence[int] | None = None
+    ) -> tuple[Any, Any]:
+        """Run over the sequences; see the class for shapes and errors."""
+        if is_traced(input):
+            return leaf_call(self, input, hx=hx, lengths=lengths)
+        try:
+            data, packing = pack(input, lengths, self.input_size, batch_first=self.batch_first)
+            states = self._begin(hx, data, packing)
+        except NormwiseError as error:
+            path = layer_path(self)
+            where = f"{type(self).__name__} {path!r}" if path else type(self).__name__
+            raise type(error)(f"{where}: {error}") from None
+        reversal = packing.reversal(data.device) if self.bidirectional else None
+        ended: list[tuple[Tensor, ...]] = []
+        for layer in range(self.num_layers):
+            outputs: list[Tensor] = []
+            for name in self._names(layer):
+                backwards = reversal if name.endswith("_reverse") else None
+                read = data if backwards is None else data[backwards]
+                begin = tuple(state[len(ended)] for state in states)
+                gates = nn.functional.linear(read, self.get_parameter(f"weight_ih_{name}"))
+                steps, end = self._run(name, gates, packing.batch_sizes, begin)
+                output = torch.cat(steps)
+                outputs.append(output if backwards is None else output[backwards])
+                ended.append(end)
+            data = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
+            if self.dropout and layer < self.num_layers - 1:
+                data = nn.functional.dropout(data, self.dropout, self.training)
+        self._after(len(packing.batch_sizes))
+        last = tuple(packing.unsorted(torch.stack(of_state)) for of_state in zip(*ended, strict=True))
+        if packing.like == "unbatched":
+            last = tuple(state[:, 0] for state in last)
+        return packing.unpacked(data, self.batch_first), last if len(self.states) > 1 else last[0]
+
+    def _run(
+        self, name: str, gates: Tensor, batch_sizes: Sequence[int], begin: tuple[Tensor, ...]
+    ) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        """One direction of one layer: the outputs of its steps, and the last states of all sequences."""
+        step = self._step(name, gates, batch_sizes)
+        state, ended = begin, []
+        outputs: list[Tensor] = []
+        # Split once: to index in the loop would make the backward pass fill a tensor of all steps at each.
+        for number, size in enumerate(batch_sizes):
+            if size < len(state[0]):
+                ended.append(tuple(part[size:] for part in state))
+                state = tuple(part[:size] for part in state)
+            state = step(number, state)
+            outputs.append(state[0])
+        ended.append(state)
+        # The shortest ended first, and stand last.
+        return outputs, tuple(torch.cat(parts[::-1]) for parts in zip(*ended, strict=True))
+
+    def _begin(self, hx: Any, data: Tensor, packing: Packing) -> tuple[Tensor, ...]:
+        """The states ``(layers * directions, N, size)`` that all begins with, in the order of the lengths."""
+        given = (hx,) if len(self.states) == 1 and hx is not None else hx
+        count = self.num_layers * self.directions
+        sizes = (self.output_size, self.hidden_size)[: len(self.states)]
+        if given is None:
+            return tuple(data.new_zeros(count, packing.count, size) for size in sizes)
+        if not isinstance(given, (tuple, list)) or len(given) != len(self.states):
+            raise ArgumentError(f"expected the states ({', '.join(self.states)}), got {type(hx).__name__}")
+        alone = packing.like == "unbatched"
+        for name, state, size in zip(self.states, given, sizes, strict=True):
+            expected = (count, size) if alone else (count, packing.count, size)
+            if not isinstance(state, Tensor):
+                raise ArgumentError(
+                    f"expected {name} as a tensor of shape {expected}, got {type(state).__name__}"
+                )
+            if state.shape != expected:
+                raise ShapeError(f"expected {name} of shape {expected}, got {tuple(state.shape)}")
+        return tuple(packing.sorted(state[:, None] if alone else state) for state in given)
+
+    def _names(self, layer: int) -> tuple[str, ...]:
+        return (f"l{layer}", f"l{layer}_reverse")[: self.directions]
+
+    def _add(self, name: str, *shape: int, **made: Any) -> None:
+        self.register_parameter(name, nn.Parameter(torch.empty(*shape, **made)))
+
+    def _bias(self, name: str) -> Tensor | None:
+        return self.get_parameter(f"bias_{name}") if self.bias else None
+
+    def _after(self, steps: int) -> None:
+        """Called when the longest sequence, of so many steps, is through."""
+
+    @abstractmethod
+    def _norms(self) -> dict[str, tuple[tuple[int, ...], bool]]:
+        """The norms of one direction of one layer: of how many features, in parts that are normalised each by itself,
+        and whether they have a β."""
+
+    @abstractmethod
+    def _make_norm(self, parts: tuple[int, ...], *, bias: bool, **made: Any) -> nn.Module:
+        """A norm of vectors of these parts."""
+
+    @abstractmethod
+    def _norm(self, kind: str, name: str) -> StepNorm:
+        """A norm of one direction of one layer, for a step."""
+
+    @abstractmethod
+    def _inputs(
+        self, name: str, gates: Tensor, batch_sizes: Sequence[int], bias: Tensor | None
+    ) -> Sequence[Tensor]:
+        """What the input adds to the gates at each step: ``gates`` (total, C), normalised, with the bias."""
+
+    @abstractmethod
+    def _step(
+        self, name: str, gates: Tensor, batch_sizes: Sequence[int]
+    ) -> Callable[[int, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+        """What a step makes of the states, given what the input makes of all steps, ``(total, gates * H)``."""
+
+    def extra_repr(self) -> str:
+        """The arguments, for ``repr``."""
+        options = {
+            "num_layers": (self.num_layers, 1),
+            "bias": (self.bias, True),
+            "batch_first": (self.batch_first, False),
+            "dropout": (self.dropout, 0.0),
+            "bidirectional": (self.bidirectional, False),
+            "proj_size": (self.proj_size, 0),
+        }
+        told = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *told])

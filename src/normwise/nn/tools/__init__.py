@@ -1,0 +1,1 @@
+"""What torch's own tools (scripting, tracing, hooks, converters) ask of layers."""

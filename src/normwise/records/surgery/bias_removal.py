@@ -1,0 +1,49 @@
+"""What ``remove_biases`` did to a model, place by place."""
+
+import math
+from dataclasses import dataclass
+
+from normwise.records.surgery.change import Change
+
+
+@dataclass(frozen=True)
+class BiasRemoval:
+    """What became of the bias before each BN layer, and how far the new model's numbers are from the old one's.
+
+    Attributes:
+        changes: Each BN layer in the order of the model.
+        removed: How many parameters there are fewer, counted as numbers.
+        output_error, gradient_error: Largest difference on the example, in training and in evaluation, relative to the
+            largest value of the old model's. NaN where nothing was removed.
+        gradient_sensitivity: Where gradients differ by more than rounding: how far the old model's own move
+            when its parameters and the example do in their fifth digit. Else NaN.
+        left_out: What could not be compared, since the old model itself fails in it; empty if all was.
+    """
+
+    changes: tuple[Change, ...]
+    removed: int
+    output_error: float = math.nan
+    gradient_error: float = math.nan
+    gradient_sensitivity: float = math.nan
+    left_out: str = ""
+
+    def __str__(self) -> str:
+        """A line a place."""
+        if not self.changes:
+            return "no batch normalization found"
+        lines = [str(change) for change in self.changes]
+        if not self.removed:
+            return "\n".join([*lines, "no redundant bias found"])
+        biases = sum(change.changed for change in self.changes)
+        lines.append(
+            f"{biases} {'bias' if biases == 1 else 'biases'} removed, {self.removed} parameters; largest relative "
+            f"difference: outputs {self.output_error:.1e}, gradients {self.gradient_error:.1e}"
+        )
+        if not math.isnan(self.gradient_sensitivity):
+            lines[-1] += (
+                " (some unit changes sides at the kink of its activation; a change in the fifth digit moves the old "
+                f"model's own gradients by {self.gradient_sensitivity:.1e})"
+            )
+        if self.left_out:
+            lines.append(f"not compared: {self.left_out}")
+        return "\n".join(lines)

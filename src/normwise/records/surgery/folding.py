@@ -1,0 +1,44 @@
+"""What ``fold`` did to a model, place by place."""
+
+import math
+from dataclasses import dataclass
+
+from normwise.records.surgery.change import Change
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What became of all BN layers, how far the outputs are from the old ones, and what it gains.
+
+    Attributes:
+        changes: Each BN layer in the order of the model, then each call of batch normalization as a function.
+        output_error: Largest difference of the outputs on the example, in evaluation, relative to the largest.
+        tolerance: How large that may be.
+        speedup: The old model's time over the new one's, evaluating the example: median of rounds in turn. NaN where
+            nothing was folded, or nothing timed.
+        speedup_low, speedup_high: 10th and 90th percentile of the rounds.
+    """
+
+    changes: tuple[Change, ...]
+    output_error: float
+    tolerance: float
+    speedup: float = math.nan
+    speedup_low: float = math.nan
+    speedup_high: float = math.nan
+
+    def __str__(self) -> str:
+        """A line a place."""
+        if not self.changes:
+            return "no batch normalization found"
+        lines = [str(change) for change in self.changes]
+        folded = sum(change.changed for change in self.changes)
+        lines.append(
+            f"{folded} of {len(self.changes)} folded; largest relative difference of the outputs "
+            f"{self.output_error:.1e}, {self.tolerance:.1e} is allowed"
+        )
+        if not math.isnan(self.speedup):
+            lines.append(
+                f"evaluates the example {self.speedup:.2f} times as fast as before "
+                f"(10th to 90th percentile {self.speedup_low:.2f} to {self.speedup_high:.2f})"
+            )
+        return "\n".join(lines)

@@ -1,0 +1,44 @@
+"""What ``insert`` did to a model, place by place."""
+
+import math
+from dataclasses import dataclass
+
+from normwise.records.surgery.change import Change
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """What became of all convolutions and linear layers, and how far the outputs are from the old ones.
+
+    Attributes:
+        changes: Each convolution and linear layer in the order of the model.
+        added, removed: How many parameters there are more, in γ and β, and fewer, in biases; counted as numbers.
+        values: How many values a channel the new layers were initialised from, at the place that saw fewest; 0 where
+            there were no data, and the outputs change.
+        output_error: Largest difference of the outputs on the example, in evaluation, relative to the largest.
+        training_error: The same where the new layers normalise with the example's own statistics, as in training; NaN
+            where it has too few values for that.
+    """
+
+    changes: tuple[Change, ...]
+    added: int
+    removed: int
+    values: int
+    output_error: float
+    training_error: float = math.nan
+
+    def __str__(self) -> str:
+        """A line a place."""
+        inserted = sum(change.changed for change in self.changes)
+        counted = f"{inserted} of {len(self.changes)} places normalised: {self.added} parameters more"
+        counted += f", and {self.removed} of biases fewer" if self.removed else ""
+        differ = f"outputs on the example differ by {self.output_error:.1e} of the largest in evaluation"
+        if not math.isnan(self.training_error):
+            differ += f", and by {self.training_error:.1e} with the example's own statistics, as in training"
+        if self.values:
+            kept = (
+                f"initialised from {self.values} or more values a channel: evaluation stays, but for rounding"
+            )
+        else:
+            kept = "train the model before it is used, or pass data= to keep what it computes"
+        return "\n".join([*map(str, self.changes), counted, differ, kept])

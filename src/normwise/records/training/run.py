@@ -1,0 +1,139 @@
+"""One training run: what it was asked for, what it measured on the way, how it ended."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from normwise.records.environment import Environment
+from normwise.records.json_codec import to_plain
+from normwise.records.training.preparation import Task
+
+Option = bool | int | float | str
+
+_LATER: dict[str, Any] = {"task": "image", "data_options": {}, "clip": None}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is asked for. Two of equal configuration give the same bytes on the same machine and versions
+    with the same number of threads and the same data.
+
+    Threads and data are no part of it, nor of its key: a configuration is asked for by name, here and on another
+    machine, before any data is read. What a run had of them is in :class:`Run`.
+
+    Attributes:
+        model: Name of the network, as in ``normwise.models``.
+        data: The name of a data set, or a folder or file.
+        norm: Name of a normalization, as in ``normwise.models``.
+        options: Further keyword arguments of the network, such as ``{"depth": 20}``.
+        steps: Optimiser steps in all.
+        batch_size: Samples a step; the incomplete last batch of an epoch is dropped.
+        lr: Learning rate.
+        optimizer: "sgd" (no momentum, as in Ioffe & Szegedy's MNIST experiment) or "adam".
+        seed: Initial weights and order of the samples.
+        dtype: Of weights and images.
+        train_samples, test_samples: Only the first so many; None for all.
+        eval_every: Evaluate every so many steps, and after the last.
+        measures: Names of further measurements, as in ``normwise.training.measures``.
+        task: What is classified, which says among which data sets and networks the names are.
+        data_options: Further keyword arguments of the data set, such as ``{"split": "speaker"}``.
+        clip: Largest norm of all gradients together, to which they are scaled down; None leaves them.
+    """
+
+    model: str
+    data: str
+    norm: str
+    steps: int
+    batch_size: int
+    lr: float
+    seed: int
+    eval_every: int
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    dtype: Literal["float32", "float64"] = "float32"
+    options: Mapping[str, Option] = field(default_factory=dict)
+    train_samples: int | None = None
+    test_samples: int | None = None
+    measures: tuple[str, ...] = ()
+    task: Task = "image"
+    data_options: Mapping[str, Option] = field(default_factory=dict)
+    clip: float | None = None
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits of the configuration's SHA-256."""
+        # Equal configurations have equal keys, and 1 equals 1.0, but not as text.
+        plain = to_plain(self) | {"lr": float(self.lr)}
+        # Fields that the first version had not: without them the keys of its configurations are what they were.
+        for name, default in _LATER.items():
+            if plain[name] == default:
+                del plain[name]
+        text = json.dumps(plain, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation: a line of ``metrics.jsonl``.
+
+    Attributes:
+        step: Optimiser steps taken.
+        loss: Mean cross-entropy in nats (binary where there is one output) over the training batches since the last
+            point; NaN where it was not finite (or at step 0, before any).
+        test_loss: Mean cross-entropy over the test set, with running statistics.
+        test_accuracy: Fraction of the test set that was classified correctly, with running statistics.
+            An output that is not finite counts as wrong.
+        measured: What the measures that run at every evaluation gave.
+    """
+
+    step: int
+    loss: float
+    test_loss: float
+    test_accuracy: float
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        steps: Optimiser steps taken; fewer than asked for when it diverged.
+        diverged: Whether the training loss stopped being finite, or the weights did in the last step.
+        test_accuracy: With running statistics, after the last step.
+        batch_statistics_accuracy: The same weights with each test batch's own statistics; None where the
+            network has no batch normalization, or a test batch is a single sample.
+        measured: What the measures that run at the end gave.
+    """
+
+    steps: int
+    diverged: bool
+    test_accuracy: float
+    batch_statistics_accuracy: float | None
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder has it.
+
+    Attributes:
+        config: What it was asked for.
+        environment: Where it was begun.
+        points: Its evaluations.
+        result: How it ended; None while it has not.
+        threads: With how many it computes, which its last digits depend on; None in runs of before this was kept.
+        data_sha256: Of the inputs and labels as loaded, before any were left out; None in runs of before this was
+            kept.
+        kernels: Implementation that computes, on which its last digits depend, too: an instruction set of the compiled
+            kernels, or "torch"; None in runs of before this was kept.
+    """
+
+    config: RunConfig
+    environment: Environment
+    points: tuple[Point, ...]
+    result: Result | None
+    threads: int | None = None
+    data_sha256: str | None = None
+    kernels: str | None = None

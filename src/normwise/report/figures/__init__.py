@@ -1,0 +1,1 @@
+"""Figures as drawings and as tables."""

@@ -1,0 +1,123 @@
+"""A record as one HTML file that opens without a network: scripts, styles and data are in it."""
+
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from normwise.records import Benchmark, Recording, Run, Study
+from normwise.report import numbers
+from normwise.report.figures import recording_figures
+from normwise.report.figures.drawing import drawing
+from normwise.report.figures.heat_map import heat_map_drawing, heat_map_height, heat_map_table
+from normwise.report.figures.tables import figure_table
+from normwise.report.views import benchmark as benchmark_view
+from normwise.report.views import recording as recording_view
+from normwise.report.views import run as run_view
+from normwise.report.views import study as summary
+
+
+def study_page(study: Study) -> str:
+    """The page of a study: verdicts on top, then each claim with its figures, numbers and protocol."""
+    return _render(
+        "study.html.j2",
+        study=study,
+        title=summary.TITLE,
+        summary=summary.summary(study),
+        study_rows=summary.study_rows(study),
+        environment_rows=summary.environment_rows(study.environment),
+        common_protocol=summary.common_protocol(study),
+        own_protocols=summary.own_protocols(study),
+        symbols=summary.SYMBOLS,
+    )
+
+
+def run_page(run: Run) -> str:
+    """The page of a single training run: its outcome, its course, its configuration."""
+    return _render(
+        "run.html.j2",
+        title=run_view.title(run),
+        state=run_view.state(run),
+        figures=run_view.run_figures(run),
+        config_rows=run_view.config_rows(run),
+        result_rows=run_view.result_rows(run),
+        environment_rows=summary.environment_rows(run.environment),
+        environment=run.environment,
+    )
+
+
+def benchmark_page(benchmark: Benchmark) -> str:
+    """The page of a benchmark: ratios as figures, all cases as a table, the machine."""
+    return _render(
+        "benchmark.html.j2",
+        title=benchmark_view.TITLE,
+        summary=benchmark_view.summary(benchmark),
+        figures=benchmark_view.figures(benchmark),
+        header=benchmark_view.HEADER,
+        rows=[benchmark_view.row(comparison) for comparison in benchmark.comparisons],
+        machine_rows=benchmark_view.machine_rows(benchmark),
+        environment=benchmark.environment,
+    )
+
+
+def recording_page(recording: Recording) -> str:
+    """The page of what ``watch`` saw: drift by layer as a table and over time, then each layer by itself."""
+    return _render(
+        "recording.html.j2",
+        title=recording_view.TITLE,
+        summary=recording_view.summary(recording),
+        header=recording_view.HEADER,
+        legend=recording_view.LEGEND,
+        rows=recording_view.rows(recording),
+        maps=recording_figures.heat_maps(recording),
+        layers=recording_figures.layer_figures(recording),
+        recording_rows=recording_view.recording_rows(recording),
+        environment_rows=summary.environment_rows(recording.environment),
+        environment=recording.environment,
+    )
+
+
+def _render(template: str, **values: object) -> str:
+    # 5 MB of script, which only pages need.
+    from plotly.offline import get_plotlyjs
+
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            **values,
+            style=Markup(_asset("style.css")),
+            script=Markup(_asset("figures.js")),
+            plotly=Markup(get_plotlyjs()),
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("normwise.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # The filter `tojson` also escapes "<" and "&", so that no label can end the script element it is in.
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": True}
+    environment.globals.update(drawing=drawing, figure_table=figure_table, numbers=numbers)
+    environment.globals.update(
+        heat_map_drawing=heat_map_drawing, heat_map_height=heat_map_height, heat_map_table=heat_map_table
+    )
+    environment.tests["web_address"] = _is_web_address
+    return environment
+
+
+def _asset(name: str) -> str:
+    return (files("normwise.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _is_web_address(url: str) -> bool:
+    # A record may come from anywhere: an address of another kind ("javascript:") is shown, not linked.
+    return url.startswith(("https://", "http://"))

@@ -1,0 +1,1 @@
+"""Records as rows and figures, one module for each kind of record."""

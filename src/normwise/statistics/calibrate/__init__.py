@@ -1,0 +1,1 @@
+"""Exact running statistics from data."""

@@ -1,0 +1,52 @@
+"""Choice of the layers to calibrate."""
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
+
+from normwise.errors import ArgumentError, ModelError
+from normwise.find import find, is_foreign_frozen
+from normwise.nn.mixins.frozen import is_frozen
+
+
+def layers_of(model: nn.Module) -> dict[str, nn.Module]:
+    """Return all BN layers by path.
+
+    Raises:
+        ModelError: there is none.
+    """
+    found = find(model)
+    layers = {each.path: each.layer for each in found if each.layer is not None}
+    if layers:
+        return layers
+    advice = "pass the model that has the layers"
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        advice = "layers of TorchScript can't be seen: calibrate the model before torch.jit.script or trace"
+    elif found:
+        advice = "its graph calls batch_norm as a function: calibrate the model that the graph was made of"
+    raise ModelError(
+        f"{type(model).__name__} has no BN layer, so there is nothing to calibrate. Looked for layers of torch.nn and "
+        f"normwise.nn, subclasses of theirs, and modules called ...BatchNorm... with running statistics; {advice}"
+    )
+
+
+def reason_to_leave(path: str, layer: nn.Module, include_frozen: bool) -> str:
+    """Return why a layer is not to be calibrated; empty for one that is.
+
+    Raises:
+        ArgumentError: it has not been initialised.
+    """
+    buffers = layer._buffers
+    if any(is_lazy(value) for value in buffers.values() if value is not None):
+        raise ArgumentError(
+            f"{type(layer).__name__} {path!r} has not been initialised: call the model once, so that it knows its "
+            "channels"
+        )
+    if buffers.get("running_mean") is None or buffers.get("running_var") is None:
+        if is_parametrized(layer):
+            return "its running statistics are parametrized"
+        return "it keeps no running statistics (track_running_stats=False)"
+    if not include_frozen and (is_frozen(layer) or is_foreign_frozen(layer)):
+        return "it is frozen (include_frozen=True calibrates it, too)"
+    return ""

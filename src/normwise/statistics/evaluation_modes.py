@@ -1,0 +1,38 @@
+"""Evaluation with each batch's own statistics in place of the running ones."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from torch import nn
+
+from normwise.find import layers_with_statistics
+from normwise.statistics.modes import evaluating
+from normwise.statistics.observe.normalised_inputs import is_plain
+from normwise.statistics.preserve.snapshot import Snapshot
+
+
+@contextmanager
+def using_batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
+    """Put the model into evaluation, but let its BN layers normalise with the statistics of the batch.
+
+    Afterwards every layer's mode is as it was, also when an exception passes through. The running
+    statistics don't move: ``track_running_stats`` is off meanwhile, and torch's layers and ours then
+    leave their buffers alone. A subclass with a forward pass of its own may not: its buffers are put back.
+    """
+    layers = layers_with_statistics(model).values()
+    tracking = {layer: layer.track_running_stats for layer in layers}
+    buffers = Snapshot(values=True)
+    with ExitStack() as stack:
+        stack.callback(buffers.restore)
+        for layer in layers:
+            if not is_plain(layer):
+                buffers.keep_buffers(layer)
+        stack.enter_context(evaluating(model))
+        try:
+            for layer in layers:
+                layer.train()
+                layer.track_running_stats = False
+            yield model
+        finally:
+            for layer, tracked in tracking.items():
+                layer.track_running_stats = tracked

@@ -1,0 +1,1 @@
+"""Observation of the tensors that the layers of a model normalise."""

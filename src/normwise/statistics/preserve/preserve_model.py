@@ -1,0 +1,42 @@
+"""Forward passes that leave no trace in the models that they run."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from normwise.statistics.preserve.random_state import random_state_kept
+from normwise.statistics.preserve.snapshot import Snapshot
+
+
+@contextmanager
+def unchanged(*models: nn.Module, data: Any = None, parameters: bool = True) -> Iterator[Callable[[], None]]:
+    """Let models be called, traced and put into another mode, and put back whatever that changes in them.
+
+    Modes, attributes, hooks, buffers, gradients and the random states of torch, NumPy and Python are as they were
+    afterwards, also after an exception; so are the generators that ``data`` draws from and, with ``parameters``, the
+    values of parameters. Compiled modules run eagerly meanwhile, so that hooks are called. Gives a function that sets
+    the random states back to the beginning.
+    """
+    snapshot = Snapshot(*models, values=True, parameters=parameters)
+    with ExitStack() as stack:
+        # Where nothing was compiled, the compiler is not even loaded.
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        begin = stack.enter_context(random_state_kept(data))
+        stack.callback(snapshot.restore)
+        yield begin
+
+
+@contextmanager
+def evaluated(model: nn.Module, *, data: Any = None) -> Iterator[Callable[[], None]]:
+    """Put the model into evaluation, without gradients, and leave it :func:`unchanged`.
+
+    Values of parameters, which evaluation reads only, are not kept: large models have much of them.
+    """
+    with unchanged(model, data=data, parameters=False) as begin, torch.no_grad():
+        model.eval()
+        yield begin

@@ -1,0 +1,1 @@
+"""Statistics of BN layers while a model trains."""

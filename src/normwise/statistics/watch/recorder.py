@@ -1,0 +1,240 @@
+"""What hangs on a model while it is watched."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normwise.find import is_foreign_frozen
+from normwise.records import Recording, WatchedStep
+from normwise.statistics.observe.force_eager import EAGERLY
+from normwise.statistics.observe.normalised_inputs import Call, is_plain, look_at_input, observe
+from normwise.statistics.observe.statistics_slot import place_of_statistics
+from normwise.statistics.watch.layer_summary import layer_point
+from normwise.statistics.watch.pending_step import OpenStep
+from normwise.statistics.watch.sinks import Sink
+
+_transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class Recorder:
+    """What :func:`normwise.watch` gives: the records so far.
+
+    Between records a single hook, at the model itself, counts the passes; those of its layers and gradients are there
+    for one step at a time.
+
+    Attributes:
+        steps: Training passes so far.
+        unseen: Layers of which it can't be seen what they normalise, by path.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, nn.Module],
+        channels: Mapping[str, tuple[int, ...]],
+        head: Recording,
+        sink: Sink | None,
+    ):
+        self.steps = 0
+        self.unseen: dict[str, nn.Module] = {}
+        self._layers = layers
+        self._channels = channels
+        self._head = head
+        self._sink = sink
+        self._every = head.every
+        self._points: list[WatchedStep] = []
+        self._open: OpenStep | None = None
+        self._pass_handles: list[Callable[[], None]] = []
+        self._eagerly = False
+        # A model calls the forward that it had before its hooks.
+        self._stop = [
+            self._observe(path, layer)
+            for path, layer in layers.items()
+            if layer is model and not is_plain(layer)
+        ]
+        self._stop.append(self._count_passes(model))
+
+    @property
+    def points(self) -> tuple[WatchedStep, ...]:
+        """The records that are complete: a step's is when the next one begins, or the watch ends."""
+        return tuple(self._points)
+
+    @property
+    def record(self) -> Recording:
+        """All that was seen so far, as a record for a report."""
+        return replace(self._head, points=self.points)
+
+    def __str__(self) -> str:
+        """A line a layer, of the last record."""
+        return str(self.record)
+
+    def close(self) -> None:
+        """Take all hooks away, and complete the last record."""
+        for stop in self._stop:
+            stop()
+        self._abandon_pass()
+        try:
+            self._complete()
+        finally:
+            if self._sink is not None:
+                self._sink.close()
+
+    def before_pass(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Count a training pass of the model, and record every so many."""
+        # Tensors that have no numbers: those of a trace, of vmap.
+        if torch.compiler.is_compiling() or torch._C._is_tracing() or _transforms() is not None:
+            return
+        if self._pass_handles:
+            self._abandon_pass()
+        if not model.training:
+            return
+        if self._open is not None:
+            self._complete()
+        step, self.steps = self.steps, self.steps + 1
+        if step % self._every == 0:
+            self._begin(step, model, args, kwargs)
+
+    def _count_passes(self, model: nn.Module) -> Callable[[], None]:
+        """Be there before each pass; gives what ends that."""
+        compiled = model._compiled_call_impl
+        if compiled is None:
+            return model.register_forward_pre_hook(_Hook(self), with_kwargs=True).remove
+
+        # What ``model.compile()`` made calls no hooks; torch.compile's checks behind it want the stance of before it.
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.before_pass(model, args, kwargs)
+            output = compiled(*args, **kwargs)
+            if self._pass_handles:
+                self._end_pass()
+            return output
+
+        def stop() -> None:
+            model._compiled_call_impl = compiled
+
+        model._compiled_call_impl = call
+        return stop
+
+    def _begin(self, step: int, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._open = OpenStep(step)
+        for path, layer in self._layers.items():
+            if layer is not model:
+                self._pass_handles.append(self._observe(path, layer))
+            elif is_plain(layer):
+                # Its hooks of before the pass are under way.
+                look_at_input(partial(self._look, path), layer, args, kwargs)
+            behind = layer.register_forward_hook(partial(self._behind_layer, path))
+            self._pass_handles.append(behind.remove)
+        if model._compiled_call_impl is None:
+            self._pass_handles.append(model.register_forward_hook(self._end_pass).remove)
+        self._eagerly = EAGERLY.begin()
+
+    def _end_pass(self, *_: object) -> None:
+        for remove in self._pass_handles:
+            remove()
+        self._pass_handles.clear()
+        if self._eagerly:
+            EAGERLY.end()
+            self._eagerly = False
+
+    def _abandon_pass(self) -> None:
+        """End a recorded pass that an exception ended, which makes no record."""
+        if self._pass_handles:
+            self._end_pass()
+            self._discard()
+
+    def _observe(self, path: str, layer: nn.Module) -> Callable[[], None]:
+        return observe(layer, partial(self._look, path), partial(self._not_seen, path))
+
+    def _look(self, path: str, layer: nn.Module, call: Call) -> bool:
+        keeps = layer._buffers.get("running_mean") is not None and getattr(layer, "track_running_stats", True)
+        own = place_of_statistics(path, layer, call.running_mean) is not None
+        if not own and not (call.running_mean is None and not keeps) and not is_plain(layer):
+            return False
+        self._record(path, layer, call.values, call.mask)
+        return True
+
+    def _not_seen(
+        self, path: str, layer: nn.Module, forward: object, args: tuple[Any, ...], kwargs: Any, output: Any
+    ) -> Any:
+        if is_foreign_frozen(layer) and args:
+            self._record(path, layer, args[0], None)  # which computes by hand, with constants
+        elif self._open is not None:
+            self.unseen[path] = layer
+        return output
+
+    def _record(self, path: str, layer: nn.Module, x: Any, mask: Any) -> None:
+        record = self._open
+        if record is None:
+            return
+        if (point := record.points.get(path)) is not None:
+            record.points[path] = replace(point, calls=point.calls + 1)
+            return
+        if not _fits(layer, x, mask):
+            return
+        point = layer_point(layer, x, mask, self._channels[path])
+        if point is None:
+            return
+        record.points[path] = point
+        for name in ("weight", "bias"):
+            parameter = getattr(layer, name)
+            if parameter is not None and parameter.requires_grad and parameter.is_leaf:
+                record.keep_gradient(path, name, parameter)
+
+    def _behind_layer(self, path: str, layer: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        record = self._open
+        if (
+            record is not None
+            and path in record.points
+            and record.points[path].calls == 1
+            and isinstance(output, Tensor)
+            and output.requires_grad
+        ):
+            record.keep_gradient(path, "output", output)
+
+    def _complete(self) -> None:
+        record = self._open
+        if record is None:
+            return
+        point = record.complete()
+        self._discard()
+        self._points.append(point)
+        if self._sink is not None:
+            self._sink.append(point)
+
+    def _discard(self) -> None:
+        if self._open is not None:
+            self._open.release()
+            self._open = None
+
+
+class _Hook:
+    """The hook of a recorder; in a copy of the model, or a file of it, it does nothing."""
+
+    def __init__(self, recorder: Recorder | None = None):
+        self._recorder = recorder
+
+    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._recorder is not None:
+            self._recorder.before_pass(model, args, kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Hook, ()
+
+
+def _fits(layer: nn.Module, x: Any, mask: Any) -> bool:
+    """Whether the layer's arguments are tensors of numbers that belong together; if not, it will say so itself."""
+    if type(x) not in (Tensor, nn.Parameter) or x.dim() < 2 or not x.is_floating_point() or x.is_meta:
+        return False
+    known = layer.running_mean if layer.running_mean is not None else layer.weight
+    if known is not None and known.shape != x.shape[1:2]:
+        return False
+    return mask is None or (
+        isinstance(mask, Tensor)
+        and mask.dtype == torch.bool
+        and mask.shape == (x.shape[0], *x.shape[2:])
+        and mask.device == x.device
+    )

@@ -1,0 +1,89 @@
+"""Where records go as they are made: a folder, or TensorBoard."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from normwise.errors import ArgumentError
+from normwise.records import LayerPoint, OverChannels, Recording, WatchedStep
+from normwise.statistics.watch.layer_summary import PERCENTILES
+from normwise.statistics.watch.recording_folder import RecordingFolder
+
+
+class Sink(Protocol):
+    """Takes records one by one."""
+
+    def append(self, point: WatchedStep) -> None:
+        """Take one."""
+        ...
+
+    def close(self) -> None:
+        """There will be no more."""
+        ...
+
+
+def sink_for(to: Any, head: Recording) -> Sink | None:
+    """The sink that the user's ``to`` means; None for none.
+
+    Raises:
+        ArgumentError: it means nothing.
+        RunError: a folder that has a recording, or can't be written to.
+    """
+    if to is None:
+        return None
+    if isinstance(to, (str, os.PathLike)):
+        path = os.fspath(to)
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise ArgumentError(
+                f"to={path!r} is no name of a folder; pass its path, such as 'runs/recording'"
+            )
+        return RecordingFolder(Path(path)).begin(head)
+    if callable(getattr(to, "add_scalar", None)):
+        return TensorBoard(to)
+    raise ArgumentError(
+        f"to={to!r} is no place for a recording; pass the path of a folder, or a "
+        "torch.utils.tensorboard.SummaryWriter"
+    )
+
+
+class TensorBoard:
+    """Scalars ``bn/<path>/<quantity>`` for a ``SummaryWriter``, which stays open: it is the user's."""
+
+    def __init__(self, writer: Any):
+        self._writer = writer
+
+    def append(self, point: WatchedStep) -> None:
+        """Add the scalars of each layer."""
+        for path, layer in point.layers.items():
+            for quantity, value in scalars(layer):
+                self._writer.add_scalar(f"bn/{path or 'model'}/{quantity}", value, point.step)
+
+    def close(self) -> None:
+        """Nothing: the writer may have more to write."""
+
+
+def scalars(point: LayerPoint) -> Iterator[tuple[str, float]]:
+    """Name and value of each number of a point that makes a curve; what is not known is left out.
+
+    Of a quantity that each channel has it is the root of the mean square, ``shift_rms``, and of the two distances the
+    largest absolute value as well, ``shift_largest``; of a unit its percentiles, ``unit3_input_p15``.
+    """
+    for name in LayerPoint.__dataclass_fields__:
+        value = getattr(point, name)
+        if isinstance(value, OverChannels):
+            yield from _finite(f"{name}_rms", value.rms)
+            if name in ("shift", "log_ratio"):
+                yield from _finite(f"{name}_largest", value.largest)
+        elif isinstance(value, float):
+            yield from _finite(name, value)
+    for unit in point.units:
+        for side, values in (("input", unit.input), ("output", unit.output)):
+            for percentile, value in zip(PERCENTILES, values, strict=True):
+                yield from _finite(f"unit{unit.channel}_{side}_p{percentile:.0f}", value)
+
+
+def _finite(name: str, value: float) -> Iterator[tuple[str, float]]:
+    if not math.isnan(value):
+        yield name, value

@@ -1,0 +1,155 @@
+"""The forward pass of one module as a graph, with its children as they are."""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from normwise.errors import ModelError
+from normwise.surgery.accelerate.constants import is_constant
+from normwise.surgery.accelerate.pure_forward import Watch, run, watched
+from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.core.shadow_copy import twin
+
+Kind = tuple[torch.Size, torch.dtype]
+
+
+@dataclass(frozen=True)
+class OwnForward:
+    """A module's forward pass as a graph of calls.
+
+    Attributes:
+        graph: Its inputs are the tensors of a call, in order, first the positional ones.
+        names: Names of all attributes that the code of the forward pass may have read.
+        kinds: On the example, shape and type of each tensor of the graph, by the name of its node.
+    """
+
+    graph: fx.Graph
+    names: frozenset[str]
+    kinds: dict[str, Kind]
+
+
+def own_forward(module: nn.Module, call: Call) -> OwnForward:
+    """Follow ``module.forward`` for calls such as this one, where a graph is all that it does.
+
+    Raises:
+        ModelError: it can't be traced; it depends on the mode; it does anything that a graph does not keep, or decides
+            by anything but its attributes.
+    """
+    if "forward" in vars(module):
+        raise ModelError("its forward was replaced on the instance")
+    if isinstance(module, fx.GraphModule):
+        raise ModelError("its forward is compiled from a graph, and is again when that is changed")
+    args, kwargs = call
+    for value in (*args, *kwargs.values()):
+        if not is_constant(value) and type(value) not in (Tensor, nn.Parameter):
+            raise ModelError(
+                f"it is called with a {type(value).__name__}; only tensors and constants are followed"
+            )
+    graphs: list[fx.Graph] = []
+    names: set[str] = set()
+    for training in (True, False):
+        # On a twin, so that a write that is found too late is never seen.
+        other = twin(module)
+        other.train(training)
+        watch = Watch()
+        try:
+            with watched(watch):
+                graphs.append(_Tracer(call).trace(other))
+        except Exception as error:
+            if watch.reason:
+                raise ModelError(watch.reason) from None
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(f"its forward can't be traced: {_first_line(error)}") from None
+        if watch.reason:
+            raise ModelError(watch.reason)
+        names |= watch.names
+    if str(graphs[0]) != str(graphs[1]):
+        raise ModelError("its forward differs between training and evaluation")
+    if any(node.op == "get_attr" and "_tensor_constant" in str(node.target) for node in graphs[0].nodes):
+        raise ModelError("its forward makes tensors of its own")
+    return OwnForward(graphs[0], frozenset(names), _kinds(module, graphs[0], call))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+class _Value(fx.Proxy):
+    """A traced value on which an operation in place stays one: torch.fx would make ``x += y`` an ``x = x + y``."""
+
+
+def _in_place(function: Callable[..., Any]) -> Callable[[_Value, Any], Any]:
+    def record(self: _Value, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return record
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
+    setattr(_Value, f"__i{_name}__", _in_place(getattr(operator, f"i{_name}")))
+
+
+class _Tracer(fx.Tracer):
+    """Follows a module's own forward, and none of its children's."""
+
+    proxy_buffer_attributes = True
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self._call = call
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return True
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Value(node, self)
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Give the call's tensors as inputs of the graph, and all else as it is."""
+
+        def given(value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            return self.create_proxy("placeholder", f"input_{next(numbers)}", (), {})
+
+        numbers = iter(range(len(self._call[0]) + len(self._call[1])))
+        args = [given(value) for value in self._call[0]]
+        kwargs = {name: given(value) for name, value in self._call[1].items()}
+        return lambda: run(root_fn, self.root, *args, **kwargs), []
+
+
+def tensors_of_call(call: Call) -> list[Tensor]:
+    """Return the tensors among the arguments, in the order of the graph's inputs."""
+    return [value for value in (*call[0], *call[1].values()) if isinstance(value, Tensor)]
+
+
+def _kinds(module: nn.Module, graph: fx.Graph, call: Call) -> dict[str, Kind]:
+    """Return shape and type of each tensor that the graph computes for this call."""
+    found: dict[str, Kind] = {}
+
+    class Record(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            value = super().run_node(n)
+            if isinstance(value, Tensor):
+                found[n.name] = value.shape, value.dtype
+            elif n.op == "call_module":
+                raise ModelError(f"{n.target!r} returns a {type(value).__name__}; only tensors are followed")
+            return value
+
+    other = twin(module)
+    other.eval()
+    try:
+        with torch.no_grad():
+            Record(fx.GraphModule(other, graph)).run(*(t.clone() for t in tensors_of_call(call)))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"its graph fails on the example: {_first_line(error)}") from None
+    return found

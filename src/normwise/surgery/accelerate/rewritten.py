@@ -1,0 +1,113 @@
+"""Classes of modules whose forward pass was rewritten: the graph where its conditions hold, else the old one."""
+
+import functools
+import operator
+import re
+import textwrap
+import types
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, SupportsIndex, cast
+
+from torch import fx, nn
+
+from normwise.errors import ModelError
+from normwise.surgery.accelerate.guards import Conditions
+
+#: An object with the name that the source has for it.
+Reference = tuple[str, Any]
+
+
+@dataclass(frozen=True)
+class _Importable:
+    """A Python module, which can't be pickled, by its name."""
+
+    name: str
+
+    def __call__(self) -> types.ModuleType:
+        return import_module(self.name)
+
+
+class Rewritten(nn.Module):
+    """Base of all classes that :func:`rewrite` makes, which can't be imported.
+
+    Instances are copied and pickled by what the class was made of. So one that is unpickled is accelerated as well.
+    """
+
+    #: The class before, the source of the forward pass, and the objects that it names.
+    _made_of: tuple[type[nn.Module], str, tuple[Reference, ...]]
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        reduced = super().__reduce_ex__(max(2, operator.index(protocol)))
+        if isinstance(reduced, str) or reduced[1][:1] != (type(self),):
+            # The class before has a way of its own, which makes instances of that one.
+            return cast("tuple[Any, ...]", reduced)
+        return _new, (*self._made_of, reduced[1][1:]), *reduced[2:]
+
+
+def rewrite(module: nn.Module, graph: fx.Graph, conditions: Conditions, inputs: list[str]) -> None:
+    """Make the graph the module's forward pass where the conditions hold; all else of it and its class stays.
+
+    Args:
+        module: The module, whose class is changed.
+        graph: Its forward pass.
+        conditions: When the graph does what the forward pass of the class does.
+        inputs: Expressions of ``args`` and ``kwargs`` that give the graph's inputs.
+
+    Raises:
+        ModelError: to make a class of this one has effects of its own.
+    """
+    kind = type(module)
+    if type(kind) is not type or _registers(kind):
+        raise ModelError("its class takes note of classes that are made from it")
+    graph.lint()
+    code = graph.python_code("self")
+    test = " and ".join(f"({text})" for text in conditions.texts)
+    body = (
+        code.src.replace("def forward(", "def graph(", 1) + "\n"
+        "def forward(self, *args, **kwargs):\n"
+        f"    if {test}:\n"
+        f"        return graph(self, {', '.join(inputs)})\n"
+        "    return _kind.forward(self, *args, **kwargs)\n"
+        "return forward\n"
+    )
+    names = {
+        name: _Importable(value.__name__) if isinstance(value, types.ModuleType) else value
+        for name, value in {**code.globals, **conditions.names}.items()
+        if re.search(rf"\b{name}\b", body)
+    }
+    # A closure has all names: torch.compile looks for globals in the module that the function says to be of.
+    source = f"def _make(_kind, {', '.join(sorted(names))}):\n{textwrap.indent(body, '    ')}"
+    module.__class__ = _class(kind, source, tuple(sorted(names.items(), key=operator.itemgetter(0))))
+
+
+def original_class(kind: type[nn.Module]) -> type[nn.Module]:
+    """Return the class that a module had before :func:`rewrite`; its own where it was not rewritten."""
+    return kind._made_of[0] if issubclass(kind, Rewritten) else kind
+
+
+@functools.cache
+def _class(kind: type[nn.Module], source: str, references: tuple[Reference, ...]) -> type[nn.Module]:
+    old = kind.forward
+    # With the globals of the old forward pass for torch.jit.script, which compiles that one: it follows __wrapped__.
+    names: dict[str, Any] = dict(getattr(old, "__globals__", {}))
+    exec(compile(source, f"<{kind.__name__} accelerated>", "exec"), names)
+    values = {name: value() if isinstance(value, _Importable) else value for name, value in references}
+    forward = functools.wraps(old)(names["_make"](kind, **values))
+    attributes = {
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__doc__": kind.__doc__,
+        "forward": forward,
+        "_made_of": (kind, source, references),
+    }
+    return type(kind.__name__, (Rewritten, kind), attributes)
+
+
+def _registers(kind: type) -> bool:
+    return any("__init_subclass__" in vars(above) for above in kind.__mro__ if above is not object)
+
+
+def _new(kind: type[nn.Module], source: str, references: tuple[Reference, ...], arguments: Any) -> nn.Module:
+    made = _class(kind, source, references)
+    return made.__new__(made, *arguments)

@@ -1,0 +1,1 @@
+"""Norm layers into others."""

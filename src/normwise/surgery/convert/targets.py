@@ -1,0 +1,64 @@
+"""What normalisation layers can be converted to, by name."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from normwise.errors import ArgumentError
+from normwise.surgery.convert.describe_norm import TORCH, LeftError, can_be_source, families
+from normwise.surgery.convert.target import Outcome, Target
+from normwise.surgery.convert.to_batch_norm import ToBatchNorm, ToFrozen
+from normwise.surgery.convert.to_per_sample import ToGroupNorm, ToInstanceNorm
+
+__all__ = ["LeftError", "Outcome", "Target", "can_be_source", "target_named"]
+
+
+def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> Target:
+    """The kind of norm of that name, with settings that override what layers have.
+
+    Raises:
+        ArgumentError: there is none, it has no such settings, or they have values that can't be.
+    """
+    known = {"group", "layer", "instance", "frozen", "torch", *families()}
+    if name not in known:
+        raise ArgumentError(f"expected a norm to convert to, one of {', '.join(sorted(known))}; got {name!r}")
+    if groups is not None:
+        if name != "group":
+            raise ArgumentError(f'groups={groups!r} is for to="group"; {name!r} has none')
+        if type(groups) is not int or groups < 1:
+            raise ArgumentError(f"expected a positive number of groups, got {groups!r}")
+    target = _target(name, groups, given)
+    if unknown := sorted(set(given) - target.settings):
+        raise ArgumentError(
+            f"{name!r} has no setting {', '.join(unknown)}; it has {', '.join(sorted(target.settings))}"
+        )
+    _check(given)
+    return target
+
+
+def _target(name: str, groups: int | None, given: Mapping[str, Any]) -> Target:
+    if name == "frozen":
+        return ToFrozen(name, given)
+    if name in ("group", "layer"):
+        return ToGroupNorm(name, given, 1 if name == "layer" else groups)
+    if name == "instance":
+        return ToInstanceNorm(name, given)
+    own = {kind: dimensions for kind, dimensions in TORCH.items() if len(dimensions) == 1}
+    return ToBatchNorm(name, given, own if name == "torch" else families()[name])
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    eps, momentum = given.get("eps", 1e-5), given.get("momentum", 0.1)
+    if not _is_number(eps) or not 0 < eps < math.inf:
+        raise ArgumentError(f"expected a positive number as eps, got {eps!r}")
+    if momentum is not None and (not _is_number(momentum) or not 0 < momentum <= 1):
+        raise ArgumentError(
+            f"expected a momentum in (0, 1], or None for the plain average of all batches, got {momentum!r}. It is the "
+            "weight of the new batch: Keras's 0.99 is 0.01 here"
+        )
+    if not isinstance(track := given.get("track_running_stats", True), bool):
+        raise ArgumentError(f"expected True or False as track_running_stats, got {track!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

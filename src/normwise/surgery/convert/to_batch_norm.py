@@ -1,0 +1,120 @@
+"""To BN: ours, torch's, or any further family that ``normwise.nn`` has; and to frozen BN."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+
+from normwise.find import BatchNorm, is_foreign_frozen
+from normwise.nn.convertible import from_batch_norm, settings_of
+from normwise.nn.mixins.frozen import freeze_layer, is_frozen
+from normwise.surgery.convert.describe_norm import LeftError, Norm, families
+from normwise.surgery.convert.target import Outcome, Rebuilt, Target
+from normwise.surgery.core.example_arguments import Call
+
+#: Settings of our layers that belong to the place where a layer is, and not to the kind of norm.
+_OF_THE_PLACE = {"activation", "inplace"}
+#: A momentum above this makes statistics of hardly more than the last batch.
+_LARGE = 0.5
+
+
+class ToBatchNorm(Rebuilt):
+    """To the layers of one family, each given with the dimensions that it takes."""
+
+    is_batch_norm: ClassVar[bool] = True
+
+    def __init__(
+        self, name: str, given: Mapping[str, Any], classes: Mapping[type[Any], tuple[int, ...]]
+    ) -> None:
+        super().__init__(name, given)
+        self.classes = classes
+
+    @property
+    def settings(self) -> set[str]:
+        """What torch's BN has, and what the family adds."""
+        further = {name for kind in self.classes for name in settings_of(kind)} - _OF_THE_PLACE
+        return {"eps", "momentum", "track_running_stats", *further}
+
+    def made(self, norm: Norm) -> nn.Module:
+        """The family's layer for as many dimensions; a subclass of one of them stays what it is."""
+        kind = self._kind(norm)
+        norm.notes += set_on(norm.batch, self.given)
+        self._track(norm)
+        further = {
+            name: value
+            for name, value in {**norm.settings, **self.given}.items()
+            if name in settings_of(kind)
+        }
+        make = getattr(kind, "from_batch_norm", None)
+        new = from_batch_norm(kind, norm.batch, **further) if make is None else make(norm.batch, **further)
+        if kind is norm.base:
+            new.__class__ = norm.kind
+        return new
+
+    def _kind(self, norm: Norm) -> type[Any]:
+        if norm.base is not None and norm.base in self.classes:
+            return norm.base
+        names = " or ".join(kind.__name__ for kind in self.classes)
+        for kind, dimensions in self.classes.items():
+            if norm.dimensions in dimensions or (norm.dimensions is None and dimensions == (1, 2, 3)):
+                return kind
+        if norm.dimensions is None:
+            raise LeftError(f"nothing tells whether it is to be {names}; pass an example")
+        raise LeftError(f"none of {names} takes {norm.dimensions} axes besides those of batch and channels")
+
+    def _track(self, norm: Norm) -> None:
+        """Give statistics where they are wanted and not there, and take them where they are not wanted."""
+        if "track_running_stats" not in self.given:
+            return
+        batch, wanted = norm.batch, self.given["track_running_stats"]
+        batch.track_running_stats = wanted
+        if not wanted:
+            batch._buffers.update(dict.fromkeys(batch._buffers))
+        elif batch.running_mean is None:
+            new = BatchNorm(batch.num_features, device=norm.like.device, dtype=norm.like.dtype)
+            batch._buffers.update(new._buffers)
+
+
+class ToFrozen(Target):
+    """To BN whose statistics stay what they are; a subclass stays what it is as well."""
+
+    is_batch_norm: ClassVar[bool] = True
+
+    @property
+    def settings(self) -> set[str]:
+        """What does not need other statistics."""
+        return {"eps", "momentum"}
+
+    def convert(self, layer: nn.Module, call: Call | None, like: Tensor) -> Outcome:
+        """Freeze the layer; another's frozen one becomes one of ours first."""
+        if is_foreign_frozen(layer):
+            outcome = ToBatchNorm(self.name, self.given, families()["batch"]).convert(layer, call, like)
+            freeze_layer(layer, parameters=True)
+            return Outcome(f"{outcome.detail}; frozen, its γ and β, too", outcome.alters)
+        if not isinstance(layer, BatchNorm):
+            raise LeftError("it has no statistics that could be fixed")
+        if isinstance(layer, LazyModuleMixin):
+            raise LeftError("it has no statistics yet; run the model on a batch first")
+        if layer.running_mean is None:
+            raise LeftError(
+                'it keeps no running statistics that could be fixed; give it some with to="batch" and '
+                "track_running_stats=True, and normwise.calibrate, first"
+            )
+        eps, notes = layer.eps, set_on(layer, self.given)
+        if is_frozen(layer) and not notes:
+            raise LeftError("it is frozen already")
+        freeze_layer(layer)
+        return Outcome("; ".join(["its statistics are fixed", *notes]), layer.eps != eps)
+
+
+def set_on(layer: Any, given: Mapping[str, Any]) -> list[str]:
+    """Give BN another ε and momentum, where they are given; returns what was changed, for the report."""
+    notes = []
+    for name in ("eps", "momentum"):
+        if name in given and given[name] != getattr(layer, name):
+            notes.append(f"its {name} is {given[name]}, and was {getattr(layer, name)}")
+            setattr(layer, name, given[name])
+            if name == "momentum" and (given[name] or 0) > _LARGE:
+                notes.append("that is the weight of the new batch: Keras's 0.99 is 0.01 here")
+    return notes

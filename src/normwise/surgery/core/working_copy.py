@@ -1,0 +1,72 @@
+"""The model that surgery works on: a copy, or the model itself, restored if anything fails."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from normwise.errors import ModelError, NormwiseError
+from normwise.statistics.preserve.snapshot import Snapshot
+from normwise.surgery.core.check_model import check_model
+from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.core.rebinding import Rebinding
+from normwise.surgery.core.references import check_calls, check_separate
+from normwise.surgery.core.shadow_copy import twin
+
+
+@contextmanager
+def workpiece(
+    model: nn.Module, inplace: bool, call: Call | None, *, shares: bool = False
+) -> Iterator[tuple[nn.Module, nn.Module]]:
+    """Give the model as it is, to compare with, and the one to change: a copy, or with ``inplace`` the model itself.
+
+    Modules, parameters, buffers, attributes and hooks may be exchanged and classes changed; all that is undone when an
+    exception passes through. Values of tensors must not be changed, since nothing keeps them.
+
+    Args:
+        model: The user's model.
+        inplace: Change the model itself.
+        call: The example on which outputs of the two are to be compared; None where they are not: then both may be the
+            same model.
+        shares: Give new modules over the same parameters and buffers in place of a copy.
+
+    Raises:
+        ModelError: the model is of a kind that can't be worked on or copied, or something failed unexpectedly.
+    """
+    check_model(model, has_values=call is not None)
+    kept = Snapshot(model, values=False)
+    try:
+        # Tensors that are made in inference mode could never be trained.
+        with torch.inference_mode(False):
+            if not inplace:
+                new = twin(model) if shares else _copy(model, call is not None)
+                if call is not None:
+                    check_calls(model, new, call)
+                yield model, new
+            else:
+                yield model if call is None else twin(model), model
+    except BaseException as error:
+        kept.restore()
+        if isinstance(error, NormwiseError) or not isinstance(error, Exception):
+            raise
+        raise ModelError(
+            f"the model can't be worked on: {type(error).__name__}: {error}. It is left as it was"
+        ) from error
+
+
+def _copy(model: nn.Module, compared: bool) -> nn.Module:
+    try:
+        new = copy.deepcopy(model)
+    except Exception as error:
+        raise ModelError(
+            f"the model can't be copied: {error}. Pass inplace=True to change it itself"
+        ) from error
+    # Functions are the same ones in a copy, with the modules that they refer to.
+    rebinding = Rebinding(dict(zip(model.modules(), new.modules(), strict=True)), fresh=False)
+    for module in new.modules():
+        vars(module).update({name: rebinding.of(value) for name, value in vars(module).items()})
+    before = "pass the model from before that (del module.forward brings back its class's forward)"
+    check_separate(model, new, before if compared else f"pass inplace=True, or {before}")
+    return new

@@ -1,0 +1,170 @@
+"""A model in ONNX's format, checked against torch before it is handed out."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from normwise.errors import ArgumentError, ModelError
+from normwise.files import is_there, write_whole
+from normwise.find import layers_with_statistics
+from normwise.statistics import Batch
+from normwise.statistics.preserve.preserve_model import unchanged
+from normwise.surgery.core.check_model import check_model
+from normwise.surgery.core.example_arguments import copied, example_arguments
+from normwise.surgery.proof.compare import largest_difference, rounding, tensors_of
+
+_NEEDED = ("onnx", "onnxscript", "onnxruntime")
+
+
+def export_onnx(
+    model: nn.Module,
+    example: Batch,
+    path: Path | str,
+    *,
+    tolerance: float | None = None,
+    force: bool = False,
+) -> float:
+    """Write the model as an ONNX file of which onnxruntime computes what torch does, or write none.
+
+    The first size of each tensor, the number of samples, is left open where the model allows it.
+
+    Args:
+        model: In evaluation: a BN layer that trains would be exported as one that normalises each batch by its own.
+        example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
+        path: Where to write.
+        tolerance: Largest difference of outputs, relative to the largest; by default half the digits of the
+            model's type.
+        force: Overwrite a file that is there.
+
+    Returns:
+        The largest difference on the example, relative to the largest output.
+
+    Raises:
+        ArgumentError: the packages of the extra ``onnx`` are missing, or the file is there already.
+        ModelError: a BN layer would normalise batches by their own statistics, the model fails on the example or
+            can't be exported, such as one of more than 2 GB, or onnxruntime computes something else.
+        RunError: the file can't be written.
+    """
+    path = Path(path)
+    if is_there(path) and not force:
+        raise ArgumentError(
+            f"{path} is there already; choose another name, or pass force=True to overwrite it"
+        )
+    runtime = _runtime()
+    check_model(model)
+    _check_batch_norm(model)
+    args, kwargs = example_arguments(example)
+    with unchanged(model), torch.no_grad():
+        model.eval()
+        inputs, keywords = copied(args, kwargs)
+        try:
+            expected = tensors_of(model(*inputs, **keywords))
+        except Exception as error:
+            raise ModelError(f"the model fails on the example: {error}") from error
+        content = _exported(model, *copied(args, kwargs))
+    got = _computed(runtime, content, tensors_of((args, kwargs)))
+    error = largest_difference([value.cpu() for value in expected], got)
+    allowed = rounding(model) if tolerance is None else tolerance
+    if not error <= allowed:
+        raise ModelError(
+            f"onnxruntime's outputs differ from torch's by {error:.1e} of the largest, and {allowed:.1e} is allowed; "
+            f"{path} was not written"
+        )
+    write_whole(path, content)
+    return error
+
+
+def _runtime() -> Any:
+    missing = []
+    for name in _NEEDED:
+        try:
+            import_module(name)
+        except ImportError:
+            missing.append(name)
+    if missing:
+        raise ArgumentError(
+            f"an export to ONNX needs {', '.join(_NEEDED)}, and {', '.join(missing)} can't be imported: "
+            "pip install 'normwise[onnx]'"
+        )
+    return import_module("onnxruntime")
+
+
+def _check_batch_norm(model: nn.Module) -> None:
+    for path, layer in layers_with_statistics(model).items():
+        name = f"{type(layer).__name__} {path!r}"
+        if layer.training:
+            raise ModelError(
+                f"{name} is in training, and would be exported as a layer that normalises each batch by its own "
+                "statistics; call model.eval() first"
+            )
+        if layer.running_mean is None or layer.running_var is None:
+            raise ModelError(
+                f"{name} keeps no running statistics, and would be exported as a layer that normalises each batch by "
+                'its own; give it some with normwise.convert(model, to="batch", track_running_stats=True) and '
+                "normwise.calibrate first"
+            )
+
+
+def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    open_batch = tuple(map(_open_batch, args)) or {name: _open_batch(value) for name, value in kwargs.items()}
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                model,
+                args,
+                kwargs=kwargs,
+                dynamo=True,
+                verbose=False,
+                dynamic_shapes=open_batch,
+            )
+            return cast("torch.onnx.ONNXProgram", program).model_proto.SerializeToString()
+        except Exception as error:
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            reason = (str(cause) or type(cause).__name__).splitlines()[0]
+            raise ModelError(f"the model can't be exported to ONNX: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of its own insides, which nobody could mend."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _open_batch(argument: Any) -> Any:
+    """The sizes that are left open: the first of each tensor, where the model does not fix it."""
+    return pytree.tree_map(
+        lambda value: {0: torch.export.Dim.AUTO} if isinstance(value, Tensor) and value.dim() else None,
+        argument,
+    )
+
+
+def _computed(runtime: Any, content: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        names = [value.name for value in session.get_inputs()]
+        feed: Mapping[str, Any] = {
+            name: value.detach().cpu().numpy() for name, value in zip(names, inputs, strict=True)
+        }
+        return [torch.as_tensor(output) for output in session.run(None, feed)]
+    except Exception as error:
+        raise ModelError(f"onnxruntime can't compute the exported model: {error}") from error

@@ -1,0 +1,1 @@
+"""BN into the convolution or linear layer beside it."""

@@ -1,0 +1,237 @@
+"""How values flow through a model on an example: graphs of its forward passes, and how often each module is called."""
+
+import inspect
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from normwise.errors import ModelError
+from normwise.find import is_batch_norm
+from normwise.statistics.preserve.preserve_model import unchanged
+from normwise.statistics.preserve.snapshot import Snapshot
+from normwise.surgery.core.example_arguments import Call, copied
+from normwise.surgery.graph.overridden import computes_as
+from normwise.surgery.graph.source_uses import uses_of
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module that torch.fx can follow, with all in it that it can follow as well.
+
+    Attributes:
+        path: Of the module in the model.
+        module: The model's own.
+        graph: Of its forward pass; the targets of its modules are relative to ``module``.
+        writes: Whether the forward pass sets attributes of its modules, or writes into their tensors or lists. What it
+            does may depend on that, which the graph doesn't show.
+    """
+
+    path: str
+    module: nn.Module
+    graph: fx.Graph
+    writes: bool
+
+    def path_of(self, node: fx.Node) -> str:
+        """Where in the model the module is that ``node`` calls."""
+        return f"{self.path}.{node.target}" if self.path else str(node.target)
+
+    def called(self, node: fx.Node) -> nn.Module | None:
+        """The module that ``node`` calls; None where it calls none."""
+        return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What can be known of how values flow through a model.
+
+    Attributes:
+        parts: Disjoint: no module is called in two of them, unless it is shared.
+        opaque: Why each module that torch.fx can't follow is not followed, by path. What such a module calls by
+            itself is in no part.
+        uses: Sets of modules that code which isn't followed may run, each as a whole; see :func:`uses_of`.
+        counts: How often the example calls each module.
+        calls: With what it calls each the first time.
+    """
+
+    parts: tuple[Part, ...]
+    opaque: Mapping[str, str]
+    uses: list[set[nn.Module]]
+    counts: Counter[nn.Module]
+    calls: Mapping[nn.Module, Call]
+
+    def nodes(self) -> Iterator[tuple[Part, fx.Node]]:
+        """Each node of each part, in the order of execution within a part."""
+        for part in self.parts:
+            for node in part.graph.nodes:
+                yield part, node
+
+    def nodes_of(self) -> dict[nn.Module, list[tuple[Part, fx.Node]]]:
+        """Where each module is called."""
+        found: dict[nn.Module, list[tuple[Part, fx.Node]]] = {}
+        for part, node in self.nodes():
+            if (module := part.called(node)) is not None:
+                found.setdefault(module, []).append((part, node))
+        return found
+
+
+def flow(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False) -> Flow:
+    """Follow the model's forward pass on an example, in evaluation or in training; the model is left as it is.
+
+    Modules of torch, BN layers and ours are followed no further. Arguments that are no tensors, and those that the
+    example leaves out, count as what they are. In training, where the model fails on the example, such as on a batch
+    of one, modules count as called as they are in evaluation.
+
+    Raises:
+        ModelError: the model fails on the example.
+    """
+    try:
+        counts, calls = observe(model, args, kwargs, training=training)
+    except ModelError:
+        if not training:
+            raise
+        counts, calls = observe(model, args, kwargs)
+    follower = _Follower(calls, training)
+    with unchanged(model):
+        parts = tuple(follower.parts(model, ""))
+    uses = [unit for module in follower.untraced for unit in uses_of(module)]
+    return Flow(parts, follower.opaque, uses, counts, calls)
+
+
+def observe(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False
+) -> tuple[Counter[nn.Module], dict[nn.Module, Call]]:
+    """Return how often the example calls each module, and with what it calls it first; in evaluation, or in training.
+
+    Raises:
+        ModelError: the model fails on the example.
+    """
+    counts: Counter[nn.Module] = Counter()
+    calls: dict[nn.Module, Call] = {}
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        counts[module] += 1
+        calls.setdefault(module, (args, kwargs))
+
+    with unchanged(model), torch.no_grad():
+        model.train(training)
+        for module in model.modules():
+            module.register_forward_pre_hook(note, with_kwargs=True, prepend=True)
+        args, kwargs = copied(args, kwargs)
+        try:
+            model(*args, **kwargs)
+        except Exception as error:
+            raise ModelError(f"the model fails on the example: {error}") from error
+    return counts, calls
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self, leaves: set[nn.Module]) -> None:
+        super().__init__()
+        self.leaves = leaves
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return m in self.leaves or is_leaf(m)
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Return whether a module is followed no further: torch's, but for containers, BN of any kind, and ours.
+
+    So is a subclass of one of torch's that computes what that does.
+    """
+    if is_batch_norm(module) or type(module).__module__.startswith("normwise.nn."):
+        return True
+    base = next(
+        kind for kind in type(module).__mro__ if kind.__module__.startswith(("torch.nn.", "torch.ao.nn."))
+    )
+    return base is not nn.Module and not issubclass(base, nn.Sequential) and computes_as(module, base)
+
+
+@dataclass
+class _Follower:
+    calls: Mapping[nn.Module, Call]
+    training: bool
+    opaque: dict[str, str] = field(default_factory=dict)
+    leaves: set[nn.Module] = field(default_factory=set)
+    untraced: list[nn.Module] = field(default_factory=list)
+    seen: set[nn.Module] = field(default_factory=set)
+
+    def parts(self, module: nn.Module, path: str) -> Iterator[Part]:
+        """Yield the largest parts that can be followed of a module and of its submodules."""
+        is_list = type(module) in (nn.ModuleList, nn.ModuleDict)
+        if module in self.seen or (is_leaf(module) and path and not is_list):
+            return
+        self.seen.add(module)
+        below = [
+            part
+            for name, child in module.named_children()
+            for part in self.parts(child, f"{path}.{name}" if path else name)
+        ]
+        if module not in self.calls:
+            # Nothing runs its forward on the example; whoever reads it calls what is in it.
+            if not is_list and type(module) is not nn.Sequential:
+                self.untraced.append(module)
+            yield from below
+            return
+        inside = [name for name in self.opaque if not path or name.startswith(f"{path}.")]
+        try:
+            graph, writes = self.graph(module)
+        except ModelError as error:
+            self.opaque[path] = str(error)
+            self.leaves.add(module)
+            self.untraced.append(module)
+            yield from below
+            return
+        yield Part(path, module, graph, writes)
+        # A part within this one is no part of its own; one within an opaque module in it still is.
+        yield from (p for p in below if any(p.path.startswith(f"{name}.") for name in inside))
+
+    def graph(self, module: nn.Module) -> tuple[fx.Graph, bool]:
+        """Return the graph of a module's forward pass, and whether that writes into the module's state.
+
+        Raises:
+            ModelError: it can't be traced, or not for all calls at once.
+        """
+        if "forward" in vars(module):
+            # torch.fx would follow that of the class.
+            raise ModelError("its forward was replaced on the instance")
+        args, kwargs = self.calls[module]
+        before, state = Snapshot(module, values=False), _random_state()
+        try:
+            bound = inspect.signature(module.forward).bind(*args, **kwargs)
+            bound.apply_defaults()
+            # None, a flag or a number decides which way the forward pass goes; a tensor must not.
+            fixed = {name: value for name, value in bound.arguments.items() if not _has_tensor(value)}
+            module.train(self.training)
+            begun = Snapshot(module, values=False)
+            graph = _Tracer(self.leaves).trace(module, concrete_args=fixed or None)
+            writes = begun.is_changed()
+        except Exception as error:
+            raise ModelError(f"its forward can't be traced: {_first_line(error)}") from None
+        finally:
+            # A forward may set attributes, which the next one that is traced would read.
+            before.restore()
+        if _random_state() != state:
+            raise ModelError("its forward draws random numbers, which may decide what it does")
+        return graph, writes
+
+
+def _random_state() -> list[Any]:
+    kind, keys, *further = np.random.get_state()  # noqa: NPY002 (the one that models use)
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    states = [state.tolist() for state in (torch.get_rng_state(), *devices)]
+    return [states, random.getstate(), kind, np.asarray(keys).tolist(), further]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _has_tensor(value: Any) -> bool:
+    return any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(value))

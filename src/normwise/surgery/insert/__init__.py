@@ -1,0 +1,1 @@
+"""BN into a model that has none."""

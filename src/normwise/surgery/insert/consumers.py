@@ -1,0 +1,214 @@
+"""What the output of each layer goes into, by the graph that autograd makes of an example."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from normwise.errors import ModelError
+from normwise.find import is_batch_norm
+from normwise.statistics.preserve.preserve_model import unchanged
+from normwise.surgery.core.example_arguments import copied
+
+Kind = Literal["layer", "norm", "activation", "attention", "output"]
+
+#: Layers of which inserting and removing speak: they mix channels, and add a bias to each.
+LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+_WEIGHTED = (*LAYERS, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
+_NORMS = (
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.LocalResponseNorm,
+    nn.CrossMapLRN2d,
+)
+#: Those that work on each value by itself.
+_ACTIVATIONS = tuple(
+    kind
+    for kind in vars(nn.modules.activation).values()
+    if isinstance(kind, type)
+    and issubclass(kind, nn.Module)
+    and kind.__module__ == nn.modules.activation.__name__
+    and kind not in (nn.MultiheadAttention, nn.GLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)
+)
+#: Products with weights that no module of ours has; products of activations, and what makes weights of them.
+_PRODUCTS = ("Convolution", "Addmm", "Mm", "Linear")
+_ATTENTIONS = ("Softmax", "Bmm", "Baddbmm", "ScaledDotProduct")
+#: Norms that are called as functions.
+_NORM_FUNCTIONS = ("NativeBatchNorm", "CudnnBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Something that a layer's output goes into.
+
+    Attributes:
+        kind: A layer with weights, a norm, an activation, a product as in attention, or the model's output.
+        module: None where it is a function, or the output.
+        direct: Whether nothing at all happens on the way.
+    """
+
+    kind: Kind
+    module: nn.Module | None
+    direct: bool
+
+
+@dataclass
+class Reached:
+    """What happened to a layer on the example.
+
+    Attributes:
+        calls: How often it was called.
+        output: Shape of its output, at the first call.
+        followed: Whether autograd saw the output: not where the model calls it without gradients, or it is complex.
+        goals: What comes first on each way from its output. Activations are passed, but for the way to another one.
+    """
+
+    calls: int = 0
+    output: torch.Size = torch.Size()  # noqa: RUF009 (a tuple)
+    followed: bool = False
+    goals: set[Goal] = field(default_factory=set)
+
+
+class _Mark(torch.autograd.Function):
+    """The identity, as a node of the graph that is known to be behind a certain module."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, always: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return grad_outputs[0], None
+
+
+def kind_of(module: nn.Module) -> Kind | None:
+    """What kind of goal a module is; None for one that only does something on the way."""
+    if isinstance(module, _WEIGHTED):
+        return "layer"
+    if isinstance(module, _ACTIVATIONS):
+        return "activation"
+    if is_batch_norm(module) or isinstance(module, _NORMS):
+        return "norm"
+    # Norms that others wrote are known by their names.
+    named = "Norm" in type(module).__name__ and not any(isinstance(m, _WEIGHTED) for m in module.modules())
+    return "norm" if named else None
+
+
+def reach(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[nn.Module, Reached]:
+    """Follow the outputs of all modules through an evaluation of the example; the model is left as it is.
+
+    Whatever the forward passes are written like, autograd sees where values go, but for what a model calculates
+    without gradients.
+
+    Returns:
+        An entry for each module; goals for weighted layers and activations.
+
+    Raises:
+        ModelError: the model fails on the example.
+    """
+    trail = _Trail({module: Reached() for module in model.modules()})
+    with unchanged(model), torch.enable_grad():
+        model.eval()
+        for module in model.modules():
+            module.register_forward_pre_hook(trail.entering(module), with_kwargs=True)
+            module.register_forward_hook(trail.leaving(module), prepend=True)
+        args, kwargs = copied(args, kwargs)
+        try:
+            output = model(*args, **kwargs)
+        except Exception as error:
+            raise ModelError(f"the model fails on the example: {error}") from error
+    trail.goals.append(("output", None, _nodes(output)))
+    trail.follow()
+    return trail.found
+
+
+class _Trail:
+    """Marks behind modules, what goes into them, and the ways between the two."""
+
+    def __init__(self, found: dict[nn.Module, Reached]) -> None:
+        self.found = found
+        self.marks: dict[Any, nn.Module] = {}
+        self.goals: list[tuple[Kind, nn.Module | None, list[Any]]] = []
+        # Makes a node of each mark, whatever is frozen.
+        self.always = torch.zeros((), requires_grad=True)
+
+    def entering(self, module: nn.Module) -> Callable[..., None]:
+        kind = kind_of(module)
+
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self.found[module].calls += 1
+            if kind is not None:
+                self.goals.append((kind, module, _nodes((args, kwargs))))
+
+        return hook
+
+    def leaving(self, module: nn.Module) -> Callable[..., Any]:
+        def mark(value: Tensor) -> Tensor:
+            reached = self.found[module]
+            if reached.calls == 1:
+                reached.output = value.shape
+            if kind_of(module) is None or not value.is_floating_point():
+                return value
+            marked = _Mark.apply(value, self.always)
+            if marked.grad_fn is not None:
+                reached.followed = True
+                self.marks[marked.grad_fn] = module
+            return marked
+
+        return lambda _, args, output: pytree.tree_map_only(Tensor, mark, output)
+
+    def follow(self) -> None:
+        """Go back from each goal to the modules behind which its values come from."""
+        functions: set[Any] = set()
+        # A list that grows: functions met on the way are goals themselves.
+        for kind, module, starts in self.goals:
+            for node in self._back(kind, starts, functions):
+                self.found[self.marks[node]].goals.add(Goal(kind, module, node in starts))
+
+    def _back(self, kind: Kind, starts: Iterable[Any], functions: set[Any]) -> Iterator[Any]:
+        stack, seen = list(starts), set()
+        while stack:
+            node = stack.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            before = [inner for inner, _ in node.next_functions]
+            if node in self.marks:
+                yield node
+                if kind_of(self.marks[node]) != "activation" or kind == "activation":
+                    continue
+            function = _function_kind(node, before)
+            if function is not None and node not in functions:
+                functions.add(node)
+                self.goals.append((function, None, before))
+            if function not in ("layer", "norm"):
+                stack += before
+
+
+def _function_kind(node: Any, before: list[Any]) -> Kind | None:
+    name = node.name()
+    if name.startswith(_ATTENTIONS):
+        return "attention"
+    if name.startswith(_NORM_FUNCTIONS):
+        return "norm"
+    return "layer" if name.startswith(_PRODUCTS) and any(map(_is_parameter, before)) else None
+
+
+def _is_parameter(node: Any) -> bool:
+    """Whether the node gives a parameter, perhaps a transposed one."""
+    while node is not None and type(node).__name__ in (
+        "TBackward0",
+        "TransposeBackward0",
+        "PermuteBackward0",
+    ):
+        node = node.next_functions[0][0]
+    return type(node).__name__ == "AccumulateGrad"
+
+
+def _nodes(values: Any) -> list[Any]:
+    return [leaf.grad_fn for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor) and leaf.grad_fn]

@@ -1,0 +1,65 @@
+"""What goes through certain places of a model, over data."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from normwise.errors import ArgumentError, ModelError
+from normwise.statistics import Data, Moments, arguments_of, batches_of
+from normwise.statistics.preserve.preserve_model import evaluated
+
+
+def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
+    """The moments of what modules give in evaluation, each value counted once, in one pass; the model stays as it is.
+
+    Args:
+        model: Any model.
+        data: Batches, or one; each is moved to the model's device.
+        shapes: The modules, by path, and the shape ``(N, C, *)`` that the output of each has on an example.
+
+    Raises:
+        ModelError: the model fails on a batch; an output is of another shape, or not finite.
+        ArgumentError: no batches, or fewer than two values a channel.
+    """
+    found = {path: Moments.none(shape[1]) for path, shape in shapes.items()}
+    here = next((tensor.device for tensor in [*model.parameters(), *model.buffers()]), None)
+    number = -1
+
+    def hook_of(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+            where = f"batch {number} (counted from 0) gives {type(module).__name__} {path!r}"
+            if output.dim() != len(shapes[path]) or output.shape[1] != shapes[path][1]:
+                raise ModelError(
+                    f"{where} an output of shape {tuple(output.shape)}, and the example one of {tuple(shapes[path])}; "
+                    "only the sizes of the batch and of the axes behind the channels may differ"
+                )
+            seen = Moments.of(output)
+            if not seen.m2.isfinite().all():
+                raise ModelError(f"{where} an output that is not finite; leave that batch out")
+            found[path] = found[path] + seen
+
+        return hook
+
+    with evaluated(model):
+        for path in shapes:
+            model.get_submodule(path).register_forward_hook(hook_of(path))
+        for number, batch in enumerate(batches_of(data)):
+            # Copies, as a forward may change its input in place.
+            args, kwargs = pytree.tree_map_only(
+                Tensor, lambda value: value.to(here, copy=True), arguments_of(batch)
+            )
+            try:
+                model(*args, **kwargs)
+            except ModelError:
+                raise
+            except Exception as error:
+                raise ModelError(f"the model fails on batch {number} (counted from 0): {error}") from error
+    for path, moments in found.items():
+        if moments.count < 2:
+            raise ArgumentError(
+                f"the data give {moments.count} values a channel behind {path!r}, and a variance needs two; pass more"
+            )
+    return found

@@ -1,0 +1,234 @@
+"""Against the float64 oracle, where precision is lost easily: never worse than torch's own, but for the last digit."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from normwise import reference
+from normwise.kernels.cpu import autograd as native_autograd
+from normwise.kernels.cpu import library as native
+
+pytestmark = pytest.mark.usefixtures("kernels")
+
+ULP, SMALLEST = (float(x) for x in (np.finfo(np.float32).eps, np.finfo(np.float32).smallest_subnormal))
+SHAPES = {
+    "planes": ((8, 3, 13, 11), torch.contiguous_format),
+    "short rows": ((33, 20, 7, 7), torch.contiguous_format),
+    "channels last": ((8, 37, 9, 5), torch.channels_last),
+    "narrow channels last": ((8, 5, 9, 7), torch.channels_last),
+    "(N, C)": ((301, 19), torch.contiguous_format),
+    "one long row": ((1, 2, 40_000), torch.contiguous_format),
+}
+
+
+def outlier_first(x: Tensor) -> Tensor:
+    x[(0,) * x.dim()] = 1e8
+    return x
+
+
+def one_huge(x: Tensor) -> Tensor:
+    x[-1, -1] = 1.0
+    x[(-1,) * x.dim()] = 1e18
+    return x
+
+
+def unusual_quarters(x: Tensor) -> Tensor:
+    """Where the kernels look for a value near the mean, there is none."""
+    n = x.shape[0]
+    x[[0, n // 4, n // 2, n * 3 // 4]] = 1e6
+    return x
+
+
+INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "standard": lambda x: x,
+    "mean 1e4": lambda x: x + 1e4,
+    "mean 1e6": lambda x: x + 1e6,
+    "mean -1e6, deviation 100": lambda x: x * 100 - 1e6,
+    "outlier first": outlier_first,
+    "one huge value": one_huge,
+    "unusual quarters": unusual_quarters,
+    "denormal": lambda x: x * 1e-41,
+    "tiny": lambda x: x * 1e-20,
+    "large": lambda x: x * 1e15,
+    "sorted": lambda x: x.flatten().sort().values.view(x.shape),
+    "constant": lambda x: torch.full_like(x, 0.1),
+}
+
+
+def compute(
+    function: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor
+) -> list[np.ndarray]:
+    """Output, gradients of x, weight and bias, and the batch's statistics as running ones."""
+    leaves = [
+        t.detach().clone(memory_format=torch.preserve_format).requires_grad_() for t in (x, weight, bias)
+    ]
+    mean, var = torch.zeros(x.shape[1]), torch.zeros(x.shape[1])
+    y = function(leaves[0], mean, var, leaves[1], leaves[2])
+    gradients = torch.autograd.grad(y, leaves, grad)
+    return [t.detach().double().numpy() for t in (y, *gradients, mean, var)]
+
+
+def by_kernels(activation: str | None) -> Callable[..., Tensor]:
+    def function(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        shape = native.shape_of(x)
+        assert shape is not None
+        return native_autograd.batch_norm(
+            shape, x, mean, var, weight, bias, None, True, 1.0, 1e-5, activation, None, None, False
+        )
+
+    return function
+
+
+def by_torch(activation: str | None) -> Callable[..., Tensor]:
+    def function(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        y = F.batch_norm(x, mean, var, weight, bias, True, 1.0, 1e-5)
+        return y if activation is None else torch.relu(y)
+
+    return function
+
+
+def oracle(x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor, activation: str | None) -> list[np.ndarray]:
+    zeros = np.zeros(x.shape[1])
+    values, gamma, beta = (t.double().numpy() for t in (x, weight, bias))
+    forward = reference.batch_norm(values, zeros, zeros, gamma, beta, True, 1.0, activation=activation)
+    backward = reference.batch_norm_backward(forward, grad.double().numpy())
+    assert forward.running_mean is not None
+    assert forward.running_var is not None
+    return [
+        forward.output,
+        backward.x,
+        backward.weight,
+        backward.bias,
+        forward.running_mean,
+        forward.running_var,
+    ]
+
+
+def per_channel(values: np.ndarray) -> np.ndarray:
+    """The largest magnitude of each channel."""
+    values = np.abs(values)
+    return values if values.ndim == 1 else values.max((0, *range(2, values.ndim)))
+
+
+def assert_no_worse_than_torch(
+    x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor, activation: str | None
+) -> None:
+    ours, torchs = (compute(f(activation), x, weight, bias, grad) for f in (by_kernels, by_torch))
+    expected = oracle(x, weight, bias, grad, activation)
+    names = ("output", "grad x", "grad weight", "grad bias", "mean", "variance")
+    for name, got, other, exact in zip(names, ours, torchs, expected, strict=True):
+        eps = torch.finfo(x.dtype).eps if name in ("output", "grad x") else ULP
+        unit = eps * per_channel(exact) + SMALLEST
+        if name == "grad x":
+            # A sum of three terms, which cancel in small batches: a unit of the first of them, γ g / σ.
+            first = weight.abs().double().numpy() / np.sqrt(
+                expected[5] * (1 - 1 / (x.numel() / x.shape[1])) + 1e-5
+            )
+            unit = np.maximum(unit, eps * first * per_channel(grad.double().numpy()))
+        assert (per_channel(got - exact) <= per_channel(other - exact) + unit).all(), name
+
+
+def batch(shape: tuple[int, ...], memory_format: torch.memory_format, seed: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x, grad = torch.randn(2, *shape, generator=generator).unbind()
+    weight, bias = torch.randn(2, shape[1], generator=generator).unbind()
+    return [
+        x.contiguous(memory_format=memory_format),
+        weight,
+        bias,
+        grad.contiguous(memory_format=memory_format),
+    ]
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.parametrize("layout", SHAPES)
+def test_adversarial_input_is_as_exact_as_with_torch(layout: str, kind: str) -> None:
+    x, weight, bias, grad = batch(*SHAPES[layout], seed=0)
+    assert_no_worse_than_torch(INPUTS[kind](x), weight, bias, grad, None)
+
+
+def test_padding_where_the_kernels_look_for_the_mean_costs_no_digit() -> None:
+    x = torch.randn(8, 3, 40, generator=torch.Generator().manual_seed(3)) + 1e6
+    mask = torch.ones(8, 40, dtype=torch.bool)
+    mask[::2, ::10] = False
+    mean, var = torch.zeros(3), torch.zeros(3)
+    shape = native.shape_of(x)
+    assert shape is not None
+    native.forward(shape, x, None, None, mean, var, None, True, 1.0, 1e-5, None, None, mask)
+    values = x.double().movedim(1, 0)[:, mask]
+    torch.testing.assert_close(var, values.var(1).float(), rtol=2 * ULP, atol=0)
+
+
+@pytest.mark.parametrize("layout", SHAPES)
+def test_squares_beyond_float32_do_no_harm(layout: str) -> None:
+    x, weight, bias, grad = batch(*SHAPES[layout], seed=2)
+    usual, enormous = (
+        compute(by_kernels(None), t, weight, bias, grad)[0] for t in (x * 2.0**20, x * 2.0**80)
+    )
+    np.testing.assert_allclose(enormous, usual, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", SHAPES)
+def test_relu_is_as_exact_as_with_torch(layout: str) -> None:
+    x, weight, bias, grad = batch(*SHAPES[layout], seed=1)
+    assert_no_worse_than_torch(x, weight, bias, grad, "relu")
+
+
+def test_ten_million_elements_a_channel() -> None:
+    x = torch.randn(1, 1, 10_000_000, generator=torch.Generator().manual_seed(0)) + 1e4
+    assert_no_worse_than_torch(x, torch.ones(1), torch.zeros(1), torch.randn_like(x), None)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("shape", [(1, 1, 100_000_000), (100_000_000, 1)], ids=["one row", "(N, C)"])
+def test_hundred_million_elements_a_channel(shape: tuple[int, ...]) -> None:
+    """As the oracle has it, a part at a time: in float64 at once it would take 10 GB."""
+    generator = torch.Generator().manual_seed(0)
+    x, grad = torch.randn(shape, generator=generator) + 1e4, torch.randn(shape, generator=generator)
+    ours = compute(by_kernels(None), x, torch.ones(1), torch.zeros(1), grad)
+    parts = [slice(i, i + 5_000_000) for i in range(0, x.numel(), 5_000_000)]
+
+    def part(values: Tensor, where: slice) -> np.ndarray:
+        return values.view(-1)[where].double().numpy()
+
+    count = x.numel()
+    mean = sum(part(x, p).sum() for p in parts) / count
+    var = sum(np.square(part(x, p) - mean).sum() for p in parts) / count
+    inv_std = 1 / np.sqrt(var + 1e-5)
+    grad_bias = sum(part(grad, p).sum() for p in parts)
+    grad_weight = sum((part(grad, p) * (part(x, p) - mean)).sum() for p in parts) * inv_std
+    totals = (grad_weight, grad_bias, mean, var * count / (count - 1))
+    for got, exact in zip(ours[2:], totals, strict=True):
+        assert abs(got.item() - exact) <= ULP * abs(exact)
+    for p in parts:
+        normalised = (part(x, p) - mean) * inv_std
+        grad_x = inv_std * (part(grad, p) - (grad_bias + normalised * grad_weight) / count)
+        for got, exact in zip((ours[0], ours[1]), (normalised, grad_x), strict=True):
+            assert np.abs(got.ravel()[p] - exact).max() <= 4 * ULP
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.lists(st.integers(1, 20), max_size=3),
+    st.sampled_from([0.0, 3.0, 1e3, 1e6]),
+    st.booleans(),
+    st.sampled_from([torch.float32, torch.bfloat16]),
+    st.integers(0, 2**16),
+)
+def test_any_shape_is_as_exact_as_with_torch(
+    n: int, c: int, rest: list[int], mean: float, channels_last: bool, dtype: torch.dtype, seed: int
+) -> None:
+    shape = (n, c, *rest)
+    if n * int(np.prod(rest)) < 2:
+        return
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d} if channels_last else {}
+    x, weight, bias, grad = batch(shape, formats.get(len(shape), torch.contiguous_format), seed)
+    assert_no_worse_than_torch((x + mean).to(dtype), weight, bias, grad.to(dtype), None)
