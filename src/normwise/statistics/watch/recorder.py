@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from normwise.find import is_foreign_frozen
 from normwise.records import Recording, WatchedStep
-from normwise.statistics.observe.force_eager import EAGERLY
 from normwise.statistics.observe.normalised_inputs import Call, is_plain, look_at_input, observe
 from normwise.statistics.observe.statistics_slot import place_of_statistics
+from normwise.statistics.preserve.force_eager import FORCE_EAGER
 from normwise.statistics.watch.layer_summary import layer_point
 from normwise.statistics.watch.pending_step import OpenStep
 from normwise.statistics.watch.sinks import Sink
@@ -49,7 +49,7 @@ class Recorder:
         self._points: list[WatchedStep] = []
         self._open: OpenStep | None = None
         self._pass_handles: list[Callable[[], None]] = []
-        self._eagerly = False
+        self._forces_eager = False
         # A model calls the forward that it had before its hooks.
         self._stop = [
             self._observe(path, layer)
@@ -130,15 +130,15 @@ class Recorder:
             self._pass_handles.append(behind.remove)
         if model._compiled_call_impl is None:
             self._pass_handles.append(model.register_forward_hook(self._end_pass).remove)
-        self._eagerly = EAGERLY.begin()
+        self._forces_eager = FORCE_EAGER.begin()
 
     def _end_pass(self, *_: object) -> None:
         for remove in self._pass_handles:
             remove()
         self._pass_handles.clear()
-        if self._eagerly:
-            EAGERLY.end()
-            self._eagerly = False
+        if self._forces_eager:
+            FORCE_EAGER.end()
+            self._forces_eager = False
 
     def _abandon_pass(self) -> None:
         """End a recorded pass that an exception ended, which makes no record."""

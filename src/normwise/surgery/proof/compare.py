@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
-from normwise.nn.mixins.frozen import modes_kept
+from normwise.statistics.evaluation_modes import modes_kept
 from normwise.statistics.preserve.random_state import random_state_kept
 from normwise.statistics.preserve.snapshot import Snapshot
 
