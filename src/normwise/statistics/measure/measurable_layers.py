@@ -1,4 +1,4 @@
-"""Choice of the layers to calibrate."""
+"""The layers of a model that keep running statistics, and why others don't."""
 
 import torch
 from torch import nn
@@ -6,12 +6,15 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.find import find, is_foreign_frozen
-from normwise.nn.mixins.frozen import is_frozen
+from normwise.find import find
 
 
-def layers_of(model: nn.Module) -> dict[str, nn.Module]:
+def layers_of(model: nn.Module, *, to: str) -> dict[str, nn.Module]:
     """Return all BN layers by path.
+
+    Args:
+        model: Any model.
+        to: The verb that says what is to be done with them, for the message of an error.
 
     Raises:
         ModelError: there is none.
@@ -22,17 +25,17 @@ def layers_of(model: nn.Module) -> dict[str, nn.Module]:
         return layers
     advice = "pass the model that has the layers"
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        advice = "layers of TorchScript can't be seen: calibrate the model before torch.jit.script or trace"
+        advice = f"layers of TorchScript can't be seen: {to} the model before torch.jit.script or trace"
     elif found:
-        advice = "its graph calls batch_norm as a function: calibrate the model that the graph was made of"
+        advice = f"its graph calls batch_norm as a function: {to} the model that the graph was made of"
     raise ModelError(
-        f"{type(model).__name__} has no BN layer, so there is nothing to calibrate. Looked for layers of torch.nn and "
+        f"{type(model).__name__} has no BN layer, so there is nothing to {to}. Looked for layers of torch.nn and "
         f"normwise.nn, subclasses of theirs, and modules called ...BatchNorm... with running statistics; {advice}"
     )
 
 
-def reason_to_leave(path: str, layer: nn.Module, include_frozen: bool) -> str:
-    """Return why a layer is not to be calibrated; empty for one that is.
+def reason_without_statistics(path: str, layer: nn.Module) -> str:
+    """Return why a layer has no running statistics that could be replaced; empty for one that has.
 
     Raises:
         ArgumentError: it has not been initialised.
@@ -47,6 +50,4 @@ def reason_to_leave(path: str, layer: nn.Module, include_frozen: bool) -> str:
         if is_parametrized(layer):
             return "its running statistics are parametrized"
         return "it keeps no running statistics (track_running_stats=False)"
-    if not include_frozen and (is_frozen(layer) or is_foreign_frozen(layer)):
-        return "it is frozen (include_frozen=True calibrates it, too)"
     return ""

@@ -1,13 +1,31 @@
-"""Old running statistics, compared with those of the data."""
+"""The record of what became of a slot: why it was left, or how far off its old statistics were."""
 
 from dataclasses import replace
 
 from torch import Tensor
 
-from normwise.records import LayerCalibration
+from normwise.records import LayerCalibration, VarianceKind
+from normwise.statistics.calibrate.schedule import Schedule
+from normwise.statistics.observe.statistics_slot import Place
 
 
-def compared(
+def layer_record(slot: Place, schedule: Schedule, kind: VarianceKind) -> LayerCalibration:
+    """Return the record of a slot after all passes."""
+    seen, name, at = schedule.seen[slot.path], type(slot.layer).__name__, slot.layer_path
+    if seen.together.count == 0:
+        reason = "its forward pass does not use its running statistics" if at in schedule.unused else ""
+        reason = schedule.reasons.get(at, reason) or "the data never reach it"
+        return LayerCalibration(slot.path, name, False, reason)
+    if seen.lacks(kind):
+        few = "in any batch " if kind == "batch" else ""
+        reason = f"it sees fewer than two values a channel {few}".strip()
+        return LayerCalibration(slot.path, name, False, reason, seen.together.count)
+    record = LayerCalibration(slot.path, name, True, "", seen.together.count)
+    eps = getattr(slot.layer, "eps", 1e-5)
+    return with_comparison(record, schedule.before[slot.path], seen.together.mean, seen.variance(kind), eps)
+
+
+def with_comparison(
     record: LayerCalibration, before: tuple[Tensor, Tensor], mean: Tensor, variance: Tensor, eps: float
 ) -> LayerCalibration:
     r"""Return the record with the distance of the old mean and variance from those of the data.
