@@ -16,7 +16,7 @@ from normwise.statistics.measure.measure import measure
 LENGTHS = torch.tensor([2, 5, 4, 5, 3, 5])
 
 
-def _inputs(model: nn.Sequential, batches: Any) -> dict[str, Tensor]:
+def _inputs(model: nn.Module, batches: Any) -> dict[str, Tensor]:
     """What each BN layer is called with, in the mode that it is in, of all batches together."""
     kept: dict[str, list[Tensor]] = {}
     hooks = [

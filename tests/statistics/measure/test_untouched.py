@@ -105,7 +105,9 @@ def _random_states() -> list[Any]:
 def _batches(outcome: str) -> Iterator[dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(1)
     for number in range(3):
-        torch.rand(()), random.random(), np.random.rand()  # noqa: NPY002
+        torch.rand(())
+        random.random()
+        np.random.rand()  # noqa: NPY002
         x = torch.randn(6, 5, 4, generator=generator)
         if number == 1 and outcome == "too many channels":
             x = torch.randn(6, 5, 9)

@@ -154,5 +154,5 @@ class Schedule:
 
     @property
     def _tolerance(self) -> float:
-        """Changes as small as what the statistics are rounded to are none."""
+        """Largest change that counts as none: twice the rounding of the statistics."""
         return max((2 * torch.finfo(mean.dtype).eps for mean, _ in self.before.values()), default=0.0)

@@ -1,4 +1,4 @@
-"""What hangs on a model while it is watched."""
+"""Hooks that record statistics of the layers of a model while it is watched."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,15 +13,15 @@ from normwise.records import Recording, WatchedStep
 from normwise.statistics.observe.normalised_inputs import Call, is_plain, look_at_input, observe
 from normwise.statistics.observe.statistics_slot import place_of_statistics
 from normwise.statistics.preserve.force_eager import FORCE_EAGER
-from normwise.statistics.watch.layer_summary import layer_point
-from normwise.statistics.watch.pending_step import OpenStep
+from normwise.statistics.watch.layer_summary import layer_summary
+from normwise.statistics.watch.pending_step import PendingStep
 from normwise.statistics.watch.sinks import Sink
 
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Recorder:
-    """What :func:`normwise.watch` gives: the records so far.
+    """The records so far of a model that :func:`normwise.watch` watches.
 
     Between records a single hook, at the model itself, counts the passes; those of its layers and gradients are there
     for one step at a time.
@@ -47,7 +47,7 @@ class Recorder:
         self._sink = sink
         self._every = head.every
         self._points: list[WatchedStep] = []
-        self._open: OpenStep | None = None
+        self._pending: PendingStep | None = None
         self._pass_handles: list[Callable[[], None]] = []
         self._forces_eager = False
         # A model calls the forward that it had before its hooks.
@@ -92,14 +92,14 @@ class Recorder:
             self._abandon_pass()
         if not model.training:
             return
-        if self._open is not None:
+        if self._pending is not None:
             self._complete()
         step, self.steps = self.steps, self.steps + 1
         if step % self._every == 0:
             self._begin(step, model, args, kwargs)
 
     def _count_passes(self, model: nn.Module) -> Callable[[], None]:
-        """Be there before each pass; gives what ends that."""
+        """Call :meth:`before_pass` before each pass of the model; returns a function that ends that."""
         compiled = model._compiled_call_impl
         if compiled is None:
             return model.register_forward_pre_hook(_Hook(self), with_kwargs=True).remove
@@ -119,7 +119,7 @@ class Recorder:
         return stop
 
     def _begin(self, step: int, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._open = OpenStep(step)
+        self._pending = PendingStep(step)
         for path, layer in self._layers.items():
             if layer is not model:
                 self._pass_handles.append(self._observe(path, layer))
@@ -162,12 +162,12 @@ class Recorder:
     ) -> Any:
         if is_foreign_frozen(layer) and args:
             self._record(path, layer, args[0], None)  # which computes by hand, with constants
-        elif self._open is not None:
+        elif self._pending is not None:
             self.unseen[path] = layer
         return output
 
     def _record(self, path: str, layer: nn.Module, x: Any, mask: Any) -> None:
-        record = self._open
+        record = self._pending
         if record is None:
             return
         if (point := record.points.get(path)) is not None:
@@ -175,7 +175,7 @@ class Recorder:
             return
         if not _fits(layer, x, mask):
             return
-        point = layer_point(layer, x, mask, self._channels[path])
+        point = layer_summary(layer, x, mask, self._channels[path])
         if point is None:
             return
         record.points[path] = point
@@ -185,7 +185,7 @@ class Recorder:
                 record.keep_gradient(path, name, parameter)
 
     def _behind_layer(self, path: str, layer: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        record = self._open
+        record = self._pending
         if (
             record is not None
             and path in record.points
@@ -196,7 +196,7 @@ class Recorder:
             record.keep_gradient(path, "output", output)
 
     def _complete(self) -> None:
-        record = self._open
+        record = self._pending
         if record is None:
             return
         point = record.complete()
@@ -206,9 +206,9 @@ class Recorder:
             self._sink.append(point)
 
     def _discard(self) -> None:
-        if self._open is not None:
-            self._open.release()
-            self._open = None
+        if self._pending is not None:
+            self._pending.release()
+            self._pending = None
 
 
 class _Hook:
@@ -226,7 +226,7 @@ class _Hook:
 
 
 def _fits(layer: nn.Module, x: Any, mask: Any) -> bool:
-    """Whether the layer's arguments are tensors of numbers that belong together; if not, it will say so itself."""
+    """Return whether the layer's arguments are tensors of numbers that fit; if not, the layer will raise an error."""
     if type(x) not in (Tensor, nn.Parameter) or x.dim() < 2 or not x.is_floating_point() or x.is_meta:
         return False
     known = layer.running_mean if layer.running_mean is not None else layer.weight
