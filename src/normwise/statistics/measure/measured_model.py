@@ -12,7 +12,7 @@ from normwise.statistics.measure.one_pass import OnePass
 from normwise.statistics.measure.repeated_batches import RepeatedBatches
 from normwise.statistics.model_inputs import unwrapped
 from normwise.statistics.observe.statistics_slot import places_of
-from normwise.statistics.preserve.preserve_model import evaluated
+from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
 
 @contextmanager
@@ -22,9 +22,9 @@ def measuring(
     """Let passes over batches be made in which layers of a model are measured, in evaluation.
 
     Within, buffers of the layers may hold other statistics than theirs; afterwards, also after an exception, the model
-    and the random states are as they were (:func:`normwise.statistics.preserve.preserve_model.evaluated`).
+    and the random states are as they were.
     """
-    with evaluated(model, data=batches) as begin:
+    with unchanged_in_evaluation(model, data=batches) as begin:
         yield MeasuredModel(model, layers, RepeatedBatches(batches, max_batches), begin)
 
 

@@ -30,7 +30,7 @@ def unchanged(*models: nn.Module, data: Any = None, parameters: bool = True) -> 
 
 
 @contextmanager
-def evaluated(model: nn.Module, *, data: Any = None) -> Iterator[Callable[[], None]]:
+def unchanged_in_evaluation(model: nn.Module, *, data: Any = None) -> Iterator[Callable[[], None]]:
     """Put the model into evaluation, without gradients, and leave it :func:`unchanged`.
 
     Values of parameters, which evaluation reads only, are not kept: large models have much of them.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from normwise.errors import ArgumentError, ModelError
 from normwise.statistics import Data, Moments, arguments_of, batches_of
 from normwise.statistics.measure.run_batch import run_batch
-from normwise.statistics.preserve.preserve_model import evaluated
+from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
 
 def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
@@ -42,7 +42,7 @@ def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size
 
         return hook
 
-    with evaluated(model):
+    with unchanged_in_evaluation(model):
         for path in shapes:
             model.get_submodule(path).register_forward_hook(hook_of(path))
         for number, batch in enumerate(batches_of(data)):
