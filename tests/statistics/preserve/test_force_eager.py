@@ -6,7 +6,6 @@ from torch import Tensor
 
 from normwise.statistics.preserve.force_eager import FORCE_EAGER, running_eagerly
 
-
 pytestmark = pytest.mark.usefixtures("compiler_caches_cleared")
 
 
