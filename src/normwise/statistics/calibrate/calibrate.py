@@ -121,13 +121,15 @@ def calibrate(
         schedule = Schedule(measured, variance, group=group, progress=progress)
         if layers:
             schedule.run(order)
-            if schedule.batches == 0:
+            if schedule.measured.batches == 0:
                 raise ArgumentError("the data have no batches, so nothing was calibrated")
     records: dict[str, list[LayerCalibration]] = {path: [] for path in found}
     for path, reason in left.items():
         records[path].append(LayerCalibration(path, type(found[path]).__name__, False, reason))
     for slot in measured.slots.values():
-        records[slot.layer_path].append(layer_record(slot, schedule, variance))
+        records[slot.layer_path].append(
+            layer_record(slot, schedule.measured, schedule.before[slot.path], variance)
+        )
     if not any(record.calibrated for several in records.values() for record in several):
         _check_frozen(found, records)
     reached = {path: _steps_reached(records[path]) for path in layers}
@@ -139,10 +141,10 @@ def calibrate(
         tuple(record for several in records.values() for record in several),
         order,
         variance,
-        schedule.batches,
+        schedule.measured.batches,
         schedule.passes,
         schedule.residual,
-        tuple(schedule.dropped),
+        tuple(schedule.measured.dropped),
         measured.batches.varied,
     )
 

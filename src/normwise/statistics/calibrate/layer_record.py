@@ -5,24 +5,20 @@ from dataclasses import replace
 from torch import Tensor
 
 from normwise.records import LayerCalibration, VarianceKind
-from normwise.statistics.calibrate.schedule import Schedule
+from normwise.statistics.measure.measurement import Measurement
 from normwise.statistics.observe.statistics_slot import Place
 
 
-def layer_record(slot: Place, schedule: Schedule, kind: VarianceKind) -> LayerCalibration:
-    """Return the record of a slot after all passes."""
-    seen, name, at = schedule.seen[slot.path], type(slot.layer).__name__, slot.layer_path
-    if seen.together.count == 0:
-        reason = "its forward pass does not use its running statistics" if at in schedule.unused else ""
-        reason = schedule.reasons.get(at, reason) or "the data never reach it"
-        return LayerCalibration(slot.path, name, False, reason)
-    if seen.lacks(kind):
-        few = "in any batch " if kind == "batch" else ""
-        reason = f"it sees fewer than two values a channel {few}".strip()
-        return LayerCalibration(slot.path, name, False, reason, seen.together.count)
-    record = LayerCalibration(slot.path, name, True, "", seen.together.count)
+def layer_record(
+    slot: Place, measured: Measurement, before: tuple[Tensor, Tensor], kind: VarianceKind
+) -> LayerCalibration:
+    """Return the record of a slot that had a mean and a variance before, and gets those that were measured."""
+    seen, reason = measured.seen[slot.path], measured.reason_against(slot, kind)
+    record = LayerCalibration(slot.path, type(slot.layer).__name__, not reason, reason, seen.together.count)
+    if reason:
+        return record
     eps = getattr(slot.layer, "eps", 1e-5)
-    return with_comparison(record, schedule.before[slot.path], seen.together.mean, seen.variance(kind), eps)
+    return with_comparison(record, before, seen.together.mean, seen.variance(kind), eps)
 
 
 def with_comparison(

@@ -11,7 +11,7 @@ from normwise.records import Order, VarianceKind
 from normwise.statistics.calibrate.gather import gather, gather_failure
 from normwise.statistics.calibrate.new_statistics import change, new_statistics
 from normwise.statistics.measure.batch_accumulator import BatchAccumulator
-from normwise.statistics.measure.call_order import CallOrder, Component
+from normwise.statistics.measure.call_order import Component
 from normwise.statistics.measure.measured_model import MeasuredModel
 from normwise.statistics.measure.measurement import Measurement
 from normwise.statistics.measure.one_pass import named
@@ -28,12 +28,8 @@ class Schedule:
     Attributes:
         before: Running mean and variance of each slot, by path, as they were.
         statistics: Those that each slot is to have, by path.
-        seen: What each slot saw last, by path.
-        reasons: Why a layer that was called can't have the statistics of what it normalises, by path.
-        unused: Paths of layers of which a forward pass did not use the running statistics.
-        dropped: Keys of batches that the model's forward has no argument for.
+        measured: What each slot saw last, in all processes.
         passes: How many were made.
-        batches: How many there were in the last pass, in all processes.
         residual: By how much another pass might move a statistic, of a mean in standard deviations.
     """
 
@@ -47,11 +43,10 @@ class Schedule:
     ) -> None:
         self.before = dict(model.statistics)
         self.statistics = model.statistics
-        self.seen = {path: BatchAccumulator.empty(len(mean)) for path, (mean, _) in self.before.items()}
-        self.reasons: dict[str, str] = {}
-        self.unused: set[str] = set()
-        self.dropped: dict[str, None] = {}
-        self.passes, self.batches, self.residual = 0, 0, 0.0
+        self.measured = Measurement(
+            {path: BatchAccumulator.empty(len(mean)) for path, (mean, _) in self.before.items()}
+        )
+        self.passes, self.residual = 0, 0.0
         self._model = model
         self._variance: VarianceKind = variance
         self._group, self._progress = group, progress
@@ -67,10 +62,12 @@ class Schedule:
         that slot. Where slots are called several times, or in one order here and in another there, these are measured
         again until they no longer move.
         """
-        call_order, _ = self._pass(self.before, by_batch=True)
+        self._pass(self.before, by_batch=True)
         if order == "training":
             return
-        components = [each for each in call_order.components() if each.is_cyclic or not each.is_first]
+        components = [
+            each for each in self.measured.call_order.components() if each.is_cyclic or not each.is_first
+        ]
         self._needed = None if any(each.is_cyclic for each in components) else 1 + len(components)
         for component in components:
             if component.is_cyclic:
@@ -85,13 +82,13 @@ class Schedule:
         """
         last = math.inf
         for _ in range(_MOST_SWEEPS):
-            kept = {path: (self.seen[path], self.statistics[path]) for path in component.slots}
+            kept = {path: (self.measured.seen[path], self.statistics[path]) for path in component.slots}
             moved = 0.0
             for path in component.slots:
-                moved = max(moved, self._pass([path])[1])
+                moved = max(moved, self._pass([path]))
             if moved > last:
                 for path, (seen, statistics) in kept.items():
-                    self.seen[path] = seen
+                    self.measured.seen[path] = seen
                     self._model.normalise_by(path, *statistics)
                 return moved
             last = moved
@@ -99,30 +96,23 @@ class Schedule:
                 break
         return last
 
-    def _pass(
-        self, slots: Collection[str], *, by_batch: bool = False, ends_early: bool = False
-    ) -> tuple[CallOrder, float]:
-        """Make a pass, and let the slots normalise by what they saw.
-
-        Returns:
-            The order of calls, and by how much the statistics moved.
-        """
+    def _pass(self, slots: Collection[str], *, by_batch: bool = False, ends_early: bool = False) -> float:
+        """Make a pass, and let the slots normalise by what they saw; returns by how much the statistics moved."""
         self.passes += 1
-        found = self._measured(slots, by_batch=by_batch, ends_early=ends_early)
-        self.batches = found.batches
-        self.reasons = found.reasons | self.reasons
-        self.unused |= found.unused
-        self.dropped |= found.dropped
+        found = self._gathered(slots, by_batch=by_batch, ends_early=ends_early)
+        last = dict(self.measured.seen)
+        self.measured.update(found)
         for path, seen in found.seen.items():
             slot = self._model.slots[path]
-            if seen.together.count and slot.layer_path in self.reasons:
+            if seen.together.count and slot.layer_path in self.measured.reasons:
                 raise ModelError(
                     f"{named(slot)} normalises by its running statistics in some calls, and of others that can't be "
-                    f"said: {self.reasons[slot.layer_path]}. No statistics would be right for both"
+                    f"said: {self.measured.reasons[slot.layer_path]}. No statistics would be right for both"
                 )
-        return found.call_order, max((self._set(*each) for each in found.seen.items()), default=0.0)
+        moved = [self._set(path, seen, last[path]) for path, seen in found.seen.items()]
+        return max(moved, default=0.0)
 
-    def _measured(self, slots: Collection[str], *, by_batch: bool, ends_early: bool) -> Measurement:
+    def _gathered(self, slots: Collection[str], *, by_batch: bool, ends_early: bool) -> Measurement:
         """Return what all processes measured; if one fails, all do."""
         try:
             found = self._model.measure(
@@ -137,10 +127,9 @@ class Schedule:
             raise
         return found if self._group is None else gather(found, self._group)
 
-    def _set(self, path: str, seen: BatchAccumulator) -> float:
+    def _set(self, path: str, seen: BatchAccumulator, last: BatchAccumulator) -> float:
         """Let a slot normalise by what it saw; returns how far that is from what it saw last."""
-        slot, last = self._model.slots[path], self.seen[path]
-        self.seen[path] = seen
+        slot = self._model.slots[path]
         self._model.normalise_by(path, *new_statistics(slot, seen, self._variance, self.before[path]))
         return change(seen, last, self._variance, getattr(slot.layer, "eps", 1e-5))
 
