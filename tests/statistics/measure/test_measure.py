@@ -1,6 +1,7 @@
 """What layers normalise is measured as it is, of every kind of layer, by running statistics and by the batch's."""
 
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,8 +20,12 @@ LENGTHS = torch.tensor([2, 5, 4, 5, 3, 5])
 def _inputs(model: nn.Module, batches: Any) -> dict[str, Tensor]:
     """What each BN layer is called with, in the mode that it is in, of all batches together."""
     kept: dict[str, list[Tensor]] = {}
+
+    def keep(path: str, _: nn.Module, args: tuple[Tensor]) -> None:
+        kept.setdefault(path, []).append(args[0])
+
     hooks = [
-        layer.register_forward_pre_hook(lambda _, args, at=path: kept.setdefault(at, []).append(args[0]))
+        layer.register_forward_pre_hook(partial(keep, path))
         for path, layer in model.named_modules()
         if isinstance(layer, nn.modules.batchnorm._BatchNorm)
     ]
