@@ -14,10 +14,10 @@ from normwise.records import BiasRemoval, Change
 from normwise.statistics import Batch
 from normwise.surgery.core.example_arguments import example_arguments
 from normwise.surgery.core.move_optimizer import move_optimizer
-from normwise.surgery.core.shadow_copy import twin
-from normwise.surgery.core.working_copy import workpiece
-from normwise.surgery.fold.candidates import Miss, Site, Sites
-from normwise.surgery.graph.model_graph import flow
+from normwise.surgery.core.shadow_copy import shadow_copy
+from normwise.surgery.core.working_copy import working_copy
+from normwise.surgery.fold.candidates import Candidate, Candidates, Miss
+from normwise.surgery.graph.model_graph import model_graph
 from normwise.surgery.proof.on_example import all_differences
 
 
@@ -73,7 +73,7 @@ def remove_biases(
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3.2: "the bias b can be ignored".
     """
     args, kwargs = example_arguments(example)
-    with workpiece(model, inplace, (args, kwargs)) as (old, new):
+    with working_copy(model, inplace, (args, kwargs)) as (old, new):
         replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
         changes, biases = take_biases(new, args, kwargs)
         removed = sum(bias.numel() for bias in biases.values())
@@ -101,7 +101,9 @@ def take_biases(
         What became of the bias before each BN layer, and the biases that are gone by the paths of their layers.
     """
     seen = _to_be_looked_at(model)
-    modes = [Sites(seen, flow(seen, args, kwargs, training=training)) for training in (False, True)]
+    modes = [
+        Candidates(seen, model_graph(seen, args, kwargs, training=training)) for training in (False, True)
+    ]
     paths = {module: path for path, module in seen.named_modules()}
     changes: list[Change] = []
     taken: dict[str, nn.Parameter] = {}
@@ -120,9 +122,11 @@ def take_biases(
     return tuple(changes), taken
 
 
-def _layer_before(path: str, layer: nn.Module, evaluation: Sites, training: Sites) -> Site | Miss:
+def _layer_before(
+    path: str, layer: nn.Module, evaluation: Candidates, training: Candidates
+) -> Candidate | Miss:
     """Return the one layer whose outputs the BN layer normalises, whatever happens in training and in evaluation."""
-    found: list[Site] = []
+    found: list[Candidate] = []
     for sites, where in ((evaluation, ""), (training, "in training, ")):
         reason = sites.obstacle(path, layer)
         here = Miss(reason) if reason else sites.before(layer)
@@ -139,12 +143,12 @@ def _layer_before(path: str, layer: nn.Module, evaluation: Sites, training: Site
 
 
 def _to_be_looked_at(model: nn.Module) -> nn.Module:
-    """A twin that shows what can be folded in training and in evaluation alike.
+    """A shadow copy that shows what can be folded in training and in evaluation alike.
 
     In training mode dropout is no identity. BN layers may learn their statistics, or keep none, and cancel a bias:
     these are told to have some, and to have stopped learning.
     """
-    seen = twin(model)
+    seen = shadow_copy(model)
     seen.train()
     some = next(model.parameters(), torch.empty(0))
     for layer in seen.modules():
@@ -179,8 +183,8 @@ def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter | 
 
 
 def _with_constants(model: nn.Module, paths: Collection[str]) -> nn.Module:
-    """A twin whose biases are there but no parameters, so that its parameters are those that stay."""
-    other = twin(model)
+    """A shadow copy whose biases are there but no parameters, so that its parameters are those that stay."""
+    other = shadow_copy(model)
     for path in paths:
         layer = other.get_submodule(path)
         bias = layer.get_parameter("bias").detach()

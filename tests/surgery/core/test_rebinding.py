@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import normwise
 from normwise.errors import ModelError
-from normwise.surgery.core.shadow_copy import twin
+from normwise.surgery.core.shadow_copy import shadow_copy
 
 X = torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -152,12 +152,12 @@ def test_a_copy_that_calls_the_given_model_by_an_object_is_refused(operate: Any)
     assert torch.equal(one(X), expected)
 
 
-def test_a_twin_has_lists_and_dicts_of_its_own() -> None:
+def test_a_shadow_copy_has_lists_and_dicts_of_its_own() -> None:
     old = model()
     shared: list[Any] = [old[1]]
     old.log, old.table, old.queue = [1], OrderedDict(a=1), deque([1])
     old.blocks, old[0].blocks = shared, shared
-    new: Any = twin(old)
+    new: Any = shadow_copy(old)
     new.log.append(2)
     new.table["b"] = 2
     new.queue.append(2)

@@ -15,8 +15,8 @@ from normwise.surgery.accelerate.guards import Conditions, conditions
 from normwise.surgery.accelerate.module_graph import own_forward
 from normwise.surgery.accelerate.replace_torch_layer import become_ours, is_ours
 from normwise.surgery.accelerate.rewritten import Rewritten, original_class, rewrite
-from normwise.surgery.core.example_arguments import Call, example_arguments
-from normwise.surgery.core.working_copy import workpiece
+from normwise.surgery.core.example_arguments import Arguments, example_arguments
+from normwise.surgery.core.working_copy import working_copy
 from normwise.surgery.graph.model_graph import observe
 from normwise.surgery.proof.compare import Differences
 from normwise.surgery.proof.on_example import all_differences
@@ -71,11 +71,11 @@ def accelerate(
         'relu'
     """
     call = example_arguments(example)
-    with workpiece(model, inplace, call, shares=True) as (old, new):
+    with working_copy(model, inplace, call, shares=True) as (old, new):
         return new, _accelerated(old, new, call)
 
 
-def _accelerated(old: nn.Module, new: nn.Module, call: Call) -> Acceleration:
+def _accelerated(old: nn.Module, new: nn.Module, call: Arguments) -> Acceleration:
     kinds = {
         path: type(module).__name__
         for path, module in new.named_modules()
@@ -121,7 +121,9 @@ class _Plan:
     fused: list[tuple[str, Fused]]
 
 
-def _plans(model: nn.Module, calls: Mapping[nn.Module, Call]) -> tuple[list[_Plan], dict[nn.Module, str]]:
+def _plans(
+    model: nn.Module, calls: Mapping[nn.Module, Arguments]
+) -> tuple[list[_Plan], dict[nn.Module, str]]:
     """Return the forward passes to rewrite, and by layer why the one that calls it is not."""
     plans: list[_Plan] = []
     reasons: dict[nn.Module, str] = {}
@@ -147,7 +149,7 @@ def _plans(model: nn.Module, calls: Mapping[nn.Module, Call]) -> tuple[list[_Pla
 
 
 def _called_by(
-    module: nn.Module, layers: Iterable[nn.Module], calls: Mapping[nn.Module, Call]
+    module: nn.Module, layers: Iterable[nn.Module], calls: Mapping[nn.Module, Arguments]
 ) -> list[nn.Module]:
     """Return those of the layers that no module between calls: between are only ones that are never called."""
     found: list[nn.Module] = []
@@ -162,7 +164,7 @@ def _called_by(
     return [layer for layer in layers if layer in found]
 
 
-def _inputs(call: Call) -> list[str]:
+def _inputs(call: Arguments) -> list[str]:
     args, kwargs = call
     return [f"args[{i}]" for i, value in enumerate(args) if isinstance(value, Tensor)] + [
         f"kwargs[{name!r}]" for name, value in kwargs.items() if isinstance(value, Tensor)
@@ -172,7 +174,7 @@ def _inputs(call: Call) -> list[str]:
 def _prove(
     old: nn.Module,
     new: nn.Module,
-    call: Call,
+    call: Arguments,
     plans: list[_Plan],
     reasons: dict[nn.Module, str],
 ) -> Differences:

@@ -12,7 +12,7 @@ from normwise.errors import ModelError
 from normwise.nn.fused_call import can_fuse
 from normwise.surgery.accelerate.constants import is_constant
 from normwise.surgery.accelerate.fuse import Fused
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.core.example_arguments import Arguments
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type)
 _METHODS = (types.FunctionType, property, classmethod, staticmethod, type)
@@ -47,7 +47,7 @@ class Conditions:
 
 
 def conditions(
-    module: nn.Module, names: Collection[str], call: Call, fused: Iterable[tuple[str, Fused]]
+    module: nn.Module, names: Collection[str], call: Arguments, fused: Iterable[tuple[str, Fused]]
 ) -> Conditions:
     """Return the conditions under which ``module`` may do what was traced for this call.
 
@@ -76,7 +76,7 @@ def conditions(
     return found
 
 
-def _of_call(found: Conditions, call: Call) -> None:
+def _of_call(found: Conditions, call: Arguments) -> None:
     args, kwargs = call
     found.add(f"len(args) == {len(args)}")
     found.add(f"kwargs.keys() == {{{', '.join(map(repr, kwargs))}}}" if kwargs else "not kwargs")

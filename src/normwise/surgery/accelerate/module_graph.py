@@ -11,8 +11,8 @@ from torch import Tensor, fx, nn
 from normwise.errors import ModelError
 from normwise.surgery.accelerate.constants import is_constant
 from normwise.surgery.accelerate.pure_forward import Watch, run, watched
-from normwise.surgery.core.example_arguments import Call
-from normwise.surgery.core.shadow_copy import twin
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.shadow_copy import shadow_copy
 
 Kind = tuple[torch.Size, torch.dtype]
 
@@ -32,7 +32,7 @@ class OwnForward:
     kinds: dict[str, Kind]
 
 
-def own_forward(module: nn.Module, call: Call) -> OwnForward:
+def own_forward(module: nn.Module, call: Arguments) -> OwnForward:
     """Follow ``module.forward`` for calls such as this one, where a graph is all that it does.
 
     Raises:
@@ -52,8 +52,8 @@ def own_forward(module: nn.Module, call: Call) -> OwnForward:
     graphs: list[fx.Graph] = []
     names: set[str] = set()
     for training in (True, False):
-        # On a twin, so that a write that is found too late is never seen.
-        other = twin(module)
+        # On a shadow copy, so that a write that is found too late is never seen.
+        other = shadow_copy(module)
         other.train(training)
         watch = Watch()
         try:
@@ -99,7 +99,7 @@ class _Tracer(fx.Tracer):
 
     proxy_buffer_attributes = True
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Arguments) -> None:
         super().__init__()
         self._call = call
 
@@ -125,12 +125,12 @@ class _Tracer(fx.Tracer):
         return lambda: run(root_fn, self.root, *args, **kwargs), []
 
 
-def tensors_of_call(call: Call) -> list[Tensor]:
+def tensors_of_call(call: Arguments) -> list[Tensor]:
     """Return the tensors among the arguments, in the order of the graph's inputs."""
     return [value for value in (*call[0], *call[1].values()) if isinstance(value, Tensor)]
 
 
-def _kinds(module: nn.Module, graph: fx.Graph, call: Call) -> dict[str, Kind]:
+def _kinds(module: nn.Module, graph: fx.Graph, call: Arguments) -> dict[str, Kind]:
     """Return shape and type of each tensor that the graph computes for this call."""
     found: dict[str, Kind] = {}
 
@@ -143,7 +143,7 @@ def _kinds(module: nn.Module, graph: fx.Graph, call: Call) -> dict[str, Kind]:
                 raise ModelError(f"{n.target!r} returns a {type(value).__name__}; only tensors are followed")
             return value
 
-    other = twin(module)
+    other = shadow_copy(module)
     other.eval()
     try:
         with torch.no_grad():

@@ -12,10 +12,16 @@ from normwise.find import WITHIN_RECURRENCE, find
 from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Change, Conversion
 from normwise.statistics import Batch
-from normwise.surgery.convert.targets import LeftError, Outcome, Target, can_be_source, target_named
-from normwise.surgery.core.example_arguments import Call, example_arguments
+from normwise.surgery.convert.targets import (
+    ConvertedLayer,
+    LeftError,
+    NormTarget,
+    can_be_source,
+    target_named,
+)
+from normwise.surgery.core.example_arguments import Arguments, example_arguments
 from normwise.surgery.core.move_optimizer import move_optimizer
-from normwise.surgery.core.working_copy import workpiece
+from normwise.surgery.core.working_copy import working_copy
 from normwise.surgery.graph.model_graph import observe
 from normwise.surgery.proof.compare import rounding
 from normwise.surgery.proof.on_example import output_difference
@@ -93,7 +99,7 @@ def convert(
     """
     target = target_named(to, groups, settings)
     arguments = None if example is None else example_arguments(example)
-    with workpiece(model, inplace, arguments) as (old, new):
+    with working_copy(model, inplace, arguments) as (old, new):
         moved = {} if new is model else dict(zip(model.parameters(), new.parameters(), strict=True))
         calls = {} if arguments is None else observe(new, *arguments)[1]
         changes, outcomes = _convert_all(new, target, calls)
@@ -105,8 +111,8 @@ def convert(
 
 
 def _convert_all(
-    model: nn.Module, target: Target, calls: dict[nn.Module, Call]
-) -> tuple[tuple[Change, ...], list[Outcome]]:
+    model: nn.Module, target: NormTarget, calls: dict[nn.Module, Arguments]
+) -> tuple[tuple[Change, ...], list[ConvertedLayer]]:
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     layers = {
         path: layer
@@ -143,7 +149,7 @@ def _called_by(model: nn.Module, path: str, is_called: bool) -> str:
     return f"; the forward that was set on {where} calls it"
 
 
-def _compared(old: nn.Module, new: nn.Module, arguments: Call, alters: bool) -> float:
+def _compared(old: nn.Module, new: nn.Module, arguments: Arguments, alters: bool) -> float:
     """How far the outputs on the example are from the old ones."""
     try:
         error = output_difference(old, new, *arguments)

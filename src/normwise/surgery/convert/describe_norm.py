@@ -14,7 +14,7 @@ from normwise.find import BatchNorm, is_batch_norm, is_foreign_frozen
 from normwise.nn.convertible import BUFFERS, PARAMETERS, from_batch_norm, settings_of
 from normwise.nn.mixins.activation_mixin import Activated
 from normwise.nn.mixins.class_mixins import made_of
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.fold.foreign_frozen import reason_against
 from normwise.surgery.graph.overridden import overridden
 
@@ -43,7 +43,7 @@ class LeftError(Exception):
 
 
 @dataclass
-class Norm:
+class NormDescription:
     """A normalisation layer, apart from its class.
 
     Attributes:
@@ -98,7 +98,7 @@ def can_be_source(layer: nn.Module, *, to_batch_norm: bool) -> bool:
     return is_batch_norm(layer) or others
 
 
-def read(layer: nn.Module, call: Call | None, like: Tensor) -> Norm:
+def read(layer: nn.Module, call: Arguments | None, like: Tensor) -> NormDescription:
     """What a layer is; ``call`` is one with the example, ``like`` a parameter of the model that it is in.
 
     Raises:
@@ -132,7 +132,7 @@ def _base(kind: type[Any]) -> type[Any] | None:
     return next((base for base in kind.__mro__ if base in _dimensions()), None)
 
 
-def _known(layer: nn.Module, like: Tensor) -> Norm:
+def _known(layer: nn.Module, like: Tensor) -> NormDescription:
     *before, kind = made_of(type(layer))
     base = _base(kind)
     if isinstance(layer, LazyModuleMixin):
@@ -161,7 +161,7 @@ def _known(layer: nn.Module, like: Tensor) -> Norm:
         own.add("activation")
     axes = dimensions_of(layer)
     given = {name: value for name, value in held.items() if value != settings_of(base).get(name)}
-    return Norm(
+    return NormDescription(
         layer,
         kind,
         base,
@@ -184,7 +184,7 @@ def _fresh(layer: Any, memory: dict[str, Any], like: Tensor) -> BatchNorm:
     return batch
 
 
-def _foreign(layer: nn.Module, like: Tensor, shape: torch.Size | None) -> Norm:
+def _foreign(layer: nn.Module, like: Tensor, shape: torch.Size | None) -> NormDescription:
     """Another's frozen BN, whose parameters are buffers."""
     buffers = dict(layer._buffers)
     more = {*buffers, *layer._parameters, *layer._modules} - {*PARAMETERS, *BUFFERS}
@@ -199,7 +199,7 @@ def _foreign(layer: nn.Module, like: Tensor, shape: torch.Size | None) -> Norm:
     batch._buffers.update({name: buffers[name] for name in BUFFERS if name in buffers})
     named = re.search(r"([123])d", type(layer).__name__)
     own = frozenset({"eps", "num_features", *PARAMETERS, *BUFFERS})
-    return Norm(
+    return NormDescription(
         layer,
         type(layer),
         None,
@@ -211,7 +211,7 @@ def _foreign(layer: nn.Module, like: Tensor, shape: torch.Size | None) -> Norm:
     )
 
 
-def check_class(norm: Norm) -> None:
+def check_class(norm: NormDescription) -> None:
     """Whether another class may take the place of the layer's.
 
     Raises:

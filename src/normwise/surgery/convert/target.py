@@ -17,16 +17,16 @@ from normwise.surgery.convert.describe_norm import (
     EVERY_MODULE,
     MEMORY,
     LeftError,
-    Norm,
+    NormDescription,
     check_class,
     dimensions_of,
     read,
 )
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.core.example_arguments import Arguments
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ConvertedLayer:
     """What became of a layer.
 
     Attributes:
@@ -40,7 +40,7 @@ class Outcome:
     retrain: bool = False
 
 
-class Target(ABC):
+class NormTarget(ABC):
     """A kind of norm that layers can be converted to; what is ``given`` overrides what a layer has."""
 
     #: Whether it normalises by batches.
@@ -55,7 +55,7 @@ class Target(ABC):
         """Names of what may be given."""
 
     @abstractmethod
-    def convert(self, layer: nn.Module, call: Call | None, like: Tensor) -> Outcome:
+    def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
         """Convert a layer, in place; ``call`` is one with the example, ``like`` a parameter of its model.
 
         Raises:
@@ -63,18 +63,18 @@ class Target(ABC):
         """
 
 
-class Rebuilt(Target):
+class Rebuilt(NormTarget):
     """A kind of norm that is another class of layers."""
 
     @abstractmethod
-    def made(self, norm: Norm) -> nn.Module:
+    def made(self, norm: NormDescription) -> nn.Module:
         """A new layer over the norm's parameters; what the report must say is added to the norm's notes.
 
         Raises:
             LeftError: the norm can't become one.
         """
 
-    def convert(self, layer: nn.Module, call: Call | None, like: Tensor) -> Outcome:
+    def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
         """Convert a layer, in place: the object stays, and so does whatever refers to it."""
         norm = read(layer, call, like)
         had, eps = layer._buffers.get("running_mean"), getattr(layer, "eps", norm.batch.eps)
@@ -96,10 +96,10 @@ class Rebuilt(Target):
         layer.__dict__.clear()
         layer.__dict__.update(new.__dict__)
         other = not (self.is_batch_norm and norm.is_batch_norm)
-        return Outcome("; ".join(notes), other or has is not had or vars(layer)["eps"] != eps, other)
+        return ConvertedLayer("; ".join(notes), other or has is not had or vars(layer)["eps"] != eps, other)
 
 
-def _let_follow(new: nn.Module, norm: Norm, name: str) -> None:
+def _let_follow(new: nn.Module, norm: NormDescription, name: str) -> None:
     """Let the new layer do, and take, what is done behind the norm where it has no own place for that."""
     activation = norm.settings.get("activation")
     if "activation" not in vars(new):
@@ -113,7 +113,7 @@ def _let_follow(new: nn.Module, norm: Norm, name: str) -> None:
         raise LeftError(f"the example calls it with {', '.join(unknown)}, which {name!r} has no place for")
 
 
-def _is_same(new: nn.Module, norm: Norm) -> bool:
+def _is_same(new: nn.Module, norm: NormDescription) -> bool:
     layer = norm.layer
     attributes = {name: value for name, value in vars(new).items() if name not in EVERY_MODULE}
     return (
@@ -124,7 +124,7 @@ def _is_same(new: nn.Module, norm: Norm) -> bool:
     )
 
 
-def _remember(new: nn.Module, norm: Norm) -> None:
+def _remember(new: nn.Module, norm: NormDescription) -> None:
     """Note on the new layer what it has no place for, so that the way back gives that, too."""
     memory = {
         name: value
@@ -142,7 +142,7 @@ def _remember(new: nn.Module, norm: Norm) -> None:
         vars(new)[MEMORY] = memory
 
 
-def _take_along(new: nn.Module, norm: Norm) -> None:
+def _take_along(new: nn.Module, norm: NormDescription) -> None:
     """Give the new layer all of the old one's that is not its class's: hooks, mode, attributes, further tensors."""
     old, fresh = vars(norm.layer), vars(new)
     for name, value in old.items():
@@ -162,7 +162,7 @@ def _take_along(new: nn.Module, norm: Norm) -> None:
             fresh[name] = value
 
 
-def _notes(new: nn.Module, norm: Norm, had: Tensor | None, has: Tensor | None) -> list[str]:
+def _notes(new: nn.Module, norm: NormDescription, had: Tensor | None, has: Tensor | None) -> list[str]:
     notes = []
     if isinstance(new, Activated):
         behind = (

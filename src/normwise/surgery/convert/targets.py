@@ -6,14 +6,14 @@ from typing import Any
 
 from normwise.errors import ArgumentError
 from normwise.surgery.convert.describe_norm import TORCH, LeftError, can_be_source, families
-from normwise.surgery.convert.target import Outcome, Target
+from normwise.surgery.convert.target import ConvertedLayer, NormTarget
 from normwise.surgery.convert.to_batch_norm import ToBatchNorm, ToFrozen
 from normwise.surgery.convert.to_per_sample import ToGroupNorm, ToInstanceNorm
 
-__all__ = ["LeftError", "Outcome", "Target", "can_be_source", "target_named"]
+__all__ = ["ConvertedLayer", "LeftError", "NormTarget", "can_be_source", "target_named"]
 
 
-def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> Target:
+def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> NormTarget:
     """The kind of norm of that name, with settings that override what layers have.
 
     Raises:
@@ -36,7 +36,7 @@ def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> Tar
     return target
 
 
-def _target(name: str, groups: int | None, given: Mapping[str, Any]) -> Target:
+def _target(name: str, groups: int | None, given: Mapping[str, Any]) -> NormTarget:
     if name == "frozen":
         return ToFrozen(name, given)
     if name in ("group", "layer"):

@@ -9,9 +9,9 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from normwise.find import BatchNorm, is_foreign_frozen
 from normwise.nn.convertible import from_batch_norm, settings_of
 from normwise.nn.mixins.frozen import freeze_layer, is_frozen
-from normwise.surgery.convert.describe_norm import LeftError, Norm, families
-from normwise.surgery.convert.target import Outcome, Rebuilt, Target
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.convert.describe_norm import LeftError, NormDescription, families
+from normwise.surgery.convert.target import ConvertedLayer, NormTarget, Rebuilt
+from normwise.surgery.core.example_arguments import Arguments
 
 #: Settings of our layers that belong to the place where a layer is, and not to the kind of norm.
 _OF_THE_PLACE = {"activation", "inplace"}
@@ -36,7 +36,7 @@ class ToBatchNorm(Rebuilt):
         further = {name for kind in self.classes for name in settings_of(kind)} - _OF_THE_PLACE
         return {"eps", "momentum", "track_running_stats", *further}
 
-    def made(self, norm: Norm) -> nn.Module:
+    def made(self, norm: NormDescription) -> nn.Module:
         """The family's layer for as many dimensions; a subclass of one of them stays what it is."""
         kind = self._kind(norm)
         norm.notes += set_on(norm.batch, self.given)
@@ -52,7 +52,7 @@ class ToBatchNorm(Rebuilt):
             new.__class__ = norm.kind
         return new
 
-    def _kind(self, norm: Norm) -> type[Any]:
+    def _kind(self, norm: NormDescription) -> type[Any]:
         if norm.base is not None and norm.base in self.classes:
             return norm.base
         names = " or ".join(kind.__name__ for kind in self.classes)
@@ -63,7 +63,7 @@ class ToBatchNorm(Rebuilt):
             raise LeftError(f"nothing tells whether it is to be {names}; pass an example")
         raise LeftError(f"none of {names} takes {norm.dimensions} axes besides those of batch and channels")
 
-    def _track(self, norm: Norm) -> None:
+    def _track(self, norm: NormDescription) -> None:
         """Give statistics where they are wanted and not there, and take them where they are not wanted."""
         if "track_running_stats" not in self.given:
             return
@@ -76,7 +76,7 @@ class ToBatchNorm(Rebuilt):
             batch._buffers.update(new._buffers)
 
 
-class ToFrozen(Target):
+class ToFrozen(NormTarget):
     """To BN whose statistics stay what they are; a subclass stays what it is as well."""
 
     is_batch_norm: ClassVar[bool] = True
@@ -86,12 +86,12 @@ class ToFrozen(Target):
         """What does not need other statistics."""
         return {"eps", "momentum"}
 
-    def convert(self, layer: nn.Module, call: Call | None, like: Tensor) -> Outcome:
+    def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
         """Freeze the layer; another's frozen one becomes one of ours first."""
         if is_foreign_frozen(layer):
             outcome = ToBatchNorm(self.name, self.given, families()["batch"]).convert(layer, call, like)
             freeze_layer(layer, parameters=True)
-            return Outcome(f"{outcome.detail}; frozen, its γ and β, too", outcome.alters)
+            return ConvertedLayer(f"{outcome.detail}; frozen, its γ and β, too", outcome.alters)
         if not isinstance(layer, BatchNorm):
             raise LeftError("it has no statistics that could be fixed")
         if isinstance(layer, LazyModuleMixin):
@@ -105,7 +105,7 @@ class ToFrozen(Target):
         if is_frozen(layer) and not notes:
             raise LeftError("it is frozen already")
         freeze_layer(layer)
-        return Outcome("; ".join(["its statistics are fixed", *notes]), layer.eps != eps)
+        return ConvertedLayer("; ".join(["its statistics are fixed", *notes]), layer.eps != eps)
 
 
 def set_on(layer: Any, given: Mapping[str, Any]) -> list[str]:

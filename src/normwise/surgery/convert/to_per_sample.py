@@ -7,7 +7,7 @@ from torch import nn
 
 from normwise.nn.convertible import PARAMETERS
 from normwise.nn.group_count import groups_of
-from normwise.surgery.convert.describe_norm import INSTANCE, LeftError, Norm
+from normwise.surgery.convert.describe_norm import INSTANCE, LeftError, NormDescription
 from normwise.surgery.convert.target import Rebuilt
 from normwise.surgery.convert.to_batch_norm import set_on
 
@@ -25,7 +25,7 @@ class _PerSample(Rebuilt):
         """There are no statistics to have settings of."""
         return {"eps"}
 
-    def _over(self, norm: Norm, kind: type[Any], *sizes: int) -> nn.Module:
+    def _over(self, norm: NormDescription, kind: type[Any], *sizes: int) -> nn.Module:
         norm.notes += set_on(norm.batch, self.given)
         batch = norm.batch
         new = kind(
@@ -47,7 +47,7 @@ class ToGroupNorm(_PerSample):
         super().__init__(name, given)
         self.groups = groups
 
-    def made(self, norm: Norm) -> nn.Module:
+    def made(self, norm: NormDescription) -> nn.Module:
         """Group norm of the most groups that divide the channels, and have more than one value each."""
         channels = norm.batch.num_features
         # Without an example a group of one channel is taken to be one over many positions.
@@ -72,7 +72,7 @@ class ToGroupNorm(_PerSample):
 class ToInstanceNorm(_PerSample):
     """To ``torch.nn.InstanceNorm1d``, ``2d`` or ``3d``."""
 
-    def made(self, norm: Norm) -> nn.Module:
+    def made(self, norm: NormDescription) -> nn.Module:
         """Instance norm, where the layer is known to see several positions."""
         if norm.shape is not None and len(norm.shape) < 3:
             raise LeftError(f"an input of shape {tuple(norm.shape)} has no positions to normalise over")

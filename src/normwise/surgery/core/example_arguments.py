@@ -11,10 +11,10 @@ from normwise.errors import ArgumentError
 from normwise.statistics import Batch, arguments_of
 
 #: Positional and keyword arguments of a call.
-Call = tuple[tuple[Any, ...], dict[str, Any]]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def example_arguments(example: Batch) -> Call:
+def example_arguments(example: Batch) -> Arguments:
     """Return the arguments that a model is called with for an example, as copies.
 
     A forward pass may write into its input; the user's tensors are never given to one.
@@ -41,12 +41,12 @@ def example_arguments(example: Batch) -> Call:
     return call
 
 
-def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """Return arguments whose tensors are copies, for one call of a model that may write into them."""
     return pytree.tree_map(_copy, (args, kwargs))
 
 
-def varied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def varied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """Return arguments whose floating tensors have normal random numbers added; the same ones each time."""
     generator = torch.Generator().manual_seed(0)
 

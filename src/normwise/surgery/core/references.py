@@ -11,7 +11,7 @@ from torch import nn
 from normwise.errors import ModelError
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.statistics.preserve.snapshot import FIXED
-from normwise.surgery.core.example_arguments import Call, copied
+from normwise.surgery.core.example_arguments import Arguments, copied
 
 #: Dicts of every module; hooks among them may refer to what they like.
 _EVERY_MODULE = frozenset(vars(nn.Module()))
@@ -41,7 +41,7 @@ def check_separate(old: nn.Module, new: nn.Module, advice: str) -> None:
                 )
 
 
-def check_calls(old: nn.Module, new: nn.Module, call: Call) -> None:
+def check_calls(old: nn.Module, new: nn.Module, call: Arguments) -> None:
     """Refuse a new model that calls modules of the old one, by an object that has no copy.
 
     Raises:

@@ -10,15 +10,15 @@ from torch import nn
 from normwise.errors import ModelError, NormwiseError
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.check_model import check_model
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.core.rebinding import Rebinding
 from normwise.surgery.core.references import check_calls, check_separate
-from normwise.surgery.core.shadow_copy import twin
+from normwise.surgery.core.shadow_copy import shadow_copy
 
 
 @contextmanager
-def workpiece(
-    model: nn.Module, inplace: bool, call: Call | None, *, shares: bool = False
+def working_copy(
+    model: nn.Module, inplace: bool, call: Arguments | None, *, shares: bool = False
 ) -> Iterator[tuple[nn.Module, nn.Module]]:
     """Give the model as it is, to compare with, and the one to change: a copy, or with ``inplace`` the model itself.
 
@@ -41,12 +41,12 @@ def workpiece(
         # Tensors that are made in inference mode could never be trained.
         with torch.inference_mode(False):
             if not inplace:
-                new = twin(model) if shares else _copy(model, call is not None)
+                new = shadow_copy(model) if shares else _copy(model, call is not None)
                 if call is not None:
                     check_calls(model, new, call)
                 yield model, new
             else:
-                yield model if call is None else twin(model), model
+                yield model if call is None else shadow_copy(model), model
     except BaseException as error:
         kept.restore()
         if isinstance(error, NormwiseError) or not isinstance(error, Exception):

@@ -10,11 +10,11 @@ from normwise.nn.tools.hooks import has_hooks
 from normwise.surgery.fold.algebra import scale_and_shift
 from normwise.surgery.fold.channel_axis import Axis, readers, source, turned
 from normwise.surgery.fold.obstacles import MIXERS, activation_in, of_batch_norm, of_call, of_mixer
-from normwise.surgery.graph.model_graph import Flow, Part
+from normwise.surgery.graph.model_graph import ModelGraph, Part
 
 
 @dataclass(frozen=True)
-class Site:
+class Candidate:
     """A convolution or linear layer that can take over a BN layer.
 
     Attributes:
@@ -39,13 +39,13 @@ class Miss:
     near: bool = True
 
 
-class Sites:
+class Candidates:
     """What the flow of values through a model on an example says about its BN layers.
 
     Layers may be exchanged meanwhile, if each is for the next what it was.
     """
 
-    def __init__(self, model: nn.Module, flow: Flow) -> None:
+    def __init__(self, model: nn.Module, flow: ModelGraph) -> None:
         self.flow = flow
         self.nodes = flow.nodes_of()
         self.owners = Counter(p for m in model.modules() for p in m._parameters.values() if p is not None)
@@ -85,7 +85,7 @@ class Sites:
         inner = max(around, key=len)
         return f"of {inner or 'the model'}: {self.flow.opaque[inner]}"
 
-    def before(self, layer: nn.Module) -> Site | Miss:
+    def before(self, layer: nn.Module) -> Candidate | Miss:
         """The layer of whose output the BN layer's input is all."""
         part, node = self.nodes[layer][0]
         axis, passed = self._axis(layer), list[fx.Node]()
@@ -97,12 +97,16 @@ class Sites:
                 break
             axis, at = further, source(at)
         found = self._mixer(part, passed[-1], layer, axis, outputs=True)
-        if isinstance(found, Site) and (several := next((n for n in passed if len(readers(n)) != 1), None)):
+        if isinstance(found, Candidate) and (
+            several := next((n for n in passed if len(readers(n)) != 1), None)
+        ):
             name = found.name if several is passed[-1] else _named(part, several)
             return Miss(f"the output of {name} is used in {len(readers(several))} places")
-        return found if isinstance(found, Site) or found.near else Miss(f"before it, {found.reason}", False)
+        return (
+            found if isinstance(found, Candidate) or found.near else Miss(f"before it, {found.reason}", False)
+        )
 
-    def behind(self, layer: nn.Module) -> Site | Miss:
+    def behind(self, layer: nn.Module) -> Candidate | Miss:
         """The layer whose input is the BN layer's output and nothing else."""
         part, node = self.nodes[layer][0]
         axis, last = self._axis(layer), node
@@ -125,7 +129,7 @@ class Sites:
 
     def _mixer(
         self, part: Part, node: fx.Node, layer: nn.Module, axis: Axis, *, outputs: bool
-    ) -> Site | Miss:
+    ) -> Candidate | Miss:
         module, name = part.called(node), _named(part, node)
         reason = of_mixer(module, name)
         if module is None or reason:
@@ -144,7 +148,7 @@ class Sites:
             )
         if not self._has_channels_on(module, axis, layer, outputs):
             return Miss(f"it normalises another axis than the one on which {name} has its channels")
-        return Site(module, name)
+        return Candidate(module, name)
 
     def _has_channels_on(self, module: nn.Module, axis: Axis, layer: nn.Module, outputs: bool) -> bool:
         if isinstance(module, nn.Linear):
@@ -168,7 +172,7 @@ class Sites:
         return times if times != 1 else 0
 
 
-def _padding(layer: nn.Module, site: Site) -> Site | Miss:
+def _padding(layer: nn.Module, site: Candidate) -> Candidate | Miss:
     conv = site.layer
     if not isinstance(conv, nn.modules.conv._ConvNd) or not scale_and_shift(layer)[1].any():
         return site

@@ -12,12 +12,12 @@ from normwise.nn.recurrent import StepBatchNorm
 from normwise.records import Change, Folding
 from normwise.statistics import Batch
 from normwise.surgery.core.example_arguments import example_arguments
-from normwise.surgery.core.exchange_module import exchange
-from normwise.surgery.core.working_copy import workpiece
-from normwise.surgery.fold.candidates import Miss, Sites
-from normwise.surgery.fold.leftover_activation import remainder
+from normwise.surgery.core.exchange_module import exchange_module
+from normwise.surgery.core.working_copy import working_copy
+from normwise.surgery.fold.candidates import Candidates, Miss
+from normwise.surgery.fold.leftover_activation import leftover_activation
 from normwise.surgery.fold.new_weights import give_inputs_to, give_outputs_to
-from normwise.surgery.graph.model_graph import Flow, flow
+from normwise.surgery.graph.model_graph import ModelGraph, model_graph
 from normwise.surgery.proof.compare import rounding
 from normwise.surgery.proof.on_example import output_difference
 from normwise.surgery.proof.speedup import speedup
@@ -79,7 +79,7 @@ def fold(
     if tolerance is not None and not tolerance > 0:
         raise ArgumentError(f"expected a positive number as tolerance, got {tolerance}")
     args, kwargs = example_arguments(example)
-    with workpiece(model, inplace, (args, kwargs)) as (old, new):
+    with working_copy(model, inplace, (args, kwargs)) as (old, new):
         allowed = rounding(old) if tolerance is None else tolerance
         changes = _fold_all(new, args, kwargs)
         error = _proven(old, new, args, kwargs, allowed)
@@ -91,8 +91,8 @@ def fold(
 
 def _fold_all(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Change, ...]:
     """Fold what can be folded, in place, and say what became of each place."""
-    followed = flow(model, args, kwargs)
-    sites = Sites(model, followed)
+    followed = model_graph(model, args, kwargs)
+    sites = Candidates(model, followed)
     layers = {path: module for path, module in model.named_modules() if is_batch_norm(module)}
     changes = {
         path: Change(path, type(layer).__name__, False, sites.obstacle(path, layer))
@@ -115,8 +115,8 @@ def _fold_all(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             if isinstance(said, Miss):
                 misses[path].append(said)
                 continue
-            rest = remainder(layers[path], sites.call_of(layers[path]))
-            exchange(model, layers[path], rest)
+            rest = leftover_activation(layers[path], sites.call_of(layers[path]))
+            exchange_module(model, layers[path], rest)
             detail = said if type(rest) is nn.Identity else f"{said}; {rest} stays in its place"
             changes[path] = replace(changes[path], changed=True, detail=detail)
     for path in free:
@@ -132,7 +132,7 @@ def _fold_all(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return (*changes.values(), *within, *_calls(followed))
 
 
-def _calls(followed: Flow) -> list[Change]:
+def _calls(followed: ModelGraph) -> list[Change]:
     return [
         Change(
             f"{part.path}.{node.name}".strip("."),

@@ -10,7 +10,7 @@ from normwise.surgery.fold.obstacles import activation_in
 _ON_SUMS = ACTIVATIONS | {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
 
 
-class Remainder(nn.Module):
+class ActivationAfterFold(nn.Module):
     """``act(x + residual)``, and 0 where ``mask`` is not: what else the layer whose place it takes was called for."""
 
     def __init__(self, activation: str | None) -> None:
@@ -29,8 +29,8 @@ class Remainder(nn.Module):
         return f"activation={self.activation!r}"
 
 
-def remainder(layer: nn.Module, call: fx.Node) -> nn.Module:
+def leftover_activation(layer: nn.Module, call: fx.Node) -> nn.Module:
     """What takes the place of a BN layer, called so, of which scale and shift are elsewhere."""
     activation = activation_in(layer)
     plain = activation is None and len(call.all_input_nodes) == 1
-    return (nn.Identity() if plain else Remainder(activation)).train(layer.training)
+    return (nn.Identity() if plain else ActivationAfterFold(activation)).train(layer.training)

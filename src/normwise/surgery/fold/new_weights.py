@@ -4,16 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from normwise.surgery.fold.algebra import Layout, into_inputs, into_outputs, scale_and_shift
-from normwise.surgery.fold.candidates import Miss, Site
+from normwise.surgery.fold.candidates import Candidate, Miss
 
 
-def give_outputs_to(site: Site, batch_norm: nn.Module) -> str | Miss:
+def give_outputs_to(site: Candidate, batch_norm: nn.Module) -> str | Miss:
     """Let the layer before a BN layer do what that does to its outputs; says what was done."""
     exact = into_outputs(*_weight_and_bias(site.layer), *scale_and_shift(batch_norm), _layout(site.layer))
     return _set(site, exact, batch_norm) or f"folded into {site.name} before it"
 
 
-def give_inputs_to(site: Site, batch_norm: nn.Module) -> str | Miss:
+def give_inputs_to(site: Candidate, batch_norm: nn.Module) -> str | Miss:
     """Let the layer behind a BN layer do what that does to its inputs; says what was done."""
     exact = into_inputs(*_weight_and_bias(site.layer), *scale_and_shift(batch_norm), _layout(site.layer))
     return _set(site, exact, batch_norm) or f"folded into {site.name} behind it"
@@ -27,7 +27,7 @@ def _layout(layer: nn.Module) -> Layout:
     return Layout(getattr(layer, "groups", 1), isinstance(layer, nn.modules.conv._ConvTransposeNd))
 
 
-def _set(site: Site, exact: tuple[Tensor, Tensor | None], batch_norm: nn.Module) -> Miss | None:
+def _set(site: Candidate, exact: tuple[Tensor, Tensor | None], batch_norm: nn.Module) -> Miss | None:
     """Exchange the layer's parameters for the exact ones, rounded once; not where they overflow."""
     weight, bias = _weight_and_bias(site.layer)
     with torch.no_grad():

@@ -16,7 +16,7 @@ from normwise.errors import ModelError
 from normwise.find import is_batch_norm
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.statistics.preserve.snapshot import Snapshot
-from normwise.surgery.core.example_arguments import Call, copied
+from normwise.surgery.core.example_arguments import Arguments, copied
 from normwise.surgery.graph.overridden import computes_as
 from normwise.surgery.graph.source_uses import uses_of
 
@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Flow:
+class ModelGraph:
     """What can be known of how values flow through a model.
 
     Attributes:
@@ -64,7 +64,7 @@ class Flow:
     opaque: Mapping[str, str]
     uses: list[set[nn.Module]]
     counts: Counter[nn.Module]
-    calls: Mapping[nn.Module, Call]
+    calls: Mapping[nn.Module, Arguments]
 
     def nodes(self) -> Iterator[tuple[Part, fx.Node]]:
         """Each node of each part, in the order of execution within a part."""
@@ -81,7 +81,9 @@ class Flow:
         return found
 
 
-def flow(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False) -> Flow:
+def model_graph(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False
+) -> ModelGraph:
     """Follow the model's forward pass on an example, in evaluation or in training; the model is left as it is.
 
     Modules of torch, BN layers and ours are followed no further. Arguments that are no tensors, and those that the
@@ -101,19 +103,19 @@ def flow(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, tra
     with unchanged(model):
         parts = tuple(follower.parts(model, ""))
     uses = [unit for module in follower.untraced for unit in uses_of(module)]
-    return Flow(parts, follower.opaque, uses, counts, calls)
+    return ModelGraph(parts, follower.opaque, uses, counts, calls)
 
 
 def observe(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False
-) -> tuple[Counter[nn.Module], dict[nn.Module, Call]]:
+) -> tuple[Counter[nn.Module], dict[nn.Module, Arguments]]:
     """Return how often the example calls each module, and with what it calls it first; in evaluation, or in training.
 
     Raises:
         ModelError: the model fails on the example.
     """
     counts: Counter[nn.Module] = Counter()
-    calls: dict[nn.Module, Call] = {}
+    calls: dict[nn.Module, Arguments] = {}
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         counts[module] += 1
@@ -155,7 +157,7 @@ def is_leaf(module: nn.Module) -> bool:
 
 @dataclass
 class _Follower:
-    calls: Mapping[nn.Module, Call]
+    calls: Mapping[nn.Module, Arguments]
     training: bool
     opaque: dict[str, str] = field(default_factory=dict)
     leaves: set[nn.Module] = field(default_factory=set)

@@ -43,7 +43,7 @@ _NORM_FUNCTIONS = ("NativeBatchNorm", "CudnnBatchNorm", "NativeLayerNorm", "Nati
 
 
 @dataclass(frozen=True)
-class Goal:
+class Consumer:
     """Something that a layer's output goes into.
 
     Attributes:
@@ -58,7 +58,7 @@ class Goal:
 
 
 @dataclass
-class Reached:
+class LayerUse:
     """What happened to a layer on the example.
 
     Attributes:
@@ -71,7 +71,7 @@ class Reached:
     calls: int = 0
     output: torch.Size = torch.Size()  # noqa: RUF009 (a tuple)
     followed: bool = False
-    goals: set[Goal] = field(default_factory=set)
+    goals: set[Consumer] = field(default_factory=set)
 
 
 class _Mark(torch.autograd.Function):
@@ -99,7 +99,7 @@ def kind_of(module: nn.Module) -> Kind | None:
     return "norm" if named else None
 
 
-def reach(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[nn.Module, Reached]:
+def consumers(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[nn.Module, LayerUse]:
     """Follow the outputs of all modules through an evaluation of the example; the model is left as it is.
 
     Whatever the forward passes are written like, autograd sees where values go, but for what a model calculates
@@ -111,7 +111,7 @@ def reach(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
     Raises:
         ModelError: the model fails on the example.
     """
-    trail = _Trail({module: Reached() for module in model.modules()})
+    trail = _Trail({module: LayerUse() for module in model.modules()})
     with unchanged(model), torch.enable_grad():
         model.eval()
         for module in model.modules():
@@ -130,7 +130,7 @@ def reach(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
 class _Trail:
     """Marks behind modules, what goes into them, and the ways between the two."""
 
-    def __init__(self, found: dict[nn.Module, Reached]) -> None:
+    def __init__(self, found: dict[nn.Module, LayerUse]) -> None:
         self.found = found
         self.marks: dict[Any, nn.Module] = {}
         self.goals: list[tuple[Kind, nn.Module | None, list[Any]]] = []
@@ -168,7 +168,7 @@ class _Trail:
         # A list that grows: functions met on the way are goals themselves.
         for kind, module, starts in self.goals:
             for node in self._back(kind, starts, functions):
-                self.found[self.marks[node]].goals.add(Goal(kind, module, node in starts))
+                self.found[self.marks[node]].goals.add(Consumer(kind, module, node in starts))
 
     def _back(self, kind: Kind, starts: Iterable[Any], functions: set[Any]) -> Iterator[Any]:
         stack, seen = list(starts), set()

@@ -16,14 +16,14 @@ from normwise.statistics import Batch, Data, Moments
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.check_model import check_model
 from normwise.surgery.core.example_arguments import example_arguments
-from normwise.surgery.core.exchange_module import exchange
+from normwise.surgery.core.exchange_module import exchange_module
 from normwise.surgery.core.move_optimizer import move_optimizer
-from normwise.surgery.core.shadow_copy import twin
-from normwise.surgery.core.working_copy import workpiece
-from normwise.surgery.insert.consumers import reach
-from normwise.surgery.insert.layer_with_norm import Normalised
-from normwise.surgery.insert.output_moments import moments_behind
-from normwise.surgery.insert.positions import Place, Places
+from normwise.surgery.core.shadow_copy import shadow_copy
+from normwise.surgery.core.working_copy import working_copy
+from normwise.surgery.insert.consumers import consumers
+from normwise.surgery.insert.layer_with_norm import LayerWithNorm
+from normwise.surgery.insert.output_moments import output_moments
+from normwise.surgery.insert.positions import Position, Positions
 from normwise.surgery.proof.compare import output_error, rounding
 from normwise.surgery.proof.on_example import output_difference
 from normwise.surgery.remove_biases import take_biases
@@ -98,8 +98,8 @@ def insert(
         check_model(model)
         # Before anything is changed: an exception of the data's own goes to the user as it is.
         places = _places(_find(model, args, kwargs, after_activation))
-        moments = moments_behind(model, data, {path: place.shape for path, place in places.items()})
-    with workpiece(model, inplace, (args, kwargs)) as (old, new):
+        moments = output_moments(model, data, {path: place.shape for path, place in places.items()})
+    with working_copy(model, inplace, (args, kwargs)) as (old, new):
         replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
         found = _find(new, args, kwargs, after_activation)
         places = _places(found)
@@ -137,20 +137,20 @@ def insert(
 
 def _find(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], after_activation: bool
-) -> dict[str, tuple[str, Place | str]]:
+) -> dict[str, tuple[str, Position | str]]:
     """The class of each convolution and linear layer, and its place or why it has none, by path."""
-    places = Places(model, reach(model, args, kwargs))
-    find = places.behind_activation if after_activation else places.behind
+    places = Positions(model, consumers(model, args, kwargs))
+    find = places.after_activation if after_activation else places.behind
     return {path: (type(layer).__name__, find(layer)) for path, layer in places.layers()}
 
 
-def _places(found: Mapping[str, tuple[str, Place | str]]) -> dict[str, Place]:
+def _places(found: Mapping[str, tuple[str, Position | str]]) -> dict[str, Position]:
     """Return the places for norms, by path.
 
     Raises:
         ModelError: there is none.
     """
-    places = {place.path: place for _, place in found.values() if isinstance(place, Place)}
+    places = {place.path: place for _, place in found.values() if isinstance(place, Position)}
     if places:
         return places
     if not found:
@@ -159,7 +159,7 @@ def _places(found: Mapping[str, tuple[str, Place | str]]) -> dict[str, Place]:
     raise ModelError("\n".join(["the model has no place for a BN layer", *lines]))
 
 
-def _insert(model: nn.Module, place: Place, moments: Moments | None) -> nn.Module:
+def _insert(model: nn.Module, place: Position, moments: Moments | None) -> nn.Module:
     """Put a BN layer there; with ``moments`` one that gives back what it gets."""
     weight, module = _weight(place.layer), place.holder.get_submodule(place.name)
     norm = _KINDS[len(place.shape)](place.shape[1], device=weight.device, dtype=weight.dtype)
@@ -173,9 +173,9 @@ def _insert(model: nn.Module, place: Place, moments: Moments | None) -> nn.Modul
         place.holder._modules.clear()
         place.holder._modules.update(entries)
     else:
-        pair = Normalised(OrderedDict(layer=module, norm=norm))
+        pair = LayerWithNorm(OrderedDict(layer=module, norm=norm))
         pair.training = place.layer.training
-        exchange(model, module, pair)
+        exchange_module(model, module, pair)
     return norm
 
 
@@ -222,7 +222,7 @@ def _in_training(
     old: nn.Module, new: nn.Module, norms: Iterable[str], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> float:
     """How far the outputs are from the old ones where the new norms normalise with the batch's own statistics."""
-    batchwise = twin(new)
+    batchwise = shadow_copy(new)
     for path in norms:
         # Without running ones, a layer has no others.
         batchwise.get_submodule(path)._buffers.update(running_mean=None, running_var=None)
@@ -234,7 +234,7 @@ def _in_training(
 
 
 def _said(
-    path: str, place: Place, norm: nn.Module, paths: Mapping[nn.Module, str], biases: Mapping[str, Change]
+    path: str, place: Position, norm: nn.Module, paths: Mapping[nn.Module, str], biases: Mapping[str, Change]
 ) -> str:
     behind = "it" if place.path == path else repr(place.path)
     said = f"{type(norm).__name__} {paths[norm]!r} behind {behind}"

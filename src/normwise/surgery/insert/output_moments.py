@@ -12,7 +12,7 @@ from normwise.statistics import Data, Moments, arguments_of, batches_of
 from normwise.statistics.preserve.preserve_model import evaluated
 
 
-def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
+def output_moments(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
     """The moments of what modules give in evaluation, each value counted once, in one pass; the model stays as it is.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from normwise.surgery.insert.consumers import LAYERS, Goal, Reached
+from normwise.surgery.insert.consumers import LAYERS, Consumer, LayerUse
 
 #: In these, layers are called as a part of something that has its own ways to normalise, or that loops.
 _ENCLOSING = (
@@ -20,7 +20,7 @@ _ENCLOSING = (
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """A module behind which a norm can be put.
 
     Attributes:
@@ -39,10 +39,10 @@ class Place:
     in_sequence: bool
 
 
-class Places:
+class Positions:
     """What the values' ways through a model say about its convolutions and linear layers."""
 
-    def __init__(self, model: nn.Module, reached: Mapping[nn.Module, Reached]) -> None:
+    def __init__(self, model: nn.Module, reached: Mapping[nn.Module, LayerUse]) -> None:
         self.reached = reached
         self.paths = {module: path for path, module in model.named_modules()}
         self.enclosing = {
@@ -62,11 +62,11 @@ class Places:
         """Each convolution and linear layer, by path."""
         return ((path, module) for module, path in self.paths.items() if isinstance(module, LAYERS))
 
-    def behind(self, layer: nn.Module) -> Place | str:
+    def behind(self, layer: nn.Module) -> Position | str:
         """The place behind the layer, or why there is none."""
         return self._obstacle(layer) or self._place(layer, layer)
 
-    def behind_activation(self, layer: nn.Module) -> Place | str:
+    def after_activation(self, layer: nn.Module) -> Position | str:
         """The place behind the activation that the layer's output goes into, or why there is none."""
         if reason := self._obstacle(layer):
             return reason
@@ -111,7 +111,7 @@ class Places:
             return f"a part of {places} modules, which would all get the norm"
         return ""
 
-    def _of_goals(self, goals: set[Goal]) -> str:
+    def _of_goals(self, goals: set[Consumer]) -> str:
         kinds = {goal.kind for goal in goals} - {"activation"}
         if "output" in kinds:
             return "it gives the model's output, with no other layer behind it"
@@ -123,12 +123,12 @@ class Places:
             return f"{' and '.join(sorted(names))} normalises it"
         return "" if kinds else "nothing that can be followed uses it"
 
-    def _place(self, module: nn.Module, layer: nn.Module) -> Place:
+    def _place(self, module: nn.Module, layer: nn.Module) -> Position:
         holder, name = self.holders[module][0]
         # A sequence that is not called as one may be indexed, and the norm would be behind another index.
         in_sequence = type(holder) is nn.Sequential and self.reached[holder].calls == 1
         in_sequence &= f"{name}_norm" not in holder._modules
-        return Place(self.paths[module], holder, name, layer, self.reached[module].output, in_sequence)
+        return Position(self.paths[module], holder, name, layer, self.reached[module].output, in_sequence)
 
 
 def _of_shape(layer: nn.Module, shape: torch.Size) -> str:

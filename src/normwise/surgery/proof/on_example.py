@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from normwise.errors import ModelError
 from normwise.statistics.preserve.preserve_model import unchanged
-from normwise.surgery.core.example_arguments import Call, copied, varied
+from normwise.surgery.core.example_arguments import Arguments, copied, varied
 from normwise.surgery.proof.compare import Differences, differences, largest_of, output_error, tensors_of
 
 
@@ -45,7 +45,7 @@ def all_differences(
     return largest_of(found)
 
 
-def comparisons(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Call]:
+def comparisons(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Arguments]:
     """Return the calls on which a changed model must agree with the given one.
 
     The first is the example. Where all of its floating tensors have one value each, such as zeros, or where the
@@ -82,7 +82,7 @@ def comparisons(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any])
     return [call, other]
 
 
-def _evaluated(model: nn.Module, call: Call) -> Any:
+def _evaluated(model: nn.Module, call: Arguments) -> Any:
     args, kwargs = copied(*call)
     with unchanged(model), torch.no_grad():
         model.eval()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from normwise.statistics.preserve.preserve_model import unchanged
-from normwise.surgery.core.example_arguments import Call, copied
+from normwise.surgery.core.example_arguments import Arguments, copied
 from normwise.surgery.proof.compare import tensors_of
 
 #: So many rounds, and in each so many calls that it takes no less than that; fewer rounds where it takes long.
@@ -24,7 +24,7 @@ def speedup(
     """
     device = next((t.device for t in [*new.parameters(), *new.buffers()]), torch.device("cpu"))
 
-    def seconds(model: nn.Module, inputs: list[Call]) -> float:
+    def seconds(model: nn.Module, inputs: list[Arguments]) -> float:
         begun = time.perf_counter()
         for args, kwargs in inputs:
             model(*args, **kwargs)
