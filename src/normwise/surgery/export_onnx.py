@@ -18,7 +18,8 @@ from normwise.find import layers_with_statistics
 from normwise.statistics import Batch
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.check_model import check_model
-from normwise.surgery.core.example_arguments import copied, example_arguments
+from normwise.surgery.core.example_arguments import Arguments, copied, example_arguments
+from normwise.surgery.core.run_example import run_example
 from normwise.surgery.proof.compare import largest_difference, rounding, tensors_of
 
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -61,16 +62,12 @@ def export_onnx(
     runtime = _runtime()
     check_model(model)
     _check_batch_norm(model)
-    args, kwargs = example_arguments(example)
+    arguments = example_arguments(example)
     with unchanged(model), torch.no_grad():
         model.eval()
-        inputs, keywords = copied(args, kwargs)
-        try:
-            expected = tensors_of(model(*inputs, **keywords))
-        except Exception as error:
-            raise ModelError(f"the model fails on the example: {error}") from error
-        content = _exported(model, *copied(args, kwargs))
-    got = _computed(runtime, content, tensors_of((args, kwargs)))
+        expected = tensors_of(run_example(model, arguments))
+        content = _exported(model, copied(arguments))
+    got = _computed(runtime, content, tensors_of(arguments))
     error = largest_difference([value.cpu() for value in expected], got)
     allowed = rounding(model) if tolerance is None else tolerance
     if not error <= allowed:
@@ -113,7 +110,8 @@ def _check_batch_norm(model: nn.Module) -> None:
             )
 
 
-def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+def _exported(model: nn.Module, arguments: Arguments) -> bytes:
+    args, kwargs = arguments
     open_batch = tuple(map(_open_batch, args)) or {name: _open_batch(value) for name, value in kwargs.items()}
     with _quiet():
         try:

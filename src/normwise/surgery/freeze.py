@@ -4,10 +4,11 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from normwise.errors import ArgumentError
-from normwise.find import layers_with_statistics
+from normwise.find import BatchNorm, layers_with_statistics
 from normwise.nn.mixins.frozen import freeze_layer, is_frozen, unfreeze_layer
-from normwise.statistics.preserve.snapshot import Snapshot
+from normwise.nn.recurrent import StepBatchNorm
 from normwise.surgery.core.check_model import check_model
+from normwise.surgery.core.operation import operation
 
 
 def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
@@ -38,28 +39,27 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
         >>> model.train()[1].training
         False
     """
-    check_model(model, has_values=False, is_wrapped=True)
-    layers = layers_with_statistics(model)
-    for path, layer in layers.items():
-        if isinstance(layer, LazyModuleMixin):
-            raise ArgumentError(
-                f"{type(layer).__name__} {path!r} can't be frozen: it has no statistics yet. Run the model on a batch "
-                "first, which tells it how many channels there are"
-            )
-        if layer.running_mean is None or layer.running_var is None:
-            raise ArgumentError(
-                f"{type(layer).__name__} {path!r} can't be frozen: it keeps no running statistics "
-                "(track_running_stats=False), so there is nothing to fix. Give it some with "
-                'normwise.convert(model, to="batch", track_running_stats=True) and normwise.calibrate first'
-            )
-    kept = Snapshot(model, values=False)
-    try:
+    with operation(model, None, inplace=True, is_wrapped=True):
+        layers = layers_with_statistics(model)
+        for path, layer in layers.items():
+            _check_statistics(path, layer)
         for layer in layers.values():
             freeze_layer(layer, parameters=parameters)
-    except BaseException:
-        kept.restore()
-        raise
     return tuple(layers)
+
+
+def _check_statistics(path: str, layer: BatchNorm | StepBatchNorm) -> None:
+    if isinstance(layer, LazyModuleMixin):
+        raise ArgumentError(
+            f"{type(layer).__name__} {path!r} can't be frozen: it has no statistics yet. Run the model on a batch "
+            "first, which tells it how many channels there are"
+        )
+    if layer.running_mean is None or layer.running_var is None:
+        raise ArgumentError(
+            f"{type(layer).__name__} {path!r} can't be frozen: it keeps no running statistics "
+            "(track_running_stats=False), so there is nothing to fix. Give it some with "
+            'normwise.convert(model, to="batch", track_running_stats=True) and normwise.calibrate first'
+        )
 
 
 def unfreeze(model: nn.Module) -> tuple[str, ...]:

@@ -176,17 +176,17 @@ def _one() -> Any:
 
 @pytest.mark.parametrize("example", [torch.zeros(4, 3), torch.full((4, 3), 0.0).double().float()])
 def test_zeros_are_joined_by_random_numbers(example: Tensor) -> None:
-    first, second = comparisons(_one(), (example,), {})
+    first, second = comparisons(_one(), ((example,), {}))
     assert torch.equal(first[0][0], example)
     assert second[0][0].std() > 0.1
     other = _one()
     with torch.no_grad():
         other[0].weight *= 2
-    assert output_difference(_one(), other, (example,), {}) > 0.01
+    assert output_difference(_one(), other, ((example,), {})) > 0.01
 
 
 def test_an_example_that_tells_is_enough() -> None:
-    assert len(comparisons(_one(), (torch.randn(4, 3),), {})) == 1
+    assert len(comparisons(_one(), ((torch.randn(4, 3),), {}))) == 1
 
 
 def test_zeros_that_can_not_be_varied_are_refused() -> None:
@@ -197,7 +197,7 @@ def test_zeros_that_can_not_be_varied_are_refused() -> None:
             return x
 
     with pytest.raises(ModelError, match="one value each, on which nothing can be proven"):
-        comparisons(Picky(), (torch.zeros(4, 3),), {})
+        comparisons(Picky(), ((torch.zeros(4, 3),), {}))
 
 
 def test_an_example_is_copied_and_checked() -> None:

@@ -5,6 +5,7 @@ import random
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+from normwise.nn.mixins.change_class import change_class
 
 _CONTAINERS = (list, dict, set, deque)
 #: Values that nobody can change, and references that may be dead.
@@ -57,11 +60,7 @@ class Snapshot:
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
                 self._keep(tensor)
             return
-
-        def restore_class() -> None:
-            module.__class__ = kind
-
-        self._steps.append(restore_class)
+        self._steps.append(partial(change_class, module, kind))
         self._keep_container(vars(module))
 
     def _keep(self, value: Any, *, inside_object: bool = False) -> None:

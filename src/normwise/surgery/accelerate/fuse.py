@@ -13,52 +13,67 @@ from normwise.surgery.accelerate.activation_nodes import activation_of
 from normwise.surgery.accelerate.module_graph import Kind
 from normwise.surgery.accelerate.overwriting import may_overwrite
 from normwise.surgery.accelerate.replace_torch_layer import is_ours
+from normwise.surgery.core.decision import Decision, LeftError
 
 
 @dataclass(frozen=True)
 class Fused:
-    """The operations that are computed with a layer, or the reason why none is.
+    """The operations that are computed with a BN layer.
 
     Attributes:
-        activation: The name of the activation; None for none.
-        residual: Whether an addition is.
-        reason: Why nothing is; empty where something is.
-        module: The path of the activation's module, where it is one.
+        activation: Name of the activation; None for none.
+        residual: Whether an addition is one of them.
+        module: Path of the activation's module, where it is one.
     """
 
     activation: str | None = None
     residual: bool = False
-    reason: str = ""
     module: str | None = None
 
 
-def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[tuple[str, Fused]]:
+@dataclass(frozen=True)
+class FusedCall(Decision):
+    """The decision on one call of a BN layer.
+
+    Attributes:
+        fused: The operations that are computed with it; None where it is left by itself.
+    """
+
+    fused: Fused | None = None
+
+
+def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[FusedCall]:
     """Compute what follows each BN layer that ``graph`` calls with it, where nothing else sees the layer's output.
 
     The graph is changed, and nothing else: the layer and the activation stay what they are. The graph holds only while
     :func:`normwise.nn.fused_call.can_fuse` is true of them.
 
     Returns:
-        The path of each BN layer that the graph calls, once for each call, and what became of it.
+        The decision on each call of a BN layer; paths are those in ``root``.
     """
-    done: list[tuple[str, Fused]] = []
+    done: list[FusedCall] = []
     for node in list(graph.nodes):
         if node.op != "call_module" or not is_ours(layer := root.get_submodule(str(node.target))):
             continue
-        reason = _obstacle(node, layer)
-        fused = Fused(reason=reason) if reason else _take_over(root, graph, node, kinds)
-        done.append((str(node.target), fused))
+        path, kind = str(node.target), type(layer).__name__
+        try:
+            _check(node, layer)
+            fused = _take_over(root, graph, node, kinds)
+            done.append(FusedCall(path, kind, True, "", fused))
+        except LeftError as left:
+            done.append(FusedCall(path, kind, False, str(left)))
     return done
 
 
-def _obstacle(node: fx.Node, layer: nn.Module) -> str:
+def _check(node: fx.Node, layer: nn.Module) -> None:
     if len(node.users) != 1:
-        return f"its output feeds {len(node.users)} places"
+        raise LeftError(f"its output feeds {len(node.users)} places")
     if has_hooks(layer):
-        return "it has hooks, which see its own output"
+        raise LeftError("it has hooks, which see its own output")
     if len(node.args) != 1 or node.kwargs or getattr(layer, "activation", None) is not None:
-        return "it activates, adds or masks on its own"
-    return "it writes into its input (inplace=True)" if getattr(layer, "inplace", False) else ""
+        raise LeftError("it activates, adds or masks on its own")
+    if getattr(layer, "inplace", False):
+        raise LeftError("it writes into its input (inplace=True)")
 
 
 def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[str, Kind]) -> Fused:
@@ -76,7 +91,7 @@ def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[s
         activation = user if name is not None else None
     chain = {one for one in (added, activation) if one is not None}
     if not chain:
-        return Fused(reason="no activation or addition that it could take over follows")
+        raise LeftError("no activation or addition that it could take over follows")
     end = activation or added
     assert end is not None  # noqa: S101 (the chain has one of them)
     # Fused, input and addend are read where the last of them was computed.
@@ -86,7 +101,7 @@ def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[s
         and added is not end
         and may_overwrite(root, added, end, addend, chain)
     ):
-        return Fused(reason="what it reads may be overwritten before the activation")
+        raise LeftError("what it reads may be overwritten before the activation")
     module = str(activation.target) if activation is not None and activation.op == "call_module" else None
     with graph.inserting_before(end):
         layer = graph.get_attr(str(node.target))

@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from normwise.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from normwise.nn.mixins.change_class import change_class
 
 _OURS: dict[type, type[BatchNorm1d] | type[BatchNorm2d] | type[BatchNorm3d]] = {
     nn.BatchNorm1d: BatchNorm1d,
@@ -24,5 +25,5 @@ def become_ours(layer: nn.Module) -> bool:
     Returns whether it is ours now; any other layer, a subclass too, is left as it is.
     """
     if type(layer) in _OURS:
-        layer.__class__ = _OURS[type(layer)]
+        change_class(layer, _OURS[type(layer)])
     return is_ours(layer)

@@ -14,6 +14,7 @@ from normwise.find import BatchNorm, is_batch_norm, is_foreign_frozen
 from normwise.nn.convertible import BUFFERS, PARAMETERS, from_batch_norm, settings_of
 from normwise.nn.mixins.activation_mixin import Activated
 from normwise.nn.mixins.class_mixins import made_of
+from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.fold.foreign_frozen import reason_against
 from normwise.surgery.graph.overridden import overridden
@@ -36,10 +37,6 @@ MEMORY = "_before_conversion"
 _FOR_BATCH = ("dimensions", "momentum", "track_running_stats")
 #: What each module has by itself.
 EVERY_MODULE = frozenset(vars(nn.Module()))
-
-
-class LeftError(Exception):
-    """Why a layer stays as it is."""
 
 
 @dataclass
@@ -98,8 +95,8 @@ def can_be_source(layer: nn.Module, *, to_batch_norm: bool) -> bool:
     return is_batch_norm(layer) or others
 
 
-def read(layer: nn.Module, call: Arguments | None, like: Tensor) -> NormDescription:
-    """What a layer is; ``call`` is one with the example, ``like`` a parameter of the model that it is in.
+def describe_norm(layer: nn.Module, call: Arguments | None, like: Tensor) -> NormDescription:
+    """Describe a layer; ``call`` is one with the example, ``like`` a parameter of the model that it is in.
 
     Raises:
         LeftError: it can't be told from its class what it computes.
@@ -212,7 +209,7 @@ def _foreign(layer: nn.Module, like: Tensor, shape: torch.Size | None) -> NormDe
 
 
 def check_class(norm: NormDescription) -> None:
-    """Whether another class may take the place of the layer's.
+    """Check that another class may take the place of the layer's.
 
     Raises:
         LeftError: it does something of its own.

@@ -11,26 +11,27 @@ from torch import Tensor, nn
 
 from normwise.nn.convertible import BUFFERS, PARAMETERS, BatchNorm
 from normwise.nn.mixins.activation_mixin import Activated, activate_layer
+from normwise.nn.mixins.change_class import become
 from normwise.nn.mixins.class_mixins import made_of
 from normwise.nn.mixins.frozen import is_frozen, unfreeze_layer
 from normwise.surgery.convert.describe_norm import (
     EVERY_MODULE,
     MEMORY,
-    LeftError,
     NormDescription,
     check_class,
+    describe_norm,
     dimensions_of,
-    read,
 )
+from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
 
 
 @dataclass(frozen=True)
 class ConvertedLayer:
-    """What became of a layer.
+    """A layer that is of another kind now.
 
     Attributes:
-        detail: For the report.
+        detail: Text of the report.
         alters: Whether it computes something else in evaluation than before.
         retrain: Whether that is another normalisation, for which the weights were not trained.
     """
@@ -63,11 +64,11 @@ class NormTarget(ABC):
         """
 
 
-class Rebuilt(NormTarget):
+class RebuiltNorm(NormTarget):
     """A kind of norm that is another class of layers."""
 
     @abstractmethod
-    def made(self, norm: NormDescription) -> nn.Module:
+    def make(self, norm: NormDescription) -> nn.Module:
         """A new layer over the norm's parameters; what the report must say is added to the norm's notes.
 
         Raises:
@@ -76,9 +77,9 @@ class Rebuilt(NormTarget):
 
     def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
         """Convert a layer, in place: the object stays, and so does whatever refers to it."""
-        norm = read(layer, call, like)
+        norm = describe_norm(layer, call, like)
         had, eps = layer._buffers.get("running_mean"), getattr(layer, "eps", norm.batch.eps)
-        new = self.made(norm)
+        new = self.make(norm)
         if made_of(type(new))[-1] is not norm.kind:
             check_class(norm)
         _let_follow(new, norm, self.name)
@@ -92,9 +93,7 @@ class Rebuilt(NormTarget):
         # Only now, as nothing can stop it any more.
         unfreeze_layer(layer)
         _take_along(new, norm)
-        layer.__class__ = new.__class__
-        layer.__dict__.clear()
-        layer.__dict__.update(new.__dict__)
+        become(layer, new)
         other = not (self.is_batch_norm and norm.is_batch_norm)
         return ConvertedLayer("; ".join(notes), other or has is not had or vars(layer)["eps"] != eps, other)
 

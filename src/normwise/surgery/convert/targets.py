@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from normwise.errors import ArgumentError
-from normwise.surgery.convert.describe_norm import TORCH, LeftError, can_be_source, families
-from normwise.surgery.convert.target import ConvertedLayer, NormTarget
+from normwise.surgery.convert.describe_norm import TORCH, families
+from normwise.surgery.convert.target import NormTarget
 from normwise.surgery.convert.to_batch_norm import ToBatchNorm, ToFrozen
 from normwise.surgery.convert.to_per_sample import ToGroupNorm, ToInstanceNorm
-
-__all__ = ["ConvertedLayer", "LeftError", "NormTarget", "can_be_source", "target_named"]
 
 
 def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> NormTarget:

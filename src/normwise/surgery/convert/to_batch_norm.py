@@ -8,9 +8,11 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from normwise.find import BatchNorm, is_foreign_frozen
 from normwise.nn.convertible import from_batch_norm, settings_of
+from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.frozen import freeze_layer, is_frozen
-from normwise.surgery.convert.describe_norm import LeftError, NormDescription, families
-from normwise.surgery.convert.target import ConvertedLayer, NormTarget, Rebuilt
+from normwise.surgery.convert.describe_norm import NormDescription, families
+from normwise.surgery.convert.target import ConvertedLayer, NormTarget, RebuiltNorm
+from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
 
 #: Settings of our layers that belong to the place where a layer is, and not to the kind of norm.
@@ -19,7 +21,7 @@ _OF_THE_PLACE = {"activation", "inplace"}
 _LARGE = 0.5
 
 
-class ToBatchNorm(Rebuilt):
+class ToBatchNorm(RebuiltNorm):
     """To the layers of one family, each given with the dimensions that it takes."""
 
     is_batch_norm: ClassVar[bool] = True
@@ -36,7 +38,7 @@ class ToBatchNorm(Rebuilt):
         further = {name for kind in self.classes for name in settings_of(kind)} - _OF_THE_PLACE
         return {"eps", "momentum", "track_running_stats", *further}
 
-    def made(self, norm: NormDescription) -> nn.Module:
+    def make(self, norm: NormDescription) -> nn.Module:
         """The family's layer for as many dimensions; a subclass of one of them stays what it is."""
         kind = self._kind(norm)
         norm.notes += set_on(norm.batch, self.given)
@@ -49,7 +51,7 @@ class ToBatchNorm(Rebuilt):
         make = getattr(kind, "from_batch_norm", None)
         new = from_batch_norm(kind, norm.batch, **further) if make is None else make(norm.batch, **further)
         if kind is norm.base:
-            new.__class__ = norm.kind
+            change_class(new, norm.kind)
         return new
 
     def _kind(self, norm: NormDescription) -> type[Any]:

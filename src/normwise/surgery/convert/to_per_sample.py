@@ -7,15 +7,16 @@ from torch import nn
 
 from normwise.nn.convertible import PARAMETERS
 from normwise.nn.group_count import groups_of
-from normwise.surgery.convert.describe_norm import INSTANCE, LeftError, NormDescription
-from normwise.surgery.convert.target import Rebuilt
+from normwise.surgery.convert.describe_norm import INSTANCE, NormDescription
+from normwise.surgery.convert.target import RebuiltNorm
 from normwise.surgery.convert.to_batch_norm import set_on
+from normwise.surgery.core.decision import LeftError
 
 # https://github.com/meta-pytorch/opacus/issues/567
 _ONE_VALUE = "it would normalise one value by itself, so that its output is β, whatever the input"
 
 
-class _PerSample(Rebuilt):
+class _PerSample(RebuiltNorm):
     """What the norms here share: ε, γ and β are kept, statistics are not."""
 
     is_batch_norm: ClassVar[bool] = False
@@ -47,7 +48,7 @@ class ToGroupNorm(_PerSample):
         super().__init__(name, given)
         self.groups = groups
 
-    def made(self, norm: NormDescription) -> nn.Module:
+    def make(self, norm: NormDescription) -> nn.Module:
         """Group norm of the most groups that divide the channels, and have more than one value each."""
         channels = norm.batch.num_features
         # Without an example a group of one channel is taken to be one over many positions.
@@ -72,7 +73,7 @@ class ToGroupNorm(_PerSample):
 class ToInstanceNorm(_PerSample):
     """To ``torch.nn.InstanceNorm1d``, ``2d`` or ``3d``."""
 
-    def made(self, norm: NormDescription) -> nn.Module:
+    def make(self, norm: NormDescription) -> nn.Module:
         """Instance norm, where the layer is known to see several positions."""
         if norm.shape is not None and len(norm.shape) < 3:
             raise LeftError(f"an input of shape {tuple(norm.shape)} has no positions to normalise over")

@@ -22,8 +22,8 @@ def example_arguments(example: Batch) -> Arguments:
     Raises:
         ArgumentError: an example that proves nothing, as it has no values, or none that is finite.
     """
-    call = copied(*arguments_of(example))
-    tensors = [leaf for leaf in pytree.tree_leaves(call) if isinstance(leaf, Tensor)]
+    arguments = copied(arguments_of(example))
+    tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, Tensor)]
     if tensors and not any(tensor.numel() for tensor in tensors):
         raise ArgumentError(
             f"the example has no values: its shape is {tuple(tensors[0].shape)}; pass one batch of real data"
@@ -38,15 +38,15 @@ def example_arguments(example: Batch) -> Arguments:
                 f"the example has a tensor of shape {tuple(tensor.shape)} without one finite number, on which nothing "
                 "can be compared; pass one batch of real data"
             )
-    return call
+    return arguments
 
 
-def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+def copied(arguments: Arguments) -> Arguments:
     """Return arguments whose tensors are copies, for one call of a model that may write into them."""
-    return pytree.tree_map(_copy, (args, kwargs))
+    return pytree.tree_map(_copy, arguments)
 
 
-def varied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+def varied(arguments: Arguments) -> Arguments:
     """Return arguments whose floating tensors have normal random numbers added; the same ones each time."""
     generator = torch.Generator().manual_seed(0)
 
@@ -56,7 +56,7 @@ def varied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
             return value
         return value + torch.randn(value.shape, generator=generator).to(value)
 
-    return pytree.tree_map(vary, (args, kwargs))
+    return pytree.tree_map(vary, arguments)
 
 
 def _copy(value: Any) -> Any:

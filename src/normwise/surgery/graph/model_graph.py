@@ -16,7 +16,9 @@ from normwise.errors import ModelError
 from normwise.find import is_batch_norm
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.statistics.preserve.snapshot import Snapshot
-from normwise.surgery.core.example_arguments import Arguments, copied
+from normwise.surgery.core.decision import LeftError
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.run_example import run_example
 from normwise.surgery.graph.overridden import computes_as
 from normwise.surgery.graph.source_uses import uses_of
 
@@ -81,9 +83,7 @@ class ModelGraph:
         return found
 
 
-def model_graph(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False
-) -> ModelGraph:
+def model_graph(model: nn.Module, arguments: Arguments, *, training: bool = False) -> ModelGraph:
     """Follow the model's forward pass on an example, in evaluation or in training; the model is left as it is.
 
     Modules of torch, BN layers and ours are followed no further. Arguments that are no tensors, and those that the
@@ -94,11 +94,11 @@ def model_graph(
         ModelError: the model fails on the example.
     """
     try:
-        counts, calls = observe(model, args, kwargs, training=training)
+        counts, calls = observe(model, arguments, training=training)
     except ModelError:
         if not training:
             raise
-        counts, calls = observe(model, args, kwargs)
+        counts, calls = observe(model, arguments)
     follower = _Follower(calls, training)
     with unchanged(model):
         parts = tuple(follower.parts(model, ""))
@@ -107,7 +107,7 @@ def model_graph(
 
 
 def observe(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False
+    model: nn.Module, arguments: Arguments, *, training: bool = False
 ) -> tuple[Counter[nn.Module], dict[nn.Module, Arguments]]:
     """Return how often the example calls each module, and with what it calls it first; in evaluation, or in training.
 
@@ -125,11 +125,7 @@ def observe(
         model.train(training)
         for module in model.modules():
             module.register_forward_pre_hook(note, with_kwargs=True, prepend=True)
-        args, kwargs = copied(args, kwargs)
-        try:
-            model(*args, **kwargs)
-        except Exception as error:
-            raise ModelError(f"the model fails on the example: {error}") from error
+        run_example(model, arguments)
     return counts, calls
 
 
@@ -184,8 +180,8 @@ class _Follower:
         inside = [name for name in self.opaque if not path or name.startswith(f"{path}.")]
         try:
             graph, writes = self.graph(module)
-        except ModelError as error:
-            self.opaque[path] = str(error)
+        except LeftError as left:
+            self.opaque[path] = str(left)
             self.leaves.add(module)
             self.untraced.append(module)
             yield from below
@@ -198,11 +194,11 @@ class _Follower:
         """Return the graph of a module's forward pass, and whether that writes into the module's state.
 
         Raises:
-            ModelError: it can't be traced, or not for all calls at once.
+            LeftError: it can't be traced, or not for all calls at once.
         """
         if "forward" in vars(module):
             # torch.fx would follow that of the class.
-            raise ModelError("its forward was replaced on the instance")
+            raise LeftError("its forward was replaced on the instance")
         args, kwargs = self.calls[module]
         before, state = Snapshot(module, values=False), _random_state()
         try:
@@ -215,12 +211,12 @@ class _Follower:
             graph = _Tracer(self.leaves).trace(module, concrete_args=fixed or None)
             writes = begun.is_changed()
         except Exception as error:
-            raise ModelError(f"its forward can't be traced: {_first_line(error)}") from None
+            raise LeftError(f"its forward can't be traced: {_first_line(error)}") from None
         finally:
             # A forward may set attributes, which the next one that is traced would read.
             before.restore()
         if _random_state() != state:
-            raise ModelError("its forward draws random numbers, which may decide what it does")
+            raise LeftError("its forward draws random numbers, which may decide what it does")
         return graph, writes
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from normwise.errors import ModelError
 from normwise.find import is_batch_norm
 from normwise.statistics.preserve.preserve_model import unchanged
-from normwise.surgery.core.example_arguments import copied
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.run_example import run_example
 
 Kind = Literal["layer", "norm", "activation", "attention", "output"]
 
@@ -59,19 +59,19 @@ class Consumer:
 
 @dataclass
 class LayerUse:
-    """What happened to a layer on the example.
+    """The use of a layer on the example.
 
     Attributes:
         calls: How often it was called.
         output: Shape of its output, at the first call.
         followed: Whether autograd saw the output: not where the model calls it without gradients, or it is complex.
-        goals: What comes first on each way from its output. Activations are passed, but for the way to another one.
+        consumers: What comes first on each way from its output. Activations are passed, but for the way to another one.
     """
 
     calls: int = 0
     output: torch.Size = torch.Size()  # noqa: RUF009 (a tuple)
     followed: bool = False
-    goals: set[Consumer] = field(default_factory=set)
+    consumers: set[Consumer] = field(default_factory=set)
 
 
 class _Mark(torch.autograd.Function):
@@ -87,7 +87,7 @@ class _Mark(torch.autograd.Function):
 
 
 def kind_of(module: nn.Module) -> Kind | None:
-    """What kind of goal a module is; None for one that only does something on the way."""
+    """Return the kind of consumer that a module is; None for one that only does something on the way."""
     if isinstance(module, _WEIGHTED):
         return "layer"
     if isinstance(module, _ACTIVATIONS):
@@ -99,14 +99,14 @@ def kind_of(module: nn.Module) -> Kind | None:
     return "norm" if named else None
 
 
-def consumers(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[nn.Module, LayerUse]:
+def consumers(model: nn.Module, arguments: Arguments) -> dict[nn.Module, LayerUse]:
     """Follow the outputs of all modules through an evaluation of the example; the model is left as it is.
 
     Whatever the forward passes are written like, autograd sees where values go, but for what a model calculates
     without gradients.
 
     Returns:
-        An entry for each module; goals for weighted layers and activations.
+        An entry for each module; consumers for weighted layers and activations.
 
     Raises:
         ModelError: the model fails on the example.
@@ -117,12 +117,8 @@ def consumers(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         for module in model.modules():
             module.register_forward_pre_hook(trail.entering(module), with_kwargs=True)
             module.register_forward_hook(trail.leaving(module), prepend=True)
-        args, kwargs = copied(args, kwargs)
-        try:
-            output = model(*args, **kwargs)
-        except Exception as error:
-            raise ModelError(f"the model fails on the example: {error}") from error
-    trail.goals.append(("output", None, _nodes(output)))
+        output = run_example(model, arguments)
+    trail.ends.append(("output", None, _nodes(output)))
     trail.follow()
     return trail.found
 
@@ -133,7 +129,7 @@ class _Trail:
     def __init__(self, found: dict[nn.Module, LayerUse]) -> None:
         self.found = found
         self.marks: dict[Any, nn.Module] = {}
-        self.goals: list[tuple[Kind, nn.Module | None, list[Any]]] = []
+        self.ends: list[tuple[Kind, nn.Module | None, list[Any]]] = []
         # Makes a node of each mark, whatever is frozen.
         self.always = torch.zeros((), requires_grad=True)
 
@@ -143,32 +139,32 @@ class _Trail:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             self.found[module].calls += 1
             if kind is not None:
-                self.goals.append((kind, module, _nodes((args, kwargs))))
+                self.ends.append((kind, module, _nodes((args, kwargs))))
 
         return hook
 
     def leaving(self, module: nn.Module) -> Callable[..., Any]:
         def mark(value: Tensor) -> Tensor:
-            reached = self.found[module]
-            if reached.calls == 1:
-                reached.output = value.shape
+            use = self.found[module]
+            if use.calls == 1:
+                use.output = value.shape
             if kind_of(module) is None or not value.is_floating_point():
                 return value
             marked = _Mark.apply(value, self.always)
             if marked.grad_fn is not None:
-                reached.followed = True
+                use.followed = True
                 self.marks[marked.grad_fn] = module
             return marked
 
         return lambda _, args, output: pytree.tree_map_only(Tensor, mark, output)
 
     def follow(self) -> None:
-        """Go back from each goal to the modules behind which its values come from."""
+        """Go back from each consumer to the modules behind which its values come from."""
         functions: set[Any] = set()
-        # A list that grows: functions met on the way are goals themselves.
-        for kind, module, starts in self.goals:
+        # A list that grows: functions met on the way are consumers themselves.
+        for kind, module, starts in self.ends:
             for node in self._back(kind, starts, functions):
-                self.found[self.marks[node]].goals.add(Consumer(kind, module, node in starts))
+                self.found[self.marks[node]].consumers.add(Consumer(kind, module, node in starts))
 
     def _back(self, kind: Kind, starts: Iterable[Any], functions: set[Any]) -> Iterator[Any]:
         stack, seen = list(starts), set()
@@ -185,7 +181,7 @@ class _Trail:
             function = _function_kind(node, before)
             if function is not None and node not in functions:
                 functions.add(node)
-                self.goals.append((function, None, before))
+                self.ends.append((function, None, before))
             if function not in ("layer", "norm"):
                 stack += before
 

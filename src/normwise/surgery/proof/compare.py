@@ -18,6 +18,7 @@ from normwise.errors import ModelError
 from normwise.nn.mixins.frozen import modes_kept
 from normwise.statistics.preserve.random_state import random_state_kept
 from normwise.statistics.preserve.snapshot import Snapshot
+from normwise.surgery.core.example_arguments import Arguments
 
 #: Relative size of a disturbance in a type with enough digits.
 _DISTURBANCE = 2.0**-18
@@ -47,7 +48,7 @@ class Differences:
     left_out: str = ""
 
 
-def differences(old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Differences:
+def differences(old: nn.Module, new: nn.Module, arguments: Arguments) -> Differences:
     """Compare outputs and gradients of two models, in training and in evaluation.
 
     Gradients are those of all parameters and floating inputs; a parameter's is relative to the largest of its
@@ -67,14 +68,14 @@ def differences(old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: d
             if training and way is _Way.WITHOUT_GRADIENTS:
                 continue
             try:
-                expected = _run(old, training, args, kwargs, way)
+                expected = _run(old, training, arguments, way)
             except Exception as error:
                 if way is _Way.ALL_GRADIENTS:
                     failures.append(("training" if training else "gradients in evaluation", error))
                 continue
             if way is not _Way.ALL_GRADIENTS:
                 failures[-1] = (_NOT_COMPARED[way].format(failures[-1][0]), failures[-1][1])
-            found.append(_differences(old, new, training, args, kwargs, expected, way))
+            found.append(_differences(old, new, training, arguments, expected, way))
             break
     if not found:
         raise ModelError(f"the model fails on the example: {failures[0][1]}") from failures[0][1]
@@ -114,8 +115,7 @@ def _differences(
     old: nn.Module,
     new: nn.Module,
     training: bool,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    arguments: Arguments,
     expected: tuple[list[Tensor], list[Tensor]],
     way: _Way,
 ) -> Differences:
@@ -126,7 +126,7 @@ def _differences(
             "compared"
         )
     try:
-        got = _run(new, training, args, kwargs, way)
+        got = _run(new, training, arguments, way)
     except Exception as error:
         raise ModelError(f"the new model fails on the example: {error}") from error
     allowed = rounding(old)
@@ -134,7 +134,7 @@ def _differences(
     output_error = largest_difference(expected[0], got[0])
     exact = None
     if not output_error <= allowed or _largest(expected[1], got[1], owners) > allowed:
-        exact = _in_double(old, training, args, kwargs, way)
+        exact = _in_double(old, training, arguments, way)
     if not output_error <= allowed:
         # A model whose own outputs are no nearer to the exact ones than that.
         own = math.nan if exact is None else largest_difference(exact[0], expected[0])
@@ -143,14 +143,16 @@ def _differences(
     gradient_error = _largest(expected[1], got[1], owners)
     if not gradient_error > allowed:
         return Differences(output_error, gradient_error)
-    noise = set[int]() if exact is None else _all_rounding(exact[1], expected[1], got[1], owners, allowed)
+    noise: set[int] = set()
+    if exact is not None:
+        noise = _all_rounding(exact[1], expected[1], got[1], owners, allowed)
     kept = [number for number, owner in enumerate(owners) if owner not in noise]
     owners = [owners[number] for number in kept]
     before, after = ([tree[1][number] for number in kept] for tree in (expected, got))
     gradient_error = _largest(before, after, owners)
     if not gradient_error > allowed:
         return Differences(output_error, gradient_error)
-    sensitivity = _sensitivity(old, training, args, kwargs, way, kept, before, owners, gradient_error)
+    sensitivity = _sensitivity(old, training, arguments, way, kept, before, owners, gradient_error)
     _assert_rounding(gradient_error, max(allowed, sensitivity))
     return Differences(output_error, gradient_error, sensitivity)
 
@@ -161,13 +163,13 @@ def rounding(model: nn.Module) -> float:
     return math.sqrt(torch.finfo(dtype).eps)
 
 
-def output_error(old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+def output_error(old: nn.Module, new: nn.Module, arguments: Arguments) -> float:
     """Largest difference of the outputs in evaluation on an example, relative to the old model's largest.
 
     NaN where there is no output to compare. Both models are left as they are, and so is the random state.
     """
     way = _Way.WITHOUT_GRADIENTS
-    return largest_difference(*(_run(model, False, args, kwargs, way)[0] for model in (old, new)))
+    return largest_difference(*(_run(model, False, arguments, way)[0] for model in (old, new)))
 
 
 def largest_difference(expected: Sequence[Tensor], got: Sequence[Tensor]) -> float:
@@ -186,7 +188,7 @@ def _assert_rounding(difference: float, allowed: float) -> None:
 
 
 def _in_double(
-    old: nn.Module, training: bool, args: tuple[Any, ...], kwargs: dict[str, Any], way: _Way
+    old: nn.Module, training: bool, arguments: Arguments, way: _Way
 ) -> tuple[list[Tensor], list[Tensor]] | None:
     """Return the old model's outputs and gradients in float64; None where it can't be copied or fails in it."""
 
@@ -194,8 +196,8 @@ def _in_double(
         return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
 
     try:
-        args, kwargs = pytree.tree_map(doubled, (args, kwargs))
-        return _run(copy.deepcopy(old).double(), training, args, kwargs, way)
+        in_double = pytree.tree_map(doubled, arguments)
+        return _run(copy.deepcopy(old).double(), training, in_double, way)
     except Exception:
         return None
 
@@ -231,8 +233,7 @@ def _largest_of(gradients: Sequence[Tensor], owners: Sequence[int]) -> dict[int,
 def _sensitivity(
     old: nn.Module,
     training: bool,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    arguments: Arguments,
     way: _Way,
     numbers: Sequence[int],
     expected: Sequence[Tensor],
@@ -266,21 +267,21 @@ def _sensitivity(
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.copy_(disturbed(parameter))
-        others: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(disturbed, (args, kwargs))
-        moved = _run(model, training, others[0], others[1], way)[1]
+        others: Arguments = pytree.tree_map(disturbed, arguments)
+        moved = _run(model, training, others, way)[1]
         worst = max(worst, _largest(expected, [moved[number] for number in numbers], owners))
     return worst
 
 
 def _run(
-    model: nn.Module, training: bool, args: tuple[Any, ...], kwargs: dict[str, Any], way: _Way
+    model: nn.Module, training: bool, arguments: Arguments, way: _Way
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return outputs, and the gradients that are asked for."""
     buffers = {buffer: buffer.clone() for buffer in model.buffers()}
     # A model that keeps tensors of its forward pass, such as LeViT, could not be copied any more.
     kept = Snapshot(model, values=False)
     gradients, of_inputs = way is not _Way.WITHOUT_GRADIENTS, way is _Way.ALL_GRADIENTS
-    leaves = pytree.tree_map(partial(_leaf, with_gradient=of_inputs), (args, kwargs))
+    leaves = pytree.tree_map(partial(_leaf, with_gradient=of_inputs), arguments)
     try:
         # Seeded, so that dropout drops the same in both models, and so does what draws from Python or NumPy.
         with modes_kept(model), random_state_kept(), torch.set_grad_enabled(gradients):

@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,9 +14,7 @@ from normwise.surgery.proof.compare import tensors_of
 _ROUNDS, _LEAST_ROUNDS, _SECONDS_A_ROUND, _SECONDS = 25, 3, 0.002, 1.0
 
 
-def speedup(
-    old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[float, float, float]:
+def speedup(old: nn.Module, new: nn.Module, arguments: Arguments) -> tuple[float, float, float]:
     """Return the old model's time over the new one's: median, 10th and 90th percentile of rounds.
 
     Both evaluate an example, in turn, so that whatever else the machine does meets both. They are left as they are.
@@ -36,7 +33,7 @@ def speedup(
         old.eval()
         new.eval()
         # A model that writes into its inputs gets others each time, made beforehand.
-        call = copied(args, kwargs)
+        call = copied(arguments)
         versions = [tensor._version for tensor in tensors_of(call)]
         # The first calls prepare what later ones have; the second ones say how many a round needs.
         single = min(seconds(model, [call]) for _ in range(2) for model in (old, new))
@@ -48,7 +45,7 @@ def speedup(
             len(ratios) < _ROUNDS and time.perf_counter() - begun < _SECONDS
         ):
             times = [
-                seconds(model, [copied(args, kwargs) if writes else call for _ in range(calls)])
+                seconds(model, [copied(arguments) if writes else call for _ in range(calls)])
                 for model in (old, new)
             ]
             ratios.append(times[0] / times[1])
