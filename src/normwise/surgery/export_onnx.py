@@ -20,7 +20,9 @@ from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.check_model import check_model
 from normwise.surgery.core.example_arguments import Arguments, copied, example_arguments
 from normwise.surgery.core.run_example import run_example
-from normwise.surgery.proof.compare import largest_difference, rounding, tensors_of
+from normwise.surgery.proof.distance import largest_difference
+from normwise.surgery.proof.rounding import rounding
+from normwise.surgery.proof.run_model import tensors_of
 
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import normwise
 from normwise.errors import ArgumentError
-from normwise.surgery.proof.compare import rounding
+from normwise.surgery.proof.rounding import rounding
 
 IMAGES = 1 + 2 * torch.randn(6, 8, 5, 5, generator=torch.Generator().manual_seed(0))
 few = settings(max_examples=50, deadline=None)

@@ -12,6 +12,7 @@ from normwise.surgery.accelerate.fuse import Fused, FusedCall
 from normwise.surgery.accelerate.plans import Plan, Reasons, find_plans
 from normwise.surgery.accelerate.replace_torch_layer import become_ours, is_ours
 from normwise.surgery.accelerate.rewritten import take_back
+from normwise.surgery.core.decision import reason_of
 from normwise.surgery.core.operation import Operation, operation
 from normwise.surgery.graph.model_graph import observe
 from normwise.surgery.proof.compare import Differences
@@ -107,7 +108,7 @@ def _prove(running: Operation, plans: Sequence[Plan], reasons: Reasons) -> tuple
             plan.rewrite()
             rewritten.append(plan)
         except Exception as error:
-            reasons |= plan.reasons(str(error).splitlines()[0])
+            reasons |= plan.reasons(reason_of(error))
     try:
         return rewritten, running.compare_all()
     except ModelError:

@@ -1,4 +1,4 @@
-"""Activations and additions behind BN layers, computed in one call with them."""
+"""Activations and additions after BN layers, computed in one call with them."""
 
 import operator
 from collections.abc import Mapping
@@ -53,9 +53,13 @@ def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[Fu
     """
     done: list[FusedCall] = []
     for node in list(graph.nodes):
-        if node.op != "call_module" or not is_ours(layer := root.get_submodule(str(node.target))):
+        if node.op != "call_module":
             continue
-        path, kind = str(node.target), type(layer).__name__
+        path = str(node.target)
+        layer = root.get_submodule(path)
+        if not is_ours(layer):
+            continue
+        kind = type(layer).__name__
         try:
             _check(node, layer)
             fused = _take_over(root, graph, node, kinds)
@@ -77,49 +81,93 @@ def _check(node: fx.Node, layer: nn.Module) -> None:
 
 
 def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[str, Kind]) -> Fused:
+    """Replace a BN layer's node, and the nodes that it takes over, by one.
+
+    Raises:
+        LeftError: there is nothing to take over, or not safely.
+    """
     source = node.args[0]
     assert isinstance(source, fx.Node)  # noqa: S101 (a BN layer that was called with a tensor)
-    added, addition, addend = None, None, None
-    if (found := _addition(node, next(iter(node.users)), kinds)) is not None:
-        added, addition, addend = found
-    last = node if added is None else added
-    activation: fx.Node | None = None
-    name = None
-    if len(last.users) == 1:
-        user = next(iter(last.users))
-        name = activation_of(user, root)
-        activation = user if name is not None else None
-    chain = {one for one in (added, activation) if one is not None}
+    addition = _addition(node, next(iter(node.users)), kinds)
+    activation = _activation_after(node if addition is None else addition.node, root)
+    chain: list[fx.Node] = []
+    if addition is not None:
+        chain.append(addition.node)
+    if activation is not None:
+        chain.append(activation.node)
     if not chain:
         raise LeftError("no activation or addition that it could take over follows")
-    end = activation or added
-    assert end is not None  # noqa: S101 (the chain has one of them)
     # Fused, input and addend are read where the last of them was computed.
-    if may_overwrite(root, node, end, source, chain) or (
-        added is not None
-        and addend is not None
-        and added is not end
-        and may_overwrite(root, added, end, addend, chain)
-    ):
+    is_overwritten = may_overwrite(root, node, chain[-1], source, set(chain))
+    if addition is not None and activation is not None:
+        is_overwritten = is_overwritten or may_overwrite(
+            root, addition.node, chain[-1], addition.addend, set(chain)
+        )
+    if is_overwritten:
         raise LeftError("what it reads may be overwritten before the activation")
-    module = str(activation.target) if activation is not None and activation.op == "call_module" else None
-    with graph.inserting_before(end):
+    fused = Fused(
+        None if activation is None else activation.name,
+        residual=addition is not None,
+        module=None if activation is None else activation.module,
+    )
+    with graph.inserting_before(chain[-1]):
         layer = graph.get_attr(str(node.target))
-        by = None if module is None else graph.get_attr(module)
-        fused = graph.call_function(call_fused, (layer, source, name, by, addition, addend))
-    end.replace_all_uses_with(fused)
-    for one in (activation, added, node):
-        if one is not None:
-            graph.erase_node(one)
-    return Fused(name, added is not None, module=module)
+        by = None if fused.module is None else graph.get_attr(fused.module)
+        how, addend = (None, None) if addition is None else (addition.how, addition.addend)
+        call = graph.call_function(call_fused, (layer, source, fused.activation, by, how, addend))
+    chain[-1].replace_all_uses_with(call)
+    for one in (*reversed(chain), node):
+        graph.erase_node(one)
+    return fused
+
+
+@dataclass(frozen=True)
+class _Activation:
+    """An activation of a value.
+
+    Attributes:
+        node: The node that activates.
+        name: Name of the activation.
+        module: Path of its module; None where it is a function.
+    """
+
+    node: fx.Node
+    name: str
+    module: str | None
+
+
+def _activation_after(node: fx.Node, root: nn.Module) -> _Activation | None:
+    """Return the activation that a node's output goes into, and nothing else."""
+    if len(node.users) != 1:
+        return None
+    user = next(iter(node.users))
+    name = activation_of(user, root)
+    if name is None:
+        return None
+    return _Activation(user, name, str(user.target) if user.op == "call_module" else None)
+
+
+@dataclass(frozen=True)
+class _Addition:
+    """An addition to a value of a tensor of the same shape and type.
+
+    Attributes:
+        node: The node that adds.
+        how: "add", "radd" or "iadd", as :func:`normwise.nn.fused_call.call_fused` takes it.
+        addend: The other tensor.
+    """
+
+    node: fx.Node
+    how: str
+    addend: fx.Node
 
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add}
 _IN_PLACE = {operator.iadd, "add_"}
 
 
-def _addition(node: fx.Node, user: fx.Node, kinds: Mapping[str, Kind]) -> tuple[fx.Node, str, fx.Node] | None:
-    """Return ``user``, how it adds, and what, if it adds a tensor of the same shape and type to ``node``'s output."""
+def _addition(node: fx.Node, user: fx.Node, kinds: Mapping[str, Kind]) -> _Addition | None:
+    """Return the addition that ``user`` is, if it adds a tensor of the same shape and type to ``node``'s output."""
     is_addition = (user.op == "call_function" and user.target in _ADDITIONS) or (
         user.op == "call_method" and user.target in ("add", "add_")
     )
@@ -131,5 +179,5 @@ def _addition(node: fx.Node, user: fx.Node, kinds: Mapping[str, Kind]) -> tuple[
         return None
     if user.target in _IN_PLACE:
         # An addition in place changes its first operand, which others may still see.
-        return None if first is not node else (user, "iadd", other)
-    return user, "add" if first is node else "radd", other
+        return _Addition(user, "iadd", other) if first is node else None
+    return _Addition(user, "add" if first is node else "radd", other)

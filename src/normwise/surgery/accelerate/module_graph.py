@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from normwise.surgery.accelerate.constants import is_constant
 from normwise.surgery.accelerate.pure_forward import Watch, run, watched
-from normwise.surgery.core.decision import LeftError
+from normwise.surgery.core.decision import LeftError, reason_of
 from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.core.shadow_copy import shadow_copy
 
@@ -64,7 +64,7 @@ def own_forward(module: nn.Module, call: Arguments) -> OwnForward:
                 raise LeftError(watch.reason) from None
             if isinstance(error, LeftError):
                 raise
-            raise LeftError(f"its forward can't be traced: {_first_line(error)}") from None
+            raise LeftError(f"its forward can't be traced: {reason_of(error)}") from None
         if watch.reason:
             raise LeftError(watch.reason)
         names |= watch.names
@@ -73,10 +73,6 @@ def own_forward(module: nn.Module, call: Arguments) -> OwnForward:
     if any(node.op == "get_attr" and "_tensor_constant" in str(node.target) for node in graphs[0].nodes):
         raise LeftError("its forward makes tensors of its own")
     return OwnForward(graphs[0], frozenset(names), _kinds(module, graphs[0], call))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 class _Value(fx.Proxy):
@@ -151,5 +147,5 @@ def _kinds(module: nn.Module, graph: fx.Graph, call: Arguments) -> dict[str, Kin
     except LeftError:
         raise
     except Exception as error:
-        raise LeftError(f"its graph fails on the example: {_first_line(error)}") from None
+        raise LeftError(f"its graph fails on the example: {reason_of(error)}") from None
     return found

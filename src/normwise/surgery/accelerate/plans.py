@@ -11,7 +11,7 @@ from normwise.surgery.accelerate.guards import Conditions, conditions
 from normwise.surgery.accelerate.module_graph import own_forward
 from normwise.surgery.accelerate.replace_torch_layer import is_ours
 from normwise.surgery.accelerate.rewritten import Rewritten, rewrite
-from normwise.surgery.core.decision import LeftError
+from normwise.surgery.core.decision import LeftError, reason_of
 from normwise.surgery.core.example_arguments import Arguments
 
 #: By layer, the reason why the forward pass that calls it is not rewritten.
@@ -62,9 +62,9 @@ def find_plans(model: nn.Module, calls: Mapping[nn.Module, Arguments]) -> tuple[
                 reasons |= {module.get_submodule(call.path): call.reason for call in plan.calls}
         except Exception as error:  # whatever goes wrong in somebody else's code, the module is left as it is
             known = isinstance(error, (LeftError, ModelError))
-            said = str(error) if known else f"{type(error).__name__}: {error}"
+            said = reason_of(error) if known else f"{type(error).__name__}: {reason_of(error)}"
             for layer in _called_by(module, layers, calls):
-                reasons.setdefault(layer, f"of {type(module).__name__}: {said.splitlines()[0]}")
+                reasons.setdefault(layer, f"of {type(module).__name__}: {said}")
     return plans, reasons
 
 

@@ -20,7 +20,7 @@ from normwise.surgery.core.decision import Decision, decide
 from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.core.operation import operation
 from normwise.surgery.graph.model_graph import observe
-from normwise.surgery.proof.compare import rounding
+from normwise.surgery.proof.rounding import rounding
 
 
 def convert(

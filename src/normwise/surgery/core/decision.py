@@ -50,3 +50,8 @@ def decide(path: str, layer: nn.Module, change: Callable[[], str]) -> Decision:
         return Decision(path, kind, True, change())
     except LeftError as left:
         return Decision(path, kind, False, str(left))
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what an exception says, or its class where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]

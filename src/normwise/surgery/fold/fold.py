@@ -19,7 +19,7 @@ from normwise.surgery.fold.leftover_activation import leftover_activation
 from normwise.surgery.fold.new_weights import fold_into_layer_after, fold_into_layer_before
 from normwise.surgery.fold.obstacles import NoCandidateError
 from normwise.surgery.graph.model_graph import model_graph
-from normwise.surgery.proof.compare import rounding
+from normwise.surgery.proof.rounding import rounding
 from normwise.surgery.proof.speedup import speedup
 
 

@@ -16,7 +16,7 @@ from normwise.errors import ModelError
 from normwise.find import is_batch_norm
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.statistics.preserve.snapshot import Snapshot
-from normwise.surgery.core.decision import LeftError
+from normwise.surgery.core.decision import LeftError, reason_of
 from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.core.run_example import run_example
 from normwise.surgery.graph.overridden import computes_as
@@ -211,7 +211,7 @@ class _Follower:
             graph = _Tracer(self.leaves).trace(module, concrete_args=fixed or None)
             writes = begun.is_changed()
         except Exception as error:
-            raise LeftError(f"its forward can't be traced: {_first_line(error)}") from None
+            raise LeftError(f"its forward can't be traced: {reason_of(error)}") from None
         finally:
             # A forward may set attributes, which the next one that is traced would read.
             before.restore()
@@ -225,10 +225,6 @@ def _random_state() -> list[Any]:
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     states = [state.tolist() for state in (torch.get_rng_state(), *devices)]
     return [states, random.getstate(), kind, np.asarray(keys).tolist(), further]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _has_tensor(value: Any) -> bool:

@@ -21,7 +21,8 @@ from normwise.surgery.insert.consumers import consumers
 from normwise.surgery.insert.new_norm import insert_norm, weight_of
 from normwise.surgery.insert.output_moments import output_moments
 from normwise.surgery.insert.positions import Position, Positions
-from normwise.surgery.proof.compare import output_error, rounding
+from normwise.surgery.proof.compare import output_error
+from normwise.surgery.proof.rounding import rounding
 from normwise.surgery.remove_biases import take_biases
 
 

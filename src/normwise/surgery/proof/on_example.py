@@ -10,7 +10,8 @@ from normwise.errors import ModelError
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.example_arguments import Arguments, copied, varied
 from normwise.surgery.core.run_example import run_example
-from normwise.surgery.proof.compare import Differences, differences, largest_of, output_error, tensors_of
+from normwise.surgery.proof.compare import Differences, differences, largest_of, output_error
+from normwise.surgery.proof.run_model import tensors_of
 
 _FAILS_ON_RANDOM_NUMBERS = (
     "the example's floating tensors have one value each, on which nothing can be proven, and on random numbers the "

@@ -8,7 +8,7 @@ from torch import nn
 
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.example_arguments import Arguments, copied
-from normwise.surgery.proof.compare import tensors_of
+from normwise.surgery.proof.run_model import tensors_of
 
 #: So many rounds, and in each so many calls that it takes no less than that; fewer rounds where it takes long.
 _ROUNDS, _LEAST_ROUNDS, _SECONDS_A_ROUND, _SECONDS = 25, 3, 0.002, 1.0
