@@ -90,8 +90,8 @@ def convert(
         >>> import torch, normwise
         >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 32, 3), torch.nn.BatchNorm2d(32), torch.nn.ReLU())
         >>> model, report = normwise.convert(model, "group")
-        >>> model[1]
-        GroupNorm(8, 32, eps=1e-05, affine=True)
+        >>> type(model[1]).__name__, model[1].num_groups
+        ('GroupNorm', 8)
     """
     target = target_named(to, groups, settings)
     with operation(model, example, inplace=inplace, optimizer=optimizer) as running:
