@@ -1,4 +1,4 @@
-"""How a layer becomes one of another class: what it computes with, and all that hangs on it, goes along."""
+"""Conversion of a layer to another class, with its tensors, hooks, modes and attributes."""
 
 import inspect
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""What normalisation layers can be converted to, by name."""
+"""Norms that layers can be converted to, by name."""
 
 import math
 from collections.abc import Mapping

@@ -17,7 +17,7 @@ _ONE_VALUE = "it would normalise one value by itself, so that its output is β, 
 
 
 class _PerSample(RebuiltNorm):
-    """What the norms here share: ε, γ and β are kept, statistics are not."""
+    """A norm of one sample at a time: ε, γ and β are kept, statistics are not."""
 
     is_batch_norm: ClassVar[bool] = False
 

@@ -18,13 +18,13 @@ class LeftError(Exception):
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided on one layer.
+    """A decision on one layer.
 
     Attributes:
         path: Path of the layer in the model.
         kind: Class of the layer before.
         changed: Whether the layer was changed.
-        reason: What it became; why it was left where it was left.
+        reason: Description of what it became, or the reason why it was left.
     """
 
     path: str

@@ -27,7 +27,7 @@ class Operation:
         old: The model as it was given, to compare with.
         new: The model to change, which the operation returns.
         example: The example, as arguments of a call; None where there is none.
-        decisions: What was decided on each layer so far, for the report.
+        decisions: Decisions on the layers, for the report.
         removed: Parameters that were removed from the new model; the optimiser drops them.
         added: Parameters that the new model has besides, each with one whose group of the optimiser it joins.
     """

@@ -1,4 +1,4 @@
-"""What is left of a BN layer of ours once its scale and shift are in the layer before it."""
+"""The activation, residual and mask of a BN layer whose scale and shift were folded into another layer."""
 
 import torch
 from torch import Tensor, fx, nn
@@ -6,12 +6,12 @@ from torch import Tensor, fx, nn
 from normwise.functional import ACTIVATIONS
 from normwise.surgery.fold.obstacles import activation_in
 
-#: On a sum of its own, which nobody else sees, where memory written twice is what takes the time.
+#: In-place variants: the sum is a new tensor, so that overwriting it is safe and saves a write.
 _ON_SUMS = ACTIVATIONS | {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
 
 
 class ActivationAfterFold(nn.Module):
-    """``act(x + residual)``, and 0 where ``mask`` is not: what else the layer whose place it takes was called for."""
+    """``act(x + residual)``, and 0 where ``mask`` is False."""
 
     def __init__(self, activation: str | None) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class ActivationAfterFold(nn.Module):
 
 
 def leftover_activation(layer: nn.Module, call: fx.Node) -> nn.Module:
-    """What takes the place of a BN layer, called so, of which scale and shift are elsewhere."""
+    """Return what replaces a BN layer that ``call`` calls, once its scale and shift are folded into another layer."""
     activation = activation_in(layer)
     plain = activation is None and len(call.all_input_nodes) == 1
     return (nn.Identity() if plain else ActivationAfterFold(activation)).train(layer.training)

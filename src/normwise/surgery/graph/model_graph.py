@@ -1,4 +1,4 @@
-"""How values flow through a model on an example: graphs of its forward passes, and how often each module is called."""
+"""Flow of values through a model on an example: graphs of its forward passes, and calls of each module."""
 
 import inspect
 import random
@@ -28,9 +28,9 @@ class Part:
     """A module that torch.fx can follow, with all in it that it can follow as well.
 
     Attributes:
-        path: Of the module in the model.
-        module: The model's own.
-        graph: Of its forward pass; the targets of its modules are relative to ``module``.
+        path: Path of the module in the model.
+        module: The module, as the model has it.
+        graph: Graph of its forward pass; the targets of its modules are relative to ``module``.
         writes: Whether the forward pass sets attributes of its modules, or writes into their tensors or lists. What it
             does may depend on that, which the graph doesn't show.
     """
@@ -41,25 +41,25 @@ class Part:
     writes: bool
 
     def path_of(self, node: fx.Node) -> str:
-        """Where in the model the module is that ``node`` calls."""
+        """Return the path in the model of the module that ``node`` calls."""
         return f"{self.path}.{node.target}" if self.path else str(node.target)
 
     def called(self, node: fx.Node) -> nn.Module | None:
-        """The module that ``node`` calls; None where it calls none."""
+        """Return the module that ``node`` calls; None where it calls none."""
         return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 @dataclass(frozen=True)
 class ModelGraph:
-    """What can be known of how values flow through a model.
+    """All that is known of how values flow through a model.
 
     Attributes:
         parts: Disjoint: no module is called in two of them, unless it is shared.
         opaque: Why each module that torch.fx can't follow is not followed, by path. What such a module calls by
             itself is in no part.
         uses: Sets of modules that code which isn't followed may run, each as a whole; see :func:`uses_of`.
-        counts: How often the example calls each module.
-        calls: With what it calls each the first time.
+        counts: Number of calls of each module on the example.
+        calls: Arguments of the first call of each module.
     """
 
     parts: tuple[Part, ...]
@@ -69,13 +69,13 @@ class ModelGraph:
     calls: Mapping[nn.Module, Arguments]
 
     def nodes(self) -> Iterator[tuple[Part, fx.Node]]:
-        """Each node of each part, in the order of execution within a part."""
+        """Yield each node of each part, in the order of execution within a part."""
         for part in self.parts:
             for node in part.graph.nodes:
                 yield part, node
 
     def nodes_of(self) -> dict[nn.Module, list[tuple[Part, fx.Node]]]:
-        """Where each module is called."""
+        """Return the nodes that call each module, with their parts."""
         found: dict[nn.Module, list[tuple[Part, fx.Node]]] = {}
         for part, node in self.nodes():
             if (module := part.called(node)) is not None:

@@ -1,4 +1,4 @@
-"""What the output of each layer goes into, by the graph that autograd makes of an example."""
+"""Consumers of the outputs of each layer, by the graph that autograd makes of an example."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -62,8 +62,8 @@ class LayerUse:
     """The use of a layer on the example.
 
     Attributes:
-        calls: How often it was called.
-        output: Shape of its output, at the first call.
+        calls: Number of calls.
+        output: Shape of the output, at the first call.
         followed: Whether autograd saw the output: not where the model calls it without gradients, or it is complex.
         consumers: What comes first on each way from its output. Activations are passed, but for the way to another one.
     """
@@ -196,7 +196,7 @@ def _function_kind(node: Any, before: list[Any]) -> Kind | None:
 
 
 def _is_parameter(node: Any) -> bool:
-    """Whether the node gives a parameter, perhaps a transposed one."""
+    """Return whether the node gives a parameter, perhaps a transposed one."""
     while node is not None and type(node).__name__ in (
         "TBackward0",
         "TransposeBackward0",

@@ -164,7 +164,7 @@ def _find(
 
 
 def _in_training(old: nn.Module, new: nn.Module, norms: Iterable[str], arguments: Arguments) -> float:
-    """How far the outputs are from the old ones where the new norms normalise with the batch's own statistics."""
+    """Return how far outputs are from the old ones where the new norms use the batch's own statistics."""
     batchwise = shadow_copy(new)
     for path in norms:
         # Without running ones, a layer has no others.

@@ -1,4 +1,4 @@
-"""How much faster one model evaluates than another."""
+"""Speed of one model compared with another, in evaluation."""
 
 import statistics
 import time
