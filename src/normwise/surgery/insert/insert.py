@@ -15,7 +15,7 @@ from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.check_model import check_model
 from normwise.surgery.core.decision import Decision, decide
 from normwise.surgery.core.example_arguments import Arguments, example_arguments
-from normwise.surgery.core.operation import operation
+from normwise.surgery.core.operation import Operation, operation
 from normwise.surgery.core.shadow_copy import shadow_copy
 from normwise.surgery.insert.consumers import consumers
 from normwise.surgery.insert.new_norm import insert_norm, weight_of
@@ -94,44 +94,35 @@ def insert(
         positions = _find(model, arguments, after_activation)[1].values()
         moments = output_moments(model, data, {position.path: position.shape for position in positions})
     with operation(model, example, inplace=inplace, optimizer=optimizer) as running:
-        old, new, arguments = running.old, running.new, running.arguments
-        found, by_layer = _find(new, arguments, after_activation)
-        positions = {position.path: position for position in by_layer.values()}
-        norms = {path: insert_norm(new, position, moments.get(path)) for path, position in positions.items()}
-        paths = {module: path for path, module in new.named_modules()}
-        norm_paths = {path: paths[norm] for path, norm in norms.items()}
-        biases: dict[str, nn.Parameter] = {}
-        decided: list[Decision] = []
+        found, by_layer = _find(running.new, running.arguments, after_activation)
+        norms = _insert_norms(running, by_layer.values(), moments)
+        of_biases: dict[str, Decision] = {}
         if not after_activation:
-            decided, biases = take_biases(new, arguments, set(norm_paths.values()))
-        of_biases = {decision.path: decision for decision in decided}
+            decided, biases = take_biases(running.new, running.arguments, set(norms.values()))
+            running.removed.update(biases.values())
+            of_biases = {decision.path: decision for decision in decided}
         running.decisions = [
             replace(
-                decision, reason=_detail(decision.path, by_layer[decision.path], new, norm_paths, of_biases)
+                decision,
+                reason=_detail(decision.path, by_layer[decision.path], running.new, norms, of_biases),
             )
             if decision.changed
             else decision
             for decision in found
         ]
-        running.removed.update(biases.values())
-        running.added.update(
-            (parameter, weight_of(positions[path].layer))
-            for path, norm in norms.items()
-            for parameter in norm.parameters()
-        )
         error = running.compare_outputs(
-            math.inf if data is None else rounding(old),
+            math.inf if data is None else rounding(running.old),
             fails="the new model fails on the example: {error}; nothing is changed",
             differs="the new model's outputs differ from the old one's by {error:.1e} of the largest, and "
             "{allowed:.1e} is what rounding may do; nothing is changed. The model may use its layers in ways that a "
             "pass over data doesn't show, or be so unequal that rounding shows: try it in float64",
             needs_numbers=data is not None,
         )
-        training_error = _in_training(old, new, norm_paths.values(), arguments)
-    return new, Insertion(
+        training_error = _in_training(running.old, running.new, norms.values(), running.arguments)
+    return running.new, Insertion(
         running.changes,
         sum(parameter.numel() for parameter in running.added),
-        sum(bias.numel() for bias in biases.values()),
+        sum(bias.numel() for bias in running.removed),
         min((seen.count for seen in moments.values()), default=0),
         error,
         training_error,
@@ -163,6 +154,19 @@ def _find(
     return decisions, found
 
 
+def _insert_norms(
+    running: Operation, positions: Iterable[Position], moments: Mapping[str, Moments]
+) -> dict[str, str]:
+    """Insert a norm at each position, and return the path of the norm by that of the module before it."""
+    norms: dict[str, nn.Module] = {}
+    # Several layers may share a position, after an activation that all of them go into.
+    for path, position in {position.path: position for position in positions}.items():
+        norm = norms[path] = insert_norm(running.new, position, moments.get(path))
+        running.added.update(dict.fromkeys(norm.parameters(), weight_of(position.layer)))
+    paths = {module: path for path, module in running.new.named_modules()}
+    return {path: paths[norm] for path, norm in norms.items()}
+
+
 def _in_training(old: nn.Module, new: nn.Module, norms: Iterable[str], arguments: Arguments) -> float:
     """Return how far outputs are from the old ones where the new norms use the batch's own statistics."""
     batchwise = shadow_copy(new)
@@ -180,11 +184,11 @@ def _detail(
     path: str,
     position: Position,
     model: nn.Module,
-    norm_paths: Mapping[str, str],
+    norms: Mapping[str, str],
     of_biases: Mapping[str, Decision],
 ) -> str:
     """Return what to say of a layer that got a norm."""
-    norm = norm_paths[position.path]
+    norm = norms[position.path]
     after = "it" if position.path == path else repr(position.path)
     said = f"{type(model.get_submodule(norm)).__name__} {norm!r} behind {after}"
     bias = of_biases.get(norm)
