@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from normwise.find import BatchNorm, is_batch_norm, is_foreign_frozen
-from normwise.nn.mixins.frozen import is_frozen
+from normwise.layers import batch_norms, kind_of_norm
 from normwise.records import BiasRemoval, Change
 from normwise.statistics import Batch
 from normwise.surgery.core.example_arguments import example_arguments
@@ -105,9 +104,10 @@ def take_biases(
     paths = {module: path for path, module in seen.named_modules()}
     changes: list[Change] = []
     taken: dict[str, nn.Parameter] = {}
-    for path, layer in seen.named_modules():
-        if not is_batch_norm(layer) or (only is not None and path not in only):
+    for path, kind in batch_norms(seen).items():
+        if not kind.traits.foldable or (only is not None and path not in only):
             continue
+        layer: nn.Module = kind.layer
         found = _layer_before(path, layer, *modes)
         if isinstance(found, Miss):
             changes.append(Change(path, type(layer).__name__, False, found.reason))
@@ -147,10 +147,11 @@ def _to_be_looked_at(model: nn.Module) -> nn.Module:
     seen = twin(model)
     seen.train()
     some = next(model.parameters(), torch.empty(0))
-    for layer in seen.modules():
-        if isinstance(layer, BatchNorm):
+    for kind in batch_norms(seen).values():
+        if kind.family == "batch":
+            layer = kind.layer
             layer.training = False
-            if layer.running_mean is None or layer.running_var is None:
+            if not kind.has_statistics:
                 layer._buffers["running_mean"] = some.new_zeros(layer.num_features)
                 layer._buffers["running_var"] = some.new_ones(layer.num_features)
     return seen
@@ -161,7 +162,7 @@ def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter | 
     bias = layer._parameters.get("bias")
     if bias is None:
         return None, f"{name} has no bias"
-    fixed = is_frozen(norm) or is_foreign_frozen(norm)
+    fixed = kind_of_norm(norm).frozen
     beta = norm._parameters.get("bias")
     if fixed and bias.requires_grad and (beta is None or not beta.requires_grad):
         return None, f"it is frozen, and without a β that learns; so the bias of {name} counts in training"

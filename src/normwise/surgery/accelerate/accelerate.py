@@ -1,19 +1,20 @@
 """Our layers into any torch model, with the activations and additions behind them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, fx, nn
 
 from normwise.errors import ModelError
+from normwise.layers import LayerKind, batch_norms
 from normwise.records import Acceleration, LayerChange
 from normwise.statistics import Batch
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.accelerate.fuse import Fused, fuse
 from normwise.surgery.accelerate.guards import Conditions, conditions
 from normwise.surgery.accelerate.module_graph import own_forward
-from normwise.surgery.accelerate.replace_torch_layer import become_ours, is_ours
+from normwise.surgery.accelerate.replace_torch_layer import become_ours
 from normwise.surgery.accelerate.rewritten import Rewritten, original_class, rewrite
 from normwise.surgery.core.example_arguments import Call, example_arguments
 from normwise.surgery.core.working_copy import workpiece
@@ -76,25 +77,19 @@ def accelerate(
 
 
 def _accelerated(old: nn.Module, new: nn.Module, call: Call) -> Acceleration:
-    kinds = {
-        path: type(module).__name__
-        for path, module in new.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
-    }
-    for path in kinds:
-        become_ours(new.get_submodule(path))
+    norms = {path: kind for path, kind in batch_norms(new).items() if kind.family == "batch"}
+    classes = {path: type(kind.layer).__name__ for path, kind in norms.items()}
+    norms = {path: become_ours(kind) for path, kind in norms.items()}
     calls = observe(new, *call)[1]
     with unchanged(new):
-        plans, reasons = _plans(new, calls)
+        plans, reasons = _plans(new, calls, {kind.layer for kind in norms.values() if kind.fuses})
     found = _prove(old, new, call, plans, reasons)
     done: dict[nn.Module, list[Fused]] = {}
     for plan in plans:
         for path, fused in plan.fused:
             done.setdefault(plan.module.get_submodule(path), []).append(fused)
     return Acceleration(
-        tuple(
-            _change(path, kind, new.get_submodule(path), done, reasons, calls) for path, kind in kinds.items()
-        ),
+        tuple(_change(path, classes[path], kind, done, reasons, calls) for path, kind in norms.items()),
         found.outputs,
         found.gradients,
         found.sensitivity,
@@ -121,12 +116,14 @@ class _Plan:
     fused: list[tuple[str, Fused]]
 
 
-def _plans(model: nn.Module, calls: Mapping[nn.Module, Call]) -> tuple[list[_Plan], dict[nn.Module, str]]:
+def _plans(
+    model: nn.Module, calls: Mapping[nn.Module, Call], fusing: Collection[nn.Module]
+) -> tuple[list[_Plan], dict[nn.Module, str]]:
     """Return the forward passes to rewrite, and by layer why the one that calls it is not."""
     plans: list[_Plan] = []
     reasons: dict[nn.Module, str] = {}
     for module in model.modules():
-        layers = [child for child in module.modules() if child is not module and is_ours(child)]
+        layers = [child for child in module.modules() if child is not module and child in fusing]
         if not layers or module not in calls:
             continue
         try:
@@ -218,17 +215,18 @@ def _leave(plan: _Plan, reasons: dict[nn.Module, str], reason: str) -> None:
 
 def _change(
     path: str,
-    kind: str,
-    layer: nn.Module,
+    name: str,
+    kind: LayerKind,
     done: Mapping[nn.Module, list[Fused]],
     reasons: Mapping[nn.Module, str],
     calls: Mapping[nn.Module, Any],
 ) -> LayerChange:
-    if not is_ours(layer):
+    layer = kind.layer
+    if not kind.fuses:
         reason = (
-            f"{kind} may do anything in its forward; only torch.nn's own BatchNorm1d, 2d and 3d are replaced"
+            f"{name} may do anything in its forward; only torch.nn's own BatchNorm1d, 2d and 3d are replaced"
         )
-        return LayerChange(path, kind, False, None, False, reason)
+        return LayerChange(path, name, False, None, False, reason)
     sites = done.get(layer, [])
     fused = next((one for one in sites if not one.reason), sites[0] if sites else None)
     if fused is None:
@@ -237,8 +235,8 @@ def _change(
             if layer not in calls
             else "nothing that could be followed calls it"
         )
-        return LayerChange(path, kind, True, None, False, reasons.get(layer, missed))
+        return LayerChange(path, name, True, None, False, reasons.get(layer, missed))
     reason = fused.reason
     if not reason and any(one != fused for one in sites):
         reason = f"in {sum(one == fused for one in sites)} of {len(sites)} calls"
-    return LayerChange(path, kind, True, fused.activation, fused.residual, reason)
+    return LayerChange(path, name, True, fused.activation, fused.residual, reason)

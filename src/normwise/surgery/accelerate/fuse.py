@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
+from normwise.layers import kind_of
 from normwise.nn.fused_call import call_fused
 from normwise.nn.tools.hooks import has_hooks
 from normwise.surgery.accelerate.activation_nodes import activation_of
 from normwise.surgery.accelerate.module_graph import Kind
 from normwise.surgery.accelerate.overwriting import may_overwrite
-from normwise.surgery.accelerate.replace_torch_layer import is_ours
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,10 @@ def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[tu
     """
     done: list[tuple[str, Fused]] = []
     for node in list(graph.nodes):
-        if node.op != "call_module" or not is_ours(layer := root.get_submodule(str(node.target))):
+        if node.op != "call_module":
+            continue
+        layer = root.get_submodule(str(node.target))
+        if (kind := kind_of(layer)) is None or not kind.fuses:
             continue
         reason = _obstacle(node, layer)
         fused = Fused(reason=reason) if reason else _take_over(root, graph, node, kinds)

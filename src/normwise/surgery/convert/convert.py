@@ -8,8 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from normwise.errors import ModelError
-from normwise.find import WITHIN_RECURRENCE, find
-from normwise.nn.recurrent import StepBatchNorm
+from normwise.layers import find, kind_of_norm
 from normwise.records import Change, Conversion
 from normwise.statistics import Batch
 from normwise.surgery.convert.targets import LeftError, Outcome, Target, can_be_source, target_named
@@ -44,7 +43,7 @@ def convert(
     "instance"    ``torch.nn.InstanceNorm1d``, ``2d``, ``3d``: over positions
     ============  ======================================================================================
 
-    and any further family of BN layers in ``normwise.nn``, by the name in its ``conversion``. All BN layers are
+    and any further family of BN layers in ``normwise.nn``, by the ``conversion`` in its ``traits``. All BN layers are
     converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's ``FrozenBatchNorm2d``.
     A layer of constants is tried on random numbers first, and left where it computes something else than BN.
     To BN, ``torch.nn.GroupNorm`` and ``InstanceNorm`` layers are converted, too.
@@ -123,13 +122,12 @@ def _convert_all(
             continue
         outcomes.append(outcome)
         changes.append(Change(path, kind, True, outcome.detail + _called_by(model, path, layer in calls)))
-    changes += [
-        Change(found.path, found.kind, False, "it is a call of a function, and no layer to exchange")
-        if found.node is not None
-        else Change(found.path, found.kind, False, WITHIN_RECURRENCE)
-        for found in find(model)
-        if found.node is not None or isinstance(found.layer, StepBatchNorm)
-    ]
+    for found in find(model):
+        if found.layer is None:
+            reason = "it is a call of a function, and no layer to exchange"
+            changes.append(Change(found.path, found.kind, False, reason))
+        elif not (traits := kind_of_norm(found.layer).traits).convertible:
+            changes.append(Change(found.path, found.kind, False, traits.reason))
     return tuple(changes), outcomes
 
 

@@ -4,12 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
-from torch.utils import _pytree as pytree
 
+from normwise.layers import input_of_call, kind_of_norm
 from normwise.nn.tools.hooks import has_hooks
 from normwise.surgery.fold.algebra import scale_and_shift
 from normwise.surgery.fold.channel_axis import Axis, readers, source, turned
-from normwise.surgery.fold.obstacles import MIXERS, activation_in, of_batch_norm, of_call, of_mixer
+from normwise.surgery.fold.obstacles import MIXERS, of_batch_norm, of_call, of_mixer
 from normwise.surgery.graph.model_graph import Flow, Part
 
 
@@ -117,7 +117,7 @@ class Sites:
         found = self._mixer(part, users[0], layer, axis, outputs=False)
         if isinstance(found, Miss):
             return found if found.near else Miss(f"behind it, {found.reason}", False)
-        if activation_in(layer) or len(node.all_input_nodes) > 1:
+        if kind_of_norm(layer).activation or len(node.all_input_nodes) > 1:
             return Miss(f"before {found.name} it activates, adds or masks")
         if source(users[0]) is not last:
             return Miss(f"{found.name} is called with arguments other than its input")
@@ -159,8 +159,7 @@ class Sites:
         return Axis(dims - 2, dims)
 
     def _input_of(self, layer: nn.Module) -> Tensor | None:
-        leaves = pytree.tree_leaves(self.flow.calls.get(layer))
-        return next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
+        return input_of_call(*self.flow.calls.get(layer, ((), {})))
 
     def _calls(self, module: nn.Module) -> int:
         """How often it is called on the example or in the graphs, where that is not once."""

@@ -7,8 +7,7 @@ from typing import Any
 from torch import nn
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.find import WITHIN_RECURRENCE, is_batch_norm, is_batch_norm_call
-from normwise.nn.recurrent import StepBatchNorm
+from normwise.layers import batch_norms, is_batch_norm_call, kind_of
 from normwise.records import Change, Folding
 from normwise.statistics import Batch
 from normwise.surgery.core.example_arguments import example_arguments
@@ -93,7 +92,8 @@ def _fold_all(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     """Fold what can be folded, in place, and say what became of each place."""
     followed = flow(model, args, kwargs)
     sites = Sites(model, followed)
-    layers = {path: module for path, module in model.named_modules() if is_batch_norm(module)}
+    kinds = batch_norms(model)
+    layers = {path: kind.layer for path, kind in kinds.items() if kind.traits.foldable}
     changes = {
         path: Change(path, type(layer).__name__, False, sites.obstacle(path, layer))
         for path, layer in layers.items()
@@ -125,24 +125,22 @@ def _fold_all(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             telling = [miss for miss in misses[path] if miss.near] or misses[path]
             changes[path] = replace(changes[path], detail="; ".join(miss.reason for miss in telling))
     within = [
-        Change(path, type(module).__name__, False, WITHIN_RECURRENCE)
-        for path, module in model.named_modules()
-        if isinstance(module, StepBatchNorm)
+        Change(path, type(kind.layer).__name__, False, kind.traits.reason)
+        for path, kind in kinds.items()
+        if not kind.traits.foldable
     ]
     return (*changes.values(), *within, *_calls(followed))
 
 
 def _calls(followed: Flow) -> list[Change]:
-    return [
-        Change(
-            f"{part.path}.{node.name}".strip("."),
-            getattr(node.target, "__name__", str(node.target)),
-            False,
-            "it is a function, and layers are folded: call a BN layer in its place",
-        )
-        for part, node in followed.nodes()
-        if is_batch_norm_call(node) and not is_batch_norm(part.module)
-    ]
+    changes = []
+    for part, node in followed.nodes():
+        around = kind_of(part.module)
+        if is_batch_norm_call(node) and not (around is not None and around.normalises_batches):
+            path = f"{part.path}.{node.name}".strip(".")
+            reason = "it is a function, and layers are folded: call a BN layer in its place"
+            changes.append(Change(path, getattr(node.target, "__name__", str(node.target)), False, reason))
+    return changes
 
 
 def _proven(

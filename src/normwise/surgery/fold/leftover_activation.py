@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from normwise.functional import ACTIVATIONS
-from normwise.surgery.fold.obstacles import activation_in
+from normwise.layers import kind_of_norm
 
 #: On a sum of its own, which nobody else sees, where memory written twice is what takes the time.
 _ON_SUMS = ACTIVATIONS | {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
@@ -31,6 +31,6 @@ class Remainder(nn.Module):
 
 def remainder(layer: nn.Module, call: fx.Node) -> nn.Module:
     """What takes the place of a BN layer, called so, of which scale and shift are elsewhere."""
-    activation = activation_in(layer)
+    activation = kind_of_norm(layer).activation
     plain = activation is None and len(call.all_input_nodes) == 1
     return (nn.Identity() if plain else Remainder(activation)).train(layer.training)
