@@ -14,7 +14,8 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
 from normwise.files import is_there, write_whole
-from normwise.find import layers_with_statistics
+from normwise.layers import kind_of_norm, layers_with_statistics
+from normwise.layers.reasons import GIVE_STATISTICS, NO_STATISTICS
 from normwise.statistics import Batch
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.check_model import check_model
@@ -104,11 +105,10 @@ def _check_batch_norm(model: nn.Module) -> None:
                 f"{name} is in training, and would be exported as a layer that normalises each batch by its own "
                 "statistics; call model.eval() first"
             )
-        if layer.running_mean is None or layer.running_var is None:
+        if not kind_of_norm(layer).has_statistics:
             raise ModelError(
-                f"{name} keeps no running statistics, and would be exported as a layer that normalises each batch by "
-                'its own; give it some with normwise.convert(model, to="batch", track_running_stats=True) and '
-                "normwise.calibrate first"
+                f"{name} {NO_STATISTICS}, and would be exported as a layer that normalises each batch by its own; "
+                f"{GIVE_STATISTICS}"
             )
 
 

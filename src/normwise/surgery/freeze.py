@@ -1,12 +1,11 @@
 """Statistics that stay what they are, whatever mode the model is put into."""
 
 from torch import nn
-from torch.nn.modules.lazy import LazyModuleMixin
 
 from normwise.errors import ArgumentError
-from normwise.find import BatchNorm, layers_with_statistics
+from normwise.layers import LayerKind, kind_of_norm, layers_with_statistics
+from normwise.layers.reasons import GIVE_STATISTICS, NO_STATISTICS, UNINITIALISED
 from normwise.nn.mixins.frozen import freeze_layer, is_frozen, unfreeze_layer
-from normwise.nn.recurrent import StepBatchNorm
 from normwise.surgery.core.check_model import check_model
 from normwise.surgery.core.operation import operation
 
@@ -42,24 +41,18 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
     with operation(model, None, inplace=True, is_wrapped=True):
         layers = layers_with_statistics(model)
         for path, layer in layers.items():
-            _check_statistics(path, layer)
+            _check_statistics(path, kind_of_norm(layer))
         for layer in layers.values():
             freeze_layer(layer, parameters=parameters)
     return tuple(layers)
 
 
-def _check_statistics(path: str, layer: BatchNorm | StepBatchNorm) -> None:
-    if isinstance(layer, LazyModuleMixin):
-        raise ArgumentError(
-            f"{type(layer).__name__} {path!r} can't be frozen: it has no statistics yet. Run the model on a batch "
-            "first, which tells it how many channels there are"
-        )
-    if layer.running_mean is None or layer.running_var is None:
-        raise ArgumentError(
-            f"{type(layer).__name__} {path!r} can't be frozen: it keeps no running statistics "
-            "(track_running_stats=False), so there is nothing to fix. Give it some with "
-            'normwise.convert(model, to="batch", track_running_stats=True) and normwise.calibrate first'
-        )
+def _check_statistics(path: str, kind: LayerKind) -> None:
+    where = f"{type(kind.layer).__name__} {path!r} can't be frozen"
+    if not kind.initialised:
+        raise ArgumentError(f"{where}: it {UNINITIALISED}")
+    if not kind.has_statistics:
+        raise ArgumentError(f"{where}: it {NO_STATISTICS}; {GIVE_STATISTICS}")
 
 
 def unfreeze(model: nn.Module) -> tuple[str, ...]:

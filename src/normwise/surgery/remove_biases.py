@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from normwise.find import BatchNorm, is_batch_norm, is_foreign_frozen
-from normwise.nn.mixins.frozen import is_frozen
+from normwise.layers import batch_norms, kind_of_norm
 from normwise.records import BiasRemoval
 from normwise.statistics import Batch
 from normwise.surgery.core.decision import Decision, LeftError, decide
@@ -108,9 +107,9 @@ def take_biases(
         return detail
 
     decisions = [
-        decide(path, layer, partial(take, path, layer))
-        for path, layer in observed.named_modules()
-        if is_batch_norm(layer) and (only is None or path in only)
+        decide(path, kind.layer, partial(take, path, kind.layer))
+        for path, kind in batch_norms(observed).items()
+        if kind.traits.foldable and (only is None or path in only)
     ]
     return decisions, taken
 
@@ -146,10 +145,11 @@ def _observed_copy(model: nn.Module) -> nn.Module:
     observed = shadow_copy(model)
     observed.train()
     some = next(model.parameters(), torch.empty(0))
-    for layer in observed.modules():
-        if isinstance(layer, BatchNorm):
+    for kind in batch_norms(observed).values():
+        if kind.family == "batch":
+            layer = kind.layer
             layer.training = False
-            if layer.running_mean is None or layer.running_var is None:
+            if not kind.has_statistics:
                 layer._buffers["running_mean"] = some.new_zeros(layer.num_features)
                 layer._buffers["running_var"] = some.new_ones(layer.num_features)
     return observed
@@ -164,7 +164,7 @@ def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter, s
     bias = layer._parameters.get("bias")
     if bias is None:
         raise LeftError(f"{name} has no bias")
-    fixed = is_frozen(norm) or is_foreign_frozen(norm)
+    fixed = kind_of_norm(norm).frozen
     beta = norm._parameters.get("bias")
     if fixed and bias.requires_grad and (beta is None or not beta.requires_grad):
         raise LeftError(

@@ -152,7 +152,7 @@ def test_a_copy_that_calls_the_given_model_by_an_object_is_refused(operate: Any)
     assert torch.equal(one(X), expected)
 
 
-def test_a_shadow_copy_has_lists_and_dicts_of_its_own() -> None:
+def test_a_twin_has_lists_and_dicts_of_its_own() -> None:
     old = model()
     shared: list[Any] = [old[1]]
     old.log, old.table, old.queue = [1], OrderedDict(a=1), deque([1])

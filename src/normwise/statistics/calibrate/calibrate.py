@@ -10,9 +10,7 @@ from torch import nn
 from torch.distributed import ProcessGroup
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.find import is_foreign_frozen
-from normwise.nn.mixins.frozen import is_frozen
-from normwise.nn.recurrent import StepBatchNorm
+from normwise.layers import StatisticsSlot, kind_of_norm, slots_of
 from normwise.records import Calibration, LayerCalibration, Order, VarianceKind
 from normwise.statistics.calibrate.compared import compared
 from normwise.statistics.calibrate.one_pass import Reader
@@ -21,7 +19,6 @@ from normwise.statistics.calibrate.passes import Passes, Progress
 from normwise.statistics.calibrate.repeated_batches import Repeated
 from normwise.statistics.calibrate.selection import layers_of, reason_to_leave
 from normwise.statistics.model_inputs import Data, batches_of
-from normwise.statistics.observe.statistics_slot import Place, places_of
 from normwise.statistics.preserve.preserve_model import evaluated
 
 
@@ -133,7 +130,7 @@ def calibrate(
     records = {
         path: [LayerCalibration(path, type(layer).__name__, False, left[path])]
         if path in left
-        else [_record(place, passes, variance) for place in places_of(path, layer)]
+        else [_record(place, passes, variance) for place in slots_of(path, layer)]
         for path, layer in found.items()
     }
     if not any(record.calibrated for several in records.values() for record in several):
@@ -142,7 +139,7 @@ def calibrate(
         for path, place in reader.places.items():
             place.put(*reader.statistics[path])
         for path, layer in layers.items():
-            if isinstance(layer, StepBatchNorm):
+            if kind_of_norm(layer).traits.several_slots:
                 records[path] = _extended(layer, records[path])
     return Calibration(
         tuple(record for several in records.values() for record in several),
@@ -176,7 +173,7 @@ def _check_frozen(found: Mapping[str, nn.Module], records: Mapping[str, list[Lay
     """Raise unless all layers are frozen, which is why none was calibrated."""
     reasons: dict[str, str] = {}
     for path, layer in found.items():
-        if not is_frozen(layer) and not is_foreign_frozen(layer):
+        if not kind_of_norm(layer).frozen:
             reasons.setdefault(records[path][0].reason, path)
     if reasons:
         each = "; ".join(f"{path!r}: {reason}" for reason, path in reasons.items())
@@ -193,7 +190,7 @@ def _all_or_nothing(passes: Passes) -> Iterator[None]:
         raise
 
 
-def _extended(layer: StepBatchNorm, records: list[LayerCalibration]) -> list[LayerCalibration]:
+def _extended(layer: Any, records: list[LayerCalibration]) -> list[LayerCalibration]:
     """Give steps that neither the data nor training reach the statistics of the last that was, and say so."""
     reached = max((step + 1 for step, record in enumerate(records) if record.count > 1), default=0)
     if not layer.extend(reached):
@@ -202,7 +199,7 @@ def _extended(layer: StepBatchNorm, records: list[LayerCalibration]) -> list[Lay
     return records[:reached] + [replace(record, reason=reason) for record in records[reached:]]
 
 
-def _record(place: Place, passes: Passes, kind: VarianceKind) -> LayerCalibration:
+def _record(place: StatisticsSlot, passes: Passes, kind: VarianceKind) -> LayerCalibration:
     seen, name, at = passes.seen[place.path], type(place.layer).__name__, place.layer_path
     if seen.together.count == 0:
         reason = "its forward pass does not use its running statistics" if at in passes.reader.idle else ""

@@ -12,14 +12,14 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
+from normwise.layers import StatisticsSlot, kind_of_norm, slot_of_mean, slots_of
 from normwise.statistics.calibrate.accumulator import Seen
 from normwise.statistics.calibrate.call_order import Execution
 from normwise.statistics.calibrate.repeated_batches import Repeated
 from normwise.statistics.model_inputs import accepted_arguments, arguments_of, unwrapped
 from normwise.statistics.moments import Moments
 from normwise.statistics.observe.by_hand import reason_unknown, use_of_statistics
-from normwise.statistics.observe.normalised_inputs import Call, is_plain, observe
-from normwise.statistics.observe.statistics_slot import Place, place_of_statistics, places_of
+from normwise.statistics.observe.normalised_inputs import Call, observe
 
 
 class _Enough(BaseException):
@@ -39,7 +39,7 @@ class Reader:
     """
 
     def __init__(self, model: nn.Module, batches: Repeated, layers: Mapping[str, nn.Module]) -> None:
-        self.places = {place.path: place for at in layers.items() for place in places_of(*at)}
+        self.places = {place.path: place for at in layers.items() for place in slots_of(*at)}
         self.statistics = {path: place.values() for path, place in self.places.items()}
         self.execution = Execution()
         self.reasons: dict[str, str] = {}
@@ -51,7 +51,7 @@ class Reader:
         self._model = unwrapped(model) if spread else model
         self._layers = layers
         #: Layers with a forward of their own, which may move the statistics before it normalises.
-        self._own = {path for path, layer in layers.items() if not is_plain(layer)}
+        self._own = {path for path, layer in layers.items() if kind_of_norm(layer).forward_of is None}
         self._device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
         self._now: dict[str, Seen] = {}
         self._by_batch, self._stops, self._done = False, False, 0
@@ -77,7 +77,7 @@ class Reader:
         return self._done
 
     def _look(self, path: str, layer: nn.Module, call: Call) -> bool:
-        at = place_of_statistics(path, layer, call.running_mean)
+        at = slot_of_mean(path, layer, call.running_mean)
         if at is None:
             return False
         if call.training:
@@ -105,7 +105,7 @@ class Reader:
         self._look(path, layer, Call(x, None, layer.get_buffer("running_mean"), False))
         return forward(*args, **kwargs)
 
-    def _measure(self, place: Place, call: Call) -> None:
+    def _measure(self, place: StatisticsSlot, call: Call) -> None:
         where = f"batch {self._done} (counted from 0) gives"
         found = Moments.of(call.values, call.mask)
         if len(found.mean) != len(place.mean):
@@ -144,6 +144,6 @@ class Reader:
             raise ModelError(f"the model fails on batch {self._done} (counted from 0): {error}") from error
 
 
-def named(place: Place) -> str:
+def named(place: StatisticsSlot) -> str:
     """Return class and path of the place's layer, for messages."""
     return f"{type(place.layer).__name__} {place.path!r}"

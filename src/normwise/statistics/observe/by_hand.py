@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from normwise.statistics.observe.statistics_slot import Place
+from normwise.layers import StatisticsSlot
 
 #: What a forward pass does with the running statistics: normalises its input along axis 1, nothing, or what can't be
 #: told.
@@ -15,7 +15,7 @@ Use = Literal["input", "nothing", "unknown"]
 
 
 def use_of_statistics(
-    place: Place, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    place: StatisticsSlot, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Use, Tensor | None]:
     r"""Find out what a forward pass normalises, and return it if that is its input.
 

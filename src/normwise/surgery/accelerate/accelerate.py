@@ -5,12 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from torch import nn
 
 from normwise.errors import ModelError
+from normwise.layers import LayerKind, batch_norms
 from normwise.records import Acceleration, LayerChange
 from normwise.statistics import Batch
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.accelerate.fuse import Fused, FusedCall
 from normwise.surgery.accelerate.plans import Plan, Reasons, find_plans
-from normwise.surgery.accelerate.replace_torch_layer import become_ours, is_ours
+from normwise.surgery.accelerate.replace_torch_layer import become_ours
 from normwise.surgery.accelerate.rewritten import take_back
 from normwise.surgery.core.decision import reason_of
 from normwise.surgery.core.operation import Operation, operation
@@ -68,24 +69,20 @@ def accelerate(
     """
     with operation(model, example, inplace=inplace, shares=True) as running:
         new = running.new
-        kinds = {
-            path: type(module).__name__
-            for path, module in new.named_modules()
-            if isinstance(module, nn.modules.batchnorm._BatchNorm)
-        }
-        for path in kinds:
-            become_ours(new.get_submodule(path))
+        norms = {path: kind for path, kind in batch_norms(new).items() if kind.family == "batch"}
+        classes = {path: type(kind.layer).__name__ for path, kind in norms.items()}
+        norms = {path: become_ours(kind) for path, kind in norms.items()}
+        fusing = {kind.layer for kind in norms.values() if kind.fuses}
         calls = observe(new, running.arguments)[1]
         with unchanged(new):
-            plans, reasons = find_plans(new, calls)
+            plans, reasons = find_plans(new, calls, fusing)
         proven, found = _prove(running, plans, reasons)
         by_layer: dict[nn.Module, list[FusedCall]] = {}
         for plan in proven:
             for call in plan.calls:
                 by_layer.setdefault(plan.module.get_submodule(call.path), []).append(call)
         decisions = [
-            _decide(path, kind, new.get_submodule(path), by_layer, reasons, calls)
-            for path, kind in kinds.items()
+            _decide(path, classes[path], kind, by_layer, reasons, calls) for path, kind in norms.items()
         ]
         running.decisions = decisions
     return new, Acceleration(
@@ -130,30 +127,31 @@ def _prove(running: Operation, plans: Sequence[Plan], reasons: Reasons) -> tuple
 
 def _decide(
     path: str,
-    kind: str,
-    layer: nn.Module,
+    name: str,
+    kind: LayerKind,
     by_layer: Mapping[nn.Module, list[FusedCall]],
     reasons: Reasons,
     calls: Collection[nn.Module],
 ) -> FusedCall:
     """Return the decision on a BN layer, from those on all calls of it."""
-    if not is_ours(layer):
+    layer = kind.layer
+    if not kind.fuses:
         reason = (
-            f"{kind} may do anything in its forward; only torch.nn's own BatchNorm1d, 2d and 3d are replaced"
+            f"{name} may do anything in its forward; only torch.nn's own BatchNorm1d, 2d and 3d are replaced"
         )
-        return FusedCall(path, kind, False, reason)
+        return FusedCall(path, name, False, reason)
     of_layer = by_layer.get(layer, [])
     if not of_layer:
         missed = "nothing that could be followed calls it"
         if layer not in calls:
             missed = "the example does not reach it"
-        return FusedCall(path, kind, True, reasons.get(layer, missed))
+        return FusedCall(path, name, True, reasons.get(layer, missed))
     chosen = next((call for call in of_layer if call.changed), of_layer[0])
     reason = chosen.reason
     alike = sum(call.fused == chosen.fused for call in of_layer)
     if chosen.changed and alike < len(of_layer):
         reason = f"in {alike} of {len(of_layer)} calls"
-    return FusedCall(path, kind, True, reason, chosen.fused)
+    return FusedCall(path, name, True, reason, chosen.fused)
 
 
 def _record(decision: FusedCall) -> LayerChange:

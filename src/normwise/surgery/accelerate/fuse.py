@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
+from normwise.layers import kind_of
 from normwise.nn.fused_call import call_fused
 from normwise.nn.tools.hooks import has_hooks
 from normwise.surgery.accelerate.activation_nodes import activation_of
 from normwise.surgery.accelerate.module_graph import Kind
 from normwise.surgery.accelerate.overwriting import may_overwrite
-from normwise.surgery.accelerate.replace_torch_layer import is_ours
 from normwise.surgery.core.decision import Decision, LeftError
 
 
@@ -57,15 +57,16 @@ def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[Fu
             continue
         path = str(node.target)
         layer = root.get_submodule(path)
-        if not is_ours(layer):
+        kind = kind_of(layer)
+        if kind is None or not kind.fuses:
             continue
-        kind = type(layer).__name__
+        name = type(layer).__name__
         try:
             _check(node, layer)
             fused = _take_over(root, graph, node, kinds)
-            done.append(FusedCall(path, kind, True, "", fused))
+            done.append(FusedCall(path, name, True, "", fused))
         except LeftError as left:
-            done.append(FusedCall(path, kind, False, str(left)))
+            done.append(FusedCall(path, name, False, str(left)))
     return done
 
 

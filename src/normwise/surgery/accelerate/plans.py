@@ -1,6 +1,6 @@
 """Plans for forward passes that are to be rewritten, with BN layers and what follows them in one call."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
@@ -9,7 +9,6 @@ from normwise.errors import ModelError
 from normwise.surgery.accelerate.fuse import FusedCall, fuse
 from normwise.surgery.accelerate.guards import Conditions, conditions
 from normwise.surgery.accelerate.module_graph import own_forward
-from normwise.surgery.accelerate.replace_torch_layer import is_ours
 from normwise.surgery.accelerate.rewritten import Rewritten, rewrite
 from normwise.surgery.core.decision import LeftError, reason_of
 from normwise.surgery.core.example_arguments import Arguments
@@ -46,12 +45,20 @@ class Plan:
         return {self.module.get_submodule(call.path): said for call in self.calls}
 
 
-def find_plans(model: nn.Module, calls: Mapping[nn.Module, Arguments]) -> tuple[list[Plan], Reasons]:
-    """Return the forward passes to rewrite, and by layer why the one that calls it is not."""
+def find_plans(
+    model: nn.Module, calls: Mapping[nn.Module, Arguments], fusing: Collection[nn.Module]
+) -> tuple[list[Plan], Reasons]:
+    """Return the forward passes to rewrite, and by layer why the one that calls it is not.
+
+    Args:
+        model: The model.
+        calls: Arguments of the first call of each module on the example.
+        fusing: The BN layers that can compute what follows them.
+    """
     plans: list[Plan] = []
     reasons: Reasons = {}
     for module in model.modules():
-        layers = [child for child in module.modules() if child is not module and is_ours(child)]
+        layers = [child for child in module.modules() if child is not module and child in fusing]
         if not layers or module not in calls:
             continue
         try:

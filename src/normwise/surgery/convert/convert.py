@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from normwise.find import WITHIN_RECURRENCE, find
-from normwise.nn.recurrent import StepBatchNorm
+from normwise.layers import find, kind_of_norm
 from normwise.records import Conversion
 from normwise.statistics import Batch
 from normwise.surgery.convert.describe_norm import can_be_source
@@ -46,7 +45,7 @@ def convert(
     "instance"    ``torch.nn.InstanceNorm1d``, ``2d``, ``3d``: over positions
     ============  ======================================================================================
 
-    and any further family of BN layers in ``normwise.nn``, by the name in its ``conversion``. All BN layers are
+    and any further family of BN layers in ``normwise.nn``, by the ``conversion`` in its ``traits``. All BN layers are
     converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's ``FrozenBatchNorm2d``.
     A layer of constants is tried on random numbers first, and left where it computes something else than BN.
     To BN, ``torch.nn.GroupNorm`` and ``InstanceNorm`` layers are converted, too.
@@ -129,11 +128,13 @@ def _convert_all(
 
     decisions = [decide(path, layer, partial(convert_layer, path, layer)) for path, layer in layers.items()]
     for found in find(model):
-        if found.node is not None:
+        if found.layer is None:
             reason = "it is a call of a function, and no layer to exchange"
             decisions.append(Decision(found.path, found.kind, False, reason))
-        elif isinstance(found.layer, StepBatchNorm):
-            decisions.append(Decision(found.path, found.kind, False, WITHIN_RECURRENCE))
+            continue
+        traits = kind_of_norm(found.layer).traits
+        if not traits.convertible:
+            decisions.append(Decision(found.path, found.kind, False, traits.reason))
     return decisions, converted
 
 

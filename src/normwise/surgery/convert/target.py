@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from normwise.nn.convertible import BUFFERS, PARAMETERS, BatchNorm
+from normwise.layers import kind_of_norm
+from normwise.nn.convertible import BUFFERS, PARAMETERS
 from normwise.nn.mixins.activation_mixin import Activated, activate_layer
 from normwise.nn.mixins.change_class import become
 from normwise.nn.mixins.class_mixins import made_of
@@ -20,7 +22,6 @@ from normwise.surgery.convert.describe_norm import (
     NormDescription,
     check_class,
     describe_norm,
-    dimensions_of,
 )
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
@@ -130,14 +131,14 @@ def _remember(new: nn.Module, norm: NormDescription) -> None:
         for name, value in norm.settings.items()
         if name not in vars(new) and isinstance(value, (bool, int, float, str))
     }
-    if len(dimensions_of(new)) != 1 and norm.dimensions is not None:
+    if len(kind_of_norm(new).traits.dimensions) != 1 and norm.dimensions is not None:
         memory["dimensions"] = norm.dimensions
-    if not isinstance(new, BatchNorm):
-        usual = BatchNorm(1)
+    if not isinstance(new, _BatchNorm):
+        usual = _BatchNorm(1)
         for name in ("momentum", "track_running_stats"):
             if getattr(norm.batch, name) != getattr(usual, name):
                 memory[name] = getattr(norm.batch, name)
-    if memory or not isinstance(new, BatchNorm):
+    if memory or not isinstance(new, _BatchNorm):
         vars(new)[MEMORY] = memory
 
 

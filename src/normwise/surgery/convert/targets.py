@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from normwise.errors import ArgumentError
-from normwise.surgery.convert.describe_norm import TORCH, families
+from normwise.layers.known_classes import conversion_families
 from normwise.surgery.convert.target import NormTarget
 from normwise.surgery.convert.to_batch_norm import ToBatchNorm, ToFrozen
 from normwise.surgery.convert.to_per_sample import ToGroupNorm, ToInstanceNorm
@@ -17,7 +17,7 @@ def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> Nor
     Raises:
         ArgumentError: there is none, it has no such settings, or they have values that can't be.
     """
-    known = {"group", "layer", "instance", "frozen", "torch", *families()}
+    known = {"group", "layer", "instance", "frozen", *conversion_families()}
     if name not in known:
         raise ArgumentError(f"expected a norm to convert to, one of {', '.join(sorted(known))}; got {name!r}")
     if groups is not None:
@@ -41,8 +41,7 @@ def _target(name: str, groups: int | None, given: Mapping[str, Any]) -> NormTarg
         return ToGroupNorm(name, given, 1 if name == "layer" else groups)
     if name == "instance":
         return ToInstanceNorm(name, given)
-    own = {kind: dimensions for kind, dimensions in TORCH.items() if len(dimensions) == 1}
-    return ToBatchNorm(name, given, own if name == "torch" else families()[name])
+    return ToBatchNorm(name, given, conversion_families()[name])
 
 
 def _check(given: Mapping[str, Any]) -> None:

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from normwise.find import BatchNorm, is_foreign_frozen
+from normwise.layers import kind_of_norm
+from normwise.layers.known_classes import conversion_families
+from normwise.layers.reasons import GIVE_STATISTICS, NO_STATISTICS, UNINITIALISED
 from normwise.nn.convertible import from_batch_norm, settings_of
 from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.frozen import freeze_layer, is_frozen
-from normwise.surgery.convert.describe_norm import NormDescription, families
+from normwise.surgery.convert.describe_norm import NormDescription
 from normwise.surgery.convert.target import ConvertedLayer, NormTarget, RebuiltNorm
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
@@ -74,7 +76,7 @@ class ToBatchNorm(RebuiltNorm):
         if not wanted:
             batch._buffers.update(dict.fromkeys(batch._buffers))
         elif batch.running_mean is None:
-            new = BatchNorm(batch.num_features, device=norm.like.device, dtype=norm.like.dtype)
+            new = _BatchNorm(batch.num_features, device=norm.like.device, dtype=norm.like.dtype)
             batch._buffers.update(new._buffers)
 
 
@@ -90,19 +92,19 @@ class ToFrozen(NormTarget):
 
     def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
         """Freeze the layer; another's frozen one becomes one of ours first."""
-        if is_foreign_frozen(layer):
-            outcome = ToBatchNorm(self.name, self.given, families()["batch"]).convert(layer, call, like)
+        kind = kind_of_norm(layer)
+        if kind.family == "frozen":
+            outcome = ToBatchNorm(self.name, self.given, conversion_families()["batch"]).convert(
+                layer, call, like
+            )
             freeze_layer(layer, parameters=True)
             return ConvertedLayer(f"{outcome.detail}; frozen, its γ and β, too", outcome.alters)
-        if not isinstance(layer, BatchNorm):
+        if not isinstance(layer, _BatchNorm):
             raise LeftError("it has no statistics that could be fixed")
-        if isinstance(layer, LazyModuleMixin):
-            raise LeftError("it has no statistics yet; run the model on a batch first")
-        if layer.running_mean is None:
-            raise LeftError(
-                'it keeps no running statistics that could be fixed; give it some with to="batch" and '
-                "track_running_stats=True, and normwise.calibrate, first"
-            )
+        if not kind.initialised:
+            raise LeftError(f"it {UNINITIALISED}")
+        if not kind.has_statistics:
+            raise LeftError(f"it {NO_STATISTICS}; {GIVE_STATISTICS}")
         eps, notes = layer.eps, set_on(layer, self.given)
         if is_frozen(layer) and not notes:
             raise LeftError("it is frozen already")

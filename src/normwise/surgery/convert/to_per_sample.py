@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from normwise.layers.known_classes import TORCH
 from normwise.nn.convertible import PARAMETERS
 from normwise.nn.group_count import groups_of
-from normwise.surgery.convert.describe_norm import INSTANCE, NormDescription
+from normwise.surgery.convert.describe_norm import NormDescription
 from normwise.surgery.convert.target import RebuiltNorm
 from normwise.surgery.convert.to_batch_norm import set_on
 from normwise.surgery.core.decision import LeftError
@@ -85,5 +86,9 @@ class ToInstanceNorm(_PerSample):
             raise LeftError(
                 "its input may be (N, C), which has no positions to normalise over; pass an example"
             )
-        kind = next(kind for kind, dimensions in INSTANCE.items() if norm.dimensions in dimensions)
+        kind = next(
+            kind
+            for kind, traits in TORCH.items()
+            if traits.family == "instance" and norm.dimensions in traits.dimensions
+        )
         return self._over(norm, kind, norm.batch.num_features)

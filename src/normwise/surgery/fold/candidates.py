@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
-from torch.utils import _pytree as pytree
 
+from normwise.layers import input_of_call, kind_of_norm
 from normwise.nn.tools.hooks import has_hooks
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.fold.algebra import scale_and_shift
@@ -13,7 +13,6 @@ from normwise.surgery.fold.channel_axis import Axis, readers, source, turned
 from normwise.surgery.fold.obstacles import (
     MIXERS,
     NoCandidateError,
-    activation_in,
     check_batch_norm,
     check_call,
     checked_mixer,
@@ -123,7 +122,7 @@ class Candidates:
                 break
             axis, last = further, users[0]
         found = self._candidate(part, users[0], layer, axis, outputs=False)
-        if activation_in(layer) or len(node.all_input_nodes) > 1:
+        if kind_of_norm(layer).activation or len(node.all_input_nodes) > 1:
             raise LeftError(f"before {found.name} it activates, adds or masks")
         if source(users[0]) is not last:
             raise LeftError(f"{found.name} is called with arguments other than its input")
@@ -166,8 +165,7 @@ class Candidates:
         return Axis(dims - 2, dims)
 
     def _input_of(self, layer: nn.Module) -> Tensor | None:
-        leaves = pytree.tree_leaves(self.graph.calls.get(layer))
-        return next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
+        return input_of_call(*self.graph.calls.get(layer, ((), {})))
 
     def _check_called_once(self, module: nn.Module, name: str) -> None:
         """Check that the example calls the module once, and that no graph calls it more often."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from normwise.errors import ArgumentError
-from normwise.find import WITHIN_RECURRENCE, is_batch_norm, is_batch_norm_call
-from normwise.nn.recurrent import StepBatchNorm
+from normwise.layers import batch_norms, is_batch_norm_call, kind_of
 from normwise.records import Folding
 from normwise.statistics import Batch
 from normwise.surgery.core.decision import Decision, LeftError
@@ -98,12 +97,13 @@ def fold(
 def _fold_all(model: nn.Module, arguments: Arguments) -> list[Decision]:
     """Fold what can be folded, in place, and return the decision on each place."""
     graph = model_graph(model, arguments)
-    layers = {path: module for path, module in model.named_modules() if is_batch_norm(module)}
+    kinds = batch_norms(model)
+    layers = {path: kind.layer for path, kind in kinds.items() if kind.traits.foldable}
     decisions = _fold_layers(model, layers, Candidates(model, graph))
     within = [
-        Decision(path, type(module).__name__, False, WITHIN_RECURRENCE)
-        for path, module in model.named_modules()
-        if isinstance(module, StepBatchNorm)
+        Decision(path, type(kind.layer).__name__, False, kind.traits.reason)
+        for path, kind in kinds.items()
+        if not kind.traits.foldable
     ]
     calls = [
         Decision(
@@ -113,9 +113,14 @@ def _fold_all(model: nn.Module, arguments: Arguments) -> list[Decision]:
             "it is a function, and layers are folded: call a BN layer in its place",
         )
         for part, node in graph.nodes()
-        if is_batch_norm_call(node) and not is_batch_norm(part.module)
+        if is_batch_norm_call(node) and not _normalises_batches(part.module)
     ]
     return [*decisions, *within, *calls]
+
+
+def _normalises_batches(module: nn.Module) -> bool:
+    kind = kind_of(module)
+    return kind is not None and kind.normalises_batches
 
 
 def _fold_layers(model: nn.Module, layers: Mapping[str, nn.Module], candidates: Candidates) -> list[Decision]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from normwise.functional import ACTIVATIONS
-from normwise.surgery.fold.obstacles import activation_in
+from normwise.layers import kind_of_norm
 
 #: In-place variants: the sum is a new tensor, so that overwriting it is safe and saves a write.
 _ON_SUMS = ACTIVATIONS | {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
@@ -31,6 +31,6 @@ class ActivationAfterFold(nn.Module):
 
 def leftover_activation(layer: nn.Module, call: fx.Node) -> nn.Module:
     """Return what replaces a BN layer that ``call`` calls, once its scale and shift are folded into another layer."""
-    activation = activation_in(layer)
+    activation = kind_of_norm(layer).activation
     plain = activation is None and len(call.all_input_nodes) == 1
     return (nn.Identity() if plain else ActivationAfterFold(activation)).train(layer.training)

@@ -1,17 +1,16 @@
 """Obstacles to folding: in a BN layer, in the call of it, and in the layer that would take it over."""
 
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import SyncBatchNorm
 from torch.nn.utils import parametrize
 
-from normwise.find import BatchNorm, is_foreign_frozen
-from normwise.nn import BatchNorm1d
+from normwise.layers import kind_of_norm
+from normwise.layers.overridden import computes_as
+from normwise.layers.reasons import NO_STATISTICS
 from normwise.nn.tools.hooks import has_hooks
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.fold.algebra import scale_and_shift
 from normwise.surgery.fold.channel_axis import source
 from normwise.surgery.fold.foreign_frozen import reason_against
-from normwise.surgery.graph.overridden import computes_as, has_own_attributes
 
 #: What can take a BN layer over, and how many axes it has beside batch and channels; a linear layer has any number.
 MIXERS: dict[type[nn.Module], int] = {
@@ -24,23 +23,10 @@ MIXERS: dict[type[nn.Module], int] = {
     nn.Linear: 0,
 }
 _REMOVE = "make it permanent first (torch.nn.utils.parametrize.remove_parametrizations, torch.nn.utils.prune.remove)"
-#: Tensors of a BN layer, by which it is folded.
-PARAMETERS, STATISTICS = ("weight", "bias"), ("running_mean", "running_var")
-_TORCH_FORWARDS = (BatchNorm.forward, SyncBatchNorm.forward)
 
 
 class NoCandidateError(LeftError):
     """The reason why no convolution or linear layer is on one side of a BN layer."""
-
-
-def is_our_batch_norm(layer: nn.Module) -> bool:
-    """Whether what it does in its forward pass is what our layers do, with an activation and a residual."""
-    return type(layer).forward is BatchNorm1d.forward
-
-
-def activation_in(layer: nn.Module) -> str | None:
-    """The activation that a BN layer applies; only ours do, whatever attributes others have."""
-    return getattr(layer, "activation", None) if is_our_batch_norm(layer) else None
 
 
 def check_batch_norm(layer: nn.Module, example: Tensor | None) -> None:
@@ -49,18 +35,17 @@ def check_batch_norm(layer: nn.Module, example: Tensor | None) -> None:
     Raises:
         LeftError: it can't.
     """
-    if isinstance(layer, BatchNorm):
-        held = layer._parameters | layer._buffers
-        if computed := [name for name in (*PARAMETERS, *STATISTICS) if name not in held]:
+    kind = kind_of_norm(layer)
+    if kind.family == "batch":
+        if kind.computed:
             raise LeftError(
-                f"its {' and '.join(computed)} is computed by a parametrization or by pruning; {_REMOVE}"
+                f"its {' and '.join(kind.computed)} is computed by a parametrization or by pruning; {_REMOVE}"
             )
         if layer.training:
             raise LeftError("it is still training; call model.eval() first")
-        if layer.running_mean is None or layer.running_var is None:
-            raise LeftError("it keeps no running statistics, so that it normalises each batch by its own")
-        known = is_our_batch_norm(layer) or type(layer).forward in _TORCH_FORWARDS
-        if not known or "forward" in vars(layer) or has_own_attributes(layer):
+        if not kind.has_statistics:
+            raise LeftError(f"it {NO_STATISTICS}, so that it normalises each batch by its own")
+        if kind.forward_of is None or kind.has_own_attributes:
             raise LeftError(f"{type(layer).__name__} may do anything in its forward")
     if has_hooks(layer):
         raise LeftError("it has hooks, which see its own input or output")
@@ -73,7 +58,7 @@ def check_batch_norm(layer: nn.Module, example: Tensor | None) -> None:
         )
     if not all(value.isfinite().all() for value in scale_and_shift(layer)):
         raise LeftError("its scale or shift is not finite")
-    if is_foreign_frozen(layer) and example is not None:
+    if kind.family == "frozen" and example is not None:
         reason = reason_against(layer, example.shape)
         if reason:
             raise LeftError(reason)
@@ -86,7 +71,9 @@ def check_call(layer: nn.Module, node: fx.Node) -> None:
         LeftError: it can't.
     """
     given = dict(node.kwargs)
-    others = given.keys() - {"input"} - ({"residual", "mask"} if is_our_batch_norm(layer) else set())
+    others = (
+        given.keys() - {"input"} - ({"residual", "mask"} if kind_of_norm(layer).adds_and_activates else set())
+    )
     if source(node) is None or len(node.args) + ("input" in given) != 1 or others:
         raise LeftError("it is called with arguments other than its input")
 

@@ -13,13 +13,14 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
-from normwise.find import is_batch_norm
+from normwise.layers import kind_of
+from normwise.layers.known_classes import public_classes
+from normwise.layers.overridden import computes_as
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.decision import LeftError, reason_of
 from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.core.run_example import run_example
-from normwise.surgery.graph.overridden import computes_as
 from normwise.surgery.graph.source_uses import uses_of
 
 
@@ -143,7 +144,8 @@ def is_leaf(module: nn.Module) -> bool:
 
     So is a subclass of one of torch's that computes what that does.
     """
-    if is_batch_norm(module) or type(module).__module__.startswith("normwise.nn."):
+    kind = kind_of(module)
+    if (kind is not None and kind.normalises_batches) or type(module) in public_classes():
         return True
     base = next(
         kind for kind in type(module).__mro__ if kind.__module__.startswith(("torch.nn.", "torch.ao.nn."))

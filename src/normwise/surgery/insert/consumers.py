@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from normwise.find import is_batch_norm
+from normwise.layers import kind_of
+from normwise.layers.known_classes import WEIGHTED
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.core.run_example import run_example
@@ -17,15 +18,6 @@ Kind = Literal["layer", "norm", "activation", "attention", "output"]
 
 #: Layers of which inserting and removing speak: they mix channels, and add a bias to each.
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
-_WEIGHTED = (*LAYERS, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
-_NORMS = (
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.RMSNorm,
-    nn.modules.instancenorm._InstanceNorm,
-    nn.LocalResponseNorm,
-    nn.CrossMapLRN2d,
-)
 #: Those that work on each value by itself.
 _ACTIVATIONS = tuple(
     kind
@@ -86,17 +78,13 @@ class _Mark(torch.autograd.Function):
         return grad_outputs[0], None
 
 
-def kind_of(module: nn.Module) -> Kind | None:
+def consumer_kind(module: nn.Module) -> Kind | None:
     """Return the kind of consumer that a module is; None for one that only does something on the way."""
-    if isinstance(module, _WEIGHTED):
+    if isinstance(module, WEIGHTED):
         return "layer"
     if isinstance(module, _ACTIVATIONS):
         return "activation"
-    if is_batch_norm(module) or isinstance(module, _NORMS):
-        return "norm"
-    # Norms that others wrote are known by their names.
-    named = "Norm" in type(module).__name__ and not any(isinstance(m, _WEIGHTED) for m in module.modules())
-    return "norm" if named else None
+    return None if kind_of(module) is None else "norm"
 
 
 def consumers(model: nn.Module, arguments: Arguments) -> dict[nn.Module, LayerUse]:
@@ -134,7 +122,7 @@ class _Trail:
         self.always = torch.zeros((), requires_grad=True)
 
     def entering(self, module: nn.Module) -> Callable[..., None]:
-        kind = kind_of(module)
+        kind = consumer_kind(module)
 
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             self.found[module].calls += 1
@@ -148,7 +136,7 @@ class _Trail:
             use = self.found[module]
             if use.calls == 1:
                 use.output = value.shape
-            if kind_of(module) is None or not value.is_floating_point():
+            if consumer_kind(module) is None or not value.is_floating_point():
                 return value
             marked = _Mark.apply(value, self.always)
             if marked.grad_fn is not None:
@@ -176,7 +164,7 @@ class _Trail:
             before = [inner for inner, _ in node.next_functions]
             if node in self.marks:
                 yield node
-                if kind_of(self.marks[node]) != "activation" or kind == "activation":
+                if consumer_kind(self.marks[node]) != "activation" or kind == "activation":
                     continue
             function = _function_kind(node, before)
             if function is not None and node not in functions:
