@@ -22,7 +22,6 @@ def from_batch_norm(kind: type[_Kind], layer: _BatchNorm, **settings: Any) -> _K
         layer.track_running_stats,
         device=None if of_layer is None else of_layer.device,
         dtype=None if of_layer is None else of_layer.dtype,
-        bias=layer.bias is not None,
         **settings,
     )
     new._parameters.update({name: layer._parameters.get(name) for name in PARAMETERS})

@@ -34,7 +34,6 @@ class _PerSample(RebuiltNorm):
             *sizes,
             eps=batch.eps,
             affine=batch.affine,
-            bias=batch.bias is not None,
             device=norm.like.device,
             dtype=norm.like.dtype,
         )
