@@ -5,9 +5,8 @@ from contextlib import ExitStack, contextmanager
 
 from torch import nn
 
-from normwise.find import layers_with_statistics
+from normwise.layers import kind_of_norm, layers_with_statistics
 from normwise.nn.mixins.frozen import MODE_ATTRIBUTES
-from normwise.statistics.observe.normalised_inputs import is_plain
 from normwise.statistics.preserve.snapshot import Snapshot
 
 
@@ -47,7 +46,7 @@ def using_batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
     with ExitStack() as stack:
         stack.callback(buffers.restore)
         for layer in layers:
-            if not is_plain(layer):
+            if kind_of_norm(layer).forward_of is None:
                 buffers.keep_buffers(layer)
         stack.enter_context(evaluating(model))
         try:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from normwise.data import InOrder, LabelledData, epoch_order
 from normwise.errors import ArgumentError
-from normwise.find import layers_with_statistics
+from normwise.layers import layers_with_statistics
 from normwise.records import Task
 from normwise.statistics import calibrate, evaluating, using_batch_statistics
 from normwise.statistics.preserve.preserve_model import unchanged

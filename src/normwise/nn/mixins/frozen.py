@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from torch import nn
 
+from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.class_mixins import Derived, derived
 
 #: Attributes that hold a module's mode, and that which a frozen layer will have.
@@ -36,7 +37,7 @@ def freeze_layer(layer: nn.Module, *, parameters: bool = False) -> None:
     """Fix the layer's statistics, in place, and with ``parameters`` γ and β as well."""
     if not isinstance(layer, Frozen):
         layer.__dict__.update(_mode_when_thawed=layer.training, _requires_grad={}, training=False)
-        layer.__class__ = cast("type[Frozen]", derived(Frozen, type(layer)))
+        change_class(layer, derived(Frozen, type(layer)))
     if parameters:
         before = cast("Frozen", layer)._requires_grad
         for name, parameter in layer.named_parameters(recurse=False):
@@ -55,7 +56,7 @@ def unfreeze_layer(layer: nn.Module) -> None:
             parameter.requires_grad_(wanted)
     mode = layer._mode_when_thawed
     del layer._mode_when_thawed, layer._requires_grad
-    cast("nn.Module", layer).__class__ = thawed_class(layer)
+    change_class(layer, thawed_class(layer))
     layer.training = mode
 
 

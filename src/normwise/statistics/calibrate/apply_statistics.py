@@ -1,15 +1,17 @@
 """The one place where calibration writes into a model."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
-from normwise.nn.recurrent import StepBatchNorm
-from normwise.statistics.observe.statistics_slot import Place
+from normwise.layers import StatisticsSlot, kind_of_norm
 
 
 def apply_statistics(
-    slots: Mapping[str, Place], statistics: Mapping[str, tuple[Tensor, Tensor]], reached: Mapping[str, int]
+    slots: Mapping[str, StatisticsSlot],
+    statistics: Mapping[str, tuple[Tensor, Tensor]],
+    reached: Mapping[str, int],
 ) -> set[str]:
     """Write running means and variances into the slots, by path: all, or none if that fails.
 
@@ -23,14 +25,14 @@ def apply_statistics(
         Paths of layers that have such steps.
     """
     before = {path: slot.values() for path, slot in slots.items()}
-    layers = {slot.layer_path: slot.layer for slot in slots.values()}
+    layers: dict[str, Any] = {slot.layer_path: slot.layer for slot in slots.values()}
     try:
         for path, slot in slots.items():
             slot.put(*statistics[path])
         return {
             path
             for path, layer in layers.items()
-            if isinstance(layer, StepBatchNorm) and layer.extend(reached[path])
+            if kind_of_norm(layer).traits.several_slots and layer.extend(reached[path])
         }
     except BaseException:
         for path, slot in slots.items():

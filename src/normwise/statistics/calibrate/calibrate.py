@@ -8,8 +8,7 @@ from torch import nn
 from torch.distributed import ProcessGroup
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.find import is_foreign_frozen
-from normwise.nn.mixins.frozen import is_frozen
+from normwise.layers import kind_of_norm
 from normwise.records import Calibration, LayerCalibration, Order, VarianceKind
 from normwise.statistics.calibrate.apply_statistics import apply_statistics
 from normwise.statistics.calibrate.layer_record import layer_record
@@ -157,7 +156,7 @@ def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
 def _reason_to_leave(path: str, layer: nn.Module, include_frozen: bool) -> str:
     """Return why a layer is not to be calibrated; empty for one that is."""
     reason = reason_without_statistics(path, layer)
-    if not reason and not include_frozen and (is_frozen(layer) or is_foreign_frozen(layer)):
+    if not reason and not include_frozen and kind_of_norm(layer).frozen:
         return "it is frozen (include_frozen=True calibrates it, too)"
     return reason
 
@@ -171,7 +170,7 @@ def _check_frozen(found: Mapping[str, nn.Module], records: Mapping[str, list[Lay
     """Raise unless all layers are frozen, which is why none was calibrated."""
     reasons: dict[str, str] = {}
     for path, layer in found.items():
-        if not is_frozen(layer) and not is_foreign_frozen(layer):
+        if not kind_of_norm(layer).frozen:
             reasons.setdefault(records[path][0].reason, path)
     if reasons:
         each = "; ".join(f"{path!r}: {reason}" for reason, path in reasons.items())

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from normwise.layers import StatisticsSlot
 from normwise.records import LayerCalibration, VarianceKind
 from normwise.statistics.measure.measurement import Measurement
-from normwise.statistics.observe.statistics_slot import Place
 
 
 def layer_record(
-    slot: Place, measured: Measurement, before: tuple[Tensor, Tensor], kind: VarianceKind
+    slot: StatisticsSlot, measured: Measurement, before: tuple[Tensor, Tensor], kind: VarianceKind
 ) -> LayerCalibration:
     """Return the record of a slot that had a mean and a variance before, and gets those that were measured."""
     seen, reason = measured.seen[slot.path], measured.reason_against(slot, kind)

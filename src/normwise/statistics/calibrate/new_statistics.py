@@ -6,16 +6,18 @@ import torch
 from torch import Tensor
 
 from normwise.errors import ModelError
+from normwise.layers import StatisticsSlot
 from normwise.records import VarianceKind
 from normwise.statistics.measure.batch_accumulator import BatchAccumulator
 from normwise.statistics.measure.one_pass import named
-from normwise.statistics.observe.statistics_slot import Place
 
 #: A running mean and a running variance.
 Statistics = tuple[Tensor, Tensor]
 
 
-def new_statistics(slot: Place, seen: BatchAccumulator, kind: VarianceKind, before: Statistics) -> Statistics:
+def new_statistics(
+    slot: StatisticsSlot, seen: BatchAccumulator, kind: VarianceKind, before: Statistics
+) -> Statistics:
     """Return mean and variance of what a slot saw, of the type of those that it had.
 
     Those are returned themselves where the slot saw too little.

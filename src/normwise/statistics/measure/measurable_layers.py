@@ -2,11 +2,11 @@
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import is_parametrized
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.find import find
+from normwise.layers import find, kind_of_norm
+from normwise.layers.kind import STATISTICS
+from normwise.layers.reasons import NO_STATISTICS, UNINITIALISED
 
 
 def layers_of(model: nn.Module, *, to: str) -> dict[str, nn.Module]:
@@ -40,14 +40,11 @@ def reason_without_statistics(path: str, layer: nn.Module) -> str:
     Raises:
         ArgumentError: it has not been initialised.
     """
-    buffers = layer._buffers
-    if any(is_lazy(value) for value in buffers.values() if value is not None):
-        raise ArgumentError(
-            f"{type(layer).__name__} {path!r} has not been initialised: call the model once, so that it knows its "
-            "channels"
-        )
-    if buffers.get("running_mean") is None or buffers.get("running_var") is None:
-        if is_parametrized(layer):
-            return "its running statistics are parametrized"
-        return "it keeps no running statistics (track_running_stats=False)"
+    kind = kind_of_norm(layer)
+    if not kind.initialised:
+        raise ArgumentError(f"{type(layer).__name__} {path!r} {UNINITIALISED}")
+    if not kind.has_statistics:
+        return f"it {NO_STATISTICS}"
+    if set(STATISTICS) & set(kind.computed):
+        return "its running statistics are parametrized"
     return ""

@@ -3,8 +3,7 @@
 from torch import nn
 
 from normwise.errors import ArgumentError
-from normwise.find import is_foreign_frozen
-from normwise.nn.mixins.frozen import is_frozen
+from normwise.layers import kind_of_norm
 from normwise.statistics.measure.measurable_layers import layers_of, reason_without_statistics
 from normwise.statistics.measure.measured_model import measuring
 from normwise.statistics.measure.measurement import Measurement
@@ -58,7 +57,7 @@ def measure(
     if by_batch:
         check_writable_statistics(layers)
     with measuring(model, layers, batches, max_batches) as measured:
-        fixed = {path for path, layer in layers.items() if is_frozen(layer) or is_foreign_frozen(layer)}
+        fixed = {path for path, layer in layers.items() if kind_of_norm(layer).frozen}
         moving = [path for path, slot in measured.slots.items() if slot.layer_path not in fixed]
         measurement = measured.measure(measured.slots, by_batch=moving if by_batch else ())
     if measurement.batches == 0:

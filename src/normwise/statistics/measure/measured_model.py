@@ -7,11 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+from normwise.layers import slots_of
 from normwise.statistics.measure.measurement import Measurement
 from normwise.statistics.measure.one_pass import OnePass
 from normwise.statistics.measure.repeated_batches import RepeatedBatches
 from normwise.statistics.model_inputs import unwrapped
-from normwise.statistics.observe.statistics_slot import places_of
 from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
 
@@ -44,7 +44,7 @@ class MeasuredModel:
         batches: RepeatedBatches,
         begin: Callable[[], None],
     ) -> None:
-        self.slots = {slot.path: slot for at in layers.items() for slot in places_of(*at)}
+        self.slots = {slot.path: slot for at in layers.items() for slot in slots_of(*at)}
         self.statistics = {path: slot.values() for path, slot in self.slots.items()}
         self.batches = batches
         # Wrappers for several devices or processes would copy or exchange buffers in each pass.

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from normwise.layers import StatisticsSlot
 from normwise.records import VarianceKind
 from normwise.statistics.measure.batch_accumulator import BatchAccumulator
 from normwise.statistics.measure.call_order import CallOrder
-from normwise.statistics.observe.statistics_slot import Place
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Measurement:
     dropped: dict[str, None] = field(default_factory=dict)
     batches: int = 0
 
-    def reason_against(self, slot: Place, kind: VarianceKind) -> str:
+    def reason_against(self, slot: StatisticsSlot, kind: VarianceKind) -> str:
         """Return why there are no statistics of what a slot normalises; empty where there are.
 
         Args:

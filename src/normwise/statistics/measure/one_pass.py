@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import ModelError
+from normwise.layers import StatisticsSlot, kind_of_norm, slot_of_mean
 from normwise.statistics.measure.batch_accumulator import BatchAccumulator
 from normwise.statistics.measure.measurement import Measurement
 from normwise.statistics.measure.repeated_batches import RepeatedBatches
@@ -17,8 +18,7 @@ from normwise.statistics.measure.run_batch import run_batch
 from normwise.statistics.model_inputs import accepted_arguments, arguments_of
 from normwise.statistics.moments import Moments
 from normwise.statistics.observe.by_hand import reason_unknown, use_of_statistics
-from normwise.statistics.observe.normalised_inputs import Call, is_plain, observe
-from normwise.statistics.observe.statistics_slot import Place, place_of_statistics
+from normwise.statistics.observe.normalised_inputs import Call, observe
 
 
 class _EndOfForwardPass(BaseException):
@@ -40,7 +40,7 @@ class OnePass:
     def __init__(
         self,
         layers: Mapping[str, nn.Module],
-        slots: Mapping[str, Place],
+        slots: Mapping[str, StatisticsSlot],
         statistics: Mapping[str, tuple[Tensor, Tensor]],
         measured: Collection[str],
         by_batch: Collection[str],
@@ -49,7 +49,7 @@ class OnePass:
         self._layers, self._slots, self._statistics = layers, slots, statistics
         self._by_batch, self._ends_early = by_batch, ends_early
         #: Layers with a forward of their own, which may move the statistics before it normalises.
-        self._own_forward = {path for path, layer in layers.items() if not is_plain(layer)}
+        self._own_forward = {path for path, layer in layers.items() if kind_of_norm(layer).forward_of is None}
         self._found = Measurement(
             {path: BatchAccumulator.empty(len(statistics[path][0])) for path in slots if path in measured}
         )
@@ -81,7 +81,7 @@ class OnePass:
         return found
 
     def _look(self, path: str, layer: nn.Module, call: Call) -> bool:
-        slot = place_of_statistics(path, layer, call.running_mean)
+        slot = slot_of_mean(path, layer, call.running_mean)
         if slot is None:
             return False
         if call.training:
@@ -108,7 +108,7 @@ class OnePass:
         self._look(path, layer, Call(x, None, layer.get_buffer("running_mean"), False))
         return forward(*args, **kwargs)
 
-    def _measure(self, slot: Place, call: Call) -> None:
+    def _measure(self, slot: StatisticsSlot, call: Call) -> None:
         where = f"batch {self._found.batches} (counted from 0) gives"
         batch = Moments.of(call.values, call.mask)
         if len(batch.mean) != len(slot.mean):
@@ -131,6 +131,6 @@ class OnePass:
             raise _EndOfForwardPass
 
 
-def named(slot: Place) -> str:
+def named(slot: StatisticsSlot) -> str:
     """Return class and path of the slot's layer, for messages."""
     return f"{type(slot.layer).__name__} {slot.path!r}"

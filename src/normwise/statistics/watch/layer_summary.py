@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from normwise.find import BatchNorm
+from normwise.layers import kind_of_norm
 from normwise.records import LayerPoint, OverChannels, UnitPoint
 from normwise.statistics.watch.standard_errors import moments_with_errors
 
@@ -38,7 +38,7 @@ def layer_summary(
         None if (tensor := getattr(layer, name)) is None else tensor.detach().double()
         for name in ("running_mean", "running_var", "weight", "bias")
     )
-    by_batch = isinstance(layer, BatchNorm) and (layer.training or mean is None)
+    by_batch = kind_of_norm(layer).learns_statistics and (layer.training or mean is None)
     variance = seen.var + eps
     unbiased = (
         seen.var * (seen.values / (seen.values - 1))

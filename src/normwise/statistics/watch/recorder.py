@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normwise.find import is_foreign_frozen
+from normwise.layers import input_of_call, kind_of_norm, slot_of_mean
 from normwise.records import Recording, WatchedStep
-from normwise.statistics.observe.normalised_inputs import Call, is_plain, look_at_input, observe
-from normwise.statistics.observe.statistics_slot import place_of_statistics
+from normwise.statistics.observe.normalised_inputs import Call, look_at_input, observe
 from normwise.statistics.preserve.force_eager import FORCE_EAGER
 from normwise.statistics.watch.layer_summary import layer_summary
 from normwise.statistics.watch.pending_step import PendingStep
@@ -54,7 +53,7 @@ class Recorder:
         self._stop = [
             self._observe(path, layer)
             for path, layer in layers.items()
-            if layer is model and not is_plain(layer)
+            if layer is model and kind_of_norm(layer).forward_of is None
         ]
         self._stop.append(self._count_passes(model))
 
@@ -123,7 +122,7 @@ class Recorder:
         for path, layer in self._layers.items():
             if layer is not model:
                 self._pass_handles.append(self._observe(path, layer))
-            elif is_plain(layer):
+            elif kind_of_norm(layer).forward_of is not None:
                 # Its hooks of before the pass are under way.
                 look_at_input(partial(self._look, path), layer, args, kwargs)
             behind = layer.register_forward_hook(partial(self._behind_layer, path))
@@ -151,8 +150,9 @@ class Recorder:
 
     def _look(self, path: str, layer: nn.Module, call: Call) -> bool:
         keeps = layer._buffers.get("running_mean") is not None and getattr(layer, "track_running_stats", True)
-        own = place_of_statistics(path, layer, call.running_mean) is not None
-        if not own and not (call.running_mean is None and not keeps) and not is_plain(layer):
+        own = slot_of_mean(path, layer, call.running_mean) is not None
+        plain = kind_of_norm(layer).forward_of is not None
+        if not own and not (call.running_mean is None and not keeps) and not plain:
             return False
         self._record(path, layer, call.values, call.mask)
         return True
@@ -160,8 +160,8 @@ class Recorder:
     def _not_seen(
         self, path: str, layer: nn.Module, forward: object, args: tuple[Any, ...], kwargs: Any, output: Any
     ) -> Any:
-        if is_foreign_frozen(layer) and args:
-            self._record(path, layer, args[0], None)  # which computes by hand, with constants
+        if kind_of_norm(layer).family == "frozen":  # which computes by hand, with constants
+            self._record(path, layer, input_of_call(args, kwargs), None)
         elif self._pending is not None:
             self.unseen[path] = layer
         return output

@@ -1,4 +1,4 @@
-"""What goes through certain places of a model, over data."""
+"""Moments of the outputs of modules, over data."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,8 +12,8 @@ from normwise.statistics.measure.run_batch import run_batch
 from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
 
-def moments_behind(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
-    """The moments of what modules give in evaluation, each value counted once, in one pass; the model stays as it is.
+def output_moments(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
+    """Return the moments of outputs of modules in evaluation, each value counted once; the model stays as it is.
 
     Args:
         model: Any model.
