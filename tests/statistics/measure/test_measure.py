@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 import normwise
 from normwise.errors import ArgumentError, ModelError
+from normwise.layers import slots_of
 from normwise.statistics import Moments, using_batch_statistics
+from normwise.statistics.calibrate.layer_record import layer_record
 from normwise.statistics.measure.measure import measure
 
 LENGTHS = torch.tensor([2, 5, 4, 5, 3, 5])
@@ -171,6 +173,24 @@ def test_a_layer_that_is_not_measured_has_a_reason() -> None:
     measurement = measure(Network(), torch.randn(5, 2))
     assert {path: seen.together.count for path, seen in measurement.seen.items()} == {"norm": 5, "spare": 0}
     assert measurement.reasons == {"stateless": "it keeps no running statistics (track_running_stats=False)"}
+
+
+def test_how_far_off_running_statistics_are_is_told_without_a_change_to_them(
+    deep: nn.Sequential, images: Tensor
+) -> None:
+    calibrated = copy.deepcopy(deep)
+    normwise.calibrate(calibrated, images)
+    calibrated[1].get_buffer("running_mean").add_(7)
+    before = copy.deepcopy(calibrated.state_dict())
+    measurement = measure(calibrated, images.split(9))
+    slots = [slot for path in ("1", "4") for slot in slots_of(path, calibrated.get_submodule(path))]
+    records = [layer_record(slot, measurement, slot.values(), "population") for slot in slots]
+    torch.testing.assert_close(calibrated.state_dict(), before, rtol=0, atol=0)
+    assert records[0].verdict == "bad"
+    spread = (measurement.seen["1"].variance("population") + 1e-5).sqrt()
+    assert records[0].typical_mean_shift == pytest.approx((7 / spread).median().item(), rel=1e-6)
+    # Calibration says the same of the layer that comes first, whose inputs don't depend on its own statistics.
+    assert records[0].error == normwise.calibrate(calibrated, images.split(9)).layers[0].error
 
 
 def test_keys_that_forward_has_no_argument_for_are_told() -> None:

@@ -9,7 +9,6 @@ from normwise.errors import ModelError
 from normwise.layers import StatisticsSlot
 from normwise.records import VarianceKind
 from normwise.statistics.measure.batch_accumulator import BatchAccumulator
-from normwise.statistics.measure.one_pass import named
 
 #: A running mean and a running variance.
 Statistics = tuple[Tensor, Tensor]
@@ -32,7 +31,7 @@ def new_statistics(
     for value, kept in zip((mean, variance), rounded, strict=True):
         if not torch.isfinite(kept).all():
             raise ModelError(
-                f"{named(slot)} keeps its statistics in {kept.dtype}, which can't hold {value.abs().max():g}; keep BN "
+                f"{slot} keeps its statistics in {kept.dtype}, which can't hold {value.abs().max():g}; keep BN "
                 "layers in float32 (layer.float()), also in a model of halves"
             )
     return rounded

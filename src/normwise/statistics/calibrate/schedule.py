@@ -14,7 +14,6 @@ from normwise.statistics.measure.batch_accumulator import BatchAccumulator
 from normwise.statistics.measure.call_order import Component
 from normwise.statistics.measure.measured_model import MeasuredModel
 from normwise.statistics.measure.measurement import Measurement
-from normwise.statistics.measure.one_pass import named
 
 #: Called with the batches done in this pass, how many there are if that is known, and what is going on.
 Progress = Callable[[int, int | None, str], None]
@@ -106,7 +105,7 @@ class Schedule:
             slot = self._model.slots[path]
             if seen.together.count and slot.layer_path in self.measured.reasons:
                 raise ModelError(
-                    f"{named(slot)} normalises by its running statistics in some calls, and of others that can't be "
+                    f"{slot} normalises by its running statistics in some calls, and of others that can't be "
                     f"said: {self.measured.reasons[slot.layer_path]}. No statistics would be right for both"
                 )
         moved = [self._set(path, seen, last[path]) for path, seen in found.seen.items()]

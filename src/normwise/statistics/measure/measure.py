@@ -20,10 +20,11 @@ def measure(
     Buffers, modes, hooks, attributes and gradients of the model, and the random states, are bit for bit what they were
     before, also after an exception. A compiled model runs eagerly meanwhile.
 
-    A doctor compares what it returns with the running statistics that the layers have: in ``seen``, by the path of a
-    layer, are ``together.count``, ``together.mean`` and ``variance("population")``; ``within`` and ``between`` tell by
-    how much values scatter within the batches, and the batches' means. Layers of which it is not known what they
-    normalise have a reason in ``reasons``; those that the data never reach have a count of 0.
+    For a doctor: ``seen`` has, by the path of a slot, ``together.count``, ``together.mean`` and
+    ``variance("population")``, and in ``within`` and ``between`` how much values scatter within the batches, and the
+    batches' means among each other. For each slot of :func:`normwise.layers.slots_of`, ``layer_record(slot,
+    measurement, slot.values(), "population")`` of ``calibrate/layer_record.py`` says how far off its running
+    statistics are, or why that is not known.
 
     Masks, layers with statistics for each time step, subclasses, and layers that normalise by hand are measured as
     :func:`normwise.calibrate` does it, and frozen ones too.

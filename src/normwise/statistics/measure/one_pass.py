@@ -113,12 +113,12 @@ class OnePass:
         batch = Moments.of(call.values, call.mask)
         if len(batch.mean) != len(slot.mean):
             raise ModelError(
-                f"{where} {named(slot)} {len(batch.mean)} channels, and its statistics have {len(slot.mean)}"
+                f"{where} {slot} {len(batch.mean)} channels, and its statistics have {len(slot.mean)}"
             )
         if not math.isfinite(batch.m2.sum()):
             channel = int((~torch.isfinite(batch.m2)).nonzero()[0])
             raise ModelError(
-                f"{where} channel {channel} of {named(slot)} values that are not finite, and its statistics would not "
+                f"{where} channel {channel} of {slot} values that are not finite, and its statistics would not "
                 "be either. Find out where they come from, or leave that batch out"
             )
         seen = self._found.seen[slot.path]
@@ -129,8 +129,3 @@ class OnePass:
             slot.put(use.mean, use.variance)
         if self._ends_early:
             raise _EndOfForwardPass
-
-
-def named(slot: StatisticsSlot) -> str:
-    """Return class and path of the slot's layer, for messages."""
-    return f"{type(slot.layer).__name__} {slot.path!r}"
