@@ -27,7 +27,7 @@ _PACKAGES = {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
     },
     "normwise.studies": {
-        "PRESETS", "Claim", "Network", "Outcome", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
+        "PRESETS", "Claim", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
     },
 }  # fmt: skip
 

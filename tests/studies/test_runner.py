@@ -19,7 +19,7 @@ import pytest
 from normwise.errors import RunError
 from normwise.kernels.cpu import library as native
 from normwise.records import Environment, Run, RunConfig, Study, from_plain
-from normwise.studies import Claim, Outcome, Preset, preset_named, run_study, runner
+from normwise.studies import Claim, Judgement, Preset, preset_named, run_study, runner
 
 
 class _Small(Claim):
@@ -36,10 +36,10 @@ class _Small(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         assert [run.config for run in runs] == list(self.runs(preset))
         assert all(run.result is not None for run in runs)
-        return Outcome("supported", "sentence", (), ())
+        return Judgement("supported", "sentence", (), ())
 
 
 class _Same(_Small):

@@ -5,7 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
 
 class Samples(Protocol):
@@ -46,7 +46,7 @@ class LabelledData(Protocol):
         ...
 
     @property
-    def preparation(self) -> Preparation:
+    def input_spec(self) -> InputSpec:
         """How the inputs were made, and what the classes are called."""
         ...
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from normwise.records import Effect, Figure, Finding, Run, RunConfig, Source, Verdict
+from normwise.records import ClaimResult, Effect, Figure, Run, RunConfig, Source, Verdict
 from normwise.studies.preset import Preset
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Judgement:
     """What a claim's rule made of its runs."""
 
     verdict: Verdict
@@ -47,23 +47,23 @@ class Claim(ABC):
         """The runs that the verdict needs. Claims may ask for the same ones: each is made once."""
 
     @abstractmethod
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         """The outcome that follows from the finished runs, by the rule and from nothing else."""
 
-    def finding(self, preset: Preset, runs: Sequence[Run]) -> Finding:
+    def result(self, preset: Preset, runs: Sequence[Run]) -> ClaimResult:
         """The outcome with all that a reader needs to judge it."""
-        outcome = self.judge(preset, runs)
-        return Finding(
+        judgement = self.judge(preset, runs)
+        return ClaimResult(
             claim=self.name,
             statement=self.statement,
             protocol=self.protocol(preset),
             falsifier=self.falsifier,
             rule=self.rule,
             sources=self.sources,
-            effects=outcome.effects,
-            verdict=outcome.verdict,
-            sentence=outcome.sentence,
-            figures=outcome.figures,
+            effects=judgement.effects,
+            verdict=judgement.verdict,
+            sentence=judgement.sentence,
+            figures=judgement.figures,
             seeds=preset.seeds,
             runs=len(runs),
         )

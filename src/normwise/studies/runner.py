@@ -91,7 +91,7 @@ def run_study(
         cpu_seconds=sum(RunFolder(folder).seconds for folder in configs),
         environment=Environment.here(),
         findings=tuple(
-            claim.finding(
+            claim.result(
                 preset,
                 [
                     finished[_folder(out, config, digests[_source(config)])]

@@ -97,7 +97,7 @@ def test_what_is_not_read_as_a_text_is_refused_by_name(name: str, tmp_path: Path
 def test_a_class_file_may_end_in_capitals(tmp_path: Path) -> None:
     for name in ("a.txt", "b.TXT"):
         (tmp_path / name).write_text("x\ny\nz\n")
-    assert text_files(tmp_path).preparation.classes == ("a", "b")
+    assert text_files(tmp_path).input_spec.classes == ("a", "b")
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ from normwise.data.images.image_file import read_pixels
 from normwise.data.speech.wav import read_wav
 from normwise.data.text.word_vectors import read_vectors
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
-_IMAGE = Preparation("image", (1, 2, 3), ("a", "b"))
-_SPEECH = Preparation("speech", (40,), ("a", "b"), rate=8000)
+_IMAGE = InputSpec("image", (1, 2, 3), ("a", "b"))
+_SPEECH = InputSpec("speech", (40,), ("a", "b"), rate=8000)
 READERS: dict[str, Callable[[Path], object]] = {
     "image": read_pixels,
     "recording": read_wav,

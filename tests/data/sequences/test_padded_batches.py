@@ -7,7 +7,7 @@ import torch
 
 from normwise.data import InOrder, SequenceData, Sequences, load_speech, load_text
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
 FRAMES = [torch.full((length, 2), float(length)) for length in (3, 1, 2)]
 
@@ -17,7 +17,7 @@ def _data(**changes: Any) -> SequenceData:
         "name": "three",
         "training": Sequences.of(FRAMES, [0, 1, 1]),
         "test": Sequences.of(FRAMES[:1], [0]),
-        "preparation": Preparation("speech", (2,), ("a", "b"), rate=8000),
+        "input_spec": InputSpec("speech", (2,), ("a", "b"), rate=8000),
     }
     return SequenceData(**(fields | changes))
 
@@ -60,7 +60,7 @@ def test_the_digest_is_of_all_that_there_is() -> None:
     others = [
         _data(training=Sequences.of(FRAMES, [0, 1, 0])),
         _data(training=Sequences.of([FRAMES[0] + 1, *FRAMES[1:]], [0, 1, 1])),
-        _data(preparation=Preparation("speech", (2,), ("a", "c"), rate=8000)),
+        _data(input_spec=InputSpec("speech", (2,), ("a", "c"), rate=8000)),
     ]
     assert len({_data().sha256, *(other.sha256 for other in others)}) == 4
     assert _data().sha256 == _data().sha256
@@ -108,7 +108,7 @@ def test_made_up_sets_are_the_same_in_every_call_and_have_all_classes(load: Any)
     first = load()
     assert load().sha256 == first.sha256
     for part in (first.training, first.test):
-        counts = part.labels.bincount(minlength=len(first.preparation.classes))
+        counts = part.labels.bincount(minlength=len(first.input_spec.classes))
         assert counts.min() > 0.4 * counts.max()
 
 

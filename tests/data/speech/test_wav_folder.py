@@ -36,7 +36,7 @@ def test_train_and_test_by_class_folder(save: Save, tmp_path: Path) -> None:
     (tmp_path / "train/no/.hidden.wav").write_bytes(b"")
     (tmp_path / "train/no/notes.txt").write_text("no recording")
     data = wav_folder(tmp_path)
-    assert data.preparation.classes == ("no", "yes")
+    assert data.input_spec.classes == ("no", "yes")
     assert (_labels(data.training), _labels(data.test)) == ([0, 0, 1], [0, 1])
     assert data.name == tmp_path.name
 
@@ -80,8 +80,8 @@ def test_recordings_of_any_rate_are_brought_to_one(save: Save, tmp_path: Path) -
     save("b_1.wav", rate=16000)
     data = load_speech(str(tmp_path))
     assert set(data.training.lengths.tolist()) == {8}
-    assert data.preparation.rate == 8000
-    assert load_speech(str(tmp_path), rate=16000).preparation.rate == 16000
+    assert data.input_spec.rate == 8000
+    assert load_speech(str(tmp_path), rate=16000).input_spec.rate == 16000
 
 
 def test_one_recording_is_prepared_as_those_of_the_data_are(save: Save, tmp_path: Path) -> None:

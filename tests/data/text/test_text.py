@@ -82,16 +82,16 @@ def test_a_folder_has_a_file_for_each_class(tmp_path: Path) -> None:
         tmp_path, {"bad.txt": "dull\n\nflat\r\nlong", "good.txt": "\ufefffine\nwarm", "notes.md": "no text"}
     )
     data = text_files(tmp_path)
-    assert data.preparation.classes == ("bad", "good")
+    assert data.input_spec.classes == ("bad", "good")
     assert len(data.training) + len(data.test) == 5
-    assert set(data.preparation.vocabulary[2:]) <= {"dull", "flat", "long", "fine", "warm"}
+    assert set(data.input_spec.vocabulary[2:]) <= {"dull", "flat", "long", "fine", "warm"}
 
 
 def test_a_table_has_texts_and_labels_whatever_else(tmp_path: Path) -> None:
     rows = [f'{number},"a, {number}",{"yes" if number % 2 else "no"}' for number in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["id,Text,label", *rows]), encoding="utf-8-sig")
     data = load_text(str(tmp_path / "t.csv"))
-    assert (data.name, data.preparation.classes) == ("t", ("no", "yes"))
+    assert (data.name, data.input_spec.classes) == ("t", ("no", "yes"))
     assert (len(data.training), len(data.test)) == (36, 4)
     assert set(data.training.lengths.tolist()) == {3}
 

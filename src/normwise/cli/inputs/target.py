@@ -180,15 +180,15 @@ def _run(folder: Path) -> Target:
     config = record.config
     data = kept_data(config.task, config.data, config.data_options)
     data = data.subset(config.train_samples, config.test_samples)
-    return Target(str(folder), trained_network(run, record, data.preparation), data=data)
+    return Target(str(folder), trained_network(run, record, data.input_spec), data=data)
 
 
 def _found(source: str, target: Target) -> LabelledData:
     """A data set by its name or folder, which must be such as a run's network takes."""
-    own = None if target.data is None else target.data.preparation
+    own = None if target.data is None else target.data.input_spec
     task: Task = _TASK_OF.get(source, "image" if own is None else own.task)
     found = kept_data(task, source, {} if own is None or own.rate is None else {"rate": own.rate})
-    other = found.preparation
+    other = found.input_spec
     if own is not None and (own.task, own.shape, own.vocabulary) != (
         other.task,
         other.shape,

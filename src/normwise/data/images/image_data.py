@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +77,9 @@ class ImageData:
         return Images(self.test_images, self.test_labels)
 
     @property
-    def preparation(self) -> Preparation:
+    def input_spec(self) -> InputSpec:
         """What a network for these images takes and gives."""
-        return Preparation("image", self.shape, self.classes)
+        return InputSpec("image", self.shape, self.classes)
 
     @property
     def shape(self) -> tuple[int, int, int]:

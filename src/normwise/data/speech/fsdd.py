@@ -9,7 +9,7 @@ from pathlib import Path
 from normwise.data.download import TIMEOUT, cache, download, folders, places
 from normwise.data.files.user_file import entries, is_folder, is_there, read_whole
 from normwise.data.sequences.sequence_data import SequenceData
-from normwise.data.speech.speech_data import Recording, speech_data
+from normwise.data.speech.speech_data import AudioClip, speech_data
 from normwise.data.speech.speech_features import check_rate
 from normwise.data.speech.wav import parse_wav
 from normwise.errors import DataError
@@ -59,12 +59,12 @@ def fsdd_from(
 ) -> SequenceData:
     """As :func:`fsdd`, but downloaded from ``address`` and compared with the digest ``sha256``."""
     check_rate(rate)
-    recordings: list[Recording] = []
+    recordings: list[AudioClip] = []
     for name, content in sorted(_obtain(address, sha256, timeout).items()):
         wave, own_rate = parse_wav(content, name)
         digit, who, number = Path(name).stem.split("_")
         part = "test" if int(number) in _TEST else "train"
-        recordings.append(Recording(name, digit, who, part, wave, own_rate))
+        recordings.append(AudioClip(name, digit, who, part, wave, own_rate))
     return speech_data("fsdd", recordings, split=split, speaker=speaker, rate=rate)
 
 

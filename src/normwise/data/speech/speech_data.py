@@ -13,13 +13,13 @@ from normwise.data.speech.features_of_file import features_of
 from normwise.data.speech.speech_features import BANDS, check_rate
 from normwise.data.stratified_split import stratified
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
 Part = Literal["train", "test"]
 Split = Literal["random", "speaker"]
 
 
-class Recording(NamedTuple):
+class AudioClip(NamedTuple):
     """A wave with what is known of it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Recording(NamedTuple):
 
 
 def speech_data(
-    name: str, recordings: Sequence[Recording], *, split: str, speaker: str | None, rate: int
+    name: str, recordings: Sequence[AudioClip], *, split: str, speaker: str | None, rate: int
 ) -> SequenceData:
     """The features of all recordings, in a training and a test part.
 
@@ -83,10 +83,10 @@ def speech_data(
         return Sequences.of(features, [number_of[each.label] for each in chosen])
 
     training, test = map(sequences, parts)
-    return SequenceData(name, training, test, Preparation("speech", (BANDS,), classes, rate=rate))
+    return SequenceData(name, training, test, InputSpec("speech", (BANDS,), classes, rate=rate))
 
 
-def _by_part(recordings: Sequence[Recording]) -> tuple[list[int], list[int]]:
+def _by_part(recordings: Sequence[AudioClip]) -> tuple[list[int], list[int]]:
     if all(recording.part is None for recording in recordings):
         return stratified([recording.label for recording in recordings])
     shuffled = epoch_order(len(recordings), seed=0, epoch=0).tolist()
@@ -95,7 +95,7 @@ def _by_part(recordings: Sequence[Recording]) -> tuple[list[int], list[int]]:
 
 
 def _by_speaker(
-    name: str, recordings: Sequence[Recording], speaker: str | None
+    name: str, recordings: Sequence[AudioClip], speaker: str | None
 ) -> tuple[list[int], list[int]]:
     speakers = sorted({recording.speaker for recording in recordings if recording.speaker is not None})
     if len(speakers) < 2:

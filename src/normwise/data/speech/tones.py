@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from normwise.data.sequences.sequence_data import SequenceData
-from normwise.data.speech.speech_data import Recording, speech_data
+from normwise.data.speech.speech_data import AudioClip, speech_data
 from normwise.data.speech.speech_features import check_rate
 
 _RATE = 8000
@@ -39,7 +39,7 @@ def generated_speech(*, split: str = "random", speaker: str | None = None, rate:
     check_rate(rate)
     generator = torch.Generator().manual_seed(0)
     recordings = [
-        Recording(f"tones {label} {number}", label, who, "train" if number < _EACH else "test", wave, _RATE)
+        AudioClip(f"tones {label} {number}", label, who, "train" if number < _EACH else "test", wave, _RATE)
         for number in range(_EACH + _TEST_EACH)
         for label in _PATHS
         for who, wave in [_sung(label, generator)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from normwise.data.files.class_files import class_files, class_folders
 from normwise.data.files.user_file import is_folder
 from normwise.data.sequences.sequence_data import SequenceData
-from normwise.data.speech.speech_data import Part, Recording, speech_data
+from normwise.data.speech.speech_data import AudioClip, Part, speech_data
 from normwise.data.speech.speech_features import check_rate
 from normwise.data.speech.wav import read_wav
 from normwise.errors import DataError
@@ -54,30 +54,30 @@ def wav_folder(
     return speech_data(directory.resolve().name, recordings, split=split, speaker=speaker, rate=rate)
 
 
-def _of_part(directory: Path, part: Part) -> list[Recording]:
+def _of_part(directory: Path, part: Part) -> list[AudioClip]:
     if not is_folder(directory / part):
         raise DataError(f"{directory}: has no folder {part}/; expected {_FORMS}")
     return _of_classes(directory / part, part)
 
 
-def _of_classes(directory: Path, part: Part | None) -> list[Recording]:
+def _of_classes(directory: Path, part: Part | None) -> list[AudioClip]:
     folders = class_folders(directory, _SUFFIXES, "recording")
     if not folders:
         raise DataError(f"{directory}: has no class folders; put the recordings into {directory}/<class>/")
-    recordings: list[Recording] = []
+    recordings: list[AudioClip] = []
     for folder in folders:
         paths = class_files(folder, _SUFFIXES, "recording")
         if not paths:
             raise DataError(f"{folder}: has no WAV files; add some or remove the folder")
         for path in paths:
             speaker = path.stem.split("_")[0] if "_" in path.stem else None
-            recordings.append(Recording(str(path), folder.name, speaker, part, *read_wav(path)))
+            recordings.append(AudioClip(str(path), folder.name, speaker, part, *read_wav(path)))
     return recordings
 
 
-def _named(path: Path) -> Recording:
+def _named(path: Path) -> AudioClip:
     label, *rest = path.stem.split("_")
     if not label or not rest:
         raise DataError(f"{path}: its name has no label; expected <label>_….wav, or a folder for each class")
     # Of 7_theo.wav theo may be anybody's name or no name at all: he is one only where a number follows.
-    return Recording(str(path), label, rest[0] if len(rest) > 1 else None, None, *read_wav(path))
+    return AudioClip(str(path), label, rest[0] if len(rest) > 1 else None, None, *read_wav(path))

@@ -37,4 +37,4 @@ def load_text(source: str, *, vectors: str | None = None) -> SequenceData:
         )
     if vectors is None:
         return data
-    return replace(data, vectors=read_vectors(vectors, Vocabulary(data.preparation.vocabulary)))
+    return replace(data, vectors=read_vectors(vectors, Vocabulary(data.input_spec.vocabulary)))

@@ -9,7 +9,7 @@ from normwise.data.sequences.sequence_data import SequenceData
 from normwise.data.stratified_split import stratified
 from normwise.data.text.vocabulary import Vocabulary
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
 
 class Text(NamedTuple):
@@ -53,5 +53,5 @@ def text_data(name: str, texts: Sequence[Text]) -> SequenceData:
             [vocabulary.encode(each.text) for each in chosen], [number_of[each.label] for each in chosen]
         )
 
-    preparation = Preparation("text", (len(vocabulary),), classes, vocabulary=vocabulary.tokens)
-    return SequenceData(name, sequences(training), sequences(test), preparation)
+    input_spec = InputSpec("text", (len(vocabulary),), classes, vocabulary=vocabulary.tokens)
+    return SequenceData(name, sequences(training), sequences(test), input_spec)

@@ -4,11 +4,13 @@ from torch import Tensor, int64, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from normwise.errors import ModelError, ShapeError
-from normwise.models.parts.norm import Norm
+from normwise.models.parts.norm import NormChoice
 from normwise.nn import BatchNormLSTM, LayerNormLSTM
 
 
-def lstm(norm: Norm, features: int, units: int, *, max_length: int, bidirectional: bool = False) -> nn.Module:
+def lstm_layer(
+    norm: NormChoice, features: int, units: int, *, max_length: int, bidirectional: bool = False
+) -> nn.Module:
     """An LSTM layer for ``(N, L, features)``; its own for ``recurrent_batch`` and ``recurrent_layer``, else torch's.
 
     ``max_length`` is for how many steps ``recurrent_batch`` has statistics of their own.
@@ -21,7 +23,7 @@ def lstm(norm: Norm, features: int, units: int, *, max_length: int, bidirectiona
     return kind(features, units, batch_first=True, bidirectional=bidirectional)
 
 
-def run(layer: nn.Module, sequences: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def run_recurrent(layer: nn.Module, sequences: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """The layer's outputs ``(N, L, C)``, 0 behind the end of each sequence, and what it ended with, ``(N, C)``.
 
     C is the number of units, twice that in a bidirectional layer.

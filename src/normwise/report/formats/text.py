@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from normwise.records import Benchmark, Finding, Recording, Run, Study, Verdict
+from normwise.records import Benchmark, ClaimResult, Recording, Run, Study, Verdict
 from normwise.report.figures.tables import evenly
 from normwise.report.numbers import effect_text, estimate, interval, levels
 from normwise.report.views import benchmark as benchmark_view
@@ -120,7 +120,7 @@ def recording_text(recording: Recording) -> str:
     return visible_lines("\n".join([*parts, *_aligned(about)]) + "\n")
 
 
-def _outcome(finding: Finding) -> Text:
+def _outcome(finding: ClaimResult) -> Text:
     text = Text()
     if finding.effects:
         effect = finding.effects[0]

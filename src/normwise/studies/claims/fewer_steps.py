@@ -5,7 +5,7 @@ from statistics import geometric_mean
 
 from normwise.records import Effect, Figure, Run, RunConfig
 from normwise.studies.bound import LOWER, UPPER, bounds_among, times
-from normwise.studies.claim import Claim, Outcome, all_or_some
+from normwise.studies.claim import Claim, Judgement, all_or_some
 from normwise.studies.interval import geometric_effect, over_networks
 from normwise.studies.learning_rates import LEARNING_RATES, sweep
 from normwise.studies.network_run import BATCH_SIZE, budget
@@ -63,7 +63,7 @@ class FewerSteps(Claim):
     def runs(self, preset: Preset) -> tuple[RunConfig, ...]:
         return sweep(preset) + _figure_1_runs(preset)
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         ratios: list[list[float]] = []
         resolutions: list[float] = []
         effects: list[Effect] = []
@@ -97,7 +97,7 @@ class FewerSteps(Claim):
             groups = {norm: select(own, norm=norm) for norm in ("batch", "none")}
             effects.append(_effect("figure 1", groups["none"], groups["batch"], preset.target))
             figures += _figure_1(groups)
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
 
 
 def _reached(run: Run, target: float) -> int | None:

@@ -6,7 +6,7 @@ from statistics import geometric_mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
 from normwise.studies.bound import LOWER, UPPER, bounds_among, times
-from normwise.studies.claim import Claim, Outcome, all_or_some
+from normwise.studies.claim import Claim, Judgement, all_or_some
 from normwise.studies.interval import geometric_effect, over_networks
 from normwise.studies.learning_rates import LEARNING_RATES, sweep
 from normwise.studies.network_run import budget
@@ -61,7 +61,7 @@ class HigherLearningRate(Claim):
     def runs(self, preset: Preset) -> tuple[RunConfig, ...]:
         return sweep(preset)
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         ratios: list[list[float]] = []
         effects: list[Effect] = []
         figures: list[Figure] = []
@@ -93,7 +93,7 @@ class HigherLearningRate(Claim):
             bounds_among([effect.note for effect in effects], [network.model for network in preset.networks]),
             resolution=_HALF_STEP,
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
 
 
 def _usable(runs: Sequence[Run], norm: str, seed: int) -> list[float]:

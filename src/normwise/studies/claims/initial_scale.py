@@ -7,7 +7,7 @@ from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
 from normwise.studies.bound import LOWER, UPPER, bounds_among, hedge
-from normwise.studies.claim import Claim, Outcome, all_or_some
+from normwise.studies.claim import Claim, Judgement, all_or_some
 from normwise.studies.interval import mean_effect, over_networks
 from normwise.studies.network_run import budget, network_run
 from normwise.studies.preset import Preset
@@ -69,7 +69,7 @@ class InitialScale(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         gains: list[list[float]] = []
         effects: list[Effect] = []
         resolutions: list[float] = []
@@ -113,7 +113,7 @@ class InitialScale(Claim):
             bounds_among([effect.note for effect in effects], models),
             resolution=mean(resolutions),
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
 
 
 @dataclass(frozen=True)

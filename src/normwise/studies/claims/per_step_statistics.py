@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from normwise.records import Figure, Run, RunConfig, Source
-from normwise.studies.claim import Claim, Outcome
+from normwise.studies.claim import Claim, Judgement
 from normwise.studies.interval import mean_effect
 from normwise.studies.network_run import sequence_budget, sequence_run
 from normwise.studies.preset import Preset
@@ -63,7 +63,7 @@ class PerStepStatistics(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         steps = preset.rows.options["max_length"]
         each = select(runs, norm="recurrent_batch", max_length=steps)
         shared = select(runs, norm="recurrent_batch", max_length=1)
@@ -89,7 +89,7 @@ class PerStepStatistics(Claim):
             f"statistics the difference is {trained.estimate:.1f}. Against an LSTM without BN the one with statistics "
             f"for each step ended {lead.estimate:+.1f} points away."
         )
-        return Outcome(verdict, sentence, (cost, trained, lead), (_figure(each, shared, plain),))
+        return Judgement(verdict, sentence, (cost, trained, lead), (_figure(each, shared, plain),))
 
 
 def _with_batch_statistics(run: Run) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
-from normwise.studies.claim import Claim, Outcome, all_or_some
+from normwise.studies.claim import Claim, Judgement, all_or_some
 from normwise.studies.interval import mean_effect, over_networks
 from normwise.studies.network_run import sequence_budget, sequence_run
 from normwise.studies.preset import Preset
@@ -63,7 +63,7 @@ class RecurrentNets(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         leads: list[list[float]] = []
         effects: list[Effect] = []
         parts: list[str] = []
@@ -92,7 +92,7 @@ class RecurrentNets(Claim):
         overall = _effect(
             "all networks: lead of LayerNorm over BN between recurrent layers", over_networks(mean, leads)
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
 
 
 def _effect(name: str, values: Sequence[float]) -> Effect:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
-from normwise.studies.claim import Claim, Outcome, all_or_some
+from normwise.studies.claim import Claim, Judgement, all_or_some
 from normwise.studies.interval import mean_effect, over_networks
 from normwise.studies.network_run import network_run, tested
 from normwise.studies.preset import Preset
@@ -82,7 +82,7 @@ class SmallBatches(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         costs: list[list[float]] = []
         effects: list[Effect] = []
         shown: list[bool] = []
@@ -113,7 +113,7 @@ class SmallBatches(Claim):
             "percentage points",
             over_networks(mean, costs),
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), figures)
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), figures)
 
 
 def _recomputed(run: Run) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import geometric_mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Series
-from normwise.studies.claim import Claim, Outcome, all_or_some
+from normwise.studies.claim import Claim, Judgement, all_or_some
 from normwise.studies.interval import geometric_effect, over_networks
 from normwise.studies.network_run import BATCH_SIZE
 from normwise.studies.preset import Preset
@@ -69,7 +69,7 @@ class UselessBias(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         with_bn: list[list[float]] = []
         effects: list[Effect] = []
         shown: list[bool] = []
@@ -108,7 +108,7 @@ class UselessBias(Claim):
             "",
             over_networks(geometric_mean, with_bn),
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), figures)
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), figures)
 
 
 def _largest_differences(runs: Sequence[Run]) -> list[float]:

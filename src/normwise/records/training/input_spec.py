@@ -8,7 +8,7 @@ Task = Literal["image", "speech", "text"]
 
 
 @dataclass(frozen=True)
-class Preparation:
+class InputSpec:
     """How inputs are prepared, and what the outputs are called; it is kept with a run, and the data are not.
 
     Attributes:
