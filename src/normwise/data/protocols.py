@@ -1,11 +1,14 @@
 """What a training loop needs of data, whether these are images, speech or text."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from normwise.records import InputSpec
+
+#: The part of a data set that a sample belongs to.
+Part = Literal["train", "test"]
 
 
 class Samples(Protocol):

@@ -5,10 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from normwise.data.files.user_file import is_there, shown
-from normwise.data.images.image_file import image_of
-from normwise.data.text.vocabulary import Vocabulary
+from normwise.data.files.user_file import shown
 from normwise.errors import ArgumentError, DataError
+from normwise.files import is_there
 from normwise.records import InputSpec
 
 _FILES = {"image": "an image file", "speech": "a WAV file"}
@@ -26,6 +25,8 @@ def prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:
         DataError: there is no such file, or it is damaged, or no input of this network.
     """
     if input_spec.task == "text":
+        from normwise.data.text.vocabulary import Vocabulary
+
         tokens = Vocabulary(input_spec.vocabulary).encode(source)
         return {"sequences": tokens[None], "lengths": torch.tensor([len(tokens)])}
     if input_spec.task not in _FILES:
@@ -33,10 +34,12 @@ def prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:
     if "\0" in source or not is_there(Path(source)):
         raise DataError(f"{shown(source)}: there is no such file; expected {_FILES[input_spec.task]}")
     if input_spec.task == "image":
+        from normwise.data.images.image_file import image_of
+
         return {"images": image_of(source, input_spec.shape)[None]}
     if input_spec.rate is None:
         raise ArgumentError("a network for speech has a rate, and this one has none")
-    from normwise.data.speech.features_of_file import recording
+    from normwise.data.speech.speech_data import features_of_file
 
-    frames = recording(Path(source), input_spec.rate)
+    frames = features_of_file(Path(source), input_spec.rate)
     return {"sequences": frames[None], "lengths": torch.tensor([len(frames)])}

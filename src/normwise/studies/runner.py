@@ -20,7 +20,7 @@ import joblib
 import torch
 from joblib.externals.loky.backend import resource_tracker
 
-from normwise.data import LabelledData, kept_data
+from normwise.data import LabelledData, load_data
 from normwise.files import write_whole
 from normwise.kernels.cpu import library as native
 from normwise.parent import end_with_parent
@@ -116,7 +116,7 @@ def _source(config: RunConfig) -> _Source:
 
 def _loaded(source: _Source) -> LabelledData:
     task, name, options = source
-    return kept_data(task, name, dict(options))
+    return load_data(task, name, **dict(options))
 
 
 def _turn(config: RunConfig) -> tuple[int, str]:

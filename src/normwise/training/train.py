@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from normwise.data import BatchOrder, LabelledData, SequenceData, kept_data
+from normwise.data import BatchOrder, LabelledData, SequenceData, load_data
 from normwise.errors import ArgumentError, RunError
 from normwise.files import is_there
 from normwise.models import build
@@ -72,7 +72,7 @@ def train(
             else f"{folder} already holds a run; go on with it by --resume, or choose another folder"
         )
     _check(config)
-    loaded = kept_data(config.task, config.data, config.data_options)
+    loaded = load_data(config.task, config.data, **config.data_options)
     data = loaded.subset(config.train_samples, config.test_samples).to(getattr(torch, config.dtype))
     model = network_of(config, data.input_spec)
     _begin_with_vectors(model, data)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from normwise.data import InOrder, SequenceData, Sequences, load_speech, load_text
+from normwise.data import InOrder, SequenceData, Sequences, load_data
 from normwise.errors import DataError
 from normwise.records import InputSpec
 
@@ -52,7 +52,7 @@ def test_a_subset_is_the_first_of_each_part() -> None:
 
 def test_another_type_is_of_frames_alone() -> None:
     assert _data().to(torch.float64).training.values.dtype == torch.float64
-    text = load_text("phrases").to(torch.float64)
+    text = load_data("text", "phrases").to(torch.float64)
     assert text.training.values.dtype == torch.int64
 
 
@@ -102,7 +102,9 @@ def test_parts_that_do_not_fit_the_preparation_are_one_error(changes: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "load", [lambda: load_speech("tones"), lambda: load_text("phrases")], ids=["tones", "phrases"]
+    "load",
+    [lambda: load_data("speech", "tones"), lambda: load_data("text", "phrases")],
+    ids=["tones", "phrases"],
 )
 def test_made_up_sets_are_the_same_in_every_call_and_have_all_classes(load: Any) -> None:
     first = load()
@@ -113,6 +115,6 @@ def test_made_up_sets_are_the_same_in_every_call_and_have_all_classes(load: Any)
 
 
 def test_made_up_speech_can_be_split_by_who_sings() -> None:
-    data = load_speech("tones", split="speaker", speaker="bass")
+    data = load_data("speech", "tones", split="speaker", speaker="bass")
     assert len(data.training) + len(data.test) == 1100
     assert 150 < len(data.test) < 400

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from normwise.data import SequenceData, fsdd
+from normwise.data import SequenceData, SpeechOptions, fsdd
 from normwise.data.speech.fsdd import fsdd_from
 from normwise.errors import DataError
 
@@ -59,7 +59,7 @@ def load(tmp_path: Path, recordings: dict[str, bytes], serve: Serve, caches: Pat
     server = serve(tmp_path / "served")
 
     def load(**arguments: Any) -> SequenceData:
-        return fsdd_from(f"{server.address}/{ARCHIVE}", sha256, timeout=5, **arguments)
+        return fsdd_from(f"{server.address}/{ARCHIVE}", sha256, SpeechOptions(**arguments), timeout=5)
 
     load.server = server  # pyright: ignore[reportFunctionMemberAccess]
     return load
@@ -186,4 +186,4 @@ def test_the_real_recordings_have_their_known_form() -> None:
     data = fsdd()
     assert (len(data.training), len(data.test)) == (2700, 300)
     assert data.input_spec.classes == tuple("0123456789")
-    assert len(fsdd(split="speaker").test) == 500
+    assert len(fsdd(SpeechOptions(split="speaker")).test) == 500

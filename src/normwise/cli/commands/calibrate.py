@@ -10,7 +10,7 @@ from normwise.cli.progress import progress_bar
 from normwise.cli.terminal import complain, say
 
 if TYPE_CHECKING:
-    from normwise.cli.inputs.target import Target
+    from normwise.cli.inputs.cli_target import CliTarget
     from normwise.records import Calibration
 
 
@@ -29,10 +29,10 @@ class Variance(str, Enum):
 
 
 def calibrate(
-    target: arguments.Target,
-    out: arguments.Out,
-    model: arguments.Model = None,
-    data: arguments.Data = None,
+    target: arguments.TargetArgument,
+    out: arguments.OutOption,
+    model: arguments.ModelOption = None,
+    data: arguments.DataOption = None,
     order: Annotated[
         Order,
         typer.Option(
@@ -51,8 +51,8 @@ def calibrate(
     include_frozen: Annotated[
         bool, typer.Option("--include-frozen", help="Calibrate layers that are frozen, too.")
     ] = False,
-    force: arguments.Force = False,
-    json: arguments.Json = False,
+    force: arguments.ForceOption = False,
+    json: arguments.JsonOption = False,
 ) -> None:
     """Replace the running statistics of a network's BN layers by those of data, exactly.
 
@@ -60,16 +60,16 @@ def calibrate(
 
     Example: normwise calibrate averaged.pt --model net.py:make --data net.py:loader -o calibrated.safetensors
     """
-    from normwise.cli.inputs.checkpoint import check_output, check_state, write_state
+    from normwise.cli.inputs.cli_target import load_batches, load_target
     from normwise.cli.inputs.load_state import few
-    from normwise.cli.inputs.target import load_data, load_target
+    from normwise.cli.inputs.state_file import check_output, check_state, write_state
     from normwise.cli.inputs.user_code import running
     from normwise.records import to_json
     from normwise.statistics import calibrate
 
     check_output(out, force=force)
     network = load_target(target, model)
-    batches = load_data(data, network)
+    batches = load_batches(data, network)
     if network.without_statistics:
         without = few(network.without_statistics)
         complain(f"{target} has no running statistics of {without}; they are computed now", title="note")
@@ -89,7 +89,7 @@ def calibrate(
     say(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")
 
 
-def _check(record: "Calibration", network: "Target") -> None:
+def _check(record: "Calibration", network: "CliTarget") -> None:
     from normwise.errors import DataError
 
     left = {layer.path: layer.reason for layer in record.layers if not layer.calibrated}

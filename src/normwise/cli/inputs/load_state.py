@@ -26,7 +26,7 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
 
     Args:
         model: The network.
-        state: As :func:`normwise.cli.inputs.checkpoint.read_state` gives it.
+        state: As :func:`normwise.cli.inputs.state_file.read_state` gives it.
         source: What the error calls the state dict.
         network: What it calls the network.
 

@@ -94,7 +94,7 @@ def run_training(
 
     A run that is gone on with keeps its own values of the options that were not given.
     """
-    from normwise.data import kept_data
+    from normwise.data import load_data
     from normwise.records import RunConfig, check_at_once
     from normwise.training import RunFolder, train
 
@@ -127,7 +127,7 @@ def run_training(
     existing = _existing(RunFolder(out), task) if resume and out is not None else None
     if existing is not None:
         data, data_options = _kept(existing, given, data=data, data_options=data_options)
-    samples = kept_data(task, data, data_options)
+    samples = load_data(task, data, **data_options)
     count, name = len(samples.training), samples.name
     del samples  # a folder is read again by the run, and need not be in memory twice
     folder = out or Path("runs") / _folder_name(model, data_options, norm, seed, name)

@@ -3,13 +3,16 @@
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
 from normwise.data.sequences.padded_batches import Sequences
-from normwise.data.text.word_vectors import WordVectors
 from normwise.errors import DataError
 from normwise.records import InputSpec
+
+if TYPE_CHECKING:
+    from normwise.data.text.word_vectors import WordVectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class SequenceData:
     training: Sequences
     test: Sequences
     input_spec: InputSpec
-    vectors: WordVectors | None = None
+    vectors: "WordVectors | None" = None
 
     def __post_init__(self) -> None:
         (size,), classes = self.input_spec.shape, len(self.input_spec.classes)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
-from normwise.cli.inputs.checkpoint import ENDINGS, read_state
 from normwise.cli.inputs.load_state import few, load_state
+from normwise.cli.inputs.state_file import ENDINGS, read_state
 from normwise.cli.inputs.user_code import call_without_arguments, named_object, running
 from normwise.cli.terminal import complain
-from normwise.data import NAMED, ImageData, InOrder, LabelledData, kept_data
+from normwise.data import NAMED_DATA, ImageData, InOrder, LabelledData, load_data
 from normwise.errors import ArgumentError, DataError
 from normwise.files import is_folder
 from normwise.records import Task
@@ -22,12 +22,12 @@ from normwise.training import RunFolder, trained_network
 
 #: Samples a batch of the data sets that are known by name.
 _BATCH = 100
-_TASK_OF: dict[str, Task] = {name: task for task, names in NAMED.items() for name in names}
+_TASK_OF: dict[str, Task] = {known.name: known.task for known in NAMED_DATA}
 _DATA = f"file.py:name or package.module:name of a loader, {', '.join(_TASK_OF)}, or a folder of images"
 
 
 @dataclass(frozen=True)
-class Target:
+class CliTarget:
     """A network to work on.
 
     Attributes:
@@ -43,7 +43,7 @@ class Target:
     data: LabelledData | None = None
 
 
-def load_target(target: str, model: str | None) -> Target:
+def load_target(target: str, model: str | None) -> CliTarget:
     """The network that TARGET means.
 
     Args:
@@ -69,10 +69,10 @@ def load_target(target: str, model: str | None) -> Target:
             f"{target!r} is no network: expected file.py:name, package.module:name, the folder of a run, or a file "
             f"that ends in {', '.join(ENDINGS)}"
         )
-    return Target(target, _named_model(target))
+    return CliTarget(target, _named_model(target))
 
 
-def with_statistics(target: Target) -> nn.Module:
+def with_statistics(target: CliTarget) -> nn.Module:
     """The network, or a DataError where its checkpoint lacks running statistics."""
     if target.without_statistics:
         raise DataError(
@@ -82,7 +82,7 @@ def with_statistics(target: Target) -> nn.Module:
     return target.model
 
 
-def load_data(data: str | None, target: Target) -> Data:
+def load_batches(data: str | None, target: CliTarget) -> Data:
     """The batches that ``--data`` means: those of a loader, of a known data set, or of the run itself.
 
     Args:
@@ -120,13 +120,13 @@ def load_data(data: str | None, target: Target) -> Data:
     return found
 
 
-def first_batch(data: str | None, target: Target) -> Any:
+def first_batch(data: str | None, target: CliTarget) -> Any:
     """The first batch of what ``--data`` means, where the network is.
 
     Raises:
         NormwiseError: there is none.
     """
-    batches = load_data(data, target)
+    batches = load_batches(data, target)
     first = _floating(target.model)
     device = None if first is None else first.device
     name = data or target.name
@@ -162,7 +162,7 @@ def _named_model(name: str) -> nn.Module:
     return model
 
 
-def _checkpoint(path: Path, model: str | None) -> Target:
+def _checkpoint(path: Path, model: str | None) -> CliTarget:
     state, others = read_state(path)
     if model is None:
         run = f", or give the folder of the run, {path.parent}" if RunFolder(path.parent).exists else ""
@@ -171,23 +171,23 @@ def _checkpoint(path: Path, model: str | None) -> Target:
     without = load_state(network, state, str(path), model)
     if others:
         complain(f"beside the weights, {path} has {few(others)}; OUT will not", title="note")
-    return Target(str(path), network, without)
+    return CliTarget(str(path), network, without)
 
 
-def _run(folder: Path) -> Target:
+def _run(folder: Path) -> CliTarget:
     run = RunFolder(folder)
     record = run.read()
     config = record.config
-    data = kept_data(config.task, config.data, config.data_options)
+    data = load_data(config.task, config.data, **config.data_options)
     data = data.subset(config.train_samples, config.test_samples)
-    return Target(str(folder), trained_network(run, record, data.input_spec), data=data)
+    return CliTarget(str(folder), trained_network(run, record, data.input_spec), data=data)
 
 
-def _found(source: str, target: Target) -> LabelledData:
+def _found(source: str, target: CliTarget) -> LabelledData:
     """A data set by its name or folder, which must be such as a run's network takes."""
     own = None if target.data is None else target.data.input_spec
     task: Task = _TASK_OF.get(source, "image" if own is None else own.task)
-    found = kept_data(task, source, {} if own is None or own.rate is None else {"rate": own.rate})
+    found = load_data(task, source, **({} if own is None or own.rate is None else {"rate": own.rate}))
     other = found.input_spec
     if own is not None and (own.task, own.shape, own.vocabulary) != (
         other.task,

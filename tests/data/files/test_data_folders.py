@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from normwise.data import fsdd, mnist, rt_polarity
-from normwise.data.download import folders
+from normwise.data.files.data_folders import data_folders
 from normwise.errors import DataError
 
 
@@ -32,4 +32,4 @@ def test_a_folder_that_is_not_there_yet_is_passed_over(
     (tmp_path / "file").touch()
     for value in ("missing", "file", "file/below"):
         monkeypatch.setenv("NORMWISE_DATA_DIR", str(tmp_path / value))
-        assert folders("mnist") == [tmp_path / value / "mnist", caches / "mnist"]
+        assert data_folders("mnist") == [tmp_path / value / "mnist", caches / "mnist"]

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from normwise.cli.inputs.cli_target import CliTarget, first_batch, load_batches, load_target, with_statistics
 from normwise.cli.inputs.load_state import load_state
-from normwise.cli.inputs.target import Target, first_batch, load_data, load_target, with_statistics
 from normwise.cli.inputs.user_code import named_object, running
-from normwise.data import load_images
+from normwise.data import load_data
 from normwise.errors import ArgumentError, DataError, ModelError, NormwiseError, RunError
 from normwise.records import RunConfig
 from normwise.training import train
@@ -333,10 +333,10 @@ def test_a_run_is_its_network_with_its_weights_and_its_data(run: Path) -> None:
     saved = load_file(run / "checkpoint.safetensors")
     assert all(torch.equal(saved[f"model.{key}"], value) for key, value in state.items())
     assert state["output.weight"].dtype == torch.float64
-    data: Any = load_data(None, target)
+    data: Any = load_batches(None, target)
     batches = list(data)
     assert [len(batch) for batch in batches] == [100, 100, 50]
-    assert torch.equal(torch.cat(batches), load_images("digits").train_images[:250].double())
+    assert torch.equal(torch.cat(batches), load_data("image", "digits").train_images[:250].double())
 
 
 def test_the_checkpoint_of_a_run_is_told_to_be_in_a_run(run: Path) -> None:
@@ -358,7 +358,7 @@ def test_a_folder_that_is_no_run_and_one_without_a_checkpoint_are_one_error(run:
 
 
 def _data(data: str | None, model: nn.Module | None = None) -> Any:
-    return load_data(data, Target("it", model or nn.ReLU()))
+    return load_batches(data, CliTarget("it", model or nn.ReLU()))
 
 
 def test_a_generator_is_made_anew_for_each_pass(folder: Path, batches: list[Tensor]) -> None:
@@ -381,12 +381,12 @@ def test_a_generator_is_made_anew_for_each_pass(folder: Path, batches: list[Tens
 )
 def test_data_is_batches_or_what_gives_them(folder: Path, line: str) -> None:
     (folder / "data.py").write_text(f"import torch, torch.utils.data\n{line}\n")
-    assert torch.equal(first_batch("data.py:data", Target("it", nn.ReLU())), torch.ones(2, 3))
+    assert torch.equal(first_batch("data.py:data", CliTarget("it", nn.ReLU())), torch.ones(2, 3))
 
 
 def test_the_first_batch_is_moved_to_the_network_and_else_left_as_it_is(folder: Path) -> None:
     (folder / "data.py").write_text("import torch\ndata = [(torch.ones(2, 3), torch.arange(2), 'name')]\n")
-    images, labels, name = first_batch("data.py:data", Target("it", nn.Linear(3, 3, device="meta").half()))
+    images, labels, name = first_batch("data.py:data", CliTarget("it", nn.Linear(3, 3, device="meta").half()))
     assert (images.device.type, images.dtype, labels.device.type, name) == (
         "meta",
         torch.float32,
@@ -399,7 +399,7 @@ def test_the_first_batch_is_moved_to_the_network_and_else_left_as_it_is(folder: 
 def test_a_known_data_set_is_its_training_images_in_the_type_of_the_network(dtype: torch.dtype) -> None:
     data = _data("digits", nn.Linear(1, 1).to(dtype))
     assert [len(batch) for batch in data] == [100] * 12 + [97]
-    assert torch.equal(torch.cat(list(data)), load_images("digits").train_images.to(dtype))
+    assert torch.equal(torch.cat(list(data)), load_data("image", "digits").train_images.to(dtype))
 
 
 @pytest.mark.parametrize(
@@ -450,7 +450,7 @@ def test_what_is_no_data_is_one_error(folder: Path, data: str | None, message: s
 def test_a_loader_without_a_first_batch_is_one_error(folder: Path, lines: str, message: str) -> None:
     (folder / "data.py").write_text(f"def data():\n{lines}\n")
     with pytest.raises(DataError) as raised:
-        first_batch("data.py:data", Target("it", nn.ReLU()))
+        first_batch("data.py:data", CliTarget("it", nn.ReLU()))
     assert str(raised.value) == message
 
 
@@ -464,4 +464,4 @@ def test_an_error_in_a_process_of_a_loader_is_one_line(folder: Path) -> None:
     with pytest.raises(
         DataError, match=r"^data\.py:data: ValueError: ValueError: torn \(data\.py, line 2\)$"
     ):
-        first_batch("data.py:data", Target("it", nn.ReLU()))
+        first_batch("data.py:data", CliTarget("it", nn.ReLU()))

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from normwise.cli.inputs.checkpoint import check_output, read_state, write_state
 from normwise.cli.inputs.load_state import load_state
+from normwise.cli.inputs.state_file import check_output, read_state, write_state
 from normwise.errors import ArgumentError, DataError, ModelError, RunError
 
 _DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.uint8]

@@ -7,31 +7,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normwise.data import digits, kept, kept_data
+from normwise.data import digits, load, load_data
 from normwise.errors import ArgumentError, DataError
 
 WriteIdx = Callable[[Path, Mapping[str, np.ndarray]], None]
 
 
 def test_a_named_set_is_loaded_once() -> None:
-    assert kept_data("image", "digits", {}) is kept_data("image", "digits", {})
-    assert kept_data("image", "digits", {}).sha256 == digits().sha256
+    assert load_data("image", "digits") is load_data("image", "digits")
+    assert load_data("image", "digits").sha256 == digits().sha256
 
 
 def test_as_many_as_a_study_has_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("a", "b", "c", "d")
-    monkeypatch.setattr(kept, "NAMED", {"image": names})
-    monkeypatch.setattr(kept, "load_data", lambda task, source, options: digits())
-    first, *_ = [kept_data("image", name, {}) for name in names[:3]]
-    assert kept_data("image", "a", {}) is first
+    monkeypatch.setattr(load, "named_data", lambda task: dict.fromkeys(names))
+    monkeypatch.setattr(load, "loader_of", lambda entry: digits)
+    first, *_ = [load_data("image", name) for name in names[:3]]
+    assert load_data("image", "a") is first
     for other in ("d", "b", "c"):
-        kept_data("image", other, {})
-    assert kept_data("image", "a", {}) is not first
+        load_data("image", other)
+    assert load_data("image", "a") is not first
 
 
 def test_other_options_are_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "load_data", lambda task, source, options: options["split"])
-    assert [kept_data("speech", "fsdd", {"split": split}) for split in ("random", "speaker")] == [
+    monkeypatch.setattr(load, "loader_of", lambda entry: lambda options: options.split)
+    assert [load_data("speech", "fsdd", split=split) for split in ("random", "speaker")] == [
         "random",
         "speaker",
     ]
@@ -39,21 +39,21 @@ def test_other_options_are_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_option_that_the_task_has_not_is_an_error() -> None:
     with pytest.raises(ArgumentError, match="image data have no option 'rate'; they have none"):
-        kept_data("image", "digits", {"rate": 8000})
+        load_data("image", "digits", rate=8000)
 
 
 def test_a_folder_that_changed_is_read_again(
     tmp_path: Path, arrays: dict[str, np.ndarray], write_idx: WriteIdx
 ) -> None:
     write_idx(tmp_path, arrays)
-    before = kept_data("image", str(tmp_path), {})
+    before = load_data("image", str(tmp_path))
     write_idx(tmp_path, arrays | {"train-images-idx3-ubyte": 255 - arrays["train-images-idx3-ubyte"]})
-    assert kept_data("image", str(tmp_path), {}).sha256 != before.sha256
+    assert load_data("image", str(tmp_path)).sha256 != before.sha256
 
 
 def test_what_cannot_be_loaded_is_the_error_of_loading() -> None:
     with pytest.raises(DataError, match="cifar: is neither a folder nor a known data set"):
-        kept_data("image", "cifar", {})
+        load_data("image", "cifar")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_an_option_of_another_type_is_an_error(
     task: Any, source: str, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
-        kept_data(task, source, options)
+        load_data(task, source, **options)
 
 
 @pytest.mark.parametrize("rate", [0, -8000, 999, 384_001, 10**9, 10**30])
@@ -99,5 +99,5 @@ def test_a_rate_without_sense_is_an_error_before_anything_is_read_or_downloaded(
     with pytest.raises(
         ArgumentError, match=f"expected a rate of 1,000 to 384,000 samples a second, got {rate};"
     ):
-        kept_data("speech", source, {"rate": rate})
+        load_data("speech", source, rate=rate)
     assert list(tmp_path.iterdir()) == []
