@@ -74,3 +74,13 @@ def all_or_some(shown: Sequence[bool]) -> Verdict:
     if all(shown):
         return "supported"
     return "depends" if any(shown) else "not supported"
+
+
+def ioffe_szegedy(section: str) -> Source:
+    """Return a section of the paper that introduced batch normalization."""
+    return Source(
+        "Ioffe & Szegedy 2015, Batch Normalization: Accelerating Deep Network Training by Reducing "
+        "Internal Covariate Shift",
+        section,
+        "https://arxiv.org/abs/1502.03167",
+    )

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from statistics import geometric_mean
 
 from normwise.records import Figure, Run, RunConfig, Series
-from normwise.studies.claim import Claim, Judgement
-from normwise.studies.interval import geometric_effect, over_networks
+from normwise.studies.claim import Claim, Judgement, ioffe_szegedy
+from normwise.studies.judging.intervals import geometric_effect, over_networks
+from normwise.studies.judging.run_queries import result, select
+from normwise.studies.judging.styles import BATCH, RECOMPUTED
 from normwise.studies.network_run import budget, network_run
 from normwise.studies.preset import Preset
-from normwise.studies.select import BATCH, RECOMPUTED, result, select
-from normwise.studies.sources import ioffe_szegedy
 
 #: Of the deviation of all outputs: what float32 may round to, and what counts as a real dependence.
 _ROUNDING, _DEPENDENCE = 1e-4, 1e-2

@@ -6,10 +6,11 @@ from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Series, Source
 from normwise.studies.claim import Claim, Judgement, all_or_some
-from normwise.studies.interval import mean_effect, over_networks
+from normwise.studies.judging.intervals import mean_effect, over_networks
+from normwise.studies.judging.run_queries import gains, result, select
+from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.network_run import sequence_budget, sequence_run
 from normwise.studies.preset import Preset
-from normwise.studies.select import LABEL, STYLE, gains, result, select
 
 _NORMS = ("batch", "batch_unmasked")
 #: Percentage points that padding must cost for the claim, and that a mask may leave.

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from normwise.records import Figure, Run, RunConfig, Source
 from normwise.studies.claim import Claim, Judgement
-from normwise.studies.interval import mean_effect
+from normwise.studies.judging.intervals import mean_effect
+from normwise.studies.judging.run_queries import final_accuracy, gains, result, select
+from normwise.studies.judging.series import curve_series
+from normwise.studies.judging.styles import NONE, RECURRENT, UNMASKED
 from normwise.studies.network_run import sequence_budget, sequence_run
 from normwise.studies.preset import Preset
-from normwise.studies.select import NONE, RECURRENT, UNMASKED, curve, final_accuracy, gains, result, select
 
 #: Percentage points that sharing must cost for the claim.
 _LEAST = 1.0
@@ -108,8 +110,8 @@ def _figure(each: Sequence[Run], shared: Sequence[Run], plain: Sequence[Run]) ->
         y_label="test accuracy",
         y_percent=True,
         series=(
-            curve("BN, statistics for each step", each, RECURRENT),
-            curve("BN, statistics shared by all steps", shared, UNMASKED),
-            curve("without BN", plain, NONE),
+            curve_series("BN, statistics for each step", each, RECURRENT),
+            curve_series("BN, statistics shared by all steps", shared, UNMASKED),
+            curve_series("without BN", plain, NONE),
         ),
     )

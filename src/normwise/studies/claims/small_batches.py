@@ -5,10 +5,12 @@ from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
 from normwise.studies.claim import Claim, Judgement, all_or_some
-from normwise.studies.interval import mean_effect, over_networks
+from normwise.studies.judging.intervals import mean_effect, over_networks
+from normwise.studies.judging.run_queries import final_accuracy, result, select
+from normwise.studies.judging.series import spread_series
+from normwise.studies.judging.styles import BATCH, DIVERGED, GROUP, RECOMPUTED
 from normwise.studies.network_run import network_run, tested
 from normwise.studies.preset import Preset
-from normwise.studies.select import BATCH, DIVERGED, GROUP, RECOMPUTED, final_accuracy, result, select, spread
 
 _SIZES = (2, 4, 8, 16, 32, 128)
 _SMALL, _LARGE = 2, 32
@@ -159,8 +161,8 @@ def _figure(model: str, runs: Sequence[Run]) -> Figure:
         y_label="test accuracy",
         y_percent=True,
         series=(
-            spread("BN, running statistics", sizes, bn, final_accuracy, BATCH),
-            spread("BN, recomputed statistics", sizes, bn, _recomputed, RECOMPUTED),
-            spread("GroupNorm", sizes, group, final_accuracy, GROUP),
+            spread_series("BN, running statistics", sizes, bn, final_accuracy, BATCH),
+            spread_series("BN, recomputed statistics", sizes, bn, _recomputed, RECOMPUTED),
+            spread_series("GroupNorm", sizes, group, final_accuracy, GROUP),
         ),
     )

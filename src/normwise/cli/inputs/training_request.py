@@ -1,13 +1,13 @@
-"""Options that ``normwise train`` takes whatever is trained on, and the run that they ask for."""
+"""A training run as the command line asks for it: begun, or gone on with."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from enum import Enum
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from normwise.cli.inputs.training_options import TrainingOptions
 from normwise.cli.progress import progress_bar
 from normwise.cli.terminal import say
 from normwise.errors import ArgumentError, RunError
@@ -15,45 +15,6 @@ from normwise.errors import ArgumentError, RunError
 if TYPE_CHECKING:
     from normwise.records import Option, Point, Run, RunConfig, Task
     from normwise.training import RunFolder
-
-
-class Optimizer(str, Enum):
-    """Names of optimisers."""
-
-    sgd = "sgd"
-    adam = "adam"
-
-
-_DEFAULT_LR = {Optimizer.sgd: 0.1, Optimizer.adam: 0.001}
-
-Epochs = Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Samples a step; an incomplete last batch is dropped.")]
-Rate = Annotated[
-    float | None, typer.Option("--lr", help="Learning rate; 0.001 for adam and 0.1 for sgd if not given.")
-]
-Optimiser = Annotated[Optimizer, typer.Option("--optimizer", help="sgd is plain, without momentum.")]
-Seed = Annotated[int, typer.Option(help="Of the weights, the order of the samples and dropout.")]
-Options = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option",
-        "-O",
-        metavar="NAME=VALUE",
-        help="A network's own option, such as depth=20; may be repeated.",
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, help="Threads; if not given all cores, or as many as a resumed run was begun with."),
-]
-Out = Annotated[Path | None, typer.Option(help="Folder of the run.")]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Go on with the run in that folder, with its own options where none are given."
-    ),
-]
-
 
 #: Fields of the configuration that each option decides.
 _FIELDS = {
@@ -71,70 +32,74 @@ _FIELDS = {
 }
 
 
-def run_training(
-    context: typer.Context,
-    task: "Task",
-    *,
-    model: str,
-    data: str,
-    norm: str,
-    epochs: int,
-    batch_size: int,
-    lr: float | None,
-    optimizer: Optimizer,
-    seed: int,
-    options: dict[str, Any],
-    data_options: Mapping[str, "Option"],
-    threads: int | None,
-    out: Path | None,
-    resume: bool,
-    clip: float | None = None,
-) -> None:
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What to train on what, as a command's own options say.
+
+    Attributes:
+        task: What is classified.
+        model, data, norm: As in a run's configuration.
+        options: Options of the network, beside those of ``--option``.
+        data_options: Options of the data.
+    """
+
+    task: "Task"
+    model: str
+    data: str
+    norm: str
+    options: "Mapping[str, Option]" = field(default_factory=dict)
+    data_options: "Mapping[str, Option]" = field(default_factory=dict)
+
+    def config(self, training: TrainingOptions, count: int) -> "RunConfig":
+        """Return the configuration of a run on so many training samples."""
+        from normwise.records import RunConfig
+
+        steps_per_epoch = count // training.batch_size
+        if steps_per_epoch == 0:
+            raise ArgumentError(
+                f"--batch-size {training.batch_size} is more than the {count} training samples of {self.data}"
+            )
+        return RunConfig(
+            model=self.model,
+            data=self.data,
+            norm=self.norm,
+            steps=training.epochs * steps_per_epoch,
+            batch_size=training.batch_size,
+            lr=training.learning_rate,
+            seed=training.seed,
+            eval_every=steps_per_epoch,
+            optimizer=training.optimizer.value,
+            options=self.options,
+            task=self.task,
+            data_options=self.data_options,
+            clip=training.clip or None,
+        )
+
+
+def run_training(context: typer.Context, request: TrainingRequest, training: TrainingOptions) -> None:
     """Train, with a bar, and print how well the network does and where the run is.
 
     A run that is gone on with keeps its own values of the options that were not given.
     """
     from normwise.data import load_data
-    from normwise.records import RunConfig, check_at_once
+    from normwise.records import check_at_once
     from normwise.training import RunFolder, train
 
-    if threads is not None:
-        check_at_once("--threads", threads)
-
-    def configured(count: int) -> RunConfig:
-        steps_per_epoch = count // batch_size
-        if steps_per_epoch == 0:
-            raise ArgumentError(
-                f"--batch-size {batch_size} is more than the {count} training samples of {data}"
-            )
-        return RunConfig(
-            model=model,
-            data=data,
-            norm=norm,
-            steps=epochs * steps_per_epoch,
-            batch_size=batch_size,
-            lr=_DEFAULT_LR[optimizer] if lr is None else lr,
-            seed=seed,
-            eval_every=steps_per_epoch,
-            optimizer=optimizer.value,
-            options=options,
-            task=task,
-            data_options=data_options,
-            clip=clip,
-        )
-
-    given = _given(context)
-    existing = _existing(RunFolder(out), task) if resume and out is not None else None
+    request = replace(request, options=_network_options(training.option) | dict(request.options))
+    if training.threads is not None:
+        check_at_once("--threads", training.threads)
+    given, resume = _given(context), training.resume
+    existing = _existing(RunFolder(training.out), request.task) if resume and training.out else None
     if existing is not None:
-        data, data_options = _kept(existing, given, data=data, data_options=data_options)
-    samples = load_data(task, data, **data_options)
+        request = replace(request, **_kept(existing, given, ("data", "data_options")))
+    samples = load_data(request.task, request.data, **request.data_options)
     count, name = len(samples.training), samples.name
     del samples  # a folder is read again by the run, and need not be in memory twice
-    folder = out or Path("runs") / _folder_name(model, data_options, norm, seed, name)
+    folder = training.out or Path("runs") / _folder_name(request, training.seed, name)
     if resume:
-        existing = existing or _existing(RunFolder(folder), task)
-        (batch_size,) = _kept(existing, given, batch_size=batch_size)
-    config = configured(count)
+        existing = existing or _existing(RunFolder(folder), request.task)
+        training = replace(training, **_kept(existing, given, ("batch_size",)))
+    config = request.config(training, count)
     if existing is not None:
         config = replace(existing, **{field: getattr(config, field) for field in given})
     steps_per_epoch = max(1, count // config.batch_size)
@@ -150,7 +115,7 @@ def run_training(
                 step, f"epoch {min(step // steps_per_epoch + 1, epochs)}/{epochs}, loss {loss:.4f}{accuracy}"
             )
 
-        run = train(config, folder, resume=resume, threads=threads, on_step=show)
+        run = train(config, folder, resume=resume, threads=training.threads, on_step=show)
     say(_summary(run, folder))
 
 
@@ -180,13 +145,13 @@ def _existing(run: "RunFolder", task: "Task") -> "RunConfig":
     return config
 
 
-def _kept(existing: "RunConfig", given: set[str], **values: Any) -> tuple[Any, ...]:
-    """Return each value where it was given, else the run's own."""
-    return tuple(value if field in given else getattr(existing, field) for field, value in values.items())
+def _kept(existing: "RunConfig", given: set[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the run's own values of those fields that were not given."""
+    return {name: getattr(existing, name) for name in names if name not in given}
 
 
-def parsed_options(pairs: list[str] | None) -> dict[str, Any]:
-    """What ``--option NAME=VALUE`` gives."""
+def _network_options(pairs: list[str] | None) -> dict[str, Any]:
+    """Return the options that ``--option NAME=VALUE`` gives."""
     options: dict[str, Any] = {}
     for pair in pairs or []:
         name, sign, value = pair.partition("=")
@@ -198,9 +163,9 @@ def parsed_options(pairs: list[str] | None) -> dict[str, Any]:
     return options
 
 
-def _folder_name(model: str, data_options: Mapping[str, "Option"], norm: str, seed: int, data: str) -> str:
-    split = [str(value) for name, value in data_options.items() if name in ("split", "speaker")]
-    return "-".join([model, data, *split, norm, f"seed{seed}"])
+def _folder_name(request: TrainingRequest, seed: int, data: str) -> str:
+    split = [str(value) for name, value in request.data_options.items() if name in ("split", "speaker")]
+    return "-".join([request.model, data, *split, request.norm, f"seed{seed}"])
 
 
 def _summary(run: "Run", folder: Path) -> str:

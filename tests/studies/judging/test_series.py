@@ -3,7 +3,8 @@
 import pytest
 
 from normwise.records import Environment, Point, Result, Run, RunConfig
-from normwise.studies.select import curve, select, spread
+from normwise.studies.judging.run_queries import select
+from normwise.studies.judging.series import curve_series, spread_series
 
 
 def _run(seed: int, steps: list[int], accuracy: float, **options: float) -> Run:
@@ -13,7 +14,7 @@ def _run(seed: int, steps: list[int], accuracy: float, **options: float) -> Run:
 
 
 def test_a_curve_is_the_mean_between_the_lowest_and_the_highest() -> None:
-    series = curve("c", [_run(0, [0, 10], 0.2), _run(1, [0, 10], 0.6)], style=1)
+    series = curve_series("c", [_run(0, [0, 10], 0.2), _run(1, [0, 10], 0.6)], style=1)
     assert (series.x, series.style) == ((0.0, 10.0), 1)
     assert series.y == pytest.approx((0.4, 0.4))
     assert (series.low, series.high) == ((0.2, 0.2), (0.6, 0.6))
@@ -22,12 +23,14 @@ def test_a_curve_is_the_mean_between_the_lowest_and_the_highest() -> None:
 @pytest.mark.parametrize("diverged_first", [True, False])
 def test_a_curve_ends_where_a_run_diverged(diverged_first: bool) -> None:
     runs = [_run(0, [0, 10, 13], 0.0), _run(1, [0, 10, 20, 30], 0.9)]
-    series = curve("c", runs if diverged_first else runs[::-1], style=0)
+    series = curve_series("c", runs if diverged_first else runs[::-1], style=0)
     assert series.x == (0.0, 10.0)
 
 
 def test_a_point_a_position_has_its_own_runs() -> None:
-    series = spread("s", ("2", "4"), [[_run(0, [0], 0.5)], [_run(0, [0], 0.7)]], lambda run: run.config.lr, 0)
+    series = spread_series(
+        "s", ("2", "4"), [[_run(0, [0], 0.5)], [_run(0, [0], 0.7)]], lambda run: run.config.lr, 0
+    )
     assert (series.x, series.y) == (("2", "4"), (0.1, 0.1))
 
 

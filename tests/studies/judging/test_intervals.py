@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from normwise.studies.interval import LEVEL, geometric_effect, mean_effect
+from normwise.studies.judging.intervals import LEVEL, geometric_effect, mean_effect
 
 _VALUES = [3.0, 4.5, 2.0, 7.0]
 

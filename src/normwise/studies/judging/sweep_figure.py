@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from normwise.records import Figure, Run
-from normwise.studies.select import LABEL, STYLE, final_accuracy, select, spread
+from normwise.studies.judging.run_queries import final_accuracy, select
+from normwise.studies.judging.series import spread_series
+from normwise.studies.judging.styles import LABEL, STYLE
 
 
 def sweep_figure(
@@ -19,7 +21,7 @@ def sweep_figure(
         x_log=True,
         y_percent=True,
         series=tuple(
-            spread(
+            spread_series(
                 LABEL[norm],
                 values,
                 [select(runs, norm=norm, **{field: value}) for value in values],
