@@ -5,7 +5,7 @@ Names are imported when they are first used: torch takes a second, which the com
 
 import typing
 
-from normwise.lazy import lazy_names
+from normwise import lazy
 
 if typing.TYPE_CHECKING:
     from normwise import errors, functional, nn, reference
@@ -51,7 +51,7 @@ _MODULES = (
 )  # fmt: skip
 
 if not typing.TYPE_CHECKING:  # for whom any name would be there
-    _lazy, __dir__ = lazy_names(__name__, _NAMES | {name: name for name in _MODULES}, __all__)
+    _lazy, __dir__ = lazy.lazy_names(__name__, _NAMES | {name: name for name in _MODULES}, __all__)
 
     def __getattr__(name: str) -> typing.Any:
         """Import what has not been used yet."""

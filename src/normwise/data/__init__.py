@@ -2,7 +2,7 @@
 
 import typing
 
-from normwise.lazy import lazy_names
+from normwise import lazy
 
 if typing.TYPE_CHECKING:
     from normwise.data.images.digits import digits
@@ -78,4 +78,4 @@ _NAMES = {
 }
 
 if not typing.TYPE_CHECKING:  # for whom any name would be there
-    __getattr__, __dir__ = lazy_names(__name__, _NAMES, __all__)
+    __getattr__, __dir__ = lazy.lazy_names(__name__, _NAMES, __all__)

@@ -1,7 +1,7 @@
 """Claims about batch normalization as experiments: protocol, runs, rule, verdict."""
 
 from normwise.studies.claim import Claim, Judgement
-from normwise.studies.claims import all_claims, claims_named
+from normwise.studies.find_claims import all_claims, claims_named
 from normwise.studies.preset import PRESETS, Network, Preset, preset_named
 from normwise.studies.runner import run_study
 

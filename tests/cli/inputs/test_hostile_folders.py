@@ -56,7 +56,7 @@ class Done:
 def _normwise(*arguments: str | Path) -> Done:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = app.run([*map(str, arguments)])
+        code = app.run_command_line([*map(str, arguments)])
     return Done(code, out.getvalue(), err.getvalue())
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.terminal import say
+from normwise.cli.record_output import say_record
 
 
 def convert(
@@ -46,7 +46,6 @@ def convert(
     from normwise.cli.inputs.cli_target import first_batch, load_target, with_statistics
     from normwise.cli.inputs.state_file import check_output, check_state, write_state
     from normwise.cli.inputs.user_code import running
-    from normwise.records import to_json
     from normwise.surgery import convert
 
     check_output(out, force=force)
@@ -60,4 +59,4 @@ def convert(
     with running(f"{target} on its data", with_ours=True):
         converted, record = convert(whole, to, example=example, groups=groups, inplace=True, **settings)
     write_state(out, converted.state_dict(), force=force)
-    say(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")
+    say_record(record, json=json, notes=[f"written: {out}"])

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
-from normwise.cli.inputs.load_state import few, load_state
+from normwise.cli.inputs.load_state import load_state
 from normwise.cli.inputs.state_file import ENDINGS, read_state
 from normwise.cli.inputs.user_code import call_without_arguments, named_object, running
 from normwise.cli.terminal import complain
+from normwise.cli.wording import first_few
 from normwise.data import NAMED_DATA, ImageData, InOrder, LabelledData, load_data
 from normwise.errors import ArgumentError, DataError
 from normwise.files import is_folder
@@ -76,7 +77,7 @@ def with_statistics(target: CliTarget) -> nn.Module:
     """The network, or a DataError where its checkpoint lacks running statistics."""
     if target.without_statistics:
         raise DataError(
-            f"{target.name} has no running statistics of {few(target.without_statistics)}; compute them first: "
+            f"{target.name} has no running statistics of {first_few(target.without_statistics)}; compute them first: "
             f"normwise calibrate {target.name} --model ... --data ... -o OUT"
         )
     return target.model
@@ -170,7 +171,7 @@ def _checkpoint(path: Path, model: str | None) -> CliTarget:
     network = _named_model(model)
     without = load_state(network, state, str(path), model)
     if others:
-        complain(f"beside the weights, {path} has {few(others)}; OUT will not", title="note")
+        complain(f"beside the weights, {path} has {first_few(others)}; OUT will not", title="note")
     return CliTarget(str(path), network, without)
 
 

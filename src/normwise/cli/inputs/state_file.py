@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from normwise.cli.wording import one_of
 from normwise.errors import ArgumentError, DataError
 from normwise.files import is_file, is_folder, is_there, write_whole
 
@@ -40,7 +41,7 @@ def read_state(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         DataError: the file is damaged, is no state dict, or holds pickled objects, which would have to run code.
     """
     if path.suffix not in ENDINGS:
-        raise ArgumentError(f"{path} is no checkpoint: expected a name that ends in {_either(ENDINGS)}")
+        raise ArgumentError(f"{path} is no checkpoint: expected a name that ends in {one_of(ENDINGS)}")
     if is_there(path) and not is_file(path):
         raise ArgumentError(f"{path} is no regular file; expected a checkpoint")
     if not is_file(path):
@@ -59,7 +60,7 @@ def read_state(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 def check_output(path: Path, *, force: bool, endings: tuple[str, ...] = ENDINGS) -> None:
     """Raise ArgumentError where a file can't be written, or is there and may not be replaced."""
     if path.suffix not in endings:
-        raise ArgumentError(f"can't write {path}: expected a name that ends in {_either(endings)}")
+        raise ArgumentError(f"can't write {path}: expected a name that ends in {one_of(endings)}")
     if not is_folder(path.parent):
         raise ArgumentError(f"can't write {path}: there is no folder {path.parent}; make it first")
     if is_folder(path):
@@ -178,12 +179,7 @@ def _checked(path: Path, content: Any) -> dict[str, Any]:
         if not isinstance(value, Tensor) and not key.endswith("_extra_state"):
             raise DataError(
                 f"{path} is no state dict: expected names with a tensor each, but {key!r} is a {type(value).__name__}; "
-                f"one inside a dict is found under {_either(_NESTED)}"
+                f"one inside a dict is found under {one_of(_NESTED)}"
             )
     # The same dict: torch keeps the versions of the modules as an attribute of it.
     return content  # pyright: ignore[reportReturnType]
-
-
-def _either(names: tuple[str, ...]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} or {last}" if first else last

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from normwise.models.parts.image_size import ImageShape
+from normwise.models.parts.input_checks import ImageShape
 from normwise.models.parts.norm import NormChoice
 from normwise.models.parts.norm_block import NormBlock, Placement
 

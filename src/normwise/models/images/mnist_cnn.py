@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from normwise.models.parts.image_size import ImageShape, require_size
+from normwise.models.parts.input_checks import ImageShape, require_size
 from normwise.models.parts.norm import NormChoice
 from normwise.models.parts.norm_block import NormBlock, Placement
 

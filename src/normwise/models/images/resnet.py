@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normwise.errors import ModelError
-from normwise.models.parts.image_size import ImageShape, require_size
+from normwise.models.parts.input_checks import ImageShape, require_size
 from normwise.models.parts.norm import NormChoice, NormFactory, norm_factory
 
 

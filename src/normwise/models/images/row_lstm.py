@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from normwise.models.parts.image_size import ImageShape
+from normwise.models.parts.input_checks import ImageShape, lengths_of
 from normwise.models.parts.norm import NormChoice
-from normwise.models.parts.recurrent import lengths_of, lstm_layer, run_recurrent
+from normwise.models.parts.recurrent import lstm_layer, run_recurrent
 from normwise.models.parts.sequence_norm import check_sequence_norm, norm_after_recurrence
 
 

@@ -1,9 +1,8 @@
 """LSTM layers with a choice of normalization within, and sequences of different lengths through any of them."""
 
-from torch import Tensor, int64, nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from normwise.errors import ModelError, ShapeError
 from normwise.models.parts.norm import NormChoice
 from normwise.nn import BatchNormLSTM, LayerNormLSTM
 
@@ -36,29 +35,3 @@ def run_recurrent(layer: nn.Module, sequences: Tensor, lengths: Tensor) -> tuple
         outputs, (last, _) = layer(sequences, lengths=lengths)
     # (directions, N, units), of which a sequence's belong together.
     return outputs, last.transpose(0, 1).flatten(1)
-
-
-def lengths_of(network: str, sequences: Tensor, lengths: Tensor | None) -> Tensor:
-    """The lengths (N,) of padded sequences (N, L, ...): all of them L if not given.
-
-    Raises:
-        ShapeError: they are not one a sequence, or not from 1 to L.
-    """
-    count, longest = sequences.shape[:2]
-    if lengths is None:
-        return sequences.new_full((count,), longest, dtype=int64)
-    if lengths.shape != (count,):
-        raise ShapeError(
-            f"{network}: expected lengths of shape ({count},), one a sequence, got {tuple(lengths.shape)}"
-        )
-    if count and not 1 <= int(lengths.min()) <= int(lengths.max()) <= longest:
-        raise ShapeError(
-            f"{network}: expected lengths from 1 to {longest}, got {int(lengths.min())} to {int(lengths.max())}"
-        )
-    return lengths
-
-
-def check_dropout(network: str, dropout: float) -> None:
-    """Raise ModelError unless it is a probability below 1."""
-    if not 0 <= dropout < 1:
-        raise ModelError(f"{network}: dropout must be at least 0 and below 1, got {dropout}")

@@ -2,15 +2,16 @@
 
 from torch import Tensor, nn
 
+from normwise.models.parts.input_checks import check_dropout, check_tokens, lengths_of
 from normwise.models.parts.norm import NormChoice
-from normwise.models.parts.recurrent import check_dropout, lengths_of, lstm_layer, run_recurrent
+from normwise.models.parts.recurrent import lstm_layer, run_recurrent
 from normwise.models.parts.sequence_norm import (
     check_sequence_norm,
     norm_after_recurrence,
     norm_between_layers,
     normalise_sequences,
 )
-from normwise.models.parts.word_embedding import WordEmbedding, check_tokens
+from normwise.models.parts.word_embedding import WordEmbedding
 
 
 class SentimentBiLSTM(nn.Module):

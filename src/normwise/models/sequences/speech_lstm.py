@@ -3,8 +3,9 @@
 from torch import Tensor, nn
 
 from normwise.errors import ShapeError
+from normwise.models.parts.input_checks import check_dropout, lengths_of
 from normwise.models.parts.norm import NormChoice
-from normwise.models.parts.recurrent import check_dropout, lengths_of, lstm_layer, run_recurrent
+from normwise.models.parts.recurrent import lstm_layer, run_recurrent
 from normwise.models.parts.sequence_norm import (
     check_sequence_norm,
     norm_after_recurrence,

@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 from normwise.errors import ModelError
 from normwise.functional import sequence_mask
+from normwise.models.parts.input_checks import check_dropout, check_tokens, lengths_of
 from normwise.models.parts.norm import NormChoice
-from normwise.models.parts.recurrent import check_dropout, lengths_of
 from normwise.models.parts.sequence_norm import check_sequence_norm, norm_between_layers, normalise_sequences
-from normwise.models.parts.word_embedding import WordEmbedding, check_tokens
+from normwise.models.parts.word_embedding import WordEmbedding
 
 
 class TextTransformer(nn.Module):

@@ -5,7 +5,14 @@ from collections.abc import Iterable, Sequence
 from normwise.records import ClaimResult, Figure, Source, Study
 from normwise.report.figures.tables import figure_table
 from normwise.report.numbers import count, effect_text, estimate, interval, levels
-from normwise.report.views.study import TITLE, badge, common_protocol, environment_rows, study_rows, summary
+from normwise.report.views.study_view import (
+    STUDY_TITLE,
+    badge,
+    common_protocol,
+    environment_rows,
+    study_rows,
+    study_summary,
+)
 
 _MOST_ROWS = 12
 
@@ -13,8 +20,8 @@ _MOST_ROWS = 12
 def study_markdown(study: Study) -> str:
     """The whole study; curves are thinned to a dozen rows, and it says where."""
     blocks = [
-        f"# {TITLE}",
-        _text(summary(study)),
+        f"# {STUDY_TITLE}",
+        _text(study_summary(study)),
         _table(("", ""), [*study_rows(study), *environment_rows(study.environment)]),
         "## Verdicts",
         _table(

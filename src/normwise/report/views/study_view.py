@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from normwise.records import Environment, Study, Verdict
 from normwise.report.numbers import count, duration
 
-TITLE = "Batch normalization: claims and evidence"
+STUDY_TITLE = "Batch normalization: claims and evidence"
 
 # A verdict is read by its word; the symbol lets the eye find it, with or without colour.
 SYMBOLS: dict[Verdict, str] = {"supported": "✓", "not supported": "✗", "depends": "~"}
@@ -18,7 +18,7 @@ def badge(verdict: Verdict) -> str:
     return f"{SYMBOLS[verdict]} {verdict}"
 
 
-def summary(study: Study) -> str:
+def study_summary(study: Study) -> str:
     """One sentence: what was run, on what, when."""
     return (
         f"{count(study.runs, 'training run')} on {study.data} (preset {study.preset}), "

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 
 from normwise.records import LayerPoint, Recording, WatchedLayer, WatchedStep
 from normwise.report.numbers import MISSING, count, number
-from normwise.report.views.study import day
+from normwise.report.views.study_view import day
 
-TITLE = "Batch normalization while training"
-HEADER = (
+RECORDING_TITLE = "Batch normalization while training"
+RECORDING_HEADER = (
     "Layer",
     "Shift, last",
     "Shift, worst",
@@ -30,7 +30,7 @@ LEGEND = (
 )
 
 
-def summary(recording: Recording) -> str:
+def recording_summary(recording: Recording) -> str:
     """What was recorded, and which layer drifts the most, in sentences."""
     points, layers = recording.points, count(len(recording.layers), "layer")
     if not points:
@@ -43,20 +43,20 @@ def summary(recording: Recording) -> str:
         return f"{text} In the last one no layer had running statistics that had learnt from data."
     value, path = max(shifts)
     return (
-        f"{text} In the last one {named(path)} drifted the most: the batch's mean lay {number(value)} σ from the "
+        f"{text} In the last one {layer_name(path)} drifted the most: the batch's mean lay {number(value)} σ from the "
         f"running mean, where the noise of a batch is {number(last.layers[path].noise_mean.rms)} σ."
     )
 
 
-def rows(recording: Recording) -> tuple[tuple[str, ...], ...]:
-    """A layer as cells, as in ``HEADER``."""
+def layer_rows(recording: Recording) -> tuple[tuple[str, ...], ...]:
+    """A layer as cells, as in ``RECORDING_HEADER``."""
     return tuple(_row(layer, course(recording.points, layer.path)) for layer in recording.layers)
 
 
 def short_rows(recording: Recording) -> tuple[tuple[str, ...], ...]:
     """A layer as cells, as in ``SHORT_HEADER``."""
     return tuple(
-        tuple(cell.split(" (step")[0] for cell in row[: len(SHORT_HEADER)]) for row in rows(recording)
+        tuple(cell.split(" (step")[0] for cell in row[: len(SHORT_HEADER)]) for row in layer_rows(recording)
     )
 
 
@@ -86,18 +86,18 @@ def course(points: Iterable[WatchedStep], path: str) -> list[tuple[int, LayerPoi
     return [(point.step, point.layers[path]) for point in points if path in point.layers]
 
 
-def named(path: str) -> str:
+def layer_name(path: str) -> str:
     """A layer's path; the model itself has none."""
     return path or "the model"
 
 
 def _row(layer: WatchedLayer, points: list[tuple[int, LayerPoint]]) -> tuple[str, ...]:
     if not points:
-        return (named(layer.path), *[MISSING] * (len(HEADER) - 2), "never called")
+        return (layer_name(layer.path), *[MISSING] * (len(RECORDING_HEADER) - 2), "never called")
     _, last = points[-1]
     noise = last.noise_mean.rms
     return (
-        named(layer.path),
+        layer_name(layer.path),
         number(shift(last)),
         _worst(points, shift),
         number(noise),

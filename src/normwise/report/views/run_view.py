@@ -7,12 +7,12 @@ from normwise.report.numbers import MISSING, number, quantity
 _TRAINING, _TEST = 2, 3
 
 
-def title(run: Run) -> str:
+def run_title(run: Run) -> str:
     """A heading for the run."""
     return f"{run.config.model} on {run.config.data}, norm {run.config.norm}, seed {run.config.seed}"
 
 
-def state(run: Run) -> str:
+def run_state(run: Run) -> str:
     """How the run stands, in a sentence."""
     config, result = run.config, run.result
     if result is None:

@@ -2,14 +2,14 @@
 
 from normwise.records import Benchmark, Comparison, Figure, Series
 from normwise.report.numbers import number, span
-from normwise.report.views.study import environment_rows
+from normwise.report.views.study_view import environment_rows
 
-TITLE = "Batch normalization: how fast it is on this machine"
+BENCHMARK_TITLE = "Batch normalization: how fast it is on this machine"
 #: Times are in milliseconds; the spread of the ratio is that from its 10th to its 90th percentile.
-HEADER = ("Case", "Shape", "torch ms", "ours ms", "ratio", "spread", "of limit")
+BENCHMARK_HEADER = ("Case", "Shape", "torch ms", "ours ms", "ratio", "spread", "of limit")
 
 
-def summary(benchmark: Benchmark) -> str:
+def benchmark_summary(benchmark: Benchmark) -> str:
     """What was measured, in sentences."""
     return (
         f"{len(benchmark.comparisons)} cases, torch's layers and ours in turn in one process, medians of "
@@ -20,8 +20,8 @@ def summary(benchmark: Benchmark) -> str:
     )
 
 
-def row(comparison: Comparison) -> tuple[str, ...]:
-    """A case as cells, as in ``HEADER``."""
+def comparison_row(comparison: Comparison) -> tuple[str, ...]:
+    """A case as cells, as in ``BENCHMARK_HEADER``."""
     return (
         comparison.case,
         comparison.shape,
@@ -51,7 +51,7 @@ def machine_rows(benchmark: Benchmark) -> tuple[tuple[str, str], ...]:
     )
 
 
-def figures(benchmark: Benchmark) -> tuple[Figure, ...]:
+def benchmark_figures(benchmark: Benchmark) -> tuple[Figure, ...]:
     """The ratio of each case, a figure for each kind of work."""
     kinds = list(dict.fromkeys(comparison.case for comparison in benchmark.comparisons))
     return tuple(_figure(kind, [c for c in benchmark.comparisons if c.case == kind]) for kind in kinds)
