@@ -47,7 +47,7 @@ _NAMES = {
 }
 #: Modules that are attributes without an import of their own.
 _MODULES = (
-    "errors", "files", "find", "functional", "kernels", "nn", "records", "reference", "statistics", "surgery",
+    "errors", "files", "functional", "kernels", "layers", "nn", "records", "reference", "statistics", "surgery",
 )  # fmt: skip
 
 if not typing.TYPE_CHECKING:  # for whom any name would be there

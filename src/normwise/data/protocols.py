@@ -8,7 +8,7 @@ from torch import Tensor
 from normwise.records import InputSpec
 
 #: The part of a data set that a sample belongs to.
-Part = Literal["train", "test"]
+DataPart = Literal["train", "test"]
 
 
 class Samples(Protocol):

@@ -133,7 +133,7 @@ def _code() -> str:
     """
     package = files("normwise")
     digest = hashlib.sha256()
-    for name in ("data", "functional", "kernels", "models", "nn", "statistics", "training"):
+    for name in ("data", "functional", "kernels", "layers", "models", "nn", "statistics", "training"):
         for source in sorted(Path(str(package / name)).glob("**/*.py")):
             digest.update(source.read_bytes())
     digest.update(native.in_use().encode())

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from normwise.data.files.user_file import check_unicode
 from normwise.data.options import SpeechOptions
-from normwise.data.protocols import Part
+from normwise.data.protocols import DataPart
 from normwise.data.sample_order import epoch_order
 from normwise.data.sequences.padded_batches import Sequences
 from normwise.data.sequences.sequence_data import SequenceData
@@ -36,7 +36,7 @@ class AudioClip(NamedTuple):
     where: str
     label: str
     speaker: str | None
-    part: Part | None
+    part: DataPart | None
     wave: Tensor
     rate: int
 

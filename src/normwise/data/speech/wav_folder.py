@@ -4,7 +4,7 @@ from pathlib import Path
 
 from normwise.data.files.class_files import class_files, class_folders
 from normwise.data.options import SpeechOptions
-from normwise.data.protocols import Part
+from normwise.data.protocols import DataPart
 from normwise.data.sequences.sequence_data import SequenceData
 from normwise.data.speech.speech_data import AudioClip, speech_data
 from normwise.data.speech.speech_features import check_rate
@@ -55,13 +55,13 @@ def wav_folder(directory: str | Path, options: SpeechOptions | None = None) -> S
     return speech_data(directory.resolve().name, recordings, options)
 
 
-def _of_part(directory: Path, part: Part) -> list[AudioClip]:
+def _of_part(directory: Path, part: DataPart) -> list[AudioClip]:
     if not is_folder(directory / part):
         raise DataError(f"{directory}: has no folder {part}/; expected {_FORMS}")
     return _of_classes(directory / part, part)
 
 
-def _of_classes(directory: Path, part: Part | None) -> list[AudioClip]:
+def _of_classes(directory: Path, part: DataPart | None) -> list[AudioClip]:
     folders = class_folders(directory, _SUFFIXES, "recording")
     if not folders:
         raise DataError(f"{directory}: has no class folders; put the recordings into {directory}/<class>/")

@@ -3,7 +3,7 @@
 import random
 
 from normwise.data.options import TextOptions
-from normwise.data.protocols import Part
+from normwise.data.protocols import DataPart
 from normwise.data.sequences.sequence_data import SequenceData
 from normwise.data.text.text_data import Text, text_data
 
@@ -30,7 +30,7 @@ def phrases(options: TextOptions | None = None) -> SequenceData:
     return text_data("phrases", texts, options)
 
 
-def _text(draw: random.Random, part: Part) -> Text:
+def _text(draw: random.Random, part: DataPart) -> Text:
     words, positive = _clause(draw)
     for _ in range(_MOST_CLAUSES - 1):
         if draw.random() < 0.4:

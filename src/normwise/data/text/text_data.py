@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from normwise.data.options import TextOptions
-from normwise.data.protocols import Part
+from normwise.data.protocols import DataPart
 from normwise.data.sample_order import epoch_order
 from normwise.data.sequences.padded_batches import Sequences
 from normwise.data.sequences.sequence_data import SequenceData
@@ -21,7 +21,7 @@ class Text(NamedTuple):
 
     text: str
     label: str
-    part: Part | None = None
+    part: DataPart | None = None
 
 
 def text_data(name: str, texts: Sequence[Text], options: TextOptions | None = None) -> SequenceData:

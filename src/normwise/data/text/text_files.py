@@ -8,7 +8,7 @@ from normwise.data.files.class_files import class_files
 from normwise.data.files.text_encoding import without_mark
 from normwise.data.files.user_file import check_unicode, read_user_file
 from normwise.data.options import TextOptions
-from normwise.data.protocols import Part
+from normwise.data.protocols import DataPart
 from normwise.data.sequences.sequence_data import SequenceData
 from normwise.data.text.text_data import Text, text_data
 from normwise.errors import DataError
@@ -57,7 +57,7 @@ def _lines(path: Path) -> list[Text]:
     return texts
 
 
-def _table(path: Path, part: Part | None) -> list[Text]:
+def _table(path: Path, part: DataPart | None) -> list[Text]:
     rows = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
     texts: list[Text] = []
     try:
