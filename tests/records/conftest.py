@@ -3,10 +3,10 @@
 import pytest
 
 from normwise.records import (
+    ClaimResult,
     Effect,
     Environment,
     Figure,
-    Finding,
     Point,
     Result,
     Run,
@@ -68,7 +68,7 @@ def study() -> Study:
         y_percent=True,
         lines=False,
     )
-    finding = Finding(
+    finding = ClaimResult(
         claim="faster",
         statement="It is faster.",
         protocol=("First this.", "Then that."),

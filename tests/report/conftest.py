@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from normwise.records import (
+    ClaimResult,
     Effect,
     Environment,
     Figure,
-    Finding,
     LayerPoint,
     OverChannels,
     Point,
@@ -160,7 +160,7 @@ def study() -> Study:
         wall_seconds=4680.0,
         environment=ENVIRONMENT,
         findings=(
-            Finding(
+            ClaimResult(
                 claim="faster",
                 statement="Batch normalization reaches a given accuracy in fewer steps.",
                 protocol=(common, "Each arm at the best of 9 learning rates, chosen by its own final loss."),
@@ -195,7 +195,7 @@ def study() -> Study:
                 seeds=(0, 1, 2, 3, 4),
                 runs=90,
             ),
-            Finding(
+            ClaimResult(
                 claim="higher-rates",
                 statement="Batch normalization allows much higher learning rates.",
                 protocol=(common, "Learning rates from 0.001 to 10, two a decade."),
@@ -211,7 +211,7 @@ def study() -> Study:
                 seeds=(0, 1, 2, 3, 4),
                 runs=100,
             ),
-            Finding(
+            ClaimResult(
                 claim="regularizes",
                 statement=f"Batch normalization regularizes: {HOSTILE}.",
                 protocol=(common, HOSTILE),
