@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 # In the environment, and not only as an option: what the kernels are built with is pinned as well.
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: study test check models models-page sanitize clean
+.PHONY: study test exhaustive check models models-page sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
 
 test: check
 	$(BIN)/python -m pytest --numprocesses 2
+
+# Combinations of options that `make test` leaves out, because each repeats what others test.
+exhaustive: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m exhaustive --numprocesses 2
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
