@@ -1,6 +1,7 @@
 """The shape of the house: layers, public names, a light import."""
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,4 +84,6 @@ assert state() == before
 
 
 def test_the_version_is_the_packages() -> None:
-    assert normwise.__version__.count(".") == 2
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert normwise.__version__ == version

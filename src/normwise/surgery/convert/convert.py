@@ -88,8 +88,8 @@ def convert(
         >>> import torch, normwise
         >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 32, 3), torch.nn.BatchNorm2d(32), torch.nn.ReLU())
         >>> model, report = normwise.convert(model, "group")
-        >>> model[1]
-        GroupNorm(8, 32, eps=1e-05, affine=True)
+        >>> model[1].num_groups, model[1].num_channels
+        (8, 32)
     """
     target = target_named(to, groups, settings)
     arguments = None if example is None else example_arguments(example)
