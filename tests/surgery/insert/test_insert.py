@@ -19,7 +19,7 @@ from torch.nn.utils import parametrizations
 import normwise
 from normwise.errors import ArgumentError, ModelError
 from normwise.records import Insertion
-from normwise.surgery.insert.layer_with_norm import Normalised
+from normwise.surgery.insert.layer_with_norm import LayerWithNorm
 
 X = 3 + torch.randn(16, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -92,7 +92,7 @@ def test_in_a_sequence_norms_are_the_next_entries_and_cancelled_biases_go() -> N
 def test_elsewhere_a_pair_takes_the_place_of_the_layer() -> None:
     new, report = _insert(_written(), X)
     assert _inserted(report) == ["a", "b"]
-    assert isinstance(new.a, Normalised)
+    assert isinstance(new.a, LayerWithNorm)
     assert type(new.last) is nn.Conv1d
     assert new.a.out_channels == 4
     assert new.a.weight is new.a.layer.weight
@@ -175,7 +175,7 @@ def test_a_sequence_that_is_not_called_as_one_keeps_its_indices() -> None:
     model: Any = Net(forward, sequence=nn.Sequential(nn.Conv1d(4, 4, 1), nn.ReLU()))
     new, report = _insert(model, X, data=X)
     assert _inserted(report) == ["sequence.0"]
-    assert isinstance(new.sequence[0], Normalised)
+    assert isinstance(new.sequence[0], LayerWithNorm)
     torch.testing.assert_close(new.eval()(X), model.eval()(X), rtol=0, atol=1e-9)
 
 
@@ -329,7 +329,7 @@ class TestAfterTheActivation:
 
     def test_in_a_forward_of_its_own_a_pair_takes_its_place(self) -> None:
         new, _ = _insert(Net(lambda net, x: net.last(net.relu(net.a(x)))), X, after_activation=True)
-        assert isinstance(new.relu, Normalised)
+        assert isinstance(new.relu, LayerWithNorm)
         assert type(new.relu.layer) is nn.ReLU
         assert type(new.a) is nn.Conv1d
 
@@ -351,7 +351,7 @@ class TestAfterTheActivation:
         new, report = _insert(model, X, after_activation=True)
         assert reason in _details(report)["b"]
         assert _inserted(report) == ["a"]
-        assert isinstance(new.other, Normalised)
+        assert isinstance(new.other, LayerWithNorm)
 
 
 def test_the_given_model_and_the_random_state_are_left_alone() -> None:
