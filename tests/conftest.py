@@ -50,7 +50,7 @@ def agree(implementation):
 
 @pytest.fixture
 def compiler_caches_cleared():
-    """Without it a test would meet the graphs, and the recompile limit, of the tests before it."""
+    """No compiled graphs: without it a test would meet those of the tests before it, and the recompile limit."""
     torch.compiler.reset()
     yield
     torch.compiler.reset()

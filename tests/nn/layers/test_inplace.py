@@ -191,16 +191,15 @@ def test_an_output_that_the_layer_before_needs_is_torchs_error():
         layer(x.sigmoid()).sum().backward()
 
 
+@pytest.mark.usefixtures("compiler_caches_cleared")
 @ACTIVATIONS
 def test_a_compiled_layer_overwrites_nothing_and_computes_the_same(activation):
-    torch.compiler.reset()
     layers = [nn.BatchNorm1d(3, activation=activation, inplace=flag) for flag in (True, False)]
     x = torch.randn(8, 3)
     kept = x.clone()
     got = torch.compile(layers[0], fullgraph=True, backend="aot_eager")(x)
     torch.testing.assert_close(got, layers[1](kept))
     torch.testing.assert_close(x, kept, rtol=0, atol=0)
-    torch.compiler.reset()
 
 
 def test_repr_says_so():
