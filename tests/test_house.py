@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -133,4 +134,6 @@ assert state() == before
 
 
 def test_the_version_is_the_packages() -> None:
-    assert normwise.__version__.count(".") == 2
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert normwise.__version__ == version

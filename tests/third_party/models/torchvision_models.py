@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .specimen import Specimen
+from ..specimen import Specimen
 
 
 def _images(size: int) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .specimen import Specimen
+from ..specimen import Specimen
 
 #: One block in each of four stages.
 _SHALLOW: dict[str, Any] = {"layers": (1, 1, 1, 1)}
