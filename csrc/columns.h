@@ -449,7 +449,7 @@ void forward_columns(const Call& k) {
 template <class T, int ACT, bool RES, bool FROM_OUTPUT>
 void backward_columns(const Call& k) {
   const T* const x = static_cast<const T*>(k.x);
-  const T* const third = static_cast<const T*>(k.third);
+  const T* const slope_source = static_cast<const T*>(k.slope_source);
   const T* const grad_y = static_cast<const T*>(k.grad_y);
   T* const grad_x = static_cast<T*>(k.grad_x);
   T* const grad_residual = static_cast<T*>(k.grad_residual);
@@ -467,7 +467,7 @@ void backward_columns(const Call& k) {
                                                int64_t rows, int64_t ahead) {
         Products<T> products[vectors];
         const int64_t cols = view.cols;
-        Backward<T> row{x + at, third + (RES ? at : 0), grad_y + at, kept + (RES ? at : 0)};
+        Backward<T> row{x + at, slope_source + (RES ? at : 0), grad_y + at, kept + (RES ? at : 0)};
         const Activation kind = k.activation;
         if constexpr (vectors == 1) {
           const Affine f = panel.at<Affine>(panel.affine() + p);

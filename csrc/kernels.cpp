@@ -53,9 +53,9 @@ void backward_with(const Call& k) {
     case Activation::none:
       return backward_of<T, NONE, false, false>(k);
     case Activation::relu:
-      return k.third ? backward_of<T, RELU, true, false>(k) : backward_of<T, RELU, false, false>(k);
+      return k.slope_source ? backward_of<T, RELU, true, false>(k) : backward_of<T, RELU, false, false>(k);
     default:
-      return k.third ? backward_of<T, OTHER, true, false>(k) : backward_of<T, OTHER, false, false>(k);
+      return k.slope_source ? backward_of<T, OTHER, true, false>(k) : backward_of<T, OTHER, false, false>(k);
   }
 }
 

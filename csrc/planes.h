@@ -290,7 +290,7 @@ NW_INLINE void row_backward(const T* x, const T* grad, T* grad_x, int64_t length
 template <class T, int ACT, bool RES, bool FROM_OUTPUT>
 void backward_planes(const Call& k) {
   const T* const x = static_cast<const T*>(k.x);
-  const T* const third = static_cast<const T*>(k.third);
+  const T* const slope_source = static_cast<const T*>(k.slope_source);
   const T* const grad_y = static_cast<const T*>(k.grad_y);
   T* const grad_x = static_cast<T*>(k.grad_x);
   T* const grad_residual = static_cast<T*>(k.grad_residual);
@@ -305,7 +305,7 @@ void backward_planes(const Call& k) {
   const auto reduce = [&](const Part& part, Sums* sums) {
     const Parameters<Affine> affines = affines_of(part);
     const auto row = [&](int64_t at, int64_t length, int64_t c) {
-      const Backward<T> p{x + at, third + (RES ? at : 0), grad_y + at, kept + (RES ? at : 0)};
+      const Backward<T> p{x + at, slope_source + (RES ? at : 0), grad_y + at, kept + (RES ? at : 0)};
       row_products<T, ACT, RES, FROM_OUTPUT>(p, length, k.c * k.s, affines[c], k.activation, sums[c]);
     };
     over_rows(k, part, false, row, [](int64_t, int64_t) {});

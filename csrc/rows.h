@@ -47,17 +47,17 @@ NW_INLINE vf deviation_of(const Affine& f, vf x, Activation kind) {
   }
 }
 
-// The gradient before the activation. `third` is the output of a ReLU, the residual of any other activation.
+// The gradient before the activation. `slope_source` is the output of a ReLU, the residual of any other activation.
 template <int ACT, bool RES, bool FROM_OUTPUT>
-NW_INLINE vf gradient_of(const Affine& f, vf x, vf d, vf third, vf grad, Activation kind) {
+NW_INLINE vf gradient_of(const Affine& f, vf x, vf d, vf slope_source, vf grad, Activation kind) {
   if constexpr (ACT == NONE) {
     return grad;
   } else if constexpr (FROM_OUTPUT) {
     return backward_of<ACT>(x, grad, kind);  // which has the sign of z
   } else if constexpr (RES && ACT == RELU) {
-    return backward_of<ACT>(third, grad, kind);
+    return backward_of<ACT>(slope_source, grad, kind);
   } else if constexpr (RES) {
-    return backward_of<ACT>(f.from_deviation(d) + third, grad, kind);
+    return backward_of<ACT>(f.from_deviation(d) + slope_source, grad, kind);
   } else {
     return backward_of<ACT>(f.from_deviation(d), grad, kind);
   }
@@ -68,14 +68,14 @@ NW_INLINE vf gradient_of(const Affine& f, vf x, vf d, vf third, vf grad, Activat
 template <class T>
 struct Backward {
   const T* x;
-  const T* third;
+  const T* slope_source;
   const T* grad;
   T* kept;
 
   // So many elements further on.
   template <bool RES>
   NW_INLINE Backward after(int64_t count) const {
-    return {x + count, third + (RES ? count : 0), grad + count, kept + (RES ? count : 0)};
+    return {x + count, slope_source + (RES ? count : 0), grad + count, kept + (RES ? count : 0)};
   }
 };
 
@@ -91,7 +91,7 @@ NW_INLINE void add_products(const Backward<T>& p, int count, const Affine& f, co
   } else {
     const vf x = WHOLE ? load(p.x) : load(p.x, count, f.hi), d = deviation_of<FROM_OUTPUT>(f, x, kind);
     vf t{};
-    if constexpr (RES) t = WHOLE ? load(p.third) : load(p.third, count, vf{});
+    if constexpr (RES) t = WHOLE ? load(p.slope_source) : load(p.slope_source, count, vf{});
     const vf grad = WHOLE ? load(p.grad) : load(p.grad, count, vf{});
     vf g = gradient_of<ACT, RES, FROM_OUTPUT>(f, x, d, t, grad, kind);
     if constexpr (!WHOLE) g = select(lanes_below(count), g, vf{});
@@ -116,7 +116,7 @@ NW_INLINE void add_products_two(const Backward<T>& p, const Affine (&f)[2], cons
   } else {
     const Two x = load_two(p.x), grad = load_two(p.grad);
     Two t{}, g;
-    if constexpr (RES) t = load_two(p.third);
+    if constexpr (RES) t = load_two(p.slope_source);
     const vf d = deviation_of<FROM_OUTPUT>(f[0], x.a, kind), e = deviation_of<FROM_OUTPUT>(f[1], x.b, kind);
     g.a = gradient_of<ACT, RES, FROM_OUTPUT>(f[0], x.a, d, t.a, grad.a, kind);
     g.b = gradient_of<ACT, RES, FROM_OUTPUT>(f[1], x.b, e, t.b, grad.b, kind);
