@@ -41,9 +41,21 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         inplace: bool = False,
     ) -> None:
         functional.check_activation(activation)
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        # torch's own constructor takes `bias` from 2.13 on.
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        if not bias:
+            self.bias = None
         self.activation = activation
         self.inplace = inplace
+
+    def reset_parameters(self) -> None:
+        """Set the statistics, γ and β to what they are in a new layer."""
+        self.reset_running_stats()
+        if self.affine:
+            nn.init.ones_(self.weight)
+            # Without β torch before 2.13 fails here.
+            if self.bias is not None:
+                nn.init.zeros_(self.bias)
 
     @classmethod
     def from_batch_norm(cls, layer: nn.modules.batchnorm._BatchNorm, **settings: Any) -> "_BatchNorm":

@@ -43,7 +43,6 @@ def from_batch_norm(kind: type[_Kind], layer: BatchNorm, **settings: Any) -> _Ki
         layer.track_running_stats,
         device=None if of_layer is None else of_layer.device,
         dtype=None if of_layer is None else of_layer.dtype,
-        bias=layer.bias is not None,
         **settings,
     )
     new._parameters.update({name: layer._parameters.get(name) for name in PARAMETERS})

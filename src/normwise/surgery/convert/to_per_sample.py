@@ -32,7 +32,6 @@ class _PerSample(Rebuilt):
             *sizes,
             eps=batch.eps,
             affine=batch.affine,
-            bias=batch.bias is not None,
             device=norm.like.device,
             dtype=norm.like.dtype,
         )
