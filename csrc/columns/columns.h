@@ -14,8 +14,7 @@
 //
 // Which elements a thread has:
 // - where a channel has several columns: all rows of some channels, group after group, each so small that it is still
-// in
-//   the cache in the second pass;
+//   in the cache in the second pass;
 // - where a channel is a column: some rows of all channels, because to leave some channels out of each row would cost
 //   more than the cache saves. Then the sums of all threads are added up between the passes.
 //

@@ -10,7 +10,7 @@
 //   backward, where g is the gradient before the activation
 //     reduce   add up g, and g * (x - mean); where a residual was added g is kept: it is the residual's gradient
 //     finish   gradients of weight and bias
-//     apply    grad_x = scale * (g - mean of g - (x - mean) / variance * mean of g * (x - mean))
+//     apply    grad_x = scale * (g - mean of g - (x - mean) / deviation^2 * mean of g * (x - mean))
 //
 // Memory is passed over twice, by reduce and by apply. The group is so small that it is still in the core's cache the
 // second time; apply goes backwards, so that what was read last is read first. Where rows are short a group has several
