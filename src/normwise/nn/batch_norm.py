@@ -10,6 +10,7 @@ from normwise.errors import NormwiseError, ShapeError
 from normwise.functional.batch_norm import check_sizes
 from normwise.nn.convertible import from_batch_norm
 from normwise.nn.layer_path import layer_path
+from normwise.nn.norm_traits import NormTraits
 from normwise.nn.tools.dropped_activation import KeepsActivation
 from normwise.nn.tools.scripted import compiled_as, scripted_forward
 from normwise.nn.tools.traced_leaf import is_traced, leaf_call
@@ -20,8 +21,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
 
     # For torch.jit.script, which looks for attributes in instances; those of a class it takes from here.
     __constants__: ClassVar[list[str]] = [*nn.modules.batchnorm._BatchNorm.__constants__, "activation"]
-    conversion: ClassVar[str] = "batch"
-    dimensions: ClassVar[tuple[int, ...]]
+    traits: ClassVar[NormTraits]
     _shapes: ClassVar[dict[int, str]]
     activation: str | None = None
     inplace: bool = False
@@ -44,7 +44,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         # torch's own constructor takes `bias` from 2.13 on.
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
         if not bias:
-            self.bias = None
+            self.register_parameter("bias", None)
         self.activation = activation
         self.inplace = inplace
 
@@ -189,7 +189,7 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
         torch.Size([8, 40, 100])
     """
 
-    dimensions: ClassVar[tuple[int, ...]] = (1,)
+    traits: ClassVar[NormTraits] = NormTraits("batch", (1,), "batch", fuses=True)
     _shapes: ClassVar[dict[int, str]] = {2: "(N, C)", 3: "(N, C, L)"}
 
 
@@ -205,7 +205,7 @@ class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
         torch.Size([8, 16, 5, 5])
     """
 
-    dimensions: ClassVar[tuple[int, ...]] = (2,)
+    traits: ClassVar[NormTraits] = NormTraits("batch", (2,), "batch", fuses=True)
     _shapes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
 
 
@@ -215,5 +215,5 @@ class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     All else is :class:`BatchNorm1d`'s.
     """
 
-    dimensions: ClassVar[tuple[int, ...]] = (3,)
+    traits: ClassVar[NormTraits] = NormTraits("batch", (3,), "batch", fuses=True)
     _shapes: ClassVar[dict[int, str]] = {5: "(N, C, D, H, W)"}
