@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "call.h"
 
 namespace nb = nanobind;
+using namespace nb::literals;
 
 namespace {
 
@@ -100,7 +102,7 @@ Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, 
                          __builtin_mul_overflow(elements, k.s, &elements) ||
                          __builtin_mul_overflow(elements, int64_t{16}, &most);
   require(!overflows, "more elements than memory can have");
-  require(activation >= 0 && activation <= static_cast<int>(Activation::tanh), "an unknown activation");
+  require(activation >= 0 && activation < static_cast<int>(std::size(ACTIVATION_NAMES)), "an unknown activation");
   require(x != 0, "the input has no memory");
   k.bfloat16 = bfloat16;
   k.training = training;
@@ -163,7 +165,7 @@ int64_t moments(const nb::tuple& shape, bool bfloat16, int threads, uintptr_t x,
 }
 
 void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, bool from_output,
-              uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, nb::handle saved, uintptr_t slope_source,
+              uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, nb::bytearray saved, uintptr_t slope_source,
               uintptr_t grad_y, uintptr_t grad_x, uintptr_t grad_residual, uintptr_t grad_weight, uintptr_t grad_bias) {
   std::vector<uint8_t> mask_copy;
   const int arrays = slope_source != 0 ? 4 : 3;  // input, gradients of output and input, slope source
@@ -173,14 +175,8 @@ void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads,
               (slope_source == 0 && (k.activation == Activation::none || k.activation == Activation::leaky_relu)),
           "this activation can't be undone");
   k.from_output = from_output;
-  if (PyByteArray_Check(saved.ptr())) {
-    require(PyByteArray_GET_SIZE(saved.ptr()) == static_cast<Py_ssize_t>(2 * k.c * 8),
-            "the saved statistics are of another size");
-    k.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
-  } else {
-    k.saved = pointer<double>(nb::cast<uintptr_t>(saved));
-    require(k.saved != nullptr, "the saved statistics have no memory");
-  }
+  require(saved.size() == static_cast<size_t>(2 * k.c * 8), "the saved statistics are of another size");
+  k.saved = static_cast<double*>(saved.data());
   k.slope_source = pointer<const void>(slope_source);
   k.grad_y = pointer<const void>(grad_y);
   k.grad_x = pointer<void>(grad_x);
@@ -197,8 +193,20 @@ void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads,
 
 NB_MODULE(_native, m) {
   m.doc() = "Batch normalization on the CPU. Addresses of tensors, which the caller has checked.";
-  m.def("forward", &forward);
-  m.def("moments", &moments);
-  m.def("backward", &backward);
+  m.def("forward", &forward,
+      "shape"_a, "bfloat16"_a, "training"_a, "threads"_a, "activation"_a, "momentum"_a, "average"_a,
+      "eps"_a, "x"_a, "mask"_a, "weight"_a, "bias"_a, "running_mean"_a, "running_var"_a, "counter"_a,
+      "residual"_a, "y"_a, "batch"_a);
+  m.def("moments", &moments,
+      "shape"_a, "bfloat16"_a, "threads"_a, "x"_a, "mask"_a, "found"_a);
+  m.def("backward", &backward,
+      "shape"_a, "bfloat16"_a, "training"_a, "threads"_a, "activation"_a, "from_output"_a, "x"_a, "mask"_a,
+      "weight"_a, "bias"_a, "saved"_a, "slope_source"_a, "grad_y"_a, "grad_x"_a, "grad_residual"_a,
+      "grad_weight"_a, "grad_bias"_a);
+  m.attr("activations") = [] {
+    nb::list names;
+    for (const char* name : ACTIVATION_NAMES) names.append(name);
+    return nb::tuple(names);
+  }();
   m.def("instruction_set", [] { return kernels().name; });
 }

@@ -11,8 +11,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 
 from normwise import nn
+from normwise.activations import ACTIVATIONS
 from normwise.errors import ArgumentError, AutogradError
-from normwise.kernels.cpu import library as native
+from normwise.kernels import Call
+from normwise.kernels.cpu import library
+from normwise.kernels.cpu.backend import CpuBackend
 from normwise.statistics import Moments
 
 # Functions of torch without a public name.
@@ -263,31 +266,38 @@ def test_memory_does_not_grow_with_threads_times_channels():
 
 @pytest.mark.usefixtures("kernels")
 def test_the_module_itself_refuses_what_it_can_see_is_wrong():
-    assert native.library is not None
     x = torch.randn(4, 3)
-    call = (False, True, 1, 0, 0.1, False, 1e-5)
-    for shape, address in (
+    address = x.data_ptr()
+    common = {"bfloat16": False, "training": True, "threads": 1, "activation": 0, "mask": 0, "weight": 0, "bias": 0}
+    forward = common | {"momentum": 0.1, "average": False, "eps": 1e-5, "y": address, "batch": 0}
+    forward |= dict.fromkeys(("running_mean", "running_var", "counter", "residual"), 0)
+    for shape, at in (
         ((4, 3, 1, True), 0),
-        ((0, 3, 1, True), x.data_ptr()),
-        ((1 << 40,) * 3 + (True,), x.data_ptr()),
+        ((0, 3, 1, True), address),
+        ((1 << 40,) * 3 + (True,), address),
     ):
         with pytest.raises(ValueError, match=r"memory|size"):
-            native.library.forward(shape, *call, address, *[0] * 7, x.data_ptr(), 0)
+            library.loaded().forward(shape=shape, x=at, **forward)
+    backward = common | dict.fromkeys(("grad_y", "grad_x", "grad_weight", "grad_bias"), address)
+    backward |= {"from_output": False, "slope_source": 0, "grad_residual": 0}
     with pytest.raises(ValueError, match="saved statistics are of another size"):
-        native.library.backward(
-            (4, 3, 1, True),
-            False,
-            True,
-            1,
-            0,
-            False,
-            x.data_ptr(),
-            0,
-            0,
-            0,
-            bytearray(8),
-            0,
-            *[x.data_ptr()] * 2,
-            0,
-            *[x.data_ptr()] * 2,
-        )
+        library.loaded().backward(shape=(4, 3, 1, True), x=address, saved=bytearray(8), **backward)
+
+
+@pytest.mark.usefixtures("kernels")
+def test_activations_have_the_numbers_of_the_compiled_module():
+    names = library.loaded().activations
+    assert names[0] == "none"
+    assert {name: number for number, name in enumerate(names[1:], 1)} == {
+        name: row.number for name, row in ACTIVATIONS.items()
+    }
+
+
+@pytest.mark.usefixtures("kernels")
+def test_an_activation_that_the_kernels_do_not_know_is_torchs(monkeypatch):
+    monkeypatch.setattr(library, "COVERED_ACTIVATIONS", library.COVERED_ACTIVATIONS - {"silu"})
+    x = torch.randn(SHAPE)
+    for activation, covered in (("relu", True), ("silu", False)):
+        assert CpuBackend().covers(Call(x, training=True, activation=activation)) is covered
+    expected = torch.nn.functional.silu(torch.nn.BatchNorm2d(16)(x))
+    torch.testing.assert_close(nn.BatchNorm2d(16, activation="silu")(x), expected)

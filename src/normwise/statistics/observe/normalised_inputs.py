@@ -48,10 +48,6 @@ _OF_TORCH = ("input", "weight", "bias", "running_mean", "running_var", "training
 #: Functions that normalise by running statistics, and the names of their first arguments.
 _ARGUMENTS: dict[Any, tuple[str, ...]] = {
     F.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training"),
-    kernels.batch_norm: (
-        *("input", "running_mean", "running_var", "weight", "bias", "training"),
-        *("momentum", "eps", "activation", "residual", "mask"),
-    ),
     torch.batch_norm: _OF_TORCH,
     torch.native_batch_norm: _OF_TORCH,
     torch.ops.aten.batch_norm.default: _OF_TORCH,
@@ -152,11 +148,16 @@ class _Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         called = func.default if isinstance(func, OpOverloadPacket) else func
         names = _ARGUMENTS.get(called)
-        if names is not None:
+        call = None
+        if called is kernels.batch_norm:
+            ours: kernels.Call = args[0]
+            call = Call(ours.x, ours.mask, ours.running_mean, ours.training)
+        elif names is not None:
             given = dict(zip(names, args, strict=False)) | kwargs
-            x = given.get("input", given.get("x"))
+            x = given.get("input")
             if isinstance(x, Tensor):
                 training = bool(given.get("training", called in _BY_BATCH))
-                call = Call(x, given.get("mask"), given.get("running_mean"), training)
-                self.seen = self._look(self._layer, call) or self.seen
+                call = Call(x, None, given.get("running_mean"), training)
+        if call is not None:
+            self.seen = self._look(self._layer, call) or self.seen
         return func(*args, **kwargs)

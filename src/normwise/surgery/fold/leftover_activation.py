@@ -1,13 +1,18 @@
 """What is left of a BN layer of ours once its scale and shift are in the layer before it."""
 
+from operator import attrgetter
+
 import torch
 from torch import Tensor, fx, nn
 
+from normwise import activations
 from normwise.functional import ACTIVATIONS
 from normwise.surgery.fold.obstacles import activation_in
 
 #: On a sum of its own, which nobody else sees, where memory written twice is what takes the time.
-_ON_SUMS = ACTIVATIONS | {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
+_ON_SUMS = ACTIVATIONS | {
+    name: attrgetter(row.in_place)(torch) for name, row in activations.ACTIVATIONS.items() if row.in_place
+}
 
 
 class Remainder(nn.Module):
