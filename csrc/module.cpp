@@ -1,4 +1,5 @@
-// The Python module: pointers in, kernels called. Which of them is decided once, when the module is loaded.
+// The Python module: reads a call's attributes, asks its tensors for their addresses, and calls a kernel. Which set of
+// kernels is decided once, when the module is loaded.
 #include <nanobind/nanobind.h>
 
 #include <algorithm>
@@ -39,9 +40,47 @@ const Kernels& kernels() {
   return chosen;
 }
 
+// Names of attributes and of a method, made once.
+PyObject* interned(const char* name) {
+  PyObject* text = PyUnicode_InternFromString(name);
+  if (text == nullptr) nb::raise_python_error();
+  return text;
+}
+
+nb::object attribute(nb::handle object, PyObject* name) {
+  nb::object value = nb::steal(PyObject_GetAttr(object.ptr(), name));
+  if (!value.is_valid()) nb::raise_python_error();
+  return value;
+}
+
+bool flag(nb::handle object, PyObject* name) {
+  const int holds = PyObject_IsTrue(attribute(object, name).ptr());
+  if (holds < 0) nb::raise_python_error();
+  return holds != 0;
+}
+
+double number(nb::handle value) {
+  const double found = PyFloat_AsDouble(value.ptr());
+  if (found == -1.0 && PyErr_Occurred()) nb::raise_python_error();
+  return found;
+}
+
+// Where a tensor's elements are, by its own word; null for None.
 template <class T>
-T* pointer(uintptr_t address) {
-  return reinterpret_cast<T*>(address);
+T* pointer(nb::handle tensor) {
+  static PyObject* const data_ptr = interned("data_ptr");
+  if (tensor.is_none()) return nullptr;
+  PyObject* arguments[] = {tensor.ptr()};
+  const nb::object address = nb::steal(
+      PyObject_VectorcallMethod(data_ptr, arguments, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+  if (!address.is_valid()) nb::raise_python_error();
+  return reinterpret_cast<T*>(nb::cast<uintptr_t>(address));
+}
+
+// The same of a tensor that is an attribute. The call keeps it alive.
+template <class T>
+T* pointer(nb::handle call, PyObject* name) {
+  return pointer<T>(attribute(call, name));
 }
 
 // Huge pages for an output before its first touch: fewer faults, each of which costs more than the arithmetic.
@@ -89,13 +128,21 @@ constexpr int64_t ELEMENTS_PER_THREAD = 32768;
 // Outputs go past the caches where all arrays of a pass together are more than a last-level cache keeps.
 constexpr int64_t STREAMED = int64_t{32} << 20;
 
-Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, int arrays, uintptr_t x,
-             uintptr_t mask, uintptr_t weight, uintptr_t bias, std::vector<uint8_t>& mask_copy) {
+// Attributes that both passes read, of a Call or a BackwardCall of normwise.kernels.
+Call call_of(nb::handle given, bool bfloat16, int threads, int activation, int arrays, std::vector<uint8_t>& mask_copy) {
+  static PyObject* const layout_name = interned("layout");
+  static PyObject* const x_name = interned("x");
+  static PyObject* const mask_name = interned("mask");
+  static PyObject* const weight_name = interned("weight");
+  static PyObject* const bias_name = interned("bias");
+  static PyObject* const training_name = interned("training");
   Call k{};
-  k.n = nb::cast<int64_t>(shape[0]);
-  k.c = nb::cast<int64_t>(shape[1]);
-  k.s = nb::cast<int64_t>(shape[2]);
-  k.channels_last = nb::cast<bool>(shape[3]);
+  const nb::tuple layout = nb::cast<nb::tuple>(attribute(given, layout_name));
+  require(layout.size() == 4, "the layout is (n, c, s, channels_last)");
+  k.n = nb::cast<int64_t>(layout[0]);
+  k.c = nb::cast<int64_t>(layout[1]);
+  k.s = nb::cast<int64_t>(layout[2]);
+  k.channels_last = nb::cast<bool>(layout[3]);
   require(k.n > 0 && k.c > 0 && k.s > 0, "every size must be 1 or more");
   int64_t elements = 0, most = 0;
   const bool overflows = __builtin_mul_overflow(k.n, k.c, &elements) ||
@@ -103,47 +150,52 @@ Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, 
                          __builtin_mul_overflow(elements, int64_t{16}, &most);
   require(!overflows, "more elements than memory can have");
   require(activation >= 0 && activation < static_cast<int>(std::size(ACTIVATION_NAMES)), "an unknown activation");
-  require(x != 0, "the input has no memory");
   k.bfloat16 = bfloat16;
-  k.training = training;
+  k.training = flag(given, training_name);
   k.activation = static_cast<Activation>(activation);
-  k.x = pointer<const void>(x);
-  k.weight = pointer<const float>(weight);
-  k.bias = pointer<const float>(bias);
+  k.x = pointer<const void>(given, x_name);
+  require(k.x != nullptr, "the input has no memory");
+  k.weight = pointer<const float>(given, weight_name);
+  k.bias = pointer<const float>(given, bias_name);
   const int64_t size = bfloat16 ? 2 : 4;
   k.bytes = elements * size;
   k.threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, elements / ELEMENTS_PER_THREAD)));
   k.stream = arrays * k.bytes >= STREAMED;
-  k.count = take_mask(k, pointer<const uint8_t>(mask), mask_copy);
+  k.count = take_mask(k, pointer<const uint8_t>(given, mask_name), mask_copy);
   return k;
 }
 
-// Returns the saved statistics. `counter` is the number of batches so far; with `average` the running statistics are
-// the plain average over them, whatever the momentum. A batch with fewer than two real positions does not count.
-nb::object forward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, double momentum,
-                   bool average, double eps, uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias,
-                   uintptr_t running_mean, uintptr_t running_var, uintptr_t counter, uintptr_t residual, uintptr_t y,
-                   uintptr_t batch) {
+// Returns the saved statistics. `counter` is the number of batches so far; without a momentum the running statistics
+// are the plain average over them. A batch with fewer than two real positions does not count.
+nb::object forward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle out, nb::handle batch) {
+  static PyObject* const residual_name = interned("residual");
+  static PyObject* const momentum_name = interned("momentum");
+  static PyObject* const eps_name = interned("eps");
+  static PyObject* const running_mean_name = interned("running_mean");
+  static PyObject* const running_var_name = interned("running_var");
+  static PyObject* const counter_name = interned("counter");
   std::vector<uint8_t> mask_copy;
-  const int arrays = residual != 0 ? 3 : 2;  // of all elements: input, output, residual
-  Call k = call_of(shape, bfloat16, training, threads, activation, arrays, x, mask, weight, bias, mask_copy);
-  require(y != 0, "the output has no memory");
-  require(training || (running_mean != 0 && running_var != 0), "evaluation needs running statistics");
-  require(!average || counter != 0, "an average needs a counter");
+  const void* residual = pointer<const void>(given, residual_name);
+  const int arrays = residual != nullptr ? 3 : 2;  // of all elements: input, output, residual
+  Call k = call_of(given, bfloat16, threads, activation, arrays, mask_copy);
+  k.y = pointer<void>(out);
+  require(k.y != nullptr, "the output has no memory");
+  k.running_mean = pointer<float>(given, running_mean_name);
+  k.running_var = pointer<float>(given, running_var_name);
+  require(k.training || (k.running_mean != nullptr && k.running_var != nullptr), "evaluation needs running statistics");
   // Aligned as malloc aligns.
   nb::object saved = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(2 * k.c * 8)));
   if (!saved.is_valid()) nb::raise_python_error();
   k.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
-  k.eps = eps;
-  k.running_mean = pointer<float>(running_mean);
-  k.running_var = pointer<float>(running_var);
-  k.residual = pointer<const void>(residual);
-  k.y = pointer<void>(y);
+  k.eps = number(attribute(given, eps_name));
+  k.residual = residual;
   k.batch = pointer<double>(batch);
-  k.momentum = momentum;
-  if (counter != 0 && training && k.count > 1) {
-    const int64_t batches = ++*pointer<int64_t>(counter);
-    if (average) k.momentum = 1.0 / static_cast<double>(batches);
+  const nb::object momentum = attribute(given, momentum_name);
+  k.momentum = momentum.is_none() ? 0.0 : number(momentum);
+  int64_t* counter = pointer<int64_t>(given, counter_name);
+  if (counter != nullptr && k.training && k.count > 1) {
+    const int64_t batches = ++*counter;
+    if (momentum.is_none()) k.momentum = 1.0 / static_cast<double>(batches);
   }
   const nb::gil_scoped_release released;
   if (k.y != k.x) advise(k.y, k.bytes);
@@ -152,37 +204,46 @@ nb::object forward(const nb::tuple& shape, bool bfloat16, bool training, int thr
 }
 
 // Writes the mean and the sum of squared deviations of each channel, (2, c), and returns how many positions are real.
-int64_t moments(const nb::tuple& shape, bool bfloat16, int threads, uintptr_t x, uintptr_t mask, uintptr_t found) {
+int64_t moments(nb::handle given, bool bfloat16, int threads, nb::handle found) {
   std::vector<uint8_t> mask_copy;
-  Call k = call_of(shape, bfloat16, true, threads, 0, 1, x, mask, 0, 0, mask_copy);
-  require(found != 0, "the moments have no memory");
+  Call k = call_of(given, bfloat16, threads, 0, 1, mask_copy);
+  k.moments = pointer<double>(found);
+  require(k.moments != nullptr, "the moments have no memory");
+  k.training = true;
   std::vector<double> saved(static_cast<size_t>(2 * k.c));
   k.saved = saved.data();
-  k.moments = pointer<double>(found);
   const nb::gil_scoped_release released;
   kernels().forward(k);
   return k.count;
 }
 
-void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, bool from_output,
-              uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, nb::bytearray saved, uintptr_t slope_source,
-              uintptr_t grad_y, uintptr_t grad_x, uintptr_t grad_residual, uintptr_t grad_weight, uintptr_t grad_bias) {
+void backward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_x, nb::handle grad_residual,
+              nb::handle grad_weight, nb::handle grad_bias) {
+  static PyObject* const saved_name = interned("saved");
+  static PyObject* const slope_source_name = interned("slope_source");
+  static PyObject* const grad_y_name = interned("grad_y");
+  static PyObject* const from_output_name = interned("from_output");
   std::vector<uint8_t> mask_copy;
-  const int arrays = slope_source != 0 ? 4 : 3;  // input, gradients of output and input, slope source
-  Call k = call_of(shape, bfloat16, training, threads, activation, arrays, x, mask, weight, bias, mask_copy);
-  require(grad_y != 0 && grad_x != 0 && grad_weight != 0 && grad_bias != 0, "a gradient has no memory");
-  require(!from_output ||
-              (slope_source == 0 && (k.activation == Activation::none || k.activation == Activation::leaky_relu)),
-          "this activation can't be undone");
-  k.from_output = from_output;
-  require(saved.size() == static_cast<size_t>(2 * k.c * 8), "the saved statistics are of another size");
-  k.saved = static_cast<double*>(saved.data());
-  k.slope_source = pointer<const void>(slope_source);
-  k.grad_y = pointer<const void>(grad_y);
+  const void* slope_source = pointer<const void>(given, slope_source_name);
+  const int arrays = slope_source != nullptr ? 4 : 3;  // input, gradients of output and input, slope source
+  Call k = call_of(given, bfloat16, threads, activation, arrays, mask_copy);
+  k.slope_source = slope_source;
+  k.grad_y = pointer<const void>(given, grad_y_name);
   k.grad_x = pointer<void>(grad_x);
   k.grad_residual = pointer<void>(grad_residual);
   k.grad_weight = pointer<float>(grad_weight);
   k.grad_bias = pointer<float>(grad_bias);
+  require(k.grad_y != nullptr && k.grad_x != nullptr && k.grad_weight != nullptr && k.grad_bias != nullptr,
+          "a gradient has no memory");
+  require(slope_source == nullptr || k.grad_residual != nullptr, "the gradient of the residual has no memory");
+  k.from_output = flag(given, from_output_name);
+  require(!k.from_output || (slope_source == nullptr &&
+                             (k.activation == Activation::none || k.activation == Activation::leaky_relu)),
+          "this activation can't be undone");
+  const nb::object saved = attribute(given, saved_name);
+  require(PyByteArray_Check(saved.ptr()) && PyByteArray_GET_SIZE(saved.ptr()) == static_cast<Py_ssize_t>(2 * k.c * 8),
+          "the saved statistics are of another size");
+  k.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
   const nb::gil_scoped_release released;
   advise(k.grad_x, k.bytes);
   advise(k.grad_residual, k.bytes);
@@ -192,17 +253,11 @@ void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads,
 }  // namespace
 
 NB_MODULE(_native, m) {
-  m.doc() = "Batch normalization on the CPU. Addresses of tensors, which the caller has checked.";
-  m.def("forward", &forward,
-      "shape"_a, "bfloat16"_a, "training"_a, "threads"_a, "activation"_a, "momentum"_a, "average"_a,
-      "eps"_a, "x"_a, "mask"_a, "weight"_a, "bias"_a, "running_mean"_a, "running_var"_a, "counter"_a,
-      "residual"_a, "y"_a, "batch"_a);
-  m.def("moments", &moments,
-      "shape"_a, "bfloat16"_a, "threads"_a, "x"_a, "mask"_a, "found"_a);
-  m.def("backward", &backward,
-      "shape"_a, "bfloat16"_a, "training"_a, "threads"_a, "activation"_a, "from_output"_a, "x"_a, "mask"_a,
-      "weight"_a, "bias"_a, "saved"_a, "slope_source"_a, "grad_y"_a, "grad_x"_a, "grad_residual"_a,
-      "grad_weight"_a, "grad_bias"_a);
+  m.doc() = "Batch normalization on the CPU, of calls whose tensors Python has checked.";
+  m.def("forward", &forward, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "out"_a, "batch"_a.none());
+  m.def("moments", &moments, "call"_a, "bfloat16"_a, "threads"_a, "found"_a);
+  m.def("backward", &backward, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "grad_x"_a,
+        "grad_residual"_a.none(), "grad_weight"_a, "grad_bias"_a);
   m.attr("activations") = [] {
     nb::list names;
     for (const char* name : ACTIVATION_NAMES) names.append(name);

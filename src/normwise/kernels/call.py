@@ -73,7 +73,7 @@ class Call:
             and (mean is None or mean.shape == channels)
             and (var is None or var.shape == channels)
         ):
-            self._refuse_sizes()
+            check_sizes(x, running_mean=mean, running_var=var, weight=weight, bias=bias)
         training = self.training
         if not training and (mean is None or var is None):
             raise ArgumentError(
@@ -106,18 +106,6 @@ class Call:
             check_mask(self.mask, x)
         if self.inplace:
             self._check_inplace()
-
-    def _refuse_sizes(self) -> None:
-        channels = self.x.shape[1]
-        for name in ("running_mean", "running_var", "weight", "bias"):
-            tensor: Tensor | None = getattr(self, name)
-            if tensor is not None and tensor.shape != (channels,):
-                raise ShapeError(
-                    f"the input has {channels} channels (axis 1 of its shape {tuple(self.x.shape)}), but {name} "
-                    f"has the shape {tuple(tensor.shape)}; expected ({channels},). If the channels are on "
-                    "another axis, move them to axis 1; if channels were removed or added, do so in all parameters and "
-                    "statistics"
-                )
 
     def _check_inplace(self) -> None:
         activation, weight, bias = self.activation, self.weight, self.bias
@@ -154,6 +142,31 @@ pytree.register_pytree_node(
     lambda call: ([getattr(call, name) for name in Call.__slots__], None),
     lambda values, _: Call(*values),
 )
+
+
+def check_axes(x: Tensor) -> None:
+    """Raise ShapeError unless ``x`` has axes of the batch and of channels."""
+    if x.dim() < 2:
+        raise ShapeError(f"expected an input of shape (N, C, *), got {tuple(x.shape)}; add the missing axes")
+
+
+def check_floating(x: Tensor) -> None:
+    """Raise ArgumentError unless ``x`` is of a floating type."""
+    if not x.is_floating_point():
+        raise ArgumentError(f"expected an input of a floating type, got {x.dtype}; convert it with .float()")
+
+
+def check_sizes(x: Tensor, **vectors: Tensor | None) -> None:
+    """Raise ShapeError unless each of the named vectors has one value for each channel of ``x``."""
+    channels = x.shape[1]
+    for name, vector in vectors.items():
+        if vector is not None and vector.shape != (channels,):
+            raise ShapeError(
+                f"the input has {channels} channels (axis 1 of its shape {tuple(x.shape)}), but {name} "
+                f"has the shape {tuple(vector.shape)}; expected ({channels},). If the channels are on "
+                "another axis, move them to axis 1; if channels were removed or added, do so in all parameters and "
+                "statistics"
+            )
 
 
 def check_activation(activation: object) -> None:

@@ -14,6 +14,7 @@ from normwise import nn
 from normwise.activations import ACTIVATIONS
 from normwise.errors import ArgumentError, AutogradError
 from normwise.kernels import Call
+from normwise.kernels.backward_call import BackwardCall
 from normwise.kernels.cpu import library
 from normwise.kernels.cpu.backend import CpuBackend
 from normwise.statistics import Moments
@@ -266,22 +267,24 @@ def test_memory_does_not_grow_with_threads_times_channels():
 
 @pytest.mark.usefixtures("kernels")
 def test_the_module_itself_refuses_what_it_can_see_is_wrong():
-    x = torch.randn(4, 3)
-    address = x.data_ptr()
-    common = {"bfloat16": False, "training": True, "threads": 1, "activation": 0, "mask": 0, "weight": 0, "bias": 0}
-    forward = common | {"momentum": 0.1, "average": False, "eps": 1e-5, "y": address, "batch": 0}
-    forward |= dict.fromkeys(("running_mean", "running_var", "counter", "residual"), 0)
-    for shape, at in (
-        ((4, 3, 1, True), 0),
-        ((0, 3, 1, True), address),
-        ((1 << 40,) * 3 + (True,), address),
+    x, parameter = torch.randn(4, 3), torch.randn(3)
+    for shape, values in (
+        ((4, 3, 1, True), torch.empty(0)),
+        ((0, 3, 1, True), x),
+        ((1 << 40,) * 3 + (True,), x),
+        ((4, 3, 1), x),
     ):
-        with pytest.raises(ValueError, match=r"memory|size"):
-            library.loaded().forward(shape=shape, x=at, **forward)
-    backward = common | dict.fromkeys(("grad_y", "grad_x", "grad_weight", "grad_bias"), address)
-    backward |= {"from_output": False, "slope_source": 0, "grad_residual": 0}
+        call = Call(values, training=True, layout=shape)
+        with pytest.raises(ValueError, match=r"memory|size|layout"):
+            library.loaded().forward(call, False, 1, 0, x, None)
+    evaluation = Call(x, training=False, layout=(4, 3, 1, True))
+    with pytest.raises(ValueError, match="evaluation needs running statistics"):
+        library.loaded().forward(evaluation, False, 1, 0, x, None)
+    with pytest.raises(ValueError, match="an unknown activation"):
+        library.loaded().forward(Call(x, training=True, layout=(4, 3, 1, True)), False, 1, 99, x, None)
+    call = BackwardCall(x, None, None, bytearray(8), None, x, None, layout=(4, 3, 1, True))
     with pytest.raises(ValueError, match="saved statistics are of another size"):
-        library.loaded().backward(shape=(4, 3, 1, True), x=address, saved=bytearray(8), **backward)
+        library.loaded().backward(call, False, 1, 0, x, None, parameter, parameter)
 
 
 @pytest.mark.usefixtures("kernels")

@@ -156,9 +156,9 @@ def test_padding_where_the_kernels_look_for_the_mean_costs_no_digit() -> None:
     mask = torch.ones(8, 40, dtype=torch.bool)
     mask[::2, ::10] = False
     mean, var = torch.zeros(3), torch.zeros(3)
-    shape = native.shape_of(x)
-    assert shape is not None
-    native.forward(shape, x, None, None, mean, var, None, True, 1.0, 1e-5, None, None, mask)
+    call = Call(x, mean, var, training=True, momentum=1.0, mask=mask)
+    assert CpuBackend().covers(call)
+    CpuBackend().forward(call)
     values = x.double().movedim(1, 0)[:, mask]
     torch.testing.assert_close(var, values.var(1).float(), rtol=2 * ULP, atol=0)
 

@@ -1,6 +1,7 @@
 """The compiled module: whether it is there, and calls of it on tensors that it covers."""
 
 import os
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 
@@ -12,6 +13,7 @@ from normwise.errors import ArgumentError
 from normwise.kernels.backward_call import BackwardCall, Gradients
 from normwise.kernels.call import Call
 
+_FLOAT, _BFLOAT = torch.float32, torch.bfloat16
 #: Activations by the numbers that ``csrc/call.h`` gives them.
 _NUMBERS: dict[str | None, int] = {None: 0} | {name: row.number for name, row in ACTIVATIONS.items()}
 #: ``NORMWISE_KERNELS`` turns the kernels off by this word; the name of an instruction set asks for that one.
@@ -52,15 +54,6 @@ def loaded() -> ModuleType:
     return library
 
 
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
-
-
-def _as_float(tensor: Tensor | None) -> Tensor | None:
-    """Return the tensor in float32, which the kernels' parameters and statistics have."""
-    return tensor if tensor is None or tensor.dtype is torch.float32 else tensor.float()
-
-
 def forward(
     call: Call, batch: Tensor | None = None, *, out: Tensor | None = None
 ) -> tuple[Tensor, bytearray]:
@@ -75,74 +68,44 @@ def forward(
             positions.
         out: Memory for the output, laid out as ``x``; without it, a new tensor, or ``x`` itself with ``inplace``.
     """
-    x, momentum = call.x, call.momentum
+    x, weight, bias = call.x, call.weight, call.bias
     if out is None:
         out = x if call.inplace else torch.empty_like(x)
-    # Converted parameters have to live until the kernels return.
-    weight, bias = _as_float(call.weight), _as_float(call.bias)
-    saved = loaded().forward(
-        shape=call.layout,
-        bfloat16=x.dtype is torch.bfloat16,
-        training=call.training,
-        threads=torch.get_num_threads(),
-        activation=_NUMBERS[call.activation],
-        momentum=0.0 if momentum is None else float(momentum),
-        average=momentum is None and call.counter is not None,
-        eps=call.eps,
-        x=x.data_ptr(),
-        mask=_address(call.mask),
-        weight=_address(weight),
-        bias=_address(bias),
-        running_mean=_address(call.running_mean),
-        running_var=_address(call.running_var),
-        counter=_address(call.counter),
-        residual=_address(call.residual),
-        y=out.data_ptr(),
-        batch=_address(batch),
-    )
-    return out, saved
+    if (weight is not None and weight.dtype is not _FLOAT) or (bias is not None and bias.dtype is not _FLOAT):
+        call = replace(call, weight=_as_float(weight), bias=_as_float(bias))
+    number = _NUMBERS[call.activation]
+    return out, loaded().forward(call, x.dtype is _BFLOAT, torch.get_num_threads(), number, out, batch)
 
 
 def moments(call: Call) -> tuple[int, Tensor, Tensor]:
     """Return the real positions, and per channel, in float64, the mean and the sum of squared deviations from it."""
-    x = call.x
     found = torch.empty(2, call.layout[1], dtype=torch.float64)
-    count = loaded().moments(
-        shape=call.layout,
-        bfloat16=x.dtype is torch.bfloat16,
-        threads=torch.get_num_threads(),
-        x=x.data_ptr(),
-        mask=_address(call.mask),
-        found=found.data_ptr(),
-    )
+    count = loaded().moments(call, call.x.dtype is _BFLOAT, torch.get_num_threads(), found)
     return count, found[0], found[1]
 
 
 def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
     """Return the gradients of a backward pass that is covered; ``out`` is memory for that of the input."""
-    x = call.x
+    x, weight, bias = call.x, call.weight, call.bias
     grad_x = torch.empty_like(x) if out is None else out
     grad_residual = None if call.slope_source is None else torch.empty_like(x)
-    grad_weight = torch.empty(call.layout[1], dtype=torch.float32)
+    grad_weight = torch.empty(call.layout[1], dtype=_FLOAT)
     grad_bias = torch.empty_like(grad_weight)
-    weight, bias = _as_float(call.weight), _as_float(call.bias)
+    if (weight is not None and weight.dtype is not _FLOAT) or (bias is not None and bias.dtype is not _FLOAT):
+        call = replace(call, weight=_as_float(weight), bias=_as_float(bias))
     loaded().backward(
-        shape=call.layout,
-        bfloat16=x.dtype is torch.bfloat16,
-        training=call.training,
-        threads=torch.get_num_threads(),
-        activation=_NUMBERS[call.activation],
-        from_output=call.from_output,
-        x=x.data_ptr(),
-        mask=_address(call.mask),
-        weight=_address(weight),
-        bias=_address(bias),
-        saved=call.saved,
-        slope_source=_address(call.slope_source),
-        grad_y=call.grad_y.data_ptr(),
-        grad_x=grad_x.data_ptr(),
-        grad_residual=_address(grad_residual),
-        grad_weight=grad_weight.data_ptr(),
-        grad_bias=grad_bias.data_ptr(),
+        call,
+        x.dtype is _BFLOAT,
+        torch.get_num_threads(),
+        _NUMBERS[call.activation],
+        grad_x,
+        grad_residual,
+        grad_weight,
+        grad_bias,
     )
     return Gradients(grad_x, grad_weight, grad_bias, grad_residual)
+
+
+def _as_float(tensor: Tensor | None) -> Tensor | None:
+    """Return the tensor in float32, which the kernels' parameters have."""
+    return None if tensor is None else tensor.float()

@@ -101,9 +101,9 @@ def update_running(
             if momentum is None:
                 momentum = 1.0 / counter.clamp(min=1).to(_widest(mean))
         if momentum is not None:
-            bessel = count / (count - 1).clamp(min=1)
+            n = count.to(variance.dtype)
             move(running_mean, mean, momentum, moved)
-            move(running_var, variance * bessel.to(variance.dtype), momentum, moved)
+            move(running_var, variance * (n / (n - 1).clamp(min=1)), momentum, moved)
 
 
 def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved: Tensor) -> None:
