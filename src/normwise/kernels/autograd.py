@@ -78,7 +78,7 @@ class _BatchNorm(torch.autograd.Function):
         ctx.save_for_backward(y if inplace else x, weight, bias, source, call.mask)
         # Not the call itself: it would keep the input alive, whatever hooks on saved tensors do with it.
         ctx.backend, ctx.training, ctx.eps = backend, call.training, call.eps
-        ctx.activation, ctx.inplace, ctx.dtype, ctx.shape = activation, inplace, x.dtype, x.shape
+        ctx.activation, ctx.inplace = activation, inplace
         return y
 
     @staticmethod
@@ -88,15 +88,14 @@ class _BatchNorm(torch.autograd.Function):
         call = BackwardCall(
             x, weight, bias, ctx.saved, source, grad_y, mask, ctx.training, ctx.activation, ctx.inplace
         )
-        # Hooks on saved tensors may have given them back in another order, or as others, than the forward pass saw.
+        # Hooks on saved tensors may have given them back in another order, or as others, than the forward pass saw. The
+        # gradient has the output's shape and type: autograd makes sure of that.
         if (
             torch.is_grad_enabled()
             or not is_eager(x, weight, bias, source, mask, grad_y)
             or not backend.covers_backward(call)
-            or x.dtype is not ctx.dtype
-            or x.shape != ctx.shape
         ):
-            check_saved(call, ctx.dtype, ctx.shape[1])
+            check_saved(call)
             statistics = backend.statistics(ctx.saved)
             return (*gradients_by_torch(call, statistics, ctx.eps, ctx.needs_input_grad[:4]), None, None)
         grad_x, grad_weight, grad_bias, grad_residual = backend.backward(call)

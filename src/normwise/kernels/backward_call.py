@@ -1,7 +1,7 @@
 """One backward pass of batch normalization: what the forward pass kept, and the gradient of its output."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -37,16 +37,6 @@ class BackwardCall:
     layout: Any = None
 
 
-class Gradients(NamedTuple):
-    """Gradients of a loss.
-
-    Attributes:
-        x: ``(N, C, *)``.
-        weight, bias: ``(C,)``, float32.
-        residual: ``(N, C, *)`` where there was a slope source; else None.
-    """
-
-    x: Tensor
-    weight: Tensor
-    bias: Tensor
-    residual: Tensor | None
+#: Gradients of the input, ``(N, C, *)``, of weight and bias, ``(C,)`` in float32, and of the residual where there was a
+#: slope source, else None.
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor | None]

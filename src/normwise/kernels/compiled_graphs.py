@@ -126,9 +126,9 @@ def _backward(
     )
     if not backend.covers_backward(call):
         raise _refusal(x, weight, bias, slope_source, grad_y, mask)
-    gradients = backend.backward(call)
-    grad_residual = like.new_empty(0) if gradients.residual is None else _laid_out(like, gradients.residual)
-    return _laid_out(like, gradients.x), gradients.weight, gradients.bias, grad_residual
+    grad_x, grad_weight, grad_bias, grad_residual = backend.backward(call)
+    grad_residual = like.new_empty(0) if grad_residual is None else _laid_out(like, grad_residual)
+    return _laid_out(like, grad_x), grad_weight, grad_bias, grad_residual
 
 
 def _refusal(x: Tensor, *others: Tensor | None) -> ArgumentError:

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from normwise.kernels.backward_call import BackwardCall, Gradients
 from normwise.kernels.call import Call
 from normwise.kernels.cpu import library
 from normwise.kernels.cpu.coverage import covers, covers_backward, covers_types
@@ -40,17 +39,12 @@ class CpuBackend:
         path = None if library.library is None else library.library.__file__
         return () if path is None else (Path(path),)
 
-    def covers(self, call: Call) -> bool:
-        """Return whether the kernels can compute the call."""
-        return library.library is not None and covers(call)
-
-    def covers_backward(self, call: BackwardCall) -> bool:
-        """Return whether the kernels can compute the backward pass."""
-        return library.library is not None and covers_backward(call)
-
-    def covers_types(self, call: Call) -> bool:
-        """Return whether a graph may leave the call to the kernels."""
-        return library.library is not None and covers_types(call)
+    # Functions as they are: small calls cost what Python costs.
+    covers = staticmethod(covers)
+    covers_backward = staticmethod(covers_backward)
+    covers_types = staticmethod(covers_types)
+    backward = staticmethod(library.backward)
+    moments = staticmethod(library.moments)
 
     def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, bytearray]:
         """Compute the output and the saved statistics, and move the running ones."""
@@ -70,14 +64,6 @@ class CpuBackend:
         move(mean, found[0], momentum, moved)
         move(var, found[1], momentum, moved)
         return y, saved
-
-    def backward(self, call: BackwardCall) -> Gradients:
-        """Compute the gradients."""
-        return library.backward(call)
-
-    def moments(self, call: Call) -> tuple[int, Tensor, Tensor]:
-        """Compute the count, and in float64 means and sums of squared deviations."""
-        return library.moments(call)
 
     def statistics(self, saved: bytearray) -> Tensor:
         """Return the saved statistics as a tensor over the same memory."""

@@ -23,6 +23,8 @@ def covers(call: Call) -> bool:
     Where they can, its layout is set, and a residual or mask in another order than theirs is replaced by a copy.
     """
     x, mean, var, counter = call.x, call.running_mean, call.running_var, call.counter
+    if library.library is None:
+        return False
     if mean is None or var is None:
         if mean is not var or not call.training:
             return False
@@ -70,6 +72,7 @@ def covers_backward(call: BackwardCall) -> bool:
         layout = _layout(x)
         if layout is None and x.layout is torch.strided:
             check_memory(x)
+            # In an order that the kernels know.
             x = x.contiguous()
             layout = _layout(x)
         if (
@@ -100,7 +103,8 @@ def covers_types(call: Call) -> bool:
     x, mean, var, residual = call.x, call.running_mean, call.running_var, call.residual
     dtype = x.dtype
     return (
-        call.training
+        library.library is not None
+        and call.training
         and (dtype is _FLOAT or dtype is _BFLOAT)
         and x.is_cpu
         and call.activation in library.COVERED_ACTIVATIONS
@@ -117,34 +121,28 @@ def covers_types(call: Call) -> bool:
     )
 
 
-def layout_of(x: Tensor) -> Layout | None:
-    """Return how ``(N, C, *)`` lies in memory, or None where it has neither order that the kernels know."""
-    shape = x.shape
-    axes = len(shape)
-    if x.is_contiguous():
-        if axes == 2:
-            return shape[0], shape[1], 1, True
-        s = 1
-        for size in shape[2:]:
-            s *= size
-        return shape[0], shape[1], s, s == 1
-    if (axes == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
-        axes == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
-    ):
-        return shape[0], shape[1], x.numel() // (shape[0] * shape[1]), True
-    return None
-
-
 def _layout(x: Tensor) -> Layout | None:
-    """Return the layout of an input that the kernels can take, else None."""
+    """Return how an input ``(N, C, *)`` lies in memory, or None where the kernels can't take it."""
     dtype = x.dtype
     if not (dtype is _FLOAT or dtype is _BFLOAT) or not x.is_cpu:
         return None
-    layout = layout_of(x)
-    if layout is None:
+    shape = x.shape
+    axes = len(shape)
+    n, c, s = shape[0], shape[1], 1
+    if x.is_contiguous():
+        for size in shape[2:]:
+            s *= size
+        # Of (N, C), too, the channels are last.
+        channels_last = s == 1
+    elif (axes == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
+        axes == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
+    ):
+        s, channels_last = x.numel() // (n * c), True
+    else:
         return None
-    count, size = layout[0] * layout[1] * layout[2], 4 if dtype is _FLOAT else 2
-    return layout if count and _holds(x, count * size, size) else None
+    size = 4 if dtype is _FLOAT else 2
+    count = n * c * s
+    return (n, c, s, channels_last) if count and _holds(x, count * size, size) else None
 
 
 def _fit(channels: int, dtype: torch.dtype, tensors: tuple[Tensor | None, ...]) -> bool:
@@ -179,8 +177,7 @@ def _laid_out(x: Tensor, other: Tensor) -> Tensor | None:
     if other.stride() != x.stride():
         check_memory(other)
         other = torch.empty_like(x).copy_(other)
-    size = x.itemsize
-    return other if _holds(other, x.numel() * size, size) else None
+    return other if _holds(other, x.nbytes, x.itemsize) else None
 
 
 def _contiguous_mask(layout: Layout, mask: Tensor) -> Tensor | None:

@@ -73,8 +73,9 @@ def forward(
         out = x if call.inplace else torch.empty_like(x)
     if (weight is not None and weight.dtype is not _FLOAT) or (bias is not None and bias.dtype is not _FLOAT):
         call = replace(call, weight=_as_float(weight), bias=_as_float(bias))
+    assert library is not None  # noqa: S101 (the call is covered)
     number = _NUMBERS[call.activation]
-    return out, loaded().forward(call, x.dtype is _BFLOAT, torch.get_num_threads(), number, out, batch)
+    return out, library.forward(call, x.dtype is _BFLOAT, torch.get_num_threads(), number, out, batch)
 
 
 def moments(call: Call) -> tuple[int, Tensor, Tensor]:
@@ -89,11 +90,12 @@ def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
     x, weight, bias = call.x, call.weight, call.bias
     grad_x = torch.empty_like(x) if out is None else out
     grad_residual = None if call.slope_source is None else torch.empty_like(x)
-    grad_weight = torch.empty(call.layout[1], dtype=_FLOAT)
+    grad_weight = call.grad_y.new_empty(call.layout[1], dtype=_FLOAT)
     grad_bias = torch.empty_like(grad_weight)
     if (weight is not None and weight.dtype is not _FLOAT) or (bias is not None and bias.dtype is not _FLOAT):
         call = replace(call, weight=_as_float(weight), bias=_as_float(bias))
-    loaded().backward(
+    assert library is not None  # noqa: S101 (the call is covered)
+    library.backward(
         call,
         x.dtype is _BFLOAT,
         torch.get_num_threads(),
@@ -103,7 +105,7 @@ def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
         grad_weight,
         grad_bias,
     )
-    return Gradients(grad_x, grad_weight, grad_bias, grad_residual)
+    return grad_x, grad_weight, grad_bias, grad_residual
 
 
 def _as_float(tensor: Tensor | None) -> Tensor | None:

@@ -17,21 +17,16 @@ from normwise.kernels.memory import check_memory
 from normwise.kernels.torch_backend.batch_norm import batch_norm
 
 
-def check_saved(call: BackwardCall, dtype: torch.dtype, channels: int) -> None:
-    """Raise AutogradError unless what comes back from the forward pass has its types and shapes.
+def check_saved(call: BackwardCall) -> None:
+    """Raise AutogradError unless what comes back from the forward pass has the types and shapes that it had there.
 
-    Hooks on saved tensors may have changed them; the order in memory may be another.
-
-    Args:
-        call: The backward pass.
-        dtype: The type of the input in the forward pass.
-        channels: How many channels it had.
+    These are known from the gradient of the output, whose shape and type are the input's. Hooks on saved tensors may
+    have changed the others; the order in memory may be another.
     """
-    shape = tuple(call.grad_y.shape)
-    one_each = (channels,)
+    dtype, shape = call.grad_y.dtype, tuple(call.grad_y.shape)
+    one_each = (shape[1],)
     for name, tensor, kind, expected in (
         ("the saved input", call.x, dtype, shape),
-        ("the gradient of the output", call.grad_y, dtype, shape),
         ("the saved weight", call.weight, dtype, one_each),
         ("the saved bias", call.bias, dtype, one_each),
         ("the saved residual or output", call.slope_source, dtype, shape),
