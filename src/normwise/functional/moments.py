@@ -50,7 +50,7 @@ def moments(x: Tensor, mask: Tensor | None = None) -> ChannelMoments:
         >>> x = torch.tensor([[1.0], [3.0], [99.0]])
         >>> count, mean, variance = normwise.functional.moments(x, torch.tensor([True, True, False]))
         >>> count.item(), mean.item(), variance.item()
-        (2, 2.0, 1.0)
+        (2.0, 2.0, 1.0)
     """
     check_axes(x)
     check_floating(x)

@@ -69,5 +69,5 @@ def update_running(
             "int64 tensor that begins at 0"
         )
     if not isinstance(count, Tensor):
-        count = torch.full((), count, dtype=torch.int64, device=mean.device)
+        count = torch.full((), count, dtype=mean.dtype, device=mean.device)
     primitives.update_running(running_mean, running_var, mean, variance, count, momentum, counter)

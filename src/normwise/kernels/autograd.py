@@ -1,5 +1,6 @@
 """The autograd rule of compiled backends: one node of the graph for normalization, residual and activation."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -57,6 +58,22 @@ def _check_overwriting(x: Tensor, differentiates: bool) -> None:
         )
 
 
+@dataclass(slots=True, eq=False)
+class _Kept:
+    """What the backward pass needs besides tensors that autograd saves.
+
+    The call itself is not kept: it would keep the input alive, whatever hooks on saved tensors do with it. One object,
+    since attributes of autograd's context are slow.
+    """
+
+    backend: Backend
+    saved: Any
+    training: bool
+    eps: float
+    activation: str | None
+    inplace: bool
+
+
 class _BatchNorm(torch.autograd.Function):
     """The rule. Tensors that are differentiated are arguments of their own, as autograd wants them."""
 
@@ -70,23 +87,22 @@ class _BatchNorm(torch.autograd.Function):
         call: Call,
         backend: Backend,
     ) -> Tensor:
-        y, ctx.saved = backend.forward(call)
+        y, saved = backend.forward(call)
         activation, inplace = call.activation, call.inplace
         if inplace:
             ctx.mark_dirty(x)
         source = None if residual is None else slope_source(residual, activation, y)
         ctx.save_for_backward(y if inplace else x, weight, bias, source, call.mask)
-        # Not the call itself: it would keep the input alive, whatever hooks on saved tensors do with it.
-        ctx.backend, ctx.training, ctx.eps = backend, call.training, call.eps
-        ctx.activation, ctx.inplace = activation, inplace
+        ctx.kept = _Kept(backend, saved, call.training, call.eps, activation, inplace)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, bias, source, mask = ctx.saved_tensors
-        backend: Backend = ctx.backend
+        kept: _Kept = ctx.kept
+        backend = kept.backend
         call = BackwardCall(
-            x, weight, bias, ctx.saved, source, grad_y, mask, ctx.training, ctx.activation, ctx.inplace
+            x, weight, bias, kept.saved, source, grad_y, mask, kept.training, kept.activation, kept.inplace
         )
         # Hooks on saved tensors may have given them back in another order, or as others, than the forward pass saw. The
         # gradient has the output's shape and type: autograd makes sure of that.
@@ -96,8 +112,8 @@ class _BatchNorm(torch.autograd.Function):
             or not backend.covers_backward(call)
         ):
             check_saved(call)
-            statistics = backend.statistics(ctx.saved)
-            return (*gradients_by_torch(call, statistics, ctx.eps, ctx.needs_input_grad[:4]), None, None)
+            statistics = backend.statistics(kept.saved)
+            return (*gradients_by_torch(call, statistics, kept.eps, ctx.needs_input_grad[:4]), None, None)
         grad_x, grad_weight, grad_bias, grad_residual = backend.backward(call)
         of_x, of_weight, of_bias, of_residual, _, _ = ctx.needs_input_grad
         if of_residual and grad_residual is None:

@@ -178,8 +178,8 @@ def _differentiate(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ..
         grad_residual = residual_gradient(grad_y, mask)
     return (
         grad_x,
-        parameter_gradient(weight, grad_weight),
-        parameter_gradient(bias, grad_bias),
+        None if weight is None else parameter_gradient(weight, grad_weight),
+        None if bias is None else parameter_gradient(bias, grad_bias),
         grad_residual if ctx.added else None,
         None,
         None,

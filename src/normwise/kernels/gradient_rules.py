@@ -5,6 +5,8 @@ from torch import Tensor
 
 from normwise.activations import ACTIVATIONS
 
+_FLOAT = torch.float32
+
 
 def slope_source(residual: Tensor | None, activation: str | None, y: Tensor) -> Tensor | None:
     """Return the tensor that tells the activation's slope once a residual was added, for the backward pass.
@@ -22,6 +24,6 @@ def residual_gradient(grad_y: Tensor, mask: Tensor | None) -> Tensor:
     return grad_y if mask is None else torch.where(mask.unsqueeze(1), grad_y, 0)
 
 
-def parameter_gradient(parameter: Tensor | None, grad: Tensor) -> Tensor | None:
-    """Return a gradient in the type of its parameter."""
-    return None if parameter is None else grad if parameter.dtype is grad.dtype else grad.to(parameter.dtype)
+def parameter_gradient(parameter: Tensor, grad: Tensor) -> Tensor:
+    """Return a float32 gradient in the type of its parameter."""
+    return grad if parameter.dtype is _FLOAT else grad.to(parameter.dtype)

@@ -40,7 +40,7 @@ def covers(call: Call) -> bool:
             return False
         residual, mask = call.residual, call.mask
         if residual is not None:
-            residual = _laid_out(x, residual)
+            residual = _laid_out(x, residual, layout)
             if residual is None:
                 return False
         if mask is not None:
@@ -82,10 +82,10 @@ def covers_backward(call: BackwardCall) -> bool:
         ):
             return False
         if source is not None:
-            source = _laid_out(x, source)
+            source = _laid_out(x, source, layout)
             if source is None:
                 return False
-        grad_y = _laid_out(x, call.grad_y)
+        grad_y = _laid_out(x, call.grad_y, layout)
         if grad_y is None:
             return False
         if mask is not None:
@@ -165,10 +165,11 @@ def _fit(channels: int, dtype: torch.dtype, tensors: tuple[Tensor | None, ...]) 
     return True
 
 
-def _laid_out(x: Tensor, other: Tensor) -> Tensor | None:
+def _laid_out(x: Tensor, other: Tensor, layout: Layout) -> Tensor | None:
     """Return ``other`` in the memory order of ``x``, which it must match in shape and type; else None."""
+    dtype = x.dtype
     if (
-        other.dtype is not x.dtype
+        other.dtype is not dtype
         or not other.is_cpu
         or other.layout is not torch.strided
         or other.shape != x.shape
@@ -177,7 +178,9 @@ def _laid_out(x: Tensor, other: Tensor) -> Tensor | None:
     if other.stride() != x.stride():
         check_memory(other)
         other = torch.empty_like(x).copy_(other)
-    return other if _holds(other, x.nbytes, x.itemsize) else None
+    n, c, s, _ = layout
+    size = 4 if dtype is _FLOAT else 2
+    return other if _holds(other, n * c * s * size, size) else None
 
 
 def _contiguous_mask(layout: Layout, mask: Tensor) -> Tensor | None:

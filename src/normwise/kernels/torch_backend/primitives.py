@@ -15,7 +15,8 @@ class ChannelMoments(NamedTuple):
     """Moments of each channel of a batch.
 
     Attributes:
-        count: Real positions, int64, 0-dimensional: the same in each channel.
+        count: Real positions, 0-dimensional: the same in each channel. A floating type, the mean's, so that shares of
+            counts are as exact as it is.
         mean: ``(C,)``.
         variance: ``(C,)``, the biased one, which divides by ``count``.
     """
@@ -29,10 +30,11 @@ def moments(x: Tensor, mask: Tensor | None = None) -> ChannelMoments:
     """Return the moments of ``(N, C, *)``, with gradients."""
     values = x.to(torch.promote_types(x.dtype, torch.float32))
     axes, column = _axes(x), _column(x)
+    wide = _widest(x)
     if mask is None:
-        count = torch.full((), x.numel() // max(x.shape[1], 1), dtype=torch.int64, device=x.device)
+        count = torch.full((), x.numel() // max(x.shape[1], 1), dtype=wide, device=x.device)
     else:
-        count = mask.sum()
+        count = mask.sum().to(wide)
     m = count.clamp(min=1).to(values.dtype)
     values = _where_real(values, mask)
     # Two passes around a shift that is the mean but for rounding. Neither mean nor variance depends on the shift, so it
@@ -41,7 +43,6 @@ def moments(x: Tensor, mask: Tensor | None = None) -> ChannelMoments:
     shifted = _where_real(values - shift.view(column), mask)
     error = shifted.sum(axes) / m
     variance = _where_real(shifted - error.view(column), mask).square().sum(axes) / m
-    wide = _widest(x)
     return ChannelMoments(count, shift.to(wide) + error.to(wide), variance.to(wide))
 
 
@@ -101,7 +102,7 @@ def update_running(
             if momentum is None:
                 momentum = 1.0 / counter.clamp(min=1).to(_widest(mean))
         if momentum is not None:
-            n = count.to(variance.dtype)
+            n = count.to(torch.promote_types(variance.dtype, torch.float32))
             move(running_mean, mean, momentum, moved)
             move(running_var, variance * (n / (n - 1).clamp(min=1)), momentum, moved)
 
