@@ -49,6 +49,7 @@ class CpuBackend:
     def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, bytearray]:
         """Compute the output and the saved statistics, and move the running ones."""
         mean, var = call.running_mean, call.running_var
+        # A call is covered if they have the input's type or float32.
         if mean is None or var is None or mean.dtype is torch.float32:
             return library.forward(call, batch)
         if not call.training:

@@ -68,14 +68,14 @@ def forward(
             positions.
         out: Memory for the output, laid out as ``x``; without it, a new tensor, or ``x`` itself with ``inplace``.
     """
-    x, weight, bias = call.x, call.weight, call.bias
+    assert library is not None  # noqa: S101 (the call is covered)
+    x, bfloat16 = call.x, call.x.dtype is _BFLOAT
     if out is None:
         out = x if call.inplace else torch.empty_like(x)
-    if (weight is not None and weight.dtype is not _FLOAT) or (bias is not None and bias.dtype is not _FLOAT):
-        call = replace(call, weight=_as_float(weight), bias=_as_float(bias))
-    assert library is not None  # noqa: S101 (the call is covered)
-    number = _NUMBERS[call.activation]
-    return out, library.forward(call, x.dtype is _BFLOAT, torch.get_num_threads(), number, out, batch)
+    if bfloat16:
+        call = replace(call, weight=_as_float(call.weight), bias=_as_float(call.bias))
+    saved = library.forward(call, bfloat16, torch.get_num_threads(), _NUMBERS[call.activation], out, batch)
+    return out, saved
 
 
 def moments(call: Call) -> tuple[int, Tensor, Tensor]:
@@ -87,17 +87,17 @@ def moments(call: Call) -> tuple[int, Tensor, Tensor]:
 
 def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
     """Return the gradients of a backward pass that is covered; ``out`` is memory for that of the input."""
-    x, weight, bias = call.x, call.weight, call.bias
+    assert library is not None  # noqa: S101 (the call is covered)
+    x, bfloat16 = call.x, call.x.dtype is _BFLOAT
     grad_x = torch.empty_like(x) if out is None else out
     grad_residual = None if call.slope_source is None else torch.empty_like(x)
     grad_weight = call.grad_y.new_empty(call.layout[1], dtype=_FLOAT)
     grad_bias = torch.empty_like(grad_weight)
-    if (weight is not None and weight.dtype is not _FLOAT) or (bias is not None and bias.dtype is not _FLOAT):
-        call = replace(call, weight=_as_float(weight), bias=_as_float(bias))
-    assert library is not None  # noqa: S101 (the call is covered)
+    if bfloat16:
+        call = replace(call, weight=_as_float(call.weight), bias=_as_float(call.bias))
     library.backward(
         call,
-        x.dtype is _BFLOAT,
+        bfloat16,
         torch.get_num_threads(),
         _NUMBERS[call.activation],
         grad_x,
@@ -109,5 +109,5 @@ def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
 
 
 def _as_float(tensor: Tensor | None) -> Tensor | None:
-    """Return the tensor in float32, which the kernels' parameters have."""
+    """Return the tensor in float32, which the kernels' parameters have; those of bfloat16 inputs may be shorter."""
     return None if tensor is None else tensor.float()
