@@ -1,17 +1,21 @@
 # `make study` and `make test` need Python 3.10 or newer and make, nothing else.
 
 PYTHON ?= python3
-VENV := .venv
+# Another torch than the pinned one, in an environment of its own: make test TORCH=2.8.0
+TORCH :=
+VENV := .venv$(addprefix -torch-,$(TORCH))
 BIN := $(VENV)/bin
+CONSTRAINTS := $(if $(TORCH),$(VENV)/constraints.txt,constraints.txt)
 # In the environment, and not only as an option: what the kernels are built with is pinned as well.
-PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: study test check models models-page sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
 
-test: check
+# Style and types are those of the pinned torch.
+test: $(if $(TORCH),$(VENV)/dev.stamp,check)
 	$(BIN)/python -m pytest --numprocesses 2
 
 check: $(VENV)/dev.stamp
@@ -53,7 +57,7 @@ sanitize: $(VENV)/dev.stamp
 	$(UNDER) $(SANITIZED)/bin/python tests/kernels/cpu/fuzz.py $(CALLS)
 
 # A stamp is newer than what it was installed from, so the second time nothing is installed.
-SOURCES := pyproject.toml constraints.txt $(wildcard csrc/*)
+SOURCES := pyproject.toml $(CONSTRAINTS) $(wildcard csrc/*)
 
 $(VENV)/run.stamp: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable .
@@ -67,6 +71,11 @@ $(VENV)/models.stamp: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable '.[dev,models]'
 	@touch $@ $(VENV)/dev.stamp $(VENV)/run.stamp
 
+# What a release of torch needs it pins itself.
+$(VENV)/constraints.txt: constraints.txt | $(BIN)/python
+	grep -vE '^(setuptools|sympy|torch|torchvision|triton)==' constraints.txt > $@
+	echo 'torch==$(TORCH)' >> $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "normwise needs Python 3.10 or newer; name one: make PYTHON=python3.12" >&2; exit 2; }
@@ -74,4 +83,4 @@ $(BIN)/python:
 	  echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf .venv .venv-torch-* build dist

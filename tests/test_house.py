@@ -64,7 +64,7 @@ import sys, normwise
 assert set(normwise.__all__) <= set(dir(normwise))
 normwise.errors, normwise.reference
 print("torch" in sys.modules)
-normwise.surgery, normwise.statistics, normwise.kernels, normwise.records, normwise.find, normwise.files
+normwise.surgery, normwise.statistics, normwise.kernels, normwise.records, normwise.layers, normwise.files
 print("torch" in sys.modules, normwise.fold is normwise.surgery.fold, hasattr(normwise, "nothing"))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

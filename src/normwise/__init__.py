@@ -46,7 +46,7 @@ _MODULE_OF = {
 }
 #: Modules that are attributes without an import of their own.
 _MODULES = {
-    "errors", "files", "find", "functional", "kernels", "nn", "records", "reference", "statistics", "surgery",
+    "errors", "files", "functional", "kernels", "layers", "nn", "records", "reference", "statistics", "surgery",
 }  # fmt: skip
 
 if not TYPE_CHECKING:  # for whom any name would be there

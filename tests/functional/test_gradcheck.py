@@ -64,7 +64,6 @@ def test_second_derivatives(activation, with_residual, masked, training):
 
 
 # Not ours: torch writes some of its forward-mode formulas with torch.jit, which it has deprecated.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
 def test_forward_mode_derivatives(masked):
     function, inputs = problem("tanh", with_residual=True, masked=masked, training=True)

@@ -164,7 +164,7 @@ def test_constants_of_others_are_frozen_already() -> None:
     ("layer", "said"),
     [
         (nn.BatchNorm1d(4, track_running_stats=False), "BatchNorm1d '1' can't be frozen: it keeps no running stat"),
-        (nn.LazyBatchNorm1d(), "LazyBatchNorm1d '1' can't be frozen: it has no statistics yet"),
+        (nn.LazyBatchNorm1d(), "LazyBatchNorm1d '1' can't be frozen: it has not been initialised"),
     ],
     ids=["no statistics", "lazy"],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from torch import nn
 
 import normwise
 from normwise.errors import ModelError
-from normwise.find import is_batch_norm, is_foreign_frozen
+from normwise.layers import batch_norms
 from normwise.records import Change, Conversion
 from normwise.surgery import remove_biases
 
@@ -238,7 +238,7 @@ def _reasons(said: Iterable[str]) -> Counter[str]:
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:
-    return [module for module in model.modules() if is_batch_norm(module)]
+    return [kind.layer for kind in batch_norms(model).values()]
 
 
 def _convert(subject: Subject, to: str) -> tuple[nn.Module, Conversion]:
@@ -256,7 +256,8 @@ def _assert_same(subject: Subject, report: Conversion, new: nn.Module) -> None:
         _assert_trains(new, subject)
         return
     assert_same_evaluation(subject, new)
-    if any(change.changed for change in report.changes) and not any(map(is_foreign_frozen, modules)):
+    constants = any(kind.family == "frozen" for kind in batch_norms(subject.model).values())
+    if any(change.changed for change in report.changes) and not constants:
         assert_same_training(subject, new)
 
 
@@ -269,7 +270,6 @@ def _assert_trains(model: nn.Module, subject: Subject) -> None:
 
 def _assert_statistics_stay(model: nn.Module, subject: Subject) -> None:
     before, after = dict(model.named_buffers()), train_copy(model, subject.other).buffers
-    for path, module in model.named_modules():
-        if is_batch_norm(module):
-            for name in (f"{path}.{own}".lstrip(".") for own in ("running_mean", "running_var")):
-                assert torch.equal(before[name], after[name]), f"training moved {name}"
+    for path in batch_norms(model):
+        for name in (f"{path}.{own}".lstrip(".") for own in ("running_mean", "running_var")):
+            assert torch.equal(before[name], after[name]), f"training moved {name}"

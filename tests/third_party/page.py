@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 
 from normwise.errors import NormwiseError
-from normwise.find import is_batch_norm
+from normwise.layers import batch_norms
 
 from . import SPECIMENS
 from .libraries import NAMES, load, versions
@@ -61,7 +61,7 @@ def main() -> int:
         except ImportError:
             continue
         known = len(failures)
-        layers = sum(map(is_batch_norm, subject(specimen).model.modules()))
+        layers = len(batch_norms(subject(specimen).model))
         rows[specimen] = layers, {name: _run(specimen, name, failures) for name in OPERATIONS}
         print(specimen, *failures[known:], sep="\n  ", file=sys.stderr, flush=True)
     print("\n".join(_lines(rows)))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from normwise.find import is_batch_norm
+from normwise.layers import batch_norms
 
 from .libraries import load
 from .running import Batch, Step, call, evaluate, train_copy
@@ -104,7 +104,7 @@ def _randomise(model: nn.Module, example: Batch) -> None:
     They are those of the example, so that values keep a healthy size however deep the network is, moved by some tenths
     of a standard deviation.
     """
-    layers: list[Any] = [module for module in model.modules() if is_batch_norm(module)]
+    layers: list[Any] = [kind.layer for kind in batch_norms(model).values()]
     momenta = {layer: layer.momentum for layer in layers if hasattr(layer, "momentum")}
     with torch.no_grad():
         for layer in layers:

@@ -11,6 +11,7 @@ from normwise.kernels import Call
 from normwise.kernels.call import check_activation
 from normwise.nn.convertible import from_batch_norm
 from normwise.nn.layer_path import named_error
+from normwise.nn.norm_traits import NormTraits
 from normwise.nn.tools.dropped_activation import KeepsActivation
 from normwise.nn.tools.scripted import compiled_as, scripted_forward
 from normwise.nn.tools.traced_leaf import is_traced, leaf_call
@@ -21,8 +22,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
 
     # For torch.jit.script, which looks for attributes in instances; those of a class it takes from here.
     __constants__: ClassVar[list[str]] = [*nn.modules.batchnorm._BatchNorm.__constants__, "activation"]
-    conversion: ClassVar[str] = "batch"
-    dimensions: ClassVar[tuple[int, ...]]
+    traits: ClassVar[NormTraits]
     _shapes: ClassVar[dict[int, str]]
     activation: str | None = None
     inplace: bool = False
@@ -42,9 +42,21 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         inplace: bool = False,
     ) -> None:
         check_activation(activation)
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        # torch's own constructor takes `bias` from 2.13 on.
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        if not bias:
+            self.register_parameter("bias", None)
         self.activation = activation
         self.inplace = inplace
+
+    def reset_parameters(self) -> None:
+        """Set the statistics, γ and β to what they are in a new layer."""
+        self.reset_running_stats()
+        if self.affine:
+            nn.init.ones_(self.weight)
+            # Without β torch before 2.13 fails here.
+            if self.bias is not None:
+                nn.init.zeros_(self.bias)
 
     @classmethod
     def from_batch_norm(cls, layer: nn.modules.batchnorm._BatchNorm, **settings: Any) -> "_BatchNorm":
@@ -184,7 +196,7 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
         torch.Size([8, 40, 100])
     """
 
-    dimensions: ClassVar[tuple[int, ...]] = (1,)
+    traits: ClassVar[NormTraits] = NormTraits("batch", (1,), "batch", fuses=True)
     _shapes: ClassVar[dict[int, str]] = {2: "(N, C)", 3: "(N, C, L)"}
 
 
@@ -200,7 +212,7 @@ class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
         torch.Size([8, 16, 5, 5])
     """
 
-    dimensions: ClassVar[tuple[int, ...]] = (2,)
+    traits: ClassVar[NormTraits] = NormTraits("batch", (2,), "batch", fuses=True)
     _shapes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
 
 
@@ -210,5 +222,5 @@ class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     All else is :class:`BatchNorm1d`'s.
     """
 
-    dimensions: ClassVar[tuple[int, ...]] = (3,)
+    traits: ClassVar[NormTraits] = NormTraits("batch", (3,), "batch", fuses=True)
     _shapes: ClassVar[dict[int, str]] = {5: "(N, C, D, H, W)"}

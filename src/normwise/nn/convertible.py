@@ -1,39 +1,18 @@
-"""What a BN layer of this package offers, so that :func:`normwise.convert` can make one of any other norm."""
+"""Layers of BN classes made over the tensors of other ones, and the settings of such classes."""
 
 import inspect
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-BatchNorm = nn.modules.batchnorm._BatchNorm
-_Kind = TypeVar("_Kind", bound=BatchNorm)
+_Kind = TypeVar("_Kind", bound=_BatchNorm)
 
 PARAMETERS = ("weight", "bias")
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-class Convertible(Protocol):
-    """The class of a BN layer that others can be converted to and from, once ``normwise.nn`` has it by a public name.
-
-    Keyword-only arguments of the constructor, but for ``bias``, are settings of that kind of layer. Each has a default,
-    and is an attribute of the same name.
-
-    Attributes:
-        conversion: What the family is called in ``normwise.convert(model, to=...)``.
-        dimensions: Axes of an input besides those of batch and channels: (1,) for 1-d, where there may be none, too.
-    """
-
-    conversion: ClassVar[str]
-    dimensions: ClassVar[tuple[int, ...]]
-
-    @classmethod
-    def from_batch_norm(cls, layer: BatchNorm, **settings: Any) -> nn.Module:
-        """A layer of this class with the arguments of another, over the same parameters and statistics."""
-        ...
-
-
-def from_batch_norm(kind: type[_Kind], layer: BatchNorm, **settings: Any) -> _Kind:
-    """A layer of a BN class with the arguments of another one, over the same parameters and statistics."""
+def from_batch_norm(kind: type[_Kind], layer: _BatchNorm, **settings: Any) -> _Kind:
+    """Return a layer of a BN class with the arguments of another one, over the same parameters and statistics."""
     of_layer = layer.running_mean if layer.weight is None else layer.weight
     new = kind(
         layer.num_features,
@@ -43,7 +22,6 @@ def from_batch_norm(kind: type[_Kind], layer: BatchNorm, **settings: Any) -> _Ki
         layer.track_running_stats,
         device=None if of_layer is None else of_layer.device,
         dtype=None if of_layer is None else of_layer.dtype,
-        bias=layer.bias is not None,
         **settings,
     )
     new._parameters.update({name: layer._parameters.get(name) for name in PARAMETERS})
@@ -52,7 +30,7 @@ def from_batch_norm(kind: type[_Kind], layer: BatchNorm, **settings: Any) -> _Ki
 
 
 def settings_of(kind: type[Any]) -> dict[str, Any]:
-    """What can be set on a class of BN layers beyond torch's arguments, with the defaults."""
+    """Return what can be set on a class of BN layers beyond torch's arguments, with the defaults."""
     found: dict[str, Any] = {}
     for above in kind.__mro__:
         if "__init__" in vars(above):

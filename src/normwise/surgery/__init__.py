@@ -1,6 +1,6 @@
 """Models changed, and the change proven."""
 
-from normwise.find import find
+from normwise.layers import find
 from normwise.surgery.accelerate.accelerate import accelerate
 from normwise.surgery.convert.convert import convert
 from normwise.surgery.export_onnx import export_onnx

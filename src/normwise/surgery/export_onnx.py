@@ -14,12 +14,16 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
 from normwise.files import is_there, write_whole
-from normwise.find import layers_with_statistics
+from normwise.layers import kind_of_norm, layers_with_statistics
+from normwise.layers.reasons import GIVE_STATISTICS, NO_STATISTICS
 from normwise.statistics import Batch
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.check_model import check_model
-from normwise.surgery.core.example_arguments import copied, example_arguments
-from normwise.surgery.proof.compare import largest_difference, rounding, tensors_of
+from normwise.surgery.core.example_arguments import Arguments, copied, example_arguments
+from normwise.surgery.core.run_example import run_example
+from normwise.surgery.proof.distance import largest_difference
+from normwise.surgery.proof.rounding import rounding
+from normwise.surgery.proof.run_model import tensors_of
 
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
@@ -61,16 +65,12 @@ def export_onnx(
     runtime = _runtime()
     check_model(model)
     _check_batch_norm(model)
-    args, kwargs = example_arguments(example)
+    arguments = example_arguments(example)
     with unchanged(model), torch.no_grad():
         model.eval()
-        inputs, keywords = copied(args, kwargs)
-        try:
-            expected = tensors_of(model(*inputs, **keywords))
-        except Exception as error:
-            raise ModelError(f"the model fails on the example: {error}") from error
-        content = _exported(model, *copied(args, kwargs))
-    got = _computed(runtime, content, tensors_of((args, kwargs)))
+        expected = tensors_of(run_example(model, arguments))
+        content = _exported(model, copied(arguments))
+    got = _computed(runtime, content, tensors_of(arguments))
     error = largest_difference([value.cpu() for value in expected], got)
     allowed = rounding(model) if tolerance is None else tolerance
     if not error <= allowed:
@@ -105,15 +105,15 @@ def _check_batch_norm(model: nn.Module) -> None:
                 f"{name} is in training, and would be exported as a layer that normalises each batch by its own "
                 "statistics; call model.eval() first"
             )
-        if layer.running_mean is None or layer.running_var is None:
+        if not kind_of_norm(layer).has_statistics:
             raise ModelError(
-                f"{name} keeps no running statistics, and would be exported as a layer that normalises each batch by "
-                'its own; give it some with normwise.convert(model, to="batch", track_running_stats=True) and '
-                "normwise.calibrate first"
+                f"{name} {NO_STATISTICS}, and would be exported as a layer that normalises each batch by its own; "
+                f"{GIVE_STATISTICS}"
             )
 
 
-def _exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+def _exported(model: nn.Module, arguments: Arguments) -> bytes:
+    args, kwargs = arguments
     open_batch = tuple(map(_open_batch, args)) or {name: _open_batch(value) for name, value in kwargs.items()}
     with _quiet():
         try:

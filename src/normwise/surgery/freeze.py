@@ -1,13 +1,13 @@
 """Statistics that stay what they are, whatever mode the model is put into."""
 
 from torch import nn
-from torch.nn.modules.lazy import LazyModuleMixin
 
 from normwise.errors import ArgumentError
-from normwise.find import layers_with_statistics
+from normwise.layers import LayerKind, kind_of_norm, layers_with_statistics
+from normwise.layers.reasons import GIVE_STATISTICS, NO_STATISTICS, UNINITIALISED
 from normwise.nn.mixins.frozen import freeze_layer, is_frozen, unfreeze_layer
-from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.check_model import check_model
+from normwise.surgery.core.operation import operation
 
 
 def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
@@ -38,28 +38,21 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
         >>> model.train()[1].training
         False
     """
-    check_model(model, has_values=False, is_wrapped=True)
-    layers = layers_with_statistics(model)
-    for path, layer in layers.items():
-        if isinstance(layer, LazyModuleMixin):
-            raise ArgumentError(
-                f"{type(layer).__name__} {path!r} can't be frozen: it has no statistics yet. Run the model on a batch "
-                "first, which tells it how many channels there are"
-            )
-        if layer.running_mean is None or layer.running_var is None:
-            raise ArgumentError(
-                f"{type(layer).__name__} {path!r} can't be frozen: it keeps no running statistics "
-                "(track_running_stats=False), so there is nothing to fix. Give it some with "
-                'normwise.convert(model, to="batch", track_running_stats=True) and normwise.calibrate first'
-            )
-    kept = Snapshot(model, values=False)
-    try:
+    with operation(model, None, inplace=True, is_wrapped=True):
+        layers = layers_with_statistics(model)
+        for path, layer in layers.items():
+            _check_statistics(path, kind_of_norm(layer))
         for layer in layers.values():
             freeze_layer(layer, parameters=parameters)
-    except BaseException:
-        kept.restore()
-        raise
     return tuple(layers)
+
+
+def _check_statistics(path: str, kind: LayerKind) -> None:
+    where = f"{type(kind.layer).__name__} {path!r} can't be frozen"
+    if not kind.initialised:
+        raise ArgumentError(f"{where}: it {UNINITIALISED}")
+    if not kind.has_statistics:
+        raise ArgumentError(f"{where}: it {NO_STATISTICS}; {GIVE_STATISTICS}")
 
 
 def unfreeze(model: nn.Module) -> tuple[str, ...]:

@@ -2,23 +2,21 @@
 
 from collections.abc import Collection
 from dataclasses import astuple
-from typing import Any
+from functools import partial
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from normwise.find import BatchNorm, is_batch_norm, is_foreign_frozen
-from normwise.nn.mixins.frozen import is_frozen
-from normwise.records import BiasRemoval, Change
+from normwise.layers import batch_norms, kind_of_norm
+from normwise.records import BiasRemoval
 from normwise.statistics import Batch
-from normwise.surgery.core.example_arguments import example_arguments
-from normwise.surgery.core.move_optimizer import move_optimizer
-from normwise.surgery.core.shadow_copy import twin
-from normwise.surgery.core.working_copy import workpiece
-from normwise.surgery.fold.candidates import Miss, Site, Sites
-from normwise.surgery.graph.model_graph import flow
-from normwise.surgery.proof.on_example import all_differences
+from normwise.surgery.core.decision import Decision, LeftError, decide
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.operation import operation
+from normwise.surgery.core.shadow_copy import shadow_copy
+from normwise.surgery.fold.candidates import Candidate, Candidates
+from normwise.surgery.graph.model_graph import model_graph
 
 
 def remove_biases(
@@ -72,99 +70,106 @@ def remove_biases(
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3.2: "the bias b can be ignored".
     """
-    args, kwargs = example_arguments(example)
-    with workpiece(model, inplace, (args, kwargs)) as (old, new):
-        replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
-        changes, biases = take_biases(new, args, kwargs)
-        removed = sum(bias.numel() for bias in biases.values())
-        errors = astuple(all_differences(_with_constants(old, biases), new, args, kwargs)) if biases else ()
-        if optimizer is not None:
-            gone = set(biases.values())
-            move_optimizer(optimizer, {p: None if q in gone else q for p, q in replaced.items()})
-    return new, BiasRemoval(changes, removed, *errors)
+    with operation(model, example, inplace=inplace, optimizer=optimizer) as running:
+        running.decisions, biases = take_biases(running.new, running.arguments)
+        running.removed.update(biases.values())
+        errors = astuple(running.compare_all(_with_constants(running.old, biases))) if biases else ()
+    removed = sum(bias.numel() for bias in biases.values())
+    return running.new, BiasRemoval(running.changes, removed, *errors)
 
 
 def take_biases(
-    model: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    only: Collection[str] | None = None,
-) -> tuple[tuple[Change, ...], dict[str, nn.Parameter]]:
+    model: nn.Module, arguments: Arguments, only: Collection[str] | None = None
+) -> tuple[list[Decision], dict[str, nn.Parameter]]:
     """Let running means take over the biases of the layers before them, in place.
 
     Args:
         model: Whose modules get other parameters and buffers; none is changed itself.
-        args, kwargs: The example.
+        arguments: The example.
         only: Paths of the BN layers that are asked for; all by default.
 
     Returns:
-        What became of the bias before each BN layer, and the biases that are gone by the paths of their layers.
+        The decision on the bias before each BN layer, and the biases that are gone by the paths of their layers.
     """
-    seen = _to_be_looked_at(model)
-    modes = [Sites(seen, flow(seen, args, kwargs, training=training)) for training in (False, True)]
-    paths = {module: path for path, module in seen.named_modules()}
-    changes: list[Change] = []
+    observed = _observed_copy(model)
+    modes = [
+        Candidates(observed, model_graph(observed, arguments, training=training))
+        for training in (False, True)
+    ]
+    paths = {module: path for path, module in observed.named_modules()}
     taken: dict[str, nn.Parameter] = {}
-    for path, layer in seen.named_modules():
-        if not is_batch_norm(layer) or (only is not None and path not in only):
-            continue
+
+    def take(path: str, layer: nn.Module) -> str:
         found = _layer_before(path, layer, *modes)
-        if isinstance(found, Miss):
-            changes.append(Change(path, type(layer).__name__, False, found.reason))
-            continue
         site = paths[found.layer]
         bias, detail = _take(model.get_submodule(site), found.name, model.get_submodule(path))
-        changes.append(Change(path, type(layer).__name__, bias is not None, detail))
-        if bias is not None:
-            taken[site] = bias
-    return tuple(changes), taken
+        taken[site] = bias
+        return detail
+
+    decisions = [
+        decide(path, kind.layer, partial(take, path, kind.layer))
+        for path, kind in batch_norms(observed).items()
+        if kind.traits.foldable and (only is None or path in only)
+    ]
+    return decisions, taken
 
 
-def _layer_before(path: str, layer: nn.Module, evaluation: Sites, training: Sites) -> Site | Miss:
-    """Return the one layer whose outputs the BN layer normalises, whatever happens in training and in evaluation."""
-    found: list[Site] = []
-    for sites, where in ((evaluation, ""), (training, "in training, ")):
-        reason = sites.obstacle(path, layer)
-        here = Miss(reason) if reason else sites.before(layer)
-        if isinstance(here, Miss):
-            return Miss(f"{where}{here.reason}", here.near)
-        found.append(here)
+def _layer_before(path: str, layer: nn.Module, evaluation: Candidates, training: Candidates) -> Candidate:
+    """Return the one layer whose outputs the BN layer normalises, whatever happens in training and in evaluation.
+
+    Raises:
+        LeftError: there is none.
+    """
+    found: list[Candidate] = []
+    for candidates, where in ((evaluation, ""), (training, "in training, ")):
+        try:
+            candidates.check(path, layer)
+            found.append(candidates.before(layer))
+        except LeftError as left:
+            raise LeftError(f"{where}{left}") from None
     if found[0].layer is not found[1].layer:
-        return Miss(f"{found[0].name} is before it in evaluation, and {found[1].name} in training")
+        raise LeftError(f"{found[0].name} is before it in evaluation, and {found[1].name} in training")
     if training.part_of(layer).writes:
-        return Miss(
+        raise LeftError(
             "the forward pass around it sets attributes, by which it may do something else later in training"
         )
     return found[0]
 
 
-def _to_be_looked_at(model: nn.Module) -> nn.Module:
-    """A twin that shows what can be folded in training and in evaluation alike.
+def _observed_copy(model: nn.Module) -> nn.Module:
+    """A shadow copy that shows what can be folded in training and in evaluation alike.
 
     In training mode dropout is no identity. BN layers may learn their statistics, or keep none, and cancel a bias:
     these are told to have some, and to have stopped learning.
     """
-    seen = twin(model)
-    seen.train()
+    observed = shadow_copy(model)
+    observed.train()
     some = next(model.parameters(), torch.empty(0))
-    for layer in seen.modules():
-        if isinstance(layer, BatchNorm):
+    for kind in batch_norms(observed).values():
+        if kind.family == "batch":
+            layer = kind.layer
             layer.training = False
-            if layer.running_mean is None or layer.running_var is None:
+            if not kind.has_statistics:
                 layer._buffers["running_mean"] = some.new_zeros(layer.num_features)
                 layer._buffers["running_var"] = some.new_ones(layer.num_features)
-    return seen
+    return observed
 
 
-def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter | None, str]:
-    """The layer's bias, if the norm took it over, and what is to be said."""
+def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter, str]:
+    """Let the norm take over the layer's bias, and return the bias and what to say.
+
+    Raises:
+        LeftError: the bias has to stay, or there is none.
+    """
     bias = layer._parameters.get("bias")
     if bias is None:
-        return None, f"{name} has no bias"
-    fixed = is_frozen(norm) or is_foreign_frozen(norm)
+        raise LeftError(f"{name} has no bias")
+    fixed = kind_of_norm(norm).frozen
     beta = norm._parameters.get("bias")
     if fixed and bias.requires_grad and (beta is None or not beta.requires_grad):
-        return None, f"it is frozen, and without a β that learns; so the bias of {name} counts in training"
+        raise LeftError(
+            f"it is frozen, and without a β that learns; so the bias of {name} counts in training"
+        )
     mean = norm._buffers.get("running_mean")
     if mean is None:
         layer.register_parameter("bias", None)
@@ -172,15 +177,15 @@ def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter | 
     # By way of the CPU, since not every device has float64.
     moved = (mean.detach().cpu().double() - bias.detach().cpu().double()).to(mean)
     if not moved.isfinite().all():
-        return None, f"a running mean without the bias of {name} would be too large for {mean.dtype}"
+        raise LeftError(f"a running mean without the bias of {name} would be too large for {mean.dtype}")
     layer.register_parameter("bias", None)
     norm._buffers["running_mean"] = moved
     return bias, f"the bias of {name} is part of its running mean" + (", which is frozen" if fixed else "")
 
 
 def _with_constants(model: nn.Module, paths: Collection[str]) -> nn.Module:
-    """A twin whose biases are there but no parameters, so that its parameters are those that stay."""
-    other = twin(model)
+    """A shadow copy whose biases are there but no parameters, so that its parameters are those that stay."""
+    other = shadow_copy(model)
     for path in paths:
         layer = other.get_submodule(path)
         bias = layer.get_parameter("bias").detach()

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normwise.data import InOrder, Samples, epoch_order
-from normwise.find import layers_with_statistics
+from normwise.layers import layers_with_statistics
 from normwise.statistics import evaluating, using_batch_statistics
 
 #: Samples at once where their grouping does not matter: few enough that a convolution's output stays in

@@ -210,7 +210,6 @@ def test_the_default_type_is_nobodys_business(calls):
 
 
 # Not ours: torch writes some of its forward-mode formulas with torch.jit, which it has deprecated.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_tensors_without_an_address_are_torchs(calls):
     x = torch.randn(64, 100)
     torch.func.vmap(normalise)(torch.stack([x, x]))

@@ -26,7 +26,8 @@ def samples(theirs, dtype=torch.float64, training=True):
 
 def error_samples(theirs):
     info = INFOS[theirs]
-    assert info.module_error_inputs_func is not None
+    if info.module_error_inputs_func is None:  # torch before 2.13
+        return []
     return info.module_error_inputs_func(
         info, device="cpu", dtype=torch.float32, requires_grad=False, training=True
     )

@@ -19,8 +19,8 @@ CLASSES = [
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_each_layer_says_what_it_is_and_for_how_many_dimensions(kind: Any) -> None:
-    assert isinstance(kind.conversion, str)
-    assert set(kind.dimensions) <= {1, 2, 3}
+    assert isinstance(kind.traits.conversion, str)
+    assert set(kind.traits.dimensions) <= {1, 2, 3}
     assert all(hasattr(kind(3), name) for name in settings_of(kind))
 
 

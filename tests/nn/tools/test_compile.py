@@ -54,7 +54,6 @@ def test_whole_graph_equals_eager(variant, inputs, training):
 
 
 # Not ours: torch's code generator defines something with torch.jit, which torch has deprecated.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "clang++", "c++"))),
     reason="inductor needs a C++ compiler, and none is found",

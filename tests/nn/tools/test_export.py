@@ -62,7 +62,7 @@ def test_batch_size_may_be_exported_as_dynamic(masked):
 
 
 # Not ours: torch.jit.trace is deprecated, and still what many exports begin with.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("training", [True, False])
 def test_a_layer_of_any_size_can_be_traced(training):

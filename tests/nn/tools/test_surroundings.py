@@ -16,7 +16,6 @@ from normwise.functional import ACTIVATIONS
 
 X = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
 
-scripting = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
 LAYERS: list[tuple[Callable[[], nn.Module], torch.Tensor]] = [
     (lambda: normwise.nn.BatchNorm1d(3), X[:, :, 0]),
@@ -63,7 +62,6 @@ def test_a_residual_and_a_mask_stay_in_a_traced_graph() -> None:
     assert torch.equal(torch.fx.symbolic_trace(model)(X, mask), model(X, mask))
 
 
-@scripting
 @pytest.mark.parametrize("activation", [None, *ACTIVATIONS])
 def test_a_scripted_layer_computes_what_it_did(activation: str | None) -> None:
     layer = normwise.nn.BatchNorm2d(3, activation=activation)
@@ -76,7 +74,6 @@ def test_a_scripted_layer_computes_what_it_did(activation: str | None) -> None:
     torch.testing.assert_close(scripted(X, mask=mask), layer(X, mask=mask))
 
 
-@scripting
 @pytest.mark.parametrize(
     "settings",
     [
@@ -95,7 +92,6 @@ def test_a_scripted_layer_has_its_settings(settings: dict[str, Any]) -> None:
     torch.testing.assert_close(scripted.eval()(X), layer.eval()(X))
 
 
-@scripting
 def test_a_scripted_layer_can_be_saved() -> None:
     buffer = io.BytesIO()
     layer = normwise.nn.BatchNorm2d(3, activation="relu").eval()
@@ -104,7 +100,6 @@ def test_a_scripted_layer_can_be_saved() -> None:
     torch.testing.assert_close(torch.jit.load(buffer)(X), layer(X))
 
 
-@scripting
 @pytest.mark.parametrize(
     "layer",
     [

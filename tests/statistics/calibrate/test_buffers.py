@@ -222,7 +222,6 @@ def test_layers_that_keep_no_statistics_alone_are_an_error() -> None:
         calibrate(model, [X])
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
 def test_parts_that_are_torchscript_are_passed_through() -> None:
     inner = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     model = nn.Sequential(nn.BatchNorm1d(4), torch.jit.script(inner))

@@ -120,7 +120,6 @@ def _scripted() -> nn.Module:
     return torch.jit.script(nn.Sequential(nn.BatchNorm1d(2)))
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize(
     ("make", "advice"),
     [

@@ -13,7 +13,7 @@ from normwise.errors import ArgumentError, ModelError
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.example_arguments import example_arguments
-from normwise.surgery.core.shadow_copy import twin
+from normwise.surgery.core.shadow_copy import shadow_copy
 from normwise.surgery.proof.on_example import comparisons, output_difference
 
 
@@ -110,7 +110,7 @@ class _Holds(nn.Module):
 
 def test_a_twin_refers_to_its_own_modules() -> None:
     model = _Holds()
-    other: Any = twin(model)
+    other: Any = shadow_copy(model)
     assert other.linear is not model.linear
     assert other.listed[0] is other.keyed["a"][0] is other.linear
     assert other.method.__self__ is other.part.func.__self__ is other.linear
@@ -142,7 +142,7 @@ def _by_nested_closure(model: Any) -> None:
 def test_a_function_on_an_instance_calls_the_modules_of_a_twin(replace: Any) -> None:
     model = _Holds()
     replace(model)
-    other = twin(model)
+    other = shadow_copy(model)
     called: list[nn.Module] = []
     for module in (*model.modules(), *other.modules()):
         module.register_forward_pre_hook(lambda module, _: called.append(module))
@@ -156,7 +156,7 @@ def test_references_that_are_dead_are_left_alone() -> None:
     owner = functools.partial(int)
     model.owner = weakref.proxy(owner)
     del owner
-    with unchanged(model), unchanged(twin(model)):
+    with unchanged(model), unchanged(shadow_copy(model)):
         model.eval()
     assert model.training
     with pytest.raises(ReferenceError):
@@ -166,7 +166,7 @@ def test_references_that_are_dead_are_left_alone() -> None:
 def test_functions_that_know_no_module_are_kept() -> None:
     model: Any = _Holds()
     model.forward = lambda x: torch.relu(x)
-    assert torch.equal(twin(model)(torch.ones(1)), torch.ones(1))
+    assert torch.equal(shadow_copy(model)(torch.ones(1)), torch.ones(1))
 
 
 def _one() -> Any:
@@ -176,17 +176,17 @@ def _one() -> Any:
 
 @pytest.mark.parametrize("example", [torch.zeros(4, 3), torch.full((4, 3), 0.0).double().float()])
 def test_zeros_are_joined_by_random_numbers(example: Tensor) -> None:
-    first, second = comparisons(_one(), (example,), {})
+    first, second = comparisons(_one(), ((example,), {}))
     assert torch.equal(first[0][0], example)
     assert second[0][0].std() > 0.1
     other = _one()
     with torch.no_grad():
         other[0].weight *= 2
-    assert output_difference(_one(), other, (example,), {}) > 0.01
+    assert output_difference(_one(), other, ((example,), {})) > 0.01
 
 
 def test_an_example_that_tells_is_enough() -> None:
-    assert len(comparisons(_one(), (torch.randn(4, 3),), {})) == 1
+    assert len(comparisons(_one(), ((torch.randn(4, 3),), {}))) == 1
 
 
 def test_zeros_that_can_not_be_varied_are_refused() -> None:
@@ -197,7 +197,7 @@ def test_zeros_that_can_not_be_varied_are_refused() -> None:
             return x
 
     with pytest.raises(ModelError, match="one value each, on which nothing can be proven"):
-        comparisons(Picky(), (torch.zeros(4, 3),), {})
+        comparisons(Picky(), ((torch.zeros(4, 3),), {}))
 
 
 def test_an_example_is_copied_and_checked() -> None:

@@ -108,7 +108,7 @@ AFTERWARDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("name", AFTERWARDS)
 def test_outputs_stay(pair: tuple[Any, Any], name: str) -> None:
     model, new = pair

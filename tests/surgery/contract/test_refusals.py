@@ -56,7 +56,6 @@ ALLOWED = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 @pytest.mark.parametrize(("wrap", "message"), MODELS)
 def test_a_model_that_nothing_can_be_done_with_is_refused(
     wrap: Callable[[Any], Any], message: str, operation: Any, network: Any, request: pytest.FixtureRequest

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import normwise
 from normwise.errors import ArgumentError
-from normwise.surgery.proof.compare import rounding
+from normwise.nn.norm_traits import NormTraits
+from normwise.surgery.proof.rounding import rounding
 
 IMAGES = 1 + 2 * torch.randn(6, 8, 5, 5, generator=torch.Generator().manual_seed(0))
 few = settings(max_examples=50, deadline=None)
@@ -38,8 +39,16 @@ def _assert_same(new: nn.Module, old: nn.Module) -> None:
     assert [p.requires_grad for p in new.parameters()] == [p.requires_grad for p in old.parameters()]
 
 
-def _trained(kind: Any, **options: Any) -> Any:
+def _layer(kind: Any, bias: bool = True, **options: Any) -> Any:
+    """A layer of 8 channels; torch's own constructor takes ``bias`` from 2.13 on."""
     layer = kind(8, **options)
+    if not bias:
+        layer.register_parameter("bias", None)
+    return layer
+
+
+def _trained(kind: Any, **options: Any) -> Any:
+    layer = _layer(kind, **options)
     layer(IMAGES)
     model = nn.Sequential(layer, nn.Sequential(layer), kind(8, eps=0.1, momentum=None).eval())
     model[2].weight.requires_grad_(False)
@@ -90,7 +99,7 @@ def test_to_another_batch_norm_and_back_is_the_identity(kind: Any, options: dict
 def test_by_way_of_another_norm_only_statistics_start_anew(options: dict, to: str, back: str) -> None:
     kinds: dict[str, Any] = {"batch": normwise.nn.BatchNorm2d, "torch": nn.BatchNorm2d}
     kind = kinds[back]
-    layer = kind(8, **options)
+    layer = _layer(kind, **options)
     expected = copy.deepcopy(layer)
     layer(IMAGES)
     new, report = normwise.convert(_convert(nn.Sequential(layer), to, example=IMAGES), back)
@@ -154,7 +163,7 @@ def test_other_norms_look_at_one_sample_at_a_time(draw_network: Any, data: Any, 
 class HalfBatchNorm2d(normwise.nn.BatchNorm2d):
     """Normalises the first ``part`` of the batch by itself, with a buffer of its own."""
 
-    conversion: ClassVar[str] = "half"
+    traits: ClassVar[NormTraits] = NormTraits("batch", (2,), "half", fuses=True)
 
     def __init__(self, num_features: int, *args: Any, part: float = 0.5, **options: Any) -> None:
         super().__init__(num_features, *args, **options)
@@ -169,8 +178,7 @@ class HalfBatchNorm2d(normwise.nn.BatchNorm2d):
 class AnyBatchNorm(nn.SyncBatchNorm):
     """Takes inputs of any number of axes, and says how it is made of another layer."""
 
-    conversion: ClassVar[str] = "any"
-    dimensions: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    traits: ClassVar[NormTraits] = NormTraits("batch", (1, 2, 3), "any")
 
     def __init__(self, num_features: int, *args: Any, level: int = 0, **options: Any) -> None:
         super().__init__(num_features, *args, **options)
@@ -212,7 +220,7 @@ def test_the_activation_goes_to_a_further_family_and_back() -> None:
 
 def test_an_activation_that_a_family_has_no_place_for_is_not_dropped(monkeypatch) -> None:
     class PlainBatchNorm2d(normwise.nn.BatchNorm2d):
-        conversion: ClassVar[str] = "plain"
+        traits: ClassVar[NormTraits] = NormTraits("batch", (2,), "plain", fuses=True)
 
         def __init__(
             self, num_features: int, *args: Any, bias: bool = True, device: Any = None, dtype: Any = None

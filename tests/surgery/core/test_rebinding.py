@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import normwise
 from normwise.errors import ModelError
-from normwise.surgery.core.shadow_copy import twin
+from normwise.surgery.core.shadow_copy import shadow_copy
 
 X = torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -157,7 +157,7 @@ def test_a_twin_has_lists_and_dicts_of_its_own() -> None:
     shared: list[Any] = [old[1]]
     old.log, old.table, old.queue = [1], OrderedDict(a=1), deque([1])
     old.blocks, old[0].blocks = shared, shared
-    new: Any = twin(old)
+    new: Any = shadow_copy(old)
     new.log.append(2)
     new.table["b"] = 2
     new.queue.append(2)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from normwise.errors import ModelError
-from normwise.surgery.core.working_copy import workpiece
+from normwise.surgery.core.working_copy import working_copy
 
 CALL = ((torch.ones(4, 2),), {})
 
@@ -28,7 +28,7 @@ def _change(model: nn.Module) -> None:
 def test_a_copy_is_changed_and_the_model_is_not() -> None:
     model, x = _model(), torch.randn(4, 2)
     said, expected = repr(model), model.eval()(x)
-    with workpiece(model, False, CALL) as (old, new):
+    with working_copy(model, False, CALL) as (old, new):
         assert old is model
         _change(new)
     assert repr(model) == said
@@ -39,7 +39,7 @@ def test_a_copy_is_changed_and_the_model_is_not() -> None:
 def test_in_place_the_old_one_stays_to_compare_with() -> None:
     model, x = _model(), torch.randn(4, 2)
     expected = model.eval()(x)
-    with workpiece(model, True, CALL) as (old, new):
+    with working_copy(model, True, CALL) as (old, new):
         assert new is model
         _change(new)
         assert torch.equal(old(x), expected)
@@ -58,7 +58,7 @@ def test_in_place_an_exception_undoes_all(exception: type[BaseException]) -> Non
         _change(new)
         raise exception
 
-    with pytest.raises(exception), workpiece(model, True, CALL) as (_, new):
+    with pytest.raises(exception), working_copy(model, True, CALL) as (_, new):
         fail(new)
     assert dict(model.named_modules()) == modules
     assert {k: id(v) for k, v in model.state_dict(keep_vars=True).items()} == state
@@ -70,6 +70,6 @@ def test_a_model_that_cannot_be_copied_is_refused_with_the_way_out() -> None:
     model.lock = threading.Lock()  # pyright: ignore[reportArgumentType] (any attribute will do)
     with (
         pytest.raises(ModelError, match=r"can't be copied: .* Pass inplace=True"),
-        workpiece(model, False, CALL),
+        working_copy(model, False, CALL),
     ):
         pass

@@ -215,7 +215,7 @@ def test_what_our_layers_do_besides_stays(masked: bool) -> None:
     model, x = _random(_Residual()), torch.randn(2, 3, 4, 5).double()
     example = {"x": x} | ({"mask": torch.rand(2, 4, 5) < 0.5} if masked else {})
     folded, report = normwise.fold(model, example, timed=False)
-    assert report.changes[0].detail.endswith("; Remainder(activation='relu') stays in its place")
+    assert report.changes[0].detail.endswith("; ActivationAfterFold(activation='relu') stays in its place")
     with torch.no_grad():
         torch.testing.assert_close(folded(**example), model(**example))
     assert "activation='relu'" in repr(pickle.loads(pickle.dumps(folded)))

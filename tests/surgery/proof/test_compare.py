@@ -52,26 +52,26 @@ class Dishonest(Honest):
 
 
 def test_a_unit_that_changes_sides_at_its_kink_is_rounding():
-    found = differences(at_the_kink(1), at_the_kink(-1), (X,), {})
+    found = differences(at_the_kink(1), at_the_kink(-1), ((X,), {}))
     assert found.outputs < 1e-6
     assert found.gradients > 0.1
     assert found.sensitivity == pytest.approx(found.gradients, rel=1e-4)
 
 
 def test_the_same_model_needs_no_excuse():
-    found = differences(Honest(), Honest(), (X,), {})
+    found = differences(Honest(), Honest(), ((X,), {}))
     assert (found.outputs, found.gradients, found.left_out) == (0, 0, "")
     assert math.isnan(found.sensitivity)
 
 
 def test_wrong_gradients_are_refused():
     with pytest.raises(ModelError, match=r"differ from the old one's by 5\.0e-01 of the largest"):
-        differences(Honest(), Dishonest(), (X,), {})
+        differences(Honest(), Dishonest(), ((X,), {}))
 
 
 def test_other_outputs_are_refused():
     with pytest.raises(ModelError, match="the model is left as it was"):
-        differences(at_the_kink(1), Honest(), (X,), {})
+        differences(at_the_kink(1), Honest(), ((X,), {}))
 
 
 class AddBias(nn.Module):
@@ -111,7 +111,7 @@ def biased(seed: int, kind: type[AddBias], norm: nn.Module) -> nn.Sequential:
 def test_a_gradient_that_is_all_rounding_says_nothing(seed: int) -> None:
     x = torch.randn(16, 3, 12, 12)
     old, new = (biased(seed, AddBias, norm(6)) for norm in (nn.BatchNorm2d, normwise.nn.BatchNorm2d))
-    found = differences(old, new, (x,), {})
+    found = differences(old, new, ((x,), {}))
     assert found.gradients < 1e-5
     assert math.isnan(found.sensitivity)
 
@@ -119,7 +119,7 @@ def test_a_gradient_that_is_all_rounding_says_nothing(seed: int) -> None:
 def test_a_gradient_that_is_not_rounding_in_the_new_model_is_refused() -> None:
     x = torch.randn(16, 3, 12, 12)
     with pytest.raises(ModelError, match="numbers differ"):
-        differences(biased(0, AddBias, nn.BatchNorm2d(6)), biased(0, Upwards, nn.BatchNorm2d(6)), (x,), {})
+        differences(biased(0, AddBias, nn.BatchNorm2d(6)), biased(0, Upwards, nn.BatchNorm2d(6)), ((x,), {}))
 
 
 class Detached(nn.Linear):
@@ -134,7 +134,7 @@ class Detached(nn.Linear):
 
 def test_a_model_that_works_without_gradients_alone_is_compared_without() -> None:
     model = Detached(1, 1)
-    found = differences(model, model, (X,), {})
+    found = differences(model, model, ((X,), {}))
     assert found.outputs == 0
     assert math.isnan(found.gradients)
     assert found.left_out.startswith(
@@ -148,12 +148,12 @@ def test_a_model_that_returns_no_tensors_proves_nothing() -> None:
             return "x"
 
     with pytest.raises(ModelError, match="has no tensors"):
-        differences(Text(), Text(), (X,), {})
+        differences(Text(), Text(), ((X,), {}))
 
 
 def test_a_new_model_that_fails_is_refused() -> None:
     with pytest.raises(ModelError, match="the new model fails on the example"):
-        differences(nn.Linear(1, 1), nn.Linear(2, 1), (X,), {})
+        differences(nn.Linear(1, 1), nn.Linear(2, 1), ((X,), {}))
 
 
 class Leaf(nn.Linear):
@@ -166,11 +166,11 @@ class Leaf(nn.Linear):
 
 def test_an_input_that_must_have_no_gradient_has_none() -> None:
     model = Leaf(1, 1)
-    found = differences(model, model, (X,), {})
+    found = differences(model, model, ((X,), {}))
     assert (found.outputs, found.gradients) == (0, 0)
     assert found.left_out.startswith("gradients of the inputs (the model itself fails: you can only change")
     with pytest.raises(ModelError, match="numbers differ"):
-        differences(model, Halved(model), (X,), {})
+        differences(model, Halved(model), ((X,), {}))
 
 
 class Halved(nn.Module):
@@ -187,7 +187,7 @@ class Halved(nn.Module):
 
 def test_a_mode_in_which_the_model_fails_is_said() -> None:
     model = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2))
-    found = differences(model, model, (X,), {})
+    found = differences(model, model, ((X,), {}))
     assert found.left_out.startswith(
         "training (the model itself fails: Expected more than 1 value per channel"
     )
@@ -206,10 +206,10 @@ class Cancelling(nn.Module):
 
 def test_outputs_that_rounding_has_spoilt_are_held_to_those_in_float64() -> None:
     x = torch.linspace(0.1, 1, 10)
-    found = differences(Cancelling(10_000.0), Cancelling(3_000.0), (x,), {})
+    found = differences(Cancelling(10_000.0), Cancelling(3_000.0), ((x,), {}))
     assert found.outputs > 3.5e-4
     with pytest.raises(ModelError, match="numbers differ"):
-        differences(Cancelling(10_000.0), Cancelling(100_000.0), (x,), {})
+        differences(Cancelling(10_000.0), Cancelling(100_000.0), ((x,), {}))
 
 
 class Caching(nn.Linear):
@@ -227,7 +227,7 @@ class Caching(nn.Linear):
 
 def test_a_model_that_keeps_tensors_can_be_compared_and_copied_afterwards() -> None:
     model = Caching()
-    found = differences(model, model, (X,), {})
+    found = differences(model, model, ((X,), {}))
     assert (found.outputs, found.gradients, found.left_out) == (0, 0, "")
     assert model.cache == {}
     copy.deepcopy(model)

@@ -8,7 +8,7 @@ from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torch.nn.parameter import is_lazy
 
 from normwise.errors import ModelError
-from normwise.find import BatchNorm
+from normwise.layers import kind_of
 
 #: What DataParallel and AveragedModel, and torch.compile, put before each key.
 _WRAPPERS = ("module.", "_orig_mod.")
@@ -109,9 +109,8 @@ def _described(tensor: Tensor) -> str:
 def _statistics_among(missing: Iterable[str], model: nn.Module) -> tuple[tuple[str, ...], list[str]]:
     """The BN layers of which running statistics are missing, and the keys that are not of a BN layer's statistics."""
     # Under each of its paths, where a layer stands in several places.
-    layers = {
-        path for path, module in model.named_modules(remove_duplicate=False) if isinstance(module, BatchNorm)
-    }
+    kinds = {path: kind_of(module) for path, module in model.named_modules(remove_duplicate=False)}
+    layers = {path for path, kind in kinds.items() if kind is not None and kind.family == "batch"}
     without: dict[str, None] = {}
     others = []
     for key in missing:

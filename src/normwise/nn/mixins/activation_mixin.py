@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from normwise.functional import ACTIVATIONS
 from normwise.kernels.call import check_activation
+from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.class_mixins import Derived, derived
 from normwise.nn.tools.dropped_activation import KeepsActivation
 from normwise.nn.tools.scripted import NotScriptable
@@ -37,4 +38,4 @@ class Activated(Derived, KeepsActivation, NotScriptable):
 def activate_layer(layer: nn.Module, activation: str | None) -> None:
     """Let a norm of any kind, in place, take a residual and end in the activation."""
     layer.__dict__["activation"] = activation
-    layer.__class__ = derived(Activated, type(layer))
+    change_class(layer, derived(Activated, type(layer)))

@@ -1,12 +1,14 @@
 """BN layers whose statistics, and parameters if asked, stay what they are, whatever mode the model is in."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 from torch import nn
 
+from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.class_mixins import Derived, derived
+
+#: Attributes that hold a module's mode, and that which a frozen layer will have.
+MODE_ATTRIBUTES = ("training", "_mode_when_thawed")
 
 
 class Frozen(Derived):
@@ -35,7 +37,7 @@ def freeze_layer(layer: nn.Module, *, parameters: bool = False) -> None:
     """Fix the layer's statistics, in place, and with ``parameters`` γ and β as well."""
     if not isinstance(layer, Frozen):
         layer.__dict__.update(_mode_when_thawed=layer.training, _requires_grad={}, training=False)
-        layer.__class__ = cast("type[Frozen]", derived(Frozen, type(layer)))
+        change_class(layer, derived(Frozen, type(layer)))
     if parameters:
         before = cast("Frozen", layer)._requires_grad
         for name, parameter in layer.named_parameters(recurse=False):
@@ -54,26 +56,10 @@ def unfreeze_layer(layer: nn.Module) -> None:
             parameter.requires_grad_(wanted)
     mode = layer._mode_when_thawed
     del layer._mode_when_thawed, layer._requires_grad
-    cast("nn.Module", layer).__class__ = thawed_class(layer)
+    change_class(layer, thawed_class(layer))
     layer.training = mode
 
 
 def thawed_class(layer: nn.Module) -> type[nn.Module]:
     """The class that the layer has when it is not frozen, which is its own where it isn't."""
     return type(layer).__bases__[1] if isinstance(layer, Frozen) else type(layer)
-
-
-@contextmanager
-def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Afterwards, also after an exception, each module's mode is as it was, and that a frozen one will have."""
-    kept = {
-        module: {
-            name: vars(module)[name] for name in ("training", "_mode_when_thawed") if name in vars(module)
-        }
-        for module in model.modules()
-    }
-    try:
-        yield
-    finally:
-        for module, modes in kept.items():
-            vars(module).update(modes)

@@ -1,11 +1,15 @@
 """Batch normalization with running statistics for each time step."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from normwise import kernels
 from normwise.errors import ArgumentError, ShapeError
 from normwise.kernels import Call
+from normwise.nn.norm_traits import NormTraits
 
 
 class StepBatchNorm(nn.Module):
@@ -35,6 +39,13 @@ class StepBatchNorm(nn.Module):
         Cooijmans et al. 2016, https://arxiv.org/abs/1603.09025, section 3.
     """
 
+    traits: ClassVar[NormTraits] = NormTraits(
+        "step",
+        foldable=False,
+        convertible=False,
+        reason="it stands within a recurrent layer, which gives it a time step",
+        several_slots=True,
+    )
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
@@ -78,8 +89,12 @@ class StepBatchNorm(nn.Module):
         self.num_batches_tracked.zero_()
 
     def slot(self, step: int) -> int:
-        """Which row of the statistics a step has."""
+        """Return which row of the statistics a step has."""
         return min(step, self.max_length - 1)
+
+    def slot_of_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+        """Return which row of the statistics a call with these arguments uses."""
+        return self.slot(args[1] if len(args) > 1 else kwargs["step"])
 
     def forward(self, input: Tensor, step: int) -> Tensor:
         """Normalise ``(N, C)`` as of time step ``step``, counted from 0."""

@@ -5,15 +5,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch._ops import OpOverloadPacket
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from normwise import kernels
-from normwise.nn.batch_norm import _BatchNorm
-from normwise.nn.recurrent import StepBatchNorm
+from normwise.layers import input_of_call, kind_of_norm
+from normwise.layers.functions import ARGUMENTS, BY_BATCH
+from normwise.layers.statistics_slot import mean_of_call
 
 
 class Call(NamedTuple):
@@ -38,42 +37,6 @@ Look = Callable[[nn.Module, Call], bool]
 #: output; returns the output to use.
 Unseen = Callable[[nn.Module, Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
 
-_PLAIN = {
-    nn.modules.batchnorm._BatchNorm.forward,
-    nn.SyncBatchNorm.forward,
-    _BatchNorm.forward,
-    StepBatchNorm.forward,
-}
-_OF_TORCH = ("input", "weight", "bias", "running_mean", "running_var", "training")
-#: Functions that normalise by running statistics, and the names of their first arguments.
-_ARGUMENTS: dict[Any, tuple[str, ...]] = {
-    F.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training"),
-    torch.batch_norm: _OF_TORCH,
-    torch.native_batch_norm: _OF_TORCH,
-    torch.ops.aten.batch_norm.default: _OF_TORCH,
-    torch.ops.aten.native_batch_norm.default: _OF_TORCH,
-    torch.ops.aten._native_batch_norm_legit.default: _OF_TORCH,
-    torch.ops.aten._native_batch_norm_legit_no_training.default: _OF_TORCH[:-1],
-    torch.ops.aten._batch_norm_with_update.default: _OF_TORCH[:-1],
-    torch.ops.aten._batch_norm_no_update.default: _OF_TORCH[:-1],
-    torch.ops.aten.cudnn_batch_norm.default: _OF_TORCH,
-    torch.ops.aten.miopen_batch_norm.default: _OF_TORCH,
-}
-
-
-#: Of these, those that normalise by the batch without being told to.
-_BY_BATCH = {torch.ops.aten._batch_norm_with_update.default}
-
-
-def is_plain(layer: nn.Module) -> bool:
-    """Say whether the layer's forward is torch's or ours, which normalises its first argument."""
-    kind: Any = type(layer)
-    return (
-        not {"forward", "_normalise"} & vars(layer).keys()
-        and getattr(kind, "forward", None) in _PLAIN
-        and (not issubclass(kind, _BatchNorm) or kind._normalise is _BatchNorm._normalise)
-    )
-
 
 def observe(layer: nn.Module, look: Look, unseen: Unseen) -> Callable[[], None]:
     """Call ``look`` before each normalisation that the layer makes; gives a function that ends that.
@@ -81,7 +44,7 @@ def observe(layer: nn.Module, look: Look, unseen: Unseen) -> Callable[[], None]:
     Torch's layers and ours normalise their first argument. A layer with a forward of its own may call that of its base
     class with something else, several times or never: the calls of ``batch_norm`` that it makes are intercepted.
     """
-    if is_plain(layer):
+    if kind_of_norm(layer).forward_of is not None:
         return layer.register_forward_pre_hook(partial(look_at_input, look), with_kwargs=True).remove
     own = vars(layer).get("forward")
     vars(layer)["forward"] = _Observed(layer, look, unseen)
@@ -97,12 +60,9 @@ def observe(layer: nn.Module, look: Look, unseen: Unseen) -> Callable[[], None]:
 
 def look_at_input(look: Look, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Call ``look`` for what torch's layers and ours normalise: their first argument."""
-    x = args[0] if args else kwargs.get("input")
-    if not isinstance(x, Tensor):
+    if (x := input_of_call(args, kwargs)) is None:
         return  # forward will say so
-    mean = layer._buffers.get("running_mean")
-    if isinstance(layer, StepBatchNorm):
-        mean = layer.running_mean[layer.slot(args[1] if len(args) > 1 else kwargs["step"])]
+    mean = mean_of_call(layer, args, kwargs)
     look(layer, Call(x, kwargs.get("mask"), mean, layer.training or mean is None))
 
 
@@ -147,17 +107,17 @@ class _Calls(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         called = func.default if isinstance(func, OpOverloadPacket) else func
-        names = _ARGUMENTS.get(called)
+        names = ARGUMENTS.get(called)
         call = None
         if called is kernels.batch_norm:
             ours: kernels.Call = args[0]
             call = Call(ours.x, ours.mask, ours.running_mean, ours.training)
         elif names is not None:
             given = dict(zip(names, args, strict=False)) | kwargs
-            x = given.get("input")
+            x = given.get("input", given.get("x"))
             if isinstance(x, Tensor):
-                training = bool(given.get("training", called in _BY_BATCH))
-                call = Call(x, None, given.get("running_mean"), training)
+                training = bool(given.get("training", called in BY_BATCH))
+                call = Call(x, given.get("mask"), given.get("running_mean"), training)
         if call is not None:
             self.seen = self._look(self._layer, call) or self.seen
         return func(*args, **kwargs)

@@ -5,6 +5,7 @@ import random
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+from normwise.layers.write_tensor import write
+from normwise.nn.mixins.change_class import change_class
 
 _CONTAINERS = (list, dict, set, deque)
 #: Values that nobody can change, and references that may be dead.
@@ -57,11 +61,7 @@ class Snapshot:
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
                 self._keep(tensor)
             return
-
-        def restore_class() -> None:
-            module.__class__ = kind
-
-        self._steps.append(restore_class)
+        self._steps.append(partial(change_class, module, kind))
         self._keep_container(vars(module))
 
     def _keep(self, value: Any, *, inside_object: bool = False) -> None:
@@ -144,20 +144,6 @@ def _write_back(tensor: Tensor, before: Tensor) -> None:
     # A tensor that nobody wrote into isn't written into either: autograd would take that for a change.
     if not _are_same(tensor, before):
         write(tensor, before)
-
-
-def write(tensor: Tensor, value: Tensor) -> None:
-    """Copy values into a tensor, also into one that was made in inference mode or expanded."""
-    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
-        for axis, (size, stride) in enumerate(zip(tensor.shape, _strides(tensor), strict=True)):
-            if stride == 0 and size > 1:
-                # All elements along an expanded axis are one.
-                tensor, value = tensor.narrow(axis, 0, 1), value.narrow(axis, 0, 1)
-        tensor.copy_(value)
-
-
-def _strides(tensor: Tensor) -> tuple[int, ...]:
-    return tensor.stride() if tensor.layout is torch.strided else (1,) * tensor.dim()
 
 
 def _are_same(first: Tensor, second: Tensor) -> bool:

@@ -11,8 +11,7 @@ from typing import Any
 from torch import nn
 
 from normwise.errors import ArgumentError
-from normwise.find import BatchNorm, find
-from normwise.nn.recurrent import StepBatchNorm
+from normwise.layers import batch_norms
 from normwise.records import Environment, Recording, WatchedLayer
 from normwise.statistics.watch.recorder import Recorder
 from normwise.statistics.watch.sinks import sink_for
@@ -85,20 +84,19 @@ def watch(
     """
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         raise ArgumentError(f"expected a number of steps from 1 on as every, got {every!r}")
-    layers = {
-        found.path: found.layer
-        for found in find(model)
-        # Those within a recurrence have statistics for each of hundreds of steps: no page could show them.
-        if found.layer is not None and not isinstance(found.layer, StepBatchNorm)
-    }
-    if not layers:
+    # Those within a recurrence have statistics for each of hundreds of steps: no page could show them.
+    kinds = {path: kind for path, kind in batch_norms(model).items() if not kind.traits.several_slots}
+    if not kinds:
         raise ArgumentError(
             f"{type(model).__name__} has no batch normalization layer to watch; calls of a function are not seen"
         )
-    watched = tuple(WatchedLayer(path, type(layer).__name__, _width(layer)) for path, layer in layers.items())
+    watched = tuple(
+        WatchedLayer(path, type(kind.layer).__name__, kind.channels) for path, kind in kinds.items()
+    )
     channels = _channels(watched, units)
     begun = datetime.now(timezone.utc).isoformat(timespec="seconds")
     head = Recording(begun, every, watched, Environment.here())
+    layers = {path: kind.layer for path, kind in kinds.items()}
     recorder = Recorder(model, layers, channels, head, sink_for(to, head))
     try:
         yield recorder
@@ -118,15 +116,10 @@ def watch(
         )
 
 
-def _width(layer: nn.Module) -> int:
-    # A foreign frozen layer knows it by its buffers alone, which a lazy one has not got yet.
-    return layer.num_features if isinstance(layer, BatchNorm) else layer.get_buffer("running_mean").numel()
-
-
 def _channels(
     layers: tuple[WatchedLayer, ...], units: int | Mapping[str, Sequence[int]]
 ) -> dict[str, tuple[int, ...]]:
-    """The channels of each layer of which percentiles are wanted."""
+    """Return the channels of each layer of which percentiles are wanted."""
     if isinstance(units, Mapping):
         chosen: dict[str, tuple[int, ...]] = dict.fromkeys((layer.path for layer in layers), ())
         for path, channels in units.items():
@@ -144,7 +137,7 @@ def _channels(
 
 
 def _numbers(path: str, channels: Sequence[int], width: int) -> tuple[int, ...]:
-    """The channels, which may also be NumPy's integers, or a tensor's."""
+    """Return the channels, which may also be NumPy's integers, or a tensor's."""
     if width == 0:
         raise ArgumentError(
             f"units: {path!r} is lazy and has no channels yet; call the model on a batch first"
@@ -162,6 +155,6 @@ def _numbers(path: str, channels: Sequence[int], width: int) -> tuple[int, ...]:
 
 
 def _evenly(width: int, wanted: int) -> tuple[int, ...]:
-    """So many of the channels from 0 to width - 1, or all, in the middles of equal parts."""
+    """Return so many of the channels from 0 to width - 1, or all, in the middles of equal parts."""
     wanted = min(wanted, width)
     return tuple((2 * i + 1) * width // (2 * wanted) for i in range(wanted))

@@ -1,25 +1,22 @@
 """Our layers into any torch model, with the activations and additions behind them."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
-from torch import Tensor, fx, nn
+from torch import nn
 
 from normwise.errors import ModelError
+from normwise.layers import LayerKind, batch_norms
 from normwise.records import Acceleration, LayerChange
 from normwise.statistics import Batch
 from normwise.statistics.preserve.preserve_model import unchanged
-from normwise.surgery.accelerate.fuse import Fused, fuse
-from normwise.surgery.accelerate.guards import Conditions, conditions
-from normwise.surgery.accelerate.module_graph import own_forward
-from normwise.surgery.accelerate.replace_torch_layer import become_ours, is_ours
-from normwise.surgery.accelerate.rewritten import Rewritten, original_class, rewrite
-from normwise.surgery.core.example_arguments import Call, example_arguments
-from normwise.surgery.core.working_copy import workpiece
+from normwise.surgery.accelerate.fuse import Fused, FusedCall
+from normwise.surgery.accelerate.plans import Plan, Reasons, find_plans
+from normwise.surgery.accelerate.replace_torch_layer import become_ours
+from normwise.surgery.accelerate.rewritten import take_back
+from normwise.surgery.core.decision import reason_of
+from normwise.surgery.core.operation import Operation, operation
 from normwise.surgery.graph.model_graph import observe
 from normwise.surgery.proof.compare import Differences
-from normwise.surgery.proof.on_example import all_differences
 
 
 def accelerate(
@@ -70,175 +67,95 @@ def accelerate(
         >>> report.layers[0].activation
         'relu'
     """
-    call = example_arguments(example)
-    with workpiece(model, inplace, call, shares=True) as (old, new):
-        return new, _accelerated(old, new, call)
-
-
-def _accelerated(old: nn.Module, new: nn.Module, call: Call) -> Acceleration:
-    kinds = {
-        path: type(module).__name__
-        for path, module in new.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
-    }
-    for path in kinds:
-        become_ours(new.get_submodule(path))
-    calls = observe(new, *call)[1]
-    with unchanged(new):
-        plans, reasons = _plans(new, calls)
-    found = _prove(old, new, call, plans, reasons)
-    done: dict[nn.Module, list[Fused]] = {}
-    for plan in plans:
-        for path, fused in plan.fused:
-            done.setdefault(plan.module.get_submodule(path), []).append(fused)
-    return Acceleration(
-        tuple(
-            _change(path, kind, new.get_submodule(path), done, reasons, calls) for path, kind in kinds.items()
-        ),
-        found.outputs,
-        found.gradients,
-        found.sensitivity,
-        found.left_out,
+    with operation(model, example, inplace=inplace, shares=True) as running:
+        new = running.new
+        norms = {path: kind for path, kind in batch_norms(new).items() if kind.family == "batch"}
+        classes = {path: type(kind.layer).__name__ for path, kind in norms.items()}
+        norms = {path: become_ours(kind) for path, kind in norms.items()}
+        fusing = {kind.layer for kind in norms.values() if kind.fuses}
+        calls = observe(new, running.arguments)[1]
+        with unchanged(new):
+            plans, reasons = find_plans(new, calls, fusing)
+        proven, found = _prove(running, plans, reasons)
+        by_layer: dict[nn.Module, list[FusedCall]] = {}
+        for plan in proven:
+            for call in plan.calls:
+                by_layer.setdefault(plan.module.get_submodule(call.path), []).append(call)
+        decisions = [
+            _decide(path, classes[path], kind, by_layer, reasons, calls) for path, kind in norms.items()
+        ]
+        running.decisions = decisions
+    return new, Acceleration(
+        tuple(map(_record, decisions)), found.outputs, found.gradients, found.sensitivity, found.left_out
     )
 
 
-@dataclass
-class _Plan:
-    """A forward pass that is to be rewritten.
+def _prove(running: Operation, plans: Sequence[Plan], reasons: Reasons) -> tuple[list[Plan], Differences]:
+    """Rewrite, compare, and take back what makes numbers differ.
 
-    Attributes:
-        module: Whose it is.
-        graph: What it becomes.
-        conditions: When that is the same.
-        inputs: The graph's inputs, as expressions.
-        fused: What became of each BN layer that it calls, by its path in the module.
-    """
-
-    module: nn.Module
-    graph: fx.Graph
-    conditions: Conditions
-    inputs: list[str]
-    fused: list[tuple[str, Fused]]
-
-
-def _plans(model: nn.Module, calls: Mapping[nn.Module, Call]) -> tuple[list[_Plan], dict[nn.Module, str]]:
-    """Return the forward passes to rewrite, and by layer why the one that calls it is not."""
-    plans: list[_Plan] = []
-    reasons: dict[nn.Module, str] = {}
-    for module in model.modules():
-        layers = [child for child in module.modules() if child is not module and is_ours(child)]
-        if not layers or module not in calls:
-            continue
-        try:
-            if isinstance(module, Rewritten):
-                raise ModelError("it was accelerated before, and stays so")
-            own = own_forward(module, calls[module])
-            fused = fuse(module, own.graph, own.kinds)
-            if any(not one.reason for _, one in fused):
-                asked = conditions(module, own.names, calls[module], fused)
-                plans.append(_Plan(module, own.graph, asked, _inputs(calls[module]), fused))
-            else:
-                reasons |= {module.get_submodule(path): one.reason for path, one in fused}
-        except Exception as error:  # whatever goes wrong in somebody else's code, the module is left as it is
-            said = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
-            for layer in _called_by(module, layers, calls):
-                reasons.setdefault(layer, f"of {type(module).__name__}: {said.splitlines()[0]}")
-    return plans, reasons
-
-
-def _called_by(
-    module: nn.Module, layers: Iterable[nn.Module], calls: Mapping[nn.Module, Call]
-) -> list[nn.Module]:
-    """Return those of the layers that no module between calls: between are only ones that are never called."""
-    found: list[nn.Module] = []
-
-    def look(parent: nn.Module) -> None:
-        for child in parent.children():
-            found.append(child)
-            if child not in calls:
-                look(child)
-
-    look(module)
-    return [layer for layer in layers if layer in found]
-
-
-def _inputs(call: Call) -> list[str]:
-    args, kwargs = call
-    return [f"args[{i}]" for i, value in enumerate(args) if isinstance(value, Tensor)] + [
-        f"kwargs[{name!r}]" for name, value in kwargs.items() if isinstance(value, Tensor)
-    ]
-
-
-def _prove(
-    old: nn.Module,
-    new: nn.Module,
-    call: Call,
-    plans: list[_Plan],
-    reasons: dict[nn.Module, str],
-) -> Differences:
-    """Rewrite, compare, and take back what makes numbers differ; plans that don't hold are removed from the list.
+    Returns:
+        The plans that hold, and how far the numbers are from the old model's; the reasons of others are added.
 
     Raises:
         ModelError: the numbers differ even where no forward pass is rewritten.
     """
-    held: list[_Plan] = []
+    rewritten: list[Plan] = []
     for plan in plans:
         try:
-            rewrite(plan.module, plan.graph, plan.conditions, plan.inputs)
-            held.append(plan)
+            plan.rewrite()
+            rewritten.append(plan)
         except Exception as error:
-            _leave(plan, reasons, str(error).splitlines()[0])
+            reasons |= plan.reasons(reason_of(error))
     try:
-        plans[:] = held
-        return all_differences(old, new, *call)
+        return rewritten, running.compare_all()
     except ModelError:
-        for plan in held:
-            _take_back(plan)
-    found = all_differences(old, new, *call)
-    plans.clear()
-    for plan in held:
-        rewrite(plan.module, plan.graph, plan.conditions, plan.inputs)
+        for plan in rewritten:
+            take_back(plan.module)
+    # Some forward pass makes them differ: one after the other.
+    found = running.compare_all()
+    proven: list[Plan] = []
+    for plan in rewritten:
+        plan.rewrite()
         try:
-            found = all_differences(old, new, *call)
-            plans.append(plan)
+            found = running.compare_all()
+            proven.append(plan)
         except ModelError as error:
-            _take_back(plan)
-            _leave(plan, reasons, f"rewritten, {str(error).split(';')[0]}")
-    return found
+            take_back(plan.module)
+            reasons |= plan.reasons(f"rewritten, {str(error).split(';')[0]}")
+    return proven, found
 
 
-def _take_back(plan: _Plan) -> None:
-    plan.module.__class__ = original_class(type(plan.module))
-
-
-def _leave(plan: _Plan, reasons: dict[nn.Module, str], reason: str) -> None:
-    said = f"of {type(plan.module).__name__}: {reason}"
-    reasons |= {plan.module.get_submodule(path): said for path, _ in plan.fused}
-
-
-def _change(
+def _decide(
     path: str,
-    kind: str,
-    layer: nn.Module,
-    done: Mapping[nn.Module, list[Fused]],
-    reasons: Mapping[nn.Module, str],
-    calls: Mapping[nn.Module, Any],
-) -> LayerChange:
-    if not is_ours(layer):
+    name: str,
+    kind: LayerKind,
+    by_layer: Mapping[nn.Module, list[FusedCall]],
+    reasons: Reasons,
+    calls: Collection[nn.Module],
+) -> FusedCall:
+    """Return the decision on a BN layer, from those on all calls of it."""
+    layer = kind.layer
+    if not kind.fuses:
         reason = (
-            f"{kind} may do anything in its forward; only torch.nn's own BatchNorm1d, 2d and 3d are replaced"
+            f"{name} may do anything in its forward; only torch.nn's own BatchNorm1d, 2d and 3d are replaced"
         )
-        return LayerChange(path, kind, False, None, False, reason)
-    sites = done.get(layer, [])
-    fused = next((one for one in sites if not one.reason), sites[0] if sites else None)
-    if fused is None:
-        missed = (
-            "the example does not reach it"
-            if layer not in calls
-            else "nothing that could be followed calls it"
-        )
-        return LayerChange(path, kind, True, None, False, reasons.get(layer, missed))
-    reason = fused.reason
-    if not reason and any(one != fused for one in sites):
-        reason = f"in {sum(one == fused for one in sites)} of {len(sites)} calls"
-    return LayerChange(path, kind, True, fused.activation, fused.residual, reason)
+        return FusedCall(path, name, False, reason)
+    of_layer = by_layer.get(layer, [])
+    if not of_layer:
+        missed = "nothing that could be followed calls it"
+        if layer not in calls:
+            missed = "the example does not reach it"
+        return FusedCall(path, name, True, reasons.get(layer, missed))
+    chosen = next((call for call in of_layer if call.changed), of_layer[0])
+    reason = chosen.reason
+    alike = sum(call.fused == chosen.fused for call in of_layer)
+    if chosen.changed and alike < len(of_layer):
+        reason = f"in {alike} of {len(of_layer)} calls"
+    return FusedCall(path, name, True, reason, chosen.fused)
+
+
+def _record(decision: FusedCall) -> LayerChange:
+    fused = decision.fused or Fused()
+    return LayerChange(
+        decision.path, decision.kind, decision.changed, fused.activation, fused.residual, decision.reason
+    )

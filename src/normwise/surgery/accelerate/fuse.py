@@ -1,4 +1,4 @@
-"""Activations and additions behind BN layers, computed in one call with them."""
+"""Activations and additions after BN layers, computed in one call with them."""
 
 import operator
 from collections.abc import Mapping
@@ -7,104 +7,168 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
+from normwise.layers import kind_of
 from normwise.nn.fused_call import call_fused
 from normwise.nn.tools.hooks import has_hooks
 from normwise.surgery.accelerate.activation_nodes import activation_of
 from normwise.surgery.accelerate.module_graph import Kind
 from normwise.surgery.accelerate.overwriting import may_overwrite
-from normwise.surgery.accelerate.replace_torch_layer import is_ours
+from normwise.surgery.core.decision import Decision, LeftError
 
 
 @dataclass(frozen=True)
 class Fused:
-    """The operations that are computed with a layer, or the reason why none is.
+    """The operations that are computed with a BN layer.
 
     Attributes:
-        activation: The name of the activation; None for none.
-        residual: Whether an addition is.
-        reason: Why nothing is; empty where something is.
-        module: The path of the activation's module, where it is one.
+        activation: Name of the activation; None for none.
+        residual: Whether an addition is one of them.
+        module: Path of the activation's module, where it is one.
     """
 
     activation: str | None = None
     residual: bool = False
-    reason: str = ""
     module: str | None = None
 
 
-def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[tuple[str, Fused]]:
+@dataclass(frozen=True)
+class FusedCall(Decision):
+    """The decision on one call of a BN layer.
+
+    Attributes:
+        fused: The operations that are computed with it; None where it is left by itself.
+    """
+
+    fused: Fused | None = None
+
+
+def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[FusedCall]:
     """Compute what follows each BN layer that ``graph`` calls with it, where nothing else sees the layer's output.
 
     The graph is changed, and nothing else: the layer and the activation stay what they are. The graph holds only while
     :func:`normwise.nn.fused_call.can_fuse` is true of them.
 
     Returns:
-        The path of each BN layer that the graph calls, once for each call, and what became of it.
+        The decision on each call of a BN layer; paths are those in ``root``.
     """
-    done: list[tuple[str, Fused]] = []
+    done: list[FusedCall] = []
     for node in list(graph.nodes):
-        if node.op != "call_module" or not is_ours(layer := root.get_submodule(str(node.target))):
+        if node.op != "call_module":
             continue
-        reason = _obstacle(node, layer)
-        fused = Fused(reason=reason) if reason else _take_over(root, graph, node, kinds)
-        done.append((str(node.target), fused))
+        path = str(node.target)
+        layer = root.get_submodule(path)
+        kind = kind_of(layer)
+        if kind is None or not kind.fuses:
+            continue
+        name = type(layer).__name__
+        try:
+            _check(node, layer)
+            fused = _take_over(root, graph, node, kinds)
+            done.append(FusedCall(path, name, True, "", fused))
+        except LeftError as left:
+            done.append(FusedCall(path, name, False, str(left)))
     return done
 
 
-def _obstacle(node: fx.Node, layer: nn.Module) -> str:
+def _check(node: fx.Node, layer: nn.Module) -> None:
     if len(node.users) != 1:
-        return f"its output feeds {len(node.users)} places"
+        raise LeftError(f"its output feeds {len(node.users)} places")
     if has_hooks(layer):
-        return "it has hooks, which see its own output"
+        raise LeftError("it has hooks, which see its own output")
     if len(node.args) != 1 or node.kwargs or getattr(layer, "activation", None) is not None:
-        return "it activates, adds or masks on its own"
-    return "it writes into its input (inplace=True)" if getattr(layer, "inplace", False) else ""
+        raise LeftError("it activates, adds or masks on its own")
+    if getattr(layer, "inplace", False):
+        raise LeftError("it writes into its input (inplace=True)")
 
 
 def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[str, Kind]) -> Fused:
+    """Replace a BN layer's node, and the nodes that it takes over, by one.
+
+    Raises:
+        LeftError: there is nothing to take over, or not safely.
+    """
     source = node.args[0]
     assert isinstance(source, fx.Node)  # noqa: S101 (a BN layer that was called with a tensor)
-    added, addition, addend = None, None, None
-    if (found := _addition(node, next(iter(node.users)), kinds)) is not None:
-        added, addition, addend = found
-    last = node if added is None else added
-    activation: fx.Node | None = None
-    name = None
-    if len(last.users) == 1:
-        user = next(iter(last.users))
-        name = activation_of(user, root)
-        activation = user if name is not None else None
-    chain = {one for one in (added, activation) if one is not None}
+    addition = _addition(node, next(iter(node.users)), kinds)
+    activation = _activation_after(node if addition is None else addition.node, root)
+    chain: list[fx.Node] = []
+    if addition is not None:
+        chain.append(addition.node)
+    if activation is not None:
+        chain.append(activation.node)
     if not chain:
-        return Fused(reason="no activation or addition that it could take over follows")
-    end = activation or added
-    assert end is not None  # noqa: S101 (the chain has one of them)
+        raise LeftError("no activation or addition that it could take over follows")
     # Fused, input and addend are read where the last of them was computed.
-    if may_overwrite(root, node, end, source, chain) or (
-        added is not None
-        and addend is not None
-        and added is not end
-        and may_overwrite(root, added, end, addend, chain)
-    ):
-        return Fused(reason="what it reads may be overwritten before the activation")
-    module = str(activation.target) if activation is not None and activation.op == "call_module" else None
-    with graph.inserting_before(end):
+    is_overwritten = may_overwrite(root, node, chain[-1], source, set(chain))
+    if addition is not None and activation is not None:
+        is_overwritten = is_overwritten or may_overwrite(
+            root, addition.node, chain[-1], addition.addend, set(chain)
+        )
+    if is_overwritten:
+        raise LeftError("what it reads may be overwritten before the activation")
+    fused = Fused(
+        None if activation is None else activation.name,
+        residual=addition is not None,
+        module=None if activation is None else activation.module,
+    )
+    with graph.inserting_before(chain[-1]):
         layer = graph.get_attr(str(node.target))
-        by = None if module is None else graph.get_attr(module)
-        fused = graph.call_function(call_fused, (layer, source, name, by, addition, addend))
-    end.replace_all_uses_with(fused)
-    for one in (activation, added, node):
-        if one is not None:
-            graph.erase_node(one)
-    return Fused(name, added is not None, module=module)
+        by = None if fused.module is None else graph.get_attr(fused.module)
+        how, addend = (None, None) if addition is None else (addition.how, addition.addend)
+        call = graph.call_function(call_fused, (layer, source, fused.activation, by, how, addend))
+    chain[-1].replace_all_uses_with(call)
+    for one in (*reversed(chain), node):
+        graph.erase_node(one)
+    return fused
+
+
+@dataclass(frozen=True)
+class _Activation:
+    """An activation of a value.
+
+    Attributes:
+        node: The node that activates.
+        name: Name of the activation.
+        module: Path of its module; None where it is a function.
+    """
+
+    node: fx.Node
+    name: str
+    module: str | None
+
+
+def _activation_after(node: fx.Node, root: nn.Module) -> _Activation | None:
+    """Return the activation that a node's output goes into, and nothing else."""
+    if len(node.users) != 1:
+        return None
+    user = next(iter(node.users))
+    name = activation_of(user, root)
+    if name is None:
+        return None
+    return _Activation(user, name, str(user.target) if user.op == "call_module" else None)
+
+
+@dataclass(frozen=True)
+class _Addition:
+    """An addition to a value of a tensor of the same shape and type.
+
+    Attributes:
+        node: The node that adds.
+        how: "add", "radd" or "iadd", as :func:`normwise.nn.fused_call.call_fused` takes it.
+        addend: The other tensor.
+    """
+
+    node: fx.Node
+    how: str
+    addend: fx.Node
 
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add}
 _IN_PLACE = {operator.iadd, "add_"}
 
 
-def _addition(node: fx.Node, user: fx.Node, kinds: Mapping[str, Kind]) -> tuple[fx.Node, str, fx.Node] | None:
-    """Return ``user``, how it adds, and what, if it adds a tensor of the same shape and type to ``node``'s output."""
+def _addition(node: fx.Node, user: fx.Node, kinds: Mapping[str, Kind]) -> _Addition | None:
+    """Return the addition that ``user`` is, if it adds a tensor of the same shape and type to ``node``'s output."""
     is_addition = (user.op == "call_function" and user.target in _ADDITIONS) or (
         user.op == "call_method" and user.target in ("add", "add_")
     )
@@ -116,5 +180,5 @@ def _addition(node: fx.Node, user: fx.Node, kinds: Mapping[str, Kind]) -> tuple[
         return None
     if user.target in _IN_PLACE:
         # An addition in place changes its first operand, which others may still see.
-        return None if first is not node else (user, "iadd", other)
-    return user, "add" if first is node else "radd", other
+        return _Addition(user, "iadd", other) if first is node else None
+    return _Addition(user, "add" if first is node else "radd", other)

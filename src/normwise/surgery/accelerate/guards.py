@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from normwise.errors import ModelError
 from normwise.nn.fused_call import can_fuse
 from normwise.surgery.accelerate.constants import is_constant
-from normwise.surgery.accelerate.fuse import Fused
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.accelerate.fuse import FusedCall
+from normwise.surgery.core.decision import LeftError
+from normwise.surgery.core.example_arguments import Arguments
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type)
 _METHODS = (types.FunctionType, property, classmethod, staticmethod, type)
@@ -47,27 +47,27 @@ class Conditions:
 
 
 def conditions(
-    module: nn.Module, names: Collection[str], call: Call, fused: Iterable[tuple[str, Fused]]
+    module: nn.Module, names: Collection[str], arguments: Arguments, fused: Iterable[FusedCall]
 ) -> Conditions:
     """Return the conditions under which ``module`` may do what was traced for this call.
 
     Args:
         module: The module.
         names: All attributes that its forward pass may read, of itself or of modules in it.
-        call: The arguments that it was traced with.
-        fused: What is computed in one call, by the path of the BN layer.
+        arguments: The arguments that it was traced with.
+        fused: The calls of BN layers in it.
 
     Raises:
-        ModelError: it may read something of which nothing tells whether it is still the same, such as a list.
+        LeftError: it may read something of which nothing tells whether it is still the same, such as a list.
     """
     found = Conditions()
-    _of_call(found, call)
+    _of_arguments(found, arguments)
     for container in _containers(module, "self"):
         found.add(*container)
-    for path, one in fused:
-        if not one.reason:
-            activation = "None" if one.module is None else _place(one.module)
-            found.add(f"{{}}({_place(path)}, {activation}, {one.activation!r})", can_fuse)
+    for call in fused:
+        if call.fused is not None:
+            activation = "None" if call.fused.module is None else _expression(call.fused.module)
+            found.add(f"{{}}({_expression(call.path)}, {activation}, {call.fused.activation!r})", can_fuse)
     for name in sorted(set(names) - _OF_ALL):
         _of_attribute(found, module, name)
     for path, child in module.named_modules():
@@ -76,25 +76,25 @@ def conditions(
     return found
 
 
-def _of_call(found: Conditions, call: Call) -> None:
-    args, kwargs = call
+def _of_arguments(found: Conditions, arguments: Arguments) -> None:
+    args, kwargs = arguments
     found.add(f"len(args) == {len(args)}")
     found.add(f"kwargs.keys() == {{{', '.join(map(repr, kwargs))}}}" if kwargs else "not kwargs")
-    places = {f"args[{number}]": value for number, value in enumerate(args)}
-    places |= {f"kwargs[{name!r}]": value for name, value in kwargs.items()}
-    for place, value in places.items():
+    expressions = {f"args[{number}]": value for number, value in enumerate(args)}
+    expressions |= {f"kwargs[{name!r}]": value for name, value in kwargs.items()}
+    for expression, value in expressions.items():
         if isinstance(value, Tensor):
-            found.add(f"type({place}) in {{}}", (Tensor, nn.Parameter))
+            found.add(f"type({expression}) in {{}}", (Tensor, nn.Parameter))
         else:
-            _equal(found, place, value)
+            _equal(found, expression, value)
 
 
-def _equal(found: Conditions, place: str, value: Any) -> None:
+def _equal(found: Conditions, expression: str, value: Any) -> None:
     if value is None or type(value) is bool:
-        found.add(f"{place} is {value}")
+        found.add(f"{expression} is {value}")
     else:
-        found.add(f"type({place}) is {{}}", type(value))
-        found.add(f"{place} == {{}}", value)
+        found.add(f"type({expression}) is {{}}", type(value))
+        found.add(f"{expression} == {{}}", value)
 
 
 def _of_attribute(found: Conditions, module: nn.Module, name: str) -> None:
@@ -114,36 +114,36 @@ def _of_attribute(found: Conditions, module: nn.Module, name: str) -> None:
         if is_constant(static):
             _equal(found, f"self.{name}", static)
         elif not isinstance(static, _METHODS):
-            raise ModelError(f"its forward reads {name!r}, a {type(static).__name__}, which may change")
+            raise LeftError(f"its forward reads {name!r}, a {type(static).__name__}, which may change")
         elif name not in vars(nn.Module):
             # Tracing went through its code.
             found.add(f"{name!r} not in self.__dict__")
 
 
-def _place(path: str) -> str:
+def _expression(path: str) -> str:
     """Return the expression for a module in the one that is called; None where it is missing."""
     *around, last = path.split(".")
     return "self" + "".join(f"._modules[{part!r}]" for part in around) + f"._modules.get({last!r})"
 
 
-def _containers(module: nn.Module, place: str) -> Iterator[tuple[str, Any]]:
+def _containers(module: nn.Module, expression: str) -> Iterator[tuple[str, Any]]:
     """Yield what asks whether containers have the entries that they had; the forward pass may go through them."""
     if isinstance(module, _CONTAINERS):
-        yield f"tuple({place}._modules) == {{}}", tuple(module._modules)
+        yield f"tuple({expression}._modules) == {{}}", tuple(module._modules)
         for name, child in module._modules.items():
             if child is not None:
-                yield from _containers(child, f"{place}._modules[{name!r}]")
+                yield from _containers(child, f"{expression}._modules[{name!r}]")
 
 
-def _plain(found: Conditions, place: str, value: Any, name: str) -> None:
+def _plain(found: Conditions, expression: str, value: Any, name: str) -> None:
     if is_constant(value):
-        _equal(found, place, value)
+        _equal(found, expression, value)
     elif isinstance(value, _FUNCTIONS):
-        found.add(f"{place} is {{}}", value)
+        found.add(f"{expression} is {{}}", value)
     else:
-        raise ModelError(f"its forward reads {name!r}, a {type(value).__name__}, which may change")
+        raise LeftError(f"its forward reads {name!r}, a {type(value).__name__}, which may change")
 
 
 def _of_child(found: Conditions, path: str, child: nn.Module, names: Collection[str]) -> None:
     for name in sorted(names):
-        _plain(found, f"{_place(path)}.__dict__.get({name!r})", vars(child)[name], f"{path}.{name}")
+        _plain(found, f"{_expression(path)}.__dict__.get({name!r})", vars(child)[name], f"{path}.{name}")

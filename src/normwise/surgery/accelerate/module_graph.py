@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from normwise.errors import ModelError
 from normwise.surgery.accelerate.constants import is_constant
 from normwise.surgery.accelerate.pure_forward import Watch, run, watched
-from normwise.surgery.core.example_arguments import Call
-from normwise.surgery.core.shadow_copy import twin
+from normwise.surgery.core.decision import LeftError, reason_of
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.shadow_copy import shadow_copy
 
 Kind = tuple[torch.Size, torch.dtype]
 
@@ -32,28 +32,28 @@ class OwnForward:
     kinds: dict[str, Kind]
 
 
-def own_forward(module: nn.Module, call: Call) -> OwnForward:
+def own_forward(module: nn.Module, call: Arguments) -> OwnForward:
     """Follow ``module.forward`` for calls such as this one, where a graph is all that it does.
 
     Raises:
-        ModelError: it can't be traced; it depends on the mode; it does anything that a graph does not keep, or decides
+        LeftError: it can't be traced; it depends on the mode; it does anything that a graph does not keep, or decides
             by anything but its attributes.
     """
     if "forward" in vars(module):
-        raise ModelError("its forward was replaced on the instance")
+        raise LeftError("its forward was replaced on the instance")
     if isinstance(module, fx.GraphModule):
-        raise ModelError("its forward is compiled from a graph, and is again when that is changed")
+        raise LeftError("its forward is compiled from a graph, and is again when that is changed")
     args, kwargs = call
     for value in (*args, *kwargs.values()):
         if not is_constant(value) and type(value) not in (Tensor, nn.Parameter):
-            raise ModelError(
+            raise LeftError(
                 f"it is called with a {type(value).__name__}; only tensors and constants are followed"
             )
     graphs: list[fx.Graph] = []
     names: set[str] = set()
     for training in (True, False):
-        # On a twin, so that a write that is found too late is never seen.
-        other = twin(module)
+        # On a shadow copy, so that a write that is found too late is never seen.
+        other = shadow_copy(module)
         other.train(training)
         watch = Watch()
         try:
@@ -61,22 +61,18 @@ def own_forward(module: nn.Module, call: Call) -> OwnForward:
                 graphs.append(_Tracer(call).trace(other))
         except Exception as error:
             if watch.reason:
-                raise ModelError(watch.reason) from None
-            if isinstance(error, ModelError):
+                raise LeftError(watch.reason) from None
+            if isinstance(error, LeftError):
                 raise
-            raise ModelError(f"its forward can't be traced: {_first_line(error)}") from None
+            raise LeftError(f"its forward can't be traced: {reason_of(error)}") from None
         if watch.reason:
-            raise ModelError(watch.reason)
+            raise LeftError(watch.reason)
         names |= watch.names
     if str(graphs[0]) != str(graphs[1]):
-        raise ModelError("its forward differs between training and evaluation")
+        raise LeftError("its forward differs between training and evaluation")
     if any(node.op == "get_attr" and "_tensor_constant" in str(node.target) for node in graphs[0].nodes):
-        raise ModelError("its forward makes tensors of its own")
+        raise LeftError("its forward makes tensors of its own")
     return OwnForward(graphs[0], frozenset(names), _kinds(module, graphs[0], call))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 class _Value(fx.Proxy):
@@ -99,7 +95,7 @@ class _Tracer(fx.Tracer):
 
     proxy_buffer_attributes = True
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Arguments) -> None:
         super().__init__()
         self._call = call
 
@@ -125,12 +121,12 @@ class _Tracer(fx.Tracer):
         return lambda: run(root_fn, self.root, *args, **kwargs), []
 
 
-def tensors_of_call(call: Call) -> list[Tensor]:
+def tensors_of_call(call: Arguments) -> list[Tensor]:
     """Return the tensors among the arguments, in the order of the graph's inputs."""
     return [value for value in (*call[0], *call[1].values()) if isinstance(value, Tensor)]
 
 
-def _kinds(module: nn.Module, graph: fx.Graph, call: Call) -> dict[str, Kind]:
+def _kinds(module: nn.Module, graph: fx.Graph, call: Arguments) -> dict[str, Kind]:
     """Return shape and type of each tensor that the graph computes for this call."""
     found: dict[str, Kind] = {}
 
@@ -140,16 +136,16 @@ def _kinds(module: nn.Module, graph: fx.Graph, call: Call) -> dict[str, Kind]:
             if isinstance(value, Tensor):
                 found[n.name] = value.shape, value.dtype
             elif n.op == "call_module":
-                raise ModelError(f"{n.target!r} returns a {type(value).__name__}; only tensors are followed")
+                raise LeftError(f"{n.target!r} returns a {type(value).__name__}; only tensors are followed")
             return value
 
-    other = twin(module)
+    other = shadow_copy(module)
     other.eval()
     try:
         with torch.no_grad():
             Record(fx.GraphModule(other, graph)).run(*(t.clone() for t in tensors_of_call(call)))
-    except ModelError:
+    except LeftError:
         raise
     except Exception as error:
-        raise ModelError(f"its graph fails on the example: {_first_line(error)}") from None
+        raise LeftError(f"its graph fails on the example: {reason_of(error)}") from None
     return found

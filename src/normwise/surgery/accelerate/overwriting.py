@@ -1,4 +1,4 @@
-"""Which nodes of a traced forward pass may write into a value that another node computed."""
+"""Nodes of a traced forward pass that may write into a value that another node computed."""
 
 import operator
 

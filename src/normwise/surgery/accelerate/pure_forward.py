@@ -20,7 +20,7 @@ from torch import fx, nn
 from torch.fx.node import map_aggregate
 from torch.overrides import TorchFunctionMode
 
-from normwise.errors import ModelError
+from normwise.surgery.core.decision import LeftError
 
 #: What an instruction does that no graph keeps, by the beginning of its name.
 _EFFECTS = {
@@ -156,7 +156,7 @@ class Watch:
     def _refuse(self, reason: str) -> None:
         self.reason = self.reason or reason
         # At once, before the code does more; what calls it may catch this, and the reason stays.
-        raise ModelError(self.reason)
+        raise LeftError(self.reason)
 
 
 def _stays(value: Any) -> bool:
@@ -219,7 +219,7 @@ class _OnlyTraced(TorchFunctionMode):
 
         map_aggregate((args, kwargs or {}), look)
         if not traced and not _is_within_tracing(sys._getframe(1)):
-            raise ModelError(f"it calls {getattr(func, '__name__', func)} on no value that its input decides")
+            raise LeftError(f"it calls {getattr(func, '__name__', func)} on no value that its input decides")
         return func(*args, **(kwargs or {}))
 
 
@@ -246,7 +246,7 @@ def watched(watch: Watch) -> Iterator[None]:
     """Let ``watch`` look at the code that :func:`run` enters while the body of the ``with`` statement traces it.
 
     Raises:
-        ModelError: it computes a tensor that no traced value goes into.
+        LeftError: it computes a tensor that no traced value goes into.
     """
     before = sys.getprofile()
     with _OnlyTraced():

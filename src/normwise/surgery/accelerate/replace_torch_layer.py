@@ -1,28 +1,17 @@
 """One of torch's BN layers as one of ours."""
 
-from typing import Any
-
-from torch import nn
-
-from normwise.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d
-
-_OURS: dict[type, type[BatchNorm1d] | type[BatchNorm2d] | type[BatchNorm3d]] = {
-    nn.BatchNorm1d: BatchNorm1d,
-    nn.BatchNorm2d: BatchNorm2d,
-    nn.BatchNorm3d: BatchNorm3d,
-}
+from normwise.layers import LayerKind, kind_of_norm
+from normwise.layers.known_classes import conversion_families
+from normwise.nn.mixins.change_class import change_class
 
 
-def is_ours(module: Any) -> bool:
-    """Whether it is exactly one of our layers: a subclass may do anything in its forward pass."""
-    return type(module) in _OURS.values()
-
-
-def become_ours(layer: nn.Module) -> bool:
+def become_ours(kind: LayerKind) -> LayerKind:
     """Turn a layer that is exactly torch's into ours, in place: all that it has stays, hooks and mode too.
 
-    Returns whether it is ours now; any other layer, a subclass too, is left as it is.
+    Returns what the layer is now; any other layer, a subclass too, is left as it is.
     """
-    if type(layer) in _OURS:
-        layer.__class__ = _OURS[type(layer)]
-    return is_ours(layer)
+    if not kind.exact or kind.traits.conversion != "torch":
+        return kind
+    ours = conversion_families()["batch"].items()
+    change_class(kind.layer, next(own for own, dimensions in ours if dimensions == kind.traits.dimensions))
+    return kind_of_norm(kind.layer)

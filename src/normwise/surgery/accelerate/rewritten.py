@@ -11,8 +11,9 @@ from typing import Any, SupportsIndex, cast
 
 from torch import fx, nn
 
-from normwise.errors import ModelError
+from normwise.nn.mixins.change_class import change_class
 from normwise.surgery.accelerate.guards import Conditions
+from normwise.surgery.core.decision import LeftError
 
 #: An object with the name that the source has for it.
 Reference = tuple[str, Any]
@@ -55,11 +56,11 @@ def rewrite(module: nn.Module, graph: fx.Graph, conditions: Conditions, inputs: 
         inputs: Expressions of ``args`` and ``kwargs`` that give the graph's inputs.
 
     Raises:
-        ModelError: to make a class of this one has effects of its own.
+        LeftError: to make a class of this one has effects of its own.
     """
     kind = type(module)
     if type(kind) is not type or _registers(kind):
-        raise ModelError("its class takes note of classes that are made from it")
+        raise LeftError("its class takes note of classes that are made from it")
     graph.lint()
     code = graph.python_code("self")
     test = " and ".join(f"({text})" for text in conditions.texts)
@@ -78,12 +79,13 @@ def rewrite(module: nn.Module, graph: fx.Graph, conditions: Conditions, inputs: 
     }
     # A closure has all names: torch.compile looks for globals in the module that the function says to be of.
     source = f"def _make(_kind, {', '.join(sorted(names))}):\n{textwrap.indent(body, '    ')}"
-    module.__class__ = _class(kind, source, tuple(sorted(names.items(), key=operator.itemgetter(0))))
+    change_class(module, _class(kind, source, tuple(sorted(names.items(), key=operator.itemgetter(0)))))
 
 
-def original_class(kind: type[nn.Module]) -> type[nn.Module]:
-    """Return the class that a module had before :func:`rewrite`; its own where it was not rewritten."""
-    return kind._made_of[0] if issubclass(kind, Rewritten) else kind
+def take_back(module: nn.Module) -> None:
+    """Undo :func:`rewrite`."""
+    if isinstance(module, Rewritten):
+        change_class(module, module._made_of[0])
 
 
 @functools.cache

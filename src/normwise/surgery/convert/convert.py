@@ -1,24 +1,25 @@
 """Normalisation layers into others, with all that they have."""
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from normwise.errors import ModelError
-from normwise.find import WITHIN_RECURRENCE, find
-from normwise.nn.recurrent import StepBatchNorm
-from normwise.records import Change, Conversion
+from normwise.layers import find, kind_of_norm
+from normwise.records import Conversion
 from normwise.statistics import Batch
-from normwise.surgery.convert.targets import LeftError, Outcome, Target, can_be_source, target_named
-from normwise.surgery.core.example_arguments import Call, example_arguments
-from normwise.surgery.core.move_optimizer import move_optimizer
-from normwise.surgery.core.working_copy import workpiece
+from normwise.surgery.convert.describe_norm import can_be_source
+from normwise.surgery.convert.target import ConvertedLayer, NormTarget
+from normwise.surgery.convert.targets import target_named
+from normwise.surgery.core.decision import Decision, decide
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.operation import operation
 from normwise.surgery.graph.model_graph import observe
-from normwise.surgery.proof.compare import rounding
-from normwise.surgery.proof.on_example import output_difference
+from normwise.surgery.proof.rounding import rounding
 
 
 def convert(
@@ -44,7 +45,7 @@ def convert(
     "instance"    ``torch.nn.InstanceNorm1d``, ``2d``, ``3d``: over positions
     ============  ======================================================================================
 
-    and any further family of BN layers in ``normwise.nn``, by the name in its ``conversion``. All BN layers are
+    and any further family of BN layers in ``normwise.nn``, by the ``conversion`` in its ``traits``. All BN layers are
     converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's ``FrozenBatchNorm2d``.
     A layer of constants is tried on random numbers first, and left where it computes something else than BN.
     To BN, ``torch.nn.GroupNorm`` and ``InstanceNorm`` layers are converted, too.
@@ -88,49 +89,53 @@ def convert(
         >>> import torch, normwise
         >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 32, 3), torch.nn.BatchNorm2d(32), torch.nn.ReLU())
         >>> model, report = normwise.convert(model, "group")
-        >>> model[1]
-        GroupNorm(8, 32, eps=1e-05, affine=True)
+        >>> type(model[1]).__name__, model[1].num_groups
+        ('GroupNorm', 8)
     """
     target = target_named(to, groups, settings)
-    arguments = None if example is None else example_arguments(example)
-    with workpiece(model, inplace, arguments) as (old, new):
-        moved = {} if new is model else dict(zip(model.parameters(), new.parameters(), strict=True))
-        calls = {} if arguments is None else observe(new, *arguments)[1]
-        changes, outcomes = _convert_all(new, target, calls)
-        alters = any(outcome.alters for outcome in outcomes)
-        error = math.nan if arguments is None else _compared(old, new, arguments, alters)
-        if optimizer is not None:
-            move_optimizer(optimizer, moved)
-    return new, Conversion(to, changes, alters, any(outcome.retrain for outcome in outcomes), error)
+    with operation(model, example, inplace=inplace, optimizer=optimizer) as running:
+        calls = {} if example is None else observe(running.new, running.arguments)[1]
+        running.decisions, converted = _convert_all(running.new, target, calls)
+        alters = any(layer.alters for layer in converted)
+        error = math.nan
+        if example is not None:
+            error = running.compare_outputs(
+                math.inf if alters else rounding(running.old),
+                fails="the converted model fails on the example: {error}. The model is left as it was",
+                differs="outputs of the converted model differ by {error:.1e} of the largest, and {allowed:.1e} is "
+                "what rounding may do: some layer does more than what its class tells. The model is left as it was",
+                needs_numbers=False,
+            )
+    retrain = any(layer.retrain for layer in converted)
+    return running.new, Conversion(to, running.changes, alters, retrain, error)
 
 
 def _convert_all(
-    model: nn.Module, target: Target, calls: dict[nn.Module, Call]
-) -> tuple[tuple[Change, ...], list[Outcome]]:
+    model: nn.Module, target: NormTarget, calls: Mapping[nn.Module, Arguments]
+) -> tuple[list[Decision], list[ConvertedLayer]]:
+    """Convert what can be converted, in place, and return the decision on each place."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     layers = {
         path: layer
         for path, layer in model.named_modules()
         if can_be_source(layer, to_batch_norm=target.is_batch_norm)
     }
-    changes, outcomes = [], []
-    for path, layer in layers.items():
-        kind = type(layer).__name__
-        try:
-            outcome = target.convert(layer, calls.get(layer), like)
-        except LeftError as reason:
-            changes.append(Change(path, kind, False, str(reason)))
+    converted: list[ConvertedLayer] = []
+
+    def convert_layer(path: str, layer: nn.Module) -> str:
+        converted.append(target.convert(layer, calls.get(layer), like))
+        return converted[-1].detail + _called_by(model, path, layer in calls)
+
+    decisions = [decide(path, layer, partial(convert_layer, path, layer)) for path, layer in layers.items()]
+    for found in find(model):
+        if found.layer is None:
+            reason = "it is a call of a function, and no layer to exchange"
+            decisions.append(Decision(found.path, found.kind, False, reason))
             continue
-        outcomes.append(outcome)
-        changes.append(Change(path, kind, True, outcome.detail + _called_by(model, path, layer in calls)))
-    changes += [
-        Change(found.path, found.kind, False, "it is a call of a function, and no layer to exchange")
-        if found.node is not None
-        else Change(found.path, found.kind, False, WITHIN_RECURRENCE)
-        for found in find(model)
-        if found.node is not None or isinstance(found.layer, StepBatchNorm)
-    ]
-    return tuple(changes), outcomes
+        traits = kind_of_norm(found.layer).traits
+        if not traits.convertible:
+            decisions.append(Decision(found.path, found.kind, False, traits.reason))
+    return decisions, converted
 
 
 def _called_by(model: nn.Module, path: str, is_called: bool) -> str:
@@ -141,21 +146,3 @@ def _called_by(model: nn.Module, path: str, is_called: bool) -> str:
         return ""
     where = repr(replaced) if replaced else "the model"
     return f"; the forward that was set on {where} calls it"
-
-
-def _compared(old: nn.Module, new: nn.Module, arguments: Call, alters: bool) -> float:
-    """How far the outputs on the example are from the old ones."""
-    try:
-        error = output_difference(old, new, *arguments)
-    except ModelError:
-        raise
-    except Exception as failure:
-        raise ModelError(
-            f"the converted model fails on the example: {failure}. The model is left as it was"
-        ) from failure
-    if not alters and error > rounding(old):
-        raise ModelError(
-            f"outputs of the converted model differ by {error:.1e} of the largest, and {rounding(old):.1e} is what "
-            "rounding may do: some layer does more than what its class tells. The model is left as it was"
-        )
-    return error

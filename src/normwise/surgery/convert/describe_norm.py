@@ -1,35 +1,23 @@
-"""What a normalisation layer is, apart from its class: what conversion takes from one class to another."""
+"""Descriptions of normalisation layers apart from their class: what conversion takes from one class to another."""
 
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from normwise import nn as layers
-from normwise.find import BatchNorm, is_batch_norm, is_foreign_frozen
+from normwise.layers import LayerKind, input_of_call, kind_of, kind_of_norm
+from normwise.layers.kind import STATISTICS
+from normwise.layers.reasons import UNINITIALISED
 from normwise.nn.convertible import BUFFERS, PARAMETERS, from_batch_norm, settings_of
 from normwise.nn.mixins.activation_mixin import Activated
 from normwise.nn.mixins.class_mixins import made_of
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.core.decision import LeftError
+from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.fold.foreign_frozen import reason_against
-from normwise.surgery.graph.overridden import overridden
 
-#: torch's own BN layers, and how many axes besides those of batch and channels their inputs have.
-TORCH: dict[type[Any], tuple[int, ...]] = {
-    nn.BatchNorm1d: (1,),
-    nn.BatchNorm2d: (2,),
-    nn.BatchNorm3d: (3,),
-    nn.SyncBatchNorm: (1, 2, 3),
-}
-INSTANCE: dict[type[Any], tuple[int, ...]] = {
-    nn.InstanceNorm1d: (1,),
-    nn.InstanceNorm2d: (2,),
-    nn.InstanceNorm3d: (3,),
-}
 #: Where a layer says what its class has no place for: a plain dict that is copied and pickled with it.
 MEMORY = "_before_conversion"
 #: What it says for BN; all else are settings of our layers.
@@ -38,16 +26,13 @@ _FOR_BATCH = ("dimensions", "momentum", "track_running_stats")
 EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
-class LeftError(Exception):
-    """Why a layer stays as it is."""
-
-
 @dataclass
-class Norm:
+class NormDescription:
     """A normalisation layer, apart from its class.
 
     Attributes:
         layer: The layer itself.
+        family: Its family of norms, such as "batch".
         kind: Its class, without what freezing put before it.
         base: The known class whose forward it has; None for another's frozen BN.
         batch: A BN over the same parameters and, where it has some, statistics, with the same arguments.
@@ -61,9 +46,10 @@ class Norm:
     """
 
     layer: nn.Module
+    family: str
     kind: type[nn.Module]
     base: type[Any] | None
-    batch: BatchNorm
+    batch: _BatchNorm
     like: Tensor
     dimensions: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -74,40 +60,34 @@ class Norm:
 
     @property
     def is_batch_norm(self) -> bool:
-        """Whether it normalises by batches."""
-        return self.base is None or issubclass(self.base, BatchNorm)
+        """True where it normalises by batches."""
+        return self.family in ("batch", "frozen")
 
     @property
     def positions(self) -> int | None:
-        """How many positions an example has; None where none is known."""
+        """Number of positions of an example; None where none is known."""
         return None if self.shape is None else math.prod(self.shape[2:])
 
 
-def families() -> dict[str, dict[type[Any], tuple[int, ...]]]:
-    """The classes of BN layers that ``normwise.nn`` has, and their dimensions, by the name of their family."""
-    found: dict[str, dict[type[Any], tuple[int, ...]]] = {}
-    for name, kind in vars(layers).items():
-        if not name.startswith("_") and isinstance(kind, type) and hasattr(kind, "conversion"):
-            found.setdefault(kind.conversion, {})[kind] = kind.dimensions
-    return found
-
-
 def can_be_source(layer: nn.Module, *, to_batch_norm: bool) -> bool:
-    """Whether it is a norm to convert: any BN, and of others those that ``convert`` made, or that become BN."""
-    others = isinstance(layer, (nn.GroupNorm, *INSTANCE)) and (to_batch_norm or MEMORY in vars(layer))
-    return is_batch_norm(layer) or others
+    """Return whether it is a norm to convert: any BN, and of others those that ``convert`` made, or that become BN."""
+    kind = kind_of(layer)
+    if kind is None or not kind.traits.convertible:
+        return False
+    return kind.normalises_batches or to_batch_norm or MEMORY in vars(layer)
 
 
-def read(layer: nn.Module, call: Call | None, like: Tensor) -> Norm:
-    """What a layer is; ``call`` is one with the example, ``like`` a parameter of the model that it is in.
+def describe_norm(layer: nn.Module, call: Arguments | None, like: Tensor) -> NormDescription:
+    """Describe a layer; ``call`` is one with the example, ``like`` a parameter of the model that it is in.
 
     Raises:
         LeftError: it can't be told from its class what it computes.
     """
     args, kwargs = ((), {}) if call is None else call
-    inputs = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-    shape = inputs[0].shape if inputs else None
-    norm = _foreign(layer, like, shape) if is_foreign_frozen(layer) else _known(layer, like)
+    x = input_of_call(args, kwargs)
+    shape = None if x is None else x.shape
+    kind = kind_of_norm(layer)
+    norm = _foreign(kind, like, shape) if kind.family == "frozen" else _known(kind, like)
     if call is not None:
         norm.shape = shape
         norm.called = tuple(name for name, value in kwargs.items() if name != "input" and value is not None)
@@ -116,41 +96,25 @@ def read(layer: nn.Module, call: Call | None, like: Tensor) -> Norm:
     return norm
 
 
-def dimensions_of(layer: nn.Module) -> tuple[int, ...]:
-    """How many axes, besides those of batch and channels, an input may have, as the class tells."""
-    return _dimensions().get(_base(made_of(type(layer))[-1]), ())
-
-
-def _dimensions() -> dict[type[Any] | None, tuple[int, ...]]:
-    """Of all classes that are known."""
-    ours = {kind: dimensions for family in families().values() for kind, dimensions in family.items()}
-    return {**ours, **TORCH, **INSTANCE, nn.GroupNorm: ()}
-
-
-def _base(kind: type[Any]) -> type[Any] | None:
-    """The known class that another is, or is a subclass of."""
-    return next((base for base in kind.__mro__ if base in _dimensions()), None)
-
-
-def _known(layer: nn.Module, like: Tensor) -> Norm:
+def _known(what: LayerKind, like: Tensor) -> NormDescription:
+    layer, base = what.layer, what.known
     *before, kind = made_of(type(layer))
-    base = _base(kind)
-    if isinstance(layer, LazyModuleMixin):
-        raise LeftError("it has no parameters yet; run the model on a batch first")
+    if not what.initialised:
+        raise LeftError(f"it {UNINITIALISED}")
     if base is None:
         raise LeftError(f"{kind.__name__} may do anything in its forward")
-    held = {*layer._parameters, *layer._buffers}
-    if not held.issuperset(PARAMETERS):
+    is_batch_norm = what.family == "batch"
+    if set(PARAMETERS) & set(what.computed):
         raise LeftError(
             "its weight or bias is no parameter, but computed from others (parametrized or pruned); make it one first"
         )
-    if isinstance(layer, BatchNorm) and not held.issuperset(BUFFERS):
+    if is_batch_norm and set(STATISTICS) & set(what.computed):
         raise LeftError("its running statistics are no buffers, but computed from others (parametrized)")
     memory = vars(layer).get(MEMORY, {})
     like = layer._parameters["weight"] if layer._parameters["weight"] is not None else like
     held = {name: getattr(layer, name) for name in settings_of(base)}
-    batch = from_batch_norm(BatchNorm, layer) if isinstance(layer, BatchNorm) else _fresh(layer, memory, like)
-    if isinstance(layer, BatchNorm):
+    batch = from_batch_norm(_BatchNorm, layer) if is_batch_norm else _fresh(layer, memory, like)
+    if is_batch_norm:
         reference: nn.Module = from_batch_norm(base, batch)
     else:
         reference = base(1, 1) if base is nn.GroupNorm else base(1)
@@ -159,10 +123,11 @@ def _known(layer: nn.Module, like: Tensor) -> Norm:
     if Activated in before:
         held["activation"] = vars(layer)["activation"]
         own.add("activation")
-    axes = dimensions_of(layer)
+    axes = what.traits.dimensions
     given = {name: value for name, value in held.items() if value != settings_of(base).get(name)}
-    return Norm(
+    return NormDescription(
         layer,
+        what.family,
         kind,
         base,
         batch,
@@ -173,19 +138,20 @@ def _known(layer: nn.Module, like: Tensor) -> Norm:
     )
 
 
-def _fresh(layer: Any, memory: dict[str, Any], like: Tensor) -> BatchNorm:
+def _fresh(layer: Any, memory: dict[str, Any], like: Tensor) -> _BatchNorm:
     """BN of new statistics over the parameters of a norm of another kind."""
     arguments = {name: memory[name] for name in ("momentum", "track_running_stats") if name in memory}
     channels = layer.num_channels if isinstance(layer, nn.GroupNorm) else layer.num_features
-    batch = BatchNorm(
+    batch = _BatchNorm(
         channels, layer.eps, affine=layer.affine, device=like.device, dtype=like.dtype, **arguments
     )
     batch._parameters.update({name: layer._parameters.get(name) for name in PARAMETERS})
     return batch
 
 
-def _foreign(layer: nn.Module, like: Tensor, shape: torch.Size | None) -> Norm:
+def _foreign(what: LayerKind, like: Tensor, shape: torch.Size | None) -> NormDescription:
     """Another's frozen BN, whose parameters are buffers."""
+    layer, axes = what.layer, what.traits.dimensions
     buffers = dict(layer._buffers)
     more = {*buffers, *layer._parameters, *layer._modules} - {*PARAMETERS, *BUFFERS}
     if more:
@@ -193,33 +159,33 @@ def _foreign(layer: nn.Module, like: Tensor, shape: torch.Size | None) -> Norm:
     if reason := reason_against(layer, shape):
         raise LeftError(reason)
     mean = layer.get_buffer("running_mean")
-    batch = BatchNorm(len(mean), float(getattr(layer, "eps", 1e-5)), device=mean.device, dtype=mean.dtype)
+    batch = _BatchNorm(len(mean), float(getattr(layer, "eps", 1e-5)), device=mean.device, dtype=mean.dtype)
     for name in PARAMETERS:
         batch._parameters[name] = nn.Parameter(layer.get_buffer(name).detach())
     batch._buffers.update({name: buffers[name] for name in BUFFERS if name in buffers})
-    named = re.search(r"([123])d", type(layer).__name__)
     own = frozenset({"eps", "num_features", *PARAMETERS, *BUFFERS})
-    return Norm(
+    return NormDescription(
         layer,
+        what.family,
         type(layer),
         None,
         batch,
         like,
-        int(named[1]) if named else None,
+        axes[0] if axes else None,
         own=own,
         notes=["its γ and β were constants: they are parameters now, which no optimiser has yet"],
     )
 
 
-def check_class(norm: Norm) -> None:
-    """Whether another class may take the place of the layer's.
+def check_class(norm: NormDescription) -> None:
+    """Check that another class may take the place of the layer's.
 
     Raises:
         LeftError: it does something of its own.
     """
     if "forward" in vars(norm.layer):
         raise LeftError("its forward was replaced by another one")
-    if norm.base is not None and (own := sorted(set(overridden(norm.kind, norm.base)))):
+    if own := kind_of_norm(norm.layer).overrides:
         raise LeftError(
             f"{norm.kind.__name__} is a subclass with its own {', '.join(own)}, which would go with its class"
         )

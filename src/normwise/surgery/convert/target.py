@@ -1,4 +1,4 @@
-"""How a layer becomes one of another class: what it computes with, and all that hangs on it, goes along."""
+"""Conversion of a layer to another class, with its tensors, hooks, modes and attributes."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -8,29 +8,31 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from normwise.nn.convertible import BUFFERS, PARAMETERS, BatchNorm
+from normwise.layers import kind_of_norm
+from normwise.nn.convertible import BUFFERS, PARAMETERS
 from normwise.nn.mixins.activation_mixin import Activated, activate_layer
+from normwise.nn.mixins.change_class import become
 from normwise.nn.mixins.class_mixins import made_of
 from normwise.nn.mixins.frozen import is_frozen, unfreeze_layer
 from normwise.surgery.convert.describe_norm import (
     EVERY_MODULE,
     MEMORY,
-    LeftError,
-    Norm,
+    NormDescription,
     check_class,
-    dimensions_of,
-    read,
+    describe_norm,
 )
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.core.decision import LeftError
+from normwise.surgery.core.example_arguments import Arguments
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a layer.
+class ConvertedLayer:
+    """A layer that is of another kind now.
 
     Attributes:
-        detail: For the report.
+        detail: Text of the report.
         alters: Whether it computes something else in evaluation than before.
         retrain: Whether that is another normalisation, for which the weights were not trained.
     """
@@ -40,7 +42,7 @@ class Outcome:
     retrain: bool = False
 
 
-class Target(ABC):
+class NormTarget(ABC):
     """A kind of norm that layers can be converted to; what is ``given`` overrides what a layer has."""
 
     #: Whether it normalises by batches.
@@ -55,7 +57,7 @@ class Target(ABC):
         """Names of what may be given."""
 
     @abstractmethod
-    def convert(self, layer: nn.Module, call: Call | None, like: Tensor) -> Outcome:
+    def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
         """Convert a layer, in place; ``call`` is one with the example, ``like`` a parameter of its model.
 
         Raises:
@@ -63,22 +65,22 @@ class Target(ABC):
         """
 
 
-class Rebuilt(Target):
+class RebuiltNorm(NormTarget):
     """A kind of norm that is another class of layers."""
 
     @abstractmethod
-    def made(self, norm: Norm) -> nn.Module:
+    def make(self, norm: NormDescription) -> nn.Module:
         """A new layer over the norm's parameters; what the report must say is added to the norm's notes.
 
         Raises:
             LeftError: the norm can't become one.
         """
 
-    def convert(self, layer: nn.Module, call: Call | None, like: Tensor) -> Outcome:
+    def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
         """Convert a layer, in place: the object stays, and so does whatever refers to it."""
-        norm = read(layer, call, like)
+        norm = describe_norm(layer, call, like)
         had, eps = layer._buffers.get("running_mean"), getattr(layer, "eps", norm.batch.eps)
-        new = self.made(norm)
+        new = self.make(norm)
         if made_of(type(new))[-1] is not norm.kind:
             check_class(norm)
         _let_follow(new, norm, self.name)
@@ -92,14 +94,12 @@ class Rebuilt(Target):
         # Only now, as nothing can stop it any more.
         unfreeze_layer(layer)
         _take_along(new, norm)
-        layer.__class__ = new.__class__
-        layer.__dict__.clear()
-        layer.__dict__.update(new.__dict__)
+        become(layer, new)
         other = not (self.is_batch_norm and norm.is_batch_norm)
-        return Outcome("; ".join(notes), other or has is not had or vars(layer)["eps"] != eps, other)
+        return ConvertedLayer("; ".join(notes), other or has is not had or vars(layer)["eps"] != eps, other)
 
 
-def _let_follow(new: nn.Module, norm: Norm, name: str) -> None:
+def _let_follow(new: nn.Module, norm: NormDescription, name: str) -> None:
     """Let the new layer do, and take, what is done behind the norm where it has no own place for that."""
     activation = norm.settings.get("activation")
     if "activation" not in vars(new):
@@ -113,7 +113,7 @@ def _let_follow(new: nn.Module, norm: Norm, name: str) -> None:
         raise LeftError(f"the example calls it with {', '.join(unknown)}, which {name!r} has no place for")
 
 
-def _is_same(new: nn.Module, norm: Norm) -> bool:
+def _is_same(new: nn.Module, norm: NormDescription) -> bool:
     layer = norm.layer
     attributes = {name: value for name, value in vars(new).items() if name not in EVERY_MODULE}
     return (
@@ -124,25 +124,25 @@ def _is_same(new: nn.Module, norm: Norm) -> bool:
     )
 
 
-def _remember(new: nn.Module, norm: Norm) -> None:
+def _remember(new: nn.Module, norm: NormDescription) -> None:
     """Note on the new layer what it has no place for, so that the way back gives that, too."""
     memory = {
         name: value
         for name, value in norm.settings.items()
         if name not in vars(new) and isinstance(value, (bool, int, float, str))
     }
-    if len(dimensions_of(new)) != 1 and norm.dimensions is not None:
+    if len(kind_of_norm(new).traits.dimensions) != 1 and norm.dimensions is not None:
         memory["dimensions"] = norm.dimensions
-    if not isinstance(new, BatchNorm):
-        usual = BatchNorm(1)
+    if not isinstance(new, _BatchNorm):
+        usual = _BatchNorm(1)
         for name in ("momentum", "track_running_stats"):
             if getattr(norm.batch, name) != getattr(usual, name):
                 memory[name] = getattr(norm.batch, name)
-    if memory or not isinstance(new, BatchNorm):
+    if memory or not isinstance(new, _BatchNorm):
         vars(new)[MEMORY] = memory
 
 
-def _take_along(new: nn.Module, norm: Norm) -> None:
+def _take_along(new: nn.Module, norm: NormDescription) -> None:
     """Give the new layer all of the old one's that is not its class's: hooks, mode, attributes, further tensors."""
     old, fresh = vars(norm.layer), vars(new)
     for name, value in old.items():
@@ -162,7 +162,7 @@ def _take_along(new: nn.Module, norm: Norm) -> None:
             fresh[name] = value
 
 
-def _notes(new: nn.Module, norm: Norm, had: Tensor | None, has: Tensor | None) -> list[str]:
+def _notes(new: nn.Module, norm: NormDescription, had: Tensor | None, has: Tensor | None) -> list[str]:
     notes = []
     if isinstance(new, Activated):
         behind = (

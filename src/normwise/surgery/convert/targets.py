@@ -1,25 +1,23 @@
-"""What normalisation layers can be converted to, by name."""
+"""Norms that layers can be converted to, by name."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from normwise.errors import ArgumentError
-from normwise.surgery.convert.describe_norm import TORCH, LeftError, can_be_source, families
-from normwise.surgery.convert.target import Outcome, Target
+from normwise.layers.known_classes import conversion_families
+from normwise.surgery.convert.target import NormTarget
 from normwise.surgery.convert.to_batch_norm import ToBatchNorm, ToFrozen
 from normwise.surgery.convert.to_per_sample import ToGroupNorm, ToInstanceNorm
 
-__all__ = ["LeftError", "Outcome", "Target", "can_be_source", "target_named"]
 
-
-def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> Target:
+def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> NormTarget:
     """The kind of norm of that name, with settings that override what layers have.
 
     Raises:
         ArgumentError: there is none, it has no such settings, or they have values that can't be.
     """
-    known = {"group", "layer", "instance", "frozen", "torch", *families()}
+    known = {"group", "layer", "instance", "frozen", *conversion_families()}
     if name not in known:
         raise ArgumentError(f"expected a norm to convert to, one of {', '.join(sorted(known))}; got {name!r}")
     if groups is not None:
@@ -36,15 +34,14 @@ def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> Tar
     return target
 
 
-def _target(name: str, groups: int | None, given: Mapping[str, Any]) -> Target:
+def _target(name: str, groups: int | None, given: Mapping[str, Any]) -> NormTarget:
     if name == "frozen":
         return ToFrozen(name, given)
     if name in ("group", "layer"):
         return ToGroupNorm(name, given, 1 if name == "layer" else groups)
     if name == "instance":
         return ToInstanceNorm(name, given)
-    own = {kind: dimensions for kind, dimensions in TORCH.items() if len(dimensions) == 1}
-    return ToBatchNorm(name, given, own if name == "torch" else families()[name])
+    return ToBatchNorm(name, given, conversion_families()[name])
 
 
 def _check(given: Mapping[str, Any]) -> None:

@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from normwise.find import BatchNorm, is_foreign_frozen
+from normwise.layers import kind_of_norm
+from normwise.layers.known_classes import conversion_families
+from normwise.layers.reasons import GIVE_STATISTICS, NO_STATISTICS, UNINITIALISED
 from normwise.nn.convertible import from_batch_norm, settings_of
+from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.frozen import freeze_layer, is_frozen
-from normwise.surgery.convert.describe_norm import LeftError, Norm, families
-from normwise.surgery.convert.target import Outcome, Rebuilt, Target
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.convert.describe_norm import NormDescription
+from normwise.surgery.convert.target import ConvertedLayer, NormTarget, RebuiltNorm
+from normwise.surgery.core.decision import LeftError
+from normwise.surgery.core.example_arguments import Arguments
 
 #: Settings of our layers that belong to the place where a layer is, and not to the kind of norm.
 _OF_THE_PLACE = {"activation", "inplace"}
@@ -19,7 +23,7 @@ _OF_THE_PLACE = {"activation", "inplace"}
 _LARGE = 0.5
 
 
-class ToBatchNorm(Rebuilt):
+class ToBatchNorm(RebuiltNorm):
     """To the layers of one family, each given with the dimensions that it takes."""
 
     is_batch_norm: ClassVar[bool] = True
@@ -32,11 +36,11 @@ class ToBatchNorm(Rebuilt):
 
     @property
     def settings(self) -> set[str]:
-        """What torch's BN has, and what the family adds."""
+        """Settings that torch's BN has, and those that the family adds."""
         further = {name for kind in self.classes for name in settings_of(kind)} - _OF_THE_PLACE
         return {"eps", "momentum", "track_running_stats", *further}
 
-    def made(self, norm: Norm) -> nn.Module:
+    def make(self, norm: NormDescription) -> nn.Module:
         """The family's layer for as many dimensions; a subclass of one of them stays what it is."""
         kind = self._kind(norm)
         norm.notes += set_on(norm.batch, self.given)
@@ -49,10 +53,10 @@ class ToBatchNorm(Rebuilt):
         make = getattr(kind, "from_batch_norm", None)
         new = from_batch_norm(kind, norm.batch, **further) if make is None else make(norm.batch, **further)
         if kind is norm.base:
-            new.__class__ = norm.kind
+            change_class(new, norm.kind)
         return new
 
-    def _kind(self, norm: Norm) -> type[Any]:
+    def _kind(self, norm: NormDescription) -> type[Any]:
         if norm.base is not None and norm.base in self.classes:
             return norm.base
         names = " or ".join(kind.__name__ for kind in self.classes)
@@ -63,7 +67,7 @@ class ToBatchNorm(Rebuilt):
             raise LeftError(f"nothing tells whether it is to be {names}; pass an example")
         raise LeftError(f"none of {names} takes {norm.dimensions} axes besides those of batch and channels")
 
-    def _track(self, norm: Norm) -> None:
+    def _track(self, norm: NormDescription) -> None:
         """Give statistics where they are wanted and not there, and take them where they are not wanted."""
         if "track_running_stats" not in self.given:
             return
@@ -72,40 +76,40 @@ class ToBatchNorm(Rebuilt):
         if not wanted:
             batch._buffers.update(dict.fromkeys(batch._buffers))
         elif batch.running_mean is None:
-            new = BatchNorm(batch.num_features, device=norm.like.device, dtype=norm.like.dtype)
+            new = _BatchNorm(batch.num_features, device=norm.like.device, dtype=norm.like.dtype)
             batch._buffers.update(new._buffers)
 
 
-class ToFrozen(Target):
+class ToFrozen(NormTarget):
     """To BN whose statistics stay what they are; a subclass stays what it is as well."""
 
     is_batch_norm: ClassVar[bool] = True
 
     @property
     def settings(self) -> set[str]:
-        """What does not need other statistics."""
+        """Settings that don't need other statistics."""
         return {"eps", "momentum"}
 
-    def convert(self, layer: nn.Module, call: Call | None, like: Tensor) -> Outcome:
+    def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
         """Freeze the layer; another's frozen one becomes one of ours first."""
-        if is_foreign_frozen(layer):
-            outcome = ToBatchNorm(self.name, self.given, families()["batch"]).convert(layer, call, like)
-            freeze_layer(layer, parameters=True)
-            return Outcome(f"{outcome.detail}; frozen, its γ and β, too", outcome.alters)
-        if not isinstance(layer, BatchNorm):
-            raise LeftError("it has no statistics that could be fixed")
-        if isinstance(layer, LazyModuleMixin):
-            raise LeftError("it has no statistics yet; run the model on a batch first")
-        if layer.running_mean is None:
-            raise LeftError(
-                'it keeps no running statistics that could be fixed; give it some with to="batch" and '
-                "track_running_stats=True, and normwise.calibrate, first"
+        kind = kind_of_norm(layer)
+        if kind.family == "frozen":
+            outcome = ToBatchNorm(self.name, self.given, conversion_families()["batch"]).convert(
+                layer, call, like
             )
+            freeze_layer(layer, parameters=True)
+            return ConvertedLayer(f"{outcome.detail}; frozen, its γ and β, too", outcome.alters)
+        if not isinstance(layer, _BatchNorm):
+            raise LeftError("it has no statistics that could be fixed")
+        if not kind.initialised:
+            raise LeftError(f"it {UNINITIALISED}")
+        if not kind.has_statistics:
+            raise LeftError(f"it {NO_STATISTICS}; {GIVE_STATISTICS}")
         eps, notes = layer.eps, set_on(layer, self.given)
         if is_frozen(layer) and not notes:
             raise LeftError("it is frozen already")
         freeze_layer(layer)
-        return Outcome("; ".join(["its statistics are fixed", *notes]), layer.eps != eps)
+        return ConvertedLayer("; ".join(["its statistics are fixed", *notes]), layer.eps != eps)
 
 
 def set_on(layer: Any, given: Mapping[str, Any]) -> list[str]:

@@ -5,18 +5,20 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from normwise.layers.known_classes import TORCH
 from normwise.nn.convertible import PARAMETERS
 from normwise.nn.group_count import groups_of
-from normwise.surgery.convert.describe_norm import INSTANCE, LeftError, Norm
-from normwise.surgery.convert.target import Rebuilt
+from normwise.surgery.convert.describe_norm import NormDescription
+from normwise.surgery.convert.target import RebuiltNorm
 from normwise.surgery.convert.to_batch_norm import set_on
+from normwise.surgery.core.decision import LeftError
 
 # https://github.com/meta-pytorch/opacus/issues/567
 _ONE_VALUE = "it would normalise one value by itself, so that its output is β, whatever the input"
 
 
-class _PerSample(Rebuilt):
-    """What the norms here share: ε, γ and β are kept, statistics are not."""
+class _PerSample(RebuiltNorm):
+    """A norm of one sample at a time: ε, γ and β are kept, statistics are not."""
 
     is_batch_norm: ClassVar[bool] = False
 
@@ -25,14 +27,13 @@ class _PerSample(Rebuilt):
         """There are no statistics to have settings of."""
         return {"eps"}
 
-    def _over(self, norm: Norm, kind: type[Any], *sizes: int) -> nn.Module:
+    def _over(self, norm: NormDescription, kind: type[Any], *sizes: int) -> nn.Module:
         norm.notes += set_on(norm.batch, self.given)
         batch = norm.batch
         new = kind(
             *sizes,
             eps=batch.eps,
             affine=batch.affine,
-            bias=batch.bias is not None,
             device=norm.like.device,
             dtype=norm.like.dtype,
         )
@@ -47,7 +48,7 @@ class ToGroupNorm(_PerSample):
         super().__init__(name, given)
         self.groups = groups
 
-    def made(self, norm: Norm) -> nn.Module:
+    def make(self, norm: NormDescription) -> nn.Module:
         """Group norm of the most groups that divide the channels, and have more than one value each."""
         channels = norm.batch.num_features
         # Without an example a group of one channel is taken to be one over many positions.
@@ -72,7 +73,7 @@ class ToGroupNorm(_PerSample):
 class ToInstanceNorm(_PerSample):
     """To ``torch.nn.InstanceNorm1d``, ``2d`` or ``3d``."""
 
-    def made(self, norm: Norm) -> nn.Module:
+    def make(self, norm: NormDescription) -> nn.Module:
         """Instance norm, where the layer is known to see several positions."""
         if norm.shape is not None and len(norm.shape) < 3:
             raise LeftError(f"an input of shape {tuple(norm.shape)} has no positions to normalise over")
@@ -84,5 +85,9 @@ class ToInstanceNorm(_PerSample):
             raise LeftError(
                 "its input may be (N, C), which has no positions to normalise over; pass an example"
             )
-        kind = next(kind for kind, dimensions in INSTANCE.items() if norm.dimensions in dimensions)
+        kind = next(
+            kind
+            for kind, traits in TORCH.items()
+            if traits.family == "instance" and norm.dimensions in traits.dimensions
+        )
         return self._over(norm, kind, norm.batch.num_features)

@@ -11,10 +11,10 @@ from normwise.errors import ArgumentError
 from normwise.statistics import Batch, arguments_of
 
 #: Positional and keyword arguments of a call.
-Call = tuple[tuple[Any, ...], dict[str, Any]]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def example_arguments(example: Batch) -> Call:
+def example_arguments(example: Batch) -> Arguments:
     """Return the arguments that a model is called with for an example, as copies.
 
     A forward pass may write into its input; the user's tensors are never given to one.
@@ -22,8 +22,8 @@ def example_arguments(example: Batch) -> Call:
     Raises:
         ArgumentError: an example that proves nothing, as it has no values, or none that is finite.
     """
-    call = copied(*arguments_of(example))
-    tensors = [leaf for leaf in pytree.tree_leaves(call) if isinstance(leaf, Tensor)]
+    arguments = copied(arguments_of(example))
+    tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, Tensor)]
     if tensors and not any(tensor.numel() for tensor in tensors):
         raise ArgumentError(
             f"the example has no values: its shape is {tuple(tensors[0].shape)}; pass one batch of real data"
@@ -38,15 +38,15 @@ def example_arguments(example: Batch) -> Call:
                 f"the example has a tensor of shape {tuple(tensor.shape)} without one finite number, on which nothing "
                 "can be compared; pass one batch of real data"
             )
-    return call
+    return arguments
 
 
-def copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def copied(arguments: Arguments) -> Arguments:
     """Return arguments whose tensors are copies, for one call of a model that may write into them."""
-    return pytree.tree_map(_copy, (args, kwargs))
+    return pytree.tree_map(_copy, arguments)
 
 
-def varied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def varied(arguments: Arguments) -> Arguments:
     """Return arguments whose floating tensors have normal random numbers added; the same ones each time."""
     generator = torch.Generator().manual_seed(0)
 
@@ -56,7 +56,7 @@ def varied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
             return value
         return value + torch.randn(value.shape, generator=generator).to(value)
 
-    return pytree.tree_map(vary, (args, kwargs))
+    return pytree.tree_map(vary, arguments)
 
 
 def _copy(value: Any) -> Any:

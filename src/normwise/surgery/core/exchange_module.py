@@ -7,7 +7,7 @@ from normwise.surgery.core.rebinding import Rebinding
 _EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
-def exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+def exchange_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put ``new`` wherever the model has ``old``: under several names, and in lists and dicts that modules hold."""
     rebinding = Rebinding({old: new}, fresh=False)
     for module in list(model.modules()):

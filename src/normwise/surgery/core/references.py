@@ -11,7 +11,8 @@ from torch import nn
 from normwise.errors import ModelError
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.statistics.preserve.snapshot import FIXED
-from normwise.surgery.core.example_arguments import Call, copied
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.run_example import run_example
 
 #: Dicts of every module; hooks among them may refer to what they like.
 _EVERY_MODULE = frozenset(vars(nn.Module()))
@@ -41,7 +42,7 @@ def check_separate(old: nn.Module, new: nn.Module, advice: str) -> None:
                 )
 
 
-def check_calls(old: nn.Module, new: nn.Module, call: Call) -> None:
+def check_calls(old: nn.Module, new: nn.Module, arguments: Arguments) -> None:
     """Refuse a new model that calls modules of the old one, by an object that has no copy.
 
     Raises:
@@ -63,13 +64,7 @@ def check_calls(old: nn.Module, new: nn.Module, call: Call) -> None:
         for module in alone:
             module.register_forward_pre_hook(refuse, prepend=True)
         new.eval()
-        args, kwargs = copied(*call)
-        try:
-            new(*args, **kwargs)
-        except ModelError:
-            raise
-        except Exception as error:
-            raise ModelError(f"the model fails on the example: {error}") from error
+        run_example(new, arguments)
 
 
 def reaches(value: Any, modules: set[nn.Module], seen: set[int]) -> bool:

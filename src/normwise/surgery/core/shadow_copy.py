@@ -8,34 +8,34 @@ from torch.nn.utils.parametrize import is_parametrized
 from normwise.surgery.core.rebinding import Rebinding
 from normwise.surgery.core.references import check_separate
 
-#: Attributes of every module that are dicts; a twin needs its own dicts, with the same things in them.
+#: Attributes of every module that are dicts; a shadow copy needs its own dicts, with the same things in them.
 _DICTS = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict))
 
 
-def twin(model: nn.Module) -> nn.Module:
+def shadow_copy(model: nn.Module) -> nn.Module:
     """Return a model of new modules that share the old ones' parameters, buffers and hooks.
 
-    A change of the twin's modules does not show in the model; training changes the parameters and buffers of
-    both. A module that stands in several places has one twin in all of them. Methods, functions, lists and dicts that
-    refer to modules of the model refer to the twins; lists and dicts are new ones.
+    A change of the copy's modules does not show in the model; training changes the parameters and buffers of
+    both. A module that stands in several places has one copy in all of them. Methods, functions, lists and dicts that
+    refer to modules of the model refer to the copies; lists and dicts are new ones.
 
     Raises:
-        ModelError: a function that was set on an instance calls the model's modules, also in the twin.
+        ModelError: a function that was set on an instance calls the model's modules, also in the copy.
     """
-    twins: dict[nn.Module, nn.Module] = {}
+    copies: dict[nn.Module, nn.Module] = {}
 
     def of(module: nn.Module) -> nn.Module:
-        if module not in twins:
-            twins[module] = other = _copy(module)
+        if module not in copies:
+            copies[module] = other = _copy(module)
             for name in _DICTS:
                 other.__dict__[name] = copy.copy(module.__dict__[name])
             for name, child in module._modules.items():
                 other._modules[name] = None if child is None else of(child)
-        return twins[module]
+        return copies[module]
 
     new = of(model)
-    rebinding = Rebinding(twins, fresh=True)
-    for other in twins.values():
+    rebinding = Rebinding(copies, fresh=True)
+    for other in copies.values():
         attributes = vars(other)
         for name, value in attributes.items():
             if name not in ("_modules", "_parameters", "_buffers"):

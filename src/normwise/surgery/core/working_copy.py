@@ -10,15 +10,20 @@ from torch import nn
 from normwise.errors import ModelError, NormwiseError
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.check_model import check_model
-from normwise.surgery.core.example_arguments import Call
+from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.core.rebinding import Rebinding
 from normwise.surgery.core.references import check_calls, check_separate
-from normwise.surgery.core.shadow_copy import twin
+from normwise.surgery.core.shadow_copy import shadow_copy
 
 
 @contextmanager
-def workpiece(
-    model: nn.Module, inplace: bool, call: Call | None, *, shares: bool = False
+def working_copy(
+    model: nn.Module,
+    inplace: bool,
+    arguments: Arguments | None,
+    *,
+    shares: bool = False,
+    is_wrapped: bool = False,
 ) -> Iterator[tuple[nn.Module, nn.Module]]:
     """Give the model as it is, to compare with, and the one to change: a copy, or with ``inplace`` the model itself.
 
@@ -28,25 +33,26 @@ def workpiece(
     Args:
         model: The user's model.
         inplace: Change the model itself.
-        call: The example on which outputs of the two are to be compared; None where they are not: then both may be the
-            same model.
+        arguments: The example on which outputs of the two are to be compared; None where they are not: then both may be
+            the same model.
         shares: Give new modules over the same parameters and buffers in place of a copy.
+        is_wrapped: Take a model within a wrapper as well.
 
     Raises:
         ModelError: the model is of a kind that can't be worked on or copied, or something failed unexpectedly.
     """
-    check_model(model, has_values=call is not None)
+    check_model(model, has_values=arguments is not None, is_wrapped=is_wrapped)
     kept = Snapshot(model, values=False)
     try:
         # Tensors that are made in inference mode could never be trained.
         with torch.inference_mode(False):
             if not inplace:
-                new = twin(model) if shares else _copy(model, call is not None)
-                if call is not None:
-                    check_calls(model, new, call)
+                new = shadow_copy(model) if shares else _copy(model, arguments is not None)
+                if arguments is not None:
+                    check_calls(model, new, arguments)
                 yield model, new
             else:
-                yield model if call is None else twin(model), model
+                yield model if arguments is None else shadow_copy(model), model
     except BaseException as error:
         kept.restore()
         if isinstance(error, NormwiseError) or not isinstance(error, Exception):

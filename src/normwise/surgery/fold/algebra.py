@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Layout(NamedTuple):
-    """How a weight stands in memory: in how many groups, and whether inputs come before outputs."""
+    """Order of a weight in memory: the number of groups, and whether inputs come before outputs."""
 
     groups: int = 1
     transposed: bool = False
@@ -21,7 +21,7 @@ _PLAIN = Layout()
 
 
 def scale_and_shift(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    r"""What a BN layer does to each channel in evaluation, of shape ``(C,)``.
+    r"""Return scale and shift of each channel in evaluation, of shape ``(C,)``.
 
     .. math::
 
@@ -45,7 +45,7 @@ def into_outputs(
     shift: Tensor,
     layout: Layout = _PLAIN,
 ) -> tuple[Tensor, Tensor]:
-    r"""The weight and bias that give ``s · (W x + b) + t``.
+    r"""Return the weight and bias that give ``s · (W x + b) + t``.
 
     .. math::
 
@@ -62,7 +62,7 @@ def into_inputs(
     shift: Tensor,
     layout: Layout = _PLAIN,
 ) -> tuple[Tensor, Tensor | None]:
-    r"""The weight and bias that give ``W (s x + t) + b``, where nothing but that is ever multiplied with ``W``.
+    r"""Return the weight and bias that give ``W (s x + t) + b``, where nothing but that is ever multiplied with ``W``.
 
     .. math::
 

@@ -1,94 +1,95 @@
-"""Which layer each BN layer can be folded into, and why not where there is none."""
+"""Convolutions and linear layers that can take over the BN layer next to them."""
 
 from collections import Counter
 from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
-from torch.utils import _pytree as pytree
 
+from normwise.layers import input_of_call, kind_of_norm
 from normwise.nn.tools.hooks import has_hooks
+from normwise.surgery.core.decision import LeftError
 from normwise.surgery.fold.algebra import scale_and_shift
 from normwise.surgery.fold.channel_axis import Axis, readers, source, turned
-from normwise.surgery.fold.obstacles import MIXERS, activation_in, of_batch_norm, of_call, of_mixer
-from normwise.surgery.graph.model_graph import Flow, Part
+from normwise.surgery.fold.obstacles import (
+    MIXERS,
+    NoCandidateError,
+    check_batch_norm,
+    check_call,
+    checked_mixer,
+)
+from normwise.surgery.graph.model_graph import ModelGraph, Part
 
 
 @dataclass(frozen=True)
-class Site:
+class Candidate:
     """A convolution or linear layer that can take over a BN layer.
 
     Attributes:
-        layer: It.
-        name: Its class and path.
+        layer: The convolution or linear layer.
+        name: Class and path of it.
     """
 
     layer: nn.Module
     name: str
 
 
-@dataclass(frozen=True)
-class Miss:
-    """Why the layer on one side can't.
+class Candidates:
+    """The candidates next to each BN layer of a model, by the graph of the model on an example.
 
-    Attributes:
-        reason: In words.
-        near: Whether it is a convolution or linear layer at all.
+    Layers may be exchanged between queries, if each new one does the same for the layers that are asked about later.
     """
 
-    reason: str
-    near: bool = True
-
-
-class Sites:
-    """What the flow of values through a model on an example says about its BN layers.
-
-    Layers may be exchanged meanwhile, if each is for the next what it was.
-    """
-
-    def __init__(self, model: nn.Module, flow: Flow) -> None:
-        self.flow = flow
-        self.nodes = flow.nodes_of()
+    def __init__(self, model: nn.Module, graph: ModelGraph) -> None:
+        self.graph = graph
+        self.nodes = graph.nodes_of()
         self.owners = Counter(p for m in model.modules() for p in m._parameters.values() if p is not None)
         self.hooked = [set(module.modules()) for module in model.modules() if has_hooks(module)]
         self.read = {
             part.module.get_submodule(str(node.target).rpartition(".")[0])
-            for part, node in flow.nodes()
+            for part, node in graph.nodes()
             if node.op == "get_attr"
         }
 
     def call_of(self, layer: nn.Module) -> fx.Node:
-        """The one node that calls the layer, where :meth:`obstacle` finds nothing."""
+        """Return the one node that calls the layer, where :meth:`check` finds no obstacle."""
         return self.nodes[layer][0][1]
 
     def part_of(self, layer: nn.Module) -> Part:
-        """Return the followed part of the model that calls the layer, where :meth:`obstacle` finds nothing."""
+        """Return the followed part of the model that calls the layer, where :meth:`check` finds no obstacle."""
         return self.nodes[layer][0][0]
 
-    def obstacle(self, path: str, layer: nn.Module) -> str:
-        """Why no other layer can take it over, whatever stands around it; empty if that isn't so."""
-        if reason := of_batch_norm(layer, self._input_of(layer)):
-            return reason
-        if not self.flow.counts[layer]:
-            return "the example does not call it"
-        if times := self._calls(layer):
-            return f"it is called {times} times"
-        if layer not in self.nodes:
-            return self._unfollowed(path)
-        if layer in self.read:
-            return "its parameters are used outside of it, too"
-        return of_call(layer, self.call_of(layer))
+    def check(self, path: str, layer: nn.Module) -> None:
+        """Check that another layer could take over the BN layer, whatever is next to it.
 
-    def _unfollowed(self, path: str) -> str:
-        around = [name for name in self.flow.opaque if not name or path.startswith(f"{name}.")]
+        Raises:
+            LeftError: none could.
+        """
+        check_batch_norm(layer, self._input_of(layer))
+        if not self.graph.counts[layer]:
+            raise LeftError("the example does not call it")
+        self._check_called_once(layer, "it")
+        if layer not in self.nodes:
+            raise LeftError(self._reason_unfollowed(path))
+        if layer in self.read:
+            raise LeftError("its parameters are used outside of it, too")
+        check_call(layer, self.call_of(layer))
+
+    def _reason_unfollowed(self, path: str) -> str:
+        around = [name for name in self.graph.opaque if not name or path.startswith(f"{name}.")]
         if not around:
             return "it is called in a layer of torch that is not followed"
         inner = max(around, key=len)
-        return f"of {inner or 'the model'}: {self.flow.opaque[inner]}"
+        return f"of {inner or 'the model'}: {self.graph.opaque[inner]}"
 
-    def before(self, layer: nn.Module) -> Site | Miss:
-        """The layer of whose output the BN layer's input is all."""
+    def before(self, layer: nn.Module) -> Candidate:
+        """Return the layer of whose output the BN layer's input is all.
+
+        Raises:
+            LeftError: there is none.
+        """
         part, node = self.nodes[layer][0]
-        axis, passed = self._axis(layer), list[fx.Node]()
+        axis = self._axis(layer)
+        passed: list[fx.Node] = []
         at = source(node)
         while at is not None:
             passed.append(at)
@@ -96,55 +97,60 @@ class Sites:
             if further is None:
                 break
             axis, at = further, source(at)
-        found = self._mixer(part, passed[-1], layer, axis, outputs=True)
-        if isinstance(found, Site) and (several := next((n for n in passed if len(readers(n)) != 1), None)):
-            name = found.name if several is passed[-1] else _named(part, several)
-            return Miss(f"the output of {name} is used in {len(readers(several))} places")
-        return found if isinstance(found, Site) or found.near else Miss(f"before it, {found.reason}", False)
+        found = self._candidate(part, passed[-1], layer, axis, outputs=True)
+        for node in passed:
+            users = readers(node)
+            if len(users) != 1:
+                name = found.name if node is passed[-1] else _named(part, node)
+                raise LeftError(f"the output of {name} is used in {len(users)} places")
+        return found
 
-    def behind(self, layer: nn.Module) -> Site | Miss:
-        """The layer whose input is the BN layer's output and nothing else."""
+    def after(self, layer: nn.Module) -> Candidate:
+        """Return the layer whose input is the BN layer's output and nothing else.
+
+        Raises:
+            LeftError: there is none.
+        """
         part, node = self.nodes[layer][0]
         axis, last = self._axis(layer), node
         while True:
             users = readers(last)
             if len(users) != 1:
-                return Miss(f"its output is used in {len(users)} places", near=False)
+                raise NoCandidateError(f"its output is used in {len(users)} places")
             further = turned(part, users[0], axis, backwards=False)
             if further is None:
                 break
             axis, last = further, users[0]
-        found = self._mixer(part, users[0], layer, axis, outputs=False)
-        if isinstance(found, Miss):
-            return found if found.near else Miss(f"behind it, {found.reason}", False)
-        if activation_in(layer) or len(node.all_input_nodes) > 1:
-            return Miss(f"before {found.name} it activates, adds or masks")
+        found = self._candidate(part, users[0], layer, axis, outputs=False)
+        if kind_of_norm(layer).activation or len(node.all_input_nodes) > 1:
+            raise LeftError(f"before {found.name} it activates, adds or masks")
         if source(users[0]) is not last:
-            return Miss(f"{found.name} is called with arguments other than its input")
-        return _padding(layer, found)
+            raise LeftError(f"{found.name} is called with arguments other than its input")
+        _check_padding(layer, found)
+        return found
 
-    def _mixer(
+    def _candidate(
         self, part: Part, node: fx.Node, layer: nn.Module, axis: Axis, *, outputs: bool
-    ) -> Site | Miss:
-        module, name = part.called(node), _named(part, node)
-        reason = of_mixer(module, name)
-        if module is None or reason:
-            return Miss(reason, near=isinstance(module, tuple(MIXERS)))
-        if times := self._calls(module):
-            return Miss(f"{name} is called {times} times")
+    ) -> Candidate:
+        name = _named(part, node)
+        try:
+            module = checked_mixer(part.called(node), name)
+        except NoCandidateError as left:
+            raise NoCandidateError(f"{'before' if outputs else 'behind'} it, {left}") from None
+        self._check_called_once(module, name)
         if any(self.owners[p] > 1 for p in module.parameters(recurse=False)):
-            return Miss(f"{name} shares its weight or bias with another layer")
+            raise LeftError(f"{name} shares its weight or bias with another layer")
         if module in self.read:
-            return Miss(f"the weight of {name} is used outside of it, too")
+            raise LeftError(f"the weight of {name} is used outside of it, too")
         if any((layer in inside) != (module in inside) for inside in self.hooked):
-            return Miss(f"a hook of a module around it or {name} sees what is between them")
-        if any((layer in unit) != (module in unit) for unit in self.flow.uses):
-            return Miss(
+            raise LeftError(f"a hook of a module around it or {name} sees what is between them")
+        if any((layer in unit) != (module in unit) for unit in self.graph.uses):
+            raise LeftError(
                 f"code that can't be followed may use it or {name} alone, for other inputs than the example"
             )
         if not self._has_channels_on(module, axis, layer, outputs):
-            return Miss(f"it normalises another axis than the one on which {name} has its channels")
-        return Site(module, name)
+            raise LeftError(f"it normalises another axis than the one on which {name} has its channels")
+        return Candidate(module, name)
 
     def _has_channels_on(self, module: nn.Module, axis: Axis, layer: nn.Module, outputs: bool) -> bool:
         if isinstance(module, nn.Linear):
@@ -159,24 +165,26 @@ class Sites:
         return Axis(dims - 2, dims)
 
     def _input_of(self, layer: nn.Module) -> Tensor | None:
-        leaves = pytree.tree_leaves(self.flow.calls.get(layer))
-        return next((leaf for leaf in leaves if isinstance(leaf, Tensor)), None)
+        return input_of_call(*self.graph.calls.get(layer, ((), {})))
 
-    def _calls(self, module: nn.Module) -> int:
-        """How often it is called on the example or in the graphs, where that is not once."""
-        times = max(self.flow.counts[module], len(self.nodes.get(module, ())))
-        return times if times != 1 else 0
+    def _check_called_once(self, module: nn.Module, name: str) -> None:
+        """Check that the example calls the module once, and that no graph calls it more often."""
+        times = max(self.graph.counts[module], len(self.nodes.get(module, ())))
+        if times != 1:
+            raise LeftError(f"{name} is called {times} times")
 
 
-def _padding(layer: nn.Module, site: Site) -> Site | Miss:
-    conv = site.layer
+def _check_padding(layer: nn.Module, candidate: Candidate) -> None:
+    """Check that a layer after a BN layer multiplies its weight with nothing but the BN layer's outputs."""
+    conv = candidate.layer
     if not isinstance(conv, nn.modules.conv._ConvNd) or not scale_and_shift(layer)[1].any():
-        return site
+        return
     if isinstance(conv, nn.modules.conv._ConvTransposeNd):
-        return Miss(f"at its borders {site.name} sums over fewer inputs, where the shift would count less")
+        raise LeftError(
+            f"at its borders {candidate.name} sums over fewer inputs, where the shift would count less"
+        )
     if conv.padding_mode == "zeros" and any(conv._reversed_padding_repeated_twice):
-        return Miss(f"{site.name} pads with zeros, to which the shift is not added")
-    return site
+        raise LeftError(f"{candidate.name} pads with zeros, to which the shift is not added")
 
 
 def _named(part: Part, node: fx.Node) -> str:

@@ -1,4 +1,4 @@
-"""Where the axis of a layer's channels goes while values are turned, and nothing else is done to them."""
+"""The axis of a layer's channels, followed through transpositions and reshapes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +36,8 @@ class Axis:
     """One axis of a tensor.
 
     Attributes:
-        from_end: 0 for the last.
-        dims: How many the tensor has; None where that is not known.
+        from_end: Number of axes after it; 0 for the last.
+        dims: Number of axes of the tensor; None where it is not known.
     """
 
     from_end: int
@@ -45,16 +45,16 @@ class Axis:
 
     @property
     def is_last(self) -> bool:
-        """Whether it is the last."""
+        """Return whether it is the last axis."""
         return self.from_end == 0
 
     def is_channel_of(self, dims: int) -> bool:
-        """Whether it is axis 1 of ``dims``."""
+        """Return whether it is axis 1 of ``dims``."""
         return self.dims == dims and self.from_end == dims - 2
 
 
 def turned(part: Part, node: fx.Node, axis: Axis, *, backwards: bool) -> Axis | None:
-    """Where the axis of ``node``'s input is in its output, or ``backwards`` the other way round.
+    """Return the axis of ``node``'s output for one of its input, or ``backwards`` the other way round.
 
     None where the node does something to the values, or a hook sees them. A reshape keeps the last axis where it is
     as long before as after, which is for the caller to see to.
@@ -87,7 +87,7 @@ def turned(part: Part, node: fx.Node, axis: Axis, *, backwards: bool) -> Axis | 
 
 
 def _order(target: Any, arguments: tuple[Any, ...], dims: int) -> list[int] | None:
-    """Which axis of the input each axis of the output is."""
+    """Return the axis of the input for each axis of the output."""
     if target in _PERMUTATIONS:
         axes = arguments[0] if len(arguments) == 1 else arguments
         numbers = isinstance(axes, (tuple, list)) and all(isinstance(axis, int) for axis in axes)
@@ -101,7 +101,7 @@ def _order(target: Any, arguments: tuple[Any, ...], dims: int) -> list[int] | No
 
 
 def source(node: fx.Node) -> fx.Node | None:
-    """Whose output ``node`` takes as its input; None where it takes none."""
+    """Return the node whose output ``node`` takes as its input; None where it takes none."""
     first = node.args[0] if node.args else node.kwargs.get("input")
     return first if isinstance(first, fx.Node) else None
 

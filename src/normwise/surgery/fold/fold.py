@@ -1,25 +1,24 @@
 """BN into the convolution or linear layer beside it, proven equal on an example."""
 
 import math
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from normwise.errors import ArgumentError, ModelError
-from normwise.find import WITHIN_RECURRENCE, is_batch_norm, is_batch_norm_call
-from normwise.nn.recurrent import StepBatchNorm
-from normwise.records import Change, Folding
+from normwise.errors import ArgumentError
+from normwise.layers import batch_norms, is_batch_norm_call, kind_of
+from normwise.records import Folding
 from normwise.statistics import Batch
-from normwise.surgery.core.example_arguments import example_arguments
-from normwise.surgery.core.exchange_module import exchange
-from normwise.surgery.core.working_copy import workpiece
-from normwise.surgery.fold.candidates import Miss, Sites
-from normwise.surgery.fold.leftover_activation import remainder
-from normwise.surgery.fold.new_weights import give_inputs_to, give_outputs_to
-from normwise.surgery.graph.model_graph import Flow, flow
-from normwise.surgery.proof.compare import rounding
-from normwise.surgery.proof.on_example import output_difference
+from normwise.surgery.core.decision import Decision, LeftError
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.exchange_module import exchange_module
+from normwise.surgery.core.operation import operation
+from normwise.surgery.fold.candidates import Candidates
+from normwise.surgery.fold.leftover_activation import leftover_activation
+from normwise.surgery.fold.new_weights import fold_into_layer_after, fold_into_layer_before
+from normwise.surgery.fold.obstacles import NoCandidateError
+from normwise.surgery.graph.model_graph import model_graph
+from normwise.surgery.proof.rounding import rounding
 from normwise.surgery.proof.speedup import speedup
 
 
@@ -78,92 +77,88 @@ def fold(
     """
     if tolerance is not None and not tolerance > 0:
         raise ArgumentError(f"expected a positive number as tolerance, got {tolerance}")
-    args, kwargs = example_arguments(example)
-    with workpiece(model, inplace, (args, kwargs)) as (old, new):
+    with operation(model, example, inplace=inplace) as running:
+        old, new = running.old, running.new
         allowed = rounding(old) if tolerance is None else tolerance
-        changes = _fold_all(new, args, kwargs)
-        error = _proven(old, new, args, kwargs, allowed)
+        running.decisions = _fold_all(new, running.arguments)
+        error = running.compare_outputs(
+            allowed,
+            fails="the outputs can't be compared on the example: {error}; nothing is changed",
+            differs="the folded model's outputs differ from the model's by {error:.1e} of the largest, and "
+            "{allowed:.1e} is allowed; nothing is changed. Weights may be used in ways that the graph doesn't show, or "
+            "be so unequal that rounding shows: try the model in float64, or pass a larger tolerance",
+        )
         times = (math.nan,) * 3
-        if timed and any(change.changed for change in changes):
-            times = speedup(old, new, args, kwargs)
-    return new, Folding(changes, error, allowed, *times)
+        if timed and any(decision.changed for decision in running.decisions):
+            times = speedup(old, new, running.arguments)
+    return new, Folding(running.changes, error, allowed, *times)
 
 
-def _fold_all(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Change, ...]:
-    """Fold what can be folded, in place, and say what became of each place."""
-    followed = flow(model, args, kwargs)
-    sites = Sites(model, followed)
-    layers = {path: module for path, module in model.named_modules() if is_batch_norm(module)}
-    changes = {
-        path: Change(path, type(layer).__name__, False, sites.obstacle(path, layer))
-        for path, layer in layers.items()
-    }
-    misses: dict[str, list[Miss]] = {path: [] for path in layers}
-    # As values flow, so that each of several behind a convolution finds it; then the other way round.
-    place = {module: number for number, module in enumerate(sites.nodes)}
-    free = [path for path, change in changes.items() if not change.detail]
-    free.sort(key=lambda path: place[layers[path]])
-    for search, take_over, paths in (
-        (sites.before, give_outputs_to, free),
-        (sites.behind, give_inputs_to, free[::-1]),
-    ):
-        for path in paths:
-            if changes[path].changed:
-                continue
-            found = search(layers[path])
-            said = found if isinstance(found, Miss) else take_over(found, layers[path])
-            if isinstance(said, Miss):
-                misses[path].append(said)
-                continue
-            rest = remainder(layers[path], sites.call_of(layers[path]))
-            exchange(model, layers[path], rest)
-            detail = said if type(rest) is nn.Identity else f"{said}; {rest} stays in its place"
-            changes[path] = replace(changes[path], changed=True, detail=detail)
-    for path in free:
-        if not changes[path].changed:
-            # If a convolution or linear layer is beside it, what keeps that from it is the reason.
-            telling = [miss for miss in misses[path] if miss.near] or misses[path]
-            changes[path] = replace(changes[path], detail="; ".join(miss.reason for miss in telling))
+def _fold_all(model: nn.Module, arguments: Arguments) -> list[Decision]:
+    """Fold what can be folded, in place, and return the decision on each place."""
+    graph = model_graph(model, arguments)
+    kinds = batch_norms(model)
+    layers = {path: kind.layer for path, kind in kinds.items() if kind.traits.foldable}
+    decisions = _fold_layers(model, layers, Candidates(model, graph))
     within = [
-        Change(path, type(module).__name__, False, WITHIN_RECURRENCE)
-        for path, module in model.named_modules()
-        if isinstance(module, StepBatchNorm)
+        Decision(path, type(kind.layer).__name__, False, kind.traits.reason)
+        for path, kind in kinds.items()
+        if not kind.traits.foldable
     ]
-    return (*changes.values(), *within, *_calls(followed))
-
-
-def _calls(followed: Flow) -> list[Change]:
-    return [
-        Change(
+    calls = [
+        Decision(
             f"{part.path}.{node.name}".strip("."),
             getattr(node.target, "__name__", str(node.target)),
             False,
             "it is a function, and layers are folded: call a BN layer in its place",
         )
-        for part, node in followed.nodes()
-        if is_batch_norm_call(node) and not is_batch_norm(part.module)
+        for part, node in graph.nodes()
+        if is_batch_norm_call(node) and not _normalises_batches(part.module)
+    ]
+    return [*decisions, *within, *calls]
+
+
+def _normalises_batches(module: nn.Module) -> bool:
+    kind = kind_of(module)
+    return kind is not None and kind.normalises_batches
+
+
+def _fold_layers(model: nn.Module, layers: Mapping[str, nn.Module], candidates: Candidates) -> list[Decision]:
+    free: list[str] = []
+    folded: dict[str, str] = {}
+    obstacles: dict[str, list[LeftError]] = {path: [] for path in layers}
+    for path, layer in layers.items():
+        try:
+            candidates.check(path, layer)
+            free.append(path)
+        except LeftError as left:
+            obstacles[path].append(left)
+    # As values flow, so that each of several behind a convolution finds it; then the other way round.
+    order = {module: number for number, module in enumerate(candidates.nodes)}
+    free.sort(key=lambda path: order[layers[path]])
+    for find, fold_into, paths in (
+        (candidates.before, fold_into_layer_before, free),
+        (candidates.after, fold_into_layer_after, free[::-1]),
+    ):
+        for path in paths:
+            if path in folded:
+                continue
+            try:
+                detail = fold_into(find(layers[path]), layers[path])
+            except LeftError as left:
+                obstacles[path].append(left)
+                continue
+            leftover = leftover_activation(layers[path], candidates.call_of(layers[path]))
+            exchange_module(model, layers[path], leftover)
+            stays = "" if type(leftover) is nn.Identity else f"; {leftover} stays in its place"
+            folded[path] = f"{detail}{stays}"
+    return [
+        Decision(path, type(layer).__name__, path in folded, folded.get(path) or _reason(obstacles[path]))
+        for path, layer in layers.items()
     ]
 
 
-def _proven(
-    old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], allowed: float
-) -> float:
-    try:
-        error = output_difference(old, new, args, kwargs)
-    except ModelError:
-        raise
-    except Exception as failure:
-        raise ModelError(
-            f"the outputs can't be compared on the example: {failure}; nothing is changed"
-        ) from failure
-    if math.isnan(error):
-        raise ModelError(
-            "the model's output has no numbers on the example, so that nothing can be proven of it"
-        )
-    if not error <= allowed:
-        raise ModelError(
-            f"the folded model's outputs differ from the model's by {error:.1e} of the largest, and {allowed:.1e} is "
-            "allowed; nothing is changed. Weights may be used in ways that the graph doesn't show, or be so unequal "
-            "that rounding shows: try the model in float64, or pass a larger tolerance"
-        )
-    return error
+def _reason(obstacles: Sequence[LeftError]) -> str:
+    """Return the reason why a layer is left: where a candidate is next to it, only what keeps that from it."""
+    of_candidates = [left for left in obstacles if not isinstance(left, NoCandidateError)]
+    return "; ".join(str(left) for left in of_candidates or obstacles)

@@ -16,7 +16,7 @@ def reason_against(layer: nn.Module, shape: Sequence[int] | None) -> str:
     """Return why the layer is no scaling and shifting by its buffers; empty if it is on random numbers.
 
     Args:
-        layer: One that :func:`normwise.find.is_foreign_frozen` takes for BN.
+        layer: One of the family "frozen" of :func:`normwise.layers.kind_of`.
         shape: Shape of its input on an example; None without one.
     """
     channels = layer.get_buffer("running_mean").numel()

@@ -1,4 +1,4 @@
-"""What is left of a BN layer of ours once its scale and shift are in the layer before it."""
+"""The activation, residual and mask of a BN layer whose scale and shift were folded into another layer."""
 
 from operator import attrgetter
 
@@ -7,16 +7,16 @@ from torch import Tensor, fx, nn
 
 from normwise import activations
 from normwise.functional import ACTIVATIONS
-from normwise.surgery.fold.obstacles import activation_in
+from normwise.layers import kind_of_norm
 
-#: On a sum of its own, which nobody else sees, where memory written twice is what takes the time.
+#: In-place variants: the sum is a new tensor, so that overwriting it is safe and saves a write.
 _ON_SUMS = ACTIVATIONS | {
     name: attrgetter(row.in_place)(torch) for name, row in activations.ACTIVATIONS.items() if row.in_place
 }
 
 
-class Remainder(nn.Module):
-    """``act(x + residual)``, and 0 where ``mask`` is not: what else the layer whose place it takes was called for."""
+class ActivationAfterFold(nn.Module):
+    """``act(x + residual)``, and 0 where ``mask`` is False."""
 
     def __init__(self, activation: str | None) -> None:
         super().__init__()
@@ -34,8 +34,8 @@ class Remainder(nn.Module):
         return f"activation={self.activation!r}"
 
 
-def remainder(layer: nn.Module, call: fx.Node) -> nn.Module:
-    """What takes the place of a BN layer, called so, of which scale and shift are elsewhere."""
-    activation = activation_in(layer)
+def leftover_activation(layer: nn.Module, call: fx.Node) -> nn.Module:
+    """Return what replaces a BN layer that ``call`` calls, once its scale and shift are folded into another layer."""
+    activation = kind_of_norm(layer).activation
     plain = activation is None and len(call.all_input_nodes) == 1
-    return (nn.Identity() if plain else Remainder(activation)).train(layer.training)
+    return (nn.Identity() if plain else ActivationAfterFold(activation)).train(layer.training)

@@ -1,16 +1,16 @@
-"""Why a BN layer can't be folded, or a convolution or linear layer can't take one over."""
+"""Obstacles to folding: in a BN layer, in the call of it, and in the layer that would take it over."""
 
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import SyncBatchNorm
 from torch.nn.utils import parametrize
 
-from normwise.find import BatchNorm, is_foreign_frozen
-from normwise.nn import BatchNorm1d
+from normwise.layers import kind_of_norm
+from normwise.layers.overridden import computes_as
+from normwise.layers.reasons import NO_STATISTICS
 from normwise.nn.tools.hooks import has_hooks
+from normwise.surgery.core.decision import LeftError
 from normwise.surgery.fold.algebra import scale_and_shift
 from normwise.surgery.fold.channel_axis import source
 from normwise.surgery.fold.foreign_frozen import reason_against
-from normwise.surgery.graph.overridden import computes_as, has_own_attributes
 
 #: What can take a BN layer over, and how many axes it has beside batch and channels; a linear layer has any number.
 MIXERS: dict[type[nn.Module], int] = {
@@ -23,74 +23,81 @@ MIXERS: dict[type[nn.Module], int] = {
     nn.Linear: 0,
 }
 _REMOVE = "make it permanent first (torch.nn.utils.parametrize.remove_parametrizations, torch.nn.utils.prune.remove)"
-#: Tensors of a BN layer, by which it is folded.
-PARAMETERS, STATISTICS = ("weight", "bias"), ("running_mean", "running_var")
-_TORCH_FORWARDS = (BatchNorm.forward, SyncBatchNorm.forward)
 
 
-def is_our_batch_norm(layer: nn.Module) -> bool:
-    """Whether what it does in its forward pass is what our layers do, with an activation and a residual."""
-    return type(layer).forward is BatchNorm1d.forward
+class NoCandidateError(LeftError):
+    """The reason why no convolution or linear layer is on one side of a BN layer."""
 
 
-def activation_in(layer: nn.Module) -> str | None:
-    """The activation that a BN layer applies; only ours do, whatever attributes others have."""
-    return getattr(layer, "activation", None) if is_our_batch_norm(layer) else None
+def check_batch_norm(layer: nn.Module, example: Tensor | None) -> None:
+    """Check that a BN layer can be folded; ``example`` is what it was called with.
 
-
-def of_batch_norm(layer: nn.Module, example: Tensor | None) -> str:
-    """Why the layer is nothing that can be folded; empty if it is. ``example`` is what it was called with."""
-    if isinstance(layer, BatchNorm):
-        held = layer._parameters | layer._buffers
-        if computed := [name for name in (*PARAMETERS, *STATISTICS) if name not in held]:
-            return f"its {' and '.join(computed)} is computed by a parametrization or by pruning; {_REMOVE}"
+    Raises:
+        LeftError: it can't.
+    """
+    kind = kind_of_norm(layer)
+    if kind.family == "batch":
+        if kind.computed:
+            raise LeftError(
+                f"its {' and '.join(kind.computed)} is computed by a parametrization or by pruning; {_REMOVE}"
+            )
         if layer.training:
-            return "it is still training; call model.eval() first"
-        if layer.running_mean is None or layer.running_var is None:
-            return "it keeps no running statistics, so that it normalises each batch by its own"
-        known = is_our_batch_norm(layer) or type(layer).forward in _TORCH_FORWARDS
-        if not known or "forward" in vars(layer) or has_own_attributes(layer):
-            return f"{type(layer).__name__} may do anything in its forward"
+            raise LeftError("it is still training; call model.eval() first")
+        if not kind.has_statistics:
+            raise LeftError(f"it {NO_STATISTICS}, so that it normalises each batch by its own")
+        if kind.forward_of is None or kind.has_own_attributes:
+            raise LeftError(f"{type(layer).__name__} may do anything in its forward")
     if has_hooks(layer):
-        return "it has hooks, which see its own input or output"
+        raise LeftError("it has hooks, which see its own input or output")
     mean, var = layer.get_buffer("running_mean"), layer.get_buffer("running_var")
     if not (mean.isfinite() & var.isfinite() & (var >= 0)).all():
         wrong = int((~(mean.isfinite() & var.isfinite() & (var >= 0))).nonzero()[0])
-        return (
+        raise LeftError(
             f"its running statistics of channel {wrong} are the mean {mean[wrong].item():g} and the variance "
             f"{var[wrong].item():g}; calibrate the model first"
         )
     if not all(value.isfinite().all() for value in scale_and_shift(layer)):
-        return "its scale or shift is not finite"
-    if is_foreign_frozen(layer) and example is not None:
-        return reason_against(layer, example.shape)
-    return ""
+        raise LeftError("its scale or shift is not finite")
+    if kind.family == "frozen" and example is not None:
+        reason = reason_against(layer, example.shape)
+        if reason:
+            raise LeftError(reason)
 
 
-def of_call(layer: nn.Module, node: fx.Node) -> str:
-    """Why a BN layer that is called so can't be folded; empty if it can."""
+def check_call(layer: nn.Module, node: fx.Node) -> None:
+    """Check that a BN layer that ``node`` calls can be folded.
+
+    Raises:
+        LeftError: it can't.
+    """
     given = dict(node.kwargs)
-    others = given.keys() - {"input"} - ({"residual", "mask"} if is_our_batch_norm(layer) else set())
+    others = (
+        given.keys() - {"input"} - ({"residual", "mask"} if kind_of_norm(layer).adds_and_activates else set())
+    )
     if source(node) is None or len(node.args) + ("input" in given) != 1 or others:
-        return "it is called with arguments other than its input"
-    return ""
+        raise LeftError("it is called with arguments other than its input")
 
 
-def of_mixer(module: nn.Module | None, name: str) -> str:
-    """Why the module is no convolution or linear layer that can take over a BN layer; empty if it is."""
-    origin = type(module).__module__
-    if origin.startswith("torch.ao.nn"):
-        return f"{name} is quantised; fold before quantising"
+def checked_mixer(module: nn.Module | None, name: str) -> nn.Module:
+    """Return the module if it is a convolution or linear layer that can take over a BN layer.
+
+    Raises:
+        NoCandidateError: it is no such layer.
+        LeftError: it is one that can't.
+    """
     base = next((base for base in MIXERS if isinstance(module, base)), None)
+    if type(module).__module__.startswith("torch.ao.nn"):
+        kind = NoCandidateError if base is None else LeftError
+        raise kind(f"{name} is quantised; fold before quantising")
     if module is None or base is None:
-        return f"{name} is no convolution or linear layer"
+        raise NoCandidateError(f"{name} is no convolution or linear layer")
     if not computes_as(module, base):
-        return f"{name} may do anything in its forward"
+        raise LeftError(f"{name} may do anything in its forward")
     if parametrize.is_parametrized(module):
-        return f"the weight or bias of {name} is computed by a parametrization; {_REMOVE}"
+        raise LeftError(f"the weight or bias of {name} is computed by a parametrization; {_REMOVE}")
     if has_hooks(module):
-        return f"{name} has hooks, which see its own input or output, or compute its weight"
+        raise LeftError(f"{name} has hooks, which see its own input or output, or compute its weight")
     weight, bias = module._parameters.get("weight"), module._parameters.get("bias")
     if type(weight) is not nn.Parameter or type(bias) not in (nn.Parameter, type(None)):
-        return f"the weight or bias of {name} is no plain parameter"
-    return ""
+        raise LeftError(f"the weight or bias of {name} is no plain parameter")
+    return module

@@ -1,4 +1,4 @@
-"""How values flow through a model on an example: graphs of its forward passes, and how often each module is called."""
+"""Flow of values through a model on an example: graphs of its forward passes, and calls of each module."""
 
 import inspect
 import random
@@ -13,11 +13,14 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ModelError
-from normwise.find import is_batch_norm
+from normwise.layers import kind_of
+from normwise.layers.known_classes import public_classes
+from normwise.layers.overridden import computes_as
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.statistics.preserve.snapshot import Snapshot
-from normwise.surgery.core.example_arguments import Call, copied
-from normwise.surgery.graph.overridden import computes_as
+from normwise.surgery.core.decision import LeftError, reason_of
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.run_example import run_example
 from normwise.surgery.graph.source_uses import uses_of
 
 
@@ -26,9 +29,9 @@ class Part:
     """A module that torch.fx can follow, with all in it that it can follow as well.
 
     Attributes:
-        path: Of the module in the model.
-        module: The model's own.
-        graph: Of its forward pass; the targets of its modules are relative to ``module``.
+        path: Path of the module in the model.
+        module: The module, as the model has it.
+        graph: Graph of its forward pass; the targets of its modules are relative to ``module``.
         writes: Whether the forward pass sets attributes of its modules, or writes into their tensors or lists. What it
             does may depend on that, which the graph doesn't show.
     """
@@ -39,41 +42,41 @@ class Part:
     writes: bool
 
     def path_of(self, node: fx.Node) -> str:
-        """Where in the model the module is that ``node`` calls."""
+        """Return the path in the model of the module that ``node`` calls."""
         return f"{self.path}.{node.target}" if self.path else str(node.target)
 
     def called(self, node: fx.Node) -> nn.Module | None:
-        """The module that ``node`` calls; None where it calls none."""
+        """Return the module that ``node`` calls; None where it calls none."""
         return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 @dataclass(frozen=True)
-class Flow:
-    """What can be known of how values flow through a model.
+class ModelGraph:
+    """All that is known of how values flow through a model.
 
     Attributes:
         parts: Disjoint: no module is called in two of them, unless it is shared.
         opaque: Why each module that torch.fx can't follow is not followed, by path. What such a module calls by
             itself is in no part.
         uses: Sets of modules that code which isn't followed may run, each as a whole; see :func:`uses_of`.
-        counts: How often the example calls each module.
-        calls: With what it calls each the first time.
+        counts: Number of calls of each module on the example.
+        calls: Arguments of the first call of each module.
     """
 
     parts: tuple[Part, ...]
     opaque: Mapping[str, str]
     uses: list[set[nn.Module]]
     counts: Counter[nn.Module]
-    calls: Mapping[nn.Module, Call]
+    calls: Mapping[nn.Module, Arguments]
 
     def nodes(self) -> Iterator[tuple[Part, fx.Node]]:
-        """Each node of each part, in the order of execution within a part."""
+        """Yield each node of each part, in the order of execution within a part."""
         for part in self.parts:
             for node in part.graph.nodes:
                 yield part, node
 
     def nodes_of(self) -> dict[nn.Module, list[tuple[Part, fx.Node]]]:
-        """Where each module is called."""
+        """Return the nodes that call each module, with their parts."""
         found: dict[nn.Module, list[tuple[Part, fx.Node]]] = {}
         for part, node in self.nodes():
             if (module := part.called(node)) is not None:
@@ -81,7 +84,7 @@ class Flow:
         return found
 
 
-def flow(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False) -> Flow:
+def model_graph(model: nn.Module, arguments: Arguments, *, training: bool = False) -> ModelGraph:
     """Follow the model's forward pass on an example, in evaluation or in training; the model is left as it is.
 
     Modules of torch, BN layers and ours are followed no further. Arguments that are no tensors, and those that the
@@ -92,28 +95,28 @@ def flow(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, tra
         ModelError: the model fails on the example.
     """
     try:
-        counts, calls = observe(model, args, kwargs, training=training)
+        counts, calls = observe(model, arguments, training=training)
     except ModelError:
         if not training:
             raise
-        counts, calls = observe(model, args, kwargs)
+        counts, calls = observe(model, arguments)
     follower = _Follower(calls, training)
     with unchanged(model):
         parts = tuple(follower.parts(model, ""))
     uses = [unit for module in follower.untraced for unit in uses_of(module)]
-    return Flow(parts, follower.opaque, uses, counts, calls)
+    return ModelGraph(parts, follower.opaque, uses, counts, calls)
 
 
 def observe(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False
-) -> tuple[Counter[nn.Module], dict[nn.Module, Call]]:
+    model: nn.Module, arguments: Arguments, *, training: bool = False
+) -> tuple[Counter[nn.Module], dict[nn.Module, Arguments]]:
     """Return how often the example calls each module, and with what it calls it first; in evaluation, or in training.
 
     Raises:
         ModelError: the model fails on the example.
     """
     counts: Counter[nn.Module] = Counter()
-    calls: dict[nn.Module, Call] = {}
+    calls: dict[nn.Module, Arguments] = {}
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         counts[module] += 1
@@ -123,11 +126,7 @@ def observe(
         model.train(training)
         for module in model.modules():
             module.register_forward_pre_hook(note, with_kwargs=True, prepend=True)
-        args, kwargs = copied(args, kwargs)
-        try:
-            model(*args, **kwargs)
-        except Exception as error:
-            raise ModelError(f"the model fails on the example: {error}") from error
+        run_example(model, arguments)
     return counts, calls
 
 
@@ -145,7 +144,8 @@ def is_leaf(module: nn.Module) -> bool:
 
     So is a subclass of one of torch's that computes what that does.
     """
-    if is_batch_norm(module) or type(module).__module__.startswith("normwise.nn."):
+    kind = kind_of(module)
+    if (kind is not None and kind.normalises_batches) or type(module) in public_classes():
         return True
     base = next(
         kind for kind in type(module).__mro__ if kind.__module__.startswith(("torch.nn.", "torch.ao.nn."))
@@ -155,7 +155,7 @@ def is_leaf(module: nn.Module) -> bool:
 
 @dataclass
 class _Follower:
-    calls: Mapping[nn.Module, Call]
+    calls: Mapping[nn.Module, Arguments]
     training: bool
     opaque: dict[str, str] = field(default_factory=dict)
     leaves: set[nn.Module] = field(default_factory=set)
@@ -182,8 +182,8 @@ class _Follower:
         inside = [name for name in self.opaque if not path or name.startswith(f"{path}.")]
         try:
             graph, writes = self.graph(module)
-        except ModelError as error:
-            self.opaque[path] = str(error)
+        except LeftError as left:
+            self.opaque[path] = str(left)
             self.leaves.add(module)
             self.untraced.append(module)
             yield from below
@@ -196,11 +196,11 @@ class _Follower:
         """Return the graph of a module's forward pass, and whether that writes into the module's state.
 
         Raises:
-            ModelError: it can't be traced, or not for all calls at once.
+            LeftError: it can't be traced, or not for all calls at once.
         """
         if "forward" in vars(module):
             # torch.fx would follow that of the class.
-            raise ModelError("its forward was replaced on the instance")
+            raise LeftError("its forward was replaced on the instance")
         args, kwargs = self.calls[module]
         before, state = Snapshot(module, values=False), _random_state()
         try:
@@ -213,12 +213,12 @@ class _Follower:
             graph = _Tracer(self.leaves).trace(module, concrete_args=fixed or None)
             writes = begun.is_changed()
         except Exception as error:
-            raise ModelError(f"its forward can't be traced: {_first_line(error)}") from None
+            raise LeftError(f"its forward can't be traced: {reason_of(error)}") from None
         finally:
             # A forward may set attributes, which the next one that is traced would read.
             before.restore()
         if _random_state() != state:
-            raise ModelError("its forward draws random numbers, which may decide what it does")
+            raise LeftError("its forward draws random numbers, which may decide what it does")
         return graph, writes
 
 
@@ -227,10 +227,6 @@ def _random_state() -> list[Any]:
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     states = [state.tolist() for state in (torch.get_rng_state(), *devices)]
     return [states, random.getstate(), kind, np.asarray(keys).tolist(), further]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _has_tensor(value: Any) -> bool:

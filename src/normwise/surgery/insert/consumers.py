@@ -1,4 +1,4 @@
-"""What the output of each layer goes into, by the graph that autograd makes of an example."""
+"""Consumers of the outputs of each layer, by the graph that autograd makes of an example."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,24 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from normwise.errors import ModelError
-from normwise.find import is_batch_norm
+from normwise.layers import kind_of
+from normwise.layers.known_classes import WEIGHTED
 from normwise.statistics.preserve.preserve_model import unchanged
-from normwise.surgery.core.example_arguments import copied
+from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.core.run_example import run_example
 
 Kind = Literal["layer", "norm", "activation", "attention", "output"]
 
 #: Layers of which inserting and removing speak: they mix channels, and add a bias to each.
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
-_WEIGHTED = (*LAYERS, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
-_NORMS = (
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.RMSNorm,
-    nn.modules.instancenorm._InstanceNorm,
-    nn.LocalResponseNorm,
-    nn.CrossMapLRN2d,
-)
 #: Those that work on each value by itself.
 _ACTIVATIONS = tuple(
     kind
@@ -43,7 +35,7 @@ _NORM_FUNCTIONS = ("NativeBatchNorm", "CudnnBatchNorm", "NativeLayerNorm", "Nati
 
 
 @dataclass(frozen=True)
-class Goal:
+class Consumer:
     """Something that a layer's output goes into.
 
     Attributes:
@@ -58,20 +50,20 @@ class Goal:
 
 
 @dataclass
-class Reached:
-    """What happened to a layer on the example.
+class LayerUse:
+    """The use of a layer on the example.
 
     Attributes:
-        calls: How often it was called.
-        output: Shape of its output, at the first call.
+        calls: Number of calls.
+        output: Shape of the output, at the first call.
         followed: Whether autograd saw the output: not where the model calls it without gradients, or it is complex.
-        goals: What comes first on each way from its output. Activations are passed, but for the way to another one.
+        consumers: What comes first on each way from its output. Activations are passed, but for the way to another one.
     """
 
     calls: int = 0
     output: torch.Size = torch.Size()  # noqa: RUF009 (a tuple)
     followed: bool = False
-    goals: set[Goal] = field(default_factory=set)
+    consumers: set[Consumer] = field(default_factory=set)
 
 
 class _Mark(torch.autograd.Function):
@@ -86,43 +78,35 @@ class _Mark(torch.autograd.Function):
         return grad_outputs[0], None
 
 
-def kind_of(module: nn.Module) -> Kind | None:
-    """What kind of goal a module is; None for one that only does something on the way."""
-    if isinstance(module, _WEIGHTED):
+def consumer_kind(module: nn.Module) -> Kind | None:
+    """Return the kind of consumer that a module is; None for one that only does something on the way."""
+    if isinstance(module, WEIGHTED):
         return "layer"
     if isinstance(module, _ACTIVATIONS):
         return "activation"
-    if is_batch_norm(module) or isinstance(module, _NORMS):
-        return "norm"
-    # Norms that others wrote are known by their names.
-    named = "Norm" in type(module).__name__ and not any(isinstance(m, _WEIGHTED) for m in module.modules())
-    return "norm" if named else None
+    return None if kind_of(module) is None else "norm"
 
 
-def reach(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[nn.Module, Reached]:
+def consumers(model: nn.Module, arguments: Arguments) -> dict[nn.Module, LayerUse]:
     """Follow the outputs of all modules through an evaluation of the example; the model is left as it is.
 
     Whatever the forward passes are written like, autograd sees where values go, but for what a model calculates
     without gradients.
 
     Returns:
-        An entry for each module; goals for weighted layers and activations.
+        An entry for each module; consumers for weighted layers and activations.
 
     Raises:
         ModelError: the model fails on the example.
     """
-    trail = _Trail({module: Reached() for module in model.modules()})
+    trail = _Trail({module: LayerUse() for module in model.modules()})
     with unchanged(model), torch.enable_grad():
         model.eval()
         for module in model.modules():
             module.register_forward_pre_hook(trail.entering(module), with_kwargs=True)
             module.register_forward_hook(trail.leaving(module), prepend=True)
-        args, kwargs = copied(args, kwargs)
-        try:
-            output = model(*args, **kwargs)
-        except Exception as error:
-            raise ModelError(f"the model fails on the example: {error}") from error
-    trail.goals.append(("output", None, _nodes(output)))
+        output = run_example(model, arguments)
+    trail.ends.append(("output", None, _nodes(output)))
     trail.follow()
     return trail.found
 
@@ -130,45 +114,45 @@ def reach(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
 class _Trail:
     """Marks behind modules, what goes into them, and the ways between the two."""
 
-    def __init__(self, found: dict[nn.Module, Reached]) -> None:
+    def __init__(self, found: dict[nn.Module, LayerUse]) -> None:
         self.found = found
         self.marks: dict[Any, nn.Module] = {}
-        self.goals: list[tuple[Kind, nn.Module | None, list[Any]]] = []
+        self.ends: list[tuple[Kind, nn.Module | None, list[Any]]] = []
         # Makes a node of each mark, whatever is frozen.
         self.always = torch.zeros((), requires_grad=True)
 
     def entering(self, module: nn.Module) -> Callable[..., None]:
-        kind = kind_of(module)
+        kind = consumer_kind(module)
 
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             self.found[module].calls += 1
             if kind is not None:
-                self.goals.append((kind, module, _nodes((args, kwargs))))
+                self.ends.append((kind, module, _nodes((args, kwargs))))
 
         return hook
 
     def leaving(self, module: nn.Module) -> Callable[..., Any]:
         def mark(value: Tensor) -> Tensor:
-            reached = self.found[module]
-            if reached.calls == 1:
-                reached.output = value.shape
-            if kind_of(module) is None or not value.is_floating_point():
+            use = self.found[module]
+            if use.calls == 1:
+                use.output = value.shape
+            if consumer_kind(module) is None or not value.is_floating_point():
                 return value
             marked = _Mark.apply(value, self.always)
             if marked.grad_fn is not None:
-                reached.followed = True
+                use.followed = True
                 self.marks[marked.grad_fn] = module
             return marked
 
         return lambda _, args, output: pytree.tree_map_only(Tensor, mark, output)
 
     def follow(self) -> None:
-        """Go back from each goal to the modules behind which its values come from."""
+        """Go back from each consumer to the modules behind which its values come from."""
         functions: set[Any] = set()
-        # A list that grows: functions met on the way are goals themselves.
-        for kind, module, starts in self.goals:
+        # A list that grows: functions met on the way are consumers themselves.
+        for kind, module, starts in self.ends:
             for node in self._back(kind, starts, functions):
-                self.found[self.marks[node]].goals.add(Goal(kind, module, node in starts))
+                self.found[self.marks[node]].consumers.add(Consumer(kind, module, node in starts))
 
     def _back(self, kind: Kind, starts: Iterable[Any], functions: set[Any]) -> Iterator[Any]:
         stack, seen = list(starts), set()
@@ -180,12 +164,12 @@ class _Trail:
             before = [inner for inner, _ in node.next_functions]
             if node in self.marks:
                 yield node
-                if kind_of(self.marks[node]) != "activation" or kind == "activation":
+                if consumer_kind(self.marks[node]) != "activation" or kind == "activation":
                     continue
             function = _function_kind(node, before)
             if function is not None and node not in functions:
                 functions.add(node)
-                self.goals.append((function, None, before))
+                self.ends.append((function, None, before))
             if function not in ("layer", "norm"):
                 stack += before
 
@@ -200,7 +184,7 @@ def _function_kind(node: Any, before: list[Any]) -> Kind | None:
 
 
 def _is_parameter(node: Any) -> bool:
-    """Whether the node gives a parameter, perhaps a transposed one."""
+    """Return whether the node gives a parameter, perhaps a transposed one."""
     while node is not None and type(node).__name__ in (
         "TBackward0",
         "TransposeBackward0",

@@ -1,35 +1,29 @@
 """BN into a model that has none."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from normwise.errors import ModelError, ShapeError
-from normwise.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from normwise.records import Change, Insertion
+from normwise.records import Insertion
 from normwise.statistics import Batch, Data, Moments
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.check_model import check_model
-from normwise.surgery.core.example_arguments import example_arguments
-from normwise.surgery.core.exchange_module import exchange
-from normwise.surgery.core.move_optimizer import move_optimizer
-from normwise.surgery.core.shadow_copy import twin
-from normwise.surgery.core.working_copy import workpiece
-from normwise.surgery.insert.consumers import reach
-from normwise.surgery.insert.layer_with_norm import Normalised
-from normwise.surgery.insert.output_moments import moments_behind
-from normwise.surgery.insert.positions import Place, Places
-from normwise.surgery.proof.compare import output_error, rounding
-from normwise.surgery.proof.on_example import output_difference
+from normwise.surgery.core.decision import Decision, decide
+from normwise.surgery.core.example_arguments import Arguments, example_arguments
+from normwise.surgery.core.operation import Operation, operation
+from normwise.surgery.core.shadow_copy import shadow_copy
+from normwise.surgery.insert.consumers import consumers
+from normwise.surgery.insert.new_norm import insert_norm, weight_of
+from normwise.surgery.insert.output_moments import output_moments
+from normwise.surgery.insert.positions import Position, Positions
+from normwise.surgery.proof.compare import output_error
+from normwise.surgery.proof.rounding import rounding
 from normwise.surgery.remove_biases import take_biases
-
-#: By how many axes the values have.
-_KINDS = {2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d}
 
 
 def insert(
@@ -92,43 +86,43 @@ def insert(
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3.2: before the nonlinearity, without biases.
     """
-    args, kwargs = example_arguments(example)
     moments: Mapping[str, Moments] = {}
     if data is not None:
+        arguments = example_arguments(example)
         check_model(model)
         # Before anything is changed: an exception of the data's own goes to the user as it is.
-        places = _places(_find(model, args, kwargs, after_activation))
-        moments = moments_behind(model, data, {path: place.shape for path, place in places.items()})
-    with workpiece(model, inplace, (args, kwargs)) as (old, new):
-        replaced = dict(zip(old.parameters(), new.parameters(), strict=True))
-        found = _find(new, args, kwargs, after_activation)
-        places = _places(found)
-        norms = {path: _insert(new, place, moments.get(path)) for path, place in places.items()}
-        paths = {module: path for path, module in new.named_modules()}
-        said, biases = (), dict[str, nn.Parameter]()
+        positions = _find(model, arguments, after_activation)[1].values()
+        moments = output_moments(model, data, {position.path: position.shape for position in positions})
+    with operation(model, example, inplace=inplace, optimizer=optimizer) as running:
+        found, by_layer = _find(running.new, running.arguments, after_activation)
+        norms = _insert_norms(running, by_layer.values(), moments)
+        of_biases: dict[str, Decision] = {}
         if not after_activation:
-            said, biases = take_biases(new, args, kwargs, {paths[norm] for norm in norms.values()})
-        error = _compared(old, new, args, kwargs, proven=data is not None)
-        training_error = _in_training(old, new, [paths[norm] for norm in norms.values()], args, kwargs)
-        if optimizer is not None:
-            gone = set(biases.values())
-            move_optimizer(
-                optimizer,
-                {p: None if q in gone else q for p, q in replaced.items()},
-                {p: _weight(places[path].layer) for path, norm in norms.items() for p in norm.parameters()},
-                names={p: name for name, p in new.named_parameters()},
+            decided, biases = take_biases(running.new, running.arguments, set(norms.values()))
+            running.removed.update(biases.values())
+            of_biases = {decision.path: decision for decision in decided}
+        running.decisions = [
+            replace(
+                decision,
+                reason=_detail(decision.path, by_layer[decision.path], running.new, norms, of_biases),
             )
-    reasons = {change.path: change for change in said}
-    changes = (
-        Change(path, kind, False, place)
-        if isinstance(place, str)
-        else Change(path, kind, True, _said(path, place, norms[place.path], paths, reasons))
-        for path, (kind, place) in found.items()
-    )
-    return new, Insertion(
-        tuple(changes),
-        sum(p.numel() for norm in norms.values() for p in norm.parameters()),
-        sum(bias.numel() for bias in biases.values()),
+            if decision.changed
+            else decision
+            for decision in found
+        ]
+        error = running.compare_outputs(
+            math.inf if data is None else rounding(running.old),
+            fails="the new model fails on the example: {error}; nothing is changed",
+            differs="the new model's outputs differ from the old one's by {error:.1e} of the largest, and "
+            "{allowed:.1e} is what rounding may do; nothing is changed. The model may use its layers in ways that a "
+            "pass over data doesn't show, or be so unequal that rounding shows: try it in float64",
+            needs_numbers=data is not None,
+        )
+        training_error = _in_training(running.old, running.new, norms.values(), running.arguments)
+    return running.new, Insertion(
+        running.changes,
+        sum(parameter.numel() for parameter in running.added),
+        sum(bias.numel() for bias in running.removed),
         min((seen.count for seen in moments.values()), default=0),
         error,
         training_error,
@@ -136,115 +130,71 @@ def insert(
 
 
 def _find(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], after_activation: bool
-) -> dict[str, tuple[str, Place | str]]:
-    """The class of each convolution and linear layer, and its place or why it has none, by path."""
-    places = Places(model, reach(model, args, kwargs))
-    find = places.behind_activation if after_activation else places.behind
-    return {path: (type(layer).__name__, find(layer)) for path, layer in places.layers()}
-
-
-def _places(found: Mapping[str, tuple[str, Place | str]]) -> dict[str, Place]:
-    """Return the places for norms, by path.
+    model: nn.Module, arguments: Arguments, after_activation: bool
+) -> tuple[list[Decision], dict[str, Position]]:
+    """Return the decision on each convolution and linear layer, and the positions for norms by path of the layer.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no position.
     """
-    places = {place.path: place for _, place in found.values() if isinstance(place, Place)}
-    if places:
-        return places
-    if not found:
+    positions = Positions(model, consumers(model, arguments))
+    find = positions.after_activation if after_activation else positions.after
+    found: dict[str, Position] = {}
+
+    def note(path: str, layer: nn.Module) -> str:
+        found[path] = find(layer)
+        return "a norm can be put after it"
+
+    decisions = [decide(path, layer, partial(note, path, layer)) for path, layer in positions.layers()]
+    if not decisions:
         raise ModelError("the model has no convolution or linear layer behind which a BN layer could be put")
-    lines = [str(Change(path, kind, False, str(reason))) for path, (kind, reason) in found.items()]
-    raise ModelError("\n".join(["the model has no place for a BN layer", *lines]))
+    if not found:
+        lines = [str(decision.record()) for decision in decisions]
+        raise ModelError("\n".join(["the model has no place for a BN layer", *lines]))
+    return decisions, found
 
 
-def _insert(model: nn.Module, place: Place, moments: Moments | None) -> nn.Module:
-    """Put a BN layer there; with ``moments`` one that gives back what it gets."""
-    weight, module = _weight(place.layer), place.holder.get_submodule(place.name)
-    norm = _KINDS[len(place.shape)](place.shape[1], device=weight.device, dtype=weight.dtype)
-    norm.train(place.layer.training)
-    if moments is not None:
-        _keep(norm, moments, place.path)
-    if place.in_sequence:
-        entries = list(place.holder._modules.items())
-        behind = [name for name, _ in entries].index(place.name) + 1
-        entries.insert(behind, (f"{place.name}_norm", norm))
-        place.holder._modules.clear()
-        place.holder._modules.update(entries)
-    else:
-        pair = Normalised(OrderedDict(layer=module, norm=norm))
-        pair.training = place.layer.training
-        exchange(model, module, pair)
-    return norm
+def _insert_norms(
+    running: Operation, positions: Iterable[Position], moments: Mapping[str, Moments]
+) -> dict[str, str]:
+    """Insert a norm at each position, and return the path of the norm by that of the module before it."""
+    norms: dict[str, nn.Module] = {}
+    # Several layers may share a position, after an activation that all of them go into.
+    for path, position in {position.path: position for position in positions}.items():
+        norm = norms[path] = insert_norm(running.new, position, moments.get(path))
+        running.added.update(dict.fromkeys(norm.parameters(), weight_of(position.layer)))
+    paths = {module: path for path, module in running.new.named_modules()}
+    return {path: paths[norm] for path, norm in norms.items()}
 
 
-def _weight(layer: nn.Module) -> nn.Parameter:
-    """The layer's weight, or what that is computed from."""
-    return next(parameter for name, parameter in layer.named_parameters() if name != "bias")
-
-
-@torch.no_grad()
-def _keep(norm: nn.modules.batchnorm._BatchNorm, moments: Moments, path: str) -> None:
-    mean, var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-    mean.copy_(moments.mean)
-    var.copy_(moments.unbiased_variance)
-    # Of the variance as it is rounded, so that the two cancel; on the CPU, since not every device has float64.
-    norm.weight.copy_((var.cpu().double() + norm.eps).sqrt())
-    norm.bias.copy_(mean)
-    if not (mean.isfinite() & var.isfinite()).all():
-        raise ModelError(
-            f"the values behind {path!r} have a mean or variance too large for {var.dtype}: up to "
-            f"{moments.mean.abs().max():g} and {moments.unbiased_variance.max():g}"
-        )
-
-
-def _compared(
-    old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, proven: bool
-) -> float:
-    """How far the outputs on the example are from the old ones; ``proven`` to be rounding."""
-    try:
-        error = output_difference(old, new, args, kwargs)
-    except ModelError:
-        raise
-    except Exception as failure:
-        raise ModelError(f"the new model fails on the example: {failure}; nothing is changed") from failure
-    if proven and not error <= rounding(old):
-        raise ModelError(
-            f"the new model's outputs differ from the old one's by {error:.1e} of the largest, and {rounding(old):.1e} "
-            "is what rounding may do; nothing is changed. The model may use its layers in ways that a pass over data "
-            "doesn't show, or be so unequal that rounding shows: try it in float64"
-        )
-    return error
-
-
-def _in_training(
-    old: nn.Module, new: nn.Module, norms: Iterable[str], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> float:
-    """How far the outputs are from the old ones where the new norms normalise with the batch's own statistics."""
-    batchwise = twin(new)
+def _in_training(old: nn.Module, new: nn.Module, norms: Iterable[str], arguments: Arguments) -> float:
+    """Return how far outputs are from the old ones where the new norms use the batch's own statistics."""
+    batchwise = shadow_copy(new)
     for path in norms:
         # Without running ones, a layer has no others.
         batchwise.get_submodule(path)._buffers.update(running_mean=None, running_var=None)
     try:
         with unchanged(old, batchwise):
-            return output_error(old, batchwise, args, kwargs)
+            return output_error(old, batchwise, arguments)
     except ShapeError:
         return math.nan
 
 
-def _said(
-    path: str, place: Place, norm: nn.Module, paths: Mapping[nn.Module, str], biases: Mapping[str, Change]
+def _detail(
+    path: str,
+    position: Position,
+    model: nn.Module,
+    norms: Mapping[str, str],
+    of_biases: Mapping[str, Decision],
 ) -> str:
-    behind = "it" if place.path == path else repr(place.path)
-    said = f"{type(norm).__name__} {paths[norm]!r} behind {behind}"
-    bias = biases.get(paths[norm])
+    """Return what to say of a layer that got a norm."""
+    norm = norms[position.path]
+    after = "it" if position.path == path else repr(position.path)
+    said = f"{type(model.get_submodule(norm)).__name__} {norm!r} behind {after}"
+    bias = of_biases.get(norm)
     if bias is None:
         return said
     if bias.changed:
         return f"{said}, its bias removed"
-    return (
-        said
-        if place.layer._parameters.get("bias", norm) is None
-        else f"{said}; its bias stays: {bias.detail}"
-    )
+    has_bias = position.layer._parameters.get("bias", norm) is not None
+    return f"{said}; its bias stays: {bias.reason}" if has_bias else said

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 
-class Normalised(nn.Sequential):
+class LayerWithNorm(nn.Sequential):
     """``norm(layer(x))``, where a module's forward calls what was the layer alone.
 
     What else is asked of it, such as ``weight`` or ``out_channels``, the layer answers. Its parameters have ``layer``

@@ -8,11 +8,18 @@ from torch import Tensor, nn
 
 from normwise.errors import ModelError
 from normwise.statistics.preserve.preserve_model import unchanged
-from normwise.surgery.core.example_arguments import Call, copied, varied
-from normwise.surgery.proof.compare import Differences, differences, largest_of, output_error, tensors_of
+from normwise.surgery.core.example_arguments import Arguments, copied, varied
+from normwise.surgery.core.run_example import run_example
+from normwise.surgery.proof.compare import Differences, differences, largest_of, output_error
+from normwise.surgery.proof.run_model import tensors_of
+
+_FAILS_ON_RANDOM_NUMBERS = (
+    "the example's floating tensors have one value each, on which nothing can be proven, and on random numbers the "
+    "model fails: {error}. Pass an example of real data"
+)
 
 
-def output_difference(old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+def output_difference(old: nn.Module, new: nn.Module, arguments: Arguments) -> float:
     """Return the largest difference of outputs in evaluation, relative to the largest output of the old model.
 
     It is the largest of all :func:`comparisons`; NaN where the models give no tensors. Both are left as they are.
@@ -21,31 +28,29 @@ def output_difference(old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwa
         ModelError: the old model fails on the example, or the example proves nothing.
     """
     errors = []
-    for call in comparisons(old, args, kwargs):
+    for call in comparisons(old, arguments):
         # Both evaluate, as one may hold layers of the other in a list of its own.
         with unchanged(old, new):
             old.eval()
             new.eval()
-            errors.append(output_error(old, new, *call))
+            errors.append(output_error(old, new, call))
     return max(errors)
 
 
-def all_differences(
-    old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Differences:
+def all_differences(old: nn.Module, new: nn.Module, arguments: Arguments) -> Differences:
     """Return the largest differences of outputs and gradients on all :func:`comparisons`; both are left as they are.
 
     Raises:
         ModelError: they differ by more than rounding, the old model fails on the example, or that proves nothing.
     """
     found = []
-    for call in comparisons(old, args, kwargs):
+    for call in comparisons(old, arguments):
         with unchanged(old, new):
-            found.append(differences(old, new, *call))
+            found.append(differences(old, new, call))
     return largest_of(found)
 
 
-def comparisons(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Call]:
+def comparisons(model: nn.Module, arguments: Arguments) -> list[Arguments]:
     """Return the calls on which a changed model must agree with the given one.
 
     The first is the example. Where all of its floating tensors have one value each, such as zeros, or where the
@@ -55,11 +60,8 @@ def comparisons(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any])
         ModelError: the model fails on the example, its outputs have no finite number, or the second call is needed
             and the model fails on it.
     """
-    call = copied(args, kwargs)
-    try:
-        outputs = tensors_of(_evaluated(model, call))
-    except Exception as error:
-        raise ModelError(f"the model fails on the example: {error}") from error
+    call = copied(arguments)
+    outputs = tensors_of(_evaluated(model, call))
     if outputs and not any(output.isfinite().any() for output in outputs):
         raise ModelError(
             "the model's outputs have no finite number on the example, so that nothing can be proven of them; pass an "
@@ -69,24 +71,20 @@ def comparisons(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any])
     hidden = _are_constant(inputs)
     if not inputs or not (hidden or _are_constant(outputs)):
         return [call]
-    other = varied(args, kwargs)
+    other = varied(arguments)
     try:
-        _evaluated(model, other)
-    except Exception as error:
+        _evaluated(model, other, _FAILS_ON_RANDOM_NUMBERS)
+    except ModelError:
         if not hidden:
             return [call]
-        raise ModelError(
-            "the example's floating tensors have one value each, on which nothing can be proven, and on random numbers "
-            f"the model fails: {error}. Pass an example of real data"
-        ) from error
+        raise
     return [call, other]
 
 
-def _evaluated(model: nn.Module, call: Call) -> Any:
-    args, kwargs = copied(*call)
+def _evaluated(model: nn.Module, arguments: Arguments, *fails: str) -> Any:
     with unchanged(model), torch.no_grad():
         model.eval()
-        return model(*args, **kwargs)
+        return run_example(model, arguments, *fails)
 
 
 def _are_constant(tensors: Iterable[Tensor]) -> bool:

@@ -1,30 +1,27 @@
-"""How much faster one model evaluates than another."""
+"""Speed of one model compared with another, in evaluation."""
 
 import statistics
 import time
-from typing import Any
 
 import torch
 from torch import nn
 
 from normwise.statistics.preserve.preserve_model import unchanged
-from normwise.surgery.core.example_arguments import Call, copied
-from normwise.surgery.proof.compare import tensors_of
+from normwise.surgery.core.example_arguments import Arguments, copied
+from normwise.surgery.proof.run_model import tensors_of
 
 #: So many rounds, and in each so many calls that it takes no less than that; fewer rounds where it takes long.
 _ROUNDS, _LEAST_ROUNDS, _SECONDS_A_ROUND, _SECONDS = 25, 3, 0.002, 1.0
 
 
-def speedup(
-    old: nn.Module, new: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[float, float, float]:
+def speedup(old: nn.Module, new: nn.Module, arguments: Arguments) -> tuple[float, float, float]:
     """Return the old model's time over the new one's: median, 10th and 90th percentile of rounds.
 
     Both evaluate an example, in turn, so that whatever else the machine does meets both. They are left as they are.
     """
     device = next((t.device for t in [*new.parameters(), *new.buffers()]), torch.device("cpu"))
 
-    def seconds(model: nn.Module, inputs: list[Call]) -> float:
+    def seconds(model: nn.Module, inputs: list[Arguments]) -> float:
         begun = time.perf_counter()
         for args, kwargs in inputs:
             model(*args, **kwargs)
@@ -36,7 +33,7 @@ def speedup(
         old.eval()
         new.eval()
         # A model that writes into its inputs gets others each time, made beforehand.
-        call = copied(args, kwargs)
+        call = copied(arguments)
         versions = [tensor._version for tensor in tensors_of(call)]
         # The first calls prepare what later ones have; the second ones say how many a round needs.
         single = min(seconds(model, [call]) for _ in range(2) for model in (old, new))
@@ -48,7 +45,7 @@ def speedup(
             len(ratios) < _ROUNDS and time.perf_counter() - begun < _SECONDS
         ):
             times = [
-                seconds(model, [copied(args, kwargs) if writes else call for _ in range(calls)])
+                seconds(model, [copied(arguments) if writes else call for _ in range(calls)])
                 for model in (old, new)
             ]
             ratios.append(times[0] / times[1])

@@ -1,0 +1,68 @@
+"""Classes of norm layers whose traits are known: torch's, and those of this package, which declare them."""
+
+from typing import Any
+
+from torch import nn
+
+from normwise import nn as own
+from normwise.nn.norm_traits import NormTraits
+
+_PER_SAMPLE = "it normalises each sample by itself, and has no running statistics"
+#: What torch's classes would declare. ``SyncBatchNorm`` takes any number of axes, and is no target of a conversion.
+TORCH: dict[type[Any], NormTraits] = {
+    nn.BatchNorm1d: NormTraits("batch", (1,), "torch"),
+    nn.BatchNorm2d: NormTraits("batch", (2,), "torch"),
+    nn.BatchNorm3d: NormTraits("batch", (3,), "torch"),
+    nn.SyncBatchNorm: NormTraits("batch", (1, 2, 3)),
+    nn.InstanceNorm1d: NormTraits("instance", (1,), foldable=False, reason=_PER_SAMPLE),
+    nn.InstanceNorm2d: NormTraits("instance", (2,), foldable=False, reason=_PER_SAMPLE),
+    nn.InstanceNorm3d: NormTraits("instance", (3,), foldable=False, reason=_PER_SAMPLE),
+    nn.GroupNorm: NormTraits("group", foldable=False, reason=_PER_SAMPLE),
+    nn.LayerNorm: NormTraits("layer", foldable=False, convertible=False, reason=_PER_SAMPLE),
+    nn.RMSNorm: NormTraits("rms", foldable=False, convertible=False, reason=_PER_SAMPLE),
+    nn.LocalResponseNorm: NormTraits("response", foldable=False, convertible=False, reason=_PER_SAMPLE),
+    nn.CrossMapLRN2d: NormTraits("response", foldable=False, convertible=False, reason=_PER_SAMPLE),
+}
+#: Layers that mix channels by weights, and what has such layers in it.
+WEIGHTED = (
+    nn.modules.conv._ConvNd,
+    nn.Linear,
+    nn.Bilinear,
+    nn.RNNBase,
+    nn.RNNCellBase,
+    nn.MultiheadAttention,
+)
+
+
+def declared_traits(kind: type[Any]) -> NormTraits | None:
+    """Return what a class of this package declares itself; None for one that only inherits."""
+    traits = vars(kind).get("traits")
+    return traits if isinstance(traits, NormTraits) else None
+
+
+def known_class(kind: type[Any]) -> tuple[type[Any], NormTraits] | None:
+    """Return the class with known traits that ``kind`` is, or is a subclass of, and its traits."""
+    for above in kind.__mro__:
+        if (traits := TORCH.get(above) or declared_traits(above)) is not None:
+            return above, traits
+    return None
+
+
+def conversion_families() -> dict[str, dict[type[Any], tuple[int, ...]]]:
+    """Return the classes of BN layers that are targets of a conversion, and their dimensions, by the family's name.
+
+    They are torch's and those that ``normwise.nn`` has by a public name.
+    """
+    found: dict[str, dict[type[Any], tuple[int, ...]]] = {}
+    for kind in (*TORCH, *public_classes()):
+        traits = TORCH.get(kind) or declared_traits(kind)
+        if traits is not None and traits.conversion is not None:
+            found.setdefault(traits.conversion, {})[kind] = traits.dimensions
+    return found
+
+
+def public_classes() -> list[type[Any]]:
+    """Return the classes that ``normwise.nn`` has by a public name."""
+    return [
+        value for name, value in vars(own).items() if not name.startswith("_") and isinstance(value, type)
+    ]

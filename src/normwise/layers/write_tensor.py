@@ -1,0 +1,19 @@
+"""Values into a tensor that others refer to."""
+
+import torch
+from torch import Tensor
+
+
+def write(tensor: Tensor, value: Tensor) -> None:
+    """Copy values into a tensor, also into one that was made in inference mode or expanded."""
+    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+        for axis, (size, stride) in enumerate(zip(tensor.shape, strides_of(tensor), strict=True)):
+            if stride == 0 and size > 1:
+                # All elements along an expanded axis are one.
+                tensor, value = tensor.narrow(axis, 0, 1), value.narrow(axis, 0, 1)
+        tensor.copy_(value)
+
+
+def strides_of(tensor: Tensor) -> tuple[int, ...]:
+    """Return the strides; 1 along each axis of a sparse tensor, which has none."""
+    return tensor.stride() if tensor.layout is torch.strided else (1,) * tensor.dim()

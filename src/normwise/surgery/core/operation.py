@@ -1,0 +1,143 @@
+"""One operation on a model: the course that all of them share, from the check of the model to the optimiser."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from torch import nn
+from torch.optim import Optimizer
+
+from normwise.errors import ModelError
+from normwise.records import Change
+from normwise.statistics import Batch
+from normwise.surgery.core.decision import Decision
+from normwise.surgery.core.example_arguments import Arguments, example_arguments
+from normwise.surgery.core.move_optimizer import move_optimizer
+from normwise.surgery.core.working_copy import working_copy
+from normwise.surgery.proof.compare import Differences
+from normwise.surgery.proof.on_example import all_differences, output_difference
+
+
+@dataclass
+class Operation:
+    """An operation that is under way.
+
+    Attributes:
+        old: The model as it was given, to compare with.
+        new: The model to change, which the operation returns.
+        example: The example, as arguments of a call; None where there is none.
+        decisions: Decisions on the layers, for the report.
+        removed: Parameters that were removed from the new model; the optimiser drops them.
+        added: Parameters that the new model has besides, each with one whose group of the optimiser it joins.
+    """
+
+    old: nn.Module
+    new: nn.Module
+    example: Arguments | None
+    decisions: Sequence[Decision] = ()
+    removed: set[nn.Parameter] = field(default_factory=set)
+    added: dict[nn.Parameter, nn.Parameter] = field(default_factory=dict)
+    _is_compared: bool = False
+
+    def __post_init__(self) -> None:
+        self._replaced = dict(zip(self.old.parameters(), self.new.parameters(), strict=True))
+
+    @property
+    def arguments(self) -> Arguments:
+        """The example of an operation that has one."""
+        if self.example is None:
+            raise TypeError("the operation has no example")
+        return self.example
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The decisions, as a report holds them."""
+        return tuple(decision.record() for decision in self.decisions)
+
+    def compare_outputs(
+        self, allowed: float, *, fails: str, differs: str, needs_numbers: bool = True
+    ) -> float:
+        """Return how far outputs of the new model are from the old one's, in evaluation, relative to the largest.
+
+        Args:
+            allowed: How far they may be.
+            fails: Error text where the new model fails; ``{error}`` stands for the reason.
+            differs: Error text where outputs are too far; ``{error}`` and ``{allowed}`` stand for the numbers.
+            needs_numbers: Refuse a model whose outputs have no numbers, of which nothing can be proven.
+
+        Raises:
+            ModelError: they are too far, or a model fails.
+        """
+        try:
+            error = output_difference(self.old, self.new, self.arguments)
+        except ModelError:
+            raise
+        except Exception as failure:
+            raise ModelError(fails.format(error=failure)) from failure
+        if math.isnan(error) and needs_numbers:
+            raise ModelError(
+                "the model's output has no numbers on the example, so that nothing can be proven of it"
+            )
+        if error > allowed:
+            raise ModelError(differs.format(error=error, allowed=allowed))
+        self._is_compared = True
+        return error
+
+    def compare_all(self, old: nn.Module | None = None) -> Differences:
+        """Return how far outputs and gradients are from the old model's, in training and in evaluation.
+
+        Args:
+            old: The model to compare with, if not the old one itself: one whose parameters are those that stay.
+
+        Raises:
+            ModelError: they differ by more than rounding, or a model fails.
+        """
+        found = all_differences(self.old if old is None else old, self.new, self.arguments)
+        self._is_compared = True
+        return found
+
+    def _finish(self, optimizer: Optimizer | None) -> None:
+        changed = any(decision.changed for decision in self.decisions)
+        if changed and self.example is not None and not self._is_compared:
+            raise RuntimeError("the new model was not compared with the old one")
+        if optimizer is not None:
+            moved = {old: None if new in self.removed else new for old, new in self._replaced.items()}
+            names = {p: name for name, p in self.new.named_parameters()} if self.added else {}
+            move_optimizer(optimizer, moved, self.added, names=names)
+
+
+@contextmanager
+def operation(
+    model: nn.Module,
+    example: Batch | None,
+    *,
+    inplace: bool,
+    optimizer: Optimizer | None = None,
+    shares: bool = False,
+    is_wrapped: bool = False,
+) -> Iterator[Operation]:
+    """Run an operation on a model; all is as it was when an exception passes through.
+
+    In this order: the example is checked and copied, the model is checked, and a working copy is made, unless the
+    model itself is to be changed. Then the body of the ``with`` statement changes ``new``, notes its ``decisions``, and
+    compares the old and the new model once. At the end the optimiser moves to the new model, of which nothing is
+    handed out that was changed and not compared.
+
+    Args:
+        model: The user's model.
+        example: The user's example; None for an operation that calls no model and compares nothing.
+        inplace: Change the model itself instead of a copy.
+        optimizer: An optimiser of the model, which trains the new one from now on.
+        shares: Let the new model share parameters and buffers with the model.
+        is_wrapped: Take a model within a wrapper as well.
+
+    Raises:
+        ArgumentError: the example proves nothing, or the optimiser can't take the new model's parameters.
+        ModelError: the model can't be worked on or fails, or the new one's numbers differ.
+    """
+    arguments = None if example is None else example_arguments(example)
+    with working_copy(model, inplace, arguments, shares=shares, is_wrapped=is_wrapped) as (old, new):
+        running = Operation(old, new, arguments)
+        yield running
+        running._finish(optimizer)
