@@ -1,5 +1,7 @@
 """moments, normalise and update_running: what batch normalization, and layers beside it, are made of."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -123,7 +125,7 @@ def test_gradients_of_the_parts_are_exact(activation, masked):
 
 
 def synchronised(
-    parts: list[Tensor], masks: list[Tensor | None], weight: Tensor, bias: Tensor
+    parts: Sequence[Tensor], masks: Sequence[Tensor | None], weight: Tensor, bias: Tensor
 ) -> list[Tensor]:
     """A layer over several processes: their moments are merged, as by an all_reduce."""
     counts, means, variances = map(
