@@ -60,6 +60,7 @@ class Attribute {
       if (!descriptor.is_valid()) nb::raise_python_error();
       get_ = Py_TYPE(descriptor.ptr())->tp_descr_get;
       require(get_ != nullptr, "a call is of a class with slots");
+      Py_XDECREF(descriptor_);
       descriptor_ = descriptor.release().ptr();
       type_ = type;
     }
@@ -150,7 +151,8 @@ constexpr int64_t STREAMED = int64_t{32} << 20;
 enum class Pass { forward, backward };
 
 template <Pass pass>
-Call call_of(nb::handle given, bool bfloat16, int threads, int activation, int arrays, std::vector<uint8_t>& mask_copy) {
+Call call_of(nb::handle given, bool bfloat16, int threads, int activation, int arrays,
+             std::vector<uint8_t>& mask_copy) {
   static Attribute layout_attribute("layout");
   static Attribute x_attribute("x");
   static Attribute mask_attribute("mask");
