@@ -9,7 +9,7 @@ CONSTRAINTS := $(if $(TORCH),$(VENV)/constraints.txt,constraints.txt)
 # In the environment, and not only as an option: what the kernels are built with is pinned as well.
 PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: study test check models models-page sanitize clean
+.PHONY: study test exhaustive check models models-page sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
@@ -17,6 +17,10 @@ study: $(VENV)/run.stamp
 # Style and types are those of the pinned torch.
 test: $(if $(TORCH),$(VENV)/dev.stamp,check)
 	$(BIN)/python -m pytest --numprocesses 2
+
+# Combinations of options that `make test` leaves out, because each repeats what others test.
+exhaustive: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m exhaustive --numprocesses 2
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
