@@ -17,7 +17,8 @@ from types import ModuleType
 import torch
 
 import normwise
-from normwise.kernels.cpu import library as native
+from normwise import kernels
+from normwise.kernels.cpu import library as compiled
 
 SHAPES = [(8, 16), (60, 100), (64, 64), (256, 256), (256, 1024), (4096, 64), (4096, 1024)]
 SHAPES += [(16, 4, 4, 4), (8, 16, 8, 8), (64, 16, 8, 8), (32, 64, 14, 14)]
@@ -38,14 +39,14 @@ def ratios(
     if shape in CHANNELS_LAST:
         x, grad = (t.contiguous(memory_format=torch.channels_last) for t in (x, grad))
     x.requires_grad_(gradients)
-    library = native.library
+    library = compiled.library
 
     def by_torch() -> torch.Tensor:
         y = theirs(x)
         return torch.relu_(y) if activation else y
 
     def by(what: ModuleType | None) -> torch.Tensor:
-        native.library = what
+        compiled.library = what
         return ours(x)
 
     calls = (by_torch, lambda: by(library), lambda: by(None))
@@ -59,7 +60,7 @@ def ratios(
                     y.backward(grad)
                     x.grad = None
                 column.append(time.perf_counter_ns() - begun)
-    native.library = library
+    compiled.library = library
     found = []
     for column in times[1:]:
         each = [a / b for a, b in zip(times[0], column, strict=True)]
@@ -73,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     torch.set_num_threads(parser.parse_args().threads)
-    print(native.in_use(), torch.get_num_threads(), "threads")
+    print(kernels.in_use(), torch.get_num_threads(), "threads")
     for work, options in WORK.items():
         print(f"{work}\n{'shape':>20}  {'elements':>8}  {'kernels':>18}  {'operators':>18}")
         for shape in SHAPES + CHANNELS_LAST:

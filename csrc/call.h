@@ -3,7 +3,16 @@
 
 #include <cstdint>
 
-enum class Activation : int32_t { none, relu, relu6, leaky_relu, elu, gelu, silu, hardswish, sigmoid, tanh };
+// In the order of normwise/activations.py: Python compares the names when it loads the module.
+#define NW_ACTIVATIONS(X) X(none) X(relu) X(relu6) X(leaky_relu) X(elu) X(gelu) X(silu) X(hardswish) X(sigmoid) X(tanh)
+
+#define NW_ENUMERATOR(name) name,
+enum class Activation : int32_t { NW_ACTIVATIONS(NW_ENUMERATOR) };
+#undef NW_ENUMERATOR
+
+#define NW_NAME(name) #name,
+constexpr const char* ACTIVATION_NAMES[] = {NW_ACTIVATIONS(NW_NAME)};
+#undef NW_NAME
 
 // Elements are float, or bfloat16 where `bfloat16` is set; statistics are double, parameters float. A pointer
 // may be null where its tensor is absent.

@@ -1,9 +1,11 @@
-// The Python module: pointers in, kernels called. Which of them is decided once, when the module is loaded.
+// The Python module: reads a call's attributes, asks its tensors for their addresses, and calls a kernel. Which set of
+// kernels is decided once, when the module is loaded.
 #include <nanobind/nanobind.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "call.h"
 
 namespace nb = nanobind;
+using namespace nb::literals;
 
 namespace {
 
@@ -37,9 +40,71 @@ const Kernels& kernels() {
   return chosen;
 }
 
+// Python has checked all that only it can see, such as what memory a tensor has; here is what can be seen of numbers.
+void require(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
+// An attribute of a class with slots. Its descriptor is kept, since a look-up by name costs small calls more than the
+// value itself.
+class Attribute {
+ public:
+  explicit Attribute(const char* name) : name_(PyUnicode_InternFromString(name)) {
+    if (name_ == nullptr) nb::raise_python_error();
+  }
+
+  nb::object of(nb::handle object) {
+    PyTypeObject* type = Py_TYPE(object.ptr());
+    if (type != type_) {
+      nb::object descriptor = nb::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(type), name_));
+      if (!descriptor.is_valid()) nb::raise_python_error();
+      get_ = Py_TYPE(descriptor.ptr())->tp_descr_get;
+      require(get_ != nullptr, "a call is of a class with slots");
+      Py_XDECREF(descriptor_);
+      descriptor_ = descriptor.release().ptr();
+      type_ = type;
+    }
+    nb::object value = nb::steal(get_(descriptor_, object.ptr(), reinterpret_cast<PyObject*>(type_)));
+    if (!value.is_valid()) nb::raise_python_error();
+    return value;
+  }
+
+  bool flag(nb::handle object) {
+    const int holds = PyObject_IsTrue(of(object).ptr());
+    if (holds < 0) nb::raise_python_error();
+    return holds != 0;
+  }
+
+ private:
+  PyObject* name_;
+  PyTypeObject* type_ = nullptr;
+  PyObject* descriptor_ = nullptr;
+  descrgetfunc get_ = nullptr;
+};
+
+double number(nb::handle value) {
+  const double found = PyFloat_AsDouble(value.ptr());
+  if (found == -1.0 && PyErr_Occurred()) nb::raise_python_error();
+  return found;
+}
+
+// Where a tensor's elements are, by its own word; null for None.
 template <class T>
-T* pointer(uintptr_t address) {
-  return reinterpret_cast<T*>(address);
+T* pointer(nb::handle tensor) {
+  // The method itself: plain tensors have no other, and to look it up costs more than to call it. Never released.
+  static PyObject* const data_ptr =
+      nb::object(nb::module_::import_("torch").attr("Tensor").attr("data_ptr")).release().ptr();
+  if (tensor.is_none()) return nullptr;
+  PyObject* arguments[] = {tensor.ptr()};
+  const nb::object address = nb::steal(PyObject_Vectorcall(data_ptr, arguments, 1, nullptr));
+  if (!address.is_valid()) nb::raise_python_error();
+  return reinterpret_cast<T*>(nb::cast<uintptr_t>(address));
+}
+
+// The same of a tensor that is an attribute. The call keeps it alive.
+template <class T>
+T* pointer(nb::handle call, Attribute& attribute) {
+  return pointer<T>(attribute.of(call));
 }
 
 // Huge pages for an output before its first touch: fewer faults, each of which costs more than the arithmetic.
@@ -57,15 +122,10 @@ void advise(void* p, int64_t bytes) {
 #endif
 }
 
-// Python has checked all that only it can see, such as what memory a tensor has; here is what can be seen of numbers.
-void require(bool holds, const char* what) {
-  if (!holds) throw std::invalid_argument(what);
-}
-
 // A mask, of which a byte that is not 0 is True, as bytes of 0 and 1: the kernels look for either. `copy` is where they
 // are put if they have to be.
-int64_t take_mask(Call& k, const uint8_t* mask, std::vector<uint8_t>& copy) {
-  const int64_t positions = k.n * k.s;
+int64_t take_mask(Call& call, const uint8_t* mask, std::vector<uint8_t>& copy) {
+  const int64_t positions = call.n * call.s;
   if (mask == nullptr) return positions;
   int64_t count = 0;
   uint8_t all = 0;
@@ -73,11 +133,11 @@ int64_t take_mask(Call& k, const uint8_t* mask, std::vector<uint8_t>& copy) {
     count += mask[i] != 0;
     all |= mask[i];
   }
-  k.mask = mask;
+  call.mask = mask;
   if (all > 1) {
     copy.resize(static_cast<size_t>(positions));
     std::transform(mask, mask + positions, copy.begin(), [](uint8_t byte) { return uint8_t{byte != 0}; });
-    k.mask = copy.data();
+    call.mask = copy.data();
   }
   return count;
 }
@@ -87,118 +147,146 @@ constexpr int64_t ELEMENTS_PER_THREAD = 32768;
 // Outputs go past the caches where all arrays of a pass together are more than a last-level cache keeps.
 constexpr int64_t STREAMED = int64_t{32} << 20;
 
-Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, int arrays, uintptr_t x,
-             uintptr_t mask, uintptr_t weight, uintptr_t bias, std::vector<uint8_t>& mask_copy) {
-  Call k{};
-  k.n = nb::cast<int64_t>(shape[0]);
-  k.c = nb::cast<int64_t>(shape[1]);
-  k.s = nb::cast<int64_t>(shape[2]);
-  k.channels_last = nb::cast<bool>(shape[3]);
-  require(k.n > 0 && k.c > 0 && k.s > 0, "every size must be 1 or more");
+// Attributes that both passes read, of a Call or a BackwardCall of normwise.kernels: each has attributes of its own.
+enum class Pass { forward, backward };
+
+template <Pass pass>
+Call call_of(nb::handle given, bool bfloat16, int threads, int activation, int arrays,
+             std::vector<uint8_t>& mask_copy) {
+  static Attribute layout_attribute("layout");
+  static Attribute x_attribute("x");
+  static Attribute mask_attribute("mask");
+  static Attribute weight_attribute("weight");
+  static Attribute bias_attribute("bias");
+  static Attribute training_attribute("training");
+  Call call{};
+  const nb::tuple layout = nb::cast<nb::tuple>(layout_attribute.of(given));
+  require(layout.size() == 4, "the layout is (n, c, s, channels_last)");
+  call.n = nb::cast<int64_t>(layout[0]);
+  call.c = nb::cast<int64_t>(layout[1]);
+  call.s = nb::cast<int64_t>(layout[2]);
+  call.channels_last = nb::cast<bool>(layout[3]);
+  require(call.n > 0 && call.c > 0 && call.s > 0, "every size must be 1 or more");
   int64_t elements = 0, most = 0;
-  const bool overflows = __builtin_mul_overflow(k.n, k.c, &elements) ||
-                         __builtin_mul_overflow(elements, k.s, &elements) ||
+  const bool overflows = __builtin_mul_overflow(call.n, call.c, &elements) ||
+                         __builtin_mul_overflow(elements, call.s, &elements) ||
                          __builtin_mul_overflow(elements, int64_t{16}, &most);
   require(!overflows, "more elements than memory can have");
-  require(activation >= 0 && activation <= static_cast<int>(Activation::tanh), "an unknown activation");
-  require(x != 0, "the input has no memory");
-  k.bfloat16 = bfloat16;
-  k.training = training;
-  k.activation = static_cast<Activation>(activation);
-  k.x = pointer<const void>(x);
-  k.weight = pointer<const float>(weight);
-  k.bias = pointer<const float>(bias);
+  require(activation >= 0 && activation < static_cast<int>(std::size(ACTIVATION_NAMES)), "an unknown activation");
+  call.bfloat16 = bfloat16;
+  call.training = training_attribute.flag(given);
+  call.activation = static_cast<Activation>(activation);
+  call.x = pointer<const void>(given, x_attribute);
+  require(call.x != nullptr, "the input has no memory");
+  call.weight = pointer<const float>(given, weight_attribute);
+  call.bias = pointer<const float>(given, bias_attribute);
   const int64_t size = bfloat16 ? 2 : 4;
-  k.bytes = elements * size;
-  k.threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, elements / ELEMENTS_PER_THREAD)));
-  k.stream = arrays * k.bytes >= STREAMED;
-  k.count = take_mask(k, pointer<const uint8_t>(mask), mask_copy);
-  return k;
+  call.bytes = elements * size;
+  call.threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, elements / ELEMENTS_PER_THREAD)));
+  call.stream = arrays * call.bytes >= STREAMED;
+  call.count = take_mask(call, pointer<const uint8_t>(given, mask_attribute), mask_copy);
+  return call;
 }
 
-// Returns the saved statistics. `counter` is the number of batches so far; with `average` the running statistics are
-// the plain average over them, whatever the momentum. A batch with fewer than two real positions does not count.
-nb::object forward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, double momentum,
-                   bool average, double eps, uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias,
-                   uintptr_t running_mean, uintptr_t running_var, uintptr_t counter, uintptr_t residual, uintptr_t y,
-                   uintptr_t batch) {
+// Returns the saved statistics. `counter` is the number of batches so far; without a momentum the running statistics
+// are the plain average over them. A batch with fewer than two real positions does not count.
+nb::object forward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle out, nb::handle batch) {
+  static Attribute residual_attribute("residual");
+  static Attribute momentum_attribute("momentum");
+  static Attribute eps_attribute("eps");
+  static Attribute running_mean_attribute("running_mean");
+  static Attribute running_var_attribute("running_var");
+  static Attribute counter_attribute("counter");
   std::vector<uint8_t> mask_copy;
-  const int arrays = residual != 0 ? 3 : 2;  // of all elements: input, output, residual
-  Call k = call_of(shape, bfloat16, training, threads, activation, arrays, x, mask, weight, bias, mask_copy);
-  require(y != 0, "the output has no memory");
-  require(training || (running_mean != 0 && running_var != 0), "evaluation needs running statistics");
-  require(!average || counter != 0, "an average needs a counter");
+  const void* residual = pointer<const void>(given, residual_attribute);
+  const int arrays = residual != nullptr ? 3 : 2;  // of all elements: input, output, residual
+  Call call = call_of<Pass::forward>(given, bfloat16, threads, activation, arrays, mask_copy);
+  call.y = pointer<void>(out);
+  require(call.y != nullptr, "the output has no memory");
+  call.running_mean = pointer<float>(given, running_mean_attribute);
+  call.running_var = pointer<float>(given, running_var_attribute);
+  require(call.training || (call.running_mean != nullptr && call.running_var != nullptr),
+          "evaluation needs running statistics");
   // Aligned as malloc aligns.
-  nb::object saved = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(2 * k.c * 8)));
+  nb::object saved = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(2 * call.c * 8)));
   if (!saved.is_valid()) nb::raise_python_error();
-  k.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
-  k.eps = eps;
-  k.running_mean = pointer<float>(running_mean);
-  k.running_var = pointer<float>(running_var);
-  k.residual = pointer<const void>(residual);
-  k.y = pointer<void>(y);
-  k.batch = pointer<double>(batch);
-  k.momentum = momentum;
-  if (counter != 0 && training && k.count > 1) {
-    const int64_t batches = ++*pointer<int64_t>(counter);
-    if (average) k.momentum = 1.0 / static_cast<double>(batches);
+  call.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
+  call.eps = number(eps_attribute.of(given));
+  call.residual = residual;
+  call.batch = pointer<double>(batch);
+  const nb::object momentum = momentum_attribute.of(given);
+  call.momentum = momentum.is_none() ? 0.0 : number(momentum);
+  int64_t* counter = pointer<int64_t>(given, counter_attribute);
+  if (counter != nullptr && call.training && call.count > 1) {
+    const int64_t batches = ++*counter;
+    if (momentum.is_none()) call.momentum = 1.0 / static_cast<double>(batches);
   }
   const nb::gil_scoped_release released;
-  if (k.y != k.x) advise(k.y, k.bytes);
-  kernels().forward(k);
+  if (call.y != call.x) advise(call.y, call.bytes);
+  kernels().forward(call);
   return saved;
 }
 
 // Writes the mean and the sum of squared deviations of each channel, (2, c), and returns how many positions are real.
-int64_t moments(const nb::tuple& shape, bool bfloat16, int threads, uintptr_t x, uintptr_t mask, uintptr_t found) {
+int64_t moments(nb::handle given, bool bfloat16, int threads, nb::handle found) {
   std::vector<uint8_t> mask_copy;
-  Call k = call_of(shape, bfloat16, true, threads, 0, 1, x, mask, 0, 0, mask_copy);
-  require(found != 0, "the moments have no memory");
-  std::vector<double> saved(static_cast<size_t>(2 * k.c));
-  k.saved = saved.data();
-  k.moments = pointer<double>(found);
+  Call call = call_of<Pass::forward>(given, bfloat16, threads, 0, 1, mask_copy);
+  call.moments = pointer<double>(found);
+  require(call.moments != nullptr, "the moments have no memory");
+  call.training = true;
+  std::vector<double> saved(static_cast<size_t>(2 * call.c));
+  call.saved = saved.data();
   const nb::gil_scoped_release released;
-  kernels().forward(k);
-  return k.count;
+  kernels().forward(call);
+  return call.count;
 }
 
-void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, bool from_output,
-              uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, nb::handle saved, uintptr_t slope_source,
-              uintptr_t grad_y, uintptr_t grad_x, uintptr_t grad_residual, uintptr_t grad_weight, uintptr_t grad_bias) {
+void backward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_x, nb::handle grad_residual,
+              nb::handle grad_weight, nb::handle grad_bias) {
+  static Attribute saved_attribute("saved");
+  static Attribute slope_source_attribute("slope_source");
+  static Attribute grad_y_attribute("grad_y");
+  static Attribute from_output_attribute("from_output");
   std::vector<uint8_t> mask_copy;
-  const int arrays = slope_source != 0 ? 4 : 3;  // input, gradients of output and input, slope source
-  Call k = call_of(shape, bfloat16, training, threads, activation, arrays, x, mask, weight, bias, mask_copy);
-  require(grad_y != 0 && grad_x != 0 && grad_weight != 0 && grad_bias != 0, "a gradient has no memory");
-  require(!from_output ||
-              (slope_source == 0 && (k.activation == Activation::none || k.activation == Activation::leaky_relu)),
+  const void* slope_source = pointer<const void>(given, slope_source_attribute);
+  const int arrays = slope_source != nullptr ? 4 : 3;  // input, gradients of output and input, slope source
+  Call call = call_of<Pass::backward>(given, bfloat16, threads, activation, arrays, mask_copy);
+  call.slope_source = slope_source;
+  call.grad_y = pointer<const void>(given, grad_y_attribute);
+  call.grad_x = pointer<void>(grad_x);
+  call.grad_residual = pointer<void>(grad_residual);
+  call.grad_weight = pointer<float>(grad_weight);
+  call.grad_bias = pointer<float>(grad_bias);
+  require(call.grad_y != nullptr && call.grad_x != nullptr && call.grad_weight != nullptr && call.grad_bias != nullptr,
+          "a gradient has no memory");
+  require(slope_source == nullptr || call.grad_residual != nullptr, "the gradient of the residual has no memory");
+  call.from_output = from_output_attribute.flag(given);
+  require(!call.from_output || (slope_source == nullptr &&
+                                (call.activation == Activation::none || call.activation == Activation::leaky_relu)),
           "this activation can't be undone");
-  k.from_output = from_output;
-  if (PyByteArray_Check(saved.ptr())) {
-    require(PyByteArray_GET_SIZE(saved.ptr()) == static_cast<Py_ssize_t>(2 * k.c * 8),
-            "the saved statistics are of another size");
-    k.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
-  } else {
-    k.saved = pointer<double>(nb::cast<uintptr_t>(saved));
-    require(k.saved != nullptr, "the saved statistics have no memory");
-  }
-  k.slope_source = pointer<const void>(slope_source);
-  k.grad_y = pointer<const void>(grad_y);
-  k.grad_x = pointer<void>(grad_x);
-  k.grad_residual = pointer<void>(grad_residual);
-  k.grad_weight = pointer<float>(grad_weight);
-  k.grad_bias = pointer<float>(grad_bias);
+  const nb::object saved = saved_attribute.of(given);
+  require(
+      PyByteArray_Check(saved.ptr()) && PyByteArray_GET_SIZE(saved.ptr()) == static_cast<Py_ssize_t>(2 * call.c * 8),
+      "the saved statistics are of another size");
+  call.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
   const nb::gil_scoped_release released;
-  advise(k.grad_x, k.bytes);
-  advise(k.grad_residual, k.bytes);
-  kernels().backward(k);
+  advise(call.grad_x, call.bytes);
+  advise(call.grad_residual, call.bytes);
+  kernels().backward(call);
 }
 
 }  // namespace
 
 NB_MODULE(_native, m) {
-  m.doc() = "Batch normalization on the CPU. Addresses of tensors, which the caller has checked.";
-  m.def("forward", &forward);
-  m.def("moments", &moments);
-  m.def("backward", &backward);
+  m.doc() = "Batch normalization on the CPU, of calls whose tensors Python has checked.";
+  m.def("forward", &forward, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "out"_a, "batch"_a.none());
+  m.def("moments", &moments, "call"_a, "bfloat16"_a, "threads"_a, "found"_a);
+  m.def("backward", &backward, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "grad_x"_a,
+        "grad_residual"_a.none(), "grad_weight"_a, "grad_bias"_a);
+  m.attr("activations") = [] {
+    nb::list names;
+    for (const char* name : ACTIVATION_NAMES) names.append(name);
+    return nb::tuple(names);
+  }();
   m.def("instruction_set", [] { return kernels().name; });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
@@ -136,7 +137,7 @@ std::vector<Setting> settings() {
   std::vector<Setting> all;
   for (const auto& shape : shapes) {
     for (int bits = 0; bits < 64; ++bits) {
-      for (int kind = 0; kind <= static_cast<int>(Activation::tanh); ++kind) {
+      for (int kind = 0; kind < static_cast<int>(std::size(ACTIVATION_NAMES)); ++kind) {
         const Setting setting{
             shape[0],        shape[1],        shape[2],         (bits & 1) != 0,  (bits & 2) != 0,
             (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0, (bits & 32) != 0, static_cast<Activation>(kind),

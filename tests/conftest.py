@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from normwise.kernels.cpu import library as native
+from normwise.kernels import in_use
+from normwise.kernels.cpu import library
 from tests.support.implementations import KERNELS, TORCH
 
 torch.set_num_threads(1)
@@ -16,8 +17,8 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def kernels() -> None:
     """The compiled kernels. Only where no compiler was are there none: where one was, test_native.py fails."""
-    if native.library is None:
-        pytest.skip(f"normwise computes with {native.in_use()}")
+    if library.library is None:
+        pytest.skip(f"normwise computes with {in_use()}")
 
 
 @pytest.fixture(params=[TORCH, KERNELS])
@@ -26,7 +27,7 @@ def implementation(request, monkeypatch) -> str:
     if request.param == KERNELS:
         request.getfixturevalue("kernels")
     elif request.param == TORCH:
-        monkeypatch.setattr(native, "library", None)
+        monkeypatch.setattr(library, "library", None)
     return request.param
 
 

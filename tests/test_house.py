@@ -21,7 +21,9 @@ _PACKAGES = {
         "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormGRU", "BatchNormLSTM", "LayerNormGRU", "LayerNormLSTM",
         "SequenceBatchNorm",
     },
-    "normwise.functional": {"ACTIVATIONS", "batch_norm", "check_activation", "check_call", "sequence_mask"},
+    "normwise.functional": {
+        "ACTIVATIONS", "batch_norm", "moments", "normalise", "sequence_mask", "update_running",
+    },
     "normwise.statistics": {
         "Batch", "Data", "Moments", "arguments_of", "batches_of", "calibrate", "evaluating", "using_batch_statistics",
         "watch",

@@ -17,7 +17,6 @@ With the set :math:`R` of real positions (those where ``mask`` is True; all of t
 Inputs have the shape ``(N, C, *)``, a mask ``(N, *)``; everything is converted to float64 first.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from normwise import activations
 from normwise.errors import ArgumentError, MaskError, ShapeError
 
 __all__ = ["ACTIVATIONS", "Forward", "Gradients", "batch_norm", "batch_norm_backward", "batch_statistics"]
@@ -33,37 +33,9 @@ Array = NDArray[np.float64]
 _Pair = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 
 
-def _sigmoid(z: Array) -> Array:
-    # exp of a negative number only: it cannot overflow.
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, e) / (1.0 + e)
-
-
-def _gaussian_cdf(z: Array) -> Array:
-    return np.reshape([0.5 * math.erfc(-v / math.sqrt(2.0)) for v in z.ravel()], z.shape)
-
-
-def _gaussian_pdf(z: Array) -> Array:
-    return np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-
-
 #: Name of each activation: the function and its derivative. At a kink the derivative is torch's choice.
 ACTIVATIONS: dict[str, _Pair] = {
-    "relu": (lambda z: np.maximum(z, 0.0), lambda z: np.where(z > 0, 1.0, 0.0)),
-    "relu6": (lambda z: np.clip(z, 0.0, 6.0), lambda z: np.where((z > 0) & (z < 6), 1.0, 0.0)),
-    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z: np.where(z > 0, 1.0, 0.01)),
-    "elu": (
-        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0.0))),
-        lambda z: np.where(z > 0, 1.0, np.exp(np.minimum(z, 0.0))),
-    ),
-    "gelu": (lambda z: z * _gaussian_cdf(z), lambda z: _gaussian_cdf(z) + z * _gaussian_pdf(z)),
-    "silu": (lambda z: z * _sigmoid(z), lambda z: _sigmoid(z) * (1.0 + z * (1.0 - _sigmoid(z)))),
-    "hardswish": (
-        lambda z: z * np.clip(z + 3.0, 0.0, 6.0) / 6.0,
-        lambda z: np.where(z <= -3, 0.0, np.where(z < 3, z / 3.0 + 0.5, 1.0)),
-    ),
-    "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1.0 - _sigmoid(z))),
-    "tanh": (np.tanh, lambda z: 1.0 - np.tanh(z) ** 2),
+    name: (row.function, row.derivative) for name, row in activations.ACTIVATIONS.items()
 }
 
 

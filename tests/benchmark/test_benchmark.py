@@ -9,7 +9,7 @@ from rich.console import Console
 from normwise.benchmark import CASES, Case, run_benchmark
 from normwise.benchmark.bandwidth import bandwidth, limit_seconds
 from normwise.benchmark.cases import contestants
-from normwise.kernels.cpu import library as native
+from normwise.kernels.cpu import library
 from normwise.records import Bandwidth, Benchmark, from_plain, to_plain
 from normwise.report import benchmark_page, benchmark_table
 
@@ -52,7 +52,7 @@ def test_every_case_is_measured(benchmark: Benchmark) -> None:
 
 def test_the_share_of_the_limit_is_that_of_the_kernels_in_float32_training(benchmark: Benchmark) -> None:
     measured = [not math.isnan(comparison.limit_share) for comparison in benchmark.comparisons]
-    assert measured == [native.library is not None] * 2 + [False] * 3
+    assert measured == [library.library is not None] * 2 + [False] * 3
 
 
 def test_bandwidth_is_a_positive_number() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from normwise import functional, kernels
 from normwise.nn import BatchNorm1d
@@ -18,7 +19,7 @@ class Seeing(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is kernels.batch_norm:
-            self.inputs.append((args[0], args[10]))
+            self.inputs.append((args[0].x, args[0].mask))
         return func(*args, **(kwargs or {}))
 
 
@@ -48,3 +49,19 @@ def test_so_is_that_of_the_function() -> None:
     with Seeing() as outer, Seeing() as inner:
         assert torch.equal(functional.batch_norm(x, None, None, training=True), expected)
     assert len(outer.inputs) == len(inner.inputs) == 1
+
+
+class Doubling(TorchFunctionMode):
+    """A mode that replaces every tensor that it sees in arguments."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is kernels.batch_norm:
+            args = pytree.tree_map_only(Tensor, Tensor.double, args)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_mode_may_replace_the_tensors_of_a_call() -> None:
+    x, weight = torch.randn(4, 5), torch.rand(5)
+    with Doubling():
+        y = functional.batch_norm(x, None, None, weight, training=True)
+    assert torch.equal(y, functional.batch_norm(x.double(), None, None, weight.double(), training=True))

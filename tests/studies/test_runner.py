@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 from normwise.errors import RunError
-from normwise.kernels.cpu import library as native
+from normwise.kernels.cpu import library as compiled
 from normwise.records import Environment, Run, RunConfig, Study, from_plain
 from normwise.studies import Claim, Judgement, Preset, preset_named, run_study, runner, workers
 
@@ -110,8 +110,8 @@ def test_runs_by_other_kernels_are_not_taken_for_ones_by_these(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def digest(library: ModuleType | None, instructions: str) -> str:
-        monkeypatch.setattr(native, "library", library)
-        monkeypatch.setattr(native, "in_use", lambda: instructions)
+        monkeypatch.setattr(compiled, "library", library)
+        monkeypatch.setattr(runner, "in_use", lambda: instructions)
         runner._code.cache_clear()
         return runner._code()
 

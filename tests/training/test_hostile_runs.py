@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from normwise.errors import ArgumentError, NormwiseError, RunError
-from normwise.kernels.cpu import library as native
+from normwise.kernels import name_in_use
+from normwise.kernels.cpu import library
 from normwise.records import Point, RunConfig
-from normwise.training import RunFolder, predict, train
+from normwise.training import RunFolder, predict, run_folder, train
 
 Make = Callable[..., RunConfig]
 
@@ -141,10 +142,10 @@ def test_records_of_no_network_are_said(
 def test_a_run_goes_on_with_the_kernels_that_it_was_begun_with(
     config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun_with = native.name_in_use()
+    begun_with = name_in_use()
     _begun(config(), tmp_path / "run")
     with monkeypatch.context() as other:
-        other.setattr(native, "name_in_use", lambda: "another")
+        other.setattr(run_folder, "name_in_use", lambda: "another")
         before = _contents(tmp_path / "run")
         with pytest.raises(
             RunError,
@@ -156,9 +157,9 @@ def test_a_run_goes_on_with_the_kernels_that_it_was_begun_with(
 
 
 def test_the_name_of_the_kernels_is_what_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert native.name_in_use() in ("torch", "baseline", "avx2", "avx512")
-    monkeypatch.setattr(native, "library", None)
-    assert native.name_in_use() == "torch"
+    assert name_in_use() in ("torch", "baseline", "avx2", "avx512")
+    monkeypatch.setattr(library, "library", None)
+    assert name_in_use() == "torch"
 
 
 def test_a_run_of_before_kernels_were_kept_goes_on_with_any(
@@ -169,7 +170,7 @@ def test_a_run_of_before_kernels_were_kept_goes_on_with_any(
     head = json.loads(file.read_text())
     del head["kernels"]
     file.write_text(json.dumps(head))
-    monkeypatch.setattr(native, "name_in_use", lambda: "another")
+    monkeypatch.setattr(run_folder, "name_in_use", lambda: "another")
     run = train(config(), tmp_path / "run", resume=True)
     assert run.result is not None
     assert run.kernels is None

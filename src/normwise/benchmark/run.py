@@ -10,7 +10,10 @@ import torch
 from normwise import kernels
 from normwise.benchmark.bandwidth import bandwidth, limit_seconds
 from normwise.benchmark.cases import CASES, Case, contestants
-from normwise.kernels.cpu import library as native
+from normwise.kernels import Call
+from normwise.kernels.backward_call import BackwardCall
+from normwise.kernels.cpu import library
+from normwise.kernels.cpu.backend import CpuBackend
 from normwise.records import Bandwidth, Benchmark, Comparison, Environment
 
 #: At least so many repetitions, after some that don't count; a short call is repeated within one.
@@ -92,22 +95,29 @@ def _interleaved(calls: Sequence[Callable[[], object]]) -> list[list[float]]:
 def _limit_share(case: Case, bandwidths: Sequence[Bandwidth]) -> float:
     """What memory alone would take over what the kernels alone do, their outputs reused."""
     x, grad = case.tensor(), case.tensor()
-    shape = native.shape_of(x)
-    if native.library is None or case.work != "relu" or case.dtype is not torch.float32 or shape is None:
+    weight, bias, mean, var = (torch.ones(case.shape[1]) for _ in range(4))
+    call = Call(x, mean, var, weight, bias, training=True, activation="relu")
+    if case.work != "relu" or case.dtype is not torch.float32 or not CpuBackend().covers(call):
         return float("nan")
     y, grad_x = torch.empty_like(x), torch.empty_like(x)
-    weight, bias, mean, var = (torch.ones(case.shape[1]) for _ in range(4))
 
     def forward() -> bytearray:
-        _, saved = native.forward(
-            shape, x, weight, bias, mean, var, None, True, 0.1, 1e-5, "relu", None, None, out=y
-        )
-        return saved
+        return library.forward(call, out=y)[1]
 
-    saved = forward()
+    gradient = BackwardCall(
+        x,
+        weight,
+        bias,
+        forward(),
+        slope_source=None,
+        grad_y=grad,
+        mask=None,
+        activation="relu",
+        layout=call.layout,
+    )
 
     def backward() -> None:
-        native.backward(shape, x, weight, bias, saved, None, grad, None, True, "relu", out=grad_x)
+        library.backward(gradient, out=grad_x)
 
     return limit_seconds(case, bandwidths) / sum(
         median(column) for column in _interleaved([forward, backward])

@@ -1,13 +1,17 @@
 """Normalization of tensors, without state of its own."""
 
-from normwise.functional.batch_norm import batch_norm, check_activation, check_call
+from normwise.functional.batch_norm import batch_norm
+from normwise.functional.moments import moments
+from normwise.functional.normalise import normalise
 from normwise.functional.sequence_mask import sequence_mask
+from normwise.functional.update_running import update_running
 from normwise.kernels import ACTIVATIONS
 
 __all__ = [
     "ACTIVATIONS",
     "batch_norm",
-    "check_activation",
-    "check_call",
+    "moments",
+    "normalise",
     "sequence_mask",
+    "update_running",
 ]

@@ -1,14 +1,16 @@
-"""What computes, and the choice between what could: everything above calls :func:`batch_norm` here."""
+"""Backends of batch normalization; :func:`batch_norm` picks one for each call."""
 
-from normwise.kernels.activation import ACTIVATIONS
-from normwise.kernels.cpu.coverage import check_memory
-from normwise.kernels.cpu.library import in_use
-from normwise.kernels.dispatch import batch_norm, moments
+from normwise.kernels.backend import backends_in_use, in_use, name_in_use
+from normwise.kernels.call import Call
+from normwise.kernels.dispatch import batch_norm, channel_sums
+from normwise.kernels.torch_backend.activations import ACTIVATIONS
 
 __all__ = [
     "ACTIVATIONS",
+    "Call",
+    "backends_in_use",
     "batch_norm",
-    "check_memory",
+    "channel_sums",
     "in_use",
-    "moments",
+    "name_in_use",
 ]

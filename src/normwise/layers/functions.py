@@ -17,7 +17,7 @@ _OF_OURS = (
 ARGUMENTS: dict[Any, tuple[str, ...]] = {
     F.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training"),
     functional.batch_norm: _OF_OURS,
-    kernels.batch_norm: _OF_OURS,
+    kernels.batch_norm: ("call",),
     torch.batch_norm: _OF_TORCH,
     torch.native_batch_norm: _OF_TORCH,
     torch.ops.aten.batch_norm.default: _OF_TORCH,

@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from normwise import functional, kernels
+from normwise import kernels
 from normwise.errors import NormwiseError, ShapeError
-from normwise.functional.batch_norm import check_sizes
+from normwise.kernels import Call
+from normwise.kernels.call import check_activation
 from normwise.nn.convertible import from_batch_norm
-from normwise.nn.layer_path import layer_path
+from normwise.nn.layer_path import named_error
 from normwise.nn.norm_traits import NormTraits
 from normwise.nn.tools.dropped_activation import KeepsActivation
 from normwise.nn.tools.scripted import compiled_as, scripted_forward
@@ -40,7 +41,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         activation: str | None = None,
         inplace: bool = False,
     ) -> None:
-        functional.check_activation(activation)
+        check_activation(activation)
         # torch's own constructor takes `bias` from 2.13 on.
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
         if not bias:
@@ -67,22 +68,17 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         """Normalise ``input``; see the class for the equation, shapes and errors."""
         if type(input) is not Tensor and is_traced(input):
             return leaf_call(self, input, residual=residual, mask=mask)
-        return self._named(input, residual, mask, self.activation)
+        try:
+            return self._normalise(input, residual, mask, self.activation)
+        except NormwiseError as error:
+            raise named_error(self, error) from None
 
     def normalise_and_add(self, input: Tensor, residual: Tensor | None, activation: str | None) -> Tensor:
         """Do what ``forward`` does, with the given activation in place of the layer's own."""
-        return self._named(input, residual, None, activation)
-
-    def _named(
-        self, input: Tensor, residual: Tensor | None, mask: Tensor | None, activation: str | None
-    ) -> Tensor:
-        """Normalise; an error names the layer."""
         try:
-            return self._normalise(input, residual, mask, activation)
+            return self._normalise(input, residual, None, activation)
         except NormwiseError as error:
-            path = layer_path(self)
-            where = f"{type(self).__name__} {path!r}" if path else type(self).__name__
-            raise type(error)(f"{where}: {error}") from None
+            raise named_error(self, error) from None
 
     def _normalise(
         self, input: Tensor, residual: Tensor | None, mask: Tensor | None, activation: str | None
@@ -90,38 +86,49 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         shape = input.shape
         if len(shape) not in self._shapes or shape[1] != self.num_features:
             self._check_input_dim(input)
-        # Past Module.__getattr__, which takes longer than all checks together; a parametrization is an attribute.
-        own = {**self._parameters, **self._buffers}
-        try:
-            weight, bias, mean, var = own["weight"], own["bias"], own["running_mean"], own["running_var"]
-        except KeyError:
-            weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
-        check_sizes(input, mean, var, weight, bias)
-        training = self.training or (mean is None and var is None)
-        counter = None
-        if self.training:
-            if self.track_running_stats:
-                counter = own.get("num_batches_tracked")
-            else:
-                # A model may still have the buffers when tracking was switched off: training leaves them be.
-                mean = var = None
-        eps, inplace = self.eps, self.inplace
-        functional.check_call(input, weight, bias, training, eps, activation, residual, mask, inplace)
-        return kernels.batch_norm(
+        weight, bias, mean, var, counter = self._own_tensors()
+        training = self.training
+        if not training:
+            counter = None
+        elif not self.track_running_stats:
+            # A model may still have the buffers when tracking was switched off: training leaves them be.
+            mean = var = counter = None
+        call = Call(
             input,
             mean,
             var,
             weight,
             bias,
-            training,
-            self.momentum,
-            eps,
-            activation,
-            residual,
-            mask,
-            counter,
-            inplace,
+            training=training or (mean is None and var is None),
+            momentum=self.momentum,
+            eps=self.eps,
+            activation=activation,
+            residual=residual,
+            mask=mask,
+            counter=counter,
+            inplace=self.inplace,
         )
+        call.check()
+        return kernels.batch_norm(call)
+
+    def _own_tensors(self) -> tuple[Tensor | None, ...]:
+        """Return weight, bias, running mean and variance, and the number of batches.
+
+        They are read past ``Module.__getattr__``, which takes longer than all checks together. A parameter with a
+        parametrization, though, is an attribute.
+        """
+        parameters, buffers = self._parameters, self._buffers
+        counter = buffers.get("num_batches_tracked")
+        try:
+            return (
+                parameters["weight"],
+                parameters["bias"],
+                buffers["running_mean"],
+                buffers["running_var"],
+                counter,
+            )
+        except KeyError:
+            return self.weight, self.bias, self.running_mean, self.running_var, counter
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() not in self._shapes:

@@ -5,6 +5,8 @@ import sys
 import torch
 from torch import nn
 
+from normwise.errors import NormwiseError
+
 
 def layer_path(layer: nn.Module) -> str:
     """The layer's path in the outermost module whose forward pass is under way, such as "blocks.1.bn".
@@ -23,3 +25,14 @@ def layer_path(layer: nn.Module) -> str:
             path = next((name for name, module in caller.named_modules() if module is layer), path)
         frame = frame.f_back
     return path
+
+
+def named_error(layer: nn.Module, error: NormwiseError) -> NormwiseError:
+    """Return the error with the layer's class, and its path where it is known, before its text.
+
+    To be raised where an error is caught, ``raise named_error(self, error) from None``: ``try`` costs nothing in calls
+    that succeed, a context manager as much as a check.
+    """
+    path = layer_path(layer)
+    where = f"{type(layer).__name__} {path!r}" if path else type(layer).__name__
+    return type(error)(f"{where}: {error}")

@@ -11,7 +11,7 @@ from normwise.errors import ArgumentError, MaskError, NormwiseError, ShapeError
 from normwise.functional import sequence_mask
 from normwise.functional.sequence_mask import lengths_as_tensor
 from normwise.nn.batch_norm import BatchNorm1d
-from normwise.nn.layer_path import layer_path
+from normwise.nn.layer_path import named_error
 from normwise.nn.tools.scripted import NotScriptable
 from normwise.nn.tools.traced_leaf import is_traced, leaf_call
 
@@ -110,9 +110,7 @@ class SequenceBatchNorm(NotScriptable):
             else:
                 mask = self._flat_mask(input, lengths, mask)
         except NormwiseError as error:
-            path = layer_path(self)
-            where = f"{type(self).__name__} {path!r}" if path else type(self).__name__
-            raise type(error)(f"{where}: {error}") from None
+            raise named_error(self, error) from None
         if isinstance(input, PackedSequence):
             return input._replace(data=self.norm(input.data))
         return self.norm(input.flatten(0, -2), mask=mask).view(input.shape)

@@ -67,7 +67,7 @@ class Moments:
                 f"expected a boolean mask of shape {expected}, that of the values, {tuple(x.shape)}, without the "
                 f"channel axis, got {mask.dtype} of shape {tuple(mask.shape)}"
             )
-        return Moments(*kernels.moments(x, mask))
+        return Moments(*kernels.channel_sums(x, mask))
 
     @staticmethod
     def merge(parts: Sequence["Moments"]) -> "Moments":

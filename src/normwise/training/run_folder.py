@@ -12,7 +12,7 @@ import torch
 from normwise.data import LabelledData
 from normwise.errors import RunError
 from normwise.files import is_file, is_folder, is_there, read_whole, reason, write_whole
-from normwise.kernels.cpu import library as native
+from normwise.kernels import name_in_use
 from normwise.records import (
     Environment,
     InputSpec,
@@ -115,7 +115,7 @@ class RunFolder:
         """
         if threads is not None:
             check_at_once("threads", threads)
-        kernels = native.name_in_use()
+        kernels = name_in_use()
         if self.exists:
             # The metrics may end in half a line, which going on cuts off.
             existing = self._head()

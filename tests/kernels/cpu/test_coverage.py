@@ -11,8 +11,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 
 from normwise import nn
+from normwise.activations import ACTIVATIONS
 from normwise.errors import ArgumentError, AutogradError
-from normwise.kernels.cpu import library as native
+from normwise.kernels import Call
+from normwise.kernels.backward_call import BackwardCall
+from normwise.kernels.cpu import library
+from normwise.kernels.cpu.backend import CpuBackend
 from normwise.statistics import Moments
 from tests.support.implementations import each_type
 
@@ -264,31 +268,40 @@ def test_memory_does_not_grow_with_threads_times_channels():
 
 @pytest.mark.usefixtures("kernels")
 def test_the_module_itself_refuses_what_it_can_see_is_wrong():
-    assert native.library is not None
-    x = torch.randn(4, 3)
-    call = (False, True, 1, 0, 0.1, False, 1e-5)
-    for shape, address in (
-        ((4, 3, 1, True), 0),
-        ((0, 3, 1, True), x.data_ptr()),
-        ((1 << 40,) * 3 + (True,), x.data_ptr()),
+    x, parameter = torch.randn(4, 3), torch.randn(3)
+    for shape, values in (
+        ((4, 3, 1, True), torch.empty(0)),
+        ((0, 3, 1, True), x),
+        ((1 << 40,) * 3 + (True,), x),
+        ((4, 3, 1), x),
     ):
-        with pytest.raises(ValueError, match=r"memory|size"):
-            native.library.forward(shape, *call, address, *[0] * 7, x.data_ptr(), 0)
+        call = Call(values, training=True, layout=shape)
+        with pytest.raises(ValueError, match=r"memory|size|layout"):
+            library.loaded().forward(call, False, 1, 0, x, None)
+    evaluation = Call(x, training=False, layout=(4, 3, 1, True))
+    with pytest.raises(ValueError, match="evaluation needs running statistics"):
+        library.loaded().forward(evaluation, False, 1, 0, x, None)
+    with pytest.raises(ValueError, match="an unknown activation"):
+        library.loaded().forward(Call(x, training=True, layout=(4, 3, 1, True)), False, 1, 99, x, None)
+    call = BackwardCall(x, None, None, bytearray(8), None, x, None, layout=(4, 3, 1, True))
     with pytest.raises(ValueError, match="saved statistics are of another size"):
-        native.library.backward(
-            (4, 3, 1, True),
-            False,
-            True,
-            1,
-            0,
-            False,
-            x.data_ptr(),
-            0,
-            0,
-            0,
-            bytearray(8),
-            0,
-            *[x.data_ptr()] * 2,
-            0,
-            *[x.data_ptr()] * 2,
-        )
+        library.loaded().backward(call, False, 1, 0, x, None, parameter, parameter)
+
+
+@pytest.mark.usefixtures("kernels")
+def test_activations_have_the_numbers_of_the_compiled_module():
+    names = library.loaded().activations
+    assert names[0] == "none"
+    assert {name: number for number, name in enumerate(names[1:], 1)} == {
+        name: row.number for name, row in ACTIVATIONS.items()
+    }
+
+
+@pytest.mark.usefixtures("kernels")
+def test_an_activation_that_the_kernels_do_not_know_is_torchs(monkeypatch):
+    monkeypatch.setattr(library, "COVERED_ACTIVATIONS", library.COVERED_ACTIVATIONS - {"silu"})
+    x = torch.randn(SHAPE)
+    for activation, covered in (("relu", True), ("silu", False)):
+        assert CpuBackend().covers(Call(x, training=True, activation=activation)) is covered
+    expected = torch.nn.functional.silu(torch.nn.BatchNorm2d(16)(x))
+    torch.testing.assert_close(nn.BatchNorm2d(16, activation="silu")(x), expected)

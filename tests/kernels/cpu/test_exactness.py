@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from normwise import reference
-from normwise.kernels.cpu import autograd as native_autograd
-from normwise.kernels.cpu import library as native
+from normwise.kernels import Call, autograd
+from normwise.kernels.cpu.backend import CpuBackend
 
 pytestmark = pytest.mark.usefixtures("kernels")
 
@@ -76,11 +76,9 @@ def compute(
 
 def by_kernels(activation: str | None) -> Callable[..., Tensor]:
     def function(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        shape = native.shape_of(x)
-        assert shape is not None
-        return native_autograd.batch_norm(
-            shape, x, mean, var, weight, bias, None, True, 1.0, 1e-5, activation, None, None, False
-        )
+        call = Call(x, mean, var, weight, bias, training=True, momentum=1.0, activation=activation)
+        assert CpuBackend().covers(call)
+        return autograd.batch_norm(CpuBackend(), call)
 
     return function
 
@@ -158,9 +156,9 @@ def test_padding_where_the_kernels_look_for_the_mean_costs_no_digit() -> None:
     mask = torch.ones(8, 40, dtype=torch.bool)
     mask[::2, ::10] = False
     mean, var = torch.zeros(3), torch.zeros(3)
-    shape = native.shape_of(x)
-    assert shape is not None
-    native.forward(shape, x, None, None, mean, var, None, True, 1.0, 1e-5, None, None, mask)
+    call = Call(x, mean, var, training=True, momentum=1.0, mask=mask)
+    assert CpuBackend().covers(call)
+    CpuBackend().forward(call)
     values = x.double().movedim(1, 0)[:, mask]
     torch.testing.assert_close(var, values.var(1).float(), rtol=2 * ULP, atol=0)
 

@@ -16,9 +16,8 @@ from torch.testing._internal.two_tensor import TwoTensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from normwise import functional, nn, reference
-from normwise.kernels import dispatch as choice
-from normwise.kernels.cpu import autograd as native_autograd
-from normwise.kernels.cpu import library as native
+from normwise.kernels import autograd, in_use
+from normwise.kernels.cpu import library
 
 #: Those that this processor has, by the system's own word.
 FLAGS = set(Path("/proc/cpuinfo").read_text().split()) if Path("/proc/cpuinfo").exists() else set()
@@ -67,7 +66,7 @@ def test_kernels_that_are_not_there_are_said_to_be_so():
 )
 def test_the_kernels_were_built_where_a_compiler_is():
     # A build that fails is no error of the installation: without this, nothing would tell.
-    assert native.library is not None or "turned off" in native.in_use(), native.in_use()
+    assert library.library is not None or "turned off" in in_use(), in_use()
 
 
 def test_an_unknown_name_of_kernels_is_one_error():
@@ -159,13 +158,13 @@ def test_several_python_threads_at_once_are_safe():
 def calls(kernels, monkeypatch):
     """The activations of the calls that get to the kernels."""
     seen = []
-    original = native_autograd.batch_norm
+    original = autograd.batch_norm
 
-    def note(*arguments):
-        seen.append(arguments[10])
-        return original(*arguments)
+    def note(backend, call):
+        seen.append(call.activation)
+        return original(backend, call)
 
-    monkeypatch.setattr(choice.native_autograd, "batch_norm", note)
+    monkeypatch.setattr(autograd, "batch_norm", note)
     return seen
 
 

@@ -1,47 +1,25 @@
-"""What ``csrc/module.cpp`` compiles to. Tensors are addresses, 0 where there is none."""
+"""The module that ``csrc/module.cpp`` is compiled to. Tensors of a call are expected to be checked."""
+
+from torch import Tensor
+
+from normwise.kernels.backward_call import BackwardCall
+from normwise.kernels.call import Call
+
+#: Names of the activations by number; the first is none.
+activations: tuple[str, ...]
 
 def forward(
-    shape: tuple[int, int, int, bool],
-    bfloat16: bool,
-    training: bool,
-    threads: int,
-    activation: int,
-    momentum: float,
-    average: bool,
-    eps: float,
-    x: int,
-    mask: int,
-    weight: int,
-    bias: int,
-    running_mean: int,
-    running_var: int,
-    counter: int,
-    residual: int,
-    y: int,
-    batch: int,
-    /,
+    call: Call, bfloat16: bool, threads: int, activation: int, out: Tensor, batch: Tensor | None
 ) -> bytearray: ...
-def moments(
-    shape: tuple[int, int, int, bool], bfloat16: bool, threads: int, x: int, mask: int, found: int, /
-) -> int: ...
+def moments(call: Call, bfloat16: bool, threads: int, found: Tensor) -> int: ...
 def backward(
-    shape: tuple[int, int, int, bool],
+    call: BackwardCall,
     bfloat16: bool,
-    training: bool,
     threads: int,
     activation: int,
-    from_output: bool,
-    x: int,
-    mask: int,
-    weight: int,
-    bias: int,
-    saved: bytearray | int,
-    slope_source: int,
-    grad_y: int,
-    grad_x: int,
-    grad_residual: int,
-    grad_weight: int,
-    grad_bias: int,
-    /,
+    grad_x: Tensor,
+    grad_residual: Tensor | None,
+    grad_weight: Tensor,
+    grad_bias: Tensor,
 ) -> None: ...
 def instruction_set() -> str: ...

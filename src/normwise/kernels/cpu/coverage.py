@@ -1,144 +1,52 @@
-"""Which tensors the compiled kernels can take: they get addresses, and believe what they are told of what is there.
+"""The tensors that the compiled kernels can take: they get addresses, and believe what they are told of what is there.
 
 Everything is asked of each tensor, at each call: sizes, type, order in memory, and whether there is memory at all. What
 is not plainly covered is left to torch's operators.
 """
 
-from typing import NamedTuple
-
 import torch
-from torch import Tensor, nn
-from torch.autograd import forward_ad
+from torch import Tensor
 
-from normwise.errors import ArgumentError
-from normwise.kernels.cpu.library import Shape, shape_of
+from normwise.kernels.backward_call import BackwardCall
+from normwise.kernels.call import Call
+from normwise.kernels.cpu import library
+from normwise.kernels.memory import check_memory
 
 _FLOAT, _BFLOAT = torch.float32, torch.bfloat16
-_PLAIN = frozenset((Tensor, nn.Parameter))
-# Bound once: small calls cost what Python costs.
-_transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
-_dispatch_modes, _function_modes = torch._C._len_torch_dispatch_stack, torch._C._len_torch_function_stack
-_is_tracing = torch._C._is_tracing
+#: ``(n, c, s, channels_last)``: the order of a tensor's elements, ``(n, s, c)`` with the channels last.
+Layout = tuple[int, int, int, bool]
 
 
-def is_eager(tensors: tuple[Tensor | None, ...]) -> bool:
-    """Return whether tensors are plain: no subclass, no tracing, no function transform, no mode."""
-    for tensor in tensors:
-        if tensor is not None and type(tensor) not in _PLAIN:
-            return False
-    return (
-        _transforms() is None
-        and _dispatch_modes() == 0
-        and _function_modes() == 0
-        and forward_ad._current_level < 0
-        and not _is_tracing()
-    )
+def covers(call: Call) -> bool:
+    """Return whether the kernels can compute the call.
 
-
-def covers_types(dtype: torch.dtype, mean: Tensor | None, var: Tensor | None, *others: Tensor | None) -> bool:
-    """Return whether running statistics and parameters go with an input of this type."""
-    return (
-        all(tensor is None or _has_type(tensor, dtype) for tensor in (mean, var, *others))
-        and (mean is None) == (var is None)
-        and (mean is None or var is None or mean.dtype is var.dtype)
-    )
-
-
-def _has_type(tensor: Tensor, dtype: torch.dtype) -> bool:
-    return (tensor.dtype is _FLOAT or tensor.dtype is dtype) and tensor.is_cpu and tensor.is_contiguous()
-
-
-def laid_out_as(x: Tensor, other: Tensor) -> Tensor:
-    """``other`` in the memory order of ``x``."""
-    if other.stride() == x.stride():
-        return other
-    check_memory(other)
-    return torch.empty_like(x).copy_(other)
-
-
-class Covered(NamedTuple):
-    """Arguments of a call of the kernels: ``x``, others in its order, a contiguous mask, and the shape."""
-
-    x: Tensor
-    per_element: list[Tensor | None]
-    mask: Tensor | None
-    shape: Shape
-
-
-def covered(
-    x: Tensor,
-    per_channel: tuple[Tensor | None, ...],
-    per_element: tuple[Tensor | None, ...],
-    mask: Tensor | None,
-    counter: Tensor | None = None,
-    *,
-    reorders: bool = False,
-) -> Covered | None:
-    """The tensors of a call as the kernels take them, copied where only the order is another; None if they can't.
-
-    Args:
-        x: Input ``(N, C, *)``.
-        per_channel: What has one value per channel.
-        per_element: What has the shape and the type of ``x``.
-        mask: Boolean ``(N, *)``.
-        counter: Number of batches.
-        reorders: Whether ``x``, too, may be copied where its order is none that the kernels know.
+    Where they can, its layout is set, and a residual or mask in another order than theirs is replaced by a copy.
     """
+    x, mean, var, counter = call.x, call.running_mean, call.running_var, call.counter
+    if library.library is None:
+        return False
+    if mean is None or var is None:
+        if mean is not var or not call.training:
+            return False
+    elif mean.dtype is not var.dtype:
+        return False
     try:
-        shape = shape_of(x)
-        if shape is None and reorders:
-            check_memory(x)
-            x = x.contiguous()
-            shape = shape_of(x)
-        if shape is None:
-            return None
-        dtype = x.dtype
-        n, channels, s, _ = shape
-        count, size = n * channels * s, 2 if dtype is _BFLOAT else 4
+        layout = _layout(x)
         if (
-            not (dtype is _FLOAT or dtype is _BFLOAT)
-            or not x.is_cpu
-            or count == 0
-            or not _holds(x, count * size, size)
+            layout is None
+            or call.activation not in library.COVERED_ACTIVATIONS
+            or not _fit(layout[1], x.dtype, (call.weight, call.bias, mean, var))
         ):
-            return None
-        # Written out, with no call of a function for each tensor: in small calls this is what takes the time.
-        for tensor in per_channel:
-            if tensor is not None:
-                kind = tensor.dtype
-                width = 4 if kind is _FLOAT else 2
-                if (
-                    not (kind is _FLOAT or kind is dtype)
-                    or not tensor.is_cpu
-                    or not tensor.is_contiguous()
-                    or tensor.numel() != channels
-                    or tensor.untyped_storage().nbytes() - tensor.storage_offset() * width < channels * width
-                    or tensor.data_ptr() == 0
-                    or tensor.is_neg()
-                ):
-                    return None
-        laid_out: list[Tensor | None] = []
-        for tensor in per_element:
-            if tensor is not None:
-                if (
-                    tensor.dtype is not dtype
-                    or not tensor.is_cpu
-                    or tensor.layout is not torch.strided
-                    or tensor.shape != x.shape
-                ):
-                    return None
-                tensor = laid_out_as(x, tensor)
-                if not _holds(tensor, count * size, size):
-                    return None
-            laid_out.append(tensor)
+            return False
+        residual, mask = call.residual, call.mask
+        if residual is not None:
+            residual = _laid_out(x, residual, layout)
+            if residual is None:
+                return False
         if mask is not None:
-            if mask.dtype is not torch.bool or not mask.is_cpu or mask.numel() != n * s:
-                return None
-            if not mask.is_contiguous():
-                check_memory(mask)
-                mask = mask.contiguous()
-            if not _holds(mask, n * s, 1):
-                return None
+            mask = _contiguous_mask(layout, mask)
+            if mask is None:
+                return False
         if counter is not None and (
             counter.dtype is not torch.int64
             or not counter.is_cpu
@@ -146,40 +54,144 @@ def covered(
             or not _holds(counter, 8, 8)
             or (counter.is_inference() and not torch.is_inference_mode_enabled())
         ):
-            return None
+            return False
     except RuntimeError:
         # Sparse, batched and other tensors that have no strides, or no storage that could be asked for.
-        return None
-    return Covered(x, laid_out, mask, shape)
+        return False
+    call.residual, call.mask, call.layout = residual, mask, layout
+    return True
 
 
-def check_memory(*tensors: Tensor | None) -> None:
-    """Raise ArgumentError where the storage of a tensor on the CPU is smaller than the tensor: not all of torch asks.
+def covers_backward(call: BackwardCall) -> bool:
+    """Return whether the kernels can compute the backward pass.
 
-    Only for tensors that are plain: others may have their memory elsewhere.
+    Where they can, its layout is set, and tensors in another order than theirs are replaced by copies.
     """
-    for tensor in tensors:
+    x, mask, source = call.x, call.mask, call.slope_source
+    try:
+        layout = _layout(x)
+        if layout is None and x.layout is torch.strided:
+            check_memory(x)
+            # In an order that the kernels know.
+            x = x.contiguous()
+            layout = _layout(x)
         if (
-            tensor is None
-            or type(tensor) not in _PLAIN
-            or not tensor.is_cpu
-            or tensor.layout is not torch.strided
+            layout is None
+            or call.activation not in library.COVERED_ACTIVATIONS
+            or not _fit(layout[1], x.dtype, (call.weight, call.bias))
         ):
-            continue
-        try:
-            elements = 1 + sum(
-                (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+            return False
+        if source is not None:
+            source = _laid_out(x, source, layout)
+            if source is None:
+                return False
+        grad_y = _laid_out(x, call.grad_y, layout)
+        if grad_y is None:
+            return False
+        if mask is not None:
+            mask = _contiguous_mask(layout, mask)
+            if mask is None:
+                return False
+    except RuntimeError:
+        return False
+    call.x, call.slope_source, call.grad_y, call.mask, call.layout = x, source, grad_y, mask, layout
+    return True
+
+
+def covers_types(call: Call) -> bool:
+    """Return whether types and devices of a call are covered, and parameters and statistics are contiguous."""
+    x, mean, var, residual = call.x, call.running_mean, call.running_var, call.residual
+    dtype = x.dtype
+    return (
+        library.library is not None
+        and call.training
+        and (dtype is _FLOAT or dtype is _BFLOAT)
+        and x.is_cpu
+        and call.activation in library.COVERED_ACTIVATIONS
+        and all(
+            tensor is None
+            or (
+                (tensor.dtype is _FLOAT or tensor.dtype is dtype) and tensor.is_cpu and tensor.is_contiguous()
             )
-            needed = (tensor.storage_offset() + elements) * tensor.itemsize if tensor.numel() else 0
-            found = tensor.untyped_storage().nbytes()
-        except RuntimeError:
-            continue
-        if found < needed:
-            raise ArgumentError(
-                f"a tensor of shape {tuple(tensor.shape)} needs {needed} bytes of memory, and its storage has {found}: "
-                "it was freed or cut, as sharded training (FSDP) frees parameters between their uses. Call the layer "
-                "as a part of the model that was wrapped, or gather the parameters first"
-            )
+            for tensor in (mean, var, call.weight, call.bias)
+        )
+        and (mean is None) == (var is None)
+        and (mean is None or var is None or mean.dtype is var.dtype)
+        and (residual is None or residual.dtype is dtype)
+    )
+
+
+def _layout(x: Tensor) -> Layout | None:
+    """Return how an input ``(N, C, *)`` lies in memory, or None where the kernels can't take it."""
+    dtype = x.dtype
+    if not (dtype is _FLOAT or dtype is _BFLOAT) or not x.is_cpu:
+        return None
+    shape = x.shape
+    axes = len(shape)
+    n, c, s = shape[0], shape[1], 1
+    if x.is_contiguous():
+        for size in shape[2:]:
+            s *= size
+        # Of (N, C), too, the channels are last.
+        channels_last = s == 1
+    elif (axes == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
+        axes == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
+    ):
+        s, channels_last = x.numel() // (n * c), True
+    else:
+        return None
+    size = 4 if dtype is _FLOAT else 2
+    count = n * c * s
+    return (n, c, s, channels_last) if count and _holds(x, count * size, size) else None
+
+
+def _fit(channels: int, dtype: torch.dtype, tensors: tuple[Tensor | None, ...]) -> bool:
+    """Return whether tensors have one value per channel, in float32 or in the input's type."""
+    for tensor in tensors:
+        if tensor is not None:
+            kind = tensor.dtype
+            width = 4 if kind is _FLOAT else 2
+            # Written out, with no call of a function for each tensor: in small calls this is what takes the time.
+            if (
+                not (kind is _FLOAT or kind is dtype)
+                or not tensor.is_cpu
+                or not tensor.is_contiguous()
+                or tensor.numel() != channels
+                or tensor.untyped_storage().nbytes() - tensor.storage_offset() * width < channels * width
+                or tensor.data_ptr() == 0
+                or tensor.is_neg()
+            ):
+                return False
+    return True
+
+
+def _laid_out(x: Tensor, other: Tensor, layout: Layout) -> Tensor | None:
+    """Return ``other`` in the memory order of ``x``, which it must match in shape and type; else None."""
+    dtype = x.dtype
+    if (
+        other.dtype is not dtype
+        or not other.is_cpu
+        or other.layout is not torch.strided
+        or other.shape != x.shape
+    ):
+        return None
+    if other.stride() != x.stride():
+        check_memory(other)
+        other = torch.empty_like(x).copy_(other)
+    n, c, s, _ = layout
+    size = 4 if dtype is _FLOAT else 2
+    return other if _holds(other, n * c * s * size, size) else None
+
+
+def _contiguous_mask(layout: Layout, mask: Tensor) -> Tensor | None:
+    """Return the mask ``(N, *)`` in one piece of memory, or None where it is no mask of such an input."""
+    n, _, s, _ = layout
+    if mask.dtype is not torch.bool or not mask.is_cpu or mask.numel() != n * s:
+        return None
+    if not mask.is_contiguous():
+        check_memory(mask)
+        mask = mask.contiguous()
+    return mask if _holds(mask, n * s, 1) else None
 
 
 def _holds(tensor: Tensor, bytes_needed: int, itemsize: int) -> bool:

@@ -1,27 +1,21 @@
-"""The compiled kernels: whether they are there, and calls of them on tensors that they cover."""
+"""The compiled module: whether it is there, and calls of it on tensors that it covers."""
 
 import os
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
+from normwise.activations import ACTIVATIONS
 from normwise.errors import ArgumentError
+from normwise.kernels.backward_call import BackwardCall, Gradients
+from normwise.kernels.call import Call
 
+_FLOAT, _BFLOAT = torch.float32, torch.bfloat16
 #: Activations by the numbers that ``csrc/call.h`` gives them.
-_NUMBERS = {
-    None: 0,
-    "relu": 1,
-    "relu6": 2,
-    "leaky_relu": 3,
-    "elu": 4,
-    "gelu": 5,
-    "silu": 6,
-    "hardswish": 7,
-    "sigmoid": 8,
-    "tanh": 9,
-}
+_NUMBERS: dict[str | None, int] = {None: 0} | {name: row.number for name, row in ACTIVATIONS.items()}
 #: ``NORMWISE_KERNELS`` turns the kernels off by this word; the name of an instruction set asks for that one.
 _OFF = "torch"
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
@@ -38,157 +32,82 @@ def _load() -> tuple[ModuleType | None, str]:
         )
     try:
         # After torch, whose OpenMP then serves both.
-        return import_module("normwise.kernels.cpu._native"), ""
+        module = import_module("normwise.kernels.cpu._native")
     except ModuleNotFoundError:
         return None, "not there: no compiler could build them when normwise was installed"
     except ImportError as error:
         return None, f"there, but don't load: {error}"
+    if any(_NUMBERS.get(name) != number for number, name in enumerate(module.activations[1:], 1)):
+        return None, "there, but of another version: their activations are others. Install normwise again"
+    return module, ""
 
 
-#: The compiled module; None where there is none, or it was turned off.
-library, _reason = _load()
+#: The compiled module, None where there is none or it was turned off; and why, in words.
+library, reason = _load()
+#: Activations that the compiled module computes; others are left to torch's operators.
+COVERED_ACTIVATIONS = frozenset([None, *([] if library is None else library.activations[1:])])
 
 
-def in_use() -> str:
-    """What computes here, in words."""
-    if library is None:
-        return f"torch's operators (the compiled ones are {_reason})"
-    return f"compiled for {library.instruction_set()}"
-
-
-def name_in_use() -> str:
-    """Return a word for what computes here, by which ``NORMWISE_KERNELS`` asks for it."""
-    return _OFF if library is None else library.instruction_set()
-
-
-#: ``(n, c, s, channels_last)``: the order of a tensor's elements, ``(n, s, c)`` with the channels last.
-Shape = tuple[int, int, int, bool]
-
-
-def shape_of(x: Tensor) -> Shape | None:
-    """The shape of ``(N, C, *)`` as the kernels see it, or None where its memory has neither order."""
-    shape = x.shape
-    axes = len(shape)
-    if x.is_contiguous():
-        if axes == 2:
-            return shape[0], shape[1], 1, True
-        s = 1
-        for size in shape[2:]:
-            s *= size
-        return shape[0], shape[1], s, s == 1
-    if (axes == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
-        axes == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
-    ):
-        return shape[0], shape[1], x.numel() // (shape[0] * shape[1]), True
-    return None
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
+def loaded() -> ModuleType:
+    """Return the compiled module, which the caller knows is there."""
+    assert library is not None  # noqa: S101 (the caller has asked for the kernels)
+    return library
 
 
 def forward(
-    shape: Shape,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    counter: Tensor | None,
-    training: bool,
-    momentum: float | None,
-    eps: float,
-    activation: str | None,
-    residual: Tensor | None,
-    mask: Tensor | None,
-    batch: Tensor | None = None,
-    *,
-    out: Tensor | None = None,
+    call: Call, batch: Tensor | None = None, *, out: Tensor | None = None
 ) -> tuple[Tensor, bytearray]:
-    """The output, and what the backward pass needs: per channel, in float64, the mean and 1 / deviation.
+    """Return the output, and what the backward pass needs: per channel, in float64, the mean and 1 / deviation.
 
-    In training the running statistics and the counter of batches are moved in place; without a momentum they are
-    the plain average over the batches, or stay where nobody counts. ``batch``, float64 ``(2, C)``, gets the mean and
-    the Bessel-corrected variance where there are at least two real positions. ``out``, laid out as ``x``, may be ``x``
-    itself. What the tensors are is not checked here: :func:`normwise.kernels.cpu.coverage.covered` does.
+    Training moves the running statistics, which are float32, and the counter in place. The tensors are not checked
+    here: :func:`normwise.kernels.cpu.coverage.covers` does that, and sets the layout.
+
+    Args:
+        call: A call that is covered.
+        batch: Float64 ``(2, C)``, gets the mean and the Bessel-corrected variance where there are at least two real
+            positions.
+        out: Memory for the output, laid out as ``x``; without it, a new tensor, or ``x`` itself with ``inplace``.
     """
-    assert library is not None  # noqa: S101 (the caller has asked for the kernels)
-    y = torch.empty_like(x) if out is None else out
-    saved = library.forward(
-        shape,
-        x.dtype is torch.bfloat16,
-        training,
-        torch.get_num_threads(),
-        _NUMBERS[activation],
-        0.0 if momentum is None else momentum,
-        momentum is None and counter is not None,
-        eps,
-        x.data_ptr(),
-        _address(mask),
-        _address(weight),
-        _address(bias),
-        _address(running_mean),
-        _address(running_var),
-        _address(counter),
-        _address(residual),
-        y.data_ptr(),
-        _address(batch),
-    )
-    return y, saved
+    assert library is not None  # noqa: S101 (the call is covered)
+    x, bfloat16 = call.x, call.x.dtype is _BFLOAT
+    if out is None:
+        out = x if call.inplace else torch.empty_like(x)
+    if bfloat16:
+        call = replace(call, weight=_as_float(call.weight), bias=_as_float(call.bias))
+    saved = library.forward(call, bfloat16, torch.get_num_threads(), _NUMBERS[call.activation], out, batch)
+    return out, saved
 
 
-def moments(shape: Shape, x: Tensor, mask: Tensor | None) -> tuple[int, Tensor, Tensor]:
-    """Real positions, and per channel, in float64, the mean and the sum of squared deviations from it."""
-    assert library is not None  # noqa: S101 (the caller has asked for the kernels)
-    found = torch.empty(2, shape[1], dtype=torch.float64)
-    bfloat16, threads = x.dtype is torch.bfloat16, torch.get_num_threads()
-    count = library.moments(shape, bfloat16, threads, x.data_ptr(), _address(mask), found.data_ptr())
+def moments(call: Call) -> tuple[int, Tensor, Tensor]:
+    """Return the real positions, and per channel, in float64, the mean and the sum of squared deviations from it."""
+    found = torch.empty(2, call.layout[1], dtype=torch.float64)
+    count = loaded().moments(call, call.x.dtype is _BFLOAT, torch.get_num_threads(), found)
     return count, found[0], found[1]
 
 
-def backward(
-    shape: Shape,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    saved: bytearray | int,
-    third: Tensor | None,
-    grad_y: Tensor,
-    mask: Tensor | None,
-    training: bool,
-    activation: str | None,
-    *,
-    from_output: bool = False,
-    out: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Gradients of ``x``, ``weight``, ``bias`` and, where there is a ``third``, of the residual.
-
-    ``third`` is what tells the slope of the activation where a residual was added: the output of a ReLU, the
-    residual of any other. With ``from_output``, ``x`` is the output that took the input's place. ``out``
-    gets the gradient of ``x``.
-    """
-    assert library is not None  # noqa: S101 (the caller has asked for the kernels)
+def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
+    """Return the gradients of a backward pass that is covered; ``out`` is memory for that of the input."""
+    assert library is not None  # noqa: S101 (the call is covered)
+    x, bfloat16 = call.x, call.x.dtype is _BFLOAT
     grad_x = torch.empty_like(x) if out is None else out
-    grad_residual = None if third is None else torch.empty_like(x)
-    grad_weight = torch.empty(shape[1], dtype=torch.float32)
+    grad_residual = None if call.slope_source is None else torch.empty_like(x)
+    grad_weight = call.grad_y.new_empty(call.layout[1], dtype=_FLOAT)
     grad_bias = torch.empty_like(grad_weight)
+    if bfloat16:
+        call = replace(call, weight=_as_float(call.weight), bias=_as_float(call.bias))
     library.backward(
-        shape,
-        x.dtype is torch.bfloat16,
-        training,
+        call,
+        bfloat16,
         torch.get_num_threads(),
-        _NUMBERS[activation],
-        from_output,
-        x.data_ptr(),
-        _address(mask),
-        _address(weight),
-        _address(bias),
-        saved,
-        _address(third),
-        grad_y.data_ptr(),
-        grad_x.data_ptr(),
-        _address(grad_residual),
-        grad_weight.data_ptr(),
-        grad_bias.data_ptr(),
+        _NUMBERS[call.activation],
+        grad_x,
+        grad_residual,
+        grad_weight,
+        grad_bias,
     )
     return grad_x, grad_weight, grad_bias, grad_residual
+
+
+def _as_float(tensor: Tensor | None) -> Tensor | None:
+    """Return the tensor in float32, which the kernels' parameters have; those of bfloat16 inputs may be shorter."""
+    return None if tensor is None else tensor.float()

@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from normwise.functional import ACTIVATIONS, check_activation
+from normwise.functional import ACTIVATIONS
+from normwise.kernels.call import check_activation
 from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.class_mixins import Derived, derived
 from normwise.nn.tools.dropped_activation import KeepsActivation

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from normwise.errors import ArgumentError, NormwiseError, ShapeError
-from normwise.nn.layer_path import layer_path
+from normwise.nn.layer_path import named_error
 from normwise.nn.recurrent.packing import Packing, pack
 from normwise.nn.tools.scripted import NotScriptable
 from normwise.nn.tools.traced_leaf import is_traced, leaf_call
@@ -121,9 +121,7 @@ class Recurrent(NotScriptable, ABC):
             data, packing = pack(input, lengths, self.input_size, batch_first=self.batch_first)
             states = self._begin(hx, data, packing)
         except NormwiseError as error:
-            path = layer_path(self)
-            where = f"{type(self).__name__} {path!r}" if path else type(self).__name__
-            raise type(error)(f"{where}: {error}") from None
+            raise named_error(self, error) from None
         reversal = packing.reversal(data.device) if self.bidirectional else None
         ended: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from normwise import kernels
 from normwise.errors import ArgumentError, ShapeError
+from normwise.kernels import Call
 from normwise.nn.norm_traits import NormTraits
 
 
@@ -107,19 +108,17 @@ class StepBatchNorm(nn.Module):
             # Autograd keeps them, and other steps of this batch move the buffers that they are rows of.
             mean, var = self.running_mean[slot].clone(), self.running_var[slot].clone()
         return kernels.batch_norm(
-            input,
-            mean,
-            var,
-            self.weight,
-            self.bias,
-            by_batch,
-            self.momentum,
-            self.eps,
-            None,
-            None,
-            None,
-            self.num_batches_tracked[slot] if by_batch and tracks else None,
-            False,
+            Call(
+                input,
+                mean,
+                var,
+                self.weight,
+                self.bias,
+                training=by_batch,
+                momentum=self.momentum,
+                eps=self.eps,
+                counter=self.num_batches_tracked[slot] if by_batch and tracks else None,
+            )
         )
 
     def extend(self, steps: int) -> bool:

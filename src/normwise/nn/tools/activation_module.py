@@ -2,19 +2,9 @@
 
 from torch import nn
 
-_NAMES: dict[type[nn.Module], str] = {
-    nn.ReLU: "relu",
-    nn.ReLU6: "relu6",
-    nn.LeakyReLU: "leaky_relu",
-    nn.ELU: "elu",
-    nn.GELU: "gelu",
-    nn.SiLU: "silu",
-    nn.Hardswish: "hardswish",
-    nn.Sigmoid: "sigmoid",
-    nn.Tanh: "tanh",
-}
-#: Settings that the fused activations have fixed: any other value is another function.
-SETTINGS = {"negative_slope": 0.01, "alpha": 1.0, "approximate": "none"}
+from normwise.activations import ACTIVATIONS, FIXED_SETTINGS
+
+_NAMES: dict[type[nn.Module], str] = {getattr(nn, row.module): name for name, row in ACTIVATIONS.items()}
 
 
 def activation_of_module(module: nn.Module) -> str | None:
@@ -25,7 +15,7 @@ def activation_of_module(module: nn.Module) -> str | None:
     name = _NAMES.get(type(module))
     if name is None or "forward" in module.__dict__:
         return None
-    for setting, value in SETTINGS.items():
+    for setting, value in FIXED_SETTINGS.items():
         if module.__dict__.get(setting, value) != value:
             return None
     return name

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch._ops import OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 
+from normwise import kernels
 from normwise.layers import input_of_call, kind_of_norm
 from normwise.layers.functions import ARGUMENTS, BY_BATCH
 from normwise.layers.statistics_slot import mean_of_call
@@ -107,11 +108,16 @@ class _Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         called = func.default if isinstance(func, OpOverloadPacket) else func
         names = ARGUMENTS.get(called)
-        if names is not None:
+        call = None
+        if called is kernels.batch_norm:
+            ours: kernels.Call = args[0]
+            call = Call(ours.x, ours.mask, ours.running_mean, ours.training)
+        elif names is not None:
             given = dict(zip(names, args, strict=False)) | kwargs
             x = given.get("input", given.get("x"))
             if isinstance(x, Tensor):
                 training = bool(given.get("training", called in BY_BATCH))
                 call = Call(x, given.get("mask"), given.get("running_mean"), training)
-                self.seen = self._look(self._layer, call) or self.seen
+        if call is not None:
+            self.seen = self._look(self._layer, call) or self.seen
         return func(*args, **kwargs)

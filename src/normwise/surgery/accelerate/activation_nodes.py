@@ -1,28 +1,19 @@
 """The activation that a node of a traced forward pass applies, if a BN layer can take it over."""
 
+from operator import attrgetter
+from typing import Any
+
 import torch
 from torch import fx, nn
-from torch.nn import functional as F
 
-from normwise.nn.tools.activation_module import SETTINGS, activation_of_module
+from normwise.activations import ACTIVATIONS, FIXED_SETTINGS
+from normwise.nn.tools.activation_module import activation_of_module
 from normwise.nn.tools.hooks import has_hooks
 
-_FUNCTIONS = {
-    torch.relu: "relu",
-    torch.relu_: "relu",
-    F.relu: "relu",
-    F.relu6: "relu6",
-    F.leaky_relu: "leaky_relu",
-    F.elu: "elu",
-    F.gelu: "gelu",
-    F.silu: "silu",
-    F.hardswish: "hardswish",
-    torch.sigmoid: "sigmoid",
-    F.sigmoid: "sigmoid",
-    torch.tanh: "tanh",
-    F.tanh: "tanh",
+_FUNCTIONS: dict[Any, str] = {
+    attrgetter(path)(torch): name for name, row in ACTIVATIONS.items() for path in row.functions
 }
-_METHODS = {name + end: name for name in ("relu", "sigmoid", "tanh") for end in ("", "_")}
+_METHODS = {method: name for name, row in ACTIVATIONS.items() for method in row.methods}
 
 
 def activation_of(node: fx.Node, root: nn.Module) -> str | None:
@@ -32,7 +23,7 @@ def activation_of(node: fx.Node, root: nn.Module) -> str | None:
         return None if has_hooks(module) or len(node.args) != 1 else activation_of_module(module)
     # Anything beyond its input may make it another function.
     if len(node.args) != 1 or any(
-        value != SETTINGS.get(name) for name, value in node.kwargs.items() if name != "inplace"
+        value != FIXED_SETTINGS.get(name) for name, value in node.kwargs.items() if name != "inplace"
     ):
         return None
     if node.op == "call_function":

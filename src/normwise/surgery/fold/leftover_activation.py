@@ -1,13 +1,18 @@
 """The activation, residual and mask of a BN layer whose scale and shift were folded into another layer."""
 
+from operator import attrgetter
+
 import torch
 from torch import Tensor, fx, nn
 
+from normwise import activations
 from normwise.functional import ACTIVATIONS
 from normwise.layers import kind_of_norm
 
 #: In-place variants: the sum is a new tensor, so that overwriting it is safe and saves a write.
-_ON_SUMS = ACTIVATIONS | {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
+_ON_SUMS = ACTIVATIONS | {
+    name: attrgetter(row.in_place)(torch) for name, row in activations.ACTIVATIONS.items() if row.in_place
+}
 
 
 class ActivationAfterFold(nn.Module):

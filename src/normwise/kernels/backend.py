@@ -1,0 +1,123 @@
+"""The protocol of compiled backends, and the list of those that there are.
+
+To add one, write a package beside ``cpu`` whose ``backend.py`` has a class with these methods, and add an instance of
+it to ``BACKENDS``. Autograd, second derivatives, function modes and graphs of torch.compile are done for all backends
+by :mod:`normwise.kernels.autograd` and :mod:`normwise.kernels.compiled_graphs`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from normwise.kernels.backward_call import BackwardCall, Gradients
+from normwise.kernels.call import Call
+from normwise.kernels.cpu.backend import CpuBackend
+
+
+class Backend(Protocol):
+    """One implementation of batch normalization outside of torch's operators.
+
+    A backend may decline any call: torch's operators then compute it. Tensors of a call that it is asked about are
+    plain, and torch runs eagerly, except in :meth:`covers_types`.
+    """
+
+    #: ``"CPU"``, ``"CUDA"``: torch's dispatch key, under which the backend serves compiled graphs.
+    dispatch_key: str
+
+    @property
+    def name(self) -> str:
+        """A word for what computes, such as the instruction set: a run folder keeps it."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What computes, in words for a user."""
+        ...
+
+    @property
+    def unavailable(self) -> str:
+        """Why the backend can't be used here, in words that follow "they are"; empty where it can be used."""
+        ...
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Files besides normwise's Python sources that decide what is computed."""
+        ...
+
+    def covers(self, call: Call) -> bool:
+        """Return whether this backend can compute the call.
+
+        It asks each tensor for its type, device, sizes, order in memory, and whether there is memory at all; and the
+        call for its activation. Where it returns True it may have replaced the residual and the mask by copies in
+        another order, and keeps in ``call.layout`` whatever its forward pass needs.
+        """
+        ...
+
+    def covers_backward(self, call: BackwardCall) -> bool:
+        """Return whether this backend can compute the backward pass: as :meth:`covers`, for all tensors.
+
+        Hooks on saved tensors may have changed any of them since the forward pass. The input, too, may be replaced by a
+        copy in another order.
+        """
+        ...
+
+    def covers_types(self, call: Call) -> bool:
+        """Return whether a graph that is being traced may leave the call, of training, to this backend.
+
+        Only types, devices and contiguity can be asked for: tensors have no memory yet.
+        """
+        ...
+
+    def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, Any]:
+        """Compute a call that this backend covers, and move the running statistics and the counter in training.
+
+        Args:
+            call: The call. With ``inplace`` the output takes the input's place.
+            batch: Float64 ``(2, C)`` to be filled with the batch's mean and Bessel-corrected variance; left as it is
+                with fewer than two real positions.
+
+        Returns:
+            The output, in the input's order in memory, and what the backward pass needs, in a form of its own.
+        """
+        ...
+
+    def backward(self, call: BackwardCall) -> Gradients:
+        """Compute the gradients of a call that this backend covers."""
+        ...
+
+    def moments(self, call: Call) -> tuple[int, Tensor, Tensor]:
+        """Return what :func:`normwise.kernels.channel_sums` does, of ``x`` and ``mask`` of a call that is covered."""
+        ...
+
+    def statistics(self, saved: Any) -> Tensor:
+        """Return what the forward pass kept as a tensor: float64 ``(2, C)``, mean and 1 / deviation."""
+        ...
+
+    def saved(self, statistics: Tensor) -> Any:
+        """Return the inverse of :meth:`statistics`, for a graph, which can keep tensors only."""
+        ...
+
+
+#: Compiled backends, in order of preference: a call goes to the first that covers it, else to torch's operators.
+BACKENDS: tuple[Backend, ...] = (CpuBackend(),)
+
+
+def backends_in_use() -> tuple[Backend, ...]:
+    """Return the backends that can be used here."""
+    return tuple(backend for backend in BACKENDS if not backend.unavailable)
+
+
+def in_use() -> str:
+    """Return a description of what computes here."""
+    used = backends_in_use()
+    if not used:
+        reasons = "; ".join(backend.unavailable for backend in BACKENDS)
+        return f"torch's operators (the compiled ones are {reasons})"
+    return "compiled for " + " and ".join(backend.description for backend in used)
+
+
+def name_in_use() -> str:
+    """Return a word for what computes here, by which ``NORMWISE_KERNELS`` asks for it."""
+    return "+".join(backend.name for backend in backends_in_use()) or "torch"

@@ -1,0 +1,195 @@
+"""Compiled backends in graphs that torch.compile and torch.export trace: the operator ``normwise::batch_norm``.
+
+Its schema, its fake implementations and its derivative know no device. Each backend serves it under its dispatch key.
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normwise.errors import ArgumentError
+from normwise.kernels.backend import BACKENDS, Backend
+from normwise.kernels.backward_call import BackwardCall
+from normwise.kernels.call import Call
+from normwise.kernels.gradient_rules import parameter_gradient, residual_gradient, slope_source
+from normwise.kernels.memory import check_memory
+from normwise.kernels.torch_backend.primitives import move
+
+#: Returns the output; what the backward pass needs, float64 (2, C); mean and Bessel-corrected variance of the batch,
+#: float64 (2, C); and the count of real positions.
+_FORWARD = (
+    "batch_norm(Tensor x, Tensor? weight, Tensor? bias, Tensor? residual, Tensor? mask, float eps, "
+    "str? activation) -> (Tensor, Tensor, Tensor, Tensor)"
+)
+_BACKWARD = (
+    "batch_norm_backward(Tensor x, Tensor? weight, Tensor? bias, Tensor saved, Tensor? slope_source, Tensor grad_y, "
+    "Tensor? mask, str? activation) -> (Tensor, Tensor, Tensor, Tensor)"
+)
+#: Kept for the life of the process: an operator goes with its library.
+_library = torch.library.Library("normwise", "DEF")
+_library.define(_FORWARD, tags=(torch.Tag.pt2_compliant_tag,))
+_library.define(_BACKWARD, tags=(torch.Tag.pt2_compliant_tag,))
+
+
+def covers(call: Call) -> bool:
+    """Return whether the operator takes the call; evaluation is left to the compiler, which fuses it with the rest."""
+    return call.training and any(backend.covers_types(call) for backend in BACKENDS)
+
+
+def batch_norm(call: Call) -> Tensor:
+    """Return the output of a call that is covered: the operator computes, and the running statistics move beside it."""
+    y, _, batch, count = torch.ops.normwise.batch_norm(
+        call.x, call.weight, call.bias, call.residual, call.mask, call.eps, call.activation
+    )
+    moved, momentum = count > 1, call.momentum
+    if call.counter is not None:
+        call.counter.add_(moved)
+        if momentum is None:
+            momentum = 1.0 / call.counter.clamp(min=1).double()
+    if momentum is not None:
+        move(call.running_mean, batch[0], momentum, moved)
+        move(call.running_var, batch[1], momentum, moved)
+    return y
+
+
+def _forward(
+    backend: Backend,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    mask: Tensor | None,
+    eps: float,
+    activation: str | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    batch = torch.zeros(2, x.shape[1], dtype=torch.float64, device=x.device)
+    if x.numel() == 0:
+        return torch.empty_like(x), torch.zeros_like(batch), batch, batch.new_zeros((), dtype=torch.int64)
+    call = Call(
+        x,
+        weight=weight,
+        bias=bias,
+        training=True,
+        eps=eps,
+        activation=activation,
+        residual=residual,
+        mask=mask,
+    )
+    if not backend.covers(call):
+        # Its order may be none that the backend knows.
+        check_memory(x)
+        call.x = x.contiguous()
+        if not backend.covers(call):
+            raise _refusal(x, weight, bias, residual, mask)
+    y, saved = backend.forward(call, batch)
+    count = torch.tensor(x.numel() // x.shape[1], device=x.device) if mask is None else mask.sum()
+    return _laid_out(torch.empty_like(x), y), backend.statistics(saved), batch, count
+
+
+def _backward(
+    backend: Backend,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    saved: Tensor,
+    slope_source: Tensor | None,
+    grad_y: Tensor,
+    mask: Tensor | None,
+    activation: str | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    like = torch.empty_like(x)
+    if x.numel() == 0:
+        zero = torch.zeros(x.shape[1], dtype=torch.float32, device=x.device)
+        return (
+            like,
+            zero,
+            torch.zeros_like(zero),
+            x.new_empty(0) if slope_source is None else torch.empty_like(x),
+        )
+    expected = (2, x.shape[1])
+    if saved.shape != expected or saved.dtype is not torch.float64:
+        raise ArgumentError(
+            f"normwise::batch_norm_backward got statistics {saved.dtype} {tuple(saved.shape)}; expected those that the "
+            f"forward pass gave, float64 {expected}"
+        )
+    call = BackwardCall(
+        x,
+        weight,
+        bias,
+        saved=backend.saved(saved),
+        slope_source=slope_source,
+        grad_y=grad_y,
+        mask=mask,
+        activation=activation,
+    )
+    if not backend.covers_backward(call):
+        raise _refusal(x, weight, bias, slope_source, grad_y, mask)
+    grad_x, grad_weight, grad_bias, grad_residual = backend.backward(call)
+    grad_residual = like.new_empty(0) if grad_residual is None else _laid_out(like, grad_residual)
+    return _laid_out(like, grad_x), grad_weight, grad_bias, grad_residual
+
+
+def _refusal(x: Tensor, *others: Tensor | None) -> ArgumentError:
+    """Return the error for tensors that don't go together; a graph that was traced has checked its own."""
+    told = ", ".join(
+        "None" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in others
+    )
+    return ArgumentError(
+        f"normwise::batch_norm got an input {x.dtype} {tuple(x.shape)} with {told}; expected float32 or bfloat16 "
+        "(N, C, *), others of the shape (C,) or of the input's shape and type, and a boolean mask (N, *), all "
+        "dense and on one device, in memory of their own"
+    )
+
+
+def _laid_out(like: Tensor, tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in the memory order of ``like``, which may be overwritten."""
+    return tensor if tensor.stride() == like.stride() else torch.empty_like(like).copy_(tensor)
+
+
+def _forward_shapes(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    statistics = x.new_empty((2, x.shape[1]), dtype=torch.float64)
+    return torch.empty_like(x), statistics, torch.empty_like(statistics), x.new_empty((), dtype=torch.int64)
+
+
+def _backward_shapes(
+    x: Tensor, weight: Any, bias: Any, saved: Any, slope_source: Tensor | None, *_: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    parameter = x.new_empty((x.shape[1],), dtype=torch.float32)
+    grad_residual = x.new_empty(0) if slope_source is None else torch.empty_like(x)
+    return torch.empty_like(x), parameter, torch.empty_like(parameter), grad_residual
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, weight, bias, residual, mask, _, activation = inputs
+    y, saved, batch, count = output
+    ctx.mark_non_differentiable(saved, batch, count)
+    ctx.save_for_backward(x, weight, bias, saved, slope_source(residual, activation, y), mask)
+    ctx.activation, ctx.added = activation, residual is not None
+
+
+def _differentiate(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    x, weight, bias, saved, source, mask = ctx.saved_tensors
+    grad_x, grad_weight, grad_bias, grad_residual = torch.ops.normwise.batch_norm_backward(
+        x, weight, bias, saved, source, grad_y, mask, ctx.activation
+    )
+    if ctx.added and source is None:
+        grad_residual = residual_gradient(grad_y, mask)
+    return (
+        grad_x,
+        None if weight is None else parameter_gradient(weight, grad_weight),
+        None if bias is None else parameter_gradient(bias, grad_bias),
+        grad_residual if ctx.added else None,
+        None,
+        None,
+        None,
+    )
+
+
+for _backend in BACKENDS:
+    _library.impl("batch_norm", partial(_forward, _backend), _backend.dispatch_key)
+    _library.impl("batch_norm_backward", partial(_backward, _backend), _backend.dispatch_key)
+torch.library.register_fake("normwise::batch_norm", _forward_shapes, lib=_library)
+torch.library.register_fake("normwise::batch_norm_backward", _backward_shapes, lib=_library)
+torch.library.register_autograd("normwise::batch_norm", _differentiate, setup_context=_keep, lib=_library)

@@ -1,0 +1,75 @@
+"""The compiled kernels for CPUs as a backend."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from normwise.kernels.call import Call
+from normwise.kernels.cpu import library
+from normwise.kernels.cpu.coverage import covers, covers_backward, covers_types
+from normwise.kernels.torch_backend.primitives import move
+
+
+class CpuBackend:
+    """float32 and bfloat16 on a CPU, contiguous or with the channels last; see :mod:`normwise.kernels.backend`."""
+
+    dispatch_key = "CPU"
+
+    @property
+    def name(self) -> str:
+        """The instruction set."""
+        return library.loaded().instruction_set()
+
+    @property
+    def description(self) -> str:
+        """The instruction set."""
+        return library.loaded().instruction_set()
+
+    @property
+    def unavailable(self) -> str:
+        """Why there are no kernels, or none are used; empty where they are."""
+        return library.reason if library.library is None else ""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The compiled module."""
+        path = None if library.library is None else library.library.__file__
+        return () if path is None else (Path(path),)
+
+    # Functions as they are: small calls cost what Python costs.
+    covers = staticmethod(covers)
+    covers_backward = staticmethod(covers_backward)
+    covers_types = staticmethod(covers_types)
+    backward = staticmethod(library.backward)
+    moments = staticmethod(library.moments)
+
+    def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, bytearray]:
+        """Compute the output and the saved statistics, and move the running ones."""
+        mean, var = call.running_mean, call.running_var
+        # A call is covered if they have the input's type or float32.
+        if mean is None or var is None or mean.dtype is torch.float32:
+            return library.forward(call, batch)
+        if not call.training:
+            return library.forward(replace(call, running_mean=mean.float(), running_var=var.float()), batch)
+        # Statistics in another type than the kernels' are moved here.
+        found = torch.zeros(2, mean.shape[0], dtype=torch.float64) if batch is None else batch
+        y, saved = library.forward(replace(call, running_mean=None, running_var=None, momentum=0.0), found)
+        n, _, size, _ = call.layout
+        moved = torch.tensor(n * size > 1) if call.mask is None else call.mask.sum() > 1
+        momentum = call.momentum
+        if momentum is None:
+            momentum = 0.0 if call.counter is None else 1.0 / max(int(call.counter), 1)
+        move(mean, found[0], momentum, moved)
+        move(var, found[1], momentum, moved)
+        return y, saved
+
+    def statistics(self, saved: bytearray) -> Tensor:
+        """Return the saved statistics as a tensor over the same memory."""
+        return torch.frombuffer(saved, dtype=torch.float64).view(2, -1)
+
+    def saved(self, statistics: Tensor) -> bytearray:
+        """Return a copy of the statistics, which may lie anywhere."""
+        return bytearray(statistics.contiguous().numpy().tobytes())

@@ -1,0 +1,118 @@
+"""Gradients of a compiled backend's forward pass by torch's operators.
+
+They serve second derivatives, and tensors that the backend's own backward pass does not cover.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from normwise.activations import ACTIVATIONS
+from normwise.errors import ArgumentError, AutogradError
+from normwise.kernels.backward_call import BackwardCall
+from normwise.kernels.call import Call
+from normwise.kernels.gradient_rules import residual_gradient
+from normwise.kernels.memory import check_memory
+from normwise.kernels.torch_backend.batch_norm import batch_norm
+
+
+def check_saved(call: BackwardCall) -> None:
+    """Raise AutogradError unless what comes back from the forward pass has the types and shapes that it had there.
+
+    These are known from the gradient of the output, whose shape and type are the input's. Hooks on saved tensors may
+    have changed the others; the order in memory may be another.
+    """
+    dtype, shape = call.grad_y.dtype, tuple(call.grad_y.shape)
+    one_each = (shape[1],)
+    for name, tensor, kind, expected in (
+        ("the saved input", call.x, dtype, shape),
+        ("the saved weight", call.weight, dtype, one_each),
+        ("the saved bias", call.bias, dtype, one_each),
+        ("the saved residual or output", call.slope_source, dtype, shape),
+        ("the saved mask", call.mask, torch.bool, (shape[0], *shape[2:])),
+    ):
+        if tensor is None:
+            continue
+        fits = tensor.dtype is kind or (expected is one_each and tensor.dtype is torch.float32)
+        if not fits or tuple(tensor.shape) != expected:
+            raise AutogradError(
+                f"batch normalization, backward: {name} has the type {tensor.dtype} and the shape "
+                f"{tuple(tensor.shape)}, expected {kind} and {expected}, as in the forward pass; see the hooks on "
+                "saved tensors (torch.autograd.graph.saved_tensors_hooks)"
+            )
+
+
+def gradients_by_torch(
+    call: BackwardCall, statistics: Tensor, eps: float, needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """Return the gradients of input, weight, bias and residual; for a second derivative functions of everything.
+
+    Args:
+        call: The backward pass, whose tensors were checked.
+        statistics: Float64 ``(2, C)``, mean and 1 / deviation of the forward pass.
+        eps: What was added to the variance.
+        needed: Which of the four are needed; the others are None.
+    """
+    x, weight, bias, residual, mask = call.x, call.weight, call.bias, call.slope_source, call.mask
+    activation, grad_y = call.activation, call.grad_y
+    check_memory(x, weight, bias, residual, mask, grad_y)
+    twice = torch.is_grad_enabled()
+    if call.from_output and twice:
+        raise ArgumentError(
+            "a second derivative needs the input, which a layer with inplace=True has overwritten; build the layer "
+            "with inplace=False"
+        )
+    mean = var = None
+    if not call.training:
+        # What the forward pass normalised with: the buffers may have moved since.
+        mean, var = statistics[0].float(), (statistics[1].pow(-2) - eps).float()
+    if call.from_output:
+        x = _input_of(x, statistics, weight, bias, activation)
+    if residual is not None and activation is not None and ACTIVATIONS[activation].slope_from_output:
+        # Of the residual only the ReLU's output was kept, which says where the slope is 1.
+        grad_y = torch.where(residual <= 0, 0, grad_y)
+        activation = residual = None
+    inputs: list[Tensor | None] = [x, weight, bias, residual]
+    needs = [need and tensor is not None for need, tensor in zip(needed, inputs, strict=True)]
+    if not twice:
+        inputs = [
+            tensor.detach().requires_grad_() if need and tensor is not None else tensor
+            for need, tensor in zip(needs, inputs, strict=True)
+        ]
+    with torch.enable_grad():
+        given, gamma, beta, added = inputs
+        assert given is not None  # noqa: S101 (the input is never absent)
+        again = Call(
+            given,
+            running_mean=mean,
+            running_var=var,
+            weight=None if gamma is None else gamma.float(),
+            bias=None if beta is None else beta.float(),
+            training=call.training,
+            momentum=0.0,
+            eps=eps,
+            activation=activation,
+            residual=added,
+            mask=mask,
+        )
+        y = batch_norm(again)
+    sources = [tensor for tensor, need in zip(inputs, needs, strict=True) if need and tensor is not None]
+    found = iter(torch.autograd.grad(y, sources, grad_y, create_graph=twice) if sources else ())
+    gradients = [next(found) if need else None for need in needs]
+    if needed[3] and residual is None:
+        gradients[3] = residual_gradient(grad_y, mask)
+    return gradients
+
+
+def _input_of(
+    y: Tensor, statistics: Tensor, weight: Tensor | None, bias: Tensor | None, activation: str | None
+) -> Tensor:
+    """Return the input, computed from the output that took its place."""
+    shape = (1, -1, *([1] * (y.dim() - 2)))
+    z = y.double() if activation is None else torch.where(y > 0, y, y * 100).double()
+    if bias is not None:
+        z = z - bias.detach().double().view(shape)
+    if weight is not None:
+        z = z / weight.detach().double().view(shape)
+    return (z / statistics[1].view(shape) + statistics[0].view(shape)).to(y.dtype)
