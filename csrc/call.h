@@ -4,8 +4,7 @@
 #include <cstdint>
 
 // In the order of normwise/activations.py: Python compares the names when it loads the module.
-#define NW_ACTIVATIONS(X) \
-  X(none) X(relu) X(relu6) X(leaky_relu) X(elu) X(gelu) X(silu) X(hardswish) X(sigmoid) X(tanh)
+#define NW_ACTIVATIONS(X) X(none) X(relu) X(relu6) X(leaky_relu) X(elu) X(gelu) X(silu) X(hardswish) X(sigmoid) X(tanh)
 
 #define NW_ENUMERATOR(name) name,
 enum class Activation : int32_t { NW_ACTIVATIONS(NW_ENUMERATOR) };

@@ -260,8 +260,8 @@ void backward(nb::handle given, bool bfloat16, int threads, int activation, nb::
           "a gradient has no memory");
   require(slope_source == nullptr || k.grad_residual != nullptr, "the gradient of the residual has no memory");
   k.from_output = from_output_attribute.flag(given);
-  require(!k.from_output || (slope_source == nullptr &&
-                             (k.activation == Activation::none || k.activation == Activation::leaky_relu)),
+  require(!k.from_output ||
+              (slope_source == nullptr && (k.activation == Activation::none || k.activation == Activation::leaky_relu)),
           "this activation can't be undone");
   const nb::object saved = saved_attribute.of(given);
   require(PyByteArray_Check(saved.ptr()) && PyByteArray_GET_SIZE(saved.ptr()) == static_cast<Py_ssize_t>(2 * k.c * 8),
