@@ -1,7 +1,7 @@
 """The activations that a layer can fuse: one table, from which every other list of them is made.
 
 To add one, add a row here. Backends that can't compute it leave calls with it to torch's operators; a case in both
-switches of ``csrc/activation.h``, and its name in ``csrc/call.h``, let the compiled kernels compute it.
+switches of ``csrc/vectors/activation.h``, and its name in ``csrc/call.h``, let the compiled kernels compute it.
 
 Only NumPy is needed here: names of torch are text, and ``normwise.reference`` runs without torch.
 """

@@ -37,8 +37,13 @@ class Backend(Protocol):
         ...
 
     @property
-    def unavailable(self) -> str:
-        """Why the backend can't be used here, in words that follow "they are"; empty where it can be used."""
+    def available(self) -> bool:
+        """Whether the backend can be used here."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why the backend is not available, in words that follow "they are"."""
         ...
 
     @property
@@ -106,14 +111,14 @@ BACKENDS: tuple[Backend, ...] = (CpuBackend(),)
 
 def backends_in_use() -> tuple[Backend, ...]:
     """Return the backends that can be used here."""
-    return tuple(backend for backend in BACKENDS if not backend.unavailable)
+    return tuple(backend for backend in BACKENDS if backend.available)
 
 
 def in_use() -> str:
     """Return a description of what computes here."""
     used = backends_in_use()
     if not used:
-        reasons = "; ".join(backend.unavailable for backend in BACKENDS)
+        reasons = "; ".join(backend.reason for backend in BACKENDS)
         return f"torch's operators (the compiled ones are {reasons})"
     return "compiled for " + " and ".join(backend.description for backend in used)
 

@@ -29,9 +29,14 @@ class CpuBackend:
         return library.loaded().instruction_set()
 
     @property
-    def unavailable(self) -> str:
-        """Why there are no kernels, or none are used; empty where they are."""
-        return library.reason if library.library is None else ""
+    def available(self) -> bool:
+        """Whether there are kernels, and they were not turned off."""
+        return library.library is not None
+
+    @property
+    def reason(self) -> str:
+        """Why there are no kernels, or none are used."""
+        return library.reason
 
     @property
     def files(self) -> Sequence[Path]:
