@@ -96,7 +96,9 @@ def _expected(kind: LayerKind, x: Tensor, *, training: bool) -> tuple[Tensor, Te
     if training:
         tensors = {**layer._parameters, **layer._buffers}
         weight, bias, var = (
-            None if (tensor := tensors.get(name)) is None else tensor.detach().cpu().double()
+            None
+            if (tensor := tensors.get(name)) is None
+            else tensor.detach().to("cpu", torch.float64, copy=True)
             for name in ("weight", "bias", "running_var")
         )
         tracks, momentum = layer.track_running_stats, layer.momentum
