@@ -1,4 +1,4 @@
-"""What a normalisation layer is, apart from its class: what conversion takes from one class to another."""
+"""Descriptions of normalisation layers apart from their class: what conversion takes from one class to another."""
 
 import math
 from dataclasses import dataclass, field
@@ -62,12 +62,12 @@ class NormDescription:
 
     @property
     def is_batch_norm(self) -> bool:
-        """Whether it normalises by batches."""
+        """True where it normalises by batches."""
         return self.family in ("batch", "frozen")
 
     @property
     def positions(self) -> int | None:
-        """How many positions an example has; None where none is known."""
+        """Number of positions of an example; None where none is known."""
         return None if self.shape is None else math.prod(self.shape[2:])
 
 

@@ -36,7 +36,7 @@ class ToBatchNorm(RebuiltNorm):
 
     @property
     def settings(self) -> set[str]:
-        """What torch's BN has, and what the family adds."""
+        """Settings that torch's BN has, and those that the family adds."""
         further = {name for kind in self.classes for name in settings_of(kind)} - _OF_THE_PLACE
         return {"eps", "momentum", "track_running_stats", *further}
 
@@ -87,7 +87,7 @@ class ToFrozen(NormTarget):
 
     @property
     def settings(self) -> set[str]:
-        """What does not need other statistics."""
+        """Settings that don't need other statistics."""
         return {"eps", "momentum"}
 
     def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:

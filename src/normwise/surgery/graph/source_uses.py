@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import textwrap
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from normwise.surgery.graph.function_source import FunctionTree, functions_named, tree_of
+
 #: Functions that look at a module, and don't run it.
 _LOOKING = {"len", "isinstance", "bool", "type", "id", "hasattr", "print", "repr", "str"}
 #: Functions over the items of a container.
 _OVER_ITEMS = {"reversed", "list", "tuple", "iter", "sorted"}
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, list, tuple, dict)
-_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def uses_of(module: nn.Module) -> list[set[nn.Module]]:
@@ -38,7 +38,7 @@ class _Reader:
         self.names: list[str] = ["forward"]
         self.parents: dict[ast.AST, ast.AST] = {}
         self.followed: set[tuple[ast.AST, str, frozenset[nn.Module]]] = set()
-        self.trees: dict[types.CodeType | None, _Function | None] = {None: None}
+        self.trees: dict[types.CodeType | None, FunctionTree | None] = {None: None}
         self.functions: dict[ast.AST, types.FunctionType] = {}
         #: Names of the module itself, in the code of its methods.
         self.own_names: set[tuple[ast.AST, str]] = set()
@@ -47,18 +47,15 @@ class _Reader:
         """Read ``forward`` and all methods that it mentions."""
         # A list that grows while it is read.
         for name in self.names:
-            for function in _functions(self.module, name):
-                self._read_function(function)
-
-    def _read_function(self, function: Any) -> None:
-        self._enter(function, 0, [self.module])
+            for function in functions_named(self.module, name):
+                self._enter(function, 0, [self.module])
 
     def _enter(self, function: Any, place: int, values: list[Any]) -> None:
         """Follow what a function does with its argument at ``place``, which is one of ``values``."""
         # One tree for each function: one that calls itself is followed once.
         code = getattr(function, "__code__", None)
         if code not in self.trees:
-            self.trees[code] = _tree_of(function)
+            self.trees[code] = tree_of(function)
         tree = self.trees[code]
         if tree is None or place >= len(tree.args.args):
             return self._expose(values)
@@ -150,7 +147,7 @@ class _Reader:
                 )
         elif isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
             if (tree, called.value.id) in self.own_names:
-                found = next(_functions(self.module, called.attr), None)
+                found = next(functions_named(self.module, called.attr), None)
                 further = int(called.attr not in vars(self.module))
             else:
                 owner = self.functions[tree].__globals__.get(called.value.id)
@@ -205,43 +202,6 @@ class _Reader:
     def _expose(self, values: Iterable[Any]) -> None:
         for module in _modules_in(values):
             self.exposed.update(module.modules())
-
-
-def _tree_of(function: Any) -> _Function | None:
-    """Return the syntax tree of a function; None where its source is missing, or holds several like it."""
-    if not isinstance(function, types.FunctionType):
-        return None
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    code = function.__code__
-    arguments = code.co_varnames[: code.co_argcount]
-    kinds = (ast.Lambda,) if function.__name__ == "<lambda>" else (ast.FunctionDef, ast.AsyncFunctionDef)
-    found = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, kinds)
-        and tuple(a.arg for a in (*node.args.posonlyargs, *node.args.args)) == arguments
-        and getattr(node, "name", "<lambda>") == function.__name__
-    ]
-    return found[0] if len(found) == 1 and not found[0].args.posonlyargs else None
-
-
-def _functions(module: nn.Module, name: str) -> Iterator[Any]:
-    """Yield the functions of that name on the instance and on the classes that aren't torch's."""
-    if name in vars(module):
-        yield vars(module)[name]
-    for kind in type(module).__mro__:
-        if kind.__module__.startswith("torch.nn.") or name not in vars(kind):
-            continue
-        value = vars(kind)[name]
-        if isinstance(value, property):
-            yield from (f for f in (value.fget, value.fset) if f is not None)
-        elif isinstance(value, (classmethod, staticmethod)):
-            continue
-        elif callable(value) and not isinstance(value, type):
-            yield inspect.unwrap(value)
 
 
 def _value_target(target: ast.AST, iterated: ast.AST) -> ast.AST:
