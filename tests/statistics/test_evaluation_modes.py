@@ -1,14 +1,17 @@
-"""Evaluation by the batch's own statistics is training's forward pass with nothing moved."""
+"""Evaluation for a while, by running statistics or by the batch's own; then each module's own mode again."""
 
 import copy
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import normwise
-from normwise.statistics import using_batch_statistics
+from normwise.nn.mixins.frozen import freeze_layer, unfreeze_layer
+from normwise.statistics import evaluating, using_batch_statistics
+from normwise.statistics.evaluation_modes import modes_kept
 
 State = Callable[[nn.Module], object]
 
@@ -111,3 +114,69 @@ def test_blocks_may_stand_in_each_other(deep: nn.Sequential, images: Tensor, sta
             assert torch.equal(deep(images), outer)
         assert torch.equal(deep(images), outer)
     assert state(deep) == before
+
+
+def _model() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2)))
+
+
+def test_all_modules_are_in_evaluation_inside() -> None:
+    model = _model()
+    with evaluating(model) as evaluated:
+        assert evaluated is model
+        assert not any(module.training for module in model.modules())
+
+
+# The model itself and the four modules in it, in every mixture: a parent's mode says nothing of its children's.
+@pytest.mark.parametrize(
+    "modes", list(product([True, False], repeat=5)), ids=lambda modes: "".join("ET"[m] for m in modes)
+)
+def test_modes_come_back(modes: tuple[bool, ...]) -> None:
+    model = _model()
+    for module, mode in zip(model.modules(), modes, strict=True):
+        module.training = mode
+    with evaluating(model):
+        pass
+    assert tuple(module.training for module in model.modules()) == modes
+
+
+@pytest.mark.parametrize("exception", [ValueError, KeyboardInterrupt])
+def test_they_come_back_after_an_exception(exception: type[BaseException]) -> None:
+    model = _model()
+    model[1].eval()
+    with pytest.raises(exception), evaluating(model):
+        raise exception
+    assert [module.training for module in model.modules()] == [True, True, False, False, False]
+
+
+def test_they_come_back_from_a_change_inside() -> None:
+    model = _model().eval()
+    with evaluating(model):
+        model.train()
+    assert not any(module.training for module in model.modules())
+
+
+def test_a_shared_module_has_one_mode() -> None:
+    shared = nn.Dropout()
+    inner = nn.Sequential(shared)
+    shared.eval()
+    model = nn.Sequential(shared, inner)
+    with evaluating(model):
+        pass
+    # Its second parent, whose mode comes back later, must not bring its own to it.
+    assert (model.training, shared.training, inner.training) == (True, False, True)
+
+
+def test_dropout_passes_everything_inside() -> None:
+    with evaluating(nn.Sequential(nn.Dropout())) as model:
+        assert torch.equal(model(torch.ones(100)), torch.ones(100))
+
+
+def test_modes_are_kept_those_that_thawing_gives_too() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3).eval(), nn.Dropout())
+    freeze_layer(model[0])
+    with pytest.raises(ValueError, match="expected 4D"), modes_kept(model):
+        model.eval()(torch.zeros(1))
+    assert [layer.training for layer in model] == [False, False, True]
+    unfreeze_layer(model[0])
+    assert model[0].training

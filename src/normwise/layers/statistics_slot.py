@@ -25,6 +25,10 @@ class StatisticsSlot:
     layer_path: str
     row: int | None = None
 
+    def __str__(self) -> str:
+        """Return the class of the layer and the path, for messages."""
+        return f"{type(self.layer).__name__} {self.path!r}"
+
     @property
     def mean(self) -> Tensor:
         """``(C,)``: the buffer that the layer has now, or a row of it."""

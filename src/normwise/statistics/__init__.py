@@ -1,9 +1,8 @@
 """Statistics of batch normalization layers: exact moments, recalibration, evaluation by batch, watching."""
 
 from normwise.statistics.calibrate.calibrate import calibrate
-from normwise.statistics.evaluation_modes import using_batch_statistics
+from normwise.statistics.evaluation_modes import evaluating, using_batch_statistics
 from normwise.statistics.model_inputs import Batch, Data, arguments_of, batches_of
-from normwise.statistics.modes import evaluating
 from normwise.statistics.moments import Moments
 from normwise.statistics.watch.watch import watch
 

@@ -1,4 +1,4 @@
-"""Evaluation with each batch's own statistics in place of the running ones."""
+"""Evaluation for a while, with running statistics or with each batch's own."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -6,8 +6,30 @@ from contextlib import ExitStack, contextmanager
 from torch import nn
 
 from normwise.layers import kind_of_norm, layers_with_statistics
-from normwise.statistics.modes import evaluating
+from normwise.nn.mixins.frozen import MODE_ATTRIBUTES
 from normwise.statistics.preserve.snapshot import Snapshot
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Put each module's mode back afterwards, also after an exception, and that which a frozen one will have."""
+    kept = {
+        module: {name: vars(module)[name] for name in MODE_ATTRIBUTES if name in vars(module)}
+        for module in model.modules()
+    }
+    try:
+        yield
+    finally:
+        for module, modes in kept.items():
+            vars(module).update(modes)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """Put the model into evaluation; afterwards, also after an exception, each module's mode is as it was."""
+    with modes_kept(model):
+        model.eval()  # which gives None where a ``train()`` of the user's does not return the model
+        yield model
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from normwise.errors import MaskError, ShapeError
 
 @dataclass(frozen=True)
 class Moments:
-    r"""What is known of the values seen so far, per channel.
+    r"""Count, mean and second central moment of the values seen so far, per channel.
 
     Sets merge into what one pass over all of them would give (Chan, Golub & LeVeque 1983, eq. 2.1 and 2.2, for two):
 
@@ -41,13 +41,13 @@ class Moments:
 
     @staticmethod
     def none(channels: int) -> "Moments":
-        """Of no values yet."""
+        """Return the moments of no values."""
         zero = torch.zeros(channels, dtype=torch.float64)
         return Moments(0, zero, zero)
 
     @staticmethod
     def of(x: Tensor, mask: Tensor | None = None) -> "Moments":
-        """The moments of ``(N, C, *)``, of any type and order in memory, added up in float64.
+        """Return the moments of ``(N, C, *)``, of any type and order in memory, added up in float64.
 
         Args:
             x: Values. Of bfloat16 up to 64 elements are added up in float32 at a time.
@@ -71,7 +71,7 @@ class Moments:
 
     @staticmethod
     def merge(parts: Sequence["Moments"]) -> "Moments":
-        """The moments of all parts together, of which there is at least one."""
+        """Return the moments of all parts together, of which there is at least one."""
         some = [part for part in parts if part.count] or parts[:1]
         if len(some) == 1:
             return some[0]
@@ -85,15 +85,15 @@ class Moments:
         return Moments(count, mean, m2)
 
     def __add__(self, other: "Moments") -> "Moments":
-        """The moments of both sets together."""
+        """Return the moments of both sets together."""
         return Moments.merge([self, other])
 
     @property
     def variance(self) -> Tensor:
-        """The biased one, as batches are normalised with; needs an element a channel."""
+        """The biased variance, as batches are normalised with; needs an element a channel."""
         return self.m2 / self.count
 
     @property
     def unbiased_variance(self) -> Tensor:
-        """With Bessel's correction, as running variances have it; needs two elements a channel."""
+        """The variance with Bessel's correction, as running ones have it; needs two elements a channel."""
         return self.m2 / (self.count - 1)

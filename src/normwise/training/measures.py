@@ -11,6 +11,7 @@ from normwise.errors import ArgumentError
 from normwise.layers import layers_with_statistics
 from normwise.records import Task
 from normwise.statistics import calibrate, evaluating, using_batch_statistics
+from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.training.evaluate import CHUNK, logits, loss_and_accuracy, loss_of
 
 Measure = Callable[[nn.Module, LabelledData], Any]
@@ -42,16 +43,11 @@ def recomputed_accuracy(model: nn.Module, data: LabelledData) -> float | None:
 
     The running statistics are put back.
     """
-    layers = layers_with_statistics(model)
-    if not layers:
+    if not layers_with_statistics(model):
         return None
-    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
+    with unchanged(model, parameters=False):
         calibrate(model, InOrder(data.training, CHUNK))
         return loss_and_accuracy(logits(model, data.test), data.test.labels)[1]
-    finally:
-        for name, buffer in model.named_buffers():
-            buffer.copy_(before[name])
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import normwise
-from normwise.nn.mixins.frozen import freeze_layer, is_frozen, modes_kept, unfreeze_layer
+from normwise.nn.mixins.frozen import freeze_layer, is_frozen, unfreeze_layer
 
 X = 2 + 3 * torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -222,13 +222,3 @@ def test_a_synchronised_layer_freezes_on_a_cpu() -> None:
     expected = layer.eval()(X)
     freeze_layer(layer.train())
     assert torch.equal(layer.train()(X), expected)
-
-
-def test_modes_are_kept_those_that_thawing_gives_too() -> None:
-    model = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3).eval(), nn.Dropout())
-    freeze_layer(model[0])
-    with pytest.raises(ValueError, match="expected 4D"), modes_kept(model):
-        model.eval()(torch.zeros(1))
-    assert [layer.training for layer in model] == [False, False, True]
-    unfreeze_layer(model[0])
-    assert model[0].training

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 import normwise
 from normwise.records import LayerPoint, OverChannels
-from normwise.statistics.watch.layer_summary import PERCENTILES, layer_point
+from normwise.statistics.watch.layer_summary import PERCENTILES, layer_summary
 
 
 def _point(
     layer: nn.Module, x: Tensor, mask: Tensor | None = None, units: tuple[int, ...] = ()
 ) -> LayerPoint:
-    point = layer_point(layer, x, mask, units)
+    point = layer_summary(layer, x, mask, units)
     assert point is not None
     return point
 
@@ -173,4 +173,4 @@ def test_half_precision_is_summed_in_double(dtype: torch.dtype) -> None:
 
 
 def test_an_empty_batch_is_no_point() -> None:
-    assert layer_point(nn.BatchNorm1d(2), torch.empty(0, 2), None, ()) is None
+    assert layer_summary(nn.BatchNorm1d(2), torch.empty(0, 2), None, ()) is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from normwise.statistics.watch import standard_errors as module
-from normwise.statistics.watch.standard_errors import Scatter, scatter
+from normwise.statistics.watch.standard_errors import MomentsWithErrors, moments_with_errors
 
 
 def _by_hand(x: Tensor, mask: Tensor | None) -> dict[str, list[float]]:
@@ -36,7 +36,7 @@ def _by_hand(x: Tensor, mask: Tensor | None) -> dict[str, list[float]]:
     return found
 
 
-def _check(seen: Scatter | None, x: Tensor, mask: Tensor | None) -> None:
+def _check(seen: MomentsWithErrors | None, x: Tensor, mask: Tensor | None) -> None:
     assert seen is not None
     for name, wanted in _by_hand(x, mask).items():
         got = getattr(seen, name)
@@ -54,7 +54,7 @@ def test_each_shape_and_type(shape: tuple[int, ...], dtype: torch.dtype, masked:
     torch.manual_seed(0)
     x = (3 + 2 * torch.randn(shape)).to(dtype)
     mask = torch.rand(shape[0], *shape[2:]) < 0.7 if masked else None
-    seen = scatter(x, mask)
+    seen = moments_with_errors(x, mask)
     _check(seen, x, mask)
     assert seen is not None
     assert seen.values == (x[:, 0].numel() if mask is None else int(mask.sum()))
@@ -76,22 +76,22 @@ def test_any_size_mean_and_mask(
     x = mean + torch.randn(samples, channels, positions, generator=generator, dtype=torch.float64)
     mask = torch.rand(samples, positions, generator=generator) < real
     mask[:2, 0] = True
-    _check(scatter(x, mask), x, mask)
+    _check(moments_with_errors(x, mask), x, mask)
 
 
 def test_the_error_of_the_mean_is_that_of_the_samples_means_where_all_are_of_one_size() -> None:
     torch.manual_seed(0)
     x = torch.randn(8, 3, 4, 5, dtype=torch.float64)
-    seen = scatter(x)
+    seen = moments_with_errors(x)
     assert seen is not None
     torch.testing.assert_close(seen.mean_error, x.mean((2, 3)).std(0) / math.sqrt(8))
 
 
 def test_channels_in_any_number_of_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     x, mask = torch.randn(5, 7, 3), torch.rand(5, 3) < 0.6
-    whole = scatter(x, mask)
+    whole = moments_with_errors(x, mask)
     monkeypatch.setattr(module, "_BLOCK", 2 * 5 * 3)
-    blocks = scatter(x, mask)
+    blocks = moments_with_errors(x, mask)
     assert whole is not None
     assert blocks is not None
     for name in ("mean", "var", "mean_error", "var_error"):
@@ -100,7 +100,7 @@ def test_channels_in_any_number_of_blocks_are_the_same(monkeypatch: pytest.Monke
 
 def test_memory_order_does_not_matter() -> None:
     x = torch.randn(4, 3, 5, 6)
-    _check(scatter(x.to(memory_format=torch.channels_last)), x, None)
+    _check(moments_with_errors(x.to(memory_format=torch.channels_last)), x, None)
 
 
 def test_batches_scatter_as_one_of_them_says() -> None:
@@ -108,7 +108,7 @@ def test_batches_scatter_as_one_of_them_says() -> None:
     torch.manual_seed(0)
     seen = []
     for _ in range(400):
-        one = scatter(torch.randn(128, 2, 1) + 0.5 * torch.randn(128, 2, 9))
+        one = moments_with_errors(torch.randn(128, 2, 1) + 0.5 * torch.randn(128, 2, 9))
         assert one is not None
         seen.append((one.mean, one.var, one.mean_error, one.var_error))
     mean, var, mean_error, var_error = (torch.stack(column) for column in zip(*seen, strict=True))
@@ -119,7 +119,7 @@ def test_batches_scatter_as_one_of_them_says() -> None:
 def test_what_is_not_real_may_be_anything() -> None:
     x, mask = torch.randn(4, 2, 3), torch.ones(4, 3, dtype=torch.bool)
     mask[1, 2] = mask[3] = False
-    seen = scatter(x.masked_fill(~mask[:, None], math.nan), mask)
+    seen = moments_with_errors(x.masked_fill(~mask[:, None], math.nan), mask)
     _check(seen, x, mask)
     assert seen is not None
     assert (seen.samples, seen.values) == (3, 8)
@@ -127,11 +127,11 @@ def test_what_is_not_real_may_be_anything() -> None:
 
 def test_a_mask_of_samples() -> None:
     x, mask = torch.randn(5, 3), torch.tensor([True, False, True, True, False])
-    _check(scatter(x, mask), x[mask], None)
+    _check(moments_with_errors(x, mask), x[mask], None)
 
 
 def test_a_single_sample_tells_nothing_of_others() -> None:
-    seen = scatter(torch.randn(1, 2, 9))
+    seen = moments_with_errors(torch.randn(1, 2, 9))
     assert seen is not None
     assert seen.mean_error.isnan().all()
     assert seen.var_error.isnan().all()
@@ -149,4 +149,4 @@ def test_a_single_sample_tells_nothing_of_others() -> None:
     ids=["no samples", "no positions", "no channels", "nothing real"],
 )
 def test_nothing_gives_nothing(x: Tensor, mask: Tensor | None) -> None:
-    assert scatter(x, mask) is None
+    assert moments_with_errors(x, mask) is None

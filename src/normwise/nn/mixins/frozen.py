@@ -1,13 +1,14 @@
 """BN layers whose statistics, and parameters if asked, stay what they are, whatever mode the model is in."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 from torch import nn
 
 from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.class_mixins import Derived, derived
+
+#: Attributes that hold a module's mode, and that which a frozen layer will have.
+MODE_ATTRIBUTES = ("training", "_mode_when_thawed")
 
 
 class Frozen(Derived):
@@ -62,19 +63,3 @@ def unfreeze_layer(layer: nn.Module) -> None:
 def thawed_class(layer: nn.Module) -> type[nn.Module]:
     """The class that the layer has when it is not frozen, which is its own where it isn't."""
     return type(layer).__bases__[1] if isinstance(layer, Frozen) else type(layer)
-
-
-@contextmanager
-def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Afterwards, also after an exception, each module's mode is as it was, and that a frozen one will have."""
-    kept = {
-        module: {
-            name: vars(module)[name] for name in ("training", "_mode_when_thawed") if name in vars(module)
-        }
-        for module in model.modules()
-    }
-    try:
-        yield
-    finally:
-        for module, modes in kept.items():
-            vars(module).update(modes)

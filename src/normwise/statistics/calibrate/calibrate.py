@@ -1,8 +1,6 @@
 """Exact running statistics from data."""
 
-import operator
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -10,16 +8,16 @@ from torch import nn
 from torch.distributed import ProcessGroup
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.layers import StatisticsSlot, kind_of_norm, slots_of
+from normwise.layers import kind_of_norm
 from normwise.records import Calibration, LayerCalibration, Order, VarianceKind
-from normwise.statistics.calibrate.compared import compared
-from normwise.statistics.calibrate.one_pass import Reader
-from normwise.statistics.calibrate.own_memory import check_own_memory
-from normwise.statistics.calibrate.passes import Passes, Progress
-from normwise.statistics.calibrate.repeated_batches import Repeated
-from normwise.statistics.calibrate.selection import layers_of, reason_to_leave
+from normwise.statistics.calibrate.apply_statistics import apply_statistics
+from normwise.statistics.calibrate.layer_record import layer_record
+from normwise.statistics.calibrate.schedule import Progress, Schedule
+from normwise.statistics.measure.measurable_layers import layers_of, reason_without_statistics
+from normwise.statistics.measure.measured_model import measuring
+from normwise.statistics.measure.repeated_batches import check_max_batches
+from normwise.statistics.measure.writable_statistics import check_writable_statistics
 from normwise.statistics.model_inputs import Data, batches_of
-from normwise.statistics.preserve.preserve_model import evaluated
 
 
 def calibrate(
@@ -109,47 +107,44 @@ def calibrate(
             'order="evaluation" reads the batches several times, and an iterator can be read once; pass a list or a '
             'DataLoader, or order="training"'
         )
-    _check_most(max_batches)
-    found = layers_of(model)
+    check_max_batches(max_batches)
+    found = layers_of(model, to="calibrate")
     left = {
         path: reason
         for path, layer in found.items()
-        if (reason := reason_to_leave(path, layer, include_frozen))
+        if (reason := _reason_to_leave(path, layer, include_frozen))
     }
     layers = {path: layer for path, layer in found.items() if path not in left}
-    check_own_memory(layers)
-    reader = Reader(model, Repeated(batches, max_batches), layers)
-    passes = Passes(reader, variance, group=group, progress=progress)
-    with evaluated(model, data=batches) as begin:
+    check_writable_statistics(layers)
+    with measuring(model, layers, batches, max_batches) as measured:
+        schedule = Schedule(measured, variance, group=group, progress=progress)
         if layers:
-            passes.by_batch()
-            if order == "evaluation":
-                passes.consistently(begin)
-            if passes.batches_read == 0:
+            schedule.run(order)
+            if schedule.measured.batches == 0:
                 raise ArgumentError("the data have no batches, so nothing was calibrated")
-    records = {
-        path: [LayerCalibration(path, type(layer).__name__, False, left[path])]
-        if path in left
-        else [_record(place, passes, variance) for place in slots_of(path, layer)]
-        for path, layer in found.items()
-    }
+    records: dict[str, list[LayerCalibration]] = {path: [] for path in found}
+    for path, reason in left.items():
+        records[path].append(LayerCalibration(path, type(found[path]).__name__, False, reason))
+    for slot in measured.slots.values():
+        records[slot.layer_path].append(
+            layer_record(slot, schedule.measured, schedule.before[slot.path], variance)
+        )
     if not any(record.calibrated for several in records.values() for record in several):
         _check_frozen(found, records)
-    with _all_or_nothing(passes):
-        for path, place in reader.places.items():
-            place.put(*reader.statistics[path])
-        for path, layer in layers.items():
-            if kind_of_norm(layer).traits.several_slots:
-                records[path] = _extended(layer, records[path])
+    reached = {path: _steps_reached(records[path]) for path in layers}
+    for path in apply_statistics(measured.slots, schedule.statistics, reached):
+        late = slice(reached[path], None)
+        reason = f"the data never reach it, and it has got the statistics of step {reached[path] - 1}"
+        records[path][late] = [replace(record, reason=reason) for record in records[path][late]]
     return Calibration(
         tuple(record for several in records.values() for record in several),
         order,
         variance,
-        passes.batches_read,
-        passes.number,
-        passes.residual,
-        tuple(reader.dropped),
-        reader.batches.varied,
+        schedule.measured.batches,
+        schedule.passes,
+        schedule.residual,
+        tuple(schedule.measured.dropped),
+        measured.batches.varied,
     )
 
 
@@ -158,15 +153,17 @@ def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
         raise ArgumentError(f"unknown {name} {value!r}; known are {', '.join(map(repr, known))}")
 
 
-def _check_most(most: Any) -> None:
-    if most is None:
-        return
-    try:
-        number = operator.index(most)
-    except TypeError:
-        number = 0
-    if number < 1 or isinstance(most, bool):
-        raise ArgumentError(f"max_batches must be a whole number, at least 1, got {most!r}")
+def _reason_to_leave(path: str, layer: nn.Module, include_frozen: bool) -> str:
+    """Return why a layer is not to be calibrated; empty for one that is."""
+    reason = reason_without_statistics(path, layer)
+    if not reason and not include_frozen and kind_of_norm(layer).frozen:
+        return "it is frozen (include_frozen=True calibrates it, too)"
+    return reason
+
+
+def _steps_reached(records: list[LayerCalibration]) -> int:
+    """Return the number of time steps up to the last that the data reach."""
+    return max((step + 1 for step, record in enumerate(records) if record.count > 1), default=0)
 
 
 def _check_frozen(found: Mapping[str, nn.Module], records: Mapping[str, list[LayerCalibration]]) -> None:
@@ -178,37 +175,3 @@ def _check_frozen(found: Mapping[str, nn.Module], records: Mapping[str, list[Lay
     if reasons:
         each = "; ".join(f"{path!r}: {reason}" for reason, path in reasons.items())
         raise ModelError(f"none of {len(found)} BN layers could be calibrated, and all is as it was. {each}")
-
-
-@contextmanager
-def _all_or_nothing(passes: Passes) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        for path, place in passes.reader.places.items():
-            place.put(*passes.before[path])
-        raise
-
-
-def _extended(layer: Any, records: list[LayerCalibration]) -> list[LayerCalibration]:
-    """Give steps that neither the data nor training reach the statistics of the last that was, and say so."""
-    reached = max((step + 1 for step, record in enumerate(records) if record.count > 1), default=0)
-    if not layer.extend(reached):
-        return records
-    reason = f"the data never reach it, and it has got the statistics of step {reached - 1}"
-    return records[:reached] + [replace(record, reason=reason) for record in records[reached:]]
-
-
-def _record(place: StatisticsSlot, passes: Passes, kind: VarianceKind) -> LayerCalibration:
-    seen, name, at = passes.seen[place.path], type(place.layer).__name__, place.layer_path
-    if seen.together.count == 0:
-        reason = "its forward pass does not use its running statistics" if at in passes.reader.idle else ""
-        reason = passes.reader.reasons.get(at, reason) or "the data never reach it"
-        return LayerCalibration(place.path, name, False, reason)
-    if seen.lacks(kind):
-        few = "in any batch " if kind == "batch" else ""
-        reason = f"it sees fewer than two values a channel {few}".strip()
-        return LayerCalibration(place.path, name, False, reason, seen.together.count)
-    record = LayerCalibration(place.path, name, True, "", seen.together.count)
-    eps = getattr(place.layer, "eps", 1e-5)
-    return compared(record, passes.before[place.path], seen.together.mean, seen.variance(kind), eps)

@@ -15,7 +15,7 @@ Use = Literal["input", "nothing", "unknown"]
 
 
 def use_of_statistics(
-    place: StatisticsSlot, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    slot: StatisticsSlot, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Use, Tensor | None]:
     r"""Find out what a forward pass normalises, and return it if that is its input.
 
@@ -25,7 +25,7 @@ def use_of_statistics(
     is run three times; the statistics are put back.
     """
     tensors = [value for value in pytree.tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
-    before = place.values()
+    before = slot.values()
     # Of several tensors one may be a mask, which would say which positions count.
     if len(tensors) != 1 or not _is_batch(tensors[0], len(before[0])):
         return "unknown", None
@@ -37,8 +37,8 @@ def use_of_statistics(
     shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
 
     def answer(moved: Tensor, mean: Tensor, spread: Tensor) -> Tensor | None:
-        place.put(mean, spread.square())
-        # A copy, as a forward may change its input in place.
+        slot.put(mean, spread.square())
+        # A copy, as a forward may change its input in slot.
         changed = pytree.tree_map_only(Tensor, lambda _: moved.clone(), (args, kwargs))
         output = forward(*changed[0], **changed[1])
         return output.detach().double() if isinstance(output, Tensor) else None
@@ -50,7 +50,7 @@ def use_of_statistics(
     except Exception:  # whatever a forward of the user's may raise: it can't be told then
         return "unknown", None
     finally:
-        place.put(*before)
+        slot.put(*before)
     if plain is None or alone is None or both is None or not plain.isfinite().all():
         return "unknown", None
     if torch.equal(plain, alone):

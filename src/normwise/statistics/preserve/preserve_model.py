@@ -1,6 +1,5 @@
 """Forward passes that leave no trace in the models that they run."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from normwise.statistics.preserve.force_eager import running_eagerly
 from normwise.statistics.preserve.random_state import random_state_kept
 from normwise.statistics.preserve.snapshot import Snapshot
 
@@ -23,16 +23,14 @@ def unchanged(*models: nn.Module, data: Any = None, parameters: bool = True) -> 
     """
     snapshot = Snapshot(*models, values=True, parameters=parameters)
     with ExitStack() as stack:
-        # Where nothing was compiled, the compiler is not even loaded.
-        if "torch._dynamo" in sys.modules:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(running_eagerly())
         begin = stack.enter_context(random_state_kept(data))
         stack.callback(snapshot.restore)
         yield begin
 
 
 @contextmanager
-def evaluated(model: nn.Module, *, data: Any = None) -> Iterator[Callable[[], None]]:
+def unchanged_in_evaluation(model: nn.Module, *, data: Any = None) -> Iterator[Callable[[], None]]:
     """Put the model into evaluation, without gradients, and leave it :func:`unchanged`.
 
     Values of parameters, which evaluation reads only, are not kept: large models have much of them.

@@ -1,4 +1,4 @@
-"""What one batch shows of one BN layer."""
+"""The summary of one BN layer and of what it sees of one batch."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 from normwise.layers import kind_of_norm
 from normwise.records import LayerPoint, OverChannels, UnitPoint
-from normwise.statistics.watch.standard_errors import scatter
+from normwise.statistics.watch.standard_errors import moments_with_errors
 
 #: Figure 1 of Ioffe & Szegedy 2015 has these.
 PERCENTILES = (15.0, 50.0, 85.0)
 
 
 @torch.no_grad()
-def layer_point(
+def layer_summary(
     layer: nn.Module, x: Tensor, mask: Tensor | None, channels: tuple[int, ...]
 ) -> LayerPoint | None:
-    """The layer as it is before a call with ``x``, and what the batch tells; gradients are not known yet.
+    """Return the summary of a layer as it is before a call with ``x``, and of that; gradients are not known yet.
 
     Args:
         layer: A BN layer, torch's, ours, or a foreign frozen one.
@@ -27,10 +27,10 @@ def layer_point(
         channels: Those of which percentiles are wanted.
 
     Returns:
-        The point; None for an empty batch.
+        The summary; None for an empty batch.
     """
     x = x.detach()
-    seen = scatter(x, mask)
+    seen = moments_with_errors(x, mask)
     if seen is None:
         return None
     eps = float(getattr(layer, "eps", 0.0))

@@ -10,12 +10,12 @@ from normwise.records import LayerPoint, WatchedStep
 
 
 @dataclass
-class OpenStep:
-    """The points of a step, and hooks that complete them by the norms of gradients.
+class PendingStep:
+    """Summaries of layers at a step, and hooks that complete them by the norms of gradients.
 
     Attributes:
-        step: Training passes before it.
-        points: By path of the layer.
+        step: Number of training passes before it.
+        points: Summary of each layer, by path.
     """
 
     step: int
@@ -52,7 +52,7 @@ class OpenStep:
         return WatchedStep(self.step, layers)
 
     def release(self) -> None:
-        """Take the hooks away."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
         for parameter in self._parameters:

@@ -1,4 +1,4 @@
-"""What hangs on a model while it is watched."""
+"""Hooks that record statistics of the layers of a model while it is watched."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 from normwise.layers import input_of_call, kind_of_norm, slot_of_mean
 from normwise.records import Recording, WatchedStep
-from normwise.statistics.observe.force_eager import EAGERLY
 from normwise.statistics.observe.normalised_inputs import Call, look_at_input, observe
-from normwise.statistics.watch.layer_summary import layer_point
-from normwise.statistics.watch.pending_step import OpenStep
+from normwise.statistics.preserve.force_eager import FORCE_EAGER
+from normwise.statistics.watch.layer_summary import layer_summary
+from normwise.statistics.watch.pending_step import PendingStep
 from normwise.statistics.watch.sinks import Sink
 
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Recorder:
-    """What :func:`normwise.watch` gives: the records so far.
+    """The records so far of a model that :func:`normwise.watch` watches.
 
     Between records a single hook, at the model itself, counts the passes; those of its layers and gradients are there
     for one step at a time.
@@ -46,9 +46,9 @@ class Recorder:
         self._sink = sink
         self._every = head.every
         self._points: list[WatchedStep] = []
-        self._open: OpenStep | None = None
+        self._pending: PendingStep | None = None
         self._pass_handles: list[Callable[[], None]] = []
-        self._eagerly = False
+        self._forces_eager = False
         # A model calls the forward that it had before its hooks.
         self._stop = [
             self._observe(path, layer)
@@ -91,14 +91,14 @@ class Recorder:
             self._abandon_pass()
         if not model.training:
             return
-        if self._open is not None:
+        if self._pending is not None:
             self._complete()
         step, self.steps = self.steps, self.steps + 1
         if step % self._every == 0:
             self._begin(step, model, args, kwargs)
 
     def _count_passes(self, model: nn.Module) -> Callable[[], None]:
-        """Be there before each pass; gives what ends that."""
+        """Call :meth:`before_pass` before each pass of the model; returns a function that ends that."""
         compiled = model._compiled_call_impl
         if compiled is None:
             return model.register_forward_pre_hook(_Hook(self), with_kwargs=True).remove
@@ -118,7 +118,7 @@ class Recorder:
         return stop
 
     def _begin(self, step: int, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._open = OpenStep(step)
+        self._pending = PendingStep(step)
         for path, layer in self._layers.items():
             if layer is not model:
                 self._pass_handles.append(self._observe(path, layer))
@@ -129,15 +129,15 @@ class Recorder:
             self._pass_handles.append(behind.remove)
         if model._compiled_call_impl is None:
             self._pass_handles.append(model.register_forward_hook(self._end_pass).remove)
-        self._eagerly = EAGERLY.begin()
+        self._forces_eager = FORCE_EAGER.begin()
 
     def _end_pass(self, *_: object) -> None:
         for remove in self._pass_handles:
             remove()
         self._pass_handles.clear()
-        if self._eagerly:
-            EAGERLY.end()
-            self._eagerly = False
+        if self._forces_eager:
+            FORCE_EAGER.end()
+            self._forces_eager = False
 
     def _abandon_pass(self) -> None:
         """End a recorded pass that an exception ended, which makes no record."""
@@ -160,16 +160,14 @@ class Recorder:
     def _not_seen(
         self, path: str, layer: nn.Module, forward: object, args: tuple[Any, ...], kwargs: Any, output: Any
     ) -> Any:
-        if kind_of_norm(layer).family == "frozen":
-            self._record(
-                path, layer, input_of_call(args, kwargs), None
-            )  # which computes by hand, with constants
-        elif self._open is not None:
+        if kind_of_norm(layer).family == "frozen":  # which computes by hand, with constants
+            self._record(path, layer, input_of_call(args, kwargs), None)
+        elif self._pending is not None:
             self.unseen[path] = layer
         return output
 
     def _record(self, path: str, layer: nn.Module, x: Any, mask: Any) -> None:
-        record = self._open
+        record = self._pending
         if record is None:
             return
         if (point := record.points.get(path)) is not None:
@@ -177,7 +175,7 @@ class Recorder:
             return
         if not _fits(layer, x, mask):
             return
-        point = layer_point(layer, x, mask, self._channels[path])
+        point = layer_summary(layer, x, mask, self._channels[path])
         if point is None:
             return
         record.points[path] = point
@@ -187,7 +185,7 @@ class Recorder:
                 record.keep_gradient(path, name, parameter)
 
     def _behind_layer(self, path: str, layer: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        record = self._open
+        record = self._pending
         if (
             record is not None
             and path in record.points
@@ -198,7 +196,7 @@ class Recorder:
             record.keep_gradient(path, "output", output)
 
     def _complete(self) -> None:
-        record = self._open
+        record = self._pending
         if record is None:
             return
         point = record.complete()
@@ -208,9 +206,9 @@ class Recorder:
             self._sink.append(point)
 
     def _discard(self) -> None:
-        if self._open is not None:
-            self._open.release()
-            self._open = None
+        if self._pending is not None:
+            self._pending.release()
+            self._pending = None
 
 
 class _Hook:
@@ -228,7 +226,7 @@ class _Hook:
 
 
 def _fits(layer: nn.Module, x: Any, mask: Any) -> bool:
-    """Whether the layer's arguments are tensors of numbers that belong together; if not, it will say so itself."""
+    """Return whether the layer's arguments are tensors of numbers that fit; if not, the layer will raise an error."""
     if type(x) not in (Tensor, nn.Parameter) or x.dim() < 2 or not x.is_floating_point() or x.is_meta:
         return False
     known = layer.running_mean if layer.running_mean is not None else layer.weight

@@ -10,8 +10,8 @@ from normwise.errors import RunError
 from normwise.files import is_folder, is_there, read_whole, reason, write_whole
 from normwise.records import Recording, WatchedStep, read_record, record_of, to_json
 
-#: Largest ``metrics.jsonl``, in bytes, and what to do where a file is none of ours.
 _SURROGATES = re.compile("[\ud800-\udfff]")
+#: Largest ``metrics.jsonl``, in bytes, and what to do where a file is none of ours.
 _LARGEST, _ADVICE = 2**30, "Record again"
 
 
@@ -96,7 +96,7 @@ class RecordingFolder:
             self._file = None
 
     def read(self) -> Recording:
-        """The recording as far as it went; a last line that a killed process did not finish is left out.
+        """Return the recording as far as it went; a last line that a killed process did not finish is left out.
 
         Raises:
             RunError: no recording here, or a file that is damaged.

@@ -1,4 +1,4 @@
-"""Where records go as they are made: a folder, or TensorBoard."""
+"""Destinations of records as they are made: a folder, or TensorBoard."""
 
 import math
 import os
@@ -13,19 +13,19 @@ from normwise.statistics.watch.recording_folder import RecordingFolder
 
 
 class Sink(Protocol):
-    """Takes records one by one."""
+    """A destination of records."""
 
     def append(self, point: WatchedStep) -> None:
         """Take one."""
         ...
 
     def close(self) -> None:
-        """There will be no more."""
+        """End the recording."""
         ...
 
 
 def sink_for(to: Any, head: Recording) -> Sink | None:
-    """The sink that the user's ``to`` means; None for none.
+    """Return the sink that the user's ``to`` means; None for none.
 
     Raises:
         ArgumentError: it means nothing.
@@ -61,11 +61,11 @@ class TensorBoard:
                 self._writer.add_scalar(f"bn/{path or 'model'}/{quantity}", value, point.step)
 
     def close(self) -> None:
-        """Nothing: the writer may have more to write."""
+        """Do nothing: the writer may have more to write."""
 
 
 def scalars(point: LayerPoint) -> Iterator[tuple[str, float]]:
-    """Name and value of each number of a point that makes a curve; what is not known is left out.
+    """Return name and value of each number of a point that makes a curve; what is not known is left out.
 
     Of a quantity that each channel has it is the root of the mean square, ``shift_rms``, and of the two distances the
     largest absolute value as well, ``shift_largest``; of a unit its percentiles, ``unit3_input_p15``.

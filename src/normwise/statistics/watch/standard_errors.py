@@ -1,4 +1,4 @@
-"""Moments of a batch, and how far those of another one would be from them."""
+"""Mean and variance of a batch, and their standard errors."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ _BLOCK = 2**22
 
 
 @dataclass(frozen=True)
-class Scatter:
-    """A batch, per channel; tensors are ``(C,)``, float64.
+class MomentsWithErrors:
+    """Mean and variance of a batch, per channel, and their standard errors; tensors are ``(C,)``, float64.
 
     Attributes:
         samples: Samples with something real in them.
@@ -29,8 +29,8 @@ class Scatter:
     var_error: Tensor
 
 
-def scatter(x: Tensor, mask: Tensor | None = None) -> Scatter | None:
-    r"""Mean and variance of each channel with their standard errors, told from the scatter between samples.
+def moments_with_errors(x: Tensor, mask: Tensor | None = None) -> MomentsWithErrors | None:
+    r"""Return mean and variance of each channel with their standard errors, from the scatter between samples.
 
     The positions of a sample depend on one another, the samples don't. With the sums over a sample's :math:`n_i`
     positions of the deviations, :math:`d_i = \sum (x - \mu)`, and of their squares' excess,
@@ -48,7 +48,7 @@ def scatter(x: Tensor, mask: Tensor | None = None) -> Scatter | None:
         mask: ``(N, *)``, True where a position is real; the others may hold anything.
 
     Returns:
-        The batch; None where nothing in it is real.
+        The moments; None where nothing in the batch is real.
 
     References:
         Cochran 1977, "Sampling Techniques", section 6.3, for the ratio of sums over clusters of unequal size.
@@ -65,7 +65,7 @@ def scatter(x: Tensor, mask: Tensor | None = None) -> Scatter | None:
     blocks = [_sums(block, real, counts, values) for block in x.split(width, 1)]
     mean, var, deviations, excesses = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     correction = samples / (samples - 1) if samples > 1 else torch.nan
-    return Scatter(
+    return MomentsWithErrors(
         samples,
         values,
         mean,
@@ -78,7 +78,7 @@ def scatter(x: Tensor, mask: Tensor | None = None) -> Scatter | None:
 def _sums(
     block: Tensor, real: Tensor | None, counts: Tensor, values: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean and variance, and the sums over samples of their squared deviations and excesses."""
+    """Return mean and variance, and the sums over samples of their squared deviations and excesses."""
     centred = block.double().flatten(2) if block.dim() > 2 else block.double()[..., None]
     if real is not None:
         centred = centred.where(real[:, None], 0.0)

@@ -119,7 +119,7 @@ def watch(
 def _channels(
     layers: tuple[WatchedLayer, ...], units: int | Mapping[str, Sequence[int]]
 ) -> dict[str, tuple[int, ...]]:
-    """The channels of each layer of which percentiles are wanted."""
+    """Return the channels of each layer of which percentiles are wanted."""
     if isinstance(units, Mapping):
         chosen: dict[str, tuple[int, ...]] = dict.fromkeys((layer.path for layer in layers), ())
         for path, channels in units.items():
@@ -137,7 +137,7 @@ def _channels(
 
 
 def _numbers(path: str, channels: Sequence[int], width: int) -> tuple[int, ...]:
-    """The channels, which may also be NumPy's integers, or a tensor's."""
+    """Return the channels, which may also be NumPy's integers, or a tensor's."""
     if width == 0:
         raise ArgumentError(
             f"units: {path!r} is lazy and has no channels yet; call the model on a batch first"
@@ -155,6 +155,6 @@ def _numbers(path: str, channels: Sequence[int], width: int) -> tuple[int, ...]:
 
 
 def _evenly(width: int, wanted: int) -> tuple[int, ...]:
-    """So many of the channels from 0 to width - 1, or all, in the middles of equal parts."""
+    """Return so many of the channels from 0 to width - 1, or all, in the middles of equal parts."""
     wanted = min(wanted, width)
     return tuple((2 * i + 1) * width // (2 * wanted) for i in range(wanted))

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
 from normwise.statistics import Data, Moments, arguments_of, batches_of
-from normwise.statistics.preserve.preserve_model import evaluated
+from normwise.statistics.measure.run_batch import run_batch
+from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
 
 def output_moments(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
@@ -25,7 +25,6 @@ def output_moments(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size
         ArgumentError: no batches, or fewer than two values a channel.
     """
     found = {path: Moments.none(shape[1]) for path, shape in shapes.items()}
-    here = next((tensor.device for tensor in [*model.parameters(), *model.buffers()]), None)
     number = -1
 
     def hook_of(path: str) -> Callable[..., None]:
@@ -43,20 +42,11 @@ def output_moments(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size
 
         return hook
 
-    with evaluated(model):
+    with unchanged_in_evaluation(model):
         for path in shapes:
             model.get_submodule(path).register_forward_hook(hook_of(path))
         for number, batch in enumerate(batches_of(data)):
-            # Copies, as a forward may change its input in place.
-            args, kwargs = pytree.tree_map_only(
-                Tensor, lambda value: value.to(here, copy=True), arguments_of(batch)
-            )
-            try:
-                model(*args, **kwargs)
-            except ModelError:
-                raise
-            except Exception as error:
-                raise ModelError(f"the model fails on batch {number} (counted from 0): {error}") from error
+            run_batch(model, *arguments_of(batch), number)
     for path, moments in found.items():
         if moments.count < 2:
             raise ArgumentError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from normwise.nn.mixins.frozen import modes_kept
+from normwise.statistics.evaluation_modes import modes_kept
 from normwise.statistics.preserve.random_state import random_state_kept
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.example_arguments import Arguments

@@ -1,4 +1,4 @@
-"""What a BN layer has seen in a pass over data: all values together, and what scatters within the batches."""
+"""An accumulator of the moments of batches: of all values together, and within and between the batches."""
 
 from dataclasses import dataclass, field
 
@@ -13,34 +13,34 @@ _AT_A_TIME = 64
 
 
 @dataclass
-class Seen:
-    """Sums over the batches that a layer was called with.
+class BatchAccumulator:
+    """Sums over the batches that a layer was called with; all are exact in float64.
 
     Attributes:
-        freedom: The sum over the batches of their count less one.
+        calls: How many batches had values; a layer that is called several times in a forward pass has several.
     """
 
     _together: Moments
     _within: Tensor
-    freedom: int = 0
+    calls: int = 0
     _pending: list[Moments] = field(default_factory=list)
 
     @staticmethod
-    def nothing(channels: int) -> "Seen":
-        """Before the first batch."""
-        return Seen(Moments.none(channels), torch.zeros(channels, dtype=torch.float64))
+    def empty(channels: int) -> "BatchAccumulator":
+        """Return the accumulator of no batches."""
+        return BatchAccumulator(Moments.none(channels), torch.zeros(channels, dtype=torch.float64))
 
     def add(self, batch: Moments) -> None:
         """Count a batch in; one without values is none."""
         if batch.count:
             self._pending.append(batch)
-            self.freedom += batch.count - 1
+            self.calls += 1
             if len(self._pending) == _AT_A_TIME:
                 self._merge()
 
     @property
     def together(self) -> Moments:
-        """Moments of all values."""
+        """Count, mean and second central moment of all values."""
         self._merge()
         return self._together
 
@@ -50,6 +50,16 @@ class Seen:
         self._merge()
         return self._within
 
+    @property
+    def between(self) -> Tensor:
+        r"""``(C,)``, float64: the scatter of the batches' means, :math:`\sum_b n_b (\mu_b - \mu)^2`."""
+        return (self.together.m2 - self.within).clamp_min(0)
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom within the batches: the sum of their counts less one."""
+        return self.together.count - self.calls
+
     def _merge(self) -> None:
         if self._pending:
             m2 = torch.stack([batch.m2 for batch in self._pending]).sum(0)
@@ -57,19 +67,21 @@ class Seen:
             self._together = Moments.merge([self._together, *self._pending])
             self._pending.clear()
 
-    def merged(self, other: "Seen") -> "Seen":
-        """With what another process saw."""
-        return Seen(self.together + other.together, self.within + other.within, self.freedom + other.freedom)
+    def __add__(self, other: "BatchAccumulator") -> "BatchAccumulator":
+        """Return the accumulator of the batches of both."""
+        return BatchAccumulator(
+            self.together + other.together, self.within + other.within, self.calls + other.calls
+        )
 
-    def cpu(self) -> "Seen":
-        """The same with its tensors where every process can read them."""
+    def cpu(self) -> "BatchAccumulator":
+        """Return the same with its tensors where every process can read them."""
         together = Moments(self.together.count, self.together.mean.cpu(), self.together.m2.cpu())
-        return Seen(together, self.within.cpu(), self.freedom)
+        return BatchAccumulator(together, self.within.cpu(), self.calls)
 
     def lacks(self, kind: VarianceKind) -> bool:
-        """Whether too little was seen for a variance of that kind."""
+        """Return whether there are too few values for a variance of that kind."""
         return self.together.count < 2 if kind == "population" else self.freedom < 1
 
     def variance(self, kind: VarianceKind) -> Tensor:
-        """The unbiased variance of all values, or the average of the batches' own."""
+        """Return the unbiased variance of all values, or the average of the batches' own."""
         return self.together.unbiased_variance if kind == "population" else self.within / self.freedom

@@ -1,13 +1,27 @@
-"""Old running statistics, compared with those of the data."""
+"""The record of what became of a slot: why it was left, or how far off its old statistics were."""
 
 from dataclasses import replace
 
 from torch import Tensor
 
-from normwise.records import LayerCalibration
+from normwise.layers import StatisticsSlot
+from normwise.records import LayerCalibration, VarianceKind
+from normwise.statistics.measure.measurement import Measurement
 
 
-def compared(
+def layer_record(
+    slot: StatisticsSlot, measured: Measurement, before: tuple[Tensor, Tensor], kind: VarianceKind
+) -> LayerCalibration:
+    """Return the record of a slot that had a mean and a variance before, and gets those that were measured."""
+    seen, reason = measured.seen[slot.path], measured.reason_against(slot, kind)
+    record = LayerCalibration(slot.path, type(slot.layer).__name__, not reason, reason, seen.together.count)
+    if reason:
+        return record
+    eps = getattr(slot.layer, "eps", 1e-5)
+    return with_comparison(record, before, seen.together.mean, seen.variance(kind), eps)
+
+
+def with_comparison(
     record: LayerCalibration, before: tuple[Tensor, Tensor], mean: Tensor, variance: Tensor, eps: float
 ) -> LayerCalibration:
     r"""Return the record with the distance of the old mean and variance from those of the data.

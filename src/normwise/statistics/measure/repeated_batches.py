@@ -1,6 +1,7 @@
 """Batches that are read several times."""
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any
@@ -9,11 +10,25 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from normwise.errors import ArgumentError
+
 #: Sums of squares that differ by less are those of the same values in another order.
 _ROUNDING = 1e-9
 
 
-class Repeated:
+def check_max_batches(most: Any) -> None:
+    """Raise ArgumentError unless it is a number of batches, or None for all."""
+    if most is None:
+        return
+    try:
+        number = operator.index(most)
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(most, bool):
+        raise ArgumentError(f"max_batches must be a whole number, at least 1, got {most!r}")
+
+
+class RepeatedBatches:
     """Batches that each pass reads from the beginning, and a check that they are the same in each.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""A check that running statistics can be replaced: each has memory of its own."""
+"""A check that running statistics can be written to: each has memory of its own."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -14,7 +14,7 @@ _NAMES = ("running_mean", "running_var")
 _Owner = tuple[str, str]
 
 
-def check_own_memory(layers: Mapping[str, nn.Module]) -> None:
+def check_writable_statistics(layers: Mapping[str, nn.Module]) -> None:
     """Raise unless each running mean and variance can be written to without changing another.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Measurement of what the layers of a model normalise, which leaves the model as it is."""

@@ -1,0 +1,81 @@
+"""A model that is measured: its slots, and the statistics that they normalise by meanwhile."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from normwise.layers import slots_of
+from normwise.statistics.measure.measurement import Measurement
+from normwise.statistics.measure.one_pass import OnePass
+from normwise.statistics.measure.repeated_batches import RepeatedBatches
+from normwise.statistics.model_inputs import unwrapped
+from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
+
+
+@contextmanager
+def measuring(
+    model: nn.Module, layers: Mapping[str, nn.Module], batches: Iterable[Any], max_batches: int | None
+) -> Iterator["MeasuredModel"]:
+    """Let passes over batches be made in which layers of a model are measured, in evaluation.
+
+    Within, buffers of the layers may hold other statistics than theirs; afterwards, also after an exception, the model
+    and the random states are as they were.
+    """
+    with unchanged_in_evaluation(model, data=batches) as begin:
+        yield MeasuredModel(model, layers, RepeatedBatches(batches, max_batches), begin)
+
+
+class MeasuredModel:
+    """A model in evaluation whose layers are measured.
+
+    Attributes:
+        slots: By path, in the order of the model.
+        statistics: Running mean and variance that each slot normalises by, by path; at first those that it has.
+        batches: The batches of each pass.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, nn.Module],
+        batches: RepeatedBatches,
+        begin: Callable[[], None],
+    ) -> None:
+        self.slots = {slot.path: slot for at in layers.items() for slot in slots_of(*at)}
+        self.statistics = {path: slot.values() for path, slot in self.slots.items()}
+        self.batches = batches
+        # Wrappers for several devices or processes would copy or exchange buffers in each pass.
+        spread = isinstance(model, (DataParallel, DistributedDataParallel))
+        self._model = unwrapped(model) if spread else model
+        self._layers = layers
+        self._begin = begin
+
+    def normalise_by(self, path: str, mean: Tensor, variance: Tensor) -> None:
+        """Let a slot normalise by a mean and a variance from now on."""
+        self.statistics[path] = mean, variance
+        self.slots[path].put(mean, variance)
+
+    def measure(
+        self,
+        slots: Collection[str],
+        *,
+        by_batch: Collection[str] = (),
+        ends_early: bool = False,
+        after_batch: Callable[[int], None] = lambda done: None,
+    ) -> Measurement:
+        """Make a pass, and measure what some slots normalise.
+
+        Args:
+            slots: Paths of those.
+            by_batch: Paths of slots that normalise by the batch that they see, and that have to be measured; their
+                buffers are written to.
+            ends_early: Whether a batch is followed only as far as the slot that is measured, which it calls once at
+                most.
+            after_batch: Called after each batch with the number of them so far.
+        """
+        self._begin()
+        one_pass = OnePass(self._layers, self.slots, self.statistics, slots, by_batch, ends_early)
+        return one_pass.run(self._model, self.batches, after_batch)

@@ -1,0 +1,131 @@
+"""One pass over data, in which the values that BN layers normalise are measured."""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normwise.errors import ModelError
+from normwise.layers import StatisticsSlot, kind_of_norm, slot_of_mean
+from normwise.statistics.measure.batch_accumulator import BatchAccumulator
+from normwise.statistics.measure.measurement import Measurement
+from normwise.statistics.measure.repeated_batches import RepeatedBatches
+from normwise.statistics.measure.run_batch import run_batch
+from normwise.statistics.model_inputs import accepted_arguments, arguments_of
+from normwise.statistics.moments import Moments
+from normwise.statistics.observe.by_hand import reason_unknown, use_of_statistics
+from normwise.statistics.observe.normalised_inputs import Call, observe
+
+
+class _EndOfForwardPass(BaseException):
+    """A signal that ends a forward pass of which enough has been seen."""
+
+
+class OnePass:
+    """One pass over data.
+
+    Args:
+        layers: The layers that are observed, by path.
+        slots: Their slots, by path.
+        statistics: What each slot normalises by, by path.
+        measured: Paths of the slots that are measured.
+        by_batch: Paths of those that normalise by the batch instead, and whose buffers are written to.
+        ends_early: Whether a batch is followed only as far as the slot that is measured.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        slots: Mapping[str, StatisticsSlot],
+        statistics: Mapping[str, tuple[Tensor, Tensor]],
+        measured: Collection[str],
+        by_batch: Collection[str],
+        ends_early: bool,
+    ) -> None:
+        self._layers, self._slots, self._statistics = layers, slots, statistics
+        self._by_batch, self._ends_early = by_batch, ends_early
+        #: Layers with a forward of their own, which may move the statistics before it normalises.
+        self._own_forward = {path for path, layer in layers.items() if kind_of_norm(layer).forward_of is None}
+        self._found = Measurement(
+            {path: BatchAccumulator.empty(len(statistics[path][0])) for path in slots if path in measured}
+        )
+
+    def run(
+        self, model: nn.Module, batches: RepeatedBatches, after_batch: Callable[[int], None]
+    ) -> Measurement:
+        """Make the pass, and return what was found.
+
+        Raises:
+            ModelError: the model fails on a batch, or gives a slot values that are not finite, or too many channels.
+        """
+        found = self._found
+        with ExitStack() as stack:
+            for path, layer in self._layers.items():
+                stack.callback(observe(layer, partial(self._look, path), partial(self._unseen, path)))
+            for batch in batches:
+                found.call_order.begin()
+                args, kwargs = arguments_of(batch)
+                if kwargs:
+                    kwargs, dropped = accepted_arguments(model, kwargs)
+                    found.dropped |= dict.fromkeys(dropped)
+                batches.add((args, kwargs))
+                with suppress(_EndOfForwardPass):
+                    run_batch(model, args, kwargs, found.batches)
+                found.batches += 1
+                after_batch(found.batches)
+        batches.end()
+        return found
+
+    def _look(self, path: str, layer: nn.Module, call: Call) -> bool:
+        slot = slot_of_mean(path, layer, call.running_mean)
+        if slot is None:
+            return False
+        if call.training:
+            self._found.reasons.setdefault(path, "it normalises by the batch in evaluation, too")
+            return True
+        self._found.call_order.add_call(slot)
+        if path in self._own_forward and slot not in self._by_batch:
+            self._slots[slot].put(*self._statistics[slot])
+        if slot in self._found.seen:
+            self._measure(self._slots[slot], call)
+        return True
+
+    def _unseen(
+        self, path: str, layer: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any, output: Any
+    ) -> Any:
+        slot = self._slots.get(path)
+        use, x = ("unknown", None) if slot is None else use_of_statistics(slot, forward, args, kwargs)
+        if use == "unknown":
+            self._found.reasons.setdefault(path, reason_unknown(layer))
+        if use == "nothing":
+            self._found.unused.add(path)
+        if x is None:
+            return output
+        self._look(path, layer, Call(x, None, layer.get_buffer("running_mean"), False))
+        return forward(*args, **kwargs)
+
+    def _measure(self, slot: StatisticsSlot, call: Call) -> None:
+        where = f"batch {self._found.batches} (counted from 0) gives"
+        batch = Moments.of(call.values, call.mask)
+        if len(batch.mean) != len(slot.mean):
+            raise ModelError(
+                f"{where} {slot} {len(batch.mean)} channels, and its statistics have {len(slot.mean)}"
+            )
+        if not math.isfinite(batch.m2.sum()):
+            channel = int((~torch.isfinite(batch.m2)).nonzero()[0])
+            raise ModelError(
+                f"{where} channel {channel} of {slot} values that are not finite, and its statistics would not "
+                "be either. Find out where they come from, or leave that batch out"
+            )
+        seen = self._found.seen[slot.path]
+        seen.add(batch)
+        if slot.path in self._by_batch and batch.count:
+            # One value has no variance.
+            use = batch if batch.count > 1 else seen.together
+            slot.put(use.mean, use.variance)
+        if self._ends_early:
+            raise _EndOfForwardPass
