@@ -92,7 +92,8 @@ class _Act(nn.BatchNorm2d):
 class BatchNormAct2d(_Act):
     """timm's: torch's BN, then ``drop`` and ``act``."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
+        x = input
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         momentum = self.momentum
@@ -115,8 +116,8 @@ class SyncBatchNormAct(nn.SyncBatchNorm):
         super().__init__(channels)
         self.drop, self.act = nn.Identity(), nn.SiLU()
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.drop(super().forward(x)))
+    def forward(self, input: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(input)))
 
 
 @_from("timm.layers.norm_act")

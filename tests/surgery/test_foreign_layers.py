@@ -64,6 +64,7 @@ def _same(new: nn.Module, old: nn.Module) -> None:
 @pytest.mark.parametrize("name", ACT)
 def test_fold_leaves_the_activation_where_it_was(name: str) -> None:
     model = _model(ACT[name]()).eval()
+    new: Any
     new, report = normwise.fold(model, X.double(), timed=False)
     assert report.changes[0].changed, report
     assert report.changes[0].detail.startswith("folded into Conv2d '0' before it")
@@ -209,17 +210,17 @@ def test_calibrate_and_freeze_count_them(name: str) -> None:
 
 
 class _Doubles(BatchNormAct2d):
-    def forward(self, x: Tensor) -> Tensor:
-        return 2 * super().forward(x)
+    def forward(self, input: Tensor) -> Tensor:
+        return 2 * super().forward(input)
 
 
 class _DoublesInTraining(BatchNormAct2d):
-    def forward(self, x: Tensor) -> Tensor:
-        return (2 if self.training else 1) * super().forward(x)
+    def forward(self, input: Tensor) -> Tensor:
+        return (2 if self.training else 1) * super().forward(input)
 
 
 class _Fails(BatchNormAct2d):
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         raise ValueError("not here")
 
 

@@ -60,7 +60,7 @@ def test_a_class_of_that_name_from_elsewhere_is_a_subclass_like_any() -> None:
 
 
 def test_a_subclass_counts_and_one_without_what_follows_does_not() -> None:
-    layer = type("Mine", (BatchNormAct2d,), {"__module__": "mine"})(3)
+    layer: Any = type("Mine", (BatchNormAct2d,), {"__module__": "mine"})(3)
     assert adapter_of(layer) is not None
     del layer.act
     assert adapter_of(layer) is None

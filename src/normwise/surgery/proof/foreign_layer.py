@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +91,7 @@ def _try(kind: LayerKind, x: Tensor, *, training: bool) -> None:
 
 def _expected(kind: LayerKind, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Return the output in float64, how large what is added up for it is, and the running mean afterwards."""
-    layer: nn.Module = kind.layer
+    layer: Any = kind.layer
     scale, shift = scale_and_shift(layer)
     mean = layer.get_buffer("running_mean").detach().cpu().double()
     if training:
