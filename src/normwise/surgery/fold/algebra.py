@@ -22,6 +22,11 @@ class Layout(NamedTuple):
 _PLAIN = Layout()
 
 
+def layout_of(layer: nn.Module) -> Layout:
+    """Return how the weight of a convolution or linear layer stands in memory."""
+    return Layout(getattr(layer, "groups", 1), isinstance(layer, nn.modules.conv._ConvTransposeNd))
+
+
 def scale_and_shift(layer: nn.Module) -> tuple[Tensor, Tensor]:
     r"""Return scale and shift of each channel in evaluation, of shape ``(C,)``.
 

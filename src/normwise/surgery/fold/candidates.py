@@ -135,7 +135,8 @@ class Candidates:
     ) -> Candidate:
         name = _named(part, node)
         try:
-            module = checked_mixer(part.called(node), name)
+            called = part.called(node)
+            module = checked_mixer(called, name, is_proven=outputs and called in self.graph.whole)
         except NoCandidateError as left:
             raise NoCandidateError(f"{'before' if outputs else 'behind'} it, {left}") from None
         self._check_called_once(module, name)

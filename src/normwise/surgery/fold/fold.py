@@ -19,6 +19,7 @@ from normwise.surgery.fold.new_weights import fold_into_layer_after, fold_into_l
 from normwise.surgery.fold.obstacles import NoCandidateError
 from normwise.surgery.graph.model_graph import model_graph
 from normwise.surgery.proof.rounding import rounding
+from normwise.surgery.proof.scales_outputs import scales_outputs
 from normwise.surgery.proof.speedup import speedup
 
 
@@ -96,7 +97,7 @@ def fold(
 
 def _fold_all(model: nn.Module, arguments: Arguments) -> list[Decision]:
     """Fold what can be folded, in place, and return the decision on each place."""
-    graph = model_graph(model, arguments)
+    graph = model_graph(model, arguments, is_whole=scales_outputs)
     kinds = batch_norms(model)
     layers = {path: kind.layer for path, kind in kinds.items() if kind.traits.foldable}
     decisions = _fold_layers(model, layers, Candidates(model, graph))

@@ -77,8 +77,13 @@ def check_call(layer: nn.Module, node: fx.Node) -> None:
         raise LeftError("it is called with arguments other than its input")
 
 
-def checked_mixer(module: nn.Module | None, name: str) -> nn.Module:
+def checked_mixer(module: nn.Module | None, name: str, *, is_proven: bool) -> nn.Module:
     """Return the module if it is a convolution or linear layer that can take over a BN layer.
+
+    Args:
+        module: Any module, or none.
+        name: Class and path of it.
+        is_proven: Whether it was proven of a forward of its own that it can.
 
     Raises:
         NoCandidateError: it is no such layer.
@@ -90,7 +95,7 @@ def checked_mixer(module: nn.Module | None, name: str) -> nn.Module:
         raise kind(f"{name} is quantised; fold before quantising")
     if module is None or base is None:
         raise NoCandidateError(f"{name} is no convolution or linear layer")
-    if not computes_as(module, base):
+    if not is_proven and not computes_as(module, base):
         raise LeftError(f"{name} may do anything in its forward")
     if parametrize.is_parametrized(module):
         raise LeftError(f"the weight or bias of {name} is computed by a parametrization; {_REMOVE}")
