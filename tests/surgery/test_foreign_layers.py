@@ -125,6 +125,33 @@ def test_accelerate_computes_it_and_leaves_its_class(name: str) -> None:
     assert type(again[1]) is type(layer)  # pyright: ignore[reportIndexIssue]
 
 
+@pytest.mark.parametrize("library", [*FROZEN, "timm"])
+def test_accelerate_computes_constants(library: str) -> None:
+    layer = FrozenBatchNormAct2d(4) if library == "timm" else FROZEN[library][0](4)
+    model = _model(layer).float()
+    layer.running_var.fill_(1e-4)
+    new: Any
+    new, report = normwise.accelerate(model, X)
+    expected = "hardswish" if library == "timm" else None
+    assert (report.layers[0].replaced, report.layers[0].activation) == (True, expected), report
+    assert isinstance(new[1], type(layer))
+    assert list(new.state_dict()) == list(model.state_dict())
+    torch.testing.assert_close(new(X), model(X), rtol=1e-4, atol=1e-4)
+    x = torch.randn(2, 4, 3, 3).half()
+    torch.testing.assert_close(_outcome(new[1], x), _outcome(layer, x))
+    assert kind_of_norm(new[1]).eps == kind_of_norm(layer).eps
+    folded = normwise.fold(new.eval(), X, timed=False)[1]
+    assert folded.changes[0].changed, folded
+    assert normwise.accelerate(new, X)[1].layers[0].replaced
+
+
+def _outcome(layer: nn.Module, x: Tensor) -> Any:
+    try:
+        return layer(x)
+    except RuntimeError as error:
+        return str(error)
+
+
 def test_an_accelerated_layer_asks_at_each_call_what_follows() -> None:
     new = normwise.accelerate(_model(BatchNormAct2d(4)).float().eval(), X)[0]
     layer: Any = new[1]  # pyright: ignore[reportIndexIssue]

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from normwise.functional import batch_norm
 from normwise.nn.batch_norm import BatchNorm2d, _BatchNorm
 from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.class_mixins import Derived, derived
@@ -12,6 +13,8 @@ from normwise.nn.tools.activation_module import activation_of_module
 from normwise.nn.tools.hooks import has_global_hooks, has_hooks
 from normwise.nn.tools.scripted import NotScriptable
 from normwise.nn.tools.traced_leaf import is_traced, leaf_call
+
+_STATISTICS = ("running_mean", "running_var")
 
 
 class Followed(Derived, NotScriptable):
@@ -41,6 +44,27 @@ class FusedFollowed(Derived, BatchNorm2d, NotScriptable):
         return _forward(self, super().forward, input)
 
 
+class FusedConstants(Derived, NotScriptable):
+    """What BN of constants of another library has before its own class, so that our kernels compute it."""
+
+    _followers: tuple[str, ...]
+    _fused_eps: float
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Scale, shift and activate, in one pass over memory where that is the same."""
+        weight, bias, mean, var = (self.get_buffer(name) for name in ("weight", "bias", *_STATISTICS))
+        if type(input) is not Tensor or input.dtype != weight.dtype or input.dim() != 4:
+            # Of others the library's own forward decides the type, or says what is wrong.
+            return super().forward(input)
+        followers = followers_of(self)
+        name = fused_activation(followers.values())
+        eps = getattr(self, "eps", self._fused_eps)
+        output = batch_norm(input, mean, var, weight, bias, False, eps=eps, activation=name)
+        for module in followers.values() if name is None else ():
+            output = module(output)
+        return output
+
+
 def _forward(layer: nn.Module, normalise: Callable[[Tensor], Any], input: Tensor) -> Any:
     followers = followers_of(layer)
     if isinstance(layer, _BatchNorm):
@@ -64,6 +88,12 @@ def fuse_followers(layer: nn.Module, names: Iterable[str]) -> None:
     """Let our kernels compute a BN layer of another library for images, in place, with the modules that follow."""
     vars(layer)["_followers"] = tuple(names)
     change_class(layer, derived(FusedFollowed, type(layer)))
+
+
+def fuse_constants(layer: nn.Module, names: Iterable[str], eps: float) -> None:
+    """Let our kernels compute BN of constants of another library, in place, with the modules that follow."""
+    vars(layer).update(_followers=tuple(names), _fused_eps=eps)
+    change_class(layer, derived(FusedConstants, type(layer)))
 
 
 def followers_of(layer: nn.Module) -> dict[str, nn.Module]:

@@ -50,7 +50,8 @@ def accelerate(
 
     Args:
         model: Any model; only layers that are exactly ``torch.nn.BatchNorm1d``, ``2d`` or ``3d`` are replaced.
-            Our kernels compute timm's ``BatchNormAct2d``, too, which stay instances of that.
+            Our kernels compute timm's ``BatchNormAct2d`` and BN of constants for images, too, which stay instances of
+            their classes.
         example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
         inplace: Change the model itself instead.
 
@@ -71,7 +72,7 @@ def accelerate(
     """
     with operation(model, example, inplace=inplace, shares=True) as running:
         new = running.new
-        norms = {path: kind for path, kind in batch_norms(new).items() if kind.family == "batch"}
+        norms = {path: kind for path, kind in batch_norms(new).items() if not kind.traits.several_slots}
         classes = {path: type(kind.layer).__name__ for path, kind in norms.items()}
         calls = observe(new, running.arguments)[1]
         foreign = {

@@ -1,7 +1,13 @@
 """A BN layer of another library, with the activation within it, computed by our kernels."""
 
 from normwise.layers import LayerKind, input_of_call
-from normwise.nn.mixins.followed import FusedFollowed, fuse_followers, fused_activation
+from normwise.nn.mixins.followed import (
+    FusedConstants,
+    FusedFollowed,
+    fuse_constants,
+    fuse_followers,
+    fused_activation,
+)
 from normwise.surgery.accelerate.fuse import Fused, FusedCall
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
@@ -9,11 +15,11 @@ from normwise.surgery.proof.foreign_layer import check_foreign
 
 
 def compute_foreign(path: str, kind: LayerKind, call: Arguments | None) -> FusedCall:
-    """Let our kernels compute a layer, in place, if it is one for images; its class stays, beneath one of ours.
+    """Let our kernels compute a layer, in place, if it is one for images; its class stays, behind one of ours.
 
     Args:
         path: Path of the layer in the model.
-        kind: A BN layer of another library that may learn its statistics.
+        kind: A BN layer of another library.
         call: Arguments of its call on the example; None where that does not reach it.
 
     Returns:
@@ -21,7 +27,7 @@ def compute_foreign(path: str, kind: LayerKind, call: Arguments | None) -> Fused
     """
     layer, name = kind.layer, type(kind.layer).__name__
     try:
-        if kind.traits.dimensions != (2,):
+        if len(kind.traits.dimensions) > 1:
             raise LeftError(
                 f"{name} may exchange statistics between processes, which only its own forward does"
             )
@@ -29,10 +35,14 @@ def compute_foreign(path: str, kind: LayerKind, call: Arguments | None) -> Fused
             raise LeftError("its forward was replaced by another one")
         if call is None:
             raise LeftError("the example does not reach it")
-        check_foreign(kind, input_of_call(*call), trains=True)
+        if (x := input_of_call(*call)) is None or x.dim() != 4:
+            raise LeftError("it is called with something else than images")
+        check_foreign(kind, x, trains=kind.learns_statistics)
     except LeftError as left:
         return FusedCall(path, name, False, str(left))
-    if not isinstance(layer, FusedFollowed):
+    if kind.family == "frozen" and not isinstance(layer, FusedConstants):
+        fuse_constants(layer, kind.followers, kind.eps)
+    elif kind.family == "batch" and not isinstance(layer, FusedFollowed):
         fuse_followers(layer, kind.followers)
     activation = fused_activation(kind.followers.values())
     reason = "" if activation else "no activation within it that it could take over"
