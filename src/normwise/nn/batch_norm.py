@@ -44,7 +44,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         # torch's own constructor takes `bias` from 2.13 on.
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
         if not bias:
-            self.bias = None
+            self.register_parameter("bias", None)
         self.activation = activation
         self.inplace = inplace
 
