@@ -1,6 +1,7 @@
 """Proof that a subclass of a convolution or linear layer, with a forward of its own, scales as its weights do."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ def scales_outputs(module: nn.Module, arguments: Arguments) -> bool:
         return False
     with unchanged(module), torch.no_grad():
         try:
-            other = copy.deepcopy(module).eval().cpu().double()
+            other: Any = copy.deepcopy(module).eval().cpu().double()
             x = tensors[0].detach().cpu().double()
             before = type(other).forward(other, x.clone())
             channels = before.shape[-1 if base is nn.Linear else 1]
