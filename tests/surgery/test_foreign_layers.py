@@ -273,3 +273,10 @@ def test_a_trial_that_fails_says_so_and_leaves_the_layer_alone() -> None:
     check_foreign(kind_of_norm(other), X, trains=True)
     torch.testing.assert_close(other.state_dict(), before, rtol=0, atol=0)
     assert other.training
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_a_trial_allows_what_rounding_does(offset: float) -> None:
+    layer = randomise(BatchNormAct2d(3))
+    check_foreign(kind_of_norm(layer), offset + 1e-3 * X, trains=True)
+    check_foreign(kind_of_norm(layer), offset + torch.randn(2, 3, 1, 1), trains=True)
