@@ -9,7 +9,9 @@ CONSTRAINTS := $(if $(TORCH),$(VENV)/constraints.txt,constraints.txt)
 # In the environment, and not only as an option: what the kernels are built with is pinned as well.
 PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: study test check models models-page sanitize clean
+CPP := $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.h)
+
+.PHONY: study test exhaustive check format models models-page smoke sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
@@ -18,11 +20,21 @@ study: $(VENV)/run.stamp
 test: $(if $(TORCH),$(VENV)/dev.stamp,check)
 	$(BIN)/python -m pytest --numprocesses 2
 
+# Combinations of options that `make test` leaves out, because each repeats what others test.
+exhaustive: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m exhaustive --numprocesses 2
+
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
 
 # All operations on models of torchvision, timm and transformers, and the page that says what they did.
 models: $(VENV)/models.stamp
@@ -32,6 +44,12 @@ models-page: $(VENV)/models.stamp
 	@mkdir -p build
 	$(BIN)/python -m tests.third_party.page > build/models.md
 	mv build/models.md docs/models.md
+
+# The kernels of all instruction sets against csrc/reference.h; needs cmake. `make test` has the baseline's.
+smoke:
+	cmake -S csrc -B build/smoke -DNORMWISE_SMOKE_TEST=ON
+	cmake --build build/smoke
+	OMP_WAIT_POLICY=passive build/smoke/smoke_test
 
 # The kernels' tests, and CALLS calls with whatever tensors there can be, under sanitizers of GCC, in an environment of
 # their own beside the installed packages:
@@ -57,7 +75,7 @@ sanitize: $(VENV)/dev.stamp
 	$(UNDER) $(SANITIZED)/bin/python tests/kernels/cpu/fuzz.py $(CALLS)
 
 # A stamp is newer than what it was installed from, so the second time nothing is installed.
-SOURCES := pyproject.toml $(CONSTRAINTS) $(wildcard csrc/*)
+SOURCES := pyproject.toml $(CONSTRAINTS) csrc/CMakeLists.txt $(CPP)
 
 $(VENV)/run.stamp: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable .

@@ -32,9 +32,10 @@ struct Call {
   double* moments;  // (2, c): mean and sum of squared deviations; null where nobody asks
   int64_t count;    // real positions
 
-  // Backward. `third` is what tells the activation's slope where a residual was added: the output of a ReLU,
-  // the residual of any other; null without one. `x` is the output where it took the input's place.
-  const void* third;
+  // Backward. `slope_source` tells the activation's slope where a residual was added: it is the output of a ReLU, the
+  // residual of any other activation, and null without a residual. `x` is the output where it took the input's place
+  // (`from_output`).
+  const void* slope_source;
   const void* grad_y;
   void* grad_x;
   void* grad_residual;

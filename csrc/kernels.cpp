@@ -1,65 +1,73 @@
 // All kernels for one instruction set. The build compiles this file once for each, with NW_ISA and NW_ENTRY naming
-// what comes out of it, and the module picks one when it is loaded.
-#include "columns.h"
-#include "planes.h"
+// the result, and the module picks one when it is loaded. Here a call's settings become template arguments.
+#include "columns/backward.h"
+#include "columns/forward.h"
+#include "planes/backward.h"
+#include "planes/forward.h"
 
 namespace NW_ISA {
 namespace {
 
-template <class T, int ACT, bool RES>
-void forward_of(const Call& k) {
-  if (as_columns(k, k.training)) {
-    forward_columns<T, ACT, RES>(k);
+template <class T, Fused act, bool has_residual>
+void run_forward(const Call& call) {
+  if (as_columns(call, call.training)) {
+    forward_columns<T, act, has_residual>(call);
   } else {
-    forward_planes<T, ACT, RES>(k);
+    forward_planes<T, act, has_residual>(call);
   }
 }
 
-template <class T, bool RES>
-void forward_with(const Call& k) {
-  switch (k.activation) {
+template <class T, bool has_residual>
+void choose_forward(const Call& call) {
+  switch (call.activation) {
     case Activation::none:
-      return forward_of<T, NONE, RES>(k);
+      return run_forward<T, Fused::none, has_residual>(call);
     case Activation::relu:
-      return forward_of<T, RELU, RES>(k);
+      return run_forward<T, Fused::relu, has_residual>(call);
     default:
-      return forward_of<T, OTHER, RES>(k);
+      return run_forward<T, Fused::general, has_residual>(call);
   }
 }
 
-void forward(const Call& k) {
-  if (k.bfloat16) {
-    return k.residual ? forward_with<bf16, true>(k) : forward_with<bf16, false>(k);
+void forward(const Call& call) {
+  if (call.bfloat16) {
+    return call.residual ? choose_forward<bf16, true>(call) : choose_forward<bf16, false>(call);
   }
-  return k.residual ? forward_with<float, true>(k) : forward_with<float, false>(k);
+  return call.residual ? choose_forward<float, true>(call) : choose_forward<float, false>(call);
 }
 
-template <class T, int ACT, bool RES, bool FROM_OUTPUT>
-void backward_of(const Call& k) {
-  if (as_columns(k, true)) {
-    backward_columns<T, ACT, RES, FROM_OUTPUT>(k);
+template <class T, Fused act, bool has_residual, bool from_output>
+void run_backward(const Call& call) {
+  if (as_columns(call, true)) {
+    backward_columns<T, act, has_residual, from_output>(call);
   } else {
-    backward_planes<T, ACT, RES, FROM_OUTPUT>(k);
+    backward_planes<T, act, has_residual, from_output>(call);
   }
+}
+
+template <class T, Fused act>
+void choose_backward(const Call& call) {
+  return call.slope_source ? run_backward<T, act, true, false>(call) : run_backward<T, act, false, false>(call);
 }
 
 template <class T>
-void backward_with(const Call& k) {
-  if (k.from_output) {
-    return k.activation == Activation::none ? backward_of<T, NONE, false, true>(k)
-                                            : backward_of<T, OTHER, false, true>(k);
+void choose_backward(const Call& call) {
+  if (call.from_output) {
+    return call.activation == Activation::none ? run_backward<T, Fused::none, false, true>(call)
+                                               : run_backward<T, Fused::general, false, true>(call);
   }
-  switch (k.activation) {
+  switch (call.activation) {
     case Activation::none:
-      return backward_of<T, NONE, false, false>(k);
+      // The gradient passes unchanged: it is the residual's as well.
+      return run_backward<T, Fused::none, false, false>(call);
     case Activation::relu:
-      return k.third ? backward_of<T, RELU, true, false>(k) : backward_of<T, RELU, false, false>(k);
+      return choose_backward<T, Fused::relu>(call);
     default:
-      return k.third ? backward_of<T, OTHER, true, false>(k) : backward_of<T, OTHER, false, false>(k);
+      return choose_backward<T, Fused::general>(call);
   }
 }
 
-void backward(const Call& k) { return k.bfloat16 ? backward_with<bf16>(k) : backward_with<float>(k); }
+void backward(const Call& call) { return call.bfloat16 ? choose_backward<bf16>(call) : choose_backward<float>(call); }
 
 }  // namespace
 }  // namespace NW_ISA

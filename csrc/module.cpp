@@ -87,8 +87,8 @@ constexpr int64_t ELEMENTS_PER_THREAD = 32768;
 // Outputs go past the caches where all arrays of a pass together are more than a last-level cache keeps.
 constexpr int64_t STREAMED = int64_t{32} << 20;
 
-Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, int arrays,
-             uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, std::vector<uint8_t>& mask_copy) {
+Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, int arrays, uintptr_t x,
+             uintptr_t mask, uintptr_t weight, uintptr_t bias, std::vector<uint8_t>& mask_copy) {
   Call k{};
   k.n = nb::cast<int64_t>(shape[0]);
   k.c = nb::cast<int64_t>(shape[1]);
@@ -119,11 +119,12 @@ Call call_of(const nb::tuple& shape, bool bfloat16, bool training, int threads, 
 // Returns the saved statistics. `counter` is the number of batches so far; with `average` the running statistics are
 // the plain average over them, whatever the momentum. A batch with fewer than two real positions does not count.
 nb::object forward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, double momentum,
-                   bool average, double eps, uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, uintptr_t running_mean,
-                   uintptr_t running_var, uintptr_t counter, uintptr_t residual, uintptr_t y, uintptr_t batch) {
+                   bool average, double eps, uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias,
+                   uintptr_t running_mean, uintptr_t running_var, uintptr_t counter, uintptr_t residual, uintptr_t y,
+                   uintptr_t batch) {
   std::vector<uint8_t> mask_copy;
-  Call k =
-      call_of(shape, bfloat16, training, threads, activation, residual ? 3 : 2, x, mask, weight, bias, mask_copy);
+  const int arrays = residual != 0 ? 3 : 2;  // of all elements: input, output, residual
+  Call k = call_of(shape, bfloat16, training, threads, activation, arrays, x, mask, weight, bias, mask_copy);
   require(y != 0, "the output has no memory");
   require(training || (running_mean != 0 && running_var != 0), "evaluation needs running statistics");
   require(!average || counter != 0, "an average needs a counter");
@@ -162,13 +163,14 @@ int64_t moments(const nb::tuple& shape, bool bfloat16, int threads, uintptr_t x,
 }
 
 void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads, int activation, bool from_output,
-              uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, nb::handle saved, uintptr_t third,
-              uintptr_t grad_y, uintptr_t grad_x, uintptr_t grad_residual, uintptr_t grad_weight,
-              uintptr_t grad_bias) {
+              uintptr_t x, uintptr_t mask, uintptr_t weight, uintptr_t bias, nb::handle saved, uintptr_t slope_source,
+              uintptr_t grad_y, uintptr_t grad_x, uintptr_t grad_residual, uintptr_t grad_weight, uintptr_t grad_bias) {
   std::vector<uint8_t> mask_copy;
-  Call k = call_of(shape, bfloat16, training, threads, activation, third ? 4 : 3, x, mask, weight, bias, mask_copy);
+  const int arrays = slope_source != 0 ? 4 : 3;  // input, gradients of output and input, slope source
+  Call k = call_of(shape, bfloat16, training, threads, activation, arrays, x, mask, weight, bias, mask_copy);
   require(grad_y != 0 && grad_x != 0 && grad_weight != 0 && grad_bias != 0, "a gradient has no memory");
-  require(!from_output || (third == 0 && (k.activation == Activation::none || k.activation == Activation::leaky_relu)),
+  require(!from_output ||
+              (slope_source == 0 && (k.activation == Activation::none || k.activation == Activation::leaky_relu)),
           "this activation can't be undone");
   k.from_output = from_output;
   if (PyByteArray_Check(saved.ptr())) {
@@ -179,7 +181,7 @@ void backward(const nb::tuple& shape, bool bfloat16, bool training, int threads,
     k.saved = pointer<double>(nb::cast<uintptr_t>(saved));
     require(k.saved != nullptr, "the saved statistics have no memory");
   }
-  k.third = pointer<const void>(third);
+  k.slope_source = pointer<const void>(slope_source);
   k.grad_y = pointer<const void>(grad_y);
   k.grad_x = pointer<void>(grad_x);
   k.grad_residual = pointer<void>(grad_residual);

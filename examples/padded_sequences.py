@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import normwise
-from normwise.data import load_speech
+from normwise.data import load_data
 
 
 class Network(nn.Module):
@@ -42,7 +42,7 @@ class Network(nn.Module):
 
 def main() -> None:
     """Train three networks, and pad their test batches."""
-    data = load_speech("tones")
+    data = load_data("speech", "tones")
     networks = {
         "BN over padding, too": lambda: Network(nn.LSTM(40, 64, batch_first=True), masked=False),
         "BN, padding left out": lambda: Network(nn.LSTM(40, 64, batch_first=True), masked=True),

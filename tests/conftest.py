@@ -8,6 +8,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from normwise.kernels.cpu import library as native
+from tests.support.implementations import KERNELS, TORCH
 
 torch.set_num_threads(1)
 
@@ -19,12 +20,12 @@ def kernels() -> None:
         pytest.skip(f"normwise computes with {native.in_use()}")
 
 
-@pytest.fixture(params=["torch's operators", "kernels"])
+@pytest.fixture(params=[TORCH, KERNELS])
 def implementation(request, monkeypatch) -> str:
-    """Every call by torch's operators, then every one that the kernels cover by these."""
-    if request.param == "kernels":
+    """Every call by torch's operators, then every one that the kernels cover by these; `CHOSEN` where asked for."""
+    if request.param == KERNELS:
         request.getfixturevalue("kernels")
-    else:
+    elif request.param == TORCH:
         monkeypatch.setattr(native, "library", None)
     return request.param
 
@@ -36,7 +37,7 @@ def agree(implementation):
     def check(got: Any, expected: Any, dtype: torch.dtype) -> None:
         # Sums in another order, and one rounding at the end instead of several on the way; without the kernels the
         # mean of float32 is taken off first.
-        covered = dtype is torch.float32 or (implementation == "kernels" and dtype is torch.bfloat16)
+        covered = dtype is torch.float32 or (implementation == KERNELS and dtype is torch.bfloat16)
         units = 16 * torch.finfo(dtype).eps if covered else 0.0
         pairs = zip(pytree.tree_leaves(got), pytree.tree_leaves(expected), strict=True)
         for actual, wanted in pairs:
@@ -49,7 +50,7 @@ def agree(implementation):
 
 @pytest.fixture
 def compiler_caches_cleared():
-    """Without it a test would meet the graphs, and the recompile limit, of the tests before it."""
+    """No compiled graphs: without it a test would meet those of the tests before it, and the recompile limit."""
     torch.compiler.reset()
     yield
     torch.compiler.reset()

@@ -1,6 +1,9 @@
 """The shape of the house: layers, public names, a light import."""
 
 import importlib
+import inspect
+import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,16 +30,64 @@ _PACKAGES = {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
     },
     "normwise.studies": {
-        "PRESETS", "Claim", "Network", "Outcome", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
+        "PRESETS", "Claim", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
     },
 }  # fmt: skip
 
 
+#: What imports without torch: the Keras package, and whatever only reads records, must be able to.
+_TORCH_FREE = (
+    "normwise",
+    "normwise.allocator",
+    "normwise.cli",
+    "normwise.data",
+    "normwise.data.registry",
+    "normwise.errors",
+    "normwise.files",
+    "normwise.lazy",
+    "normwise.parent",
+    "normwise.records",
+    "normwise.reference",
+    "normwise.report",
+    "normwise.visible",
+)
+
+
+def _packages() -> list[str]:
+    inner = pkgutil.walk_packages(normwise.__path__, "normwise.")
+    return ["normwise", *(info.name for info in inner if info.ispkg)]
+
+
+def _is_ours(value: object) -> bool:
+    return (getattr(value, "__module__", None) or "normwise").startswith("normwise")
+
+
+@pytest.mark.parametrize("package", _packages())
+def test_a_package_shows_what_it_exports_and_nothing_else(package: str) -> None:
+    module = importlib.import_module(package)
+    shown = {
+        name
+        for name in dir(module)
+        if not name.startswith("_")
+        and not inspect.ismodule(value := getattr(module, name))
+        and _is_ours(value)
+    }
+    exported = getattr(module, "__all__", ())
+    assert len(set(exported)) == len(exported)
+    assert all(hasattr(module, name) for name in exported)
+    assert shown <= set(exported)
+
+
 @pytest.mark.parametrize(("package", "names"), _PACKAGES.items())
 def test_public_names_are_those_promised_and_no_others(package: str, names: set[str]) -> None:
-    module = importlib.import_module(package)
-    assert set(module.__all__) == names
-    assert all(hasattr(module, name) for name in names)
+    assert set(importlib.import_module(package).__all__) == names
+
+
+@pytest.mark.parametrize("module", _TORCH_FREE)
+def test_a_module_without_torch_stays_so(module: str) -> None:
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_imports_point_down_the_house() -> None:
@@ -83,4 +134,6 @@ assert state() == before
 
 
 def test_the_version_is_the_packages() -> None:
-    assert normwise.__version__.count(".") == 2
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert normwise.__version__ == version

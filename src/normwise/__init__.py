@@ -3,10 +3,11 @@
 Names are imported when they are first used: torch takes a second, which the command line needs for few commands.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import typing
 
-if TYPE_CHECKING:
+from normwise import lazy
+
+if typing.TYPE_CHECKING:
     from normwise import errors, functional, nn, reference
     from normwise import statistics as statistics
     from normwise import surgery as surgery
@@ -33,39 +34,29 @@ __all__ = [
     "watch",
 ]
 
-_MODULE_OF = {
-    "accelerate": "surgery",
-    "calibrate": "statistics",
-    "convert": "surgery",
-    "fold": "surgery",
-    "freeze": "surgery",
-    "insert": "surgery",
-    "tune_allocator": "allocator",
-    "unfreeze": "surgery",
-    "watch": "statistics",
+_NAMES = {
+    "accelerate": "surgery:accelerate",
+    "calibrate": "statistics:calibrate",
+    "convert": "surgery:convert",
+    "fold": "surgery:fold",
+    "freeze": "surgery:freeze",
+    "insert": "surgery:insert",
+    "tune_allocator": "allocator:tune_allocator",
+    "unfreeze": "surgery:unfreeze",
+    "watch": "statistics:watch",
 }
 #: Modules that are attributes without an import of their own.
-_MODULES = {
+_MODULES = (
     "errors", "files", "functional", "kernels", "layers", "nn", "records", "reference", "statistics", "surgery",
-}  # fmt: skip
+)  # fmt: skip
 
-if not TYPE_CHECKING:  # for whom any name would be there
+if not typing.TYPE_CHECKING:  # for whom any name would be there
+    _lazy, __dir__ = lazy.lazy_names(__name__, _NAMES | {name: name for name in _MODULES}, __all__)
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> typing.Any:
         """Import what has not been used yet."""
-        if name == "__version__":
-            from importlib.metadata import version
+        if name != "__version__":
+            return _lazy(name)
+        from importlib.metadata import version
 
-            found = version("normwise")
-        elif name in _MODULES:
-            found = import_module(f"normwise.{name}")
-        elif name in _MODULE_OF:
-            found = getattr(import_module(f"normwise.{_MODULE_OF[name]}"), name)
-        else:
-            raise AttributeError(f"module 'normwise' has no attribute {name!r}")
-        globals()[name] = found
-        return found
-
-    def __dir__() -> list[str]:
-        """Return the public names, whether they have been used or not."""
-        return sorted({*globals(), *__all__})
+        return version("normwise")

@@ -57,7 +57,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
             raise error
 
         monkeypatch.setattr("normwise.studies.claims_named", claims_named)
-        code = app.run(["explain", "fewer_steps", *arguments])
+        code = app.run_command_line(["explain", "fewer_steps", *arguments])
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
@@ -79,7 +79,7 @@ def test_a_traceback_is_shown_on_request_wherever_the_option_stands(
     if place:
         code, _, err = raising(TypeError("x"), "--traceback")
     else:
-        code = app.run(["--traceback", "explain", "nothing"])
+        code = app.run_command_line(["--traceback", "explain", "nothing"])
         err = capsys.readouterr().err
     assert code == (70 if place else 2)
     assert err.startswith("Traceback (most recent call last)")
@@ -111,7 +111,7 @@ def test_what_the_machine_lacks_is_wrong_use(
 def test_a_name_is_shown_as_it_is_and_not_obeyed(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert app.run(["report", str(tmp_path / name)]) == 2
+    assert app.run_command_line(["report", str(tmp_path / name)]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert not any(character in err for character in "\x1b\u202e\udce9")
@@ -125,7 +125,7 @@ def test_a_message_has_an_end(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_wrong_use_names_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["train", "image", "--epochs", "many"]) == 2
+    assert app.run_command_line(["train", "image", "--epochs", "many"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: invalid value for '--epochs'")
     assert err.endswith("; see normwise train image --help\n")
@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_is_named_with_its_variable(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv(variable, value)
-    assert app.run(["train", "image", "--data", "mnist", "--out", str(tmp_path / "run")]) == 2
+    assert app.run_command_line(["train", "image", "--data", "mnist", "--out", str(tmp_path / "run")]) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"error: the environment variable {variable} names no folder (")
     assert value[:20] in err

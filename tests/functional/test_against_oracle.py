@@ -1,12 +1,12 @@
 """Every dtype, activation, residual and mask against the float64 oracle, forward and backward."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 
 from normwise import functional, reference
+from tests.support.grids import TRAINING, grid
+from tests.support.implementations import PAIRS
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -14,32 +14,15 @@ SHAPE = (4, 3, 5)
 KINKS = {"relu": [0.0], "relu6": [0.0, 6.0], "leaky_relu": [0.0], "hardswish": [-3.0, 3.0], "elu": [0.0]}
 
 
-@dataclass(frozen=True)
-class Types:
-    """Type of input, residual and output, and of parameters and statistics."""
-
-    x: torch.dtype
-    parameters: torch.dtype
-
-    def __str__(self):
-        return f"{self.x}-{self.parameters}".replace("torch.", "")
-
-
-TYPES = [
-    Types(torch.float64, torch.float64),
-    Types(torch.float32, torch.float32),
-    Types(torch.bfloat16, torch.bfloat16),
-    Types(torch.float16, torch.float16),
-    Types(torch.bfloat16, torch.float32),
-    Types(torch.float16, torch.float32),
-]
-
-
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
-@pytest.mark.parametrize("with_residual", [False, True], ids=["alone", "residual"])
-@pytest.mark.parametrize("activation", [None, *functional.ACTIVATIONS])
-@pytest.mark.parametrize("types", TYPES, ids=str)
+@grid(
+    {
+        ("implementation", "types"): PAIRS,
+        "activation": {str(name): name for name in (None, *functional.ACTIVATIONS)},
+        "with_residual": {"alone": False, "residual": True},
+        "masked": {"full": False, "masked": True},
+        "training": TRAINING,
+    }
+)
 def test_output_statistics_and_gradients_are_the_oracles(types, activation, with_residual, masked, training):
     generator = torch.Generator().manual_seed(0)
 

@@ -4,17 +4,17 @@ import pytest
 import torch
 
 from normwise import functional
+from tests.support.implementations import each_type
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
 GARBAGE = [0.0, 6e4, float("inf"), float("-inf"), float("nan")]
 TRAINING = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-DTYPES = pytest.mark.parametrize(
-    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str
-)
+DTYPES = each_type(torch.float64, torch.float32, torch.bfloat16, torch.float16)
+WIDE_DTYPES = each_type(torch.float64, torch.float32)
 
 
-def sequences(dtype=torch.float64):
+def sequences(dtype):
     """A batch of four sequences of lengths 5, 3, 0 and 1: input, mask, weight, bias, residual."""
     generator = torch.Generator().manual_seed(0)
 
@@ -84,8 +84,9 @@ def test_result_is_that_of_the_real_positions_alone(dtype, training):
 
 
 @TRAINING
-def test_padding_outputs_and_receives_exactly_zero(training):
-    x, mask, weight, bias, residual = sequences()
+@WIDE_DTYPES
+def test_padding_outputs_and_receives_exactly_zero(dtype, training):
+    x, mask, weight, bias, residual = sequences(dtype)
     # sigmoid(0) is 0.5 and the bias is not 0: only the last selection makes padding 0.
     results = run(x, mask, weight, bias, residual, training, activation="sigmoid")
     padding = ~mask
@@ -95,8 +96,9 @@ def test_padding_outputs_and_receives_exactly_zero(training):
 
 
 @TRAINING
-def test_grad_output_of_padding_is_ignored(training):
-    x, mask, weight, bias, residual = sequences()
+@WIDE_DTYPES
+def test_grad_output_of_padding_is_ignored(dtype, training):
+    x, mask, weight, bias, residual = sequences(dtype)
     grad_output = torch.randn_like(x)
     clean = run(x, mask, weight, bias, residual, training, grad_output)
     dirty = run(
@@ -116,8 +118,9 @@ def test_full_mask_equals_no_mask(dtype, training):
 
 
 @TRAINING
-def test_more_padding_changes_nothing(training):
-    x, mask, weight, bias, residual = sequences()
+@WIDE_DTYPES
+def test_more_padding_changes_nothing(dtype, training):
+    x, mask, weight, bias, residual = sequences(dtype)
 
     def padded(tensor, fill):
         rows = torch.nn.functional.pad(tensor, (0, 3), value=fill)
@@ -135,7 +138,8 @@ def test_more_padding_changes_nothing(training):
         padded(grad_output, 9.0),
     )
     cut = [t[:4, :, :5] if t.dim() == 3 else t for t in long]
-    torch.testing.assert_close(cut, short, rtol=1e-13, atol=1e-13)
+    tolerance = 16 * torch.finfo(dtype).eps
+    torch.testing.assert_close(cut, short, rtol=tolerance, atol=tolerance)
 
 
 @DTYPES
@@ -175,8 +179,9 @@ def test_statistics_are_those_of_the_real_positions_by_hand():
 
 
 @TRAINING
-def test_mask_may_have_any_layout(training):
-    x, mask, weight, bias, residual = sequences()
+@WIDE_DTYPES
+def test_mask_may_have_any_layout(dtype, training):
+    x, mask, weight, bias, residual = sequences(dtype)
     turned = mask.t().contiguous().t()
     assert not turned.is_contiguous()
     expected = run(x, mask, weight, bias, residual, training)

@@ -7,6 +7,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 from normwise import functional
 from normwise.errors import ShapeError
+from tests.support.implementations import each_type
 
 # The second entry of that name is the same list without cuDNN, for CUDA only.
 OP = next(op for op in op_db if op.name == "nn.functional.batch_norm" and not op.variant_test_name)
@@ -39,7 +40,7 @@ def test_only_the_two_samples_without_a_channel_axis_are_left_out():
     assert len(INDICES) == len(everything) - 2
 
 
-@pytest.mark.parametrize("dtype", sorted(OP.dtypes, key=str), ids=str)
+@each_type(*sorted(OP.dtypes, key=str))
 @pytest.mark.parametrize("index", INDICES)
 def test_sample_equals_torch(index, dtype, agree):
     given = samples(dtype, requires_grad=True)[index]

@@ -116,7 +116,11 @@ def test_an_option_of_another_type_is_an_error(model: str, option: str, value: o
 
 
 def test_an_option_that_is_a_fraction_may_be_a_whole_number() -> None:
-    build("ioffe_mlp", (1, 8, 8), 10, init_std=1)
+    weights = []
+    for value in (1, 1.0):
+        torch.manual_seed(0)
+        weights.append(build("ioffe_mlp", (1, 8, 8), 10, init_std=value).state_dict())
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("value", [-1, 0, 10**20])

@@ -1,36 +1,8 @@
-"""The layers with an input for each, as every file here needs them."""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+"""The layers, for every test here."""
 
 import pytest
-import torch
 
-from normwise import nn
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A layer of ours, torch's, and the shape of a batch."""
-
-    ours: Callable[..., torch.nn.modules.batchnorm._BatchNorm]
-    theirs: Callable[..., torch.nn.modules.batchnorm._BatchNorm]
-    shape: tuple[int, ...]
-    memory_format: torch.memory_format = torch.contiguous_format
-
-    @property
-    def mask_shape(self) -> tuple[int, ...]:
-        return (self.shape[0], *self.shape[2:])
-
-
-KINDS = {
-    "1d-NC": Kind(nn.BatchNorm1d, torch.nn.BatchNorm1d, (8, 3)),
-    "1d-NCL": Kind(nn.BatchNorm1d, torch.nn.BatchNorm1d, (4, 3, 5)),
-    "2d": Kind(nn.BatchNorm2d, torch.nn.BatchNorm2d, (2, 3, 4, 5)),
-    "2d-channels_last": Kind(nn.BatchNorm2d, torch.nn.BatchNorm2d, (2, 3, 4, 5), torch.channels_last),
-    "3d": Kind(nn.BatchNorm3d, torch.nn.BatchNorm3d, (2, 3, 2, 3, 4)),
-    "3d-channels_last": Kind(nn.BatchNorm3d, torch.nn.BatchNorm3d, (2, 3, 2, 3, 4), torch.channels_last_3d),
-}
+from tests.support.layers import KINDS, Kind
 
 
 @pytest.fixture(params=KINDS.values(), ids=list(KINDS))

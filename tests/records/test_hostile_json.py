@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from normwise.errors import RunError
-from normwise.records import Point, Preparation, from_json, read_record, to_json
+from normwise.records import InputSpec, Point, from_json, read_record, to_json
 
 _POINT = Point(1, 0.5, 0.5, 0.5, {"measure": [1, {"a": 2}]})
 
@@ -52,12 +52,12 @@ def test_what_is_no_record_is_said_in_a_line(content: bytes, message: str) -> No
 def test_half_of_a_surrogate_pair_is_no_character(name: str) -> None:
     content = f'{{"task": "image", "shape": [1], "classes": ["{name}"]}}'.encode()
     with pytest.raises(ValueError, match="half of a surrogate pair"):
-        from_json(Preparation, content)
+        from_json(InputSpec, content)
 
 
 def test_a_whole_surrogate_pair_is_a_character() -> None:
     content = b'{"task": "image", "shape": [1], "classes": ["\\ud83d\\udc4d"]}'
-    assert from_json(Preparation, content).classes == ("👍",)
+    assert from_json(InputSpec, content).classes == ("👍",)
 
 
 def test_a_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:

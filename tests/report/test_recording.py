@@ -8,11 +8,17 @@ import pytest
 from normwise.records import Recording
 from normwise.report import recording_text
 from normwise.report.figures.recording_figures import heat_maps, layer_figures
-from normwise.report.views.recording import HEADER, factor, rows, shift, summary
+from normwise.report.views.recording_view import (
+    RECORDING_HEADER,
+    factor,
+    layer_rows,
+    recording_summary,
+    shift,
+)
 
 
 def _cells(recording: Recording, number: int) -> dict[str, str]:
-    return dict(zip(HEADER, rows(recording)[number], strict=True))
+    return dict(zip(RECORDING_HEADER, layer_rows(recording)[number], strict=True))
 
 
 @pytest.fixture
@@ -30,16 +36,16 @@ def long(recording: Recording) -> Recording:
 
 
 def test_the_summary_names_the_layer_that_drifts_the_most(recording: Recording) -> None:
-    assert summary(recording) == (
+    assert recording_summary(recording) == (
         "5 records of 5 layers, from step 0 to 800. In the last one frozen.norm drifted the most: the batch's mean lay "
         "0.400 σ from the running mean, where the noise of a batch is 0.0100 σ."
     )
 
 
 def test_the_summary_of_little(recording: Recording, empty: Recording) -> None:
-    assert summary(empty) == "Nothing has been recorded yet of 5 layers."
+    assert recording_summary(empty) == "Nothing has been recorded yet of 5 layers."
     first = dataclasses.replace(recording, points=recording.points[:1])
-    assert summary(first) == (
+    assert recording_summary(first) == (
         "1 record of 5 layers, at step 0. In the last one no layer had running statistics that had learnt from data."
     )
 

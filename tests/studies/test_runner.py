@@ -19,7 +19,7 @@ import pytest
 from normwise.errors import RunError
 from normwise.kernels.cpu import library as native
 from normwise.records import Environment, Run, RunConfig, Study, from_plain
-from normwise.studies import Claim, Outcome, Preset, preset_named, run_study, runner
+from normwise.studies import Claim, Judgement, Preset, preset_named, run_study, runner, workers
 
 
 class _Small(Claim):
@@ -36,10 +36,10 @@ class _Small(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         assert [run.config for run in runs] == list(self.runs(preset))
         assert all(run.result is not None for run in runs)
-        return Outcome("supported", "sentence", (), ())
+        return Judgement("supported", "sentence", (), ())
 
 
 class _Same(_Small):
@@ -153,7 +153,7 @@ def test_processes_are_started_out_of_reach_of_an_interruption() -> None:
             [sys.executable, "-c", _BLOCKED], capture_output=True, text=True, check=True
         ).stdout
 
-    with runner._interruptions_held():
+    with workers._interruptions_held():
         assert started() == "True\n"
     assert started() == "False\n"
 
@@ -204,9 +204,9 @@ _ONE_RUN = """
 import sys
 from pathlib import Path
 from normwise.records import RunConfig
-from normwise.studies import runner
+from normwise.studies import workers
 run = RunConfig("dense_bn", "digits", "batch", 10**9, 20, 0.1, 0, 10**8, train_samples=100, test_samples=50)
-for _ in runner._parallel([(Path(sys.argv[1]), run)], 2):
+for _ in workers.runs_in_parallel([(Path(sys.argv[1]), run)], 2):
     pass
 """
 

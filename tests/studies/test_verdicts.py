@@ -203,7 +203,7 @@ def test_the_verdict_follows_from_the_numbers(
 ) -> None:
     (claim,) = claims_named((name,))
     sizes = preset_named(preset)
-    finding = claim.finding(sizes, pretend(claim, sizes, outcome))
+    finding = claim.result(sizes, pretend(claim, sizes, outcome))
     assert finding.verdict == verdict
     assert finding.sentence
 
@@ -214,7 +214,7 @@ def test_a_target_that_is_never_reached_counts_with_the_whole_budget(quick: Pres
     def outcome(config: RunConfig) -> Outcome:
         return {"accuracy": 0.95 if config.norm == "batch" else 0.5, "reaches": config.eval_every}
 
-    effect = claim.finding(quick, pretend(claim, quick, outcome)).effects[1]
+    effect = claim.result(quick, pretend(claim, quick, outcome)).effects[1]
     network = quick.networks[0]
     assert effect.estimate == pytest.approx(network.steps / (network.eval_every / 2))
     assert "3 of 3 without BN never got there: a lower bound" in effect.note
@@ -227,14 +227,14 @@ def test_the_best_learning_rate_is_each_norms_own(quick: Preset, pretend: Preten
         best = 0.1 if config.norm == "batch" else 3.0
         return {"accuracy": 0.95, "reaches": (2 if config.lr == best else 9) * config.eval_every}
 
-    effects = claim.finding(quick, pretend(claim, quick, outcome)).effects
+    effects = claim.result(quick, pretend(claim, quick, outcome)).effects
     assert [effect.estimate for effect in effects] == pytest.approx([1.0] * len(effects))
     assert effects[1].note == "learning rate 3 without BN, 0.1 with"
 
 
 def test_where_every_learning_rate_diverges_nothing_is_usable(quick: Preset, pretend: Pretend) -> None:
     (claim,) = claims_named(("higher_learning_rate",))
-    finding = claim.finding(quick, pretend(claim, quick, _rates(bn=1, plain=0)))
+    finding = claim.result(quick, pretend(claim, quick, _rates(bn=1, plain=0)))
     assert finding.effects[1].estimate == pytest.approx(1 / (0.001 / 3))
     assert "without BN no rate trained in some seed" in finding.effects[1].note
 
@@ -251,18 +251,18 @@ def test_a_network_that_never_trains_without_bn_gets_no_credit_for_it(
         )
         return {"accuracy": 0.97 if works else 0.1}
 
-    assert claim.finding(quick, pretend(claim, quick, outcome)).verdict == "supported"
+    assert claim.result(quick, pretend(claim, quick, outcome)).verdict == "supported"
 
 
 def test_values_read_off_a_grid_are_no_more_certain_than_the_grid(quick: Preset, pretend: Pretend) -> None:
     (claim,) = claims_named(("higher_learning_rate",))
-    effect = claim.finding(quick, pretend(claim, quick, _rates(bn=10, plain=1))).effects[1]
+    effect = claim.result(quick, pretend(claim, quick, _rates(bn=10, plain=1))).effects[1]
     assert (effect.low, effect.high) == pytest.approx((10 / 3**0.5, 10 * 3**0.5))
 
 
 def test_a_target_counts_as_reached_between_two_evaluations(quick: Preset, pretend: Pretend) -> None:
     (claim,) = claims_named(("fewer_steps",))
-    overall, *effects = claim.finding(quick, pretend(claim, quick, _steps(bn=5, plain=10))).effects
+    overall, *effects = claim.result(quick, pretend(claim, quick, _steps(bn=5, plain=10))).effects
     left_open = (5 / 4.5) * (10 / 9.5)
     for effect in (overall, *effects):
         assert effect.estimate == pytest.approx(9.5 / 4.5)
@@ -271,7 +271,7 @@ def test_a_target_counts_as_reached_between_two_evaluations(quick: Preset, prete
 
 def test_figure_1_is_no_more_certain_than_its_evaluations(pretend: Pretend) -> None:
     (claim,), full = claims_named(("fewer_steps",)), preset_named("full")
-    effect = claim.finding(full, pretend(claim, full, _steps(bn=5, plain=10))).effects[-1]
+    effect = claim.result(full, pretend(claim, full, _steps(bn=5, plain=10))).effects[-1]
     assert effect.name.startswith("figure 1")
     assert effect.low == pytest.approx(9.5 / 4.5 / ((5 / 4.5) * (10 / 9.5)))
 
@@ -280,7 +280,7 @@ def test_a_target_that_holds_before_training_counts_as_reached_at_once(
     quick: Preset, pretend: Pretend
 ) -> None:
     (claim,) = claims_named(("fewer_steps",))
-    effect = claim.finding(quick, pretend(claim, quick, _steps(bn=0, plain=3))).effects[1]
+    effect = claim.result(quick, pretend(claim, quick, _steps(bn=0, plain=3))).effects[1]
     assert effect.estimate == pytest.approx(2.5 / 0.5)
 
 
@@ -288,7 +288,7 @@ def test_a_budget_that_ends_without_the_target_adds_nothing_to_the_interval(
     quick: Preset, pretend: Pretend
 ) -> None:
     (claim,) = claims_named(("fewer_steps",))
-    effect = claim.finding(quick, pretend(claim, quick, lambda _: {"accuracy": 0.5})).effects[1]
+    effect = claim.result(quick, pretend(claim, quick, lambda _: {"accuracy": 0.5})).effects[1]
     assert (effect.low, effect.estimate, effect.high) == pytest.approx((1.0, 1.0, 1.0))
 
 
@@ -326,7 +326,7 @@ def test_a_range_that_the_sweep_cuts_off_is_said_to_be(
     said: str,
 ) -> None:
     (claim,) = claims_named(("initial_scale",))
-    finding = claim.finding(quick, pretend(claim, quick, _scales_between(bn, plain)))
+    finding = claim.result(quick, pretend(claim, quick, _scales_between(bn, plain)))
     assert finding.effects[1].note.endswith(note)
     assert said in finding.sentence
     assert ("cuts off the range without BN on ioffe_mlp, dense_bn, mnist_cnn." in finding.sentence) == (
@@ -341,7 +341,7 @@ def test_a_range_of_scales_is_no_more_certain_than_the_widest_step_where_it_ends
     (claim,) = claims_named(("initial_scale",))
     # Below 0.01 comes 0.001, a whole decade away.
     outcome = _scales_between(bn=(0.01, 10), plain=(1, 10))
-    overall, *effects = claim.finding(quick, pretend(claim, quick, outcome)).effects
+    overall, *effects = claim.result(quick, pretend(claim, quick, outcome)).effects
     for effect in (overall, *effects):
         assert (effect.low, effect.high) == pytest.approx((1.5, 2.5))
 
@@ -355,7 +355,7 @@ def test_a_network_that_no_scale_trains_is_not_cut_off(quick: Preset, pretend: P
             "accuracy": 0.95 if config.norm == "batch" else 0.1 + float(config.options["init_scale"]) / 1e4
         }
 
-    finding = claim.finding(quick, pretend(claim, quick, outcome))
+    finding = claim.result(quick, pretend(claim, quick, outcome))
     assert finding.verdict == "supported"
     assert "without BN no scale trained in some seed: 0 decades" in finding.effects[1].note
 
@@ -369,7 +369,7 @@ def test_an_end_of_the_sweep_of_learning_rates_that_is_still_usable_is_said_to_b
         usable = config.lr <= 100 if config.norm == "batch" else 0.01 <= config.lr <= 1
         return {"accuracy": 0.95 if usable else 0.1}
 
-    finding = claim.finding(quick, pretend(claim, quick, outcome))
+    finding = claim.result(quick, pretend(claim, quick, outcome))
     assert finding.effects[1].note == (
         "up to 1 without BN, 100 with; with BN still usable at 100, the end of the sweep: a lower bound; "
         "with BN still usable at 0.001, the lowest of the sweep"
@@ -383,7 +383,7 @@ def test_small_batches_says_what_a_run_that_diverged_counts_and_whose_learning_r
 ) -> None:
     (claim,) = claims_named(("small_batches",))
     runs = pretend(claim, quick, _batches(running=0.5, recomputed=0.6, group=0.94))
-    finding = claim.finding(quick, runs)
+    finding = claim.result(quick, runs)
     for text in (" ".join(finding.protocol), *(figure.caption for figure in finding.figures)):
         assert "it counts as 0%" in text
         assert "none was tuned for GroupNorm" in text
@@ -398,5 +398,5 @@ def test_a_hole_in_the_range_of_scales_ends_it(quick: Preset, pretend: Pretend) 
             return {"accuracy": 0.95 if scale == 1 else 0.1}
         return {"accuracy": {1.0: 0.96, 3.0: 0.1}.get(float(scale), 0.95)}
 
-    effect = claim.finding(quick, pretend(claim, quick, outcome)).effects[1]
+    effect = claim.result(quick, pretend(claim, quick, outcome)).effects[1]
     assert effect.estimate == pytest.approx(3.0)  # from 0.001 to 1: what lies beyond the hole does not count

@@ -116,9 +116,9 @@ def test_copies_and_pickles_are_frozen() -> None:
         assert _moved(other, before)
 
 
+@pytest.mark.usefixtures("compiler_caches_cleared")
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_a_compiled_model_stays_frozen(backend: str) -> None:
-    torch.compiler.reset()
     model = _model()
     normwise.freeze(model)
     compiled: Any = torch.compile(model, backend=backend, fullgraph=True)
@@ -126,7 +126,6 @@ def test_a_compiled_model_stays_frozen(backend: str) -> None:
     torch.testing.assert_close(compiled.train()(X), copy.deepcopy(model).eval()(X))
     _step(compiled)
     assert not _moved(model, before)
-    torch.compiler.reset()
 
 
 @pytest.mark.parametrize("use_buffers", [False, True])

@@ -1,6 +1,1 @@
 """A sweep of all operations over models of other libraries."""
-
-from . import timm_models, torchvision_models, transformers_models
-
-#: In the order of the page.
-SPECIMENS = (*torchvision_models.SPECIMENS, *timm_models.SPECIMENS, *transformers_models.SPECIMENS)

@@ -14,8 +14,8 @@ import torch
 from normwise.errors import NormwiseError
 from normwise.layers import batch_norms
 
-from . import SPECIMENS
 from .libraries import NAMES, load, versions
+from .models import SPECIMENS
 from .operations import OPERATIONS, Outcome
 from .specimen import Specimen, subject
 

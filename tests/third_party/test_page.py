@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import SPECIMENS
+from .models import SPECIMENS
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 

@@ -6,7 +6,7 @@ import pytest
 
 from normwise.errors import NormwiseError
 
-from . import SPECIMENS
+from .models import SPECIMENS
 from .operations import OPERATIONS
 from .specimen import Specimen, subject
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from normwise.data import LabelledData, digits, load_speech
+from normwise.data import LabelledData, digits, load_data
 from normwise.models import build
 from normwise.training import AT_EVERY_POINT, AT_THE_END
 
@@ -33,7 +33,7 @@ def test_measuring_changes_nothing(name: str) -> None:
     data: LabelledData = digits()
     model = _trained_a_little("dense_bn", "batch")
     if name == "padded_accuracy":
-        data = load_speech("tones").subset(60, 40)
+        data = load_data("speech", "tones").subset(60, 40)
         model = build("speech_lstm", (40,), 10, norm="batch")
     before, modes = _state(model), [module.training for module in model.modules()]
     (AT_EVERY_POINT | AT_THE_END)[name](model, data)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from scipy.io import wavfile
 
-from normwise.data import load_text
+from normwise.data import load_data
 from normwise.errors import ArgumentError, DataError, RunError
 from normwise.records import Point, RunConfig
 from normwise.training import predict, train
@@ -129,7 +129,7 @@ def test_word_vectors_are_what_a_run_begins_with(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     weight = load_file(tmp_path / "run/checkpoint.safetensors")["model.embedding.weight"]
-    number = load_text("phrases").preparation.vocabulary.index("film")
+    number = load_data("text", "phrases").input_spec.vocabulary.index("film")
     assert (weight[number] > 8).all()
 
 

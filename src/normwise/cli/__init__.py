@@ -14,9 +14,9 @@ def main() -> None:
     0 fine, 2 wrong use or bad input, 70 a mistake of normwise's own, 130 interrupted, 141 nobody reads the output.
     """
     try:
-        from normwise.cli.app import run
+        from normwise.cli.app import run_command_line
 
-        code = run(sys.argv[1:])
+        code = run_command_line(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
         print("Interrupted.", file=sys.stderr)

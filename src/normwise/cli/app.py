@@ -70,7 +70,7 @@ def _root(
     """Take the options that stand before a command."""
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_command_line(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; whatever goes wrong is said in one line on standard error."""
     terminal.prepare()
     # Wherever it stands, for who sees an error puts it at the end; behind "--" all is input.

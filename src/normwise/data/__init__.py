@@ -1,29 +1,32 @@
-"""Labelled images, speech and text, and the order in which a run takes them."""
+"""Labelled images, speech and text, and the order in which a run takes them; imported when they are first used."""
 
-from normwise.data.images.digits import digits
-from normwise.data.images.idx import read_idx
-from normwise.data.images.idx_folder import idx_folder
-from normwise.data.images.image_data import ImageData
-from normwise.data.images.image_folder import image_folder
-from normwise.data.images.load_images import load_images
-from normwise.data.images.mnist import mnist
-from normwise.data.kept import kept_data
-from normwise.data.load import NAMED, load_data
-from normwise.data.protocols import LabelledData, Samples
-from normwise.data.sample_order import BatchOrder, InOrder, epoch_order
-from normwise.data.sequences.padded_batches import Sequences
-from normwise.data.sequences.sequence_data import SequenceData
-from normwise.data.speech.fsdd import fsdd
-from normwise.data.speech.load_speech import load_speech
-from normwise.data.speech.wav_folder import wav_folder
-from normwise.data.text.load_text import load_text
-from normwise.data.text.rt_polarity import rt_polarity
-from normwise.data.text.text_files import text_files
-from normwise.data.text.vocabulary import Vocabulary
-from normwise.data.user_input import prepared
+import typing
+
+from normwise import lazy
+
+if typing.TYPE_CHECKING:
+    from normwise.data.images.digits import digits
+    from normwise.data.images.idx import read_idx
+    from normwise.data.images.idx_folder import idx_folder
+    from normwise.data.images.image_data import ImageData
+    from normwise.data.images.image_folder import image_folder
+    from normwise.data.images.mnist import mnist
+    from normwise.data.load import load_data
+    from normwise.data.options import SpeechOptions, TextOptions
+    from normwise.data.protocols import LabelledData, Samples
+    from normwise.data.registry import NAMED_DATA
+    from normwise.data.sample_order import BatchOrder, InOrder, epoch_order
+    from normwise.data.sequences.padded_batches import Sequences
+    from normwise.data.sequences.sequence_data import SequenceData
+    from normwise.data.speech.fsdd import fsdd
+    from normwise.data.speech.wav_folder import wav_folder
+    from normwise.data.text.rt_polarity import rt_polarity
+    from normwise.data.text.text_files import text_files
+    from normwise.data.text.vocabulary import Vocabulary
+    from normwise.data.user_input import prepared
 
 __all__ = [
-    "NAMED",
+    "NAMED_DATA",
     "BatchOrder",
     "ImageData",
     "InOrder",
@@ -31,17 +34,15 @@ __all__ = [
     "Samples",
     "SequenceData",
     "Sequences",
+    "SpeechOptions",
+    "TextOptions",
     "Vocabulary",
     "digits",
     "epoch_order",
     "fsdd",
     "idx_folder",
     "image_folder",
-    "kept_data",
     "load_data",
-    "load_images",
-    "load_speech",
-    "load_text",
     "mnist",
     "prepared",
     "read_idx",
@@ -49,3 +50,32 @@ __all__ = [
     "text_files",
     "wav_folder",
 ]
+
+_NAMES = {
+    "NAMED_DATA": "registry:NAMED_DATA",
+    "BatchOrder": "sample_order:BatchOrder",
+    "ImageData": "images.image_data:ImageData",
+    "InOrder": "sample_order:InOrder",
+    "LabelledData": "protocols:LabelledData",
+    "Samples": "protocols:Samples",
+    "SequenceData": "sequences.sequence_data:SequenceData",
+    "Sequences": "sequences.padded_batches:Sequences",
+    "SpeechOptions": "options:SpeechOptions",
+    "TextOptions": "options:TextOptions",
+    "Vocabulary": "text.vocabulary:Vocabulary",
+    "digits": "images.digits:digits",
+    "epoch_order": "sample_order:epoch_order",
+    "fsdd": "speech.fsdd:fsdd",
+    "idx_folder": "images.idx_folder:idx_folder",
+    "image_folder": "images.image_folder:image_folder",
+    "load_data": "load:load_data",
+    "mnist": "images.mnist:mnist",
+    "prepared": "user_input:prepared",
+    "read_idx": "images.idx:read_idx",
+    "rt_polarity": "text.rt_polarity:rt_polarity",
+    "text_files": "text.text_files:text_files",
+    "wav_folder": "speech.wav_folder:wav_folder",
+}
+
+if not typing.TYPE_CHECKING:  # for whom any name would be there
+    __getattr__, __dir__ = lazy.lazy_names(__name__, _NAMES, __all__)

@@ -1,11 +1,14 @@
 """What a training loop needs of data, whether these are images, speech or text."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from normwise.records import Preparation
+from normwise.records import InputSpec
+
+#: The part of a data set that a sample belongs to.
+DataPart = Literal["train", "test"]
 
 
 class Samples(Protocol):
@@ -46,7 +49,7 @@ class LabelledData(Protocol):
         ...
 
     @property
-    def preparation(self) -> Preparation:
+    def input_spec(self) -> InputSpec:
         """How the inputs were made, and what the classes are called."""
         ...
 

@@ -5,38 +5,41 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from normwise.data.files.user_file import is_there, shown
-from normwise.data.images.image_file import image_of
-from normwise.data.text.vocabulary import Vocabulary
+from normwise.data.files.user_file import shown
 from normwise.errors import ArgumentError, DataError
-from normwise.records import Preparation
+from normwise.files import is_there
+from normwise.records import InputSpec
 
 _FILES = {"image": "an image file", "speech": "a WAV file"}
 
 
-def prepared(preparation: Preparation, source: str) -> dict[str, Tensor]:
+def prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:
     """Make a batch of one, as the keyword arguments of a network's ``forward``, prepared as in its training.
 
     Args:
-        preparation: Of the network.
+        input_spec: Inputs of the network.
         source: File of an image or of a recording; or the text itself.
 
     Raises:
-        ArgumentError: the preparation is none of a network for images, speech or text.
+        ArgumentError: the specification is none of a network for images, speech or text.
         DataError: there is no such file, or it is damaged, or no input of this network.
     """
-    if preparation.task == "text":
-        tokens = Vocabulary(preparation.vocabulary).encode(source)
-        return {"sequences": tokens[None], "lengths": torch.tensor([len(tokens)])}
-    if preparation.task not in _FILES:
-        raise ArgumentError(f"unknown task {preparation.task!r}; known are image, speech and text")
-    if "\0" in source or not is_there(Path(source)):
-        raise DataError(f"{shown(source)}: there is no such file; expected {_FILES[preparation.task]}")
-    if preparation.task == "image":
-        return {"images": image_of(source, preparation.shape)[None]}
-    if preparation.rate is None:
-        raise ArgumentError("a network for speech has a rate, and this one has none")
-    from normwise.data.speech.features_of_file import recording
+    if input_spec.task == "text":
+        from normwise.data.text.vocabulary import Vocabulary
 
-    frames = recording(Path(source), preparation.rate)
+        tokens = Vocabulary(input_spec.vocabulary).encode(source)
+        return {"sequences": tokens[None], "lengths": torch.tensor([len(tokens)])}
+    if input_spec.task not in _FILES:
+        raise ArgumentError(f"unknown task {input_spec.task!r}; known are image, speech and text")
+    if "\0" in source or not is_there(Path(source)):
+        raise DataError(f"{shown(source)}: there is no such file; expected {_FILES[input_spec.task]}")
+    if input_spec.task == "image":
+        from normwise.data.images.image_file import image_of
+
+        return {"images": image_of(source, input_spec.shape)[None]}
+    if input_spec.rate is None:
+        raise ArgumentError("a network for speech has a rate, and this one has none")
+    from normwise.data.speech.speech_data import features_of_file
+
+    frames = features_of_file(Path(source), input_spec.rate)
     return {"sequences": frames[None], "lengths": torch.tensor([len(frames)])}

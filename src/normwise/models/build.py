@@ -16,7 +16,7 @@ from normwise.models.images.ioffe_mlp import IoffeMLP
 from normwise.models.images.mnist_cnn import MnistCNN
 from normwise.models.images.resnet import ResNet
 from normwise.models.images.row_lstm import RowLSTM
-from normwise.models.parts.norm import Norm
+from normwise.models.parts.norm import NormChoice
 from normwise.models.sequences.sentiment_bilstm import SentimentBiLSTM
 from normwise.models.sequences.speech_lstm import SpeechLSTM
 from normwise.models.sequences.text_transformer import TextTransformer
@@ -58,7 +58,7 @@ def build(
     /,
     *,
     task: Task | None = None,
-    norm: Norm = "batch",
+    norm: NormChoice = "batch",
     seed: int = 0,
     init_scale: float = 1.0,
     **options: Any,
@@ -133,7 +133,9 @@ def _check_value(model: str, option: str, value: Any, default: Any) -> None:
         )
 
 
-def _made(name: str, shape: tuple[int, ...], classes: int, norm: Norm, options: dict[str, Any]) -> nn.Module:
+def _made(
+    name: str, shape: tuple[int, ...], classes: int, norm: NormChoice, options: dict[str, Any]
+) -> nn.Module:
     try:
         return MODELS[name](shape, classes, norm=norm, **options)
     except RuntimeError as error:

@@ -13,15 +13,15 @@ from normwise.records.recording import (
     WatchedLayer,
     WatchedStep,
 )
-from normwise.records.study import Effect, Finding, Source, Study, Verdict
+from normwise.records.study import ClaimResult, Effect, Source, Study, Verdict
 from normwise.records.surgery.acceleration import Acceleration, LayerChange
 from normwise.records.surgery.bias_removal import BiasRemoval
 from normwise.records.surgery.change import Change
 from normwise.records.surgery.conversion import Conversion
 from normwise.records.surgery.folding import Folding
 from normwise.records.surgery.insertion import Insertion
+from normwise.records.training.input_spec import InputSpec, Task
 from normwise.records.training.prediction import Prediction
-from normwise.records.training.preparation import Preparation, Task
 from normwise.records.training.run import Option, Point, Result, Run, RunConfig
 from normwise.records.training.saved import read_record, record_of
 
@@ -32,14 +32,15 @@ __all__ = [
     "BiasRemoval",
     "Calibration",
     "Change",
+    "ClaimResult",
     "Comparison",
     "Conversion",
     "Effect",
     "Environment",
     "Figure",
-    "Finding",
     "Folding",
     "HeatMap",
+    "InputSpec",
     "Insertion",
     "LayerCalibration",
     "LayerChange",
@@ -49,7 +50,6 @@ __all__ = [
     "OverChannels",
     "Point",
     "Prediction",
-    "Preparation",
     "Recording",
     "Result",
     "Run",

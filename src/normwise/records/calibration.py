@@ -7,7 +7,7 @@ from typing import Literal
 
 Order = Literal["evaluation", "training"]
 VarianceKind = Literal["population", "batch"]
-Verdict = Literal["fine", "poor", "bad"]
+StatisticsQuality = Literal["fine", "poor", "bad"]
 
 #: The error of a layer's normalised values, in standard deviations, up to which its old statistics were fine. Averages
 #: with torch's momentum of 0.1 over batches of 32 independent values scatter by about half as much.
@@ -52,7 +52,7 @@ class LayerCalibration:
     broken: str = ""
 
     @property
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> StatisticsQuality | None:
         """Judgement of the old statistics: fine (an error up to 0.1 σ), poor, or bad (from 0.5 σ, or broken).
 
         None for a layer that was not calibrated, and where the record does not tell.

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _LARGEST = sys.float_info.max
 #: How deep a value may be that a record takes as it is.
@@ -43,7 +43,7 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(to_plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
 
 
-def from_plain(kind: type[T], value: Any) -> T:
+def from_plain(kind: type[_T], value: Any) -> _T:
     """The record of type ``kind`` that :func:`to_plain` made ``value`` of.
 
     Raises:
@@ -52,7 +52,7 @@ def from_plain(kind: type[T], value: Any) -> T:
     return _read(kind, value, kind.__name__.lstrip("_"))
 
 
-def from_json(kind: type[T], content: bytes) -> T:
+def from_json(kind: type[_T], content: bytes) -> _T:
     """Read the record of type ``kind`` that :func:`to_json` wrote; the one place that reads JSON.
 
     Whatever the bytes are, they are read in time and memory in proportion to their number.

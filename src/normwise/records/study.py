@@ -44,7 +44,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ClaimResult:
     """A claim's outcome.
 
     Attributes:
@@ -98,5 +98,5 @@ class Study:
     runs: int
     cpu_seconds: float
     environment: Environment
-    findings: tuple[Finding, ...]
+    findings: tuple[ClaimResult, ...]
     wall_seconds: float = math.nan

@@ -1,15 +1,15 @@
 """Claims about batch normalization as experiments: protocol, runs, rule, verdict."""
 
-from normwise.studies.claim import Claim, Outcome
-from normwise.studies.claims import all_claims, claims_named
+from normwise.studies.claim import Claim, Judgement
+from normwise.studies.find_claims import all_claims, claims_named
 from normwise.studies.preset import PRESETS, Network, Preset, preset_named
 from normwise.studies.runner import run_study
 
 __all__ = [
     "PRESETS",
     "Claim",
+    "Judgement",
     "Network",
-    "Outcome",
     "Preset",
     "all_claims",
     "claims_named",

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from normwise.records import Effect, Figure, Finding, Run, RunConfig, Source, Verdict
+from normwise.records import ClaimResult, Effect, Figure, Run, RunConfig, Source, Verdict
 from normwise.studies.preset import Preset
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Judgement:
     """What a claim's rule made of its runs."""
 
     verdict: Verdict
@@ -47,23 +47,23 @@ class Claim(ABC):
         """The runs that the verdict needs. Claims may ask for the same ones: each is made once."""
 
     @abstractmethod
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         """The outcome that follows from the finished runs, by the rule and from nothing else."""
 
-    def finding(self, preset: Preset, runs: Sequence[Run]) -> Finding:
+    def result(self, preset: Preset, runs: Sequence[Run]) -> ClaimResult:
         """The outcome with all that a reader needs to judge it."""
-        outcome = self.judge(preset, runs)
-        return Finding(
+        judgement = self.judge(preset, runs)
+        return ClaimResult(
             claim=self.name,
             statement=self.statement,
             protocol=self.protocol(preset),
             falsifier=self.falsifier,
             rule=self.rule,
             sources=self.sources,
-            effects=outcome.effects,
-            verdict=outcome.verdict,
-            sentence=outcome.sentence,
-            figures=outcome.figures,
+            effects=judgement.effects,
+            verdict=judgement.verdict,
+            sentence=judgement.sentence,
+            figures=judgement.figures,
             seeds=preset.seeds,
             runs=len(runs),
         )
@@ -74,3 +74,13 @@ def all_or_some(shown: Sequence[bool]) -> Verdict:
     if all(shown):
         return "supported"
     return "depends" if any(shown) else "not supported"
+
+
+def ioffe_szegedy(section: str) -> Source:
+    """Return a section of the paper that introduced batch normalization."""
+    return Source(
+        "Ioffe & Szegedy 2015, Batch Normalization: Accelerating Deep Network Training by Reducing "
+        "Internal Covariate Shift",
+        section,
+        "https://arxiv.org/abs/1502.03167",
+    )

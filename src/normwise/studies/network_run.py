@@ -8,6 +8,9 @@ from normwise.studies.preset import Network, Preset, SequenceNetwork
 
 #: As in Ioffe & Szegedy 2015, §4.1.
 BATCH_SIZE = 60
+#: Learning rates of the sweep, in steps of about 3, but for one of 10 at the low end, where no highest usable rate is
+#: expected.
+LEARNING_RATES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 #: What data are that nobody has recorded or written.
 _MADE_UP = {
     "tones": "tones are synthetic sounds of ten kinds, which glide from one vowel to another in noise.",
@@ -32,6 +35,20 @@ def network_run(preset: Preset, network: Network, norm: str, seed: int, **change
         "test_samples": preset.test_samples,
     }
     return RunConfig(**(fields | changes))
+
+
+def learning_rate_sweep(preset: Preset) -> tuple[RunConfig, ...]:
+    """Return a run for each network, norm, learning rate and seed, evaluated on its way.
+
+    Two claims read it: each network, with BN and without, from too slow for the budget to where training fails.
+    """
+    return tuple(
+        network_run(preset, network, norm, seed, lr=lr, eval_every=network.eval_every)
+        for network in preset.networks
+        for norm in ("batch", "none")
+        for lr in LEARNING_RATES
+        for seed in preset.seeds
+    )
 
 
 def sequence_run(network: SequenceNetwork, norm: str, seed: int, **changes: Any) -> RunConfig:

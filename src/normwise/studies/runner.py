@@ -1,33 +1,23 @@
 """A study: the runs of its claims, each made once, in parallel; then the verdicts."""
 
 import hashlib
-import multiprocessing.resource_tracker
-import os
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import cast
 
-import joblib
-import torch
-from joblib.externals.loky.backend import resource_tracker
-
-from normwise.data import LabelledData, kept_data
+from normwise.data import LabelledData, load_data
 from normwise.files import write_whole
 from normwise.kernels.cpu import library as native
-from normwise.parent import end_with_parent
 from normwise.records import Environment, Option, Run, RunConfig, Study, Task, check_at_once, to_json
 from normwise.studies.claim import Claim
 from normwise.studies.preset import Preset
-from normwise.training import RunFolder, train
+from normwise.studies.workers import runs_in_parallel
+from normwise.training import RunFolder
 
 #: Told of each run that has ended: how many have, of how many, and how many of all steps are done.
 OnRun = Callable[[int, int, float], None]
@@ -78,7 +68,9 @@ def run_study(
 
     done = sum(configs[folder].steps for folder in finished)
     tell()
-    with closing(_parallel([item for item in configs.items() if item[0] not in finished], jobs)) as results:
+    with closing(
+        runs_in_parallel([item for item in configs.items() if item[0] not in finished], jobs)
+    ) as results:
         for folder, run in results:
             finished[folder] = run
             done += run.config.steps
@@ -91,7 +83,7 @@ def run_study(
         cpu_seconds=sum(RunFolder(folder).seconds for folder in configs),
         environment=Environment.here(),
         findings=tuple(
-            claim.finding(
+            claim.result(
                 preset,
                 [
                     finished[_folder(out, config, digests[_source(config)])]
@@ -116,7 +108,7 @@ def _source(config: RunConfig) -> _Source:
 
 def _loaded(source: _Source) -> LabelledData:
     task, name, options = source
-    return kept_data(task, name, dict(options))
+    return load_data(task, name, **dict(options))
 
 
 def _turn(config: RunConfig) -> tuple[int, str]:
@@ -141,7 +133,7 @@ def _code() -> str:
     """
     package = files("normwise")
     digest = hashlib.sha256()
-    for name in ("data", "functional", "kernels", "models", "nn", "statistics", "training"):
+    for name in ("data", "functional", "kernels", "layers", "models", "nn", "statistics", "training"):
         for source in sorted(Path(str(package / name)).glob("**/*.py")):
             digest.update(source.read_bytes())
     digest.update(native.in_use().encode())
@@ -153,76 +145,3 @@ def _code() -> str:
 def _finished(folder: Path) -> Run | None:
     run = RunFolder(folder)
     return run.read() if run.finished else None
-
-
-def _parallel(todo: Sequence[tuple[Path, RunConfig]], jobs: int) -> Generator[tuple[Path, Run], None, None]:
-    # A worker watches from its first moment on, and not from its first task, which it may never get.
-    local = isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.LokyBackend)
-    watching = {"initializer": end_with_parent, "initargs": (os.getpid(),)} if local else {}
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", **watching)
-    tasks = (joblib.delayed(_one)(folder, config, os.getpid()) for folder, config in todo)
-    results: Generator[tuple[Path, Run], None, None] | None = None
-    try:
-        with _interruptions_held() if jobs > 1 else nullcontext():
-            # joblib's stub has the type of a list of results, not of this generator.
-            results = cast("Generator[tuple[Path, Run], None, None]", parallel(tasks))
-        yield from results
-    except BaseException:
-        # Nobody waits for what the workers are at: each run goes on from its checkpoint next time.
-        if results is not None:
-            with _quietly():
-                results.close()
-        raise
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep to itself what joblib says when its workers are killed: results nobody had, a thread that missed them."""
-    hook = threading.excepthook
-    threading.excepthook = lambda arguments: None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        threading.excepthook = hook
-
-
-@contextmanager
-def _interruptions_held() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, for this one ends them; here it comes through afterwards.
-
-    A process and a thread inherit from the thread that starts them which signals are held back, so this holds from
-    their first moment on, and for the workers that joblib's own thread starts later. Interrupted half-way, joblib
-    would leave workers behind that complain, or wait forever.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    # These let signals through again when they have started a process of their own: before and not within.
-    resource_tracker.ensure_running()
-    multiprocessing.resource_tracker.ensure_running()
-    came: list[int] = []
-    # Whichever thread the signal reaches, Python answers it in the main one.
-    answers = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number)) if answers else None
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if answers:
-            signal.signal(signal.SIGINT, handler)
-            if came and callable(handler):
-                handler(came[0], None)
-
-
-def _one(folder: Path, config: RunConfig, study: int) -> tuple[Path, Run]:
-    if os.getppid() == study:  # a worker of this machine, also where another backend has started it
-        end_with_parent(study)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return folder, train(config, folder, resume=True, wait=True)
-    finally:
-        torch.set_num_threads(threads)

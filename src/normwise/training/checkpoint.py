@@ -17,7 +17,7 @@ from normwise.records import from_json
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """Where a run is.
 
     Attributes:
@@ -35,7 +35,9 @@ class Progress:
     diverged: bool = False
 
 
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, progress: Progress) -> None:
+def save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, progress: RunProgress
+) -> None:
     """Write the checkpoint whole, or leave the one that stands; without an optimiser where it has no state."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     states = {} if optimizer is None else optimizer.state_dict()["state"]
@@ -46,7 +48,7 @@ def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, 
     write_whole(path, safetensors.torch.save({k: t.contiguous() for k, t in tensors.items()}, metadata))
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> Progress:
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> RunProgress:
     """Read a checkpoint into a model and an optimiser of the same run, or leave both as they are.
 
     Raises:
@@ -59,7 +61,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
             metadata = file.metadata() or {}
             saved = from_json(_SavedProgress, metadata.get("progress", "").encode())
             total = float.fromhex(saved.loss_sum)
-            progress = Progress(saved.step, total, saved.loss_count, saved.metrics_size, saved.diverged)
+            progress = RunProgress(saved.step, total, saved.loss_count, saved.metrics_size, saved.diverged)
             _check_progress(progress)
             names = set(file.keys())
             wanted = _model_tensors(model)
@@ -85,7 +87,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
 
 @dataclass(frozen=True)
 class _SavedProgress:
-    """:class:`Progress` as the file has it: the sum in hexadecimal digits, which lose none of it."""
+    """:class:`RunProgress` as the file has it: the sum in hexadecimal digits, which lose none of it."""
 
     step: int
     loss_sum: str
@@ -94,7 +96,7 @@ class _SavedProgress:
     diverged: bool
 
 
-def _check_progress(progress: Progress) -> None:
+def _check_progress(progress: RunProgress) -> None:
     least = min(progress.step, progress.loss_count, progress.metrics_size)
     if least < 0 or not (math.isfinite(progress.loss_sum) or progress.diverged):
         raise ValueError(f"its progress is impossible: {progress}")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from normwise.data import prepared
 from normwise.errors import DataError, NormwiseError, RunError
 from normwise.files import reason
-from normwise.records import Prediction, Preparation
+from normwise.records import InputSpec, Prediction
 from normwise.statistics import evaluating
 from normwise.training.run_folder import RunFolder
 from normwise.training.trained import trained_network
@@ -34,14 +34,14 @@ def predict(
         DataError: an input that can't be read; it is named.
     """
     run = RunFolder(folder)
-    record, preparation = run.read(), run.preparation()
-    model = trained_network(run, record, preparation)
+    record, input_spec = run.read(), run.input_spec()
+    model = trained_network(run, record, input_spec)
     dtype = getattr(torch, record.config.dtype)
     found: list[Prediction] = []
     for source in inputs:
         batch = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
-            for name, tensor in _prepared(preparation, source).items()
+            for name, tensor in _prepared(input_spec, source).items()
         }
         probabilities = _probabilities(model, batch)
         if not probabilities.isfinite().all():
@@ -49,15 +49,15 @@ def predict(
                 f"{folder}: the network's outputs are not finite, so it says nothing of {source}: training diverged; "
                 "train again with a lower learning rate"
             )
-        found.append(_prediction(source, preparation.classes, probabilities))
+        found.append(_prediction(source, input_spec.classes, probabilities))
         if progress is not None:
             progress(len(found))
     return tuple(found)
 
 
-def _prepared(preparation: Preparation, source: str) -> dict[str, Tensor]:
+def _prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:
     try:
-        return prepared(preparation, source)
+        return prepared(input_spec, source)
     except (OSError, ValueError) as error:  # of a name that is too long, for instance
         if isinstance(error, NormwiseError):
             raise

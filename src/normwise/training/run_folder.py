@@ -15,8 +15,8 @@ from normwise.files import is_file, is_folder, is_there, read_whole, reason, wri
 from normwise.kernels.cpu import library as native
 from normwise.records import (
     Environment,
+    InputSpec,
     Point,
-    Preparation,
     Result,
     Run,
     RunConfig,
@@ -68,7 +68,7 @@ class RunFolder:
         self.path = path
         self.checkpoint = path / "checkpoint.safetensors"
         self._run = path / "run.json"
-        self._preparation = path / "preparation.json"
+        self._input_spec = path / "preparation.json"
         self._metrics = path / "metrics.jsonl"
         self._timing = path / "timing.json"
 
@@ -96,7 +96,7 @@ class RunFolder:
         Raises:
             RunError: another process is at work here, and ``wait`` is off; or the folder can't be made.
         """
-        names = [path.name for path in (self._run, self._preparation, self.checkpoint, self._timing)]
+        names = [path.name for path in (self._run, self._input_spec, self.checkpoint, self._timing)]
         with locked(self.path, names, lambda: self.exists, wait=wait):
             yield
 
@@ -127,14 +127,14 @@ class RunFolder:
                 )
             if existing.config != config:
                 raise RunError(
-                    f"{self.path} holds a run of another configuration: {differences(config, existing.config)}. "
+                    f"{self.path} holds a run of another configuration: {config_differences(config, existing.config)}. "
                     "Choose another folder, or the options of that run"
                 )
-            if not is_there(self._preparation):  # begun by a version that did not keep it
-                self._write_preparation(data)
-            elif self.preparation() != data.preparation:
+            if not is_there(self._input_spec):  # begun by a version that did not keep it
+                self._write_input_spec(data)
+            elif self.input_spec() != data.input_spec:
                 raise RunError(
-                    f"{self._preparation} is not what the data of {config.data} give: their classes, sizes or "
+                    f"{self._input_spec} is not what the data of {config.data} give: their classes, sizes or "
                     "vocabulary are others now. Choose another folder, or delete this one to start anew"
                 )
             begun_with = existing.threads or threads or torch.get_num_threads()
@@ -152,25 +152,25 @@ class RunFolder:
                 )
             return begun_with
         # What an interruption may leave: the lock and parts of files, with a dot, and what is written first.
-        if any(not path.name.startswith(".") and path != self._preparation for path in contents(self.path)):
+        if any(not path.name.startswith(".") and path != self._input_spec for path in contents(self.path)):
             raise RunError(f"{self.path} is not empty and holds no run; choose another folder")
         threads = threads or torch.get_num_threads()
         # First, so that there is none without it: a run is there once it has its head.
-        self._write_preparation(data)
+        self._write_input_spec(data)
         self._write_run(_Head(config, Environment.here(), None, threads, data.sha256, kernels))
         return threads
 
-    def preparation(self) -> Preparation:
+    def input_spec(self) -> InputSpec:
         """How inputs of the network are made, and what the classes are called.
 
         Raises:
             RunError: no run here, one of before this was kept, or a file that is damaged.
         """
-        if not is_there(self._preparation):
+        if not is_there(self._input_spec):
             raise RunError(
-                f"{self.path} has no {self._preparation.name}: it is no run, or one of an older version"
+                f"{self.path} has no {self._input_spec.name}: it is no run, or one of an older version"
             )
-        return read_record(self._preparation, Preparation, _ADVICE)
+        return read_record(self._input_spec, InputSpec, _ADVICE)
 
     def finish(self, result: Result, seconds: float) -> None:
         """Write the result; the run has ended then."""
@@ -257,14 +257,14 @@ class RunFolder:
     def _head(self) -> _Head:
         return read_record(self._run, _Head, _ADVICE)
 
-    def _write_preparation(self, data: LabelledData) -> None:
-        write_whole(self._preparation, _bytes(data.preparation) + b"\n")
+    def _write_input_spec(self, data: LabelledData) -> None:
+        write_whole(self._input_spec, _bytes(data.input_spec) + b"\n")
 
     def _write_run(self, head: _Head) -> None:
         write_whole(self._run, _bytes(head, indent=2) + b"\n")
 
 
-def differences(config: RunConfig, existing: RunConfig) -> str:
+def config_differences(config: RunConfig, existing: RunConfig) -> str:
     """Say in which fields a run that exists is another than the one that is asked for; empty where in none."""
     ours, theirs = to_plain(config), to_plain(existing)
     return ", ".join(

@@ -11,17 +11,17 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from normwise.data import BatchOrder, LabelledData, SequenceData, kept_data
+from normwise.data import BatchOrder, LabelledData, SequenceData, load_data
 from normwise.errors import ArgumentError, RunError
 from normwise.files import is_there
 from normwise.models import build
 from normwise.models.parts.word_embedding import WordEmbedding
-from normwise.records import Point, Preparation, Result, Run, RunConfig
+from normwise.records import InputSpec, Point, Result, Run, RunConfig
 from normwise.statistics import using_batch_statistics
 from normwise.training import checkpoint, measures
-from normwise.training.checkpoint import Progress
+from normwise.training.checkpoint import RunProgress
 from normwise.training.evaluate import batch_statistics_accuracy, logits, loss_and_accuracy, loss_of
-from normwise.training.run_folder import RunFolder, differences
+from normwise.training.run_folder import RunFolder, config_differences
 
 #: Called after each step with the number of steps taken and the loss of that step, and after each
 #: evaluation with its point, too.
@@ -65,16 +65,16 @@ def train(
     """
     run_folder = RunFolder(folder)
     if run_folder.exists and not resume:
-        differs = differences(config, run_folder.read().config)
+        differs = config_differences(config, run_folder.read().config)
         raise RunError(
             f"{folder} already holds a run of another configuration: {differs}. Choose another folder by --out"
             if differs
             else f"{folder} already holds a run; go on with it by --resume, or choose another folder"
         )
     _check(config)
-    loaded = kept_data(config.task, config.data, config.data_options)
+    loaded = load_data(config.task, config.data, **config.data_options)
     data = loaded.subset(config.train_samples, config.test_samples).to(getattr(torch, config.dtype))
-    model = network_of(config, data.preparation)
+    model = network_of(config, data.input_spec)
     _begin_with_vectors(model, data)
     order = BatchOrder(len(data.training), config.batch_size, config.seed)
     if not run_folder.exists:
@@ -88,16 +88,16 @@ def train(
         return run_folder.read()
 
 
-def network_of(config: RunConfig, preparation: Preparation) -> nn.Module:
+def network_of(config: RunConfig, input_spec: InputSpec) -> nn.Module:
     """Build the network that a run is asked for, with its initial weights."""
     for name in ("norm", "seed", "task"):
         if name in config.options:
             raise ArgumentError(f"{name} is a field of the configuration itself, and no option; set it there")
     options: dict[str, Any] = dict(config.options)
-    classes = len(preparation.classes)
+    classes = len(input_spec.classes)
     model = build(
         config.model,
-        preparation.shape,
+        input_spec.shape,
         classes,
         task=config.task,
         norm=config.norm,
@@ -134,7 +134,7 @@ class _Training:
         self.optimizer = (
             torch.optim.Adam(self.parameters, lr=config.lr) if config.optimizer == "adam" else None
         )
-        self.progress = Progress()
+        self.progress = RunProgress()
         if is_there(folder.checkpoint):
             self.progress = checkpoint.load(folder.checkpoint, model, self.optimizer)
             if self.progress.step > config.steps or (self.progress.step > 0) != (

@@ -6,7 +6,7 @@ from torch import nn
 
 from normwise.errors import ArgumentError, DataError, ModelError, RunError
 from normwise.files import is_there
-from normwise.records import Preparation, Run
+from normwise.records import InputSpec, Run
 from normwise.training import checkpoint
 from normwise.training.run_folder import RunFolder
 from normwise.training.train import network_of
@@ -15,22 +15,22 @@ from normwise.training.train import network_of
 _MOST = 10**8
 
 
-def trained_network(folder: RunFolder, run: Run, preparation: Preparation) -> nn.Module:
+def trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> nn.Module:
     """Build the network that a run's records describe, with the weights of its checkpoint.
 
     Args:
         folder: Folder of the run.
         run: What :meth:`RunFolder.read` gave.
-        preparation: Inputs and classes of the network.
+        input_spec: Inputs and classes of the network.
 
     Raises:
         RunError: there is no checkpoint yet, it is another network's, or the records describe no network.
     """
     if not is_there(folder.checkpoint):
         raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
-    _check(folder.path, run, preparation)
+    _check(folder.path, run, input_spec)
     try:
-        model = network_of(run.config, preparation)
+        model = network_of(run.config, input_spec)
     except (ArgumentError, DataError, ModelError) as error:
         raise RunError(
             f"the records in {folder.path} describe no network of this version: {error}"
@@ -44,19 +44,19 @@ def trained_network(folder: RunFolder, run: Run, preparation: Preparation) -> nn
     return model
 
 
-def _check(folder: Path, run: Run, preparation: Preparation) -> None:
+def _check(folder: Path, run: Run, input_spec: InputSpec) -> None:
     """Raise RunError unless the records can be of one network."""
     size = 1
-    for number in preparation.shape:
+    for number in input_spec.shape:
         size *= number
-    vocabulary = len(preparation.vocabulary) if preparation.task == "text" else None
+    vocabulary = len(input_spec.vocabulary) if input_spec.task == "text" else None
     faults = {
-        f"the task is {run.config.task} and {preparation.task}": run.config.task != preparation.task,
-        f"the shape is {preparation.shape}": min(preparation.shape, default=0) < 1 or size > _MOST,
-        f"there are {len(preparation.classes):,} classes": not 1 < len(preparation.classes) <= _MOST,
+        f"the task is {run.config.task} and {input_spec.task}": run.config.task != input_spec.task,
+        f"the shape is {input_spec.shape}": min(input_spec.shape, default=0) < 1 or size > _MOST,
+        f"there are {len(input_spec.classes):,} classes": not 1 < len(input_spec.classes) <= _MOST,
         f"the vocabulary has {vocabulary} entries": vocabulary is not None
-        and preparation.shape != (vocabulary,),
-        f"the rate is {preparation.rate}": (preparation.rate is None) == (preparation.task == "speech"),
+        and input_spec.shape != (vocabulary,),
+        f"the rate is {input_spec.rate}": (input_spec.rate is None) == (input_spec.task == "speech"),
     }
     found = [fault for fault, holds in faults.items() if holds]
     if found:

@@ -29,7 +29,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("given", [(), ("--lr", "0.02", "--model", "dense_bn")], ids=["none", "some"])
 def test_options_that_are_not_given_are_the_runs_own(begun: Path, given: tuple[str, ...]) -> None:
-    assert app.run(["train", "image", "--resume", "--out", "run", *given]) == 0
+    assert app.run_command_line(["train", "image", "--resume", "--out", "run", *given]) == 0
     unbroken = begun.parent / "unbroken"
     train(_CONFIG, unbroken, threads=1)
     assert [(begun / name).read_bytes() for name in _FILES] == [
@@ -49,7 +49,7 @@ def test_options_that_are_not_given_are_the_runs_own(begun: Path, given: tuple[s
 def test_an_option_that_differs_is_named_alone(
     begun: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
-    assert app.run(["train", *arguments, "--resume", "--out", "run"]) == 2
+    assert app.run_command_line(["train", *arguments, "--resume", "--out", "run"]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -57,7 +57,7 @@ def test_without_resuming_it_says_in_what_the_run_that_is_there_differs(
     begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--norm", "none", "--seed", "3", "--optimizer", "sgd", "--lr", "0.1", "--batch-size", "100"]
-    code = app.run(
+    code = app.run_command_line(
         ["train", "image", "--model", "dense_bn", "--epochs", "1", "--out", "run", "-O", "bias=true", *given]
     )
     assert code == 2

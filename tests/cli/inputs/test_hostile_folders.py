@@ -18,7 +18,17 @@ from PIL import Image
 
 import normwise
 from normwise.cli import app
-from normwise.records import Effect, Environment, Figure, Finding, RunConfig, Series, Source, Study, to_json
+from normwise.records import (
+    ClaimResult,
+    Effect,
+    Environment,
+    Figure,
+    RunConfig,
+    Series,
+    Source,
+    Study,
+    to_json,
+)
 from normwise.training import train
 
 #: Texts that take the place of a value of JSON.
@@ -46,7 +56,7 @@ class Done:
 def _normwise(*arguments: str | Path) -> Done:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = app.run([*map(str, arguments)])
+        code = app.run_command_line([*map(str, arguments)])
     return Done(code, out.getvalue(), err.getvalue())
 
 
@@ -83,7 +93,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     figure = Figure("f", "t", "c", "x", "y", series, x_log=True)
     effect = Effect("e", "times", 2.0, 1.0, 3.0, 0.95, 3)
     source = Source("w", "s", "https://x")
-    finding = Finding(
+    finding = ClaimResult(
         "small_batches", "s", ("p",), "f", "r", (source,), (effect,), "depends", "s", (figure,), (0,), 1
     )
     study = Study("quick", "digits", "2026-01-01T00:00", 1, 1.0, Environment.here(), (finding,), 2.0)

@@ -20,7 +20,7 @@ from normwise.data.images.image_file import SUFFIXES, read_pixels
 from normwise.data.speech.wav import read_wav
 from normwise.data.text.word_vectors import read_vectors
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
@@ -85,10 +85,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "idx": read_idx,
     "vectors": lambda path: read_vectors(path, Vocabulary(("<pad>", "<unk>", "good", "bad"))),
     "table": text_files,
-    "predict image": lambda path: prepared(Preparation("image", (3, 8, 8), ("a", "b")), str(path)),
-    "predict recording": lambda path: prepared(
-        Preparation("speech", (40,), ("a", "b"), rate=8000), str(path)
-    ),
+    "predict image": lambda path: prepared(InputSpec("image", (3, 8, 8), ("a", "b")), str(path)),
+    "predict recording": lambda path: prepared(InputSpec("speech", (40,), ("a", "b"), rate=8000), str(path)),
     "images": _in_image_folder,
     "recordings": _in_wav_folder,
     "texts": _in_text_folder,

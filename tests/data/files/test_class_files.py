@@ -97,7 +97,7 @@ def test_what_is_not_read_as_a_text_is_refused_by_name(name: str, tmp_path: Path
 def test_a_class_file_may_end_in_capitals(tmp_path: Path) -> None:
     for name in ("a.txt", "b.TXT"):
         (tmp_path / name).write_text("x\ny\nz\n")
-    assert text_files(tmp_path).preparation.classes == ("a", "b")
+    assert text_files(tmp_path).input_spec.classes == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -177,13 +177,13 @@ def test_a_class_of_texts_that_is_not_utf_8_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("load", "message"),
     [
-        (lambda: load_data("image", LATIN_1, {}), r"the name of the data 'caf\\xe9' is not UTF-8"),
+        (lambda: load_data("image", LATIN_1), r"the name of the data 'caf\\xe9' is not UTF-8"),
         (
-            lambda: load_data("text", "phrases", {"vectors": LATIN_1}),
+            lambda: load_data("text", "phrases", vectors=LATIN_1),
             r"the option vectors 'caf\\xe9' is not UTF-8",
         ),
         (
-            lambda: load_data("speech", "tones", {"speaker": "\ud800"}),
+            lambda: load_data("speech", "tones", speaker="\ud800"),
             r"the option speaker '\\ud800' is not UTF-8",
         ),
     ],

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,21 @@ from normwise.data import (
     Vocabulary,
     idx_folder,
     image_folder,
-    load_images,
-    load_text,
+    load_data,
     prepared,
     text_files,
     wav_folder,
 )
-from normwise.data.files.user_file import check_unicode, entries, expanded, opened, read_whole, shown
+from normwise.data.files.user_file import check_unicode, entries, expanded, opened, read_user_file, shown
 from normwise.data.images.idx import read_idx
 from normwise.data.images.image_file import read_pixels
 from normwise.data.speech.wav import read_wav
 from normwise.data.text.word_vectors import read_vectors
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
-_IMAGE = Preparation("image", (1, 2, 3), ("a", "b"))
-_SPEECH = Preparation("speech", (40,), ("a", "b"), rate=8000)
+_IMAGE = InputSpec("image", (1, 2, 3), ("a", "b"))
+_SPEECH = InputSpec("speech", (40,), ("a", "b"), rate=8000)
 READERS: dict[str, Callable[[Path], object]] = {
     "image": read_pixels,
     "recording": read_wav,
@@ -93,7 +93,7 @@ def test_a_file_to_predict_that_is_not_there_is_told_what_was_expected() -> None
 def test_a_link_to_a_file_is_read(here: Path) -> None:
     Path("file").write_bytes(b"content")
     Path("link").symlink_to("file")
-    assert read_whole("link", 7) == b"content"
+    assert read_user_file("link", 7) == b"content"
 
 
 def test_a_file_of_holes_is_refused_by_its_size(here: Path) -> None:
@@ -117,12 +117,12 @@ def test_an_error_of_the_disk_is_one_error(here: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "load"),
     [
-        ("train-images-idx3-ubyte", lambda: load_images(".")),
+        ("train-images-idx3-ubyte", lambda: load_data("image", ".")),
         ("train/a/1.png", lambda: image_folder(".")),
         ("a_1.wav", lambda: wav_folder(".")),
         ("a.txt", lambda: text_files(".")),
         ("train.csv", lambda: text_files(".")),
-        ("x.CSV", lambda: load_text("x.CSV")),
+        ("x.CSV", lambda: load_data("text", "x.CSV")),
     ],
 )
 def test_a_pipe_within_a_data_set_is_named(part: str, load: Callable[[], object], here: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_pipe_within_a_data_set_is_named(part: str, load: Callable[[], object]
 
 def test_a_folder_that_is_none_is_one_error(here: Path) -> None:
     Path("file").touch()
-    for load in (idx_folder, image_folder, wav_folder, lambda path: load_images(str(path))):
+    for load in (idx_folder, image_folder, wav_folder, lambda path: load_data("image", str(path))):
         with pytest.raises(DataError, match="file"):
             load(Path("file"))
     with pytest.raises(DataError, match="file: the folder cannot be read"):
@@ -157,7 +157,7 @@ def test_a_folder_that_is_none_is_one_error(here: Path) -> None:
 def test_a_path_that_cannot_be_expanded_is_one_error(source: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         expanded(source)
-    for load in (load_images, load_text):
+    for load in (partial(load_data, "image"), partial(load_data, "text")):
         with pytest.raises(DataError, match=message):
             load(source)
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from normwise.data import InOrder, SequenceData, Sequences, load_speech, load_text
+from normwise.data import InOrder, SequenceData, Sequences, load_data
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
 FRAMES = [torch.full((length, 2), float(length)) for length in (3, 1, 2)]
 
@@ -17,7 +17,7 @@ def _data(**changes: Any) -> SequenceData:
         "name": "three",
         "training": Sequences.of(FRAMES, [0, 1, 1]),
         "test": Sequences.of(FRAMES[:1], [0]),
-        "preparation": Preparation("speech", (2,), ("a", "b"), rate=8000),
+        "input_spec": InputSpec("speech", (2,), ("a", "b"), rate=8000),
     }
     return SequenceData(**(fields | changes))
 
@@ -52,7 +52,7 @@ def test_a_subset_is_the_first_of_each_part() -> None:
 
 def test_another_type_is_of_frames_alone() -> None:
     assert _data().to(torch.float64).training.values.dtype == torch.float64
-    text = load_text("phrases").to(torch.float64)
+    text = load_data("text", "phrases").to(torch.float64)
     assert text.training.values.dtype == torch.int64
 
 
@@ -60,7 +60,7 @@ def test_the_digest_is_of_all_that_there_is() -> None:
     others = [
         _data(training=Sequences.of(FRAMES, [0, 1, 0])),
         _data(training=Sequences.of([FRAMES[0] + 1, *FRAMES[1:]], [0, 1, 1])),
-        _data(preparation=Preparation("speech", (2,), ("a", "c"), rate=8000)),
+        _data(input_spec=InputSpec("speech", (2,), ("a", "c"), rate=8000)),
     ]
     assert len({_data().sha256, *(other.sha256 for other in others)}) == 4
     assert _data().sha256 == _data().sha256
@@ -102,17 +102,19 @@ def test_parts_that_do_not_fit_the_preparation_are_one_error(changes: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "load", [lambda: load_speech("tones"), lambda: load_text("phrases")], ids=["tones", "phrases"]
+    "load",
+    [lambda: load_data("speech", "tones"), lambda: load_data("text", "phrases")],
+    ids=["tones", "phrases"],
 )
 def test_made_up_sets_are_the_same_in_every_call_and_have_all_classes(load: Any) -> None:
     first = load()
     assert load().sha256 == first.sha256
     for part in (first.training, first.test):
-        counts = part.labels.bincount(minlength=len(first.preparation.classes))
+        counts = part.labels.bincount(minlength=len(first.input_spec.classes))
         assert counts.min() > 0.4 * counts.max()
 
 
 def test_made_up_speech_can_be_split_by_who_sings() -> None:
-    data = load_speech("tones", split="speaker", speaker="bass")
+    data = load_data("speech", "tones", split="speaker", speaker="bass")
     assert len(data.training) + len(data.test) == 1100
     assert 150 < len(data.test) < 400

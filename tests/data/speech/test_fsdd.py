@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from normwise.data import SequenceData, fsdd
+from normwise.data import SequenceData, SpeechOptions, fsdd
 from normwise.data.speech.fsdd import fsdd_from
 from normwise.errors import DataError
 
@@ -59,7 +59,7 @@ def load(tmp_path: Path, recordings: dict[str, bytes], serve: Serve, caches: Pat
     server = serve(tmp_path / "served")
 
     def load(**arguments: Any) -> SequenceData:
-        return fsdd_from(f"{server.address}/{ARCHIVE}", sha256, timeout=5, **arguments)
+        return fsdd_from(f"{server.address}/{ARCHIVE}", sha256, SpeechOptions(**arguments), timeout=5)
 
     load.server = server  # pyright: ignore[reportFunctionMemberAccess]
     return load
@@ -94,8 +94,8 @@ def test_numbers_below_five_are_the_test_set_of_its_authors(load: Load) -> None:
     # The shortest have number 0, and 400 samples are three windows.
     assert data.test.lengths.min() == 3
     assert data.training.lengths.min() == 8
-    assert data.preparation.classes == ("0", "1")
-    assert (data.preparation.shape, data.preparation.rate, data.name) == ((40,), 8000, "fsdd")
+    assert data.input_spec.classes == ("0", "1")
+    assert (data.input_spec.shape, data.input_spec.rate, data.name) == ((40,), 8000, "fsdd")
 
 
 def test_the_last_speaker_is_held_out_unless_another_is_named(load: Load) -> None:
@@ -185,5 +185,5 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(
 def test_the_real_recordings_have_their_known_form() -> None:
     data = fsdd()
     assert (len(data.training), len(data.test)) == (2700, 300)
-    assert data.preparation.classes == tuple("0123456789")
-    assert len(fsdd(split="speaker").test) == 500
+    assert data.input_spec.classes == tuple("0123456789")
+    assert len(fsdd(SpeechOptions(split="speaker")).test) == 500

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import wavfile
 
-from normwise.data.speech.features_of_file import recording
+from normwise.data.speech.speech_data import features_of_file
 from normwise.data.speech.speech_features import resampled
 from normwise.data.speech.wav import parse_wav, read_wav
 from normwise.errors import ArgumentError, DataError
@@ -281,7 +281,10 @@ def test_integers_that_were_only_made_floats_are_taken(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(-20_000, 20_000, 4000, np.int16)
     wavfile.write(tmp_path / "int.wav", 8000, samples)
     wavfile.write(tmp_path / "float.wav", 8000, samples.astype(np.float32))
-    expected, got = recording(tmp_path / "int.wav", 8000), recording(tmp_path / "float.wav", 8000)
+    expected, got = (
+        features_of_file(tmp_path / "int.wav", 8000),
+        features_of_file(tmp_path / "float.wav", 8000),
+    )
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-2)
 
 
@@ -289,11 +292,11 @@ def test_rates_that_are_too_costly_are_refused_before_they_cost(tmp_path: Path) 
     path = tmp_path / "a.wav"
     path.write_bytes(_file(rate=767_999, speed=2 * 767_999))
     with pytest.raises(DataError, match=r"a\.wav: 767,999 samples a second are no usual rate"):
-        recording(path, 8000)
+        features_of_file(path, 8000)
     with pytest.raises(
         ArgumentError, match="expected a rate of 1,000 to 384,000 samples a second, got 1000000000"
     ):
-        recording(path, 10**9)
+        features_of_file(path, 10**9)
     # 2**28 samples as a view of one: the promise alone is looked at.
     with pytest.raises(DataError, match="are 2,147,483,648 at 8,000 a second, expected 268,435,456 at most"):
         resampled(torch.zeros(1).expand(2**28), 1000, 8000)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.io import wavfile
 
-from normwise.data import load_speech, wav_folder
-from normwise.data.speech.features_of_file import recording
+from normwise.data import SpeechOptions, load_data, wav_folder
+from normwise.data.speech.speech_data import features_of_file
 from normwise.errors import DataError
 
 Save = Callable[..., None]
@@ -36,7 +36,7 @@ def test_train_and_test_by_class_folder(save: Save, tmp_path: Path) -> None:
     (tmp_path / "train/no/.hidden.wav").write_bytes(b"")
     (tmp_path / "train/no/notes.txt").write_text("no recording")
     data = wav_folder(tmp_path)
-    assert data.preparation.classes == ("no", "yes")
+    assert data.input_spec.classes == ("no", "yes")
     assert (_labels(data.training), _labels(data.test)) == ([0, 0, 1], [0, 1])
     assert data.name == tmp_path.name
 
@@ -56,32 +56,32 @@ def test_a_speaker_is_never_heard_in_training(save: Save, tmp_path: Path) -> Non
         for speaker in ("ann", "bob", "eve"):
             for number in range(2):
                 save(f"{label}_{speaker}_{number}.wav")
-    assert len(wav_folder(tmp_path, split="speaker").test) == 4
-    data = wav_folder(tmp_path, split="speaker", speaker="bob")
+    assert len(wav_folder(tmp_path, SpeechOptions(split="speaker")).test) == 4
+    data = wav_folder(tmp_path, SpeechOptions(split="speaker", speaker="bob"))
     assert (len(data.training), len(data.test)) == (8, 4)
     with pytest.raises(DataError, match=r"has no speaker 'max'; it has ann, bob, eve"):
-        wav_folder(tmp_path, split="speaker", speaker="max")
+        wav_folder(tmp_path, SpeechOptions(split="speaker", speaker="max"))
     with pytest.raises(DataError, match="speaker='bob' is for split=\"speaker\""):
-        wav_folder(tmp_path, speaker="bob")
+        wav_folder(tmp_path, SpeechOptions(speaker="bob"))
     with pytest.raises(DataError, match="unknown split 'both'; known are random, speaker"):
-        wav_folder(tmp_path, split="both")
+        wav_folder(tmp_path, SpeechOptions(split="both"))
 
 
 def test_names_without_speakers_cannot_be_split_by_them(save: Save, tmp_path: Path) -> None:
     for name in ("0_1.wav", "0_2.wav", "1_1.wav"):
         save(name)
     with pytest.raises(DataError, match="recordings are of none by name; a split by speaker needs two"):
-        wav_folder(tmp_path, split="speaker")
+        wav_folder(tmp_path, SpeechOptions(split="speaker"))
 
 
 def test_recordings_of_any_rate_are_brought_to_one(save: Save, tmp_path: Path) -> None:
     save("a_1.wav", rate=44100)
     save("a_2.wav", rate=8000)
     save("b_1.wav", rate=16000)
-    data = load_speech(str(tmp_path))
+    data = load_data("speech", str(tmp_path))
     assert set(data.training.lengths.tolist()) == {8}
-    assert data.preparation.rate == 8000
-    assert load_speech(str(tmp_path), rate=16000).preparation.rate == 16000
+    assert data.input_spec.rate == 8000
+    assert load_data("speech", str(tmp_path), rate=16000).input_spec.rate == 16000
 
 
 def test_one_recording_is_prepared_as_those_of_the_data_are(save: Save, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_one_recording_is_prepared_as_those_of_the_data_are(save: Save, tmp_path
             save(f"{label}_{number}.wav", rate=16000, pitch=pitch)
     data = wav_folder(tmp_path)
     number = data.training.labels.tolist().index(0)
-    assert torch.equal(recording(tmp_path / "a_0.wav", 8000), data.training[number])
+    assert torch.equal(features_of_file(tmp_path / "a_0.wav", 8000), data.training[number])
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,4 @@ def test_a_damaged_file_is_named(save: Save, tmp_path: Path) -> None:
 
 def test_what_is_neither_a_folder_nor_known_is_one_error() -> None:
     with pytest.raises(DataError, match=r"nothing: is neither a folder nor a known set .*\(fsdd, tones\)"):
-        load_speech("nothing")
+        load_data("speech", "nothing")

@@ -70,11 +70,11 @@ def test_the_data_folder_comes_first(server: Any, tmp_path: Path, monkeypatch: p
 
 def test_a_tenth_of_each_class_is_for_the_test_and_the_words_are_those_of_the_rest(server: Any) -> None:
     data = _load(server)
-    assert data.preparation.classes == ("negative", "positive")
+    assert data.input_spec.classes == ("negative", "positive")
     assert sorted(data.test.labels.tolist()) == [0] * 3 + [1] * 3
     assert len(data.training) == 54
-    vocabulary = Vocabulary(data.preparation.vocabulary)
-    assert data.preparation.shape == (len(vocabulary),)
+    vocabulary = Vocabulary(data.input_spec.vocabulary)
+    assert data.input_spec.shape == (len(vocabulary),)
     assert "fiancé" in vocabulary.tokens
     # Each number stands in one sentence of each class: those of the test alone are unknown.
     assert (data.test.values == 1).sum() <= 6

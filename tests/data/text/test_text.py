@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from normwise.data import Vocabulary, load_text, text_files
+from normwise.data import Vocabulary, load_data, text_files
 from normwise.data.stratified_split import stratified
 from normwise.data.text.tokenizer import tokens
 from normwise.errors import DataError
@@ -82,16 +82,16 @@ def test_a_folder_has_a_file_for_each_class(tmp_path: Path) -> None:
         tmp_path, {"bad.txt": "dull\n\nflat\r\nlong", "good.txt": "\ufefffine\nwarm", "notes.md": "no text"}
     )
     data = text_files(tmp_path)
-    assert data.preparation.classes == ("bad", "good")
+    assert data.input_spec.classes == ("bad", "good")
     assert len(data.training) + len(data.test) == 5
-    assert set(data.preparation.vocabulary[2:]) <= {"dull", "flat", "long", "fine", "warm"}
+    assert set(data.input_spec.vocabulary[2:]) <= {"dull", "flat", "long", "fine", "warm"}
 
 
 def test_a_table_has_texts_and_labels_whatever_else(tmp_path: Path) -> None:
     rows = [f'{number},"a, {number}",{"yes" if number % 2 else "no"}' for number in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["id,Text,label", *rows]), encoding="utf-8-sig")
-    data = load_text(str(tmp_path / "t.csv"))
-    assert (data.name, data.preparation.classes) == ("t", ("no", "yes"))
+    data = load_data("text", str(tmp_path / "t.csv"))
+    assert (data.name, data.input_spec.classes) == ("t", ("no", "yes"))
     assert (len(data.training), len(data.test)) == (36, 4)
     assert set(data.training.lengths.tolist()) == {3}
 
@@ -151,7 +151,7 @@ def test_what_is_neither_a_file_nor_known_is_one_error() -> None:
     with pytest.raises(
         DataError, match=r"nothing: is neither a folder nor a \.csv file .*\(rt-polarity, phrases\)"
     ):
-        load_text("nothing")
+        load_data("text", "nothing")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
@@ -188,7 +188,7 @@ def test_lines_may_end_as_on_any_system(tmp_path: Path) -> None:
 def test_a_column_that_is_there_twice_is_an_error(column: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f"text,label,{column.upper()}\nx,a,y\n")
     with pytest.raises(DataError, match=rf"t\.csv: has 2 columns '{column}'; rename all but one"):
-        load_text(str(tmp_path / "t.csv"))
+        load_data("text", str(tmp_path / "t.csv"))
 
 
 def test_a_split_of_as_many_classes_as_samples_does_not_take_their_square() -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from normwise.data import Vocabulary, load_text
+from normwise.data import Vocabulary, load_data
 from normwise.data.text.word_vectors import read_vectors
 from normwise.errors import DataError
 
@@ -79,7 +79,7 @@ def test_a_file_that_is_not_there_is_one_error(tmp_path: Path) -> None:
 def test_they_are_part_of_the_data_that_begin_with_them(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
     path.write_text("film 1 2 3\n")
-    with_vectors, without = load_text("phrases", vectors=str(path)), load_text("phrases")
+    with_vectors, without = load_data("text", "phrases", vectors=str(path)), load_data("text", "phrases")
     assert with_vectors.vectors is not None
     assert with_vectors.vectors.known.sum() == 1
     assert without.vectors is None

@@ -8,13 +8,6 @@ from normwise import nn
 pytestmark = pytest.mark.usefixtures("kernels", "compiler_caches_cleared")
 
 
-@pytest.fixture
-def compiler_caches_cleared():
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()
-
-
 def sample(dtype=torch.float32, channels_last=False, strided=False):
     """Arguments of the forward operator: x, weight, bias, residual, mask, eps, activation."""
     generator = torch.Generator().manual_seed(0)

@@ -14,6 +14,7 @@ from normwise import nn
 from normwise.errors import ArgumentError, AutogradError
 from normwise.kernels.cpu import library as native
 from normwise.statistics import Moments
+from tests.support.implementations import each_type
 
 # Functions of torch without a public name.
 NEGATED: Any = torch._neg_view  # pyright: ignore[reportPrivateImportUsage]
@@ -214,8 +215,8 @@ def test_a_negative_momentum_is_torchs(shape):
     torch.testing.assert_close(dict(ours.named_buffers()), dict(theirs.named_buffers()))
 
 
+@each_type(torch.float32, torch.float64, torch.float16)
 @pytest.mark.usefixtures("implementation")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16], ids=str)
 def test_gradients_do_not_depend_on_the_strides_of_axes_of_size_one(dtype):
     # A line of text of height 1, whose steps a recurrent layer takes first: (N, C, 1, T) to (T, N, C, 1).
     generator = torch.Generator().manual_seed(0)

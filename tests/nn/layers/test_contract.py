@@ -4,29 +4,9 @@ import pytest
 import torch
 
 from normwise import nn
-
-# Of the input, and of parameters and statistics.
-TYPES = {
-    "float64": (torch.float64, torch.float64),
-    "float32": (torch.float32, torch.float32),
-    "bfloat16": (torch.bfloat16, torch.bfloat16),
-    "float16": (torch.float16, torch.float16),
-    "bfloat16-float32": (torch.bfloat16, torch.float32),
-    "float16-float32": (torch.float16, torch.float32),
-}
-OPTIONS = [
-    pytest.mark.parametrize("training", [True, False], ids=["train", "eval"]),
-    pytest.mark.parametrize("momentum", [0.1, None]),
-    pytest.mark.parametrize("tracks", [True, False], ids=["tracked", "untracked"]),
-    pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"]),
-    pytest.mark.parametrize("types", TYPES.values(), ids=TYPES),
-]
-
-
-def every_option(test):
-    for mark in OPTIONS:
-        test = mark(test)
-    return test
+from tests.support.grids import TRAINING, grid
+from tests.support.implementations import PAIRS, each_type
+from tests.support.layers import KINDS
 
 
 def pair(kind, **options):
@@ -46,11 +26,19 @@ def step(layer, batch, grad_output):
     return output, torch.autograd.grad(output, [x, *layer.parameters()], grad_output)
 
 
-@every_option
+@grid(
+    {
+        "kind": KINDS,
+        ("implementation", "types"): PAIRS,
+        "affine": {"affine": True, "plain": False},
+        "tracks": {"tracked": True, "untracked": False},
+        "momentum": {"0.1": 0.1, "None": None},
+        "training": TRAINING,
+    }
+)
 def test_three_batches_equal_torchs(kind, types, affine, tracks, momentum, training, agree):
-    x_type, parameter_type = types
     ours, theirs = pair(
-        kind, affine=affine, momentum=momentum, track_running_stats=tracks, dtype=parameter_type
+        kind, affine=affine, momentum=momentum, track_running_stats=tracks, dtype=types.parameters
     )
     ours.train(training)
     theirs.train(training)
@@ -59,7 +47,7 @@ def test_three_batches_equal_torchs(kind, types, affine, tracks, momentum, train
     for mean in (0.0, 3.0, -5.0):
         batch, grad_output = (
             (torch.randn(kind.shape, generator=generator) + shift)
-            .to(x_type)
+            .to(types.x)
             .contiguous(memory_format=kind.memory_format)
             for shift in (mean, 0.0)
         )
@@ -68,16 +56,16 @@ def test_three_batches_equal_torchs(kind, types, affine, tracks, momentum, train
         )
         assert got.stride() == expected.stride()
         assert got.dtype == expected.dtype
-        agree((got, got_gradients), (expected, gradients), x_type)
+        agree((got, got_gradients), (expected, gradients), types.x)
 
     buffers, theirs_buffers = dict(ours.named_buffers()), dict(theirs.named_buffers())
     if momentum is None and training:
         # The plain average is the one thing that torch's operator does not compute for us: float32 arithmetic
         # around a statistic that the operator has rounded to the buffer's type, three times.
-        tolerance = 4 * torch.finfo(parameter_type).eps
+        tolerance = 4 * torch.finfo(types.parameters).eps
         torch.testing.assert_close(buffers, theirs_buffers, rtol=tolerance, atol=tolerance)
     else:
-        agree(buffers, theirs_buffers, x_type)
+        agree(buffers, theirs_buffers, types.x)
 
 
 def test_scale_without_bias_equals_torchs(kind, agree):
@@ -98,8 +86,8 @@ def test_tracking_switched_off_later_equals_torchs(kind, training, agree):
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=0, atol=0)
 
 
+@each_type(torch.float64, torch.float32)
 @pytest.mark.usefixtures("implementation")
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_plain_average_is_the_average_of_the_batches(dtype):
     layer = nn.BatchNorm1d(2, momentum=None, dtype=dtype)
     batches = torch.randn(5, 7, 2, dtype=dtype)

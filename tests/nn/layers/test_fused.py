@@ -5,33 +5,31 @@ import pytest
 import torch
 
 from normwise import reference
-
-TYPES = {
-    "float64": (torch.float64, torch.float64),
-    "float32": (torch.float32, torch.float32),
-    "bfloat16": (torch.bfloat16, torch.bfloat16),
-    "float16": (torch.float16, torch.float16),
-    "bfloat16-float32": (torch.bfloat16, torch.float32),
-    "float16-float32": (torch.float16, torch.float32),
-}
+from tests.support.grids import TRAINING, grid
+from tests.support.implementations import PAIRS
+from tests.support.layers import KINDS
 
 
 def numpy(tensor):
     return tensor.detach().double().numpy()
 
 
+@grid(
+    {
+        "kind": KINDS,
+        ("implementation", "types"): PAIRS,
+        "masked": {"full": False, "masked": True},
+        "training": TRAINING,
+    }
+)
 @pytest.mark.usefixtures("implementation")
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("masked", [True, False], ids=["masked", "full"])
-@pytest.mark.parametrize("types", TYPES.values(), ids=TYPES)
 def test_layer_is_the_oracle(kind, types, masked, training):
-    x_type, parameter_type = types
     torch.manual_seed(0)
-    layer = kind.ours(3, momentum=0.3, dtype=parameter_type, activation="gelu").train(training)
+    layer = kind.ours(3, momentum=0.3, dtype=types.parameters, activation="gelu").train(training)
     for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
         torch.nn.init.uniform_(tensor, 0.5, 2.0)
     x, residual, grad_output = (
-        torch.randn(kind.shape).to(x_type).contiguous(memory_format=kind.memory_format) for _ in range(3)
+        torch.randn(kind.shape).to(types.x).contiguous(memory_format=kind.memory_format) for _ in range(3)
     )
     mask = torch.rand(kind.mask_shape) < 0.7 if masked else None
     expected = reference.batch_norm(
@@ -53,7 +51,7 @@ def test_layer_is_the_oracle(kind, types, masked, training):
 
     assert output.is_contiguous(memory_format=kind.memory_format)
     # Sums of up to 48 elements of the order 1; a handful of roundings in the input's type on the way.
-    tolerance = 16 * torch.finfo(x_type).eps
+    tolerance = 16 * torch.finfo(types.x).eps
 
     def assert_near(actual, wanted):
         scale = max(1.0, np.abs(wanted).max())

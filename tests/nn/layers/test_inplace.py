@@ -7,6 +7,9 @@ import torch
 
 from normwise import functional, nn
 from normwise.errors import ArgumentError
+from tests.support.grids import grid
+from tests.support.implementations import PAIRS
+from tests.support.layers import KINDS
 
 needs_kernels = pytest.mark.usefixtures("kernels")
 ACTIVATIONS = pytest.mark.parametrize("activation", [None, "leaky_relu"])
@@ -26,11 +29,20 @@ def step(kind, x, grad_output, ratio=0.0, mask=None, **options):
     return y.detach(), gradients, list(layer.buffers())
 
 
+@grid(
+    {
+        "kind": KINDS,
+        "ratio": {"0.0": 0.0, "1.0": 1.0, "100.0": 100.0},
+        ("implementation", "dtype"): {
+            name: (implementation, types.x)
+            for name, (implementation, types) in PAIRS.items()
+            if types.x is types.parameters and types.x is not torch.float16
+        },
+        "masked": {"full": False, "masked": True},
+        "activation": {"None": None, "leaky_relu": "leaky_relu"},
+    }
+)
 @pytest.mark.usefixtures("implementation")
-@ACTIVATIONS
-@pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
-@pytest.mark.parametrize("ratio", [0.0, 1.0, 100.0])
 def test_results_are_those_of_the_plain_layer(kind, ratio, dtype, masked, activation):
     generator = torch.Generator().manual_seed(1)
     x, grad = torch.randn(2, *kind.shape, generator=generator).to(dtype).unbind()
@@ -179,16 +191,15 @@ def test_an_output_that_the_layer_before_needs_is_torchs_error():
         layer(x.sigmoid()).sum().backward()
 
 
+@pytest.mark.usefixtures("compiler_caches_cleared")
 @ACTIVATIONS
 def test_a_compiled_layer_overwrites_nothing_and_computes_the_same(activation):
-    torch.compiler.reset()
     layers = [nn.BatchNorm1d(3, activation=activation, inplace=flag) for flag in (True, False)]
     x = torch.randn(8, 3)
     kept = x.clone()
     got = torch.compile(layers[0], fullgraph=True, backend="aot_eager")(x)
     torch.testing.assert_close(got, layers[1](kept))
     torch.testing.assert_close(x, kept, rtol=0, atol=0)
-    torch.compiler.reset()
 
 
 def test_repr_says_so():

@@ -7,6 +7,7 @@ import torch
 from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
 from normwise import nn
+from tests.support.implementations import each_type
 
 INFOS = {info.module_cls: info for info in module_db}
 OURS = {
@@ -63,7 +64,7 @@ def run(layer, sample):
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@each_type(torch.float32, torch.float64)
 @pytest.mark.parametrize(("theirs", "index"), indexed(samples))
 def test_sample_equals_torchs_layer(theirs, index, dtype, training, agree):
     sample = samples(theirs, dtype, training)[index]

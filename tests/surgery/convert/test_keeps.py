@@ -252,14 +252,13 @@ def test_a_frozen_layer_with_its_activation_behind_it_can_be_pickled() -> None:
     assert type(_convert(other, "batch")[0]) is normwise.nn.BatchNorm1d
 
 
+@pytest.mark.usefixtures("compiler_caches_cleared")
 @pytest.mark.parametrize("to", ["torch", "group", "frozen"])
 def test_the_result_can_be_compiled(to: str) -> None:
-    torch.compiler.reset()
     model = nn.Sequential(normwise.nn.BatchNorm1d(4, activation="relu"), nn.Linear(6, 6))
     new = _convert(model, to, example=X)
     compiled: Any = torch.compile(new, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(X), copy.deepcopy(new)(X))
-    torch.compiler.reset()
 
 
 OPTIMIZERS: dict[str, Callable[[nn.Module], Optimizer]] = {

@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -45,11 +47,29 @@ def _changed(report: Folding) -> list[bool]:
     return [change.changed for change in report.changes]
 
 
+def _right_behind_a_layer(model: nn.Module) -> set[str]:
+    """Paths of the BN layers that are in a sequence right behind a linear layer, both called once."""
+    calls = Counter(module for _, module in model.named_modules(remove_duplicate=False))
+    found = set()
+    sequences = [("", model), *((f"{name}.", child) for name, child in model.named_children())]
+    for prefix, sequence in sequences:
+        if isinstance(sequence, nn.Sequential):
+            for (_, first), (name, second) in pairwise(sequence.named_children()):
+                if (
+                    isinstance(first, (nn.Linear, nn.modules.conv._ConvNd))
+                    and isinstance(second, nn.modules.batchnorm._BatchNorm)
+                    and calls[first] == calls[second] == 1
+                ):
+                    found.add(prefix + name)
+    return found
+
+
 @given(st.data())
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_networks_compute_the_same(draw_network, data: st.DataObject) -> None:
     model, x = draw_network(data, dtypes=[torch.float64])
     folded, report = _fold(model, x)
+    assert _right_behind_a_layer(model) <= {change.path for change in report.changes if change.changed}
     for change in report.changes:
         layer = folded.get_submodule(change.path)
         assert isinstance(layer, nn.modules.batchnorm._BatchNorm) != change.changed

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from normwise.cli.inputs.arguments import JsonTableOption
 from normwise.cli.progress import progress_bar
-from normwise.cli.terminal import say, show
+from normwise.cli.record_output import write_report
 
 
 def bench(
@@ -20,9 +21,7 @@ def bench(
             "--tune-allocator", help="First let malloc keep memory, as normwise.tune_allocator() does."
         ),
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the records as JSON instead of the table.")
-    ] = False,
+    json: JsonTableOption = False,
 ) -> None:
     """Measure how fast normalization is here: memory, torch's layers and ours, in turn, in about a minute.
 
@@ -44,10 +43,4 @@ def bench(
     with progress_bar(len(CASES)) as bar:
         record = run_benchmark(allocator=allocator, on_case=lambda done, total, name: bar.show(done, name))
     write_whole(out / "benchmark.json", (to_json(record, indent=1) + "\n").encode())
-    page = out / "report.html"
-    write_whole(page, benchmark_page(record).encode())
-    if json:
-        say(to_json(record, indent=1))
-    else:
-        show(benchmark_table(record))
-        say(f"report: {page}")
+    write_report(record, out, benchmark_page, benchmark_table, json=json)

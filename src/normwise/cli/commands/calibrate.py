@@ -7,21 +7,23 @@ import typer
 
 from normwise.cli.inputs import arguments
 from normwise.cli.progress import progress_bar
-from normwise.cli.terminal import complain, say
+from normwise.cli.record_output import say_record
+from normwise.cli.terminal import complain
+from normwise.cli.wording import first_few
 
 if TYPE_CHECKING:
-    from normwise.cli.inputs.target import Target
+    from normwise.cli.inputs.cli_target import CliTarget
     from normwise.records import Calibration
 
 
-class Order(str, Enum):
+class OrderName(str, Enum):
     """Names of orders."""
 
     evaluation = "evaluation"
     training = "training"
 
 
-class Variance(str, Enum):
+class VarianceName(str, Enum):
     """Names of variances."""
 
     population = "population"
@@ -29,21 +31,21 @@ class Variance(str, Enum):
 
 
 def calibrate(
-    target: arguments.Target,
-    out: arguments.Out,
-    model: arguments.Model = None,
-    data: arguments.Data = None,
+    target: arguments.TargetArgument,
+    out: arguments.OutOption,
+    model: arguments.ModelOption = None,
+    data: arguments.DataOption = None,
     order: Annotated[
-        Order,
+        OrderName,
         typer.Option(
             help="evaluation: exact as evaluation will see them, in several passes. training: in one pass, each layer "
             "behind batch statistics, as a running average has them."
         ),
-    ] = Order.evaluation,
+    ] = OrderName.evaluation,
     variance: Annotated[
-        Variance,
+        VarianceName,
         typer.Option(help="population: of all values together. batch: the average of the batches' own."),
-    ] = Variance.population,
+    ] = VarianceName.population,
     max_batches: Annotated[
         int | None,
         typer.Option(min=1, max=10**9, help="Batches to read; all if not given.", show_default=False),
@@ -51,8 +53,8 @@ def calibrate(
     include_frozen: Annotated[
         bool, typer.Option("--include-frozen", help="Calibrate layers that are frozen, too.")
     ] = False,
-    force: arguments.Force = False,
-    json: arguments.Json = False,
+    force: arguments.ForceOption = False,
+    json: arguments.JsonOption = False,
 ) -> None:
     """Replace the running statistics of a network's BN layers by those of data, exactly.
 
@@ -60,18 +62,16 @@ def calibrate(
 
     Example: normwise calibrate averaged.pt --model net.py:make --data net.py:loader -o calibrated.safetensors
     """
-    from normwise.cli.inputs.checkpoint import check_output, check_state, write_state
-    from normwise.cli.inputs.load_state import few
-    from normwise.cli.inputs.target import load_data, load_target
+    from normwise.cli.inputs.cli_target import load_batches, load_target
+    from normwise.cli.inputs.state_file import check_output, check_state, write_state
     from normwise.cli.inputs.user_code import running
-    from normwise.records import to_json
     from normwise.statistics import calibrate
 
     check_output(out, force=force)
     network = load_target(target, model)
-    batches = load_data(data, network)
+    batches = load_batches(data, network)
     if network.without_statistics:
-        without = few(network.without_statistics)
+        without = first_few(network.without_statistics)
         complain(f"{target} has no running statistics of {without}; they are computed now", title="note")
     check_state(out, network.model.state_dict())
     with progress_bar(None) as bar, running(f"{target} on its data", with_ours=True):
@@ -86,10 +86,10 @@ def calibrate(
         )
     _check(record, network)
     write_state(out, network.model.state_dict(), force=force)
-    say(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")
+    say_record(record, json=json, notes=[f"written: {out}"])
 
 
-def _check(record: "Calibration", network: "Target") -> None:
+def _check(record: "Calibration", network: "CliTarget") -> None:
     from normwise.errors import DataError
 
     left = {layer.path: layer.reason for layer in record.layers if not layer.calibrated}

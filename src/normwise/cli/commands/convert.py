@@ -5,20 +5,20 @@ from typing import Annotated, Any
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.terminal import say
+from normwise.cli.record_output import say_record
 
 
 def convert(
-    target: arguments.Target,
-    out: arguments.Out,
+    target: arguments.TargetArgument,
+    out: arguments.OutOption,
     to: Annotated[
         str,
         typer.Option(
             metavar="NORM", help="Norm: group, layer, instance, frozen, batch or torch (torch's own BN)."
         ),
     ],
-    model: arguments.Model = None,
-    data: arguments.Data = None,
+    model: arguments.ModelOption = None,
+    data: arguments.DataOption = None,
     groups: Annotated[
         int | None, typer.Option(min=1, help="Groups of group norm.", show_default=False)
     ] = None,
@@ -33,8 +33,8 @@ def convert(
             show_default=False,
         ),
     ] = None,
-    force: arguments.Force = False,
-    json: arguments.Json = False,
+    force: arguments.ForceOption = False,
+    json: arguments.JsonOption = False,
 ) -> None:
     """Convert a network's norm layers to another norm; weights and what else fits are kept.
 
@@ -43,10 +43,9 @@ def convert(
 
     Example: normwise convert resnet.pt --model net.py:make --to group --groups 32 --data digits -o group.safetensors
     """
-    from normwise.cli.inputs.checkpoint import check_output, check_state, write_state
-    from normwise.cli.inputs.target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.cli_target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.state_file import check_output, check_state, write_state
     from normwise.cli.inputs.user_code import running
-    from normwise.records import to_json
     from normwise.surgery import convert
 
     check_output(out, force=force)
@@ -60,4 +59,4 @@ def convert(
     with running(f"{target} on its data", with_ours=True):
         converted, record = convert(whole, to, example=example, groups=groups, inplace=True, **settings)
     write_state(out, converted.state_dict(), force=force)
-    say(to_json(record, indent=1) if json else f"{record}\nwritten: {out}")
+    say_record(record, json=json, notes=[f"written: {out}"])

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.terminal import say
+from normwise.cli.record_output import say_record
 
 
 def fold(
-    target: arguments.Target,
-    out: arguments.Out,
-    model: arguments.Model = None,
-    data: arguments.Data = None,
+    target: arguments.TargetArgument,
+    out: arguments.OutOption,
+    model: arguments.ModelOption = None,
+    data: arguments.DataOption = None,
     onnx: Annotated[
         Path | None,
         typer.Option(
@@ -29,8 +29,8 @@ def fold(
             show_default=False,
         ),
     ] = None,
-    force: arguments.Force = False,
-    json: arguments.Json = False,
+    force: arguments.ForceOption = False,
+    json: arguments.JsonOption = False,
 ) -> None:
     """Fold BN layers into the linear and convolution layers beside them, proven equal on the first batch of the data.
 
@@ -40,10 +40,9 @@ def fold(
 
     Example: normwise fold net.py:trained --data net.py:loader -o folded.safetensors --onnx folded.onnx
     """
-    from normwise.cli.inputs.checkpoint import check_output, check_state, write_state
-    from normwise.cli.inputs.target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.cli_target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.state_file import check_output, check_state, write_state
     from normwise.cli.inputs.user_code import running
-    from normwise.records import to_json
     from normwise.surgery import fold
 
     check_output(out, force=force)
@@ -63,4 +62,4 @@ def fold(
             error = export_onnx(folded, example, onnx, tolerance=tolerance, force=force)
             lines = [f"written: {onnx}, which differs from torch by {error:.1e} of the largest output"]
     write_state(out, folded.state_dict(), force=force)
-    say(to_json(record, indent=1) if json else "\n".join([str(record), *lines, f"written: {out}"]))
+    say_record(record, json=json, notes=[*lines, f"written: {out}"])

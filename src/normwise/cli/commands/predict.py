@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from normwise.cli.inputs.arguments import Json
+from normwise.cli.inputs.arguments import JsonOption
 from normwise.cli.progress import progress_bar
 from normwise.cli.terminal import say
 from normwise.errors import ArgumentError, DataError
@@ -25,7 +25,7 @@ def predict(
             "input, one a line.",
         ),
     ],
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Say of which class each input is, and how probable that is: the same alone and among any others.
 

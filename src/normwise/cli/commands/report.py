@@ -1,8 +1,9 @@
 """``normwise report``: any saved run, study or recording, as text, JSON, Markdown or HTML."""
 
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,36 +47,39 @@ def report(
 
 
 def _study(path: Path, format: Format) -> str:
-    from normwise.records import Study, read_record, to_json
+    from normwise.records import Study, read_record
     from normwise.report import study_markdown, study_page, study_text
 
     study = read_record(path, Study, "Run the study again")
-    if format is Format.json:
-        return to_json(study, indent=1)
-    return {Format.text: study_text, Format.markdown: study_markdown, Format.html: study_page}[format](study)
+    return _written(
+        study, format, {Format.text: study_text, Format.markdown: study_markdown, Format.html: study_page}
+    )
 
 
 def _recording(folder: Path, format: Format) -> str:
-    from normwise.records import to_json
     from normwise.report import recording_page, recording_text
     from normwise.statistics.watch.recording_folder import RecordingFolder
 
     recording = RecordingFolder(folder).read()
-    if format is Format.json:
-        return to_json(recording, indent=1)
-    if format is Format.markdown:
-        raise ArgumentError("Markdown is for studies; a recording has text, json and html")
-    return recording_page(recording) if format is Format.html else recording_text(recording)
+    return _written(
+        recording, format, {Format.text: recording_text, Format.html: recording_page}, "a recording"
+    )
 
 
 def _run(folder: Path, format: Format) -> str:
-    from normwise.records import to_json
     from normwise.report import run_page, run_text
     from normwise.training import RunFolder
 
     run = RunFolder(folder).read()
+    return _written(run, format, {Format.text: run_text, Format.html: run_page}, "a run")
+
+
+def _written(record: Any, format: Format, writers: dict[Format, Callable[[Any], str]], what: str = "") -> str:
+    """Return the record in a format; JSON all records have."""
+    from normwise.records import to_json
+
     if format is Format.json:
-        return to_json(run, indent=1)
-    if format is Format.markdown:
-        raise ArgumentError("Markdown is for studies; a run has text, json and html")
-    return run_page(run) if format is Format.html else run_text(run)
+        return to_json(record, indent=1)
+    if format not in writers:
+        raise ArgumentError(f"Markdown is for studies; {what} has text, json and html")
+    return writers[format](record)

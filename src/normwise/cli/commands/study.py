@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from normwise.cli.inputs.arguments import JsonTableOption
 from normwise.cli.progress import progress_bar
-from normwise.cli.terminal import say, show
+from normwise.cli.record_output import write_report
 
 
 class PresetName(str, Enum):
@@ -36,9 +37,7 @@ def study(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes; one a core if not given.", show_default=False)
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the records as JSON instead of the table.")
-    ] = False,
+    json: JsonTableOption = False,
 ) -> None:
     """Train with and without BN on images, speech and text, and give each claim about BN a verdict with numbers.
 
@@ -47,8 +46,7 @@ def study(
 
     Example: normwise study fewer_steps small_batches --preset quick --out studies/two-claims
     """
-    from normwise.files import write_whole
-    from normwise.records import to_json, usable_cores
+    from normwise.records import usable_cores
     from normwise.report import study_page, study_table
     from normwise.studies import claims_named, preset_named, run_study
 
@@ -62,10 +60,4 @@ def study(
             jobs=jobs or usable_cores(),
             on_run=lambda done, total, share: bar.show(share, f"{done} of {total} runs"),
         )
-    page = folder / "report.html"
-    write_whole(page, study_page(record).encode())
-    if json:
-        say(to_json(record, indent=1))
-    else:
-        show(study_table(record))
-        say(f"report: {page}")
+    write_report(record, folder, study_page, study_table, json=json)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-Target = Annotated[
+TargetArgument = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
@@ -13,13 +13,13 @@ Target = Annotated[
         "run, or a checkpoint: .safetensors, .pt, .pth.",
     ),
 ]
-Model = Annotated[
+ModelOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME", help="Network that a checkpoint belongs to, as file.py:name.", show_default=False
     ),
 ]
-Data = Annotated[
+DataOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
@@ -28,8 +28,11 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-Out = Annotated[
+OutOption = Annotated[
     Path, typer.Option("--out", "-o", metavar="OUT", help="File to write: .safetensors, .pt or .pth.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace OUT where it exists.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON instead of text.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace OUT where it exists.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the record as JSON instead of text.")]
+JsonTableOption = Annotated[
+    bool, typer.Option("--json", help="Print the records as JSON instead of the table.")
+]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torch.nn.parameter import is_lazy
 
+from normwise.cli.wording import first_few
 from normwise.errors import ModelError
 from normwise.layers import kind_of
 
@@ -15,7 +16,6 @@ _WRAPPERS = ("module.", "_orig_mod.")
 _AVERAGED = "n_averaged"
 _COUNTER = "num_batches_tracked"
 _STATISTICS = ("running_mean", "running_var")
-_MOST_NAMED = 3
 
 
 def load_state(model: nn.Module, state: dict[str, Any], source: str, network: str) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
 
     Args:
         model: The network.
-        state: As :func:`normwise.cli.inputs.checkpoint.read_state` gives it.
+        state: As :func:`normwise.cli.inputs.state_file.read_state` gives it.
         source: What the error calls the state dict.
         network: What it calls the network.
 
@@ -51,20 +51,14 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
     else:
         statistics, missing = _statistics_among(missing, model)
         missing = [key for key in missing if id(own.get(key)) not in present]
-        faults = [f"it lacks {few(missing)}"] if missing else []
-        faults += [f"it has {few(unexpected)}, which the network lacks"] if unexpected else []
+        faults = [f"it lacks {first_few(missing)}"] if missing else []
+        faults += [f"it has {first_few(unexpected)}, which the network lacks"] if unexpected else []
         if not faults:
             return statistics
     raise ModelError(
-        f"{source} does not fit {network}: {few(faults, '; ')}. Name by --model the network that it was saved from"
+        f"{source} does not fit {network}: {first_few(faults, '; ')}. "
+        "Name by --model the network that it was saved from"
     )
-
-
-def few(names: Iterable[str], separator: str = ", ") -> str:
-    """The first of the names, and how many more there are."""
-    names = list(names)
-    more = len(names) - _MOST_NAMED
-    return separator.join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:

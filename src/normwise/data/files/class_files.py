@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from normwise.data.files.user_file import entries, is_folder
+from normwise.data.files.user_file import entries
 from normwise.errors import DataError
+from normwise.files import is_folder
 
 #: Made by file managers without anybody's asking.
 _MADE_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")

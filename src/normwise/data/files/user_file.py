@@ -18,16 +18,6 @@ _OTHER_KINDS = {
 }
 
 
-def is_folder(path: Path) -> bool:
-    """Return whether a folder is there, or a link to one; False for names that no folder can have."""
-    return stat.S_ISDIR(_mode(path))
-
-
-def is_there(path: Path) -> bool:
-    """Return whether anything is there, of whatever kind."""
-    return _mode(path) != 0
-
-
 def expanded(path: str | Path) -> Path:
     """Return the path with a leading ``~`` or ``~name`` replaced by the home folder.
 
@@ -91,7 +81,7 @@ def opened(path: str | Path, largest: int | None = None) -> Iterator[BinaryIO]:
         raise DataError(f"{str(path)!r}: no file name has a NUL; give another path") from error
 
 
-def read_whole(path: str | Path, largest: int) -> bytes:
+def read_user_file(path: str | Path, largest: int) -> bytes:
     """Return the content of a regular file that has at most ``largest`` bytes.
 
     Raises:
@@ -125,10 +115,3 @@ def shown(name: str) -> str:
         return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
     except UnicodeEncodeError:
         return name.encode(errors="backslashreplace").decode()
-
-
-def _mode(path: Path) -> int:
-    try:
-        return path.stat().st_mode
-    except (OSError, ValueError):
-        return 0

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from normwise.data.files.user_file import is_there
 from normwise.data.images.idx import read_idx
-from normwise.data.images.image_data import ImageData
-from normwise.data.images.pixels import unit_pixels
+from normwise.data.images.image_data import ImageData, unit_pixels
 from normwise.errors import DataError
+from normwise.files import is_there
 
 # Training images, training labels, test images, test labels: the order used everywhere here.
 IDX_NAMES = (

@@ -4,11 +4,19 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
+
+
+def unit_pixels(pixels: np.ndarray) -> Tensor:
+    """Return uint8 (N, H, W) or (N, H, W, C), 0 to 255, as contiguous float32 (N, C, H, W), 0 to 1."""
+    channels_last = pixels[..., None] if pixels.ndim == 3 else pixels
+    channels_first = np.ascontiguousarray(np.moveaxis(channels_last, -1, 1))
+    return torch.from_numpy(channels_first).to(torch.float32).div_(255)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +85,9 @@ class ImageData:
         return Images(self.test_images, self.test_labels)
 
     @property
-    def preparation(self) -> Preparation:
+    def input_spec(self) -> InputSpec:
         """What a network for these images takes and gives."""
-        return Preparation("image", self.shape, self.classes)
+        return InputSpec("image", self.shape, self.classes)
 
     @property
     def shape(self) -> tuple[int, int, int]:

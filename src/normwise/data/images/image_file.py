@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from normwise.data.files.user_file import opened
-from normwise.data.images.pixels import unit_pixels
+from normwise.data.images.image_data import unit_pixels
 from normwise.errors import DataError
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from normwise.data.files.class_files import class_files, class_folders
-from normwise.data.files.user_file import check_unicode, is_folder
-from normwise.data.images.image_data import ImageData
+from normwise.data.files.user_file import check_unicode
+from normwise.data.images.image_data import ImageData, unit_pixels
 from normwise.data.images.image_file import SUFFIXES, as_colour, read_pixels
-from normwise.data.images.pixels import unit_pixels
 from normwise.data.sample_order import epoch_order
 from normwise.errors import DataError
+from normwise.files import is_folder
 
 
 class _Sample(NamedTuple):

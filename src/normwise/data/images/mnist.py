@@ -1,16 +1,15 @@
 """MNIST, the 70,000 handwritten digits of LeCun, Cortes and Burges: found here or downloaded."""
 
-import hashlib
 import io
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from normwise.data.download import TIMEOUT, cache, download, folders, places
 from normwise.data.files.compressed import GZIP_ERRORS, read_up_to, unpacked
-from normwise.data.images.idx import array_of, read_content
+from normwise.data.files.known_files import TIMEOUT, ArchiveError, KnownFiles
+from normwise.data.images.idx import array_of, idx_content, read_content
 from normwise.data.images.idx_folder import IDX_NAMES, IdxFile, find_idx, from_idx_files
 from normwise.data.images.image_data import ImageData
-from normwise.errors import DataError
 
 _ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist"
 # Of any file, uncompressed; the largest of MNIST's has 47 MB.
@@ -25,7 +24,7 @@ _SHA256 = {
 
 
 def mnist() -> ImageData:
-    """60,000 training and 10,000 test images of ten digits, grey, 28×28.
+    """Return 60,000 training and 10,000 test images of ten digits, grey, 28×28.
 
     Each file is taken from ``$NORMWISE_DATA_DIR/mnist``, else from the cache, which is the folder
     ``mnist`` in ``$NORMWISE_CACHE_DIR`` or in the user's cache folder, else downloaded into the cache
@@ -38,47 +37,36 @@ def mnist() -> ImageData:
 
 
 def mnist_from(address: str, sha256: Mapping[str, str], *, timeout: float = TIMEOUT) -> ImageData:
-    """As :func:`mnist`, but downloaded from ``address`` and compared with the digests ``sha256``.
+    """Do as :func:`mnist`, but download from ``address`` and compare with the digests ``sha256``.
 
     Args:
-        address: of the folder that has the four ``.gz`` files.
-        sha256: hexadecimal, of each of ``IDX_NAMES``, uncompressed.
-        timeout: seconds that the server may stay silent.
+        address: Folder on a server that has the four ``.gz`` files.
+        sha256: Hexadecimal, of each of ``IDX_NAMES``, uncompressed.
+        timeout: Seconds that the server may stay silent.
     """
-    return from_idx_files("mnist", [_obtain(name, sha256[name], address, timeout) for name in IDX_NAMES])
+    return from_idx_files("mnist", [_idx_file(name, address, sha256[name], timeout) for name in IDX_NAMES])
 
 
-def _obtain(name: str, sha256: str, address: str, timeout: float) -> IdxFile:
-    path = _find(name) or _download(name, sha256, address, timeout)
-    content = read_content(path)
-    got = hashlib.sha256(content.raw).hexdigest()
-    if got != sha256:
-        raise DataError(
-            f"{path}: the content is not MNIST's: its SHA-256 is {got}, expected {sha256}; "
-            "delete it and run again"
-        )
-    return IdxFile(path, array_of(content))
+def _idx_file(name: str, address: str, sha256: str, timeout: float) -> IdxFile:
+    known = KnownFiles(
+        name="mnist",
+        title="MNIST",
+        address=f"{address}/{name}.gz",
+        archive=f"{name}.gz",
+        digests={name: sha256},
+        members=partial(_uncompressed, name),
+        unpacked=lambda folder: None if (path := find_idx(folder, name)) is None else {name: path},
+        read=lambda path: bytes(read_content(path).raw),
+        wanted=", ".join(f"{archive}.gz" for archive in IDX_NAMES),
+        largest=_LARGEST,
+        timeout=timeout,
+    )
+    content = known.contents()[name]
+    return IdxFile(Path(name), array_of(idx_content(io.BytesIO(content), name)))
 
 
-def _find(name: str) -> Path | None:
-    return next((path for folder in folders("mnist") if (path := find_idx(folder, name))), None)
-
-
-def _download(name: str, sha256: str, address: str, timeout: float) -> Path:
-    target = cache("mnist") / f"{name}.gz"
-
-    def check(content: bytes) -> None:
-        got = hashlib.sha256(read_up_to(unpacked(io.BytesIO(content)), _LARGEST)).hexdigest()
-        if got != sha256:
-            raise OSError(f"the content has SHA-256 {got}, expected {sha256}")
-
+def _uncompressed(name: str, content: bytes) -> dict[str, bytes]:
     try:
-        download(f"{address}/{target.name}", target, check, timeout)
+        return {name: bytes(read_up_to(unpacked(io.BytesIO(content)), _LARGEST))}
     except GZIP_ERRORS as error:
-        archives = ", ".join(f"{name}.gz" for name in IDX_NAMES)
-        raise DataError(
-            f"MNIST could not be downloaded from {address}. "
-            f"Try again, or put {archives} into {places('mnist')}. "
-            f"What went wrong with {target.name}: {error}"
-        ) from error
-    return target
+        raise ArchiveError(str(error)) from error

@@ -3,13 +3,16 @@
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
 from normwise.data.sequences.padded_batches import Sequences
-from normwise.data.text.word_vectors import WordVectors
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
+
+if TYPE_CHECKING:
+    from normwise.data.text.word_vectors import WordVectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,21 +22,21 @@ class SequenceData:
     Attributes:
         name: what tables and figures call the set, and errors name it by.
         training, test: the two parts.
-        preparation: how a sequence is made of a recording or a text, and what the classes are called.
+        input_spec: how a sequence is made of a recording or a text, and what the classes are called.
         vectors: those that a network for texts begins with; None where it draws them.
 
     Raises:
-        DataError: the parts do not fit the preparation.
+        DataError: the parts do not fit the specification of inputs.
     """
 
     name: str
     training: Sequences
     test: Sequences
-    preparation: Preparation
-    vectors: WordVectors | None = None
+    input_spec: InputSpec
+    vectors: "WordVectors | None" = None
 
     def __post_init__(self) -> None:
-        (size,), classes = self.preparation.shape, len(self.preparation.classes)
+        (size,), classes = self.input_spec.shape, len(self.input_spec.classes)
         for part, samples in (("training", self.training), ("test", self.test)):
             values, labels = samples.values, samples.labels
             if values.is_floating_point():
@@ -51,12 +54,14 @@ class SequenceData:
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of all sequences, labels and the preparation: equal for equal data, wherever it lies."""
+        """Hexadecimal SHA-256 of sequences, labels and input specification: equal for equal data, wherever it lies."""
         return self._sha256
 
     @cached_property
     def _sha256(self) -> str:
-        digest = hashlib.sha256(repr(self.preparation).encode())
+        # "Preparation" is what the record was called when the first digests were kept with runs.
+        spec = repr(self.input_spec).replace("InputSpec", "Preparation", 1)
+        digest = hashlib.sha256(spec.encode())
         for samples in (self.training, self.test):
             for tensor in (samples.values, samples.lengths, samples.labels):
                 digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,25 +1,27 @@
-"""Recordings with a label each, made a data set."""
+"""Recordings with a label each, made a data set, and the features of one."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
 from normwise.data.files.user_file import check_unicode
+from normwise.data.options import SpeechOptions
+from normwise.data.protocols import DataPart
 from normwise.data.sample_order import epoch_order
 from normwise.data.sequences.padded_batches import Sequences
 from normwise.data.sequences.sequence_data import SequenceData
-from normwise.data.speech.features_of_file import features_of
-from normwise.data.speech.speech_features import BANDS, check_rate
+from normwise.data.speech.speech_features import BANDS, check_rate, resampled, speech_features
+from normwise.data.speech.wav import read_wav
 from normwise.data.stratified_split import stratified
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
-Part = Literal["train", "test"]
-Split = Literal["random", "speaker"]
+_SPLITS = ("random", "speaker")
 
 
-class Recording(NamedTuple):
+class AudioClip(NamedTuple):
     """A wave with what is known of it.
 
     Attributes:
@@ -34,30 +36,27 @@ class Recording(NamedTuple):
     where: str
     label: str
     speaker: str | None
-    part: Part | None
+    part: DataPart | None
     wave: Tensor
     rate: int
 
 
-def speech_data(
-    name: str, recordings: Sequence[Recording], *, split: str, speaker: str | None, rate: int
-) -> SequenceData:
-    """The features of all recordings, in a training and a test part.
+def speech_data(name: str, recordings: Sequence[AudioClip], options: SpeechOptions) -> SequenceData:
+    """Return the features of all recordings, in a training and a test part.
 
     Args:
-        name: Of the data set.
+        name: Name of the data set.
         recordings: In an order that does not change.
-        split: "random": by their part; where these are not given, a tenth of each class is for the test. "speaker": all
-            of one speaker are for the test.
-        speaker: Which one; the last by the alphabet if not given.
-        rate: Samples a second that the recordings are brought to.
+        options: Split and rate. A random split is by the recordings' parts; where these are not given, a tenth of each
+            class is for the test.
 
     Raises:
         ArgumentError: the rate is none that recordings can be brought to.
         DataError: there is no such split or speaker, or fewer than two classes or speakers; or a class has a name that
             is not UTF-8.
     """
-    check_rate(rate)
+    check_rate(options.rate)
+    split, speaker = options.split, options.speaker
     classes = tuple(sorted({recording.label for recording in recordings}))
     if len(classes) < 2:
         raise DataError(
@@ -65,8 +64,8 @@ def speech_data(
         )
     for label in classes:
         check_unicode(label, f"{name}: the class")
-    if split not in get_args(Split):
-        raise DataError(f"{name}: unknown split {split!r}; known are {', '.join(get_args(Split))}")
+    if split not in _SPLITS:
+        raise DataError(f"{name}: unknown split {split!r}; known are {', '.join(_SPLITS)}")
     if split == "random" and speaker is not None:
         raise DataError(f'{name}: speaker={speaker!r} is for split="speaker"; leave it out, or give both')
     parts = _by_speaker(name, recordings, speaker) if split == "speaker" else _by_part(recordings)
@@ -79,14 +78,33 @@ def speech_data(
 
     def sequences(numbers: list[int]) -> Sequences:
         chosen = [recordings[number] for number in numbers]
-        features = [features_of(each.wave, each.rate, rate, each.where) for each in chosen]
+        features = [features_of(each.wave, each.rate, options.rate, each.where) for each in chosen]
         return Sequences.of(features, [number_of[each.label] for each in chosen])
 
     training, test = map(sequences, parts)
-    return SequenceData(name, training, test, Preparation("speech", (BANDS,), classes, rate=rate))
+    return SequenceData(name, training, test, InputSpec("speech", (BANDS,), classes, rate=options.rate))
 
 
-def _by_part(recordings: Sequence[Recording]) -> tuple[list[int], list[int]]:
+def features_of_file(path: str | Path, rate: int) -> Tensor:
+    """Return the features (frames, 40) of a WAV file, brought to ``rate`` samples a second.
+
+    Raises:
+        ArgumentError: the rate is none that recordings can be brought to.
+        DataError: as :func:`read_wav`, or the recording is too long at this rate.
+    """
+    wave, own_rate = read_wav(path)
+    return features_of(wave, own_rate, rate, path)
+
+
+def features_of(wave: Tensor, own_rate: int, rate: int, where: str | Path) -> Tensor:
+    """Return the features (frames, 40) of a wave, brought to ``rate`` samples a second; errors name ``where``."""
+    try:
+        return speech_features(resampled(wave, own_rate, rate), rate)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _by_part(recordings: Sequence[AudioClip]) -> tuple[list[int], list[int]]:
     if all(recording.part is None for recording in recordings):
         return stratified([recording.label for recording in recordings])
     shuffled = epoch_order(len(recordings), seed=0, epoch=0).tolist()
@@ -95,7 +113,7 @@ def _by_part(recordings: Sequence[Recording]) -> tuple[list[int], list[int]]:
 
 
 def _by_speaker(
-    name: str, recordings: Sequence[Recording], speaker: str | None
+    name: str, recordings: Sequence[AudioClip], speaker: str | None
 ) -> tuple[list[int], list[int]]:
     speakers = sorted({recording.speaker for recording in recordings if recording.speaker is not None})
     if len(speakers) < 2:

@@ -5,8 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+from normwise.data.options import SpeechOptions
 from normwise.data.sequences.sequence_data import SequenceData
-from normwise.data.speech.speech_data import Recording, speech_data
+from normwise.data.speech.speech_data import AudioClip, speech_data
 from normwise.data.speech.speech_features import check_rate
 
 _RATE = 8000
@@ -27,24 +28,23 @@ _PATHS = {
 }
 
 
-def generated_speech(*, split: str = "random", speaker: str | None = None, rate: int = _RATE) -> SequenceData:
-    """Sounds that glide from one vowel to another, of 0.08 to 0.6 seconds, as frames of 40 features.
+def tones(options: SpeechOptions | None = None) -> SequenceData:
+    """Return sounds that glide from one vowel to another, of 0.08 to 0.6 seconds, as frames of 40 features.
 
     Ten classes; a class is the path of two formants, which a voice of random pitch, size, speed and loudness sings into
-    noise. 80 of each class are to train on and 30 to test on. The same in every call.
-
-    Args:
-        split, speaker, rate: See :func:`normwise.data.speech.fsdd`; the speakers are four ranges of pitch.
+    noise. 80 of each class are to train on and 30 to test on; the speakers are four ranges of pitch. The same in every
+    call.
     """
-    check_rate(rate)
+    options = options or SpeechOptions()
+    check_rate(options.rate)
     generator = torch.Generator().manual_seed(0)
     recordings = [
-        Recording(f"tones {label} {number}", label, who, "train" if number < _EACH else "test", wave, _RATE)
+        AudioClip(f"tones {label} {number}", label, who, "train" if number < _EACH else "test", wave, _RATE)
         for number in range(_EACH + _TEST_EACH)
         for label in _PATHS
         for who, wave in [_sung(label, generator)]
     ]
-    return speech_data("tones", recordings, split=split, speaker=speaker, rate=rate)
+    return speech_data("tones", recordings, options)
 
 
 def _sung(label: str, generator: torch.Generator) -> tuple[str, Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from normwise.data.files.user_file import read_whole
+from normwise.data.files.user_file import read_user_file
 from normwise.data.speech.speech_features import MOST_SAMPLES
 from normwise.errors import DataError
 
@@ -53,7 +53,7 @@ def read_wav(path: str | Path) -> tuple[Tensor, int]:
         DataError: the file can't be read, is no such WAV file, is cut short, contradicts itself, has no samples, more
             than 2**28, fewer than 1,000 a second or more than 768,000, or samples that are not finite or above 2**31.
     """
-    return parse_wav(read_whole(path, _LARGEST), path)
+    return parse_wav(read_user_file(path, _LARGEST), path)
 
 
 def parse_wav(content: bytes, path: str | Path) -> tuple[Tensor, int]:

@@ -1,8 +1,9 @@
 """Made-up opinions, for where there is nothing else: nothing is downloaded, and nobody holds them."""
 
 import random
-from typing import Literal
 
+from normwise.data.options import TextOptions
+from normwise.data.protocols import DataPart
 from normwise.data.sequences.sequence_data import SequenceData
 from normwise.data.text.text_data import Text, text_data
 
@@ -17,8 +18,8 @@ _VERBS = "is was seems feels looks sounds"
 _MOST_CLAUSES = 3
 
 
-def generated_text() -> SequenceData:
-    """Sentences such as "the film is never dull but its ending feels flat", negative and positive: 1,500 and 500.
+def phrases(options: TextOptions | None = None) -> SequenceData:
+    """Return sentences like "the film is never dull but its ending feels flat", negative and positive, 1,500 and 500.
 
     Each clause has an opinion, which "not", "never" and "hardly" turn round; where there are two, joined by "but", the
     last is that of the sentence. Both come among words that say nothing, and 3 % of the labels are wrong: counting
@@ -26,10 +27,10 @@ def generated_text() -> SequenceData:
     """
     draw = random.Random(0)
     texts = [_text(draw, "train" if number < _TRAIN else "test") for number in range(_TRAIN + _TEST)]
-    return text_data("phrases", texts)
+    return text_data("phrases", texts, options)
 
 
-def _text(draw: random.Random, part: Literal["train", "test"]) -> Text:
+def _text(draw: random.Random, part: DataPart) -> Text:
     words, positive = _clause(draw)
     for _ in range(_MOST_CLAUSES - 1):
         if draw.random() < 0.4:

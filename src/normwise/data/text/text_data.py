@@ -1,15 +1,19 @@
 """Texts with a label each, made a data set."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
+from normwise.data.options import TextOptions
+from normwise.data.protocols import DataPart
 from normwise.data.sample_order import epoch_order
 from normwise.data.sequences.padded_batches import Sequences
 from normwise.data.sequences.sequence_data import SequenceData
 from normwise.data.stratified_split import stratified
 from normwise.data.text.vocabulary import Vocabulary
+from normwise.data.text.word_vectors import read_vectors
 from normwise.errors import DataError
-from normwise.records import Preparation
+from normwise.records import InputSpec
 
 
 class Text(NamedTuple):
@@ -17,16 +21,18 @@ class Text(NamedTuple):
 
     text: str
     label: str
-    part: Literal["train", "test"] | None = None
+    part: DataPart | None = None
 
 
-def text_data(name: str, texts: Sequence[Text]) -> SequenceData:
-    """The tokens of all texts, in a training and a test part, with the vocabulary of the training part.
+def text_data(name: str, texts: Sequence[Text], options: TextOptions | None = None) -> SequenceData:
+    """Return the tokens of all texts, in a training and a test part, with the vocabulary of the training part.
 
     Where the parts are not given, a tenth of each class is for the test, the same in every call. Each part is shuffled.
+    The vectors are of the words of that vocabulary.
 
     Raises:
-        DataError: there are fewer than two classes, or a class is in the test part only.
+        DataError: there are fewer than two classes, or a class is in the test part only; or the file of vectors is
+            faulty.
     """
     classes = tuple(sorted({text.label for text in texts}))
     if len(classes) < 2:
@@ -53,5 +59,8 @@ def text_data(name: str, texts: Sequence[Text]) -> SequenceData:
             [vocabulary.encode(each.text) for each in chosen], [number_of[each.label] for each in chosen]
         )
 
-    preparation = Preparation("text", (len(vocabulary),), classes, vocabulary=vocabulary.tokens)
-    return SequenceData(name, sequences(training), sequences(test), preparation)
+    input_spec = InputSpec("text", (len(vocabulary),), classes, vocabulary=vocabulary.tokens)
+    data = SequenceData(name, sequences(training), sequences(test), input_spec)
+    if options is None or options.vectors is None:
+        return data
+    return replace(data, vectors=read_vectors(options.vectors, vocabulary))

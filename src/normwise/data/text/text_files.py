@@ -3,20 +3,22 @@
 import csv
 import io
 from pathlib import Path
-from typing import Literal
 
 from normwise.data.files.class_files import class_files
 from normwise.data.files.text_encoding import without_mark
-from normwise.data.files.user_file import check_unicode, is_folder, is_there, read_whole
+from normwise.data.files.user_file import check_unicode, read_user_file
+from normwise.data.options import TextOptions
+from normwise.data.protocols import DataPart
 from normwise.data.sequences.sequence_data import SequenceData
 from normwise.data.text.text_data import Text, text_data
 from normwise.errors import DataError
+from normwise.files import is_folder, is_there
 
 _LARGEST = 2**30
 _FORMS = "<class>.txt for each of two classes at least, one text a line; or train.csv and test.csv"
 
 
-def text_files(source: str | Path) -> SequenceData:
+def text_files(source: str | Path, options: TextOptions | None = None) -> SequenceData:
     """Read the texts in a folder or in a CSV file.
 
     A folder has ``<class>.txt`` for each class, with one text a line; or ``train.csv`` and ``test.csv``. A CSV file has
@@ -30,20 +32,19 @@ def text_files(source: str | Path) -> SequenceData:
     """
     path = Path(source)
     if not is_folder(path):
-        return text_data(path.stem, _table(path, None))
+        return text_data(path.stem, _table(path, None), options)
     tables = {part: path / f"{part}.csv" for part in ("train", "test")}
     if any(is_there(table) for table in tables.values()):
         for table in tables.values():
             if not is_there(table):
                 raise DataError(f"{table}: is missing; expected {_FORMS}")
-        return text_data(
-            path.resolve().name, _table(tables["train"], "train") + _table(tables["test"], "test")
-        )
+        texts = _table(tables["train"], "train") + _table(tables["test"], "test")
+        return text_data(path.resolve().name, texts, options)
     files = class_files(path, (".txt",), "text")
     if len(files) < 2:
         got = f"only {files[0].name}" if files else "none of these"
         raise DataError(f"{path}: has {got}; expected {_FORMS}")
-    return text_data(path.resolve().name, [text for file in files for text in _lines(file)])
+    return text_data(path.resolve().name, [text for file in files for text in _lines(file)], options)
 
 
 def _lines(path: Path) -> list[Text]:
@@ -56,7 +57,7 @@ def _lines(path: Path) -> list[Text]:
     return texts
 
 
-def _table(path: Path, part: Literal["train", "test"] | None) -> list[Text]:
+def _table(path: Path, part: DataPart | None) -> list[Text]:
     rows = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
     texts: list[Text] = []
     try:
@@ -90,7 +91,7 @@ def _table(path: Path, part: Literal["train", "test"] | None) -> list[Text]:
 
 
 def _decoded(path: Path) -> str:
-    content = without_mark(read_whole(path, _LARGEST), path)
+    content = without_mark(read_user_file(path, _LARGEST), path)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

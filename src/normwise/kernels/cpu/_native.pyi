@@ -36,7 +36,7 @@ def backward(
     weight: int,
     bias: int,
     saved: bytearray | int,
-    third: int,
+    slope_source: int,
     grad_y: int,
     grad_x: int,
     grad_residual: int,

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from normwise.models.parts.block import Block, Placement
-from normwise.models.parts.image_size import ImageShape, require_size
-from normwise.models.parts.norm import Norm
+from normwise.models.parts.input_checks import ImageShape, require_size
+from normwise.models.parts.norm import NormChoice
+from normwise.models.parts.norm_block import NormBlock, Placement
 
 
 class CNN32(nn.Module):
@@ -24,17 +24,19 @@ class CNN32(nn.Module):
         shape: ImageShape,
         classes: int,
         *,
-        norm: Norm = "batch",
+        norm: NormChoice = "batch",
         placement: Placement = "before",
         hidden: int = 0,
     ):
         super().__init__()
         require_size("cnn_32", shape, 2)
         channels, height, width = shape
-        self.features = Block(nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), norm, placement)
+        self.features = NormBlock(nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), norm, placement)
         self.pool = nn.MaxPool2d(2)
         size = 16 * (height // 2) * (width // 2)
-        self.hidden = Block(nn.Linear(size, hidden), nn.ReLU(), norm, placement) if hidden else nn.Identity()
+        self.hidden = (
+            NormBlock(nn.Linear(size, hidden), nn.ReLU(), norm, placement) if hidden else nn.Identity()
+        )
         self.output = nn.Linear(hidden or size, classes)
 
     def forward(self, images: Tensor) -> Tensor:

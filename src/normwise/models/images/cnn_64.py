@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from normwise.models.parts.block import Block, Placement
-from normwise.models.parts.image_size import ImageShape, require_size
-from normwise.models.parts.norm import Norm
+from normwise.models.parts.input_checks import ImageShape, require_size
+from normwise.models.parts.norm import NormChoice
+from normwise.models.parts.norm_block import NormBlock, Placement
 
 
 class CNN64(nn.Module):
@@ -18,19 +18,19 @@ class CNN64(nn.Module):
     """
 
     def __init__(
-        self, shape: ImageShape, classes: int, *, norm: Norm = "batch", placement: Placement = "after"
+        self, shape: ImageShape, classes: int, *, norm: NormChoice = "batch", placement: Placement = "after"
     ):
         super().__init__()
         require_size("cnn_64", shape, 10)
         channels, height, width = shape
         self.features = nn.Sequential(
-            Block(nn.Conv2d(channels, 32, 3), nn.ReLU(), norm, placement),
+            NormBlock(nn.Conv2d(channels, 32, 3), nn.ReLU(), norm, placement),
             nn.MaxPool2d(2),
-            Block(nn.Conv2d(32, 64, 3), nn.ReLU(), norm, placement),
+            NormBlock(nn.Conv2d(32, 64, 3), nn.ReLU(), norm, placement),
             nn.MaxPool2d(2),
         )
         size = 64 * (((height - 2) // 2 - 2) // 2) * (((width - 2) // 2 - 2) // 2)
-        self.hidden = Block(nn.Linear(size, 128), nn.ReLU(), norm, placement)
+        self.hidden = NormBlock(nn.Linear(size, 128), nn.ReLU(), norm, placement)
         self.output = nn.Linear(128, classes)
 
     def forward(self, images: Tensor) -> Tensor:

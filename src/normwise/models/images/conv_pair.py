@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from normwise.models.parts.block import Block, Placement
-from normwise.models.parts.image_size import ImageShape, require_size
-from normwise.models.parts.norm import Norm
+from normwise.models.parts.input_checks import ImageShape, require_size
+from normwise.models.parts.norm import NormChoice
+from normwise.models.parts.norm_block import NormBlock, Placement
 
 
 class ConvPair(nn.Module):
@@ -23,15 +23,15 @@ class ConvPair(nn.Module):
         shape: ImageShape,
         classes: int,
         *,
-        norm: Norm = "batch",
+        norm: NormChoice = "batch",
         placement: Placement = "before",
         bias: bool = True,
     ):
         super().__init__()
         require_size("conv_pair", shape, 2)
         channels, height, width = shape
-        self.first = Block(nn.Conv2d(channels, 64, 3, padding=1, bias=bias), nn.ReLU(), norm, placement)
-        self.second = Block(nn.Conv2d(64, 64, 3, padding=1, bias=bias), nn.ReLU(), norm, placement)
+        self.first = NormBlock(nn.Conv2d(channels, 64, 3, padding=1, bias=bias), nn.ReLU(), norm, placement)
+        self.second = NormBlock(nn.Conv2d(64, 64, 3, padding=1, bias=bias), nn.ReLU(), norm, placement)
         self.pool = nn.MaxPool2d(2)
         self.output = nn.Linear(64 * (height // 2) * (width // 2), classes)
 

@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor, nn
 
-from normwise.models.parts.block import Block, Placement
-from normwise.models.parts.image_size import ImageShape
-from normwise.models.parts.norm import Norm
+from normwise.models.parts.input_checks import ImageShape
+from normwise.models.parts.norm import NormChoice
+from normwise.models.parts.norm_block import NormBlock, Placement
 
 
 class DenseBN(nn.Module):
@@ -25,12 +25,12 @@ class DenseBN(nn.Module):
         shape: ImageShape,
         classes: int,
         *,
-        norm: Norm = "batch",
+        norm: NormChoice = "batch",
         placement: Placement = "before",
         bias: bool = True,
     ):
         super().__init__()
-        self.hidden = Block(nn.Linear(math.prod(shape), 128, bias=bias), nn.ReLU(), norm, placement)
+        self.hidden = NormBlock(nn.Linear(math.prod(shape), 128, bias=bias), nn.ReLU(), norm, placement)
         self.output = nn.Linear(128, classes)
 
     def forward(self, images: Tensor) -> Tensor:

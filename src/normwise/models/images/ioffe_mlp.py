@@ -5,9 +5,9 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from normwise.models.parts.block import Block, Placement
-from normwise.models.parts.image_size import ImageShape
-from normwise.models.parts.norm import Norm
+from normwise.models.parts.input_checks import ImageShape
+from normwise.models.parts.norm import NormChoice
+from normwise.models.parts.norm_block import NormBlock, Placement
 
 
 class GaussianLinear(nn.Linear):
@@ -45,7 +45,7 @@ class IoffeMLP(nn.Module):
         shape: ImageShape,
         classes: int,
         *,
-        norm: Norm = "batch",
+        norm: NormChoice = "batch",
         placement: Placement = "before",
         bias: bool = True,
         width: int = 100,
@@ -56,7 +56,7 @@ class IoffeMLP(nn.Module):
         sizes = [pixels, width, width, width]
         self.hidden = nn.Sequential(
             *(
-                Block(GaussianLinear(i, o, bias=bias, std=init_std), nn.Sigmoid(), norm, placement)
+                NormBlock(GaussianLinear(i, o, bias=bias, std=init_std), nn.Sigmoid(), norm, placement)
                 for i, o in pairwise(sizes)
             )
         )

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from normwise.models.parts.block import Block, Placement
-from normwise.models.parts.image_size import ImageShape, require_size
-from normwise.models.parts.norm import Norm
+from normwise.models.parts.input_checks import ImageShape, require_size
+from normwise.models.parts.norm import NormChoice
+from normwise.models.parts.norm_block import NormBlock, Placement
 
 
 class MnistCNN(nn.Module):
@@ -18,12 +18,12 @@ class MnistCNN(nn.Module):
     """
 
     def __init__(
-        self, shape: ImageShape, classes: int, *, norm: Norm = "batch", placement: Placement = "after"
+        self, shape: ImageShape, classes: int, *, norm: NormChoice = "batch", placement: Placement = "after"
     ):
         super().__init__()
         require_size("mnist_cnn", shape, 4)
         channels, height, width = shape
-        self.features = Block(nn.Conv2d(channels, 32, 3), nn.ReLU(), norm, placement)
+        self.features = NormBlock(nn.Conv2d(channels, 32, 3), nn.ReLU(), norm, placement)
         self.pool = nn.MaxPool2d(2)
         self.hidden = nn.Linear(32 * ((height - 2) // 2) * ((width - 2) // 2), 128)
         self.activation = nn.ReLU()

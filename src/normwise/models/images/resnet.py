@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normwise.errors import ModelError
-from normwise.models.parts.image_size import ImageShape, require_size
-from normwise.models.parts.norm import Norm, NormFactory, norm_factory
+from normwise.models.parts.input_checks import ImageShape, require_size
+from normwise.models.parts.norm import NormChoice, NormFactory, norm_factory
 
 
 class ResidualBlock(nn.Module):
@@ -41,7 +41,7 @@ class ResNet(nn.Module):
         depth: 6n+2, such as 20, 32, 44, 56 or 110.
     """
 
-    def __init__(self, shape: ImageShape, classes: int, *, norm: Norm = "batch", depth: int = 20):
+    def __init__(self, shape: ImageShape, classes: int, *, norm: NormChoice = "batch", depth: int = 20):
         super().__init__()
         require_size("resnet", shape, 4)
         if depth < 8 or depth % 6 != 2:

@@ -10,7 +10,7 @@ from normwise.nn.group_count import groups_of
 
 #: Makes the layer for so many channels on so many spatial axes (0 behind a dense layer, 2 for images).
 NormFactory = Callable[[int, int], nn.Module]
-Norm = str | NormFactory
+NormChoice = str | NormFactory
 
 
 def _batch(channels: int, axes: int) -> nn.Module:
@@ -48,7 +48,7 @@ NORMS: dict[str, NormFactory] = {
 }
 
 
-def norm_factory(norm: Norm) -> NormFactory:
+def norm_factory(norm: NormChoice) -> NormFactory:
     """The factory of that name, or the given factory.
 
     Raises:

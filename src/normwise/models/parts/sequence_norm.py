@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from normwise.errors import ModelError
-from normwise.models.parts.norm import Norm, norm_factory
+from normwise.models.parts.norm import NormChoice, norm_factory
 from normwise.nn import SequenceBatchNorm
 
 #: ``batch`` leaves padding out, ``batch_unmasked`` lets it in, for comparison; ``recurrent_...`` normalises within the
@@ -15,15 +15,15 @@ SEQUENCE_NORMS: tuple[str, ...] = get_args(SequenceNorm)
 WITHIN = ("recurrent_batch", "recurrent_layer")
 
 
-def check_sequence_norm(network: str, norm: Norm, *, recurrent: bool = True) -> None:
+def check_sequence_norm(network: str, norm: NormChoice, *, recurrent: bool = True) -> None:
     """Raise ModelError unless the network can have the norm."""
     known = [name for name in SEQUENCE_NORMS if recurrent or name not in WITHIN]
     if not callable(norm) and norm not in known:
         raise ModelError(f"{network} can't have the norm {norm!r}; it can have {', '.join(known)}")
 
 
-def between(norm: Norm, channels: int) -> nn.Module:
-    """The norm of ``(N, L, channels)``, which :func:`normalise` applies.
+def norm_between_layers(norm: NormChoice, channels: int) -> nn.Module:
+    """The norm of ``(N, L, channels)``, which :func:`normalise_sequences` applies.
 
     One that a factory makes, for one spatial axis, gets ``(N, C, L)`` and is not told the lengths.
     """
@@ -34,15 +34,15 @@ def between(norm: Norm, channels: int) -> nn.Module:
     return nn.LayerNorm(channels) if norm == "layer" else nn.Identity()
 
 
-def behind(norm: Norm, channels: int) -> nn.Module:
+def norm_after_recurrence(norm: NormChoice, channels: int) -> nn.Module:
     """The norm of ``(N, channels)``, one vector a sequence."""
     if norm in WITHIN:
         return nn.Identity()
     return norm_factory("batch" if norm == "batch_unmasked" else norm)(channels, 0)
 
 
-def normalise(layer: nn.Module, sequences: Tensor, lengths: Tensor | None) -> Tensor:
-    """``(N, L, C)`` through what :func:`between` made; without lengths padding is taken for real."""
+def normalise_sequences(layer: nn.Module, sequences: Tensor, lengths: Tensor | None) -> Tensor:
+    """``(N, L, C)`` through what :func:`norm_between_layers` made; without lengths padding is taken for real."""
     if lengths is not None and isinstance(layer, SequenceBatchNorm):
         return layer(sequences, lengths)
     return layer(sequences)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from normwise.errors import ModelError, ShapeError
+from normwise.errors import ModelError
 
 
 class WordEmbedding(nn.Embedding):
@@ -35,16 +35,3 @@ class WordEmbedding(nn.Embedding):
             )
         with torch.no_grad():
             self.weight[known] = vectors[known].to(self.weight)
-
-
-def check_tokens(network: str, sequences: Tensor, entries: int) -> None:
-    """Raise ShapeError unless these are padded tokens ``(N, L)`` of the vocabulary."""
-    if sequences.dim() != 2 or sequences.is_floating_point():
-        raise ShapeError(
-            f"{network}: expected whole numbers of shape (N, L), tokens, got {sequences.dtype} of shape "
-            f"{tuple(sequences.shape)}"
-        )
-    if sequences.numel() and not 0 <= int(sequences.min()) <= int(sequences.max()) < entries:
-        raise ShapeError(
-            f"{network}: expected tokens from 0 to {entries - 1}, got {int(sequences.min())} to {int(sequences.max())}"
-        )

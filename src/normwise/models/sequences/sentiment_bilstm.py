@@ -2,10 +2,16 @@
 
 from torch import Tensor, nn
 
-from normwise.models.parts.norm import Norm
-from normwise.models.parts.recurrent import check_dropout, lengths_of, lstm, run
-from normwise.models.parts.sequence_norm import behind, between, check_sequence_norm, normalise
-from normwise.models.parts.word_embedding import WordEmbedding, check_tokens
+from normwise.models.parts.input_checks import check_dropout, check_tokens, lengths_of
+from normwise.models.parts.norm import NormChoice
+from normwise.models.parts.recurrent import lstm_layer, run_recurrent
+from normwise.models.parts.sequence_norm import (
+    check_sequence_norm,
+    norm_after_recurrence,
+    norm_between_layers,
+    normalise_sequences,
+)
+from normwise.models.parts.word_embedding import WordEmbedding
 
 
 class SentimentBiLSTM(nn.Module):
@@ -27,7 +33,7 @@ class SentimentBiLSTM(nn.Module):
         shape: tuple[int],
         classes: int,
         *,
-        norm: Norm = "batch",
+        norm: NormChoice = "batch",
         width: int = 300,
         dropout: float = 0.5,
         max_length: int = 30,
@@ -38,10 +44,10 @@ class SentimentBiLSTM(nn.Module):
         (self.entries,) = shape
         self.masked = norm != "batch_unmasked"
         self.embedding = WordEmbedding(self.entries, width)
-        self.first = lstm(norm, width, 128, bidirectional=True, max_length=max_length)
-        self.first_norm = between(norm, 256)
-        self.second = lstm(norm, 256, 64, bidirectional=True, max_length=max_length)
-        self.second_norm = behind(norm, 128)
+        self.first = lstm_layer(norm, width, 128, bidirectional=True, max_length=max_length)
+        self.first_norm = norm_between_layers(norm, 256)
+        self.second = lstm_layer(norm, 256, 64, bidirectional=True, max_length=max_length)
+        self.second_norm = norm_after_recurrence(norm, 128)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(128, 1 if classes == 2 else classes)
 
@@ -49,7 +55,7 @@ class SentimentBiLSTM(nn.Module):
         """Logits ``(N, 1)`` or ``(N, classes)`` of tokens ``(N, L)``, of which the first ``lengths`` are real."""
         check_tokens("sentiment_bilstm", sequences, self.entries)
         lengths = lengths_of("sentiment_bilstm", sequences, lengths)
-        hidden, _ = run(self.first, self.dropout(self.embedding(sequences)), lengths)
-        hidden = normalise(self.first_norm, hidden, lengths if self.masked else None)
-        _, last = run(self.second, self.dropout(hidden), lengths)
+        hidden, _ = run_recurrent(self.first, self.dropout(self.embedding(sequences)), lengths)
+        hidden = normalise_sequences(self.first_norm, hidden, lengths if self.masked else None)
+        _, last = run_recurrent(self.second, self.dropout(hidden), lengths)
         return self.output(self.dropout(self.second_norm(last)))

@@ -3,9 +3,15 @@
 from torch import Tensor, nn
 
 from normwise.errors import ShapeError
-from normwise.models.parts.norm import Norm
-from normwise.models.parts.recurrent import check_dropout, lengths_of, lstm, run
-from normwise.models.parts.sequence_norm import behind, between, check_sequence_norm, normalise
+from normwise.models.parts.input_checks import check_dropout, lengths_of
+from normwise.models.parts.norm import NormChoice
+from normwise.models.parts.recurrent import lstm_layer, run_recurrent
+from normwise.models.parts.sequence_norm import (
+    check_sequence_norm,
+    norm_after_recurrence,
+    norm_between_layers,
+    normalise_sequences,
+)
 
 
 class SpeechLSTM(nn.Module):
@@ -24,7 +30,7 @@ class SpeechLSTM(nn.Module):
         shape: tuple[int],
         classes: int,
         *,
-        norm: Norm = "batch",
+        norm: NormChoice = "batch",
         dropout: float = 0.0,
         max_length: int = 60,
     ):
@@ -33,10 +39,10 @@ class SpeechLSTM(nn.Module):
         check_dropout("speech_lstm", dropout)
         (self.features,) = shape
         self.masked = norm != "batch_unmasked"
-        self.first = lstm(norm, self.features, 128, max_length=max_length)
-        self.first_norm = between(norm, 128)
-        self.second = lstm(norm, 128, 64, max_length=max_length)
-        self.second_norm = behind(norm, 64)
+        self.first = lstm_layer(norm, self.features, 128, max_length=max_length)
+        self.first_norm = norm_between_layers(norm, 128)
+        self.second = lstm_layer(norm, 128, 64, max_length=max_length)
+        self.second_norm = norm_after_recurrence(norm, 64)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(64, classes)
 
@@ -47,7 +53,7 @@ class SpeechLSTM(nn.Module):
                 f"speech_lstm: expected frames of shape (N, L, {self.features}), got {tuple(sequences.shape)}"
             )
         lengths = lengths_of("speech_lstm", sequences, lengths)
-        hidden, _ = run(self.first, sequences, lengths)
-        hidden = normalise(self.first_norm, hidden, lengths if self.masked else None)
-        _, last = run(self.second, self.dropout(hidden), lengths)
+        hidden, _ = run_recurrent(self.first, sequences, lengths)
+        hidden = normalise_sequences(self.first_norm, hidden, lengths if self.masked else None)
+        _, last = run_recurrent(self.second, self.dropout(hidden), lengths)
         return self.output(self.dropout(self.second_norm(last)))

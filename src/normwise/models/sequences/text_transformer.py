@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 from normwise.errors import ModelError
 from normwise.functional import sequence_mask
-from normwise.models.parts.norm import Norm
-from normwise.models.parts.recurrent import check_dropout, lengths_of
-from normwise.models.parts.sequence_norm import between, check_sequence_norm, normalise
-from normwise.models.parts.word_embedding import WordEmbedding, check_tokens
+from normwise.models.parts.input_checks import check_dropout, check_tokens, lengths_of
+from normwise.models.parts.norm import NormChoice
+from normwise.models.parts.sequence_norm import check_sequence_norm, norm_between_layers, normalise_sequences
+from normwise.models.parts.word_embedding import WordEmbedding
 
 
 class TextTransformer(nn.Module):
@@ -35,7 +35,7 @@ class TextTransformer(nn.Module):
         shape: tuple[int],
         classes: int,
         *,
-        norm: Norm = "layer",
+        norm: NormChoice = "layer",
         width: int = 300,
         heads: int = 6,
         depth: int = 2,
@@ -51,7 +51,7 @@ class TextTransformer(nn.Module):
         (self.entries,) = shape
         self.masked = norm != "batch_unmasked"
         self.embedding = WordEmbedding(self.entries, width)
-        self.embedding_norm = between(norm, width)
+        self.embedding_norm = norm_between_layers(norm, width)
         self.layers = nn.ModuleList(EncoderLayer(norm, width, heads, dropout) for _ in range(depth))
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, 1 if classes == 2 else classes)
@@ -63,7 +63,7 @@ class TextTransformer(nn.Module):
         real = sequence_mask(lengths, sequences.shape[1]).to(sequences.device)
         known = lengths if self.masked else None
         words = self.embedding(sequences)
-        hidden = self.dropout(normalise(self.embedding_norm, words + _positions(words), known))
+        hidden = self.dropout(normalise_sequences(self.embedding_norm, words + _positions(words), known))
         for layer in self.layers:
             hidden = layer(hidden, real, known)
         mean = (hidden * real[..., None]).sum(1) / real.sum(1, keepdim=True)
@@ -73,15 +73,15 @@ class TextTransformer(nn.Module):
 class EncoderLayer(nn.Module):
     """Attention, sum, norm, two dense layers, sum, norm."""
 
-    def __init__(self, norm: Norm, width: int, heads: int, dropout: float):
+    def __init__(self, norm: NormChoice, width: int, heads: int, dropout: float):
         super().__init__()
         self.heads = heads
         self.projections = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
-        self.attention_norm = between(norm, width)
+        self.attention_norm = norm_between_layers(norm, width)
         self.widen = nn.Linear(width, 2 * width)
         self.narrow = nn.Linear(2 * width, width)
-        self.dense_norm = between(norm, width)
+        self.dense_norm = norm_between_layers(norm, width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor, real: Tensor, lengths: Tensor | None) -> Tensor:
@@ -92,9 +92,9 @@ class EncoderLayer(nn.Module):
         )
         attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=real[:, None, None, :])
         added = hidden + self.dropout(self.mix(attended.transpose(1, 2).flatten(2)))
-        hidden = normalise(self.attention_norm, added, lengths)
+        hidden = normalise_sequences(self.attention_norm, added, lengths)
         added = hidden + self.dropout(self.narrow(F.gelu(self.widen(hidden))))
-        return normalise(self.dense_norm, added, lengths)
+        return normalise_sequences(self.dense_norm, added, lengths)
 
 
 def _positions(words: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from normwise.records.surgery.comparison import gradient_note, not_compared
+
 
 @dataclass(frozen=True)
 class LayerChange:
@@ -50,13 +52,8 @@ class Acceleration:
         """A line a layer."""
         lines = [f"{change.path}: {_said(change)}" for change in self.layers]
         error = f"largest relative difference: outputs {self.output_error:.1e}, gradients {self.gradient_error:.1e}"
-        if not math.isnan(self.gradient_sensitivity):
-            error += (
-                " (some unit changes sides at the kink of its activation; a change in the fifth digit moves the old "
-                f"model's own gradients by {self.gradient_sensitivity:.1e})"
-            )
-        left_out = [f"not compared: {self.left_out}"] if self.left_out else []
-        return "\n".join([*lines, error, *left_out])
+        error += gradient_note(self.gradient_sensitivity)
+        return "\n".join([*lines, error, *not_compared(self.left_out)])
 
 
 def _said(change: LayerChange) -> str:

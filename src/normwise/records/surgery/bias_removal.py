@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from normwise.records.surgery.change import Change
+from normwise.records.surgery.comparison import gradient_note, not_compared
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,5 @@ class BiasRemoval:
             f"{biases} {'bias' if biases == 1 else 'biases'} removed, {self.removed} parameters; largest relative "
             f"difference: outputs {self.output_error:.1e}, gradients {self.gradient_error:.1e}"
         )
-        if not math.isnan(self.gradient_sensitivity):
-            lines[-1] += (
-                " (some unit changes sides at the kink of its activation; a change in the fifth digit moves the old "
-                f"model's own gradients by {self.gradient_sensitivity:.1e})"
-            )
-        if self.left_out:
-            lines.append(f"not compared: {self.left_out}")
-        return "\n".join(lines)
+        lines[-1] += gradient_note(self.gradient_sensitivity)
+        return "\n".join([*lines, *not_compared(self.left_out)])

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from normwise.records.environment import Environment
 from normwise.records.json_codec import to_plain
-from normwise.records.training.preparation import Task
+from normwise.records.training.input_spec import Task
 
 Option = bool | int | float | str
 

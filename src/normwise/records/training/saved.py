@@ -7,10 +7,10 @@ from normwise.errors import RunError
 from normwise.files import read_whole
 from normwise.records.json_codec import from_json
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-def read_record(path: Path, kind: type[T], advice: str = "") -> T:
+def read_record(path: Path, kind: type[_T], advice: str = "") -> _T:
     """Read a file of one record.
 
     Args:
@@ -24,7 +24,7 @@ def read_record(path: Path, kind: type[T], advice: str = "") -> T:
     return record_of(path, kind, read_whole(path), advice)
 
 
-def record_of(path: Path, kind: type[T], content: bytes, advice: str = "") -> T:
+def record_of(path: Path, kind: type[_T], content: bytes, advice: str = "") -> _T:
     """Read the record in a file's content or in one of its lines.
 
     Raises:

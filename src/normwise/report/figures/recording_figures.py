@@ -15,7 +15,7 @@ from normwise.records import (
 )
 from normwise.report.figures.tables import evenly
 from normwise.report.numbers import count, number
-from normwise.report.views.recording import course, factor, named, shift
+from normwise.report.views.recording_view import course, factor, layer_name, shift
 
 _MOST_COLUMNS, _MOST_POINTS = 200, 60
 # Not 0 and 1: those mean with and without batch normalization.
@@ -48,7 +48,7 @@ def heat_maps(recording: Recording) -> tuple[HeatMap, ...]:
             row_label="layer",
             value_label=value_label,
             x=tuple(float(point.step) for point in points),
-            rows=tuple(named(layer.path) for layer in recording.layers),
+            rows=tuple(layer_name(layer.path) for layer in recording.layers),
             values=tuple(
                 tuple(
                     of(point.layers[layer.path]) if layer.path in point.layers else math.nan
@@ -96,7 +96,7 @@ def layer_figures(recording: Recording) -> tuple[LayerFigures, ...]:
     """Each layer that was reached, with figures of what is known of it."""
     points = [recording.points[i] for i in evenly(len(recording.points), _MOST_POINTS)]
     return tuple(
-        LayerFigures(named(layer.path), _said(layer, found[-1][1]), _figures(found, f"layer-{i}"))
+        LayerFigures(layer_name(layer.path), _said(layer, found[-1][1]), _figures(found, f"layer-{i}"))
         for i, layer in enumerate(recording.layers)
         if (found := course(points, layer.path))
     )

@@ -12,10 +12,7 @@ from normwise.report.figures import recording_figures
 from normwise.report.figures.drawing import drawing
 from normwise.report.figures.heat_map import heat_map_drawing, heat_map_height, heat_map_table
 from normwise.report.figures.tables import figure_table
-from normwise.report.views import benchmark as benchmark_view
-from normwise.report.views import recording as recording_view
-from normwise.report.views import run as run_view
-from normwise.report.views import study as summary
+from normwise.report.views import benchmark_view, recording_view, run_view, study_view
 
 
 def study_page(study: Study) -> str:
@@ -23,13 +20,13 @@ def study_page(study: Study) -> str:
     return _render(
         "study.html.j2",
         study=study,
-        title=summary.TITLE,
-        summary=summary.summary(study),
-        study_rows=summary.study_rows(study),
-        environment_rows=summary.environment_rows(study.environment),
-        common_protocol=summary.common_protocol(study),
-        own_protocols=summary.own_protocols(study),
-        symbols=summary.SYMBOLS,
+        title=study_view.STUDY_TITLE,
+        summary=study_view.study_summary(study),
+        study_rows=study_view.study_rows(study),
+        environment_rows=study_view.environment_rows(study.environment),
+        common_protocol=study_view.common_protocol(study),
+        own_protocols=study_view.own_protocols(study),
+        symbols=study_view.SYMBOLS,
     )
 
 
@@ -37,12 +34,12 @@ def run_page(run: Run) -> str:
     """The page of a single training run: its outcome, its course, its configuration."""
     return _render(
         "run.html.j2",
-        title=run_view.title(run),
-        state=run_view.state(run),
+        title=run_view.run_title(run),
+        state=run_view.run_state(run),
         figures=run_view.run_figures(run),
         config_rows=run_view.config_rows(run),
         result_rows=run_view.result_rows(run),
-        environment_rows=summary.environment_rows(run.environment),
+        environment_rows=study_view.environment_rows(run.environment),
         environment=run.environment,
     )
 
@@ -51,11 +48,11 @@ def benchmark_page(benchmark: Benchmark) -> str:
     """The page of a benchmark: ratios as figures, all cases as a table, the machine."""
     return _render(
         "benchmark.html.j2",
-        title=benchmark_view.TITLE,
-        summary=benchmark_view.summary(benchmark),
-        figures=benchmark_view.figures(benchmark),
-        header=benchmark_view.HEADER,
-        rows=[benchmark_view.row(comparison) for comparison in benchmark.comparisons],
+        title=benchmark_view.BENCHMARK_TITLE,
+        summary=benchmark_view.benchmark_summary(benchmark),
+        figures=benchmark_view.benchmark_figures(benchmark),
+        header=benchmark_view.BENCHMARK_HEADER,
+        rows=[benchmark_view.comparison_row(comparison) for comparison in benchmark.comparisons],
         machine_rows=benchmark_view.machine_rows(benchmark),
         environment=benchmark.environment,
     )
@@ -65,15 +62,15 @@ def recording_page(recording: Recording) -> str:
     """The page of what ``watch`` saw: drift by layer as a table and over time, then each layer by itself."""
     return _render(
         "recording.html.j2",
-        title=recording_view.TITLE,
-        summary=recording_view.summary(recording),
-        header=recording_view.HEADER,
+        title=recording_view.RECORDING_TITLE,
+        summary=recording_view.recording_summary(recording),
+        header=recording_view.RECORDING_HEADER,
         legend=recording_view.LEGEND,
-        rows=recording_view.rows(recording),
+        rows=recording_view.layer_rows(recording),
         maps=recording_figures.heat_maps(recording),
         layers=recording_figures.layer_figures(recording),
         recording_rows=recording_view.recording_rows(recording),
-        environment_rows=summary.environment_rows(recording.environment),
+        environment_rows=study_view.environment_rows(recording.environment),
         environment=recording.environment,
     )
 

@@ -2,10 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
-from normwise.records import Figure, Finding, Source, Study
+from normwise.records import ClaimResult, Figure, Source, Study
 from normwise.report.figures.tables import figure_table
 from normwise.report.numbers import count, effect_text, estimate, interval, levels
-from normwise.report.views.study import TITLE, badge, common_protocol, environment_rows, study_rows, summary
+from normwise.report.views.study_view import (
+    STUDY_TITLE,
+    badge,
+    common_protocol,
+    environment_rows,
+    study_rows,
+    study_summary,
+)
 
 _MOST_ROWS = 12
 
@@ -13,8 +20,8 @@ _MOST_ROWS = 12
 def study_markdown(study: Study) -> str:
     """The whole study; curves are thinned to a dozen rows, and it says where."""
     blocks = [
-        f"# {TITLE}",
-        _text(summary(study)),
+        f"# {STUDY_TITLE}",
+        _text(study_summary(study)),
         _table(("", ""), [*study_rows(study), *environment_rows(study.environment)]),
         "## Verdicts",
         _table(
@@ -34,7 +41,7 @@ def study_markdown(study: Study) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _finding(finding: Finding) -> list[str]:
+def _finding(finding: ClaimResult) -> list[str]:
     seeds = f"{'seed' if len(finding.seeds) == 1 else 'seeds'} {', '.join(map(str, finding.seeds))}"
     blocks = [
         # An anchor of our own: how a heading is turned into one differs between hosts.
@@ -78,11 +85,11 @@ def _list(items: Iterable[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
 
 
-def _link(finding: Finding) -> str:
+def _link(finding: ClaimResult) -> str:
     return f"[{_text(finding.statement)}](#{_attribute(finding.claim)})"
 
 
-def _main_effect(finding: Finding) -> str:
+def _main_effect(finding: ClaimResult) -> str:
     return _text(effect_text(finding.effects[0])) if finding.effects else ""
 
 

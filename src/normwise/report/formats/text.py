@@ -9,13 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from normwise.records import Benchmark, Finding, Recording, Run, Study, Verdict
+from normwise.records import Benchmark, ClaimResult, Recording, Run, Study, Verdict
 from normwise.report.figures.tables import evenly
 from normwise.report.numbers import effect_text, estimate, interval, levels
-from normwise.report.views import benchmark as benchmark_view
-from normwise.report.views import recording as recording_view
-from normwise.report.views import run as run_view
-from normwise.report.views.study import TITLE, badge, environment_rows, study_rows, summary
+from normwise.report.views import benchmark_view, recording_view, run_view
+from normwise.report.views.study_view import STUDY_TITLE, badge, environment_rows, study_rows, study_summary
 from normwise.visible import visible, visible_lines
 
 _WIDTH = 80
@@ -41,10 +39,10 @@ def benchmark_table(benchmark: Benchmark) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
-        title=Text(visible(benchmark_view.summary(benchmark))),
+        title=Text(visible(benchmark_view.benchmark_summary(benchmark))),
         title_justify="left",
     )
-    for name in benchmark_view.HEADER[1:]:
+    for name in benchmark_view.BENCHMARK_HEADER[1:]:
         table.add_column(name, justify="left" if name == "Shape" else "right")
     case = ""
     for comparison in benchmark.comparisons:
@@ -52,16 +50,16 @@ def benchmark_table(benchmark: Benchmark) -> Table:
             case = comparison.case
             table.add_section()
             table.add_row(Text(visible(case), style="bold"))
-        table.add_row(*(Text(visible(cell)) for cell in benchmark_view.row(comparison)[1:]))
+        table.add_row(*(Text(visible(cell)) for cell in benchmark_view.comparison_row(comparison)[1:]))
     return table
 
 
 def study_text(study: Study) -> str:
     """The study as plain text, 80 columns wide: verdicts, all effects, machine."""
     parts = [
-        TITLE,
-        "=" * len(TITLE),
-        textwrap.fill(summary(study), _WIDTH),
+        STUDY_TITLE,
+        "=" * len(STUDY_TITLE),
+        textwrap.fill(study_summary(study), _WIDTH),
         "",
         _plain(study_table(study)),
         "",
@@ -82,7 +80,11 @@ def study_text(study: Study) -> str:
 
 def run_text(run: Run) -> str:
     """A run as plain text: how it stands, its outcome, some of its evaluations, its configuration."""
-    parts = [*textwrap.wrap(run_view.title(run), _WIDTH), *textwrap.wrap(run_view.state(run), _WIDTH), ""]
+    parts = [
+        *textwrap.wrap(run_view.run_title(run), _WIDTH),
+        *textwrap.wrap(run_view.run_state(run), _WIDTH),
+        "",
+    ]
     result = run_view.result_rows(run)
     if result:
         parts += [*_aligned(result), ""]
@@ -107,9 +109,9 @@ def recording_text(recording: Recording) -> str:
     for row in recording_view.short_rows(recording):
         table.add_row(*(Text(visible(cell)) for cell in row))
     parts = [
-        recording_view.TITLE,
-        "=" * len(recording_view.TITLE),
-        textwrap.fill(recording_view.summary(recording), _WIDTH),
+        recording_view.RECORDING_TITLE,
+        "=" * len(recording_view.RECORDING_TITLE),
+        textwrap.fill(recording_view.recording_summary(recording), _WIDTH),
         "",
         _plain(table),
         "",
@@ -120,7 +122,7 @@ def recording_text(recording: Recording) -> str:
     return visible_lines("\n".join([*parts, *_aligned(about)]) + "\n")
 
 
-def _outcome(finding: Finding) -> Text:
+def _outcome(finding: ClaimResult) -> Text:
     text = Text()
     if finding.effects:
         effect = finding.effects[0]

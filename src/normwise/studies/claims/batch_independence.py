@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from statistics import geometric_mean
 
 from normwise.records import Figure, Run, RunConfig, Series
-from normwise.studies.claim import Claim, Outcome
-from normwise.studies.interval import geometric_effect, over_networks
+from normwise.studies.claim import Claim, Judgement, ioffe_szegedy
+from normwise.studies.judging.intervals import geometric_effect, over_networks
+from normwise.studies.judging.run_queries import result, select
+from normwise.studies.judging.styles import BATCH, RECOMPUTED
 from normwise.studies.network_run import budget, network_run
 from normwise.studies.preset import Preset
-from normwise.studies.select import BATCH, RECOMPUTED, result, select
-from normwise.studies.sources import ioffe_szegedy
 
 #: Of the deviation of all outputs: what float32 may round to, and what counts as a real dependence.
 _ROUNDING, _DEPENDENCE = 1e-4, 1e-2
@@ -52,7 +52,7 @@ class BatchIndependence(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         running, batch = ([_change(run, kind) for run in runs] for kind in ("running", "batch"))
         flipped = [result(run).measured["batch_dependence"]["batch"]["flipped"] for run in runs]
         # Of a network that diverged a change is no number, and so neither small nor large.
@@ -80,7 +80,7 @@ class BatchIndependence(Claim):
             geometric_effect(f"{network.model}: {_EFFECT}", "times", own)
             for network, own in zip(preset.networks, ratios, strict=True)
         ]
-        return Outcome(verdict, sentence, (overall, *effects), (_figure(preset, runs),))
+        return Judgement(verdict, sentence, (overall, *effects), (_figure(preset, runs),))
 
 
 def _change(run: Run, kind: str) -> float:

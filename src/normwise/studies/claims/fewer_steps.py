@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from statistics import geometric_mean
 
 from normwise.records import Effect, Figure, Run, RunConfig
-from normwise.studies.bound import LOWER, UPPER, bounds_among, times
-from normwise.studies.claim import Claim, Outcome, all_or_some
-from normwise.studies.interval import geometric_effect, over_networks
-from normwise.studies.learning_rates import LEARNING_RATES, sweep
-from normwise.studies.network_run import BATCH_SIZE, budget
+from normwise.studies.claim import Claim, Judgement, all_or_some, ioffe_szegedy
+from normwise.studies.judging.bounds import LOWER, UPPER, bounds_among, times
+from normwise.studies.judging.intervals import geometric_effect, over_networks
+from normwise.studies.judging.run_queries import final_accuracy, select
+from normwise.studies.judging.series import curve_series
+from normwise.studies.judging.styles import LABEL, NONE, STYLE
+from normwise.studies.network_run import BATCH_SIZE, LEARNING_RATES, budget, learning_rate_sweep
 from normwise.studies.preset import Preset
-from normwise.studies.select import LABEL, NONE, STYLE, curve, final_accuracy, select
-from normwise.studies.sources import ioffe_szegedy
 
 #: Learning rate of the runs of figure 1: the paper gives none.
 _FIGURE_1_LR = 0.1
@@ -61,9 +61,9 @@ class FewerSteps(Claim):
         return lines
 
     def runs(self, preset: Preset) -> tuple[RunConfig, ...]:
-        return sweep(preset) + _figure_1_runs(preset)
+        return learning_rate_sweep(preset) + _figure_1_runs(preset)
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         ratios: list[list[float]] = []
         resolutions: list[float] = []
         effects: list[Effect] = []
@@ -97,7 +97,7 @@ class FewerSteps(Claim):
             groups = {norm: select(own, norm=norm) for norm in ("batch", "none")}
             effects.append(_effect("figure 1", groups["none"], groups["batch"], preset.target))
             figures += _figure_1(groups)
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
 
 
 def _reached(run: Run, target: float) -> int | None:
@@ -172,7 +172,7 @@ def _accuracy_figure(name: str, title: str, groups: dict[str, list[Run]]) -> Fig
         y_label="test accuracy",
         y_percent=True,
         series=tuple(
-            curve(f"{LABEL[norm]}, learning rate {rates[norm]:g}", group, STYLE[norm])
+            curve_series(f"{LABEL[norm]}, learning rate {rates[norm]:g}", group, STYLE[norm])
             for norm, group in groups.items()
         ),
     )
@@ -211,7 +211,7 @@ def _figure_1(groups: dict[str, list[Run]]) -> list[Figure]:
                 x_label="steps",
                 y_label="input of the sigmoid",
                 series=tuple(
-                    curve(
+                    curve_series(
                         f"{percent}th percentile",
                         [first],
                         style,

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from statistics import geometric_mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
-from normwise.studies.bound import LOWER, UPPER, bounds_among, times
-from normwise.studies.claim import Claim, Outcome, all_or_some
-from normwise.studies.interval import geometric_effect, over_networks
-from normwise.studies.learning_rates import LEARNING_RATES, sweep
-from normwise.studies.network_run import budget
+from normwise.studies.claim import Claim, Judgement, all_or_some, ioffe_szegedy
+from normwise.studies.judging.bounds import LOWER, UPPER, bounds_among, times
+from normwise.studies.judging.intervals import geometric_effect, over_networks
+from normwise.studies.judging.run_queries import final_accuracy, result, select
+from normwise.studies.judging.styles import DIVERGED, LABEL
+from normwise.studies.judging.sweep_figure import sweep_figure
+from normwise.studies.network_run import LEARNING_RATES, budget, learning_rate_sweep
 from normwise.studies.preset import Preset
-from normwise.studies.select import DIVERGED, LABEL, final_accuracy, result, select
-from normwise.studies.sources import ioffe_szegedy
-from normwise.studies.sweep_figure import sweep_figure
 
 #: A learning rate is usable when the run ends within this share of the best accuracy of any rate.
 _SHARE = 0.9
@@ -59,9 +58,9 @@ class HigherLearningRate(Claim):
         )
 
     def runs(self, preset: Preset) -> tuple[RunConfig, ...]:
-        return sweep(preset)
+        return learning_rate_sweep(preset)
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         ratios: list[list[float]] = []
         effects: list[Effect] = []
         figures: list[Figure] = []
@@ -93,7 +92,7 @@ class HigherLearningRate(Claim):
             bounds_among([effect.note for effect in effects], [network.model for network in preset.networks]),
             resolution=_HALF_STEP,
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
 
 
 def _usable(runs: Sequence[Run], norm: str, seed: int) -> list[float]:

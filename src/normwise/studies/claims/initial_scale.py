@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
-from normwise.studies.bound import LOWER, UPPER, bounds_among, hedge
-from normwise.studies.claim import Claim, Outcome, all_or_some
-from normwise.studies.interval import mean_effect, over_networks
+from normwise.studies.claim import Claim, Judgement, all_or_some, ioffe_szegedy
+from normwise.studies.judging.bounds import LOWER, UPPER, bounds_among, hedge
+from normwise.studies.judging.intervals import mean_effect, over_networks
+from normwise.studies.judging.run_queries import final_accuracy, result, select
+from normwise.studies.judging.styles import DIVERGED, LABEL
+from normwise.studies.judging.sweep_figure import sweep_figure
 from normwise.studies.network_run import budget, network_run
 from normwise.studies.preset import Preset
-from normwise.studies.select import DIVERGED, LABEL, final_accuracy, result, select
-from normwise.studies.sources import ioffe_szegedy
-from normwise.studies.sweep_figure import sweep_figure
 
 _SCALES = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 #: A scale is usable when the run ends within this share of the best accuracy of any scale.
@@ -69,36 +69,17 @@ class InitialScale(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
-        gains: list[list[float]] = []
-        effects: list[Effect] = []
-        resolutions: list[float] = []
-        cut: list[str] = []
-        shown: list[bool] = []
-        figures: list[Figure] = []
-        for network in preset.networks:
-            own = select(runs, model=network.model)
-            ranges = {norm: [_range(own, norm, seed) for seed in preset.seeds] for norm in ("batch", "none")}
-            pairs = zip(ranges["batch"], ranges["none"], strict=True)
-            gains.append([bn.width - plain.width for bn, plain in pairs])
-            resolutions.append(_half_step(ranges["batch"] + ranges["none"]))
-            effects.append(
-                mean_effect(
-                    f"{network.model}: {_EFFECT}",
-                    "decades",
-                    gains[-1],
-                    _note(ranges),
-                    resolution=resolutions[-1],
-                )
-            )
-            figures.append(_figure(network.model, own))
-            if any(plain.cut_off for plain in ranges["none"]):
-                cut.append(network.model)
-            shown.append(effects[-1].low > 0 and network.model not in cut)
-        models = [network.model for network in preset.networks]
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
+        networks = [
+            _Network.of(network.model, select(runs, model=network.model), preset.seeds)
+            for network in preset.networks
+        ]
+        effects = [network.effect for network in networks]
+        cut = [network.model for network in networks if network.cut_off]
+        shown = [network.effect.low > 0 and not network.cut_off for network in networks]
         parts = [
-            f"{hedge(effect.note)}{effect.estimate:+.1f} decades on {model}"
-            for effect, model in zip(effects, models, strict=True)
+            f"{hedge(network.effect.note)}{network.effect.estimate:+.1f} decades on {network.model}"
+            for network in networks
         ]
         sentence = (
             "With BN the range of initial scales that trained changed by "
@@ -109,11 +90,49 @@ class InitialScale(Claim):
         overall = mean_effect(
             f"all networks: {_EFFECT}",
             "decades",
-            over_networks(mean, gains),
-            bounds_among([effect.note for effect in effects], models),
-            resolution=mean(resolutions),
+            over_networks(mean, [network.gains for network in networks]),
+            bounds_among([effect.note for effect in effects], [network.model for network in networks]),
+            resolution=mean(network.resolution for network in networks),
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
+        figures = tuple(_figure(network.model, select(runs, model=network.model)) for network in networks)
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), figures)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """One network, and the ranges of usable scales by norm, one a seed."""
+
+    model: str
+    ranges: "dict[str, list[_Range]]"
+
+    @staticmethod
+    def of(model: str, runs: Sequence[Run], seeds: Sequence[int]) -> "_Network":
+        """Measure the network on all of its runs."""
+        return _Network(
+            model, {norm: [_range(runs, norm, seed) for seed in seeds] for norm in ("batch", "none")}
+        )
+
+    @property
+    def gains(self) -> list[float]:
+        """Width with BN less width without, per seed."""
+        pairs = zip(self.ranges["batch"], self.ranges["none"], strict=True)
+        return [bn.width - plain.width for bn, plain in pairs]
+
+    @property
+    def resolution(self) -> float:
+        """What a gain may be off by, since its widths were read off the sweep."""
+        return _half_step(self.ranges["batch"] + self.ranges["none"])
+
+    @property
+    def effect(self) -> Effect:
+        """The effect that the rule judges."""
+        name = f"{self.model}: {_EFFECT}"
+        return mean_effect(name, "decades", self.gains, _note(self.ranges), resolution=self.resolution)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether a range without BN reaches an end of the sweep."""
+        return any(plain.cut_off for plain in self.ranges["none"])
 
 
 @dataclass(frozen=True)

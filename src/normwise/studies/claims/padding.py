@@ -5,11 +5,12 @@ from functools import partial
 from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Series, Source
-from normwise.studies.claim import Claim, Outcome, all_or_some
-from normwise.studies.interval import mean_effect, over_networks
+from normwise.studies.claim import Claim, Judgement, all_or_some
+from normwise.studies.judging.intervals import mean_effect, over_networks
+from normwise.studies.judging.run_queries import gains, result, select
+from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.network_run import sequence_budget, sequence_run
 from normwise.studies.preset import Preset
-from normwise.studies.select import LABEL, STYLE, gains, result, select
 
 _NORMS = ("batch", "batch_unmasked")
 #: Percentage points that padding must cost for the claim, and that a mask may leave.
@@ -65,7 +66,7 @@ class Padding(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         harms: list[list[float]] = []
         effects: list[Effect] = []
         shown: list[bool] = []
@@ -100,7 +101,7 @@ class Padding(Claim):
             "percentage points",
             over_networks(mean, harms),
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), figures)
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), figures)
 
 
 def _most_padded(kind: str, run: Run) -> float:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from normwise.records import Figure, Run, RunConfig, Source
-from normwise.studies.claim import Claim, Outcome
-from normwise.studies.interval import mean_effect
+from normwise.studies.claim import Claim, Judgement
+from normwise.studies.judging.intervals import mean_effect
+from normwise.studies.judging.run_queries import final_accuracy, gains, result, select
+from normwise.studies.judging.series import curve_series
+from normwise.studies.judging.styles import NONE, RECURRENT, UNMASKED
 from normwise.studies.network_run import sequence_budget, sequence_run
 from normwise.studies.preset import Preset
-from normwise.studies.select import NONE, RECURRENT, UNMASKED, curve, final_accuracy, gains, result, select
 
 #: Percentage points that sharing must cost for the claim.
 _LEAST = 1.0
@@ -63,7 +65,7 @@ class PerStepStatistics(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         steps = preset.rows.options["max_length"]
         each = select(runs, norm="recurrent_batch", max_length=steps)
         shared = select(runs, norm="recurrent_batch", max_length=1)
@@ -89,7 +91,7 @@ class PerStepStatistics(Claim):
             f"statistics the difference is {trained.estimate:.1f}. Against an LSTM without BN the one with statistics "
             f"for each step ended {lead.estimate:+.1f} points away."
         )
-        return Outcome(verdict, sentence, (cost, trained, lead), (_figure(each, shared, plain),))
+        return Judgement(verdict, sentence, (cost, trained, lead), (_figure(each, shared, plain),))
 
 
 def _with_batch_statistics(run: Run) -> float:
@@ -108,8 +110,8 @@ def _figure(each: Sequence[Run], shared: Sequence[Run], plain: Sequence[Run]) ->
         y_label="test accuracy",
         y_percent=True,
         series=(
-            curve("BN, statistics for each step", each, RECURRENT),
-            curve("BN, statistics shared by all steps", shared, UNMASKED),
-            curve("without BN", plain, NONE),
+            curve_series("BN, statistics for each step", each, RECURRENT),
+            curve_series("BN, statistics shared by all steps", shared, UNMASKED),
+            curve_series("without BN", plain, NONE),
         ),
     )

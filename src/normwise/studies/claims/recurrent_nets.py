@@ -1,14 +1,17 @@
 """BN fits recurrent networks badly, and LayerNorm is preferred."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
-from normwise.studies.claim import Claim, Outcome, all_or_some
-from normwise.studies.interval import mean_effect, over_networks
+from normwise.studies.claim import Claim, Judgement, all_or_some
+from normwise.studies.judging.intervals import mean_effect, over_networks
+from normwise.studies.judging.run_queries import final_accuracy, gains, select
+from normwise.studies.judging.series import curve_series
+from normwise.studies.judging.styles import DIVERGED, LABEL, STYLE
 from normwise.studies.network_run import sequence_budget, sequence_run
 from normwise.studies.preset import Preset
-from normwise.studies.select import DIVERGED, LABEL, STYLE, curve, final_accuracy, gains, select
 
 _NORMS = ("batch", "none", "layer", "recurrent_batch")
 
@@ -63,36 +66,60 @@ class RecurrentNets(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
-        leads: list[list[float]] = []
-        effects: list[Effect] = []
-        parts: list[str] = []
-        figures: list[Figure] = []
-        for network in preset.sequences:
-            own = {norm: select(runs, model=network.model, norm=norm) for norm in _NORMS}
-            leads.append(gains(own["layer"], own["batch"], final_accuracy))
-            lead = _effect(f"{network.model}: lead of LayerNorm over BN between the layers", leads[-1])
-            others = [
-                _effect(
-                    f"{network.model}: lead of BN between the layers over {LABEL[norm]}",
-                    gains(own["batch"], own[norm], final_accuracy),
-                )
-                for norm in ("none", "recurrent_batch")
-            ]
-            effects += [lead, *others]
-            ends = ", ".join(
-                f"{mean(map(final_accuracy, of_norm)):.1%} {LABEL[norm]}" for norm, of_norm in own.items()
-            )
-            parts.append(f"LayerNorm ended {lead.estimate:+.1f} points from BN on {network.model} ({ends})")
-            figures.append(_figure(network.model, own))
-        shown = [effect.low > 0 for effect in effects[:: len(_NORMS) - 1]]
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
+        networks = [
+            _Network(network.model, {norm: select(runs, model=network.model, norm=norm) for norm in _NORMS})
+            for network in preset.sequences
+        ]
+        shown = [network.lead.low > 0 for network in networks]
         sentence = (
-            "; ".join(parts) + f"; by the rule LayerNorm is ahead on {sum(shown)} of {len(shown)} networks."
+            "; ".join(network.sentence for network in networks)
+            + f"; by the rule LayerNorm is ahead on {sum(shown)} of {len(shown)} networks."
         )
         overall = _effect(
-            "all networks: lead of LayerNorm over BN between recurrent layers", over_networks(mean, leads)
+            "all networks: lead of LayerNorm over BN between recurrent layers",
+            over_networks(mean, [network.leads for network in networks]),
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), tuple(figures))
+        effects = [effect for network in networks for effect in (network.lead, *network.others)]
+        figures = tuple(_figure(network.model, network.runs) for network in networks)
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), figures)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """One network, and its runs by norm."""
+
+    model: str
+    runs: dict[str, list[Run]]
+
+    @property
+    def leads(self) -> list[float]:
+        """LayerNorm's lead over BN between the layers, per seed."""
+        return gains(self.runs["layer"], self.runs["batch"], final_accuracy)
+
+    @property
+    def lead(self) -> Effect:
+        """The effect that the rule judges."""
+        return _effect(f"{self.model}: lead of LayerNorm over BN between the layers", self.leads)
+
+    @property
+    def others(self) -> list[Effect]:
+        """The lead of BN over the norms that are shown beside it."""
+        return [
+            _effect(
+                f"{self.model}: lead of BN between the layers over {LABEL[norm]}",
+                gains(self.runs["batch"], self.runs[norm], final_accuracy),
+            )
+            for norm in ("none", "recurrent_batch")
+        ]
+
+    @property
+    def sentence(self) -> str:
+        """The lead, and where each norm ended."""
+        ends = ", ".join(
+            f"{mean(map(final_accuracy, of_norm)):.1%} {LABEL[norm]}" for norm, of_norm in self.runs.items()
+        )
+        return f"LayerNorm ended {self.lead.estimate:+.1f} points from BN on {self.model} ({ends})"
 
 
 def _effect(name: str, values: Sequence[float]) -> Effect:
@@ -107,5 +134,5 @@ def _figure(model: str, runs: dict[str, list[Run]]) -> Figure:
         x_label="step",
         y_label="test accuracy",
         y_percent=True,
-        series=tuple(curve(LABEL[norm], of_norm, STYLE[norm]) for norm, of_norm in runs.items()),
+        series=tuple(curve_series(LABEL[norm], of_norm, STYLE[norm]) for norm, of_norm in runs.items()),
     )

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from statistics import mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Source
-from normwise.studies.claim import Claim, Outcome, all_or_some
-from normwise.studies.interval import mean_effect, over_networks
+from normwise.studies.claim import Claim, Judgement, all_or_some
+from normwise.studies.judging.intervals import mean_effect, over_networks
+from normwise.studies.judging.run_queries import final_accuracy, result, select
+from normwise.studies.judging.series import spread_series
+from normwise.studies.judging.styles import BATCH, DIVERGED, GROUP, RECOMPUTED
 from normwise.studies.network_run import network_run, tested
 from normwise.studies.preset import Preset
-from normwise.studies.select import BATCH, DIVERGED, GROUP, RECOMPUTED, final_accuracy, result, select, spread
 
 _SIZES = (2, 4, 8, 16, 32, 128)
 _SMALL, _LARGE = 2, 32
@@ -82,7 +84,7 @@ class SmallBatches(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
         costs: list[list[float]] = []
         effects: list[Effect] = []
         shown: list[bool] = []
@@ -113,7 +115,7 @@ class SmallBatches(Claim):
             "percentage points",
             over_networks(mean, costs),
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), figures)
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), figures)
 
 
 def _recomputed(run: Run) -> float:
@@ -159,8 +161,8 @@ def _figure(model: str, runs: Sequence[Run]) -> Figure:
         y_label="test accuracy",
         y_percent=True,
         series=(
-            spread("BN, running statistics", sizes, bn, final_accuracy, BATCH),
-            spread("BN, recomputed statistics", sizes, bn, _recomputed, RECOMPUTED),
-            spread("GroupNorm", sizes, group, final_accuracy, GROUP),
+            spread_series("BN, running statistics", sizes, bn, final_accuracy, BATCH),
+            spread_series("BN, recomputed statistics", sizes, bn, _recomputed, RECOMPUTED),
+            spread_series("GroupNorm", sizes, group, final_accuracy, GROUP),
         ),
     )

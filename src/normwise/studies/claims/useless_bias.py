@@ -3,15 +3,17 @@
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import geometric_mean
 
 from normwise.records import Effect, Figure, Run, RunConfig, Series
-from normwise.studies.claim import Claim, Outcome, all_or_some
-from normwise.studies.interval import geometric_effect, over_networks
+from normwise.studies.claim import Claim, Judgement, all_or_some, ioffe_szegedy
+from normwise.studies.judging.intervals import geometric_effect, over_networks
+from normwise.studies.judging.run_queries import result, select
+from normwise.studies.judging.series import curve_series
+from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.network_run import BATCH_SIZE
 from normwise.studies.preset import Preset
-from normwise.studies.select import LABEL, STYLE, curve, result, select
-from normwise.studies.sources import ioffe_szegedy
 
 _MODELS = ("dense_bn", "ioffe_mlp")
 _STEPS, _LR = 200, 0.1
@@ -69,46 +71,85 @@ class UselessBias(Claim):
             for seed in preset.seeds
         )
 
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Outcome:
-        with_bn: list[list[float]] = []
-        effects: list[Effect] = []
-        shown: list[bool] = []
-        for model in _MODELS:
-            differences, gradients = {}, {}
-            for norm in ("batch", "none"):
-                own = select(runs, model=model, norm=norm)
-                differences[norm] = _largest_differences(own)
-                gradients[norm] = [result(run).measured["bias_gradient"] for run in select(own, bias=True)]
-            with_bn.append([max(value, sys.float_info.epsilon) for value in differences["batch"]])
-            shown.append(
-                max(differences["batch"]) <= _TRAJECTORY
-                and max(gradients["batch"]) <= _GRADIENT < min(gradients["none"])
-            )
-            effects += [
-                geometric_effect(f"{model}: difference of the loss, {LABEL[norm]}", "", differences[norm])
-                for norm in ("batch", "none")
-            ]
-            effects += [
-                geometric_effect(
-                    f"{model}: gradient of the bias over the weights', {LABEL[norm]}", "", gradients[norm]
-                )
-                for norm in ("batch", "none")
-            ]
-        parts = [
-            f"{loss.estimate:.1g} on {model} (without BN {plain_loss.estimate:.1g}), where the bias's gradient was "
-            f"{gradient.estimate:.1g} of the weights' (without BN {plain_gradient.estimate:.1g})"
-            for model, loss, plain_loss, gradient, plain_gradient in zip(
-                _MODELS, effects[::4], effects[1::4], effects[2::4], effects[3::4], strict=True
-            )
-        ]
-        sentence = "A bias before BN changed the loss, relative to it, by " + "; by ".join(parts) + "."
+    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
+        networks = [_Network.of(model, select(runs, model=model)) for model in _MODELS]
+        sentence = (
+            "A bias before BN changed the loss, relative to it, by "
+            + "; by ".join(network.sentence for network in networks)
+            + "."
+        )
         figures = tuple(_figure(model, select(runs, model=model)) for model in _MODELS)
         overall = geometric_effect(
             f"all networks: difference of the loss, {LABEL['batch']}",
             "",
-            over_networks(geometric_mean, with_bn),
+            over_networks(geometric_mean, [network.differences_with_bn for network in networks]),
         )
-        return Outcome(all_or_some(shown), sentence, (overall, *effects), figures)
+        effects = [effect for network in networks for effect in network.effects]
+        shown = [network.shows_the_claim for network in networks]
+        return Judgement(all_or_some(shown), sentence, (overall, *effects), figures)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What the bias did in one network, by norm: with BN and without.
+
+    Attributes:
+        model: Name of the network.
+        differences: Largest relative difference of the loss, per seed.
+        gradients: Largest gradient of the bias over the weights', per seed.
+    """
+
+    model: str
+    differences: dict[str, list[float]]
+    gradients: dict[str, list[float]]
+
+    @staticmethod
+    def of(model: str, runs: Sequence[Run]) -> "_Network":
+        """Measure the network on all of its runs."""
+        by_norm = {norm: select(runs, norm=norm) for norm in ("batch", "none")}
+        return _Network(
+            model,
+            {norm: _largest_differences(own) for norm, own in by_norm.items()},
+            {
+                norm: [result(run).measured["bias_gradient"] for run in select(own, bias=True)]
+                for norm, own in by_norm.items()
+            },
+        )
+
+    @property
+    def shows_the_claim(self) -> bool:
+        """Whether the bias did nothing with BN, and something without."""
+        return max(self.differences["batch"]) <= _TRAJECTORY and max(
+            self.gradients["batch"]
+        ) <= _GRADIENT < min(self.gradients["none"])
+
+    @property
+    def differences_with_bn(self) -> list[float]:
+        """The differences with BN, those that float64 can't tell from none as its epsilon."""
+        return [max(value, sys.float_info.epsilon) for value in self.differences["batch"]]
+
+    @property
+    def effects(self) -> list[Effect]:
+        """The differences with BN and without, then the gradients."""
+        return [
+            *(self._effect("difference of the loss", norm, self.differences) for norm in ("batch", "none")),
+            *(
+                self._effect("gradient of the bias over the weights'", norm, self.gradients)
+                for norm in ("batch", "none")
+            ),
+        ]
+
+    @property
+    def sentence(self) -> str:
+        """The estimates in words."""
+        loss, plain_loss, gradient, plain_gradient = self.effects
+        return (
+            f"{loss.estimate:.1g} on {self.model} (without BN {plain_loss.estimate:.1g}), where the bias's gradient "
+            f"was {gradient.estimate:.1g} of the weights' (without BN {plain_gradient.estimate:.1g})"
+        )
+
+    def _effect(self, name: str, norm: str, values: dict[str, list[float]]) -> Effect:
+        return geometric_effect(f"{self.model}: {name}, {LABEL[norm]}", "", values[norm])
 
 
 def _largest_differences(runs: Sequence[Run]) -> list[float]:
@@ -135,7 +176,7 @@ def _figure(model: str, runs: Sequence[Run]) -> Figure:
     def series(norm: str) -> Series:
         own = select(runs, norm=norm)
         rows = {id(run): row for run, row in zip(select(own, bias=True), _differences(own), strict=True)}
-        return curve(
+        return curve_series(
             LABEL[norm],
             select(own, bias=True),
             STYLE[norm],

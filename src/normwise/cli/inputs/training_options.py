@@ -1,0 +1,109 @@
+"""Options that every ``normwise train`` command takes, declared once."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import Enum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+
+class OptimizerName(str, Enum):
+    """Names of optimisers."""
+
+    sgd = "sgd"
+    adam = "adam"
+
+
+_DEFAULT_LR = {OptimizerName.sgd: 0.1, OptimizerName.adam: 0.001}
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options that do not depend on what is trained; their order is that of the help.
+
+    Attributes:
+        epochs, batch_size, lr, optimizer, clip, seed, option, threads, out, resume: As their help says.
+    """
+
+    epochs: Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Samples a step; an incomplete last batch is dropped.")
+    ]
+    lr: Annotated[
+        float | None,
+        typer.Option("--lr", help="Learning rate; 0.001 for adam and 0.1 for sgd if not given."),
+    ] = None
+    optimizer: Annotated[
+        OptimizerName, typer.Option("--optimizer", help="sgd is plain, without momentum.")
+    ] = OptimizerName.adam
+    clip: Annotated[
+        float,
+        typer.Option(min=0.0, help="Largest norm of all gradients together; 0 leaves them as they are."),
+    ] = 0.0
+    seed: Annotated[int, typer.Option(help="Of the weights, the order of the samples and dropout.")] = 0
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-O",
+            metavar="NAME=VALUE",
+            help="A network's own option, such as depth=20; may be repeated.",
+        ),
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads; if not given all cores, or as many as a resumed run was begun with."
+        ),
+    ] = None
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the run in that folder, with its own options where none are given."
+        ),
+    ] = False
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate, or the optimiser's usual one."""
+        return _DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
+
+
+def with_training_options(
+    without: tuple[str, ...] = (), **defaults: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of :class:`TrainingOptions` behind its own; it gets them as ``training``.
+
+    Args:
+        without: Options that this command does not have.
+        defaults: Defaults that are this command's own.
+    """
+    hints = get_type_hints(TrainingOptions, include_extras=True)
+    default_of = {field.name: field.default for field in fields(TrainingOptions)} | defaults
+    shared = [name for name in hints if name not in without]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def wrapper(**given: Any) -> None:
+            training = TrainingOptions(**{name: given.pop(name) for name in shared})
+            command(**given, training=training)
+
+        # Typer makes the options of a command from its signature.
+        own = inspect.signature(command)
+        parameters = [parameter for name, parameter in own.parameters.items() if name != "training"]
+        parameters += [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=default_of[name], annotation=hints[name]
+            )
+            for name in shared
+        ]
+        setattr(wrapper, "__signature__", own.replace(parameters=parameters))  # noqa: B010 (no attribute to a checker)
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapper
+
+    return decorate

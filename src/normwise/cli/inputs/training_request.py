@@ -1,0 +1,196 @@
+"""A training run as the command line asks for it: begun, or gone on with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from normwise.cli.inputs.training_options import TrainingOptions
+from normwise.cli.progress import progress_bar
+from normwise.cli.terminal import say
+from normwise.errors import ArgumentError, RunError
+
+if TYPE_CHECKING:
+    from normwise.records import Option, Point, Run, RunConfig, Task
+    from normwise.training import RunFolder
+
+#: Fields of the configuration that each option decides.
+_FIELDS = {
+    "model": ("model",),
+    "data": ("data",),
+    "norm": ("norm",),
+    "epochs": ("steps",),
+    "batch_size": ("batch_size", "eval_every"),
+    "lr": ("lr",),
+    "optimizer": ("optimizer",),
+    "seed": ("seed",),
+    "clip": ("clip",),
+    **dict.fromkeys(("option", "placement"), ("options",)),
+    **dict.fromkeys(("split", "speaker", "rate", "vectors"), ("data_options",)),
+}
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What to train on what, as a command's own options say.
+
+    Attributes:
+        task: What is classified.
+        model, data, norm: As in a run's configuration.
+        options: Options of the network, beside those of ``--option``.
+        data_options: Options of the data.
+    """
+
+    task: "Task"
+    model: str
+    data: str
+    norm: str
+    options: "Mapping[str, Option]" = field(default_factory=dict)
+    data_options: "Mapping[str, Option]" = field(default_factory=dict)
+
+    def config(self, training: TrainingOptions, count: int) -> "RunConfig":
+        """Return the configuration of a run on so many training samples."""
+        from normwise.records import RunConfig
+
+        steps_per_epoch = count // training.batch_size
+        if steps_per_epoch == 0:
+            raise ArgumentError(
+                f"--batch-size {training.batch_size} is more than the {count} training samples of {self.data}"
+            )
+        return RunConfig(
+            model=self.model,
+            data=self.data,
+            norm=self.norm,
+            steps=training.epochs * steps_per_epoch,
+            batch_size=training.batch_size,
+            lr=training.learning_rate,
+            seed=training.seed,
+            eval_every=steps_per_epoch,
+            optimizer=training.optimizer.value,
+            options=self.options,
+            task=self.task,
+            data_options=self.data_options,
+            clip=training.clip or None,
+        )
+
+
+def run_training(context: typer.Context, request: TrainingRequest, training: TrainingOptions) -> None:
+    """Train, with a bar, and print how well the network does and where the run is.
+
+    A run that is gone on with keeps its own values of the options that were not given.
+    """
+    from normwise.data import load_data
+    from normwise.records import check_at_once
+    from normwise.training import RunFolder, train
+
+    request = replace(request, options=_network_options(training.option) | dict(request.options))
+    if training.threads is not None:
+        check_at_once("--threads", training.threads)
+    given, resume = _given(context), training.resume
+    existing = _existing(RunFolder(training.out), request.task) if resume and training.out else None
+    if existing is not None:
+        request = replace(request, **_kept(existing, given, ("data", "data_options")))
+    samples = load_data(request.task, request.data, **request.data_options)
+    count, name = len(samples.training), samples.name
+    del samples  # a folder is read again by the run, and need not be in memory twice
+    folder = training.out or Path("runs") / _folder_name(request, training.seed, name)
+    if resume:
+        existing = existing or _existing(RunFolder(folder), request.task)
+        training = replace(training, **_kept(existing, given, ("batch_size",)))
+    config = request.config(training, count)
+    if existing is not None:
+        config = replace(existing, **{field: getattr(config, field) for field in given})
+    steps_per_epoch = max(1, count // config.batch_size)
+    epochs = -(-config.steps // steps_per_epoch)
+    with progress_bar(config.steps) as bar:
+        accuracy = ""
+
+        def show(step: int, loss: float, point: "Point | None") -> None:
+            nonlocal accuracy
+            if point is not None:
+                accuracy = f", accuracy {point.test_accuracy:.2%}"
+            bar.show(
+                step, f"epoch {min(step // steps_per_epoch + 1, epochs)}/{epochs}, loss {loss:.4f}{accuracy}"
+            )
+
+        run = train(config, folder, resume=resume, threads=training.threads, on_step=show)
+    say(_summary(run, folder))
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Fields of the configuration that the command line decides, and no default."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    named = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return {field for name in named for field in _FIELDS.get(name, ())}
+
+
+def _existing(run: "RunFolder", task: "Task") -> "RunConfig":
+    """Return what the run in a folder was asked for.
+
+    Raises:
+        RunError: there is none, where a new one would begin with a mistyped name; or it is of another task.
+    """
+    if not run.exists:
+        raise RunError(
+            f"there is no run in {run.path} to go on with; leave --resume out to begin one, or name the run's folder "
+            "by --out"
+        )
+    config = run.read().config
+    if config.task != task:
+        raise RunError(
+            f"{run.path} holds a run on {config.task}; go on with it by normwise train {config.task}"
+        )
+    return config
+
+
+def _kept(existing: "RunConfig", given: set[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the run's own values of those fields that were not given."""
+    return {name: getattr(existing, name) for name in names if name not in given}
+
+
+def _network_options(pairs: list[str] | None) -> dict[str, Any]:
+    """Return the options that ``--option NAME=VALUE`` gives."""
+    options: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise ArgumentError(f"--option takes NAME=VALUE, such as depth=20; got {pair!r}")
+        if name in ("seed", "norm"):
+            raise ArgumentError(f"--option {pair}: give it as --{name} instead")
+        options[name] = _value(value)
+    return options
+
+
+def _folder_name(request: TrainingRequest, seed: int, data: str) -> str:
+    split = [str(value) for name, value in request.data_options.items() if name in ("split", "speaker")]
+    return "-".join([request.model, data, *split, request.norm, f"seed{seed}"])
+
+
+def _summary(run: "Run", folder: Path) -> str:
+    result = run.result
+    if result is None:
+        raise ArgumentError(f"the run in {folder} has not ended")
+    lines = [("test accuracy", f"{result.test_accuracy:.2%}")]
+    if result.batch_statistics_accuracy is not None:
+        lines[0] = ("test accuracy, running statistics", f"{result.test_accuracy:.2%}")
+        lines.append(("test accuracy, batch statistics", f"{result.batch_statistics_accuracy:.2%}"))
+    if result.diverged:
+        lines.insert(
+            0, ("diverged", f"loss or weights were no longer finite at step {result.steps}; lower --lr")
+        )
+    lines.append(("run", str(folder)))
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,30 @@
+"""The end of a command that made a record: it is printed, and where it has a page, that is written."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from normwise.cli.terminal import say, show
+
+
+def say_record(record: Any, *, json: bool, notes: Sequence[str]) -> None:
+    """Print a record as JSON, or as text with notes behind it."""
+    from normwise.records import to_json
+
+    say(to_json(record, indent=1) if json else "\n".join([str(record), *notes]))
+
+
+def write_report(
+    record: Any, folder: Path, page: Callable[[Any], str], table: Callable[[Any], Any], *, json: bool
+) -> None:
+    """Write a record's page into a folder; print the record as JSON, or its table and where the page is."""
+    from normwise.files import write_whole
+    from normwise.records import to_json
+
+    path = folder / "report.html"
+    write_whole(path, page(record).encode())
+    if json:
+        say(to_json(record, indent=1))
+    else:
+        show(table(record))
+        say(f"report: {path}")

@@ -1,0 +1,84 @@
+"""Every data set that is known by a name, and the readers of a user's own files.
+
+A new data set is a file with its loader, and a line in :data:`NAMED_DATA`. Loaders are named as ``module:function``
+below ``normwise.data`` and imported when they are asked for: this module needs no torch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any
+
+from normwise.data.options import SpeechOptions, TextOptions
+from normwise.records import Task
+
+
+@dataclass(frozen=True)
+class NamedData:
+    """A data set that is known by a name.
+
+    Attributes:
+        task: What is classified.
+        name: Name on the command line and in a run's configuration; no two sets share one.
+        loader: Function that returns the set. It takes the task's options, if there are any.
+        about: Content of the set in two words, for the help of the command line.
+    """
+
+    task: Task
+    name: str
+    loader: str
+    about: str = ""
+
+    def __str__(self) -> str:
+        """Return the name, and what the set is about."""
+        return f"{self.name} ({self.about})" if self.about else self.name
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """The reader of a user's own folders and files of one task.
+
+    Attributes:
+        loader: Function of a path that returns the data. It takes the task's options, too, if there are any.
+        expected: Sources of this task, as an error lists them; the names of the known sets follow.
+        endings: Endings of files that are read; a folder always is.
+        options: Class of the task's options; None where it has none.
+    """
+
+    loader: str
+    expected: str
+    endings: tuple[str, ...] = ()
+    options: type[Any] | None = None
+
+
+NAMED_DATA = (
+    NamedData("image", "digits", "images.digits:digits"),
+    NamedData("image", "mnist", "images.mnist:mnist"),
+    NamedData("speech", "fsdd", "speech.fsdd:fsdd", "spoken digits"),
+    NamedData("speech", "tones", "speech.tones:tones", "made up"),
+    NamedData("text", "rt-polarity", "text.rt_polarity:rt_polarity", "film reviews"),
+    NamedData("text", "phrases", "text.phrases:phrases", "made up"),
+)
+
+READERS: dict[Task, FileReader] = {
+    "image": FileReader("images.any_image_folder:any_image_folder", "a folder nor a known data set"),
+    "speech": FileReader(
+        "speech.wav_folder:wav_folder", "a folder nor a known set of recordings", options=SpeechOptions
+    ),
+    "text": FileReader(
+        "text.text_files:text_files",
+        "a folder nor a .csv file nor a known set of texts",
+        endings=(".csv",),
+        options=TextOptions,
+    ),
+}
+
+
+def named_data(task: Task) -> dict[str, NamedData]:
+    """Return the known sets of a task by their names."""
+    return {known.name: known for known in NAMED_DATA if known.task == task}
+
+
+def loader_of(entry: NamedData | FileReader) -> Callable[..., Any]:
+    """Import the loader of an entry, and nothing but what it needs."""
+    return resolve_name(f"normwise.data.{entry.loader}")

@@ -1,0 +1,79 @@
+"""What the report of a benchmark shows: its cases as rows and figures, the machine as names and values."""
+
+from normwise.records import Benchmark, Comparison, Figure, Series
+from normwise.report.numbers import number, span
+from normwise.report.views.study_view import environment_rows
+
+BENCHMARK_TITLE = "Batch normalization: how fast it is on this machine"
+#: Times are in milliseconds; the spread of the ratio is that from its 10th to its 90th percentile.
+BENCHMARK_HEADER = ("Case", "Shape", "torch ms", "ours ms", "ratio", "spread", "of limit")
+
+
+def benchmark_summary(benchmark: Benchmark) -> str:
+    """What was measured, in sentences."""
+    return (
+        f"{len(benchmark.comparisons)} cases, torch's layers and ours in turn in one process, medians of "
+        f"{min((c.repetitions for c in benchmark.comparisons), default=0)} repetitions; with ReLU the better of "
+        f"torch's in place and not. Ratio: torch's time over ours, with its 10th and 90th percentile. Limit: the time "
+        f"in which memory could carry what must be read and written. {benchmark.threads} threads; kernels: "
+        f"{benchmark.kernels}; {benchmark.allocator}."
+    )
+
+
+def comparison_row(comparison: Comparison) -> tuple[str, ...]:
+    """A case as cells, as in ``BENCHMARK_HEADER``."""
+    return (
+        comparison.case,
+        comparison.shape,
+        number(comparison.torch_ms),
+        number(comparison.ours_ms),
+        number(comparison.ratio),
+        span(comparison.low, comparison.high),
+        number(comparison.limit_share),
+    )
+
+
+def machine_rows(benchmark: Benchmark) -> tuple[tuple[str, str], ...]:
+    """Machine, versions and bandwidth as names and values."""
+    return (
+        ("Finished", benchmark.date),
+        ("Kernels", benchmark.kernels),
+        ("Allocator", benchmark.allocator),
+        ("Threads", str(benchmark.threads)),
+        *(
+            (
+                f"Arrays of {number(found.megabytes)} MiB",
+                f"read {number(found.read)}, copy {number(found.copy)}, triad {number(found.triad)} GB/s",
+            )
+            for found in benchmark.bandwidths
+        ),
+        *environment_rows(benchmark.environment),
+    )
+
+
+def benchmark_figures(benchmark: Benchmark) -> tuple[Figure, ...]:
+    """The ratio of each case, a figure for each kind of work."""
+    kinds = list(dict.fromkeys(comparison.case for comparison in benchmark.comparisons))
+    return tuple(_figure(kind, [c for c in benchmark.comparisons if c.case == kind]) for kind in kinds)
+
+
+def _figure(kind: str, comparisons: list[Comparison]) -> Figure:
+    shapes = tuple(comparison.shape for comparison in comparisons)
+    return Figure(
+        name="ratio-" + "".join(letter if letter.isalnum() else "-" for letter in kind.lower()),
+        title=f"{kind}: how many times as fast as torch's",
+        caption="Median of the ratio of times, with the 10th and 90th percentile; at 1 both take as long.",
+        x_label="shape",
+        y_label="torch's time over ours",
+        lines=False,
+        series=(
+            Series(
+                "ours",
+                shapes,
+                tuple(c.ratio for c in comparisons),
+                tuple(c.low for c in comparisons),
+                tuple(c.high for c in comparisons),
+            ),
+            Series("as fast as torch", shapes, (1.0,) * len(shapes), style=1),
+        ),
+    )

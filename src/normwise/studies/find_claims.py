@@ -1,0 +1,39 @@
+"""Every claim, found by its file: to add one, add a file."""
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+
+from normwise.errors import ArgumentError
+from normwise.studies import claims
+from normwise.studies.claim import Claim
+
+
+@cache
+def all_claims() -> tuple[Claim, ...]:
+    """Return every claim, in the order of the report."""
+    modules = [
+        importlib.import_module(f"{claims.__name__}.{info.name}")
+        for info in pkgutil.iter_modules(claims.__path__)
+    ]
+    kinds = [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and issubclass(kind, Claim) and kind.__module__ == module.__name__
+    ]
+    return tuple(sorted((kind() for kind in kinds), key=lambda claim: claim.number))
+
+
+def claims_named(names: tuple[str, ...]) -> tuple[Claim, ...]:
+    """Return the claims of these names, in the order of the report; all of them where none is named.
+
+    Raises:
+        ArgumentError: no such claim.
+    """
+    known = {claim.name: claim for claim in all_claims()}
+    for name in names:
+        if name not in known:
+            raise ArgumentError(f"unknown claim {name!r}; known are {', '.join(known)}")
+    return tuple(claim for name, claim in known.items() if not names or name in names)

@@ -1,0 +1,1 @@
+"""From finished runs to verdicts: selection, intervals, bounds, series and figures."""

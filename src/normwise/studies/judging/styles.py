@@ -1,0 +1,22 @@
+"""Styles and words of the report: the same thing looks and reads the same in every figure."""
+
+BATCH, NONE, RECOMPUTED, GROUP, LAYER, RECURRENT, UNMASKED = range(7)
+STYLE = {
+    "batch": BATCH,
+    "none": NONE,
+    "group": GROUP,
+    "layer": LAYER,
+    "recurrent_batch": RECURRENT,
+    "batch_unmasked": UNMASKED,
+}
+LABEL = {
+    "batch": "with BN",
+    "none": "without BN",
+    "group": "GroupNorm",
+    "layer": "LayerNorm",
+    "recurrent_batch": "BN within the recurrence",
+    "batch_unmasked": "BN over padding, too",
+}
+
+#: What a reader of averaged accuracies must know.
+DIVERGED = "A run that diverged has outputs that are not numbers, so no sample right: it counts as 0%."

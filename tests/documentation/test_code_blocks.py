@@ -1,0 +1,69 @@
+"""The Python in README.md, CONTRIBUTING.md and docs/ runs, each block by itself."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import normwise
+
+_ROOT = Path(__file__).parents[2]
+_PAGES = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted((_ROOT / "docs").glob("*.md"))]
+
+
+def _layers() -> dict[str, Any]:
+    image = torch.randn(2, 64, 8, 8)
+    real = normwise.functional.sequence_mask(torch.tensor([9, 4]))
+    return {"x": image, "shortcut": image, "frames": torch.randn(2, 40, 9), "real": real}
+
+
+def _sequences() -> dict[str, Any]:
+    return {"frames": torch.randn(2, 9, 40), "lengths": torch.tensor([9, 4])}
+
+
+def _network() -> dict[str, Any]:
+    """A network, its images, and a loop that trains it."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, 2)
+    )
+    images = torch.randn(4, 3, 8, 8)
+
+    def train(model: nn.Module) -> None:
+        for _ in range(2):
+            model(images).square().mean().backward()
+
+    return {"model": model, "images": images, "loader": [images], "train": train}
+
+
+#: What a section of a page says that there is, by its heading.
+_GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
+    "Layers": _layers,
+    "Sequences": _sequences,
+    "Statistics": _network,
+    "Surgery": _network,
+}
+
+
+def _blocks() -> Iterator[Any]:
+    for page in _PAGES:
+        heading = ""
+        for found in re.finditer(
+            r"^#+ ([^\n]+)$|^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S
+        ):
+            if found[1]:
+                heading = found[1]
+            else:
+                line = found.string.count("\n", 0, found.start()) + 1
+                yield pytest.param(heading, found[2], id=f"{page.name}:{line}")
+
+
+@pytest.mark.parametrize(("heading", "code"), list(_blocks()))
+def test_it_runs(heading: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    given = _GIVEN[heading]() if heading in _GIVEN else {}
+    exec(compile(code, "<block>", "exec"), {"normwise": normwise, "torch": torch, **given})
