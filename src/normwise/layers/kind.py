@@ -1,17 +1,18 @@
 """The one answer to what a module is as a norm layer."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
+from normwise.layers.foreign import Adapter, adapter_of
 from normwise.layers.known_classes import TORCH, WEIGHTED, known_class
 from normwise.layers.overridden import has_own_attributes, overridden
 from normwise.nn.mixins.class_mixins import made_of
+from normwise.nn.mixins.followed import followers_of
 from normwise.nn.mixins.frozen import is_frozen
 from normwise.nn.norm_traits import NormTraits
 
@@ -35,12 +36,14 @@ class LayerKind:
     Attributes:
         layer: The module.
         traits: What its class declares; see :class:`normwise.nn.norm_traits.NormTraits`.
-        known: The class with these traits, that of the layer or one above it; None where there is none.
+        known: The class of torch's or ours that is that of the layer, or one above it; None where there is none.
+        adapter: The description of its family, for a layer of another library.
     """
 
     layer: Any
     traits: NormTraits
     known: type[Any] | None
+    adapter: Adapter | None = None
 
     @property
     def family(self) -> str:
@@ -107,6 +110,18 @@ class LayerKind:
         return getattr(self.layer, "activation", None) if self.adds_and_activates else None
 
     @property
+    def followers(self) -> dict[str, nn.Module]:
+        """Modules of its own that it calls behind the normalization, by name, in this order."""
+        if self.adapter is not None:
+            return {name: self.layer._modules[name] for name in self.adapter.followers}
+        return followers_of(self.layer)
+
+    @property
+    def eps(self) -> float:
+        """What is added to the variance; some layers of others have no attribute that says so."""
+        return float(self.layer.eps) if self.adapter is None else self.adapter.eps_of(self.layer)
+
+    @property
     def frozen(self) -> bool:
         """Whether its statistics stay what they are in training, too."""
         return self.family == "frozen" or is_frozen(self.layer)
@@ -141,22 +156,20 @@ class LayerKind:
 def kind_of(module: nn.Module) -> LayerKind | None:
     """Return what a module is as a norm layer; None where it is none.
 
-    Torch's layers, ours and subclasses of theirs are known by their classes. A layer of another library is BN of
-    constants where its class is called so and it has the buffers. Any other is a norm where its class is called so and
-    it has no layers with weights in it.
+    Torch's layers, ours and subclasses of theirs are known by their classes, and those of other libraries by an adapter
+    for each family. Any other module is a norm where its class is called so and it has no layers with weights in it.
     """
     kind = type(module)
-    if (found := known_class(kind)) is not None:
+    # Without what was put before its class, which may be ours.
+    found = known_class(made_of(kind)[-1])
+    if (adapter := adapter_of(module)) is not None:
+        return LayerKind(module, adapter.traits_of(module), None if found is None else found[0], adapter)
+    if found is not None:
         return LayerKind(module, found[1], found[0])
     if isinstance(module, _BatchNorm):
         return LayerKind(module, _OTHER_BATCH, None)
     if "Norm" not in kind.__name__:
         return None
-    if "BatchNorm" in kind.__name__ and all(
-        isinstance(module._buffers.get(name), Tensor) for name in (*PARAMETERS, *STATISTICS)
-    ):
-        named = re.search(r"([123])d", kind.__name__)
-        return LayerKind(module, NormTraits("frozen", (int(named[1]),) if named else ()), None)
     return None if any(isinstance(m, WEIGHTED) for m in module.modules()) else LayerKind(module, _OTHER, None)
 
 

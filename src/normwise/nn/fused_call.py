@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as torch_module
 
 from normwise.kernels import ACTIVATIONS
 from normwise.nn.batch_norm import BatchNorm1d, _BatchNorm
 from normwise.nn.tools.activation_module import activation_of_module
-from normwise.nn.tools.hooks import has_hooks
+from normwise.nn.tools.hooks import has_global_hooks, has_hooks
 
 _TENSORS = (Tensor, nn.Parameter)
 #: Additions by name. "radd" has the layer's output as its second operand; "iadd" writes into it.
@@ -39,12 +38,7 @@ def can_fuse(layer: nn.Module | None, activation: nn.Module | None, name: str | 
         and not has_hooks(layer)
         and (activation is None or (activation_of_module(activation) == name and not has_hooks(activation)))
         # Hooks on all modules see each of them, too.
-        and not (
-            torch_module._global_forward_hooks
-            or torch_module._global_forward_pre_hooks
-            or torch_module._global_backward_hooks
-            or torch_module._global_backward_pre_hooks
-        )
+        and not has_global_hooks()
     )
 
 

@@ -219,15 +219,20 @@ class ReshapingFrozenBatchNorm2d(FrozenBatchNorm2d):
         return super().forward(x).flatten(1)
 
 
-def test_constants_without_an_epsilon_have_torchs() -> None:
-    assert convert(OldFrozenBatchNorm2d(8, 1e-5), "torch")[0].eps == 1e-5
+@pytest.mark.parametrize("epsilon", [1e-5, 0.0])
+def test_constants_without_an_epsilon_have_torchs_or_none(epsilon: float) -> None:
+    layer = OldFrozenBatchNorm2d(8, epsilon)
+    layer.get_buffer("running_var").fill_(1e-5)
+    new = convert(layer, "torch", example=IMAGES)[0]
+    assert new.eps == epsilon
+    torch.testing.assert_close(new.eval()(IMAGES), layer(IMAGES), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("to", ["batch", "torch", "frozen", "group"])
 @pytest.mark.parametrize("example", [None, IMAGES, torch.zeros_like(IMAGES)], ids=["no", "random", "zero"])
 @pytest.mark.parametrize(
     "layer",
-    [OldFrozenBatchNorm2d(8, 0.0), ActivatedFrozenBatchNorm2d(8), ReshapingFrozenBatchNorm2d(8)],
+    [OldFrozenBatchNorm2d(8, 1e-3), ActivatedFrozenBatchNorm2d(8), ReshapingFrozenBatchNorm2d(8)],
     ids=lambda layer: type(layer).__name__,
 )
 def test_constants_that_compute_something_else_are_left(

@@ -59,6 +59,27 @@ class Scaled(nn.Conv2d):
         return 2 * super()._conv_forward(input, weight, bias)
 
 
+class Padded(nn.Conv2d):
+    """Pads by itself, as TensorFlow does."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(F.pad(input, [0, 1, 0, 1]), self.weight, self.bias, self.stride)
+
+
+class Standardised(nn.Conv2d):
+    """Normalises its weight, so that scaling that does nothing."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(input, self.weight / self.weight.std((1, 2, 3), keepdim=True), self.bias)
+
+
+class Casting(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        if input.sum() == float("inf"):  # which torch.fx can't follow
+            return input
+        return super().forward(input.to(self.weight.dtype))
+
+
 class Shapes(nn.Module):
     """A tensor of which others take the shape, type or device alone."""
 
@@ -118,6 +139,24 @@ def test_a_subclass_with_a_constructor_of_its_own_is_what_its_parent_is() -> Non
 
 def test_a_subclass_that_computes_otherwise_is_left() -> None:
     assert _folded(_randomised(nn.Sequential(Scaled(4, 4, 1), nn.BatchNorm2d(4))))[0] == [False]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_forward_of_its_own_is_proven_on_numbers(bias: bool) -> None:
+    conv = nn.Sequential(Padded(4, 4, 2, bias=bias), nn.BatchNorm2d(4), nn.ReLU())
+    assert _folded(_randomised(conv)) == ([True], "folded into Padded '0' before it")
+    linear = nn.Sequential(nn.Flatten(), Casting(36 * 4, 5, bias=bias), nn.BatchNorm1d(5))
+    assert _folded(_randomised(linear), X)[0] == [True]
+
+
+def test_one_that_does_not_scale_as_its_weights_is_left() -> None:
+    model = _randomised(nn.Sequential(Standardised(4, 4, 1), nn.BatchNorm2d(4)))
+    assert _folded(model)[0] == [False]
+
+
+def test_nothing_is_folded_into_one_behind() -> None:
+    model = _randomised(nn.Sequential(nn.BatchNorm2d(4), Padded(4, 4, 1)))
+    assert _folded(model)[0] == [False]
 
 
 def test_users_of_a_shape_alone_are_no_users() -> None:

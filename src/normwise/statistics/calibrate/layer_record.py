@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from normwise.layers import StatisticsSlot
+from normwise.layers import StatisticsSlot, kind_of_norm
 from normwise.records import LayerCalibration, VarianceKind
 from normwise.statistics.measure.measurement import Measurement
 
@@ -17,7 +17,7 @@ def layer_record(
     record = LayerCalibration(slot.path, type(slot.layer).__name__, not reason, reason, seen.together.count)
     if reason:
         return record
-    eps = getattr(slot.layer, "eps", 1e-5)
+    eps = kind_of_norm(slot.layer).eps
     return with_comparison(record, before, seen.together.mean, seen.variance(kind), eps)
 
 

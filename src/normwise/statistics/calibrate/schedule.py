@@ -7,6 +7,7 @@ import torch
 from torch.distributed import ProcessGroup
 
 from normwise.errors import ModelError
+from normwise.layers import kind_of_norm
 from normwise.records import Order, VarianceKind
 from normwise.statistics.calibrate.gather import gather, gather_failure
 from normwise.statistics.calibrate.new_statistics import change, new_statistics
@@ -130,7 +131,7 @@ class Schedule:
         """Let a slot normalise by what it saw; returns how far that is from what it saw last."""
         slot = self._model.slots[path]
         self._model.normalise_by(path, *new_statistics(slot, seen, self._variance, self.before[path]))
-        return change(seen, last, self._variance, getattr(slot.layer, "eps", 1e-5))
+        return change(seen, last, self._variance, kind_of_norm(slot.layer).eps)
 
     def _after_batch(self) -> Callable[[int], None]:
         """Return what is called after each batch of a pass."""

@@ -33,12 +33,13 @@ def layer_summary(
     seen = moments_with_errors(x, mask)
     if seen is None:
         return None
-    eps = float(getattr(layer, "eps", 0.0))
+    kind = kind_of_norm(layer)
+    eps = kind.eps
     mean, var, weight, bias = (
         None if (tensor := getattr(layer, name)) is None else tensor.detach().double()
         for name in ("running_mean", "running_var", "weight", "bias")
     )
-    by_batch = kind_of_norm(layer).learns_statistics and (layer.training or mean is None)
+    by_batch = kind.learns_statistics and (layer.training or mean is None)
     variance = seen.var + eps
     unbiased = (
         seen.var * (seen.values / (seen.values - 1))

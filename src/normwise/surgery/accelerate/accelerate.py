@@ -11,6 +11,7 @@ from normwise.statistics import Batch
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.accelerate.fuse import Fused, FusedCall
 from normwise.surgery.accelerate.plans import Plan, Reasons, find_plans
+from normwise.surgery.accelerate.replace_foreign_layer import compute_foreign
 from normwise.surgery.accelerate.replace_torch_layer import become_ours
 from normwise.surgery.accelerate.rewritten import take_back
 from normwise.surgery.core.decision import reason_of
@@ -49,6 +50,8 @@ def accelerate(
 
     Args:
         model: Any model; only layers that are exactly ``torch.nn.BatchNorm1d``, ``2d`` or ``3d`` are replaced.
+            Our kernels compute timm's ``BatchNormAct2d`` and BN of constants for images, too, which stay instances of
+            their classes.
         example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
         inplace: Change the model itself instead.
 
@@ -69,11 +72,16 @@ def accelerate(
     """
     with operation(model, example, inplace=inplace, shares=True) as running:
         new = running.new
-        norms = {path: kind for path, kind in batch_norms(new).items() if kind.family == "batch"}
+        norms = {path: kind for path, kind in batch_norms(new).items() if not kind.traits.several_slots}
         classes = {path: type(kind.layer).__name__ for path, kind in norms.items()}
-        norms = {path: become_ours(kind) for path, kind in norms.items()}
-        fusing = {kind.layer for kind in norms.values() if kind.fuses}
         calls = observe(new, running.arguments)[1]
+        foreign = {
+            path: compute_foreign(path, kind, calls.get(kind.layer))
+            for path, kind in norms.items()
+            if kind.adapter is not None
+        }
+        norms = {path: become_ours(kind) for path, kind in norms.items() if path not in foreign}
+        fusing = {kind.layer for kind in norms.values() if kind.fuses}
         with unchanged(new):
             plans, reasons = find_plans(new, calls, fusing)
         proven, found = _prove(running, plans, reasons)
@@ -82,7 +90,8 @@ def accelerate(
             for call in plan.calls:
                 by_layer.setdefault(plan.module.get_submodule(call.path), []).append(call)
         decisions = [
-            _decide(path, classes[path], kind, by_layer, reasons, calls) for path, kind in norms.items()
+            foreign[path] if path in foreign else _decide(path, name, norms[path], by_layer, reasons, calls)
+            for path, name in classes.items()
         ]
         running.decisions = decisions
     return new, Acceleration(

@@ -16,7 +16,7 @@ from normwise.nn.mixins.activation_mixin import Activated
 from normwise.nn.mixins.class_mixins import made_of
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
-from normwise.surgery.fold.foreign_frozen import reason_against
+from normwise.surgery.proof.foreign_layer import check_foreign
 
 #: Where a layer says what its class has no place for: a plain dict that is copied and pickled with it.
 MEMORY = "_before_conversion"
@@ -42,6 +42,7 @@ class NormDescription:
         shape: Of its input on the example; None without one.
         called: Names of the tensors that the example calls it with, besides the input.
         like: A tensor of the type that new statistics have, on their device.
+        followers: Names of modules of its own that it calls behind the normalization.
         notes: What the report must say of it.
     """
 
@@ -56,6 +57,7 @@ class NormDescription:
     own: frozenset[str] = frozenset()
     shape: torch.Size | None = None
     called: tuple[str, ...] = ()
+    followers: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -87,7 +89,10 @@ def describe_norm(layer: nn.Module, call: Arguments | None, like: Tensor) -> Nor
     x = input_of_call(args, kwargs)
     shape = None if x is None else x.shape
     kind = kind_of_norm(layer)
-    norm = _foreign(kind, like, shape) if kind.family == "frozen" else _known(kind, like)
+    norm = _constants(kind, like) if kind.family == "frozen" else _known(kind, like)
+    norm.followers = tuple(kind.followers)
+    if kind.adapter is not None:
+        check_foreign(kind, x, trains=kind.learns_statistics)
     if call is not None:
         norm.shape = shape
         norm.called = tuple(name for name, value in kwargs.items() if name != "input" and value is not None)
@@ -149,17 +154,15 @@ def _fresh(layer: Any, memory: dict[str, Any], like: Tensor) -> _BatchNorm:
     return batch
 
 
-def _foreign(what: LayerKind, like: Tensor, shape: torch.Size | None) -> NormDescription:
-    """Another's frozen BN, whose parameters are buffers."""
+def _constants(what: LayerKind, like: Tensor) -> NormDescription:
+    """Describe another's frozen BN, whose parameters are buffers."""
     layer, axes = what.layer, what.traits.dimensions
     buffers = dict(layer._buffers)
-    more = {*buffers, *layer._parameters, *layer._modules} - {*PARAMETERS, *BUFFERS}
+    more = {*buffers, *layer._parameters, *layer._modules} - {*PARAMETERS, *BUFFERS, *what.followers}
     if more:
         raise LeftError(f"it has {', '.join(sorted(more))} besides what BN has, and may compute with that")
-    if reason := reason_against(layer, shape):
-        raise LeftError(reason)
     mean = layer.get_buffer("running_mean")
-    batch = _BatchNorm(len(mean), float(getattr(layer, "eps", 1e-5)), device=mean.device, dtype=mean.dtype)
+    batch = _BatchNorm(len(mean), what.eps, device=mean.device, dtype=mean.dtype)
     for name in PARAMETERS:
         batch._parameters[name] = nn.Parameter(layer.get_buffer(name).detach())
     batch._buffers.update({name: buffers[name] for name in BUFFERS if name in buffers})
@@ -185,7 +188,8 @@ def check_class(norm: NormDescription) -> None:
     """
     if "forward" in vars(norm.layer):
         raise LeftError("its forward was replaced by another one")
-    if own := kind_of_norm(norm.layer).overrides:
+    kind = kind_of_norm(norm.layer)
+    if kind.adapter is None and (own := kind.overrides):
         raise LeftError(
             f"{norm.kind.__name__} is a subclass with its own {', '.join(own)}, which would go with its class"
         )

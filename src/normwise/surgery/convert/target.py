@@ -15,6 +15,7 @@ from normwise.nn.convertible import BUFFERS, PARAMETERS
 from normwise.nn.mixins.activation_mixin import Activated, activate_layer
 from normwise.nn.mixins.change_class import become
 from normwise.nn.mixins.class_mixins import made_of
+from normwise.nn.mixins.followed import Followed, let_follow
 from normwise.nn.mixins.frozen import is_frozen, unfreeze_layer
 from normwise.surgery.convert.describe_norm import (
     EVERY_MODULE,
@@ -79,7 +80,7 @@ class RebuiltNorm(NormTarget):
     def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
         """Convert a layer, in place: the object stays, and so does whatever refers to it."""
         norm = describe_norm(layer, call, like)
-        had, eps = layer._buffers.get("running_mean"), getattr(layer, "eps", norm.batch.eps)
+        had, eps = layer._buffers.get("running_mean"), kind_of_norm(layer).eps
         new = self.make(norm)
         if made_of(type(new))[-1] is not norm.kind:
             check_class(norm)
@@ -101,6 +102,9 @@ class RebuiltNorm(NormTarget):
 
 def _let_follow(new: nn.Module, norm: NormDescription, name: str) -> None:
     """Let the new layer do, and take, what is done behind the norm where it has no own place for that."""
+    is_foreign = kind_of_norm(norm.layer).adapter is not None
+    if norm.followers and not (is_foreign and isinstance(new, norm.kind)):
+        let_follow(new, norm.followers)
     activation = norm.settings.get("activation")
     if "activation" not in vars(new):
         if activation is not None or "residual" in norm.called:
@@ -169,6 +173,10 @@ def _notes(new: nn.Module, norm: NormDescription, had: Tensor | None, has: Tenso
             "takes a residual" if new.activation is None else f"ends in its activation {new.activation!r}"
         )
         notes.append(f"it {behind} by a class of normwise, with the same keys")
+    if isinstance(new, Followed):
+        notes.append(
+            f"its {' and '.join(norm.followers)} go along, by a class of normwise, with the same keys"
+        )
     if is_frozen(norm.layer):
         notes.append("it is not frozen any more")
     if norm.base not in (None, norm.kind) and not isinstance(new, norm.kind):

@@ -99,17 +99,17 @@ class ToFrozen(NormTarget):
             )
             freeze_layer(layer, parameters=True)
             return ConvertedLayer(f"{outcome.detail}; frozen, its γ and β, too", outcome.alters)
-        if not isinstance(layer, _BatchNorm):
+        if kind.family != "batch":
             raise LeftError("it has no statistics that could be fixed")
         if not kind.initialised:
             raise LeftError(f"it {UNINITIALISED}")
         if not kind.has_statistics:
             raise LeftError(f"it {NO_STATISTICS}; {GIVE_STATISTICS}")
-        eps, notes = layer.eps, set_on(layer, self.given)
+        eps, notes = kind.eps, set_on(layer, self.given)
         if is_frozen(layer) and not notes:
             raise LeftError("it is frozen already")
         freeze_layer(layer)
-        return ConvertedLayer("; ".join(["its statistics are fixed", *notes]), layer.eps != eps)
+        return ConvertedLayer("; ".join(["its statistics are fixed", *notes]), kind.eps != eps)
 
 
 def set_on(layer: Any, given: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from normwise.layers import kind_of_norm
+
 
 class Layout(NamedTuple):
     """Order of a weight in memory: the number of groups, and whether inputs come before outputs."""
@@ -18,6 +20,11 @@ class Layout(NamedTuple):
 
 
 _PLAIN = Layout()
+
+
+def layout_of(layer: nn.Module) -> Layout:
+    """Return how the weight of a convolution or linear layer stands in memory."""
+    return Layout(getattr(layer, "groups", 1), isinstance(layer, nn.modules.conv._ConvTransposeNd))
 
 
 def scale_and_shift(layer: nn.Module) -> tuple[Tensor, Tensor]:
@@ -30,8 +37,7 @@ def scale_and_shift(layer: nn.Module) -> tuple[Tensor, Tensor]:
     mean, var = _double(layer.get_buffer("running_mean")), _double(layer.get_buffer("running_var"))
     # Parameters of a layer that learns them, buffers of one that others froze.
     weight, bias = ((layer._parameters | layer._buffers).get(name) for name in ("weight", "bias"))
-    # Frozen layers of others have an epsilon of their own or, older ones, torch's.
-    scale = torch.rsqrt(var + getattr(layer, "eps", 1e-5))
+    scale = torch.rsqrt(var + kind_of_norm(layer).eps)
     if weight is not None:
         scale = scale * _double(weight)
     shift = -scale * mean

@@ -122,7 +122,8 @@ class Candidates:
                 break
             axis, last = further, users[0]
         found = self._candidate(part, users[0], layer, axis, outputs=False)
-        if kind_of_norm(layer).activation or len(node.all_input_nodes) > 1:
+        kind = kind_of_norm(layer)
+        if kind.activation or kind.followers or len(node.all_input_nodes) > 1:
             raise LeftError(f"before {found.name} it activates, adds or masks")
         if source(users[0]) is not last:
             raise LeftError(f"{found.name} is called with arguments other than its input")
@@ -134,7 +135,8 @@ class Candidates:
     ) -> Candidate:
         name = _named(part, node)
         try:
-            module = checked_mixer(part.called(node), name)
+            called = part.called(node)
+            module = checked_mixer(called, name, is_proven=outputs and called in self.graph.whole)
         except NoCandidateError as left:
             raise NoCandidateError(f"{'before' if outputs else 'behind'} it, {left}") from None
         self._check_called_once(module, name)

@@ -14,11 +14,12 @@ from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.core.exchange_module import exchange_module
 from normwise.surgery.core.operation import operation
 from normwise.surgery.fold.candidates import Candidates
-from normwise.surgery.fold.leftover_activation import leftover_activation
+from normwise.surgery.fold.leftover_activation import described, leftover_activation
 from normwise.surgery.fold.new_weights import fold_into_layer_after, fold_into_layer_before
 from normwise.surgery.fold.obstacles import NoCandidateError
 from normwise.surgery.graph.model_graph import model_graph
 from normwise.surgery.proof.rounding import rounding
+from normwise.surgery.proof.scales_outputs import scales_outputs
 from normwise.surgery.proof.speedup import speedup
 
 
@@ -96,7 +97,7 @@ def fold(
 
 def _fold_all(model: nn.Module, arguments: Arguments) -> list[Decision]:
     """Fold what can be folded, in place, and return the decision on each place."""
-    graph = model_graph(model, arguments)
+    graph = model_graph(model, arguments, is_whole=scales_outputs)
     kinds = batch_norms(model)
     layers = {path: kind.layer for path, kind in kinds.items() if kind.traits.foldable}
     decisions = _fold_layers(model, layers, Candidates(model, graph))
@@ -150,7 +151,7 @@ def _fold_layers(model: nn.Module, layers: Mapping[str, nn.Module], candidates: 
                 continue
             leftover = leftover_activation(layers[path], candidates.call_of(layers[path]))
             exchange_module(model, layers[path], leftover)
-            stays = "" if type(leftover) is nn.Identity else f"; {leftover} stays in its place"
+            stays = "" if type(leftover) is nn.Identity else f"; {described(leftover)} stays in its place"
             folded[path] = f"{detail}{stays}"
     return [
         Decision(path, type(layer).__name__, path in folded, folded.get(path) or _reason(obstacles[path]))

@@ -1,5 +1,6 @@
 """The activation, residual and mask of a BN layer whose scale and shift were folded into another layer."""
 
+from collections import OrderedDict
 from operator import attrgetter
 
 import torch
@@ -36,6 +37,17 @@ class ActivationAfterFold(nn.Module):
 
 def leftover_activation(layer: nn.Module, call: fx.Node) -> nn.Module:
     """Return what replaces a BN layer that ``call`` calls, once its scale and shift are folded into another layer."""
-    activation = kind_of_norm(layer).activation
+    kind = kind_of_norm(layer)
+    if not all(type(module) is nn.Identity for module in kind.followers.values()):
+        # By the names that they had in the layer, which others may read, and which are in the ``state_dict``.
+        return nn.Sequential(OrderedDict(kind.followers)).train(layer.training)
+    activation = kind.activation
     plain = activation is None and len(call.all_input_nodes) == 1
     return (nn.Identity() if plain else ActivationAfterFold(activation)).train(layer.training)
+
+
+def described(leftover: nn.Module) -> str:
+    """Return what replaces a BN layer, in a line."""
+    if not isinstance(leftover, nn.Sequential):
+        return str(leftover)
+    return " and ".join(str(module) for module in leftover if type(module) is not nn.Identity)

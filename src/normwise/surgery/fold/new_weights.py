@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.surgery.core.decision import LeftError
-from normwise.surgery.fold.algebra import Layout, into_inputs, into_outputs, scale_and_shift
+from normwise.surgery.fold.algebra import into_inputs, into_outputs, layout_of, scale_and_shift
 from normwise.surgery.fold.candidates import Candidate
 
 
@@ -15,7 +15,7 @@ def fold_into_layer_before(candidate: Candidate, batch_norm: nn.Module) -> str:
         LeftError: its new weights would overflow.
     """
     layer = candidate.layer
-    exact = into_outputs(*_weight_and_bias(layer), *scale_and_shift(batch_norm), _layout(layer))
+    exact = into_outputs(*_weight_and_bias(layer), *scale_and_shift(batch_norm), layout_of(layer))
     _set(candidate, exact, batch_norm)
     return f"folded into {candidate.name} before it"
 
@@ -27,17 +27,13 @@ def fold_into_layer_after(candidate: Candidate, batch_norm: nn.Module) -> str:
         LeftError: its new weights would overflow.
     """
     layer = candidate.layer
-    exact = into_inputs(*_weight_and_bias(layer), *scale_and_shift(batch_norm), _layout(layer))
+    exact = into_inputs(*_weight_and_bias(layer), *scale_and_shift(batch_norm), layout_of(layer))
     _set(candidate, exact, batch_norm)
     return f"folded into {candidate.name} behind it"
 
 
 def _weight_and_bias(layer: nn.Module) -> tuple[nn.Parameter, nn.Parameter | None]:
     return layer.get_parameter("weight"), layer._parameters["bias"]
-
-
-def _layout(layer: nn.Module) -> Layout:
-    return Layout(getattr(layer, "groups", 1), isinstance(layer, nn.modules.conv._ConvTransposeNd))
 
 
 def _set(candidate: Candidate, exact: tuple[Tensor, Tensor | None], batch_norm: nn.Module) -> None:

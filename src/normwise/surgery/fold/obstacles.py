@@ -10,7 +10,7 @@ from normwise.nn.tools.hooks import has_hooks
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.fold.algebra import scale_and_shift
 from normwise.surgery.fold.channel_axis import source
-from normwise.surgery.fold.foreign_frozen import reason_against
+from normwise.surgery.proof.foreign_layer import check_foreign
 
 #: What can take a BN layer over, and how many axes it has beside batch and channels; a linear layer has any number.
 MIXERS: dict[type[nn.Module], int] = {
@@ -45,7 +45,8 @@ def check_batch_norm(layer: nn.Module, example: Tensor | None) -> None:
             raise LeftError("it is still training; call model.eval() first")
         if not kind.has_statistics:
             raise LeftError(f"it {NO_STATISTICS}, so that it normalises each batch by its own")
-        if kind.forward_of is None or kind.has_own_attributes:
+        unknown = kind.forward_of is None and kind.adapter is None
+        if unknown or "forward" in vars(layer) or kind.has_own_attributes:
             raise LeftError(f"{type(layer).__name__} may do anything in its forward")
     if has_hooks(layer):
         raise LeftError("it has hooks, which see its own input or output")
@@ -58,10 +59,8 @@ def check_batch_norm(layer: nn.Module, example: Tensor | None) -> None:
         )
     if not all(value.isfinite().all() for value in scale_and_shift(layer)):
         raise LeftError("its scale or shift is not finite")
-    if kind.family == "frozen" and example is not None:
-        reason = reason_against(layer, example.shape)
-        if reason:
-            raise LeftError(reason)
+    if kind.adapter is not None and example is not None:
+        check_foreign(kind, example)
 
 
 def check_call(layer: nn.Module, node: fx.Node) -> None:
@@ -78,8 +77,13 @@ def check_call(layer: nn.Module, node: fx.Node) -> None:
         raise LeftError("it is called with arguments other than its input")
 
 
-def checked_mixer(module: nn.Module | None, name: str) -> nn.Module:
+def checked_mixer(module: nn.Module | None, name: str, *, is_proven: bool) -> nn.Module:
     """Return the module if it is a convolution or linear layer that can take over a BN layer.
+
+    Args:
+        module: Any module, or none.
+        name: Class and path of it.
+        is_proven: Whether it was proven of a forward of its own that it can.
 
     Raises:
         NoCandidateError: it is no such layer.
@@ -91,7 +95,7 @@ def checked_mixer(module: nn.Module | None, name: str) -> nn.Module:
         raise kind(f"{name} is quantised; fold before quantising")
     if module is None or base is None:
         raise NoCandidateError(f"{name} is no convolution or linear layer")
-    if not computes_as(module, base):
+    if not is_proven and not computes_as(module, base):
         raise LeftError(f"{name} may do anything in its forward")
     if parametrize.is_parametrized(module):
         raise LeftError(f"the weight or bias of {name} is computed by a parametrization; {_REMOVE}")

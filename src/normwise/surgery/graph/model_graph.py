@@ -3,7 +3,7 @@
 import inspect
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,7 @@ class ModelGraph:
         uses: Sets of modules that code which isn't followed may run, each as a whole; see :func:`uses_of`.
         counts: Number of calls of each module on the example.
         calls: Arguments of the first call of each module.
+        whole: Modules that are followed no further because of ``is_whole``.
     """
 
     parts: tuple[Part, ...]
@@ -68,6 +69,7 @@ class ModelGraph:
     uses: list[set[nn.Module]]
     counts: Counter[nn.Module]
     calls: Mapping[nn.Module, Arguments]
+    whole: Collection[nn.Module] = ()
 
     def nodes(self) -> Iterator[tuple[Part, fx.Node]]:
         """Yield each node of each part, in the order of execution within a part."""
@@ -84,12 +86,24 @@ class ModelGraph:
         return found
 
 
-def model_graph(model: nn.Module, arguments: Arguments, *, training: bool = False) -> ModelGraph:
+def model_graph(
+    model: nn.Module,
+    arguments: Arguments,
+    *,
+    training: bool = False,
+    is_whole: Callable[[nn.Module, Arguments], bool] = lambda module, arguments: False,
+) -> ModelGraph:
     """Follow the model's forward pass on an example, in evaluation or in training; the model is left as it is.
 
     Modules of torch, BN layers and ours are followed no further. Arguments that are no tensors, and those that the
     example leaves out, count as what they are. In training, where the model fails on the example, such as on a batch
     of one, modules count as called as they are in evaluation.
+
+    Args:
+        model: The model.
+        arguments: The example.
+        training: Follow the forward pass of training.
+        is_whole: Called with a module and the arguments of its first call; whether it is followed no further.
 
     Raises:
         ModelError: the model fails on the example.
@@ -100,11 +114,12 @@ def model_graph(model: nn.Module, arguments: Arguments, *, training: bool = Fals
         if not training:
             raise
         counts, calls = observe(model, arguments)
-    follower = _Follower(calls, training)
+    whole = {module for module, arguments in calls.items() if is_whole(module, arguments)}
+    follower = _Follower(calls, training, whole)
     with unchanged(model):
         parts = tuple(follower.parts(model, ""))
     uses = [unit for module in follower.untraced for unit in uses_of(module)]
-    return ModelGraph(parts, follower.opaque, uses, counts, calls)
+    return ModelGraph(parts, follower.opaque, uses, counts, calls, whole)
 
 
 def observe(
@@ -157,6 +172,7 @@ def is_leaf(module: nn.Module) -> bool:
 class _Follower:
     calls: Mapping[nn.Module, Arguments]
     training: bool
+    whole: set[nn.Module]
     opaque: dict[str, str] = field(default_factory=dict)
     leaves: set[nn.Module] = field(default_factory=set)
     untraced: list[nn.Module] = field(default_factory=list)
@@ -165,7 +181,8 @@ class _Follower:
     def parts(self, module: nn.Module, path: str) -> Iterator[Part]:
         """Yield the largest parts that can be followed of a module and of its submodules."""
         is_list = type(module) in (nn.ModuleList, nn.ModuleDict)
-        if module in self.seen or (is_leaf(module) and path and not is_list):
+        is_followed = not (is_leaf(module) or module in self.whole) or not path or is_list
+        if module in self.seen or not is_followed:
             return
         self.seen.add(module)
         below = [
@@ -210,7 +227,7 @@ class _Follower:
             fixed = {name: value for name, value in bound.arguments.items() if not _has_tensor(value)}
             module.train(self.training)
             begun = Snapshot(module, values=False)
-            graph = _Tracer(self.leaves).trace(module, concrete_args=fixed or None)
+            graph = _Tracer(self.leaves | self.whole).trace(module, concrete_args=fixed or None)
             writes = begun.is_changed()
         except Exception as error:
             raise LeftError(f"its forward can't be traced: {reason_of(error)}") from None

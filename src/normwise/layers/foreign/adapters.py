@@ -1,0 +1,28 @@
+"""The adapters of all families, and the choice between them."""
+
+from torch import nn
+
+from normwise.layers.foreign.adapter import Adapter
+from normwise.layers.foreign.detectron2 import DETECTRON2
+from normwise.layers.foreign.detr import DETR
+from normwise.layers.foreign.maskrcnn_benchmark import MASKRCNN_BENCHMARK
+from normwise.layers.foreign.named import NAMED
+from normwise.layers.foreign.timm import TIMM, TIMM_FROZEN, TIMM_SYNCHRONISED
+from normwise.layers.foreign.torchvision import TORCHVISION
+
+#: The last one knows layers by their names alone, from wherever they are.
+ADAPTERS = (
+    TIMM,
+    TIMM_SYNCHRONISED,
+    TIMM_FROZEN,
+    TORCHVISION,
+    DETECTRON2,
+    MASKRCNN_BENCHMARK,
+    DETR,
+    NAMED,
+)
+
+
+def adapter_of(module: nn.Module) -> Adapter | None:
+    """Return the adapter for a module; None where it is of no known family."""
+    return next((adapter for adapter in ADAPTERS if adapter.knows(module)), None)

@@ -1,0 +1,8 @@
+"""maskrcnn-benchmark's ``FrozenBatchNorm2d``, which adds no ε; forks of it add 1e-5, and none says so."""
+
+from normwise.layers.foreign.adapter import Adapter
+from normwise.nn.norm_traits import NormTraits
+
+MASKRCNN_BENCHMARK = Adapter(
+    "maskrcnn_benchmark", ("FrozenBatchNorm2d",), NormTraits("frozen", (2,)), eps=(0.0, 1e-5)
+)

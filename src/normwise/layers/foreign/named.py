@@ -1,0 +1,29 @@
+"""BN of constants from anywhere: a class that is called so, with weight, bias and statistics as buffers."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from normwise.layers.foreign.adapter import Adapter, has_constants
+from normwise.nn.norm_traits import NormTraits
+
+
+@dataclass(frozen=True)
+class _Named(Adapter):
+    def knows(self, module: nn.Module) -> bool:
+        """Return whether the class of a module is called so, and the module has constants."""
+        return self.is_class(type(module)) and has_constants(module)
+
+    def is_class(self, kind: type[Any]) -> bool:
+        """Return whether a class is called so."""
+        return "BatchNorm" in kind.__name__
+
+    def traits_of(self, module: nn.Module) -> NormTraits:
+        """Return the traits, with the dimensions that the class has in its name."""
+        named = re.search(r"([123])d", type(module).__name__)
+        return NormTraits("frozen", (int(named[1]),) if named else ())
+
+
+NAMED = _Named("", (), NormTraits("frozen"), eps=(1e-5, 0.0))

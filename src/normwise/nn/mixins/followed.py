@@ -1,0 +1,110 @@
+"""Norms that call modules of their own behind themselves, as those of other libraries do with their activations."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from normwise.functional import batch_norm
+from normwise.nn.batch_norm import BatchNorm2d, _BatchNorm
+from normwise.nn.mixins.change_class import change_class
+from normwise.nn.mixins.class_mixins import Derived, derived
+from normwise.nn.tools.activation_module import activation_of_module
+from normwise.nn.tools.hooks import has_global_hooks, has_hooks
+from normwise.nn.tools.scripted import NotScriptable
+from normwise.nn.tools.traced_leaf import is_traced, leaf_call
+
+_STATISTICS = ("running_mean", "running_var")
+
+
+class Followed(Derived, NotScriptable):
+    r"""What a norm of any kind has before its own class to compute :math:`y = f_k(\dots f_1(\mathrm{norm}(x)))`.
+
+    One of ours does so in one pass over memory where that is the same. What the modules compute is asked at each call:
+    an activation that was exchanged, or has got hooks, is called by itself.
+    """
+
+    _followers: tuple[str, ...]
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise, and call the modules."""
+        return _forward(self, super().forward, input)
+
+
+class FusedFollowed(Derived, BatchNorm2d, NotScriptable):
+    """What a BN layer of another library has before its own class, so that our kernels compute it.
+
+    ``isinstance`` holds for both classes, and the modules stay where they are.
+    """
+
+    _followers: tuple[str, ...]
+
+    def forward(self, input: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Normalise and activate, as :class:`Followed` does."""
+        return _forward(self, super().forward, input)
+
+
+class FusedConstants(Derived, NotScriptable):
+    """What BN of constants of another library has before its own class, so that our kernels compute it."""
+
+    _followers: tuple[str, ...]
+    _fused_eps: float
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Scale, shift and activate, in one pass over memory where that is the same."""
+        weight, bias, mean, var = (self.get_buffer(name) for name in ("weight", "bias", *_STATISTICS))
+        if type(input) is not Tensor or input.dtype != weight.dtype or input.dim() != 4:
+            # Of others the library's own forward decides the type, or says what is wrong.
+            return super().forward(input)
+        followers = followers_of(self)
+        name = fused_activation(followers.values())
+        eps = getattr(self, "eps", self._fused_eps)
+        output = batch_norm(input, mean, var, weight, bias, False, eps=eps, activation=name)
+        for module in followers.values() if name is None else ():
+            output = module(output)
+        return output
+
+
+def _forward(layer: nn.Module, normalise: Callable[[Tensor], Any], input: Tensor) -> Any:
+    followers = followers_of(layer)
+    if isinstance(layer, _BatchNorm):
+        if is_traced(input):
+            return leaf_call(layer, input)
+        if (name := fused_activation(followers.values())) is not None:
+            return layer.normalise_and_add(input, None, name)
+    output = normalise(input)
+    for module in followers.values():
+        output = module(output)
+    return output
+
+
+def let_follow(layer: nn.Module, names: Iterable[str]) -> None:
+    """Let a norm of any kind, in place, call modules that it has, or will have, behind itself."""
+    vars(layer)["_followers"] = tuple(names)
+    change_class(layer, derived(Followed, type(layer)))
+
+
+def fuse_followers(layer: nn.Module, names: Iterable[str]) -> None:
+    """Let our kernels compute a BN layer of another library for images, in place, with the modules that follow."""
+    vars(layer)["_followers"] = tuple(names)
+    change_class(layer, derived(FusedFollowed, type(layer)))
+
+
+def fuse_constants(layer: nn.Module, names: Iterable[str], eps: float) -> None:
+    """Let our kernels compute BN of constants of another library, in place, with the modules that follow."""
+    vars(layer).update(_followers=tuple(names), _fused_eps=eps)
+    change_class(layer, derived(FusedConstants, type(layer)))
+
+
+def followers_of(layer: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules that a layer calls behind itself because of a class here, by name."""
+    return {name: layer.get_submodule(name) for name in vars(layer).get("_followers", ())}
+
+
+def fused_activation(followers: Iterable[nn.Module]) -> str | None:
+    """Return the name of the activation that the modules compute together, if a layer of ours can fuse it."""
+    modules = list(followers)
+    if has_global_hooks() or any(has_hooks(module) for module in modules):
+        return None
+    working = [module for module in modules if type(module) is not nn.Identity]
+    return activation_of_module(working[0]) if len(working) == 1 else None
