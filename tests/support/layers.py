@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -30,3 +31,11 @@ KINDS = {
     "3d": Kind(nn.BatchNorm3d, torch.nn.BatchNorm3d, (2, 3, 2, 3, 4)),
     "3d-channels_last": Kind(nn.BatchNorm3d, torch.nn.BatchNorm3d, (2, 3, 2, 3, 4), torch.channels_last_3d),
 }
+
+
+def new_layer(kind: Any, channels: int, *, bias: bool = True, **options: Any) -> Any:
+    """Return a layer of a class of torch's or ours; torch's constructors take ``bias`` from 2.13 on."""
+    layer = kind(channels, **options)
+    if not bias:
+        layer.register_parameter("bias", None)
+    return layer

@@ -71,6 +71,8 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         try:
             return self._normalise(input, residual, mask, self.activation)
         except NormwiseError as error:
+            if torch.compiler.is_compiling():
+                raise
             raise named_error(self, error) from None
 
     def normalise_and_add(self, input: Tensor, residual: Tensor | None, activation: str | None) -> Tensor:
@@ -78,6 +80,8 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         try:
             return self._normalise(input, residual, None, activation)
         except NormwiseError as error:
+            if torch.compiler.is_compiling():
+                raise
             raise named_error(self, error) from None
 
     def _normalise(

@@ -31,7 +31,8 @@ def named_error(layer: nn.Module, error: NormwiseError) -> NormwiseError:
     """Return the error with the layer's class, and its path where it is known, before its text.
 
     To be raised where an error is caught, ``raise named_error(self, error) from None``: ``try`` costs nothing in calls
-    that succeed, a context manager as much as a check.
+    that succeed, a context manager as much as a check. While torch.compile reads the code the error itself is raised:
+    before torch 2.13 it can't follow ``from None``, and it calls the layer without compiling where an error is raised.
     """
     path = layer_path(layer)
     where = f"{type(layer).__name__} {path!r}" if path else type(layer).__name__

@@ -110,6 +110,8 @@ class SequenceBatchNorm(NotScriptable):
             else:
                 mask = self._flat_mask(input, lengths, mask)
         except NormwiseError as error:
+            if torch.compiler.is_compiling():
+                raise
             raise named_error(self, error) from None
         if isinstance(input, PackedSequence):
             return input._replace(data=self.norm(input.data))

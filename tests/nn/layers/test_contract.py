@@ -6,12 +6,12 @@ import torch
 from normwise import nn
 from tests.support.grids import TRAINING, grid
 from tests.support.implementations import PAIRS, each_type
-from tests.support.layers import KINDS
+from tests.support.layers import KINDS, new_layer
 
 
 def pair(kind, **options):
     """Ours and torch's layer with equal parameters and statistics, none of them at its start."""
-    ours, theirs = kind.ours(3, **options), kind.theirs(3, **options)
+    ours, theirs = kind.ours(3, **options), new_layer(kind.theirs, 3, **options)
     torch.manual_seed(0)
     for tensor in [*theirs.parameters(), *theirs.buffers()]:
         if tensor.is_floating_point():

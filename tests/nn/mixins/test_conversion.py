@@ -8,6 +8,7 @@ from torch import nn
 
 import normwise
 from normwise.nn.convertible import settings_of
+from tests.support.layers import new_layer
 
 # Those within a recurrence, or around a layer of these, can't stand in the place of another.
 CLASSES = [
@@ -27,7 +28,7 @@ def test_each_layer_says_what_it_is_and_for_how_many_dimensions(kind: Any) -> No
 @pytest.mark.parametrize("options", [{}, {"affine": False}, {"bias": False}, {"track_running_stats": False}])
 @pytest.mark.parametrize("kind", CLASSES)
 def test_it_is_made_over_the_tensors_of_another(kind: Any, options: dict[str, Any]) -> None:
-    layer = nn.BatchNorm2d(3, eps=0.1, momentum=0.2, dtype=torch.float64, **options)
+    layer = new_layer(nn.BatchNorm2d, 3, eps=0.1, momentum=0.2, dtype=torch.float64, **options)
     new = kind.from_batch_norm(layer)
     assert (new.num_features, new.eps, new.momentum) == (3, 0.1, 0.2)
     assert (new.affine, new.track_running_stats) == (layer.affine, layer.track_running_stats)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from normwise import nn
+from normwise import functional, nn
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -66,3 +66,21 @@ def test_bn_between_recurrent_layers_on_a_gpu_is_that_on_the_cpu():
     x, lengths = torch.randn(4, 5, 3, dtype=torch.float64), torch.tensor([5, 2, 4, 1])
     expected = layer(x, lengths)
     torch.testing.assert_close(layer.cuda()(x.cuda(), lengths).cpu(), expected, rtol=1e-9, atol=1e-9)
+
+
+def primitives(device):
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(8, 3, 6, 6, generator=generator), torch.randn(3, generator=generator)
+    mask = torch.rand(8, 6, 6, generator=generator) < 0.7
+    x = (100 + x).double().to(device).requires_grad_()
+    weight, mask = weight.double().to(device).requires_grad_(), mask.to(device)
+    running_mean, running_var = x.new_zeros(3), x.new_ones(3)
+    count, mean, variance = functional.moments(x, mask)
+    output = functional.normalise(x, mean, (variance + 1e-5).rsqrt(), weight, activation="silu", mask=mask)
+    functional.update_running(running_mean, running_var, mean.detach(), variance.detach(), count, 0.1)
+    gradients = torch.autograd.grad(output.square().sum(), (x, weight))
+    return [tensor.cpu() for tensor in (count, mean, variance, output, running_mean, running_var, *gradients)]
+
+
+def test_the_three_primitives_on_a_gpu_are_those_on_the_cpu():
+    torch.testing.assert_close(primitives("cuda"), primitives("cpu"), rtol=1e-9, atol=1e-9)

@@ -153,7 +153,7 @@ def test_a_compiled_model_is_measured_without_compiling_it_anew(images: Tensor) 
 @pytest.mark.parametrize("by_batch", [False, True])
 def test_frozen_layers_are_measured_and_normalise_by_their_constants(by_batch: bool) -> None:
     x = 5 + torch.randn(9, 3, dtype=torch.float64)
-    model = nn.Sequential(nn.BatchNorm1d(3, eps=0.0), nn.BatchNorm1d(3)).double()
+    model = nn.Sequential(normwise.nn.BatchNorm1d(3, eps=0.0), nn.BatchNorm1d(3)).double()
     normwise.freeze(model[0])
     seen = measure(model, x.split(3), by_batch=by_batch).seen
     _assert_measured(seen["0"].together, x)

@@ -14,16 +14,11 @@ from torch.optim import SGD, Adam, Optimizer
 import normwise
 from normwise.errors import ModelError
 from normwise.models import build
+from tests.support.layers import new_layer
 
 X = 2 + torch.randn(8, 4, 6, generator=torch.Generator().manual_seed(0))
 ALL = ["batch", "torch", "frozen", "group", "layer", "instance"]
 BATCH = ["batch", "torch", "frozen"]
-
-
-def without_beta(layer: nn.BatchNorm1d) -> nn.BatchNorm1d:
-    """The layer that ``bias=False`` gives, which torch has from 2.13 on."""
-    layer.register_parameter("bias", None)
-    return layer
 
 
 def _model(kind: Any = nn.BatchNorm1d) -> Any:
@@ -83,7 +78,7 @@ def test_tied_layers_and_parameters_stay_tied(to: str) -> None:
 @pytest.mark.parametrize("to", BATCH)
 def test_statistics_counters_and_arguments_stay(to: str) -> None:
     model = nn.Sequential(nn.BatchNorm1d(4, eps=0.01, momentum=None), nn.BatchNorm1d(4, affine=False))
-    model.append(without_beta(nn.BatchNorm1d(4)))
+    model.append(new_layer(nn.BatchNorm1d, 4, bias=False))
     for _ in range(3):
         model(X)
     new = _convert(model, to)
@@ -94,7 +89,7 @@ def test_statistics_counters_and_arguments_stay(to: str) -> None:
 
 @pytest.mark.parametrize("to", ["group", "layer", "instance"])
 def test_parameters_that_are_not_there_are_not_there_afterwards(to: str) -> None:
-    model = nn.Sequential(nn.BatchNorm1d(4, affine=False), without_beta(nn.BatchNorm1d(4, eps=0.01)))
+    model = nn.Sequential(nn.BatchNorm1d(4, affine=False), new_layer(nn.BatchNorm1d, 4, bias=False, eps=0.01))
     new = _convert(model, to, example=X)
     assert (new[0].weight, new[0].bias, new[1].bias) == (None, None, None)
     assert (new[1].eps, list(new.state_dict())) == (0.01, ["1.weight"])

@@ -13,6 +13,7 @@ import normwise
 from normwise.errors import ArgumentError
 from normwise.nn.norm_traits import NormTraits
 from normwise.surgery.proof.rounding import rounding
+from tests.support.layers import new_layer
 
 IMAGES = 1 + 2 * torch.randn(6, 8, 5, 5, generator=torch.Generator().manual_seed(0))
 few = settings(max_examples=50, deadline=None)
@@ -39,16 +40,8 @@ def _assert_same(new: nn.Module, old: nn.Module) -> None:
     assert [p.requires_grad for p in new.parameters()] == [p.requires_grad for p in old.parameters()]
 
 
-def _layer(kind: Any, bias: bool = True, **options: Any) -> Any:
-    """A layer of 8 channels; torch's own constructor takes ``bias`` from 2.13 on."""
-    layer = kind(8, **options)
-    if not bias:
-        layer.register_parameter("bias", None)
-    return layer
-
-
 def _trained(kind: Any, **options: Any) -> Any:
-    layer = _layer(kind, **options)
+    layer = new_layer(kind, 8, **options)
     layer(IMAGES)
     model = nn.Sequential(layer, nn.Sequential(layer), kind(8, eps=0.1, momentum=None).eval())
     model[2].weight.requires_grad_(False)
@@ -99,7 +92,7 @@ def test_to_another_batch_norm_and_back_is_the_identity(kind: Any, options: dict
 def test_by_way_of_another_norm_only_statistics_start_anew(options: dict, to: str, back: str) -> None:
     kinds: dict[str, Any] = {"batch": normwise.nn.BatchNorm2d, "torch": nn.BatchNorm2d}
     kind = kinds[back]
-    layer = _layer(kind, **options)
+    layer = new_layer(kind, 8, **options)
     expected = copy.deepcopy(layer)
     layer(IMAGES)
     new, report = normwise.convert(_convert(nn.Sequential(layer), to, example=IMAGES), back)

@@ -75,6 +75,11 @@ def _by_operator(call: Call, x: Tensor, momentum: float | Tensor) -> Tensor:
         mean, var = mean.contiguous(), var.contiguous()
     if training and not (plain and not isinstance(momentum, Tensor)):
         return _with_statistics_moved_here(call, x, weight, shift, momentum)
+    if eps == 0:
+        # In evaluation there may be none, which the function in Python refuses before torch 2.13.
+        return torch.batch_norm(
+            x, weight, bias, mean, var, training, float(momentum), eps, torch.backends.cudnn.enabled
+        )
     if shift is None:
         return F.batch_norm(x, mean, var, weight, bias, training, float(momentum), eps)
     # Output and gradients don't depend on the shift; the running mean sees it taken off, and put on again.

@@ -121,6 +121,8 @@ class Recurrent(NotScriptable, ABC):
             data, packing = pack(input, lengths, self.input_size, batch_first=self.batch_first)
             states = self._begin(hx, data, packing)
         except NormwiseError as error:
+            if torch.compiler.is_compiling():
+                raise
             raise named_error(self, error) from None
         reversal = packing.reversal(data.device) if self.bidirectional else None
         ended: list[tuple[Tensor, ...]] = []
