@@ -1,6 +1,5 @@
 """The autograd rule of compiled backends: one node of the graph for normalization, residual and activation."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -58,22 +57,6 @@ def _check_overwriting(x: Tensor, differentiates: bool) -> None:
         )
 
 
-@dataclass(slots=True, eq=False)
-class _Kept:
-    """What the backward pass needs besides tensors that autograd saves.
-
-    The call itself is not kept: it would keep the input alive, whatever hooks on saved tensors do with it. One object,
-    since attributes of autograd's context are slow.
-    """
-
-    backend: Backend
-    saved: Any
-    training: bool
-    eps: float
-    activation: str | None
-    inplace: bool
-
-
 class _BatchNorm(torch.autograd.Function):
     """The rule. Tensors that are differentiated are arguments of their own, as autograd wants them."""
 
@@ -93,17 +76,16 @@ class _BatchNorm(torch.autograd.Function):
             ctx.mark_dirty(x)
         source = None if residual is None else slope_source(residual, activation, y)
         ctx.save_for_backward(y if inplace else x, weight, bias, source, call.mask)
-        ctx.kept = _Kept(backend, saved, call.training, call.eps, activation, inplace)
+        # Not the call itself: it would keep the input alive, whatever hooks on saved tensors do with it. One attribute,
+        # since those of autograd's context are slow.
+        ctx.kept = backend, saved, call.training, call.eps, activation, inplace
         return y
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, bias, source, mask = ctx.saved_tensors
-        kept: _Kept = ctx.kept
-        backend = kept.backend
-        call = BackwardCall(
-            x, weight, bias, kept.saved, source, grad_y, mask, kept.training, kept.activation, kept.inplace
-        )
+        backend, saved, training, eps, activation, from_output = ctx.kept
+        call = BackwardCall(x, weight, bias, saved, source, grad_y, mask, training, activation, from_output)
         # Hooks on saved tensors may have given them back in another order, or as others, than the forward pass saw. The
         # gradient has the output's shape and type: autograd makes sure of that.
         if (
@@ -112,8 +94,8 @@ class _BatchNorm(torch.autograd.Function):
             or not backend.covers_backward(call)
         ):
             check_saved(call)
-            statistics = backend.statistics(kept.saved)
-            return (*gradients_by_torch(call, statistics, kept.eps, ctx.needs_input_grad[:4]), None, None)
+            statistics = backend.statistics(saved)
+            return (*gradients_by_torch(call, statistics, eps, ctx.needs_input_grad[:4]), None, None)
         grad_x, grad_weight, grad_bias, grad_residual = backend.backward(call)
         of_x, of_weight, of_bias, of_residual, _, _ = ctx.needs_input_grad
         if of_residual and grad_residual is None:

@@ -91,7 +91,12 @@ def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
     x, bfloat16 = call.x, call.x.dtype is _BFLOAT
     grad_x = torch.empty_like(x) if out is None else out
     grad_residual = None if call.slope_source is None else torch.empty_like(x)
-    grad_weight = call.grad_y.new_empty(call.layout[1], dtype=_FLOAT)
+    weight = call.weight
+    if weight is not None and weight.dtype is _FLOAT:
+        grad_weight = torch.empty_like(weight)
+    else:
+        # Not torch.empty, which takes torch's default device.
+        grad_weight = call.grad_y.new_empty(call.layout[1], dtype=_FLOAT)
     grad_bias = torch.empty_like(grad_weight)
     if bfloat16:
         call = replace(call, weight=_as_float(call.weight), bias=_as_float(call.bias))
