@@ -11,8 +11,7 @@ from normwise.statistics import Batch
 from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.accelerate.fuse import Fused, FusedCall
 from normwise.surgery.accelerate.plans import Plan, Reasons, find_plans
-from normwise.surgery.accelerate.replace_foreign_layer import compute_foreign
-from normwise.surgery.accelerate.replace_torch_layer import become_ours
+from normwise.surgery.accelerate.replace_layer import become_ours, compute_foreign
 from normwise.surgery.accelerate.rewritten import take_back
 from normwise.surgery.core.decision import reason_of
 from normwise.surgery.core.operation import Operation, operation

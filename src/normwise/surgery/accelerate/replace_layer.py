@@ -1,6 +1,8 @@
-"""A BN layer of another library, with the activation within it, computed by our kernels."""
+"""BN layers of torch and of other libraries, computed by our kernels."""
 
-from normwise.layers import LayerKind, input_of_call
+from normwise.layers import LayerKind, input_of_call, kind_of_norm
+from normwise.layers.known_classes import conversion_families
+from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.followed import (
     FusedConstants,
     FusedFollowed,
@@ -12,6 +14,18 @@ from normwise.surgery.accelerate.fuse import Fused, FusedCall
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.proof.foreign_layer import check_foreign
+
+
+def become_ours(kind: LayerKind) -> LayerKind:
+    """Turn a layer that is exactly torch's into ours, in place: all that it has stays, hooks and mode too.
+
+    Return what the layer is now. Any other layer, a subclass too, is left as it is.
+    """
+    if not kind.exact or kind.traits.conversion != "torch":
+        return kind
+    ours = conversion_families()["batch"].items()
+    change_class(kind.layer, next(own for own, dimensions in ours if dimensions == kind.traits.dimensions))
+    return kind_of_norm(kind.layer)
 
 
 def compute_foreign(path: str, kind: LayerKind, call: Arguments | None) -> FusedCall:
