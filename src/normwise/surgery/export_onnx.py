@@ -117,14 +117,10 @@ def _exported(model: nn.Module, arguments: Arguments) -> bytes:
     open_batch = tuple(map(_open_batch, args)) or {name: _open_batch(value) for name, value in kwargs.items()}
     with _quiet():
         try:
-            program = torch.onnx.export(
-                model,
-                args,
-                kwargs=kwargs,
-                dynamo=True,
-                verbose=False,
-                dynamic_shapes=open_batch,
-            )
+            # Not left to the exporter, which may take a trace where this fails (torch 2.8): one way through the model,
+            # that of the example.
+            exported = torch.export.export(model, args, kwargs, dynamic_shapes=open_batch, strict=False)
+            program = torch.onnx.export(exported, dynamo=True, verbose=False)
             return cast("torch.onnx.ONNXProgram", program).model_proto.SerializeToString()
         except Exception as error:
             cause: BaseException = error
