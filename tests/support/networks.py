@@ -59,7 +59,7 @@ class Twice(nn.Module):
 
 
 class Forked(nn.Module):
-    """What ``first`` gives goes into ``second``, and beside it, too."""
+    """A model in which the output of ``first`` goes into ``second``, and beside it, too."""
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:
         super().__init__()

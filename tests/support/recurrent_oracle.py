@@ -23,7 +23,7 @@ FEATURES, UNITS, LONGEST, MAX_LENGTH = 4, 5, 7, 5
 
 @dataclass
 class Oracle:
-    """What the oracle computed, and what the running statistics are afterwards.
+    """The oracle's results, and the running statistics afterwards.
 
     Attributes:
         outputs: Of each sequence, (its length, directions * units).

@@ -33,17 +33,17 @@ class Backend(Protocol):
 
     @property
     def description(self) -> str:
-        """What computes, in words for a user."""
+        """A description of what computes, for a user."""
         ...
 
     @property
     def available(self) -> bool:
-        """Whether the backend can be used here."""
+        """True where the backend can be used here."""
         ...
 
     @property
     def reason(self) -> str:
-        """Why the backend is not available, in words that follow "they are"."""
+        """The reason why the backend is not available, in words that follow "they are"."""
         ...
 
     @property

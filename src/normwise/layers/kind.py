@@ -52,27 +52,27 @@ class LayerKind:
 
     @property
     def normalises_batches(self) -> bool:
-        """Whether it is batch normalization: with one mean and variance, with several, or of constants."""
+        """True where it is batch normalization: with one mean and variance, with several, or of constants."""
         return self.family in ("batch", "step", "frozen")
 
     @property
     def learns_statistics(self) -> bool:
-        """Whether training may move its running statistics: it is BN, and not of constants."""
+        """True where training may move its running statistics: it is BN, and not of constants."""
         return self.family in ("batch", "step")
 
     @property
     def ours(self) -> bool:
-        """Whether its class, or one above it, is of this package."""
+        """True where its class, or one above it, is of this package."""
         return self.known is not None and self.known not in TORCH
 
     @property
     def exact(self) -> bool:
-        """Whether its class itself is known, and not only one above it."""
+        """True where its class itself is known, and not only one above it."""
         return type(self.layer) is self.known
 
     @property
     def fuses(self) -> bool:
-        """Whether a call of it can compute an activation and an addition as well; no subclass can."""
+        """True where a call of it can compute an activation and an addition as well; no subclass can."""
         return self.exact and self.traits.fuses
 
     @property
@@ -96,12 +96,12 @@ class LayerKind:
 
     @property
     def has_own_attributes(self) -> bool:
-        """Whether a class that is neither torch's nor ours decides what its calls or its tensors are."""
+        """True where a class that is neither torch's nor ours decides what its calls or its tensors are."""
         return has_own_attributes(self.layer)
 
     @property
     def adds_and_activates(self) -> bool:
-        """Whether a call of it takes ``residual`` and ``mask``, and ends in its ``activation``."""
+        """True where a call of it takes ``residual`` and ``mask``, and ends in its ``activation``."""
         return self.traits.fuses and self.forward_of is not None
 
     @property
@@ -118,17 +118,17 @@ class LayerKind:
 
     @property
     def eps(self) -> float:
-        """What is added to the variance; some layers of others have no attribute that says so."""
+        """The number added to the variance; some layers of others have no attribute that says so."""
         return float(self.layer.eps) if self.adapter is None else self.adapter.eps_of(self.layer)
 
     @property
     def frozen(self) -> bool:
-        """Whether its statistics stay what they are in training, too."""
+        """True where its statistics stay what they are in training, too."""
         return self.family == "frozen" or is_frozen(self.layer)
 
     @property
     def initialised(self) -> bool:
-        """Whether it knows its channels, which a lazy layer does once it was called."""
+        """True where it knows its channels, which a lazy layer does once it was called."""
         held = (*self.layer._parameters.values(), *self.layer._buffers.values())
         return not isinstance(self.layer, LazyModuleMixin) and not any(
             value is not None and is_lazy(value) for value in held
@@ -136,7 +136,7 @@ class LayerKind:
 
     @property
     def has_statistics(self) -> bool:
-        """Whether it has a running mean and variance, as buffers or computed."""
+        """True where it has a running mean and variance, as buffers or computed."""
         return all(getattr(self.layer, name, None) is not None for name in STATISTICS)
 
     @property
@@ -147,7 +147,7 @@ class LayerKind:
 
     @property
     def channels(self) -> int:
-        """How many channels it has; 0 where it has not been initialised."""
+        """The number of channels; 0 where it has not been initialised."""
         if isinstance(self.layer, _BatchNorm) or self.traits.several_slots:
             return self.layer.num_features
         return self.layer.get_buffer("running_mean").numel()

@@ -1,4 +1,4 @@
-"""What layers normalise is measured as it is, of every kind of layer, by running statistics and by the batch's."""
+"""Measurements of every kind of layer, by running statistics and by the batch's."""
 
 import copy
 from functools import partial
@@ -20,7 +20,7 @@ LENGTHS = torch.tensor([2, 5, 4, 5, 3, 5])
 
 
 def _inputs(model: nn.Module, batches: Any) -> dict[str, Tensor]:
-    """What each BN layer is called with, in the mode that it is in, of all batches together."""
+    """Return the inputs of each BN layer, in the mode that it is in, of all batches together."""
     kept: dict[str, list[Tensor]] = {}
 
     def keep(path: str, _: nn.Module, args: tuple[Tensor]) -> None:

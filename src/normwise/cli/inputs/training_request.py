@@ -34,7 +34,7 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What to train on what, as a command's own options say.
+    """A network and its data, as a command's own options name them.
 
     Attributes:
         task: What is classified.

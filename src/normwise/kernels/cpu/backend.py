@@ -30,12 +30,12 @@ class CpuBackend:
 
     @property
     def available(self) -> bool:
-        """Whether there are kernels, and they were not turned off."""
+        """True where there are kernels, and they were not turned off."""
         return library.library is not None
 
     @property
     def reason(self) -> str:
-        """Why there are no kernels, or none are used."""
+        """The reason why there are no kernels, or none are used."""
         return library.reason
 
     @property

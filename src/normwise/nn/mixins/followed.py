@@ -18,7 +18,7 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 class Followed(Derived, NotScriptable):
-    r"""What a norm of any kind has before its own class to compute :math:`y = f_k(\dots f_1(\mathrm{norm}(x)))`.
+    r"""A class to put before that of any norm, to compute :math:`y = f_k(\dots f_1(\mathrm{norm}(x)))`.
 
     One of ours does so in one pass over memory where that is the same. What the modules compute is asked at each call:
     an activation that was exchanged, or has got hooks, is called by itself.
@@ -32,7 +32,7 @@ class Followed(Derived, NotScriptable):
 
 
 class FusedFollowed(Derived, BatchNorm2d, NotScriptable):
-    """What a BN layer of another library has before its own class, so that our kernels compute it.
+    """A class to put before that of another library's BN layer, so that our kernels compute it.
 
     ``isinstance`` holds for both classes, and the modules stay where they are.
     """
@@ -45,7 +45,7 @@ class FusedFollowed(Derived, BatchNorm2d, NotScriptable):
 
 
 class FusedConstants(Derived, NotScriptable):
-    """What BN of constants of another library has before its own class, so that our kernels compute it."""
+    """A class to put before that of another library's BN of constants, so that our kernels compute it."""
 
     _followers: tuple[str, ...]
     _fused_eps: float

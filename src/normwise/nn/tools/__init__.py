@@ -1,1 +1,1 @@
-"""What torch's own tools (scripting, tracing, hooks, converters) ask of layers."""
+"""Answers of layers to torch's own tools: scripting, tracing, hooks, converters."""

@@ -120,7 +120,7 @@ class _Network:
 
     @property
     def resolution(self) -> float:
-        """What a gain may be off by, since its widths were read off the sweep."""
+        """The error of a gain whose widths were read off the sweep."""
         return _half_step(self.ranges["batch"] + self.ranges["none"])
 
     @property
@@ -131,7 +131,7 @@ class _Network:
 
     @property
     def cut_off(self) -> bool:
-        """Whether a range without BN reaches an end of the sweep."""
+        """True where a range without BN reaches an end of the sweep."""
         return any(plain.cut_off for plain in self.ranges["none"])
 
 

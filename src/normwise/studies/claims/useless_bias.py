@@ -91,7 +91,7 @@ class UselessBias(Claim):
 
 @dataclass(frozen=True)
 class _Network:
-    """What the bias did in one network, by norm: with BN and without.
+    """The bias's effect in one network, by norm: with BN and without.
 
     Attributes:
         model: Name of the network.
@@ -118,7 +118,7 @@ class _Network:
 
     @property
     def shows_the_claim(self) -> bool:
-        """Whether the bias did nothing with BN, and something without."""
+        """True where the bias did nothing with BN, and something without."""
         return max(self.differences["batch"]) <= _TRAJECTORY and max(
             self.gradients["batch"]
         ) <= _GRADIENT < min(self.gradients["none"])
