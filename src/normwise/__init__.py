@@ -8,10 +8,12 @@ import typing
 from normwise import lazy
 
 if typing.TYPE_CHECKING:
+    from normwise import doctor as doctor
     from normwise import errors, functional, nn, reference
     from normwise import statistics as statistics
     from normwise import surgery as surgery
     from normwise.allocator import tune_allocator
+    from normwise.doctor import diagnose
     from normwise.statistics import calibrate, watch
     from normwise.surgery import accelerate, convert, fold, freeze, insert, unfreeze
 
@@ -22,6 +24,8 @@ __all__ = [
     "accelerate",
     "calibrate",
     "convert",
+    "diagnose",
+    "doctor",
     "errors",
     "fold",
     "freeze",
@@ -38,6 +42,7 @@ _NAMES = {
     "accelerate": "surgery:accelerate",
     "calibrate": "statistics:calibrate",
     "convert": "surgery:convert",
+    "diagnose": "doctor:diagnose",
     "fold": "surgery:fold",
     "freeze": "surgery:freeze",
     "insert": "surgery:insert",
@@ -47,7 +52,8 @@ _NAMES = {
 }
 #: Modules that are attributes without an import of their own.
 _MODULES = (
-    "errors", "files", "functional", "kernels", "layers", "nn", "records", "reference", "statistics", "surgery",
+    "doctor", "errors", "files", "functional", "kernels", "layers", "nn", "records", "reference", "statistics",
+    "surgery",
 )  # fmt: skip
 
 if not typing.TYPE_CHECKING:  # for whom any name would be there

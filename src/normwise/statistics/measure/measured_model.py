@@ -9,8 +9,9 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from normwise.layers import slots_of
 from normwise.statistics.measure.measurement import Measurement
-from normwise.statistics.measure.one_pass import OnePass
+from normwise.statistics.measure.one_pass import OnePass, RunBatch, Visit
 from normwise.statistics.measure.repeated_batches import RepeatedBatches
+from normwise.statistics.measure.run_batch import run_batch
 from normwise.statistics.model_inputs import unwrapped
 from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
@@ -64,6 +65,8 @@ class MeasuredModel:
         *,
         by_batch: Collection[str] = (),
         ends_early: bool = False,
+        visit: Visit | None = None,
+        run: RunBatch = run_batch,
         after_batch: Callable[[int], None] = lambda done: None,
     ) -> Measurement:
         """Make a pass, and measure what some slots normalise.
@@ -74,8 +77,9 @@ class MeasuredModel:
                 buffers are written to.
             ends_early: Whether a batch is followed only as far as the slot that is measured, which it calls once at
                 most.
+            visit, run: See :class:`OnePass`.
             after_batch: Called after each batch with the number of them so far.
         """
         self._begin()
-        one_pass = OnePass(self._layers, self.slots, self.statistics, slots, by_batch, ends_early)
+        one_pass = OnePass(self._layers, self.slots, self.statistics, slots, by_batch, ends_early, visit, run)
         return one_pass.run(self._model, self.batches, after_batch)

@@ -20,6 +20,11 @@ from normwise.statistics.moments import Moments
 from normwise.statistics.observe.by_hand import reason_unknown, use_of_statistics
 from normwise.statistics.observe.normalised_inputs import Call, observe
 
+#: Called with the path of a slot, what its layer normalises in one call, and the moments of that.
+Visit = Callable[[str, Call, Moments], None]
+#: A call of a model with the arguments of a batch, whose number comes last.
+RunBatch = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], int], None]
+
 
 class _EndOfForwardPass(BaseException):
     """A signal that ends a forward pass of which enough has been seen."""
@@ -35,6 +40,9 @@ class OnePass:
         measured: Paths of the slots that are measured.
         by_batch: Paths of those that normalise by the batch instead, and whose buffers are written to.
         ends_early: Whether a batch is followed only as far as the slot that is measured.
+        visit: Called for each call that is measured. A call with values that are not finite is then left out of the
+            statistics, instead of an error, and its moments are for ``visit`` to judge.
+        run: What calls the model.
     """
 
     def __init__(
@@ -45,7 +53,10 @@ class OnePass:
         measured: Collection[str],
         by_batch: Collection[str],
         ends_early: bool,
+        visit: Visit | None = None,
+        run: RunBatch = run_batch,
     ) -> None:
+        self._visit, self._run = visit, run
         self._layers, self._slots, self._statistics = layers, slots, statistics
         self._by_batch, self._ends_early = by_batch, ends_early
         #: Layers with a forward of their own, which may move the statistics before it normalises.
@@ -74,7 +85,7 @@ class OnePass:
                     found.dropped |= dict.fromkeys(dropped)
                 batches.add((args, kwargs))
                 with suppress(_EndOfForwardPass):
-                    run_batch(model, args, kwargs, found.batches)
+                    self._run(model, args, kwargs, found.batches)
                 found.batches += 1
                 after_batch(found.batches)
         batches.end()
@@ -115,7 +126,12 @@ class OnePass:
             raise ModelError(
                 f"{where} {slot} {len(batch.mean)} channels, and its statistics have {len(slot.mean)}"
             )
-        if not math.isfinite(batch.m2.sum()):
+        is_finite = math.isfinite(batch.m2.sum())
+        if self._visit is not None:
+            self._visit(slot.path, call, batch)
+            if not is_finite:
+                return
+        if not is_finite:
             channel = int((~torch.isfinite(batch.m2)).nonzero()[0])
             raise ModelError(
                 f"{where} channel {channel} of {slot} values that are not finite, and its statistics would not "

@@ -1,0 +1,98 @@
+"""The diagnosis of a model."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from normwise.doctor.diagnosis import Diagnosis
+from normwise.doctor.examine import examine
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.find_rules import rules_named
+from normwise.doctor.rule import Rule
+from normwise.errors import ArgumentError
+from normwise.records import SEVERITIES, Severity
+from normwise.statistics import Data
+
+
+def diagnose(
+    model: nn.Module,
+    data: Data | None = None,
+    *,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Optimizer | None = None,
+    max_batches: int = 20,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    severities: Mapping[str, Severity] | None = None,
+    name: str = "",
+) -> Diagnosis:
+    """Find what is wrong with the batch normalization of a model: the evidence, and a fix for each finding.
+
+    The more is given, the more can be found: with the model alone, what its numbers and modes say; with data, three
+    evaluation passes over the batches (running statistics, those of each batch, exact ones) and one training step; with
+    a loss, what each fault costs; with the optimiser, what it has and lacks. Everything is left bit for bit as it was:
+    parameters, buffers, gradients, modes, hooks, the optimiser's state and the random states, also after an exception.
+
+    Args:
+        model: Any model with BN layers: torch's, ours, subclasses, and known layers of other libraries.
+        data: Batches, as for :func:`normwise.calibrate`; batches of ``(input, target)`` or dicts with ``labels`` also
+            tell the accuracy. They are read once.
+        loss: ``loss(output, target)``, such as ``torch.nn.CrossEntropyLoss()``; or ``loss(model, batch)``, told by the
+            name of its first argument, which calls the model itself, as often as training does.
+        optimizer: The optimiser that trains the model.
+        max_batches: Number of batches to read.
+        select, ignore: Rules to apply, and to leave out: codes, names or beginnings of codes, such as ``"BN2"``.
+        severities: Severities of rules by code, instead of their own.
+        name: Name of the model in the report; its class by default.
+
+    Returns:
+        The findings, worst first. ``print`` it, ask for ``findings`` and ``is_healthy``, or call ``fix()``.
+
+    Raises:
+        ArgumentError: what is given is not as above; no batches; no rule of such a name.
+        ModelError: there is no BN layer, or the model fails on the data and no finding says why.
+        DataError: the data raise an exception.
+
+    Example:
+        >>> import torch, normwise
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU()).eval()
+        >>> diagnosis = normwise.diagnose(model, torch.randn(64, 4) * 5 + 3)
+        >>> [finding.code for finding in diagnosis.findings][0], diagnosis.is_healthy
+        ('BN202', False)
+    """
+    if max_batches < 1:
+        raise ArgumentError(f"max_batches must be at least 1, got {max_batches}")
+    rules = chosen_rules(select, ignore)
+    facts = Facts.of_model(model, data, loss=loss, optimizer=optimizer, max_batches=max_batches, name=name)
+    return Diagnosis(facts, rules, examine(facts, rules, checked_severities(severities or {})))
+
+
+def chosen_rules(select: Iterable[str], ignore: Iterable[str]) -> tuple[Rule, ...]:
+    """Return the rules that are selected and not ignored.
+
+    Raises:
+        ArgumentError: no rule of such a name, or none is left.
+    """
+    ignored = {rule.code for rule in rules_named(tuple(ignore))} if tuple(ignore) else set()
+    chosen = tuple(rule for rule in rules_named(tuple(select)) if rule.code not in ignored)
+    if not chosen:
+        raise ArgumentError("every rule that is selected is ignored as well, so there is nothing to check")
+    return chosen
+
+
+def checked_severities(severities: Mapping[str, Any]) -> dict[str, Severity]:
+    """Return severities by code, for keys that are codes, names or beginnings of codes.
+
+    Raises:
+        ArgumentError: no rule of such a name, or no such severity.
+    """
+    found: dict[str, Severity] = {}
+    for name, severity in severities.items():
+        if severity not in SEVERITIES:
+            raise ArgumentError(
+                f"{severity!r} is no severity of {name}; expected one of {', '.join(SEVERITIES)}"
+            )
+        found |= {rule.code: severity for rule in rules_named((name,))}
+    return found

@@ -1,0 +1,143 @@
+"""Application of rules to facts."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from normwise.doctor.facts.facts import Facts, Need
+from normwise.doctor.rule import Rule
+from normwise.errors import ModelError
+from normwise.records import (
+    SEVERITIES,
+    Environment,
+    Examination,
+    Finding,
+    LayerHealth,
+    ProbeOutcome,
+    Severity,
+    Symptom,
+)
+
+_MISSING: dict[Need, str] = {
+    "model": "they need the model itself",
+    "data": "they need data",
+    "loss": "they need a loss",
+    "optimizer": "they need the optimizer",
+    "onnx": "they are for ONNX files",
+}
+
+
+def examine(
+    facts: Facts, rules: Sequence[Rule], severities: Mapping[str, Severity] | None = None
+) -> Examination:
+    """Apply rules, and return what they found, worst first.
+
+    Args:
+        facts: Facts about a model or a checkpoint.
+        rules: The rules; those that need what there is not are skipped, and named.
+        severities: Severities of some rules by code, instead of their own.
+
+    Raises:
+        NormwiseError: the data can't be read, or the model fails on them and no finding says why.
+    """
+    began = time.perf_counter()
+    findings: dict[str, Finding] = {}
+    skipped: dict[str, str] = {}
+    for rule in rules:
+        lacking: list[Need] = [need for need in rule.needs if need not in facts.has]
+        if lacking:
+            # The wish for an ONNX file is no wish of who has a model.
+            if "onnx" not in lacking:
+                skipped[rule.code] = _MISSING[lacking[0]]
+            continue
+        symptoms = sorted(rule.evidence(facts), key=lambda symptom: symptom.badness, reverse=True)
+        if symptoms:
+            findings[rule.code] = _finding(rule, facts, symptoms, severities or {})
+    findings = _without_superseded(findings, {rule.code: rule for rule in rules}, facts)
+    has_data = "data" in facts.has
+    probe = facts.probe if has_data else None
+    if (
+        probe is not None
+        and probe.failed
+        and all(finding.severity != "error" for finding in findings.values())
+    ):
+        raise ModelError(f"the model fails on its data, so that it can't be examined: {probe.failed}")
+    nothing = ProbeOutcome()
+    return Examination(
+        facts.name,
+        tuple(sorted(findings.values(), key=lambda one: (SEVERITIES.index(one.severity), one.code))),
+        tuple(layer_health(facts)),
+        probe.running if probe else nothing,
+        probe.batch if probe else nothing,
+        probe.exact if probe else nothing,
+        len(facts.batches.batches) if has_data else 0,
+        tuple(rule.code for rule in rules if all(need in facts.has for need in rule.needs)),
+        skipped,
+        time.perf_counter() - began,
+        Environment.here(),
+    )
+
+
+def _finding(
+    rule: Rule, facts: Facts, symptoms: list[Symptom], severities: Mapping[str, Severity]
+) -> Finding:
+    return Finding(
+        rule.code,
+        rule.name,
+        severities.get(rule.code) or rule.severity_of(facts, symptoms),
+        rule.message(facts, symptoms),
+        tuple(symptoms),
+        rule.cost(facts, symptoms),
+        rule.fix(facts, symptoms),
+        rule.safety,
+    )
+
+
+def _without_superseded(
+    findings: Mapping[str, Finding], rules: Mapping[str, Rule], facts: Facts
+) -> dict[str, Finding]:
+    """Drop what another finding explains: in the layers that both found, or all where that is of the whole model."""
+    kept = dict(findings)
+    for code in findings:
+        explained = {symptom.path for symptom in findings[code].symptoms}
+        for other in rules[code].supersedes:
+            if other not in kept or code not in kept:
+                continue
+            left = [s for s in kept[other].symptoms if s.path not in explained and "" not in explained]
+            if left and len(left) < len(kept[other].symptoms):
+                kept[other] = _finding(rules[other], facts, left, {other: kept[other].severity})
+            elif not left:
+                del kept[other]
+    return kept
+
+
+def layer_health(facts: Facts) -> list[LayerHealth]:
+    """Return the measurements of each layer; without data only their names."""
+    if "data" not in facts.has:
+        return [LayerHealth(norm.path, norm.kind) for norm in facts.norms.values()]
+    probe = facts.probe
+    depth = {path: number for number, path in enumerate(probe.order)}
+    found = []
+    for norm in facts.norms.values():
+        record, moments = probe.layers.get(norm.path), probe.moments.get(norm.path)
+        if record is None or moments is None or not moments.counts:
+            found.append(LayerHealth(norm.path, norm.kind))
+            continue
+        mean, variance = probe.exact_statistics.get(norm.path, (moments.means[0], moments.variances[0]))
+        found.append(
+            LayerHealth(
+                norm.path,
+                norm.kind,
+                record.mean_shift,
+                record.typical_mean_shift,
+                record.variance_ratio_low,
+                record.variance_ratio_high,
+                record.error,
+                moments.mean_noise.median().item(),
+                min(moments.counts),
+                mean.square().mean().sqrt().item(),
+                variance.mean().sqrt().item(),
+                (variance <= 1e-12 * variance.mean().clamp_min(1e-30)).double().mean().item(),
+                depth.get(norm.path, len(depth)),
+            )
+        )
+    return found

@@ -1,0 +1,94 @@
+"""Moments of what a BN layer normalises, batch by batch."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from normwise.statistics.moments import Moments
+from normwise.statistics.observe.normalised_inputs import Call
+
+
+@dataclass
+class BatchMoments:
+    """Moments of what one slot normalised, call by call, behind layers that normalise by the batch.
+
+    Attributes:
+        counts: Number of values a channel of each call.
+        samples: Number of samples of each call.
+        means, variances: ``(C,)``, float64, biased, of each call.
+        sample_scatter: ``(C,)`` of each call: unbiased variance of the samples' own means; NaN for one sample.
+        low, high: ``(C,)``, float64, least and greatest value of all calls.
+        shape: Shape of the values of the first call.
+        dtype: Type of the values of the first call.
+        not_finite: Number of calls with values that are not finite, which the lists leave out.
+    """
+
+    counts: list[int] = field(default_factory=list)
+    samples: list[int] = field(default_factory=list)
+    means: list[Tensor] = field(default_factory=list)
+    variances: list[Tensor] = field(default_factory=list)
+    sample_scatter: list[Tensor] = field(default_factory=list)
+    low: Tensor = field(default_factory=lambda: torch.tensor(torch.inf))
+    high: Tensor = field(default_factory=lambda: torch.tensor(-torch.inf))
+    shape: tuple[int, ...] = ()
+    dtype: torch.dtype = torch.float32
+    not_finite: int = 0
+
+    def add(self, call: Call, moments: Moments) -> None:
+        """Count a call in."""
+        if not self.shape:
+            self.shape, self.dtype = tuple(call.values.shape), call.values.dtype
+        if not bool(moments.m2.isfinite().all() and moments.mean.isfinite().all()):
+            self.not_finite += 1
+            return
+        if moments.count == 0:
+            return
+        self.counts.append(moments.count)
+        self.samples.append(len(call.values))
+        self.means.append(moments.mean.cpu())
+        self.variances.append(moments.variance.cpu())
+        flat = (
+            call.values.detach().flatten(2) if call.values.dim() > 2 else call.values.detach().unsqueeze(-1)
+        )
+        own = flat.mean(-1, dtype=torch.float32 if flat.dtype.itemsize < 4 else None).double()
+        self.sample_scatter.append(
+            own.var(0).cpu() if len(own) > 1 else torch.full_like(own[0].cpu(), torch.nan)
+        )
+        self.low = torch.minimum(self.low, flat.amin((0, 2)).double().cpu())
+        self.high = torch.maximum(self.high, flat.amax((0, 2)).double().cpu())
+
+    @property
+    def mean_noise(self) -> Tensor:
+        """``(C,)``: standard deviation of the calls' means among each other, over that of all values; NaN for one."""
+        if len(self.means) < 2:
+            return torch.full_like(self.means[0], torch.nan) if self.means else torch.empty(0)
+        means, variances = torch.stack(self.means), torch.stack(self.variances)
+        whole = variances.mean(0) + means.var(0, correction=0)
+        return means.std(0) / whole.sqrt().clamp_min(1e-30)
+
+    @property
+    def variance_noise(self) -> Tensor:
+        """``(C,)``: standard deviation of the calls' variances among each other, over their mean; NaN for one."""
+        if len(self.means) < 2:
+            return torch.full_like(self.means[0], torch.nan) if self.means else torch.empty(0)
+        variances = torch.stack(self.variances)
+        return variances.std(0) / variances.mean(0).clamp_min(1e-30)
+
+    @property
+    def order_ratio(self) -> Tensor:
+        r"""``(C,)``: scatter of the calls' means over what samples in random order would give, which is about 1.
+
+        With :math:`s^2` the variance of the samples' means within the calls, :math:`N \,\mathrm{Var}_b(\mu_b) / s^2`:
+        Fisher's F statistic of a one-way analysis of variance. NaN where it is not known.
+        """
+        usable = [i for i, samples in enumerate(self.samples) if samples > 1]
+        if len(usable) < 2:
+            return torch.full_like(self.means[0], torch.nan) if self.means else torch.empty(0)
+        means = torch.stack([self.means[i] for i in usable])
+        sizes = torch.tensor([self.samples[i] for i in usable], dtype=torch.float64)
+        scatter = torch.stack([self.sample_scatter[i] for i in usable])
+        within = ((sizes - 1)[:, None] * scatter).sum(0) / (sizes - 1).sum()
+        centre = (sizes[:, None] * means).sum(0) / sizes.sum()
+        between = (sizes[:, None] * (means - centre).square()).sum(0) / (len(usable) - 1)
+        return between / within.clamp_min(1e-30)

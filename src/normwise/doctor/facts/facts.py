@@ -1,0 +1,205 @@
+"""All facts about a model or a checkpoint, each collected when it is first asked for."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils import _pytree as pytree
+
+from normwise.doctor.facts.flow import Flow, trace_flow
+from normwise.doctor.facts.modes import Modes, modes_of
+from normwise.doctor.facts.norm_facts import NormFacts, norm_facts
+from normwise.doctor.facts.optimizer_facts import OptimizerFacts, optimizer_facts, optimizer_kept
+from normwise.doctor.facts.probe import Probe, run_probe
+from normwise.doctor.facts.task import Task, output_tensor
+from normwise.doctor.facts.training_step import TrainingStep, run_training_step
+from normwise.doctor.facts.user_batches import UserBatch, UserBatches, read_batches
+from normwise.errors import ArgumentError, ModelError
+from normwise.layers import LayerKind, batch_norms
+from normwise.statistics import Data
+from normwise.statistics.preserve.preserve_model import unchanged, unchanged_in_evaluation
+
+#: Kinds of input of a rule: numbers of the layers, which a checkpoint has, too; a model; batches; a loss; an optimiser.
+Need = Literal["numbers", "model", "data", "loss", "optimizer", "onnx"]
+
+
+@dataclass(eq=False)
+class Facts:
+    """What rules may ask of a model or a checkpoint.
+
+    Collecting a fact leaves the model, the optimiser, the loss and the random states bit for bit as they were, also
+    after an exception. A rule asks only for what it said in ``needs``.
+
+    Attributes:
+        name: Name of what is examined, for people.
+        norms: Numbers of each BN layer by path of its slot, in the order of the model.
+        given_model, data, loss, optimizer: As the user gave them.
+        max_batches: Number of batches to read.
+        state: The state dict of a checkpoint; empty for a model.
+        onnx: Facts of an ONNX file; None for everything else.
+    """
+
+    name: str
+    norms: dict[str, NormFacts]
+    given_model: nn.Module | None = None
+    data: Data | None = None
+    loss: Callable[..., Any] | None = None
+    optimizer: Optimizer | None = None
+    max_batches: int = 20
+    state: Mapping[str, Any] = field(default_factory=dict)
+    onnx: Any = None
+
+    @staticmethod
+    def of_model(
+        model: nn.Module,
+        data: Data | None = None,
+        *,
+        loss: Callable[..., Any] | None = None,
+        optimizer: Optimizer | None = None,
+        max_batches: int = 20,
+        name: str = "",
+    ) -> "Facts":
+        """Return the facts about a model.
+
+        Raises:
+            ArgumentError: it is no model.
+            ModelError: it has no BN layer.
+        """
+        if not isinstance(model, nn.Module):
+            raise ArgumentError(f"expected a torch.nn.Module as the model, got {type(model).__name__}")
+        kinds = batch_norms(model)
+        if not kinds:
+            raise ModelError(
+                f"{type(model).__name__} has no BN layer, so there is nothing to examine. Looked for layers of "
+                "torch.nn and normwise.nn, subclasses of theirs, and known layers of other libraries; pass the model "
+                "that has them"
+            )
+        norms = {
+            norm.path: norm
+            for path, kind in kinds.items()
+            for norm in norm_facts(path, kind, training=kind.layer.training)
+        }
+        return Facts(name or type(model).__name__, norms, model, data, loss, optimizer, max_batches)
+
+    @cached_property
+    def has(self) -> frozenset[Need]:
+        """Kinds of input that there are."""
+        model, loss = self.given_model is not None, self.loss is not None
+        found: dict[Need, bool] = {
+            "numbers": True,
+            "model": model,
+            "data": model and self.data is not None,
+            "loss": model and self.data is not None and (loss or self._model_has_loss),
+            "optimizer": model and self.optimizer is not None,
+            "onnx": self.onnx is not None,
+        }
+        return frozenset(need for need, there in found.items() if there)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model."""
+        if self.given_model is None:
+            raise TypeError("a checkpoint has no model; the rule must say that it needs one")
+        return self.given_model
+
+    @cached_property
+    def layers(self) -> dict[str, LayerKind]:
+        """Each BN layer as a norm, by path."""
+        return batch_norms(self.model)
+
+    @cached_property
+    def modes(self) -> Modes:
+        """Modes of the modules."""
+        return modes_of(self.model)
+
+    @cached_property
+    def batches(self) -> UserBatches:
+        """The batches that are examined."""
+        if self.data is None:
+            raise TypeError("there are no data; the rule must say that it needs some")
+        return read_batches(self.model, self.data, self.max_batches)
+
+    @cached_property
+    def task(self) -> Task:
+        """The model with its loss."""
+        return Task(self.model, self.loss)
+
+    @cached_property
+    def flow(self) -> Flow:
+        """Flow of values through the model on the first batch, in evaluation."""
+        args, kwargs = self.task.moved((self.batches.batches[0].args, self.batches.batches[0].kwargs))
+        with unchanged_in_evaluation(self.model, data=self.data):
+            return trace_flow(self.model, lambda: self.model(*args, **kwargs))
+
+    @cached_property
+    def step(self) -> TrainingStep:
+        """One training step on the first batch."""
+        return self.training_step(self.batches.batches[0])
+
+    def training_step(self, batch: UserBatch) -> TrainingStep:
+        """Make one training step on a batch."""
+        with self.kept():
+            return run_training_step(self.task, self.layers, batch, train=not self.modes.model)
+
+    @cached_property
+    def probe(self) -> Probe:
+        """The three-way probe."""
+        with self.kept():
+            return run_probe(self.task, self.layers, self.batches.batches)
+
+    @cached_property
+    def optimizer_facts(self) -> OptimizerFacts:
+        """Groups of the optimiser."""
+        if self.optimizer is None:
+            raise TypeError("there is no optimiser; the rule must say that it needs one")
+        return optimizer_facts(self.model, self.optimizer)
+
+    @cached_property
+    def dependence(self) -> float:
+        """Distance of a sample's outputs in evaluation when the samples beside it are taken away.
+
+        In standard deviations of the outputs; NaN where the model can't be called with fewer samples.
+        """
+        batch = self.batches.batches[0]
+        half = batch.size // 2
+        if half < 1:
+            return float("nan")
+        with unchanged_in_evaluation(self.model, data=self.data):
+            try:
+                whole, part = (self._scores(_first(batch, size)) for size in (batch.size, half))
+            except Exception:  # the model may need the whole batch
+                return float("nan")
+        if whole is None or part is None or whole.shape[1:] != part.shape[1:] or len(part) != half:
+            return float("nan")
+        spread = whole.std(0, correction=0).square().mean().sqrt().clamp_min(1e-30)
+        return ((whole[:half] - part).square().mean().sqrt() / spread).item()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Leave model, loss, optimiser and random states as they were."""
+        models = [self.model, *([self.loss] if isinstance(self.loss, nn.Module) else [])]
+        with optimizer_kept(self.optimizer), unchanged(*models, data=self.data):
+            yield
+
+    @property
+    def _model_has_loss(self) -> bool:
+        return False
+
+    def _scores(self, arguments: tuple[Any, Any]) -> Tensor | None:
+        args, kwargs = self.task.moved(arguments)
+        scores = output_tensor(self.model(*args, **kwargs))
+        is_scores = isinstance(scores, Tensor) and scores.is_floating_point() and scores.dim() > 0
+        return scores.double() if is_scores else None
+
+
+def _first(batch: UserBatch, size: int) -> tuple[Any, Any]:
+    def cut(value: Any) -> Any:
+        return (
+            value[:size] if isinstance(value, Tensor) and value.dim() and len(value) == batch.size else value
+        )
+
+    return pytree.tree_map(cut, (batch.args, batch.kwargs))

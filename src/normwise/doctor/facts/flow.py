@@ -1,0 +1,278 @@
+"""Flow of values through a model in evaluation: which operation feeds which, in modules and in functional code."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from normwise.layers import batch_norms
+from normwise.layers.functions import ARGUMENTS, BY_BATCH
+
+#: Operations that move values and compute none, or change their type alone.
+PASSES_THROUGH = frozenset(
+    {
+        *(
+            "view",
+            "view_as",
+            "reshape",
+            "reshape_as",
+            "flatten",
+            "unflatten",
+            "transpose",
+            "permute",
+            "movedim",
+        ),
+        *("swapaxes", "swapdims", "t", "contiguous", "squeeze", "unsqueeze", "to", "clone", "detach", "type"),
+        *("float", "half", "bfloat16", "double", "identity", "alias", "expand", "expand_as", "moveaxis"),
+    }
+)
+#: Operations that mix channels by weights.
+WEIGHTED = frozenset(
+    {
+        *(
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+            "convolution",
+        ),
+        *(
+            "linear",
+            "bilinear",
+            "addmm",
+            "matmul",
+            "mm",
+            "bmm",
+            "baddbmm",
+            "einsum",
+            "lstm",
+            "gru",
+            "rnn_tanh",
+        ),
+        *("rnn_relu", "multi_head_attention_forward", "scaled_dot_product_attention"),
+    }
+)
+_DROPOUT = frozenset(
+    {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"}
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One operation of a forward pass: a call of a BN layer, or of a function or method on tensors.
+
+    Attributes:
+        name: ``"norm"`` for a call of a BN layer, ``"input"`` for an argument of the model, else the function's name
+            without underscores, such as ``"conv2d"``, ``"relu"`` or ``"add"``.
+        path: Path of the innermost module that was running; that of the BN layer for a norm.
+        module: That module.
+        inputs: Operations that made the tensors it was called with; parameters have none.
+        shape: Shape of its first output.
+        probability: That of a dropout; 0 for everything else.
+        by_batch: Whether it is a call of ``batch_norm`` as a function that normalises by the batch.
+    """
+
+    name: str
+    path: str
+    module: nn.Module | None
+    inputs: tuple["Op", ...]
+    shape: tuple[int, ...]
+    probability: float = 0.0
+    by_batch: bool = False
+
+    @property
+    def is_dropout(self) -> bool:
+        """True for a dropout that drops something in training."""
+        return self.name in _DROPOUT and self.probability > 0
+
+
+@dataclass(frozen=True)
+class Flow:
+    """All operations of one forward pass, in their order.
+
+    Attributes:
+        ops: The operations.
+        outputs: Those that made the outputs of the model.
+        failed: Reason why the forward pass ended early; empty where it did not.
+    """
+
+    ops: tuple[Op, ...]
+    outputs: tuple[Op, ...]
+    failed: str = ""
+    _consumers: dict[Op, list[Op]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for op in self.ops:
+            for one in dict.fromkeys(op.inputs):
+                self._consumers.setdefault(one, []).append(op)
+
+    def norms(self) -> Iterator[Op]:
+        """Yield each call of a BN layer."""
+        return (op for op in self.ops if op.name == "norm")
+
+    def calls_of(self, path: str) -> list[Op]:
+        """Return the calls of a BN layer."""
+        return [op for op in self.norms() if op.path == path]
+
+    def sources(self, op: Op) -> list[Op]:
+        """Return the operations whose values an operation gets, past those that only move them."""
+        return list(self._past(op, lambda each: list(each.inputs)))
+
+    def consumers(self, op: Op) -> list[Op]:
+        """Return the operations that get the values of an operation, past those that only move them."""
+        return list(self._past(op, lambda each: self._consumers.get(each, [])))
+
+    def is_output(self, op: Op) -> bool:
+        """Return whether the values of an operation are outputs of the model, moved at most."""
+        queue, seen = [op], {op}
+        while queue:
+            one = queue.pop()
+            if one in self.outputs:
+                return True
+            further = [c for c in self._consumers.get(one, []) if c.name in PASSES_THROUGH and c not in seen]
+            seen.update(further)
+            queue += further
+        return False
+
+    def _past(self, op: Op, following: Any) -> Iterator[Op]:
+        queue, seen = list(following(op)), set()
+        while queue:
+            one = queue.pop(0)
+            if one in seen:
+                continue
+            seen.add(one)
+            if one.name in PASSES_THROUGH:
+                queue += following(one)
+            else:
+                yield one
+
+
+def trace_flow(model: nn.Module, run: Any) -> Flow:
+    """Follow one forward pass of a model, whose state the caller keeps.
+
+    Args:
+        model: The model, in evaluation.
+        run: Calls the model and returns its output.
+    """
+    follower = _Follower()
+    norms = batch_norms(model)
+    for path, module in model.named_modules():
+        module.register_forward_pre_hook(
+            partial(follower.enter, path, path in norms), with_kwargs=True, prepend=True
+        )
+        module.register_forward_hook(partial(follower.leave, path, path in norms), always_call=True)
+    failed, output = "", None
+    with torch.no_grad(), follower:
+        try:
+            output = run()
+        except Exception as error:  # whatever a model of the user's may raise
+            failed = f"{type(error).__name__}: {(str(error) or 'without a text').splitlines()[0]}"
+    made = [follower.made_by(leaf) for leaf in pytree.tree_leaves(_plain(output)) if isinstance(leaf, Tensor)]
+    return Flow(tuple(follower.ops), tuple(op for op in made if op is not None), failed)
+
+
+class _Follower(TorchFunctionMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ops: list[Op] = []
+        self._made: dict[int, Op] = {}
+        #: All tensors that were seen, so that an id is that of one alone.
+        self._alive: list[Any] = []
+        self._stack: list[tuple[str, nn.Module]] = []
+        self._within_norm: list[tuple[Op, ...]] = []
+
+    def made_by(self, tensor: Tensor) -> Op | None:
+        return self._made.get(id(tensor))
+
+    def enter(self, path: str, is_norm: bool, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if not self._stack:
+            for leaf in pytree.tree_leaves((args, kwargs)):
+                if isinstance(leaf, Tensor) and id(leaf) not in self._made:
+                    self._note("input", leaf, (), leaf)
+        self._stack.append((path, module))
+        if is_norm:
+            self._within_norm.append(self._inputs((args, kwargs)))
+
+    def leave(self, path: str, is_norm: bool, module: nn.Module, args: Any, output: Any) -> None:
+        with suppress(IndexError):  # an exception may have unwound what did not begin
+            while self._stack.pop()[1] is not module:
+                pass
+        if is_norm and self._within_norm:
+            inputs = self._within_norm.pop()
+            if output is not None and not self._within_norm:
+                self._stack.append((path, module))
+                self._note("norm", output, inputs, output)
+                self._stack.pop()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        inputs = () if self._within_norm else self._inputs((args, kwargs))
+        output = func(*args, **kwargs)
+        if not self._within_norm and any(isinstance(leaf, Tensor) for leaf in _leaves(output)):
+            name = getattr(func, "__name__", str(func)).split(".")[0].strip("_")
+            self._note(name, output, inputs, args, func, kwargs)
+        return output
+
+    def _inputs(self, values: Any) -> tuple[Op, ...]:
+        made = (self._made.get(id(leaf)) for leaf in _leaves(values) if isinstance(leaf, Tensor))
+        return tuple(dict.fromkeys(op for op in made if op is not None))
+
+    def _note(
+        self,
+        name: str,
+        output: Any,
+        inputs: tuple[Op, ...],
+        args: Any,
+        func: Any = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        tensors = [leaf for leaf in _leaves(output) if isinstance(leaf, Tensor)]
+        if not tensors:
+            return
+        path, module = self._stack[-1] if self._stack else ("", None)
+        kwargs = kwargs or {}
+        probability = 0.0
+        if name in _DROPOUT:
+            probability = float(kwargs.get("p", args[1] if len(args) > 1 else 0.5))
+        op = Op(
+            name, path, module, inputs, tuple(tensors[0].shape), probability, _is_by_batch(func, args, kwargs)
+        )
+        self.ops.append(op)
+        for tensor in tensors:
+            self._made[id(tensor)] = op
+            self._alive.append(tensor)
+
+
+def _is_by_batch(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    called = func.default if isinstance(func, torch._ops.OpOverloadPacket) else func
+    try:
+        names = ARGUMENTS.get(called)
+    except TypeError:
+        return False
+    if names is None:
+        return False
+    given = dict(zip(names, args, strict=False)) | kwargs
+    call = given.get("call")
+    if call is not None:
+        return bool(call.training)
+    return bool(given.get("training", called in BY_BATCH)) or given.get("running_mean") is None
+
+
+def _plain(output: Any) -> Any:
+    """Return an output whose tensors a pytree has: attributes of objects count, such as those of other libraries."""
+    attributes = getattr(output, "__dict__", None)
+    return [output, dict(attributes)] if isinstance(attributes, dict) else output
+
+
+def _leaves(values: Any) -> list[Any]:
+    return pytree.tree_leaves(values)

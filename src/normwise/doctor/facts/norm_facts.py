@@ -1,0 +1,131 @@
+"""Numbers of one BN layer, of a model or of a checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normwise.layers import LayerKind, slots_of
+
+
+@dataclass(frozen=True, eq=False)
+class NormFacts:
+    """Numbers of one BN layer, or of one time step of a layer that has statistics for each.
+
+    Tensors are copies on the CPU, of the type that the layer holds.
+
+    Attributes:
+        path: Path of the slot: that of the layer, and the time step in brackets where it has several.
+        layer_path: Path of the layer.
+        kind: Class of the layer; empty in a checkpoint.
+        mean, variance: ``(C,)``, running statistics; None where there are none.
+        weight, bias: ``(C,)``, γ and β; None where there are none.
+        eps, momentum: Settings; None where they are not known, and for the momentum of a cumulative average.
+        steps: Number of batches that moved the statistics (``num_batches_tracked``); None where it is not known.
+        layer: The module; None in a checkpoint.
+        traits: What the module is as a norm; None in a checkpoint.
+        training: Mode of the layer as the model was given; None in a checkpoint.
+    """
+
+    path: str
+    layer_path: str
+    kind: str
+    mean: Tensor | None
+    variance: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float | None = None
+    momentum: float | None = None
+    steps: int | None = None
+    layer: nn.Module | None = None
+    traits: LayerKind | None = None
+    training: bool | None = None
+
+    @property
+    def channels(self) -> int:
+        """Number of channels; 0 where it is not known."""
+        held = (self.mean, self.variance, self.weight, self.bias)
+        return next((len(tensor) for tensor in held if tensor is not None), 0)
+
+    @property
+    def is_initial(self) -> bool:
+        """True where the running statistics are those of a new layer: mean 0 and variance 1 in every channel."""
+        if self.mean is None or self.variance is None or self.mean.numel() == 0:
+            return False
+        return bool((self.mean == 0).all() and (self.variance == 1).all())
+
+    @property
+    def is_finite(self) -> bool:
+        """True where the running statistics are finite, and no variance is negative."""
+        if self.mean is None or self.variance is None:
+            return True
+        return bool(
+            self.mean.isfinite().all() and self.variance.isfinite().all() and (self.variance >= 0).all()
+        )
+
+    @property
+    def learns(self) -> bool:
+        """True where training is to move the statistics: it is not frozen, and has some."""
+        return self.traits is None or (not self.traits.frozen and self.traits.learns_statistics)
+
+
+def norm_facts(path: str, kind: LayerKind, *, training: bool) -> list[NormFacts]:
+    """Return the numbers of a layer of a model: one of each slot."""
+    layer = kind.layer
+    if not kind.initialised:
+        return []
+    common: dict[str, Any] = {
+        "layer_path": path,
+        "kind": type(layer).__name__,
+        "weight": _copy(getattr(layer, "weight", None)),
+        "bias": _copy(getattr(layer, "bias", None)),
+        "eps": kind.eps,
+        "momentum": getattr(layer, "momentum", None),
+        "layer": layer,
+        "traits": kind,
+        "training": training,
+    }
+    if not kind.has_statistics:
+        return [NormFacts(path, mean=None, variance=None, **common)]
+    counter = layer._buffers.get("num_batches_tracked")
+    if set(kind.computed) & {"running_mean", "running_var"}:
+        slots = [(path, layer.running_mean, layer.running_var)]
+    else:
+        slots = [(slot.path, slot.mean, slot.variance) for slot in slots_of(path, layer)]
+    found = []
+    for row, (slot_path, mean, variance) in enumerate(slots):
+        steps = None
+        if isinstance(counter, Tensor) and not counter.is_meta:
+            steps = int(counter if counter.dim() == 0 else counter[row])
+        found.append(NormFacts(slot_path, mean=_copy(mean), variance=_copy(variance), steps=steps, **common))
+    return found
+
+
+def norms_of_state(state: Mapping[str, Any]) -> dict[str, NormFacts]:
+    """Return the numbers of each BN layer that a state dict holds: whatever has a running variance."""
+    found = {}
+    for key in state:
+        path, _, name = key.rpartition(".")
+        mean, variance = (
+            state.get(f"{path}.{each}" if path else each) for each in ("running_mean", "running_var")
+        )
+        if name != "running_var" or not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
+            continue
+        weight, bias, counter = (
+            state.get(f"{path}.{each}" if path else each)
+            for each in ("weight", "bias", "num_batches_tracked")
+        )
+        steps = int(counter) if isinstance(counter, Tensor) and counter.numel() == 1 else None
+        found[path] = NormFacts(
+            path, path, "", _copy(mean), _copy(variance), _copy(weight), _copy(bias), steps=steps
+        )  # fmt: skip
+    return found
+
+
+def _copy(tensor: Any) -> Tensor | None:
+    if not isinstance(tensor, Tensor) or tensor.is_meta:
+        return None
+    with torch.inference_mode(False):
+        return tensor.detach().to("cpu", copy=True).flatten()

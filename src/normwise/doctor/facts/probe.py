@@ -1,0 +1,203 @@
+"""The three-way probe: a model in evaluation with running, batch and exact statistics, on the same batches."""
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normwise.doctor.facts.batch_moments import BatchMoments
+from normwise.doctor.facts.task import Task, output_tensor
+from normwise.doctor.facts.user_batches import UserBatch
+from normwise.errors import ModelError
+from normwise.layers import LayerKind, StatisticsSlot
+from normwise.records import LayerCalibration, ProbeOutcome
+from normwise.statistics.calibrate.layer_record import layer_record
+from normwise.statistics.measure.measurable_layers import reason_without_statistics
+from normwise.statistics.measure.measured_model import measuring
+from normwise.statistics.measure.measurement import Measurement
+from normwise.statistics.moments import Moments
+from normwise.statistics.observe.normalised_inputs import Call
+
+#: Samples of a batch whose outputs are compared.
+_COMPARED = 16
+#: Distance of outputs, in standard deviations, from which they are others.
+_MOVED = 0.25
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Outcomes of a model with three kinds of statistics, and what its layers normalised.
+
+    Attributes:
+        running: Outcome in evaluation with the running statistics.
+        batch: The same where each BN layer normalises by the batch, as in training, though dropout is off.
+        exact: The same with the statistics that the layers showed in that pass, of all batches together.
+        losses: Loss of each batch, by "running", "batch" and "exact"; empty without a loss.
+        layers: Distance of each slot's running statistics from the exact ones, by path.
+        moments: Moments of what each slot normalised in the second pass, by path.
+        exact_statistics: Mean and unbiased variance, ``(C,)`` in float64, of each slot, by path.
+        within_variance: ``(C,)``, mean over the batches of their own unbiased variances, by path.
+        order: Paths of the slots in the order of their first calls.
+        calls: Number of calls of each slot in the second pass, by path.
+        reasons: Reasons why a layer was not measured, by path.
+        failed: Reason why the model could not be run; empty where it could.
+    """
+
+    running: ProbeOutcome
+    batch: ProbeOutcome
+    exact: ProbeOutcome
+    losses: Mapping[str, tuple[float, ...]]
+    layers: Mapping[str, LayerCalibration]
+    moments: Mapping[str, BatchMoments]
+    exact_statistics: Mapping[str, tuple[Tensor, Tensor]]
+    within_variance: Mapping[str, Tensor]
+    order: tuple[str, ...]
+    calls: Mapping[str, int]
+    reasons: Mapping[str, str]
+    failed: str = ""
+
+    @property
+    def has_loss(self) -> bool:
+        """True where losses of all three kinds are known."""
+        return not any(math.isnan(outcome.loss) for outcome in (self.batch, self.exact))
+
+    @property
+    def exact_helps(self) -> bool:
+        """True where evaluation is clearly worse with the running statistics than with exact ones.
+
+        By the loss where there is one: by more than twice the standard error over the batches, and by more than 5 % or
+        0.02. Else by the outputs: they differ by more than a quarter of what they vary.
+        """
+        running, exact = self.losses.get("running", ()), self.losses.get("exact", ())
+        if not running or len(running) != len(exact):
+            return math.isnan(self.running.distance) or self.running.distance > _MOVED
+        gaps = torch.tensor(running, dtype=torch.float64) - torch.tensor(exact, dtype=torch.float64)
+        gap = gaps.mean().item()
+        if not math.isfinite(gap):
+            return not math.isfinite(self.running.loss) and math.isfinite(self.exact.loss)
+        error = (gaps.std() / len(gaps) ** 0.5).item() if len(gaps) > 1 else 0.0
+        return gap > max(2 * error, 0.05 * abs(self.exact.loss), 0.02)
+
+
+def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBatch, ...]) -> Probe:
+    """Make the three passes; the model and the random states are left as they were."""
+    reasons = {path: reason_without_statistics(path, kind.layer) for path, kind in layers.items()}
+    measurable = {path: layers[path].layer for path, reason in reasons.items() if not reason}
+    fixed = {path for path in measurable if layers[path].frozen}
+    given = [batch.given for batch in batches]
+    run = _Run(task, batches)
+    with measuring(task.model, measurable, given, None) as measured:
+        slots, before = dict(measured.slots), dict(measured.statistics)
+        moving = [path for path, slot in slots.items() if slot.layer_path not in fixed]
+        run.begin("running")
+        measured.measure((), run=run)
+        run.begin("batch")
+        moments = {path: BatchMoments() for path in slots}
+
+        def visit(path: str, call: Call, found: Moments) -> None:
+            moments[path].add(call, found)
+
+        measurement = measured.measure(slots, by_batch=moving, visit=visit, run=run)
+        exact = _exact(measurement, slots)
+        # The pass by batches left its own statistics in the buffers.
+        for path, statistics in before.items():
+            measured.normalise_by(path, *exact.get(path, statistics))
+        run.begin("exact")
+        measured.measure((), run=run)
+        records = {
+            path: layer_record(slot, measurement, before[path], "population") for path, slot in slots.items()
+        }
+    return Probe(
+        **run.outcomes(),
+        losses=run.losses,
+        layers=records,
+        moments=moments,
+        exact_statistics=exact,
+        within_variance={
+            path: seen.within / seen.freedom for path, seen in measurement.seen.items() if seen.freedom > 0
+        },
+        order=tuple(measurement.call_order.slots),
+        calls={path: found.not_finite + len(found.counts) for path, found in moments.items()},
+        reasons={path: reason for path, reason in (reasons | measurement.reasons).items() if reason},
+        failed=run.failed,
+    )
+
+
+def _exact(measurement: Measurement, slots: Mapping[str, StatisticsSlot]) -> dict[str, tuple[Tensor, Tensor]]:
+    return {
+        path: (seen.together.mean, seen.together.unbiased_variance)
+        for path, seen in measurement.seen.items()
+        if path in slots and seen.together.count > 1
+    }
+
+
+@dataclass
+class _Run:
+    """Runs of the task, in one pass after another; an error of the user's code ends none of them."""
+
+    task: Task
+    batches: tuple[UserBatch, ...]
+    losses: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    failed: str = ""
+    _kind: str = ""
+    _right: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    _outputs: dict[str, list[Tensor | None]] = field(default_factory=dict)
+
+    def begin(self, kind: str) -> None:
+        self._kind = kind
+        self.losses[kind], self._right[kind], self._outputs[kind] = (), [], []
+
+    def __call__(self, model: nn.Module, args: Any, kwargs: Any, number: int) -> None:
+        batch = self.batches[number]
+        try:
+            output, loss = self._output_and_loss(batch)
+        except Exception as error:  # of the user's code; what was measured before it counts
+            cause = error.__cause__ or error
+            self.failed = f"{type(cause).__name__}: {(str(cause) or 'without a text').splitlines()[0]}"
+            return
+        if loss is not None:
+            self.losses[self._kind] = (*self.losses[self._kind], float(loss.detach()))
+        if (right := self.task.right(output, batch)) is not None:
+            self._right[self._kind].append(right)
+        scores = output_tensor(output)
+        is_scores = isinstance(scores, Tensor) and scores.is_floating_point() and scores.dim() > 0
+        self._outputs[self._kind].append(scores[:_COMPARED].detach().double().cpu() if is_scores else None)
+
+    def _output_and_loss(self, batch: UserBatch) -> tuple[Any, Tensor | None]:
+        if self.task.calls_model:
+            # It may make a backward pass, for which there are no gradients here.
+            with suppress(ModelError):
+                return self.task.run(batch)
+            args, kwargs = self.task.moved((batch.args, batch.kwargs))
+            return self.task.model(*args, **kwargs), None
+        return self.task.run(batch)
+
+    def outcomes(self) -> dict[str, ProbeOutcome]:
+        return {kind: self._outcome(kind) for kind in ("running", "batch", "exact")}
+
+    def _outcome(self, kind: str) -> ProbeOutcome:
+        losses, right = self.losses.get(kind, ()), self._right.get(kind, [])
+        weights = [batch.size for batch in self.batches[: len(losses)]]
+        loss = sum(map(float.__mul__, losses, map(float, weights))) / sum(weights) if losses else math.nan
+        seen = sum(count for _, count in right)
+        accuracy = sum(count for count, _ in right) / seen if seen else math.nan
+        return ProbeOutcome(loss, accuracy, self._distance(kind))
+
+    def _distance(self, kind: str) -> float:
+        pairs = [
+            (one, exact)
+            for one, exact in zip(self._outputs.get(kind, []), self._outputs.get("exact", []), strict=False)
+            if one is not None and exact is not None and one.shape == exact.shape
+        ]
+        if not pairs:
+            return math.nan
+        reference = torch.cat([exact.flatten(1) if exact.dim() > 1 else exact[:, None] for _, exact in pairs])
+        spread = (
+            reference.std(0, correction=0).square().mean().sqrt() if len(reference) > 1 else reference.std()
+        )
+        error = torch.cat([(one - exact).flatten() for one, exact in pairs]).square().mean().sqrt()
+        return (error / spread.clamp_min(1e-30)).item()

@@ -1,0 +1,200 @@
+"""One instrumented training step: each call of a BN layer, and what the step left in the layers."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normwise.doctor.facts.task import Task, output_tensor
+from normwise.doctor.facts.user_batches import UserBatch
+from normwise.layers import LayerKind, input_of_call, slot_of_mean, slots_of
+from normwise.statistics.moments import Moments
+from normwise.statistics.observe.normalised_inputs import Call, observe
+
+
+@dataclass(frozen=True, eq=False)
+class NormCall:
+    """One call of a BN layer.
+
+    Attributes:
+        path: Path of the slot that it used; that of the layer where that can't be told.
+        layer_path: Path of the layer.
+        forward: Number of the forward pass of the whole model in the step, from 0.
+        backwards: Number of backward passes of the step that had begun before.
+        samples: Length of the batch axis.
+        values: Number of values a channel that take part in a statistic.
+        by_batch: Whether it normalised by the batch.
+        in_backward: Whether a backward pass made it, as activation checkpointing does.
+        dtype: Type of the values.
+        mean, deviation: ``(C,)``, float64, moments of the values a channel; NaN where there are none.
+    """
+
+    path: str
+    layer_path: str
+    forward: int
+    backwards: int
+    samples: int
+    values: int
+    by_batch: bool
+    in_backward: bool
+    dtype: torch.dtype
+    mean: Tensor
+    deviation: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """One training step, without the optimiser.
+
+    Attributes:
+        calls: Each call of a BN layer, in order.
+        moved: Paths of the slots whose running statistics are others than before.
+        counted: How many batches each slot counted, by path, where it counts.
+        loss: The loss; NaN where there is none.
+        gradients: Largest absolute gradient of each parameter, by name; without those that got none.
+        failed: Reason why the step ended early; empty where it did not.
+    """
+
+    calls: tuple[NormCall, ...]
+    moved: frozenset[str]
+    counted: dict[str, int]
+    loss: float
+    gradients: dict[str, float]
+    failed: str = ""
+
+    def calls_of(self, layer_path: str) -> list[NormCall]:
+        """Return the calls of a layer."""
+        return [call for call in self.calls if call.layer_path == layer_path]
+
+
+def run_training_step(
+    task: Task, layers: dict[str, LayerKind], batch: UserBatch, *, train: bool
+) -> TrainingStep:
+    """Make a forward and a backward pass as training does; the caller keeps the state of the model.
+
+    Args:
+        task: The model and its loss; without one, the mean square of the output stands for it.
+        layers: BN layers by path.
+        batch: The batch.
+        train: Put the model into training first; else its modules are in the modes that they have.
+    """
+    model = task.model
+    recorder = _Recorder()
+    before = _statistics(layers)
+    failed, loss = "", None
+    with ExitStack() as stack, torch.enable_grad():
+        if train:
+            model.train()
+        for parameter in model.parameters():
+            parameter.grad = None
+        model.register_forward_pre_hook(recorder.begin_forward)
+        for path, kind in layers.items():
+            if kind.initialised:
+                stack.callback(
+                    observe(kind.layer, partial(recorder.look, path), partial(recorder.unseen, path))
+                )
+                kind.layer.register_forward_hook(recorder.watch_backward)
+        try:
+            output, loss = task.run(batch)
+            value = loss
+            if value is None and task.loss is None:
+                scores = output_tensor(output)
+                value = scores.float().square().mean() if isinstance(scores, Tensor) else None
+            if value is not None and value.requires_grad:
+                value.backward()
+        except Exception as error:  # whatever the user's code may raise: the rules see how far it came
+            cause = error.__cause__ or error
+            failed = f"{type(cause).__name__}: {(str(cause) or 'without a text').splitlines()[0]}"
+    after = _statistics(layers)
+    return TrainingStep(
+        tuple(recorder.calls),
+        frozenset(path for path, held in after.items() if not _are_same(held[:2], before[path][:2])),
+        {
+            path: held[2] - counted
+            for path, held in after.items()
+            if held[2] is not None and (counted := before[path][2]) is not None
+        },
+        float("nan") if loss is None else float(loss.detach()),
+        {
+            name: parameter.grad.detach().abs().max().item()
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None and parameter.grad.layout is torch.strided and parameter.numel()
+        },
+        failed,
+    )
+
+
+@dataclass
+class _Recorder:
+    calls: list[NormCall] = field(default_factory=list)
+    forwards: int = 0
+    backwards: set[int] = field(default_factory=set)
+
+    def begin_forward(self, module: nn.Module, args: Any) -> None:
+        if torch._C._current_graph_task_id() == -1:
+            self.forwards += 1
+
+    def watch_backward(self, layer: nn.Module, args: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.requires_grad:
+            output.register_hook(lambda _: self.backwards.add(torch._C._current_graph_task_id()))
+
+    def look(self, path: str, layer: nn.Module, call: Call) -> bool:
+        slot = slot_of_mean(path, layer, call.running_mean)
+        self._note(path if slot is None else slot, path, call.values, call.mask, call.training)
+        return slot is not None
+
+    def unseen(
+        self, path: str, layer: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any, output: Any
+    ) -> Any:
+        # It normalises by hand; its input is all that can be seen.
+        x = input_of_call(args, kwargs)
+        if x is not None and not any(call.layer_path == path for call in self.calls):
+            self._note(path, path, x, None, layer.training)
+        return output
+
+    def _note(self, slot: str, path: str, values: Tensor, mask: Tensor | None, by_batch: bool) -> None:
+        if values.dim() < 2 or not values.is_floating_point():
+            return
+        moments = Moments.of(values.detach(), mask)
+        graph = torch._C._current_graph_task_id()
+        nothing = torch.full_like(moments.mean, float("nan"))
+        self.calls.append(
+            NormCall(
+                slot,
+                path,
+                max(self.forwards - 1, 0),
+                len(self.backwards),
+                len(values),
+                moments.count,
+                by_batch,
+                graph != -1,
+                values.dtype,
+                (moments.mean if moments.count else nothing).cpu(),
+                (moments.variance.sqrt() if moments.count else nothing).cpu(),
+            )
+        )
+
+
+def _statistics(layers: dict[str, LayerKind]) -> dict[str, tuple[Tensor, Tensor, int | None]]:
+    found = {}
+    for path, kind in layers.items():
+        if not kind.initialised or not kind.has_statistics or kind.computed:
+            continue
+        counter = kind.layer._buffers.get("num_batches_tracked")
+        for row, slot in enumerate(slots_of(path, kind.layer)):
+            count = None
+            if isinstance(counter, Tensor):
+                count = int(counter if counter.dim() == 0 else counter[row])
+            found[slot.path] = (*slot.values(), count)
+    return found
+
+
+def _are_same(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> bool:
+    return all(
+        a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
+        for a, b in zip(one, other, strict=True)
+    )

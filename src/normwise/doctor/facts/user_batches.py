@@ -1,0 +1,145 @@
+"""Batches of the user's data, read once and kept."""
+
+from collections.abc import Iterable, Mapping, Sized
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch.utils.data import DataLoader
+
+from normwise.errors import ArgumentError, DataError, NormwiseError
+from normwise.statistics.model_inputs import Data, accepted_arguments, arguments_of, batches_of
+from normwise.statistics.preserve.random_state import random_state_kept
+
+#: Names under which the batches of loaders hold what the model is to answer.
+_TARGETS = ("labels", "label", "targets", "target", "y")
+#: Bytes of batches that are kept.
+_MOST_BYTES = 2**29
+
+
+@dataclass(frozen=True)
+class UserBatch:
+    """One batch.
+
+    Attributes:
+        given: The batch as the loader gave it.
+        args, kwargs: Arguments of the model.
+        target: What the model is to answer; None where the batch has nothing besides the input.
+        size: Number of samples: the length of the first tensor.
+    """
+
+    given: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    target: Any
+    size: int
+
+
+@dataclass(frozen=True)
+class UserBatches:
+    """The batches that are examined, and what is known of the others.
+
+    Attributes:
+        batches: Those that were read.
+        is_whole: Whether they are all that the data have.
+        usual_size: Number of samples of most batches.
+        last_size: Number of samples of the last batch of a pass; None where it is not known without a whole pass.
+        drops_last: Whether the loader leaves a smaller last batch out; None where the data are no loader.
+        shuffles: Whether the loader draws a random order; None where that is not known.
+    """
+
+    batches: tuple[UserBatch, ...]
+    is_whole: bool
+    usual_size: int
+    last_size: int | None
+    drops_last: bool | None
+    shuffles: bool | None
+
+
+def read_batches(model: nn.Module, data: Data, most: int) -> UserBatches:
+    """Read up to ``most`` batches, and no more than half a gigabyte; random states stay as they are.
+
+    Raises:
+        ArgumentError: no batches, or what is no batch.
+        DataError: the loader raises an exception.
+    """
+    source = batches_of(data)
+    batches: list[UserBatch] = []
+    is_whole, size = True, 0
+    with random_state_kept(data):
+        for given in _read(source, most + 1):
+            if len(batches) == most or size > _MOST_BYTES:
+                is_whole = False
+                break
+            batches.append(_batch(model, given))
+            size += _bytes(given)
+    if not batches:
+        raise ArgumentError("the data have no batches; expected one at least")
+    sizes = [batch.size for batch in batches]
+    usual = max(set(sizes), key=sizes.count)
+    last, drops, shuffles = _rest_of(source)
+    return UserBatches(tuple(batches), is_whole, usual, sizes[-1] if is_whole else last, drops, shuffles)
+
+
+def _read(source: Iterable[Any], most: int) -> Iterable[Any]:
+    batches = iter(source)
+    for number in range(most):
+        try:
+            yield from islice(batches, 1)
+        except NormwiseError:
+            raise
+        except Exception as error:
+            said = (str(error).strip() or "without a text").splitlines()[-1]
+            raise DataError(
+                f"the data raise {type(error).__name__} at batch {number} (counted from 0): {said}"
+            ) from error
+
+
+def _batch(model: nn.Module, given: Any) -> UserBatch:
+    args, kwargs = arguments_of(given)
+    if kwargs:
+        kwargs, _ = accepted_arguments(model, kwargs)
+    first = next((leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)), None)
+    size = len(first) if first is not None and first.dim() else 1
+    return UserBatch(given, args, kwargs, _target(given), size)
+
+
+def _target(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return next((given[name] for name in _TARGETS if given.get(name) is not None), None)
+    if isinstance(given, (tuple, list)) and len(given) > 1:
+        return given[1] if len(given) == 2 else tuple(given[1:])
+    return None
+
+
+def _bytes(given: Any) -> int:
+    leaves = pytree.tree_leaves(given)
+    return sum(leaf.numel() * leaf.element_size() for leaf in leaves if isinstance(leaf, Tensor))
+
+
+def _rest_of(source: Any) -> tuple[int | None, bool | None, bool | None]:
+    """Return the size of the last batch, whether a small one is dropped, and whether the order is random."""
+    if not isinstance(source, DataLoader):
+        last = source[-1] if isinstance(source, (list, tuple)) else None
+        with suppress(Exception):  # the last one may be no batch
+            args, kwargs = arguments_of(last)
+            return (
+                len(next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))),
+                None,
+                None,
+            )
+        return None, None, None
+    sampler, batch_sampler = source.sampler, source.batch_sampler
+    shuffles = "Random" in type(sampler).__name__
+    size = getattr(batch_sampler, "batch_size", source.batch_size)
+    drops = bool(getattr(batch_sampler, "drop_last", source.drop_last))
+    try:
+        count = len(sampler) if isinstance(sampler, Sized) else None
+    except (TypeError, NotImplementedError):
+        count = None
+    if count is None or not isinstance(size, int):
+        return None, drops, shuffles
+    return (size if drops or count % size == 0 else count % size), drops, shuffles

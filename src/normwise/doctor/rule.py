@@ -1,0 +1,128 @@
+"""A rule of the doctor: what it finds, why that hurts, how it is measured and mended, and models to try it on."""
+
+import inspect
+import textwrap
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+from torch.optim import Optimizer
+
+from normwise.doctor.facts.facts import Facts, Need
+from normwise.records import Measured, RuleText, Safety, Severity, Source, Symptom
+from normwise.statistics import Data
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model to try a rule on, with what it is diagnosed with.
+
+    Attributes:
+        model: The model.
+        data, loss, optimizer: As :func:`normwise.diagnose` takes them.
+    """
+
+    model: nn.Module
+    data: Data | None = None
+    loss: Callable[..., Any] | None = None
+    optimizer: Optimizer | None = None
+
+
+class Rule(ABC):
+    """A rule. A subclass in a file of ``doctor/rules`` is found by that; nothing central is edited to add one.
+
+    Attributes:
+        code: Permanent code, ``BN`` and three digits; the first says the family.
+        name: Name in kebab-case that reads as what is wrong, such as ``"stale-statistics"``; the file is called so.
+        severity: How much a finding matters, where :meth:`severity_of` does not say otherwise.
+        needs: What it has to be given.
+        finds, why, measured, fixed: Text for its page: what it finds, why that hurts, how it is measured, and how it
+            is fixed and how safe that is.
+        safety: Whether the fix can be applied by :meth:`heal`.
+        sources: Papers and issues.
+        supersedes: Codes of rules whose findings this one explains: in the layers that both found, theirs are dropped.
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    severity: ClassVar[Severity]
+    needs: ClassVar[tuple[Need, ...]]
+    finds: ClassVar[str]
+    why: ClassVar[str]
+    measured: ClassVar[str]
+    fixed: ClassVar[str]
+    safety: ClassVar[Safety]
+    sources: ClassVar[tuple[Source, ...]] = ()
+    supersedes: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the places where it finds something, with what was measured there; none in a healthy model."""
+
+    @abstractmethod
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Return one plain sentence that says what is wrong; ``symptoms`` has the worst first."""
+
+    @abstractmethod
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Return code that mends it, to be pasted into the user's own."""
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return how much these symptoms matter."""
+        return self.severity
+
+    def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Return the measured cost in words; empty where none was measured."""
+        return ""
+
+    def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
+        """Apply a safe fix to a copy of the model, in place, and return what was done.
+
+        Args:
+            facts: Facts about the model as it was.
+            model: The copy; its modules have the same paths.
+            symptoms: The places.
+
+        Raises:
+            LeftError: it can't be applied here; says why.
+        """
+        raise NotImplementedError(f"{self.code} has no fix that is applied")
+
+    @abstractmethod
+    def sick(self) -> Case:
+        """Return a minimal model that has it. Its source code is in the rule's page."""
+
+    @abstractmethod
+    def healthy(self) -> Case:
+        """Return a minimal model that does not have it."""
+
+    def text(self) -> RuleText:
+        """Return its text, for explanations and pages."""
+        return RuleText(
+            self.code,
+            self.name,
+            self.severity,
+            self.safety,
+            self.needs,
+            self.finds,
+            self.why,
+            self.measured,
+            self.fixed,
+            _body(self.sick),
+            _body(self.healthy),
+            self.sources,
+        )
+
+
+def measured(label: str, value: float, unit: str = "") -> Measured:
+    """Return one number of the evidence; a shorter name for rules, which have many."""
+    return Measured(label, float(value), unit)
+
+
+def _body(method: Callable[..., Any]) -> str:
+    """Return the source code in a method, without its first line and its docstring."""
+    source = textwrap.dedent(inspect.getsource(method))
+    lines = source.splitlines()[1:]
+    return textwrap.dedent("\n".join(lines)).strip()

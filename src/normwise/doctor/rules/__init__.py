@@ -1,0 +1,1 @@
+"""Rules, a file each, in a folder for each family."""

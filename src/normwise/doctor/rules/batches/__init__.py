@@ -1,0 +1,1 @@
+"""Rules BN5xx: batches, and how they reach the layers."""

@@ -1,0 +1,1 @@
+"""Rules BN7xx: models that leave training."""

@@ -1,0 +1,1 @@
+"""Rules BN3xx: training and evaluation."""

@@ -1,0 +1,1 @@
+"""Rules BN4xx: numbers and their types."""

@@ -1,0 +1,1 @@
+"""Rules BN6xx: parameters and the optimiser."""

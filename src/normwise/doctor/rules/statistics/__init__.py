@@ -1,0 +1,1 @@
+"""Rules BN2xx: running statistics."""

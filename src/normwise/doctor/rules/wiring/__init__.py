@@ -1,0 +1,1 @@
+"""Rules BN1xx: how layers are wired."""

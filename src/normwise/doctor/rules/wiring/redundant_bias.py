@@ -1,0 +1,85 @@
+"""BN101: a bias that the BN layer behind it cancels."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.records import Source, Symptom
+
+_BIASED = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+
+
+class RedundantBias(Rule):
+    """A bias that the BN layer behind it cancels."""
+
+    code = "BN101"
+    name = "redundant-bias"
+    severity = "info"
+    needs = ("data",)
+    finds = "A linear or convolution layer with a bias, whose output goes into a BN layer and nowhere else."
+    why = (
+        "The BN layer subtracts the mean of the batch, and the bias with it: the bias learns nothing, its gradient is "
+        "rounding, and it takes memory and time. β is the bias that counts."
+    )
+    measured = (
+        "Values are followed through one evaluation pass, functional code included: the one source of the BN layer's "
+        "input is a layer with a bias, and the BN layer is its one consumer. The largest gradient of the bias in a "
+        "training step is compared with that of the weights."
+    )
+    fixed = (
+        "Build the layer with bias=False, or let normwise.surgery.remove_biases take the bias out of a trained model: "
+        "the running mean takes it over, so that evaluation stays what it was. That changes the keys of the state_dict."
+    )
+    safety = "unsafe"
+    sources = (Source("Ioffe & Szegedy 2015", "section 3.2", "https://arxiv.org/abs/1502.03167"),)
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers with such a bias."""
+        for norm in facts.flow.norms():
+            kind = facts.layers[norm.path]
+            sources = facts.flow.sources(norm)
+            if kind.frozen or len(sources) != 1 or sources[0].name not in _BIASED:
+                continue
+            layer, module = sources[0], sources[0].module
+            bias = None if module is None else module._parameters.get("bias")
+            if bias is None or facts.flow.consumers(layer) != [norm]:
+                continue
+            evidence = [measured("parameters that learn nothing", bias.numel())]
+            gradients = facts.step.gradients
+            of_bias, of_weight = (gradients.get(f"{layer.path}.{name}") for name in ("bias", "weight"))
+            if of_bias is not None and of_weight:
+                evidence.append(
+                    measured("gradient of the bias over that of the weights", of_bias / of_weight)
+                )
+            detail = f"the bias of {type(module).__name__} {layer.path!r}"
+            yield Symptom(norm.path, type(kind.layer).__name__, tuple(evidence), detail, bias.numel())
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Count the parameters."""
+        total = int(sum(symptom.evidence[0].value for symptom in symptoms))
+        return f"{total:,} bias parameters before BN layers are cancelled by them and learn nothing."
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Remove them."""
+        return "model, report = normwise.surgery.remove_biases(model, batch)  # or bias=False where they are built"
+
+    def sick(self) -> Case:
+        """Return a layer with a bias before BN."""
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8, momentum=None), nn.ReLU(), nn.Linear(8, 3))
+        x = torch.randn(64, 4)
+        model(x)
+        return Case(model.eval(), [x])
+
+    def healthy(self) -> Case:
+        """Return one without."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, momentum=None), nn.ReLU(), nn.Linear(8, 3)
+        )
+        x = torch.randn(64, 4)
+        model(x)
+        return Case(model.eval(), [x])

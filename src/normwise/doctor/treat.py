@@ -1,0 +1,128 @@
+"""Safe fixes, applied to a copy and proven by measuring again."""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from normwise.doctor.examine import examine
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.rule import Rule
+from normwise.errors import ArgumentError, ModelError
+from normwise.records import Examination, Remedy, Treatment
+from normwise.statistics.preserve.snapshot import Snapshot
+from normwise.surgery.core.decision import LeftError
+
+#: How much greater the loss may be afterwards: rounding, and no more.
+_ROUNDING = 1e-3
+
+
+def treat(
+    facts: Facts,
+    rules: Sequence[Rule],
+    examination: Examination,
+    model: nn.Module | None = None,
+    *,
+    inplace: bool = False,
+) -> tuple[nn.Module, Treatment]:
+    """Apply the safe fixes of an examination's findings, prove their gain, and return the healed model.
+
+    The fixes are proven where none of the findings that were mended is found again, and where neither loss nor outputs
+    in evaluation are farther from those with exact statistics than before. Else the model is returned as it was.
+
+    Raises:
+        ArgumentError: ``model`` has other layers than the one that was examined.
+        ModelError: the model can't be copied.
+    """
+    old = facts.model if model is None else model
+    if list(facts.layers) != [path for path, _ in old.named_modules() if path in facts.layers]:
+        raise ArgumentError(
+            "the model has other BN layers than the one that was diagnosed; diagnose it first"
+        )
+    try:
+        healed = copy.deepcopy(old)
+    except Exception as error:
+        raise ModelError(f"the model can't be copied: {error}") from error
+    by_code = {rule.code: rule for rule in rules}
+    remedies = _apply(facts, by_code, examination, healed)
+    if not any(remedy.applied for remedy in remedies):
+        return old, Treatment(
+            remedies, False, "no finding has a fix that is safe to apply", examination, examination
+        )
+    again = Facts.of_model(
+        healed,
+        None if facts.data is None else [batch.given for batch in facts.batches.batches],
+        loss=facts.loss,
+        max_batches=facts.max_batches,
+        name=facts.name,
+    )
+    after = examine(again, rules)
+    faults = _faults(remedies, examination, after)
+    if faults:
+        left = tuple(
+            replace(remedy, applied=False, reason=f"undone, {remedy.reason}") if remedy.applied else remedy
+            for remedy in remedies
+        )
+        return old, Treatment(left, False, "; ".join(faults), examination, after)
+    if inplace:
+        kept = Snapshot(old, values=True)
+        try:
+            _apply(facts, by_code, examination, old)
+        except BaseException:
+            kept.restore()
+            raise
+        healed = old
+    return healed, Treatment(remedies, True, _proof(examination, after), examination, after)
+
+
+def _apply(
+    facts: Facts, rules: dict[str, Rule], examination: Examination, model: nn.Module
+) -> tuple[Remedy, ...]:
+    remedies = []
+    for finding in examination.findings:
+        applied, reason = False, f"its fix is {finding.safety}: see the finding"
+        if finding.safety == "safe":
+            try:
+                applied, reason = True, rules[finding.code].heal(facts, model, finding.symptoms)
+            except LeftError as left:
+                reason = str(left)
+        remedies.append(Remedy(finding.code, finding.name, applied, reason))
+    return tuple(remedies)
+
+
+def _faults(remedies: Sequence[Remedy], before: Examination, after: Examination) -> list[str]:
+    """Return what speaks against the fixes."""
+    found = {finding.code: len(finding.symptoms) for finding in after.findings}
+    faults = [
+        f"{remedy.code} is found again in {found[remedy.code]} places"
+        for remedy in remedies
+        if remedy.applied and remedy.code in found
+    ]
+    known = {finding.code for finding in before.findings}
+    faults += [
+        f"{finding.code} {finding.name} is new"
+        for finding in after.findings
+        if finding.code not in known and finding.severity == "error"
+    ]
+    old, new = before.running.loss, after.running.loss
+    if math.isfinite(old) and not new <= old * (1 + _ROUNDING) + _ROUNDING:
+        faults.append(f"the loss in evaluation is {new:.4g}, and was {old:.4g}")
+    old, new = before.running.distance, after.running.distance
+    if math.isfinite(old) and not new <= old * (1 + _ROUNDING) + _ROUNDING:
+        faults.append(f"outputs are {new:.3g} σ from those with exact statistics, and were {old:.3g} σ")
+    return faults
+
+
+def _proof(before: Examination, after: Examination) -> str:
+    old, new = before.running, after.running
+    if not math.isnan(new.accuracy):
+        was = "unknown" if math.isnan(old.accuracy) else f"{old.accuracy:.1%}"
+        text = f"accuracy in evaluation {was} before, {new.accuracy:.1%} after"
+        return text if math.isnan(new.loss) else f"{text}; loss {old.loss:.3g} before, {new.loss:.3g} after"
+    if not math.isnan(new.loss):
+        return f"loss in evaluation {old.loss:.3g} before, {new.loss:.3g} after"
+    if not math.isnan(new.distance):
+        return f"outputs were {old.distance:.2g} σ from those with exact statistics, and are {new.distance:.2g} σ"
+    return "the findings are gone"

@@ -1,0 +1,150 @@
+"""Findings of the doctor in words, as a terminal shows them."""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from normwise.records.examination import (
+    SEVERITIES,
+    Examination,
+    Finding,
+    Measured,
+    ProbeOutcome,
+    Symptom,
+    Treatment,
+)
+
+_WIDTH = 100
+#: Layers of a finding that are shown; the others are counted.
+_MOST_LAYERS = 5
+_SAFETY = {
+    "safe": "safe: normwise can apply it and prove it",
+    "unsafe": "unsafe: it changes training or the structure, so apply it yourself",
+    "manual": "manual: it is in your own script",
+}
+
+
+def measured_text(measured: Measured) -> str:
+    """Return one number of the evidence in words, such as ``"running mean off by up to 3.2 σ"``."""
+    return f"{measured.label} {number_text(measured.value)}{_unit(measured.unit)}"
+
+
+def number_text(value: float) -> str:
+    """Return a number with three digits; large whole numbers with all of theirs."""
+    if math.isnan(value):
+        return "unknown"
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e7:
+        return f"{int(value):,}"
+    return f"{value:.3g}"
+
+
+def symptom_text(symptom: Symptom) -> str:
+    """Return a place with its evidence in one line."""
+    where = place_text(symptom)
+    parts = [*([symptom.detail] if symptom.detail else []), *map(measured_text, symptom.evidence)]
+    return f"{where}: {', '.join(parts)}" if parts else where
+
+
+def place_text(symptom: Symptom) -> str:
+    """Return the path of a layer and its class."""
+    return f"{shown_path(symptom.path)} ({symptom.kind})" if symptom.kind else shown_path(symptom.path)
+
+
+def shown_path(path: str) -> str:
+    """Return the path; with escapes where a terminal would obey what is in it."""
+    return (path if path.isprintable() else repr(path)) or "the model"
+
+
+def outcome_text(outcome: ProbeOutcome) -> str:
+    """Return loss and accuracy in words; empty where neither is known."""
+    parts = [] if math.isnan(outcome.loss) else [f"loss {outcome.loss:.3g}"]
+    parts += [] if math.isnan(outcome.accuracy) else [f"accuracy {outcome.accuracy:.1%}"]
+    return ", ".join(parts)
+
+
+def finding_text(finding: Finding) -> str:
+    """Return a finding with its worst layers, its cost and its fix."""
+    symptoms = finding.symptoms
+    places = f"{len(symptoms)} layers" if len(symptoms) > 1 else "".join(map(place_text, symptoms))
+    lines = [f"{finding.severity} {finding.code} {finding.name} in {places}"]
+    lines += _wrapped(finding.message, "  ")
+    for symptom in symptoms[:_MOST_LAYERS]:
+        lines += _wrapped(f"- {symptom_text(symptom)}", "    ")
+    if len(symptoms) > _MOST_LAYERS:
+        lines.append(f"    - and {len(symptoms) - _MOST_LAYERS} more, none worse")
+    if finding.cost:
+        lines += _wrapped(f"Costs: {finding.cost}", "  ")
+    lines.append(f"  Fix ({_SAFETY[finding.safety]}):")
+    lines += textwrap.indent(finding.fix, "    ").splitlines()
+    return "\n".join(lines)
+
+
+def examination_text(examination: Examination) -> str:
+    """Return the findings, worst first, and a line on the health of everything else."""
+    return "\n\n".join(
+        [headline(examination), *map(finding_text, examination.findings), rest_text(examination)]
+    )
+
+
+def headline(examination: Examination) -> str:
+    """Return how many findings of each severity there are, or the clean bill."""
+    layers = _number(len(examination.layers), "BN layer")
+    if not examination.findings:
+        return f"{examination.target}: healthy, {layers}"
+    counts = {severity: [f.severity for f in examination.findings].count(severity) for severity in SEVERITIES}
+    names = {"error": "error", "warning": "warning", "info": "note"}
+    said = ", ".join(_number(count, names[severity]) for severity, count in counts.items() if count)
+    healthy = "healthy, " if examination.is_healthy else ""
+    return f"{examination.target}: {healthy}{said}, {layers}"
+
+
+def rest_text(examination: Examination) -> str:
+    """Return a line on the rules that found nothing, and one on those that could not be applied."""
+    found = {finding.code for finding in examination.findings}
+    clean = len([code for code in examination.checked if code not in found])
+    batches = f" on {_number(examination.batches, 'batch', 'batches')}" if examination.batches else ""
+    lines = [f"Everything else is fine: {_number(clean, 'rule')} found nothing{batches}."] if clean else []
+    outcome = outcome_text(examination.running)
+    if outcome:
+        exact = outcome_text(examination.exact)
+        lines.append(f"Evaluation: {outcome}; with exact statistics {exact}.")
+    lines += _skipped(examination.skipped)
+    return "\n".join(line for text in lines for line in _wrapped(text, ""))
+
+
+def treatment_text(treatment: Treatment) -> str:
+    """Return what became of each fix, and the proof."""
+    lines = [
+        f"{remedy.code} {remedy.name}: {'' if remedy.applied else 'not applied, '}{remedy.reason}"
+        for remedy in treatment.remedies
+    ]
+    lines.append(
+        f"{'Proven' if treatment.proven else 'Not proven, so nothing was changed'}: {treatment.reason}"
+    )
+    return "\n".join(line for text in lines for line in _wrapped(text, ""))
+
+
+def _skipped(skipped: Mapping[str, str]) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for code, reason in skipped.items():
+        by_reason.setdefault(reason, []).append(code)
+    return [f"Not checked, {reason}: {_codes(codes)}." for reason, codes in by_reason.items()]
+
+
+def _codes(codes: Sequence[str]) -> str:
+    return ", ".join(codes)
+
+
+def _unit(unit: str) -> str:
+    return "" if not unit else f" {unit}"
+
+
+def _number(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    further = indent + ("  " if text.startswith("- ") else "")
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=further, break_on_hyphens=False
+    ) or [indent]
