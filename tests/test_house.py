@@ -14,8 +14,8 @@ import normwise
 
 _PACKAGES = {
     "normwise": {
-        "__version__", "accelerate", "calibrate", "convert", "diagnose", "doctor", "errors", "fold", "freeze", "functional",
-        "insert", "nn", "reference", "tune_allocator", "unfreeze", "watch",
+        "__version__", "accelerate", "calibrate", "convert", "diagnose", "doctor", "errors", "fold", "freeze",
+        "functional", "insert", "nn", "reference", "tune_allocator", "unfreeze", "watch",
     },
     "normwise.doctor": {
         "Case", "Diagnosis", "Facts", "Rule", "all_rules", "diagnose", "examine", "rules_named",

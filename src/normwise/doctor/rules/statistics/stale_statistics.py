@@ -38,9 +38,9 @@ class StaleStatistics(Rule):
     )
     measured = (
         "The model is evaluated on the same batches with its running statistics, with those of each batch, and with "
-        "exact ones of all batches. Each layer's running statistics are compared with the exact ones: the error is the root "
-        "mean square of the difference of the normalised values, in standard deviations of the data. Its noise follows "
-        "from how far the batches' means and variances scatter, and from the momentum."
+        "exact ones of all batches. Each layer's running statistics are compared with the exact ones: the error is the "
+        "root mean square of the difference of the normalised values, in standard deviations of the data. Its noise "
+        "follows from how far the batches' means and variances scatter, and from the momentum."
     )
     fixed = (
         "normwise.calibrate replaces the running statistics by exact ones of the data, and changes nothing else. That "
