@@ -17,7 +17,8 @@ from normwise.records.examination import (
 _WIDTH = 100
 #: Layers of a finding that are shown; the others are counted.
 _MOST_LAYERS = 5
-_SAFETY = {
+#: Safety of a fix in words.
+SAFETY = {
     "safe": "safe: normwise can apply it and prove it",
     "unsafe": "unsafe: it changes training or the structure, so apply it yourself",
     "manual": "manual: it is in your own script",
@@ -74,7 +75,7 @@ def finding_text(finding: Finding) -> str:
         lines.append(f"    - and {len(symptoms) - _MOST_LAYERS} more, none worse")
     if finding.cost:
         lines += _wrapped(f"Costs: {finding.cost}", "  ")
-    lines.append(f"  Fix ({_SAFETY[finding.safety]}):")
+    lines.append(f"  Fix ({SAFETY[finding.safety]}):")
     lines += textwrap.indent(finding.fix, "    ").splitlines()
     return "\n".join(lines)
 
