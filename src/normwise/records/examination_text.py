@@ -36,7 +36,7 @@ def number_text(value: float) -> str:
         return "unknown"
     if math.isfinite(value) and value == int(value) and abs(value) < 1e7:
         return f"{int(value):,}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def symptom_text(symptom: Symptom) -> str:
