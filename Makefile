@@ -45,9 +45,10 @@ models-page: $(VENV)/models.stamp
 	$(BIN)/python -m tests.third_party.page > build/models.md
 	mv build/models.md docs/models.md
 
-# A page for each rule of the doctor, and their index.
+# A page for each rule of the doctor, and their index; the session and the screenshot of the README, which need Chromium.
 doctor-pages: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.documentation.rule_pages docs/doctor
+	$(BIN)/python -m tests.documentation.doctor_session README.md docs/doctor/page.png
 
 # The kernels of all instruction sets against csrc/reference.h; needs cmake. `make test` has the baseline's.
 smoke:

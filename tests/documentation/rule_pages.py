@@ -27,11 +27,12 @@ _NEEDS = {
     "optimizer": "the optimizer",
     "onnx": "an ONNX file",
 }
-_INTRODUCTION = """`normwise doctor` and `normwise.diagnose` apply these rules. An *error* makes results wrong, a
-*warning* may, and *info* is worth knowing and no fault of a healthy model. A *safe* fix is applied by `--fix` and proven by
-measuring again; an *unsafe* one changes training or the structure of the model, and a *manual* one is in your own
-script: their code is shown. A rule that needs what was not given is skipped, and named. `normwise explain BN201` shows
-the text of a page."""
+_INTRODUCTION = """\
+`normwise doctor` and `normwise.diagnose` apply these rules. An *error* makes results wrong, a *warning* may, and
+*info* is worth knowing and no fault of a healthy model. A *safe* fix is applied by `--fix` and proven by measuring
+again; an *unsafe* one changes training or the structure of the model, and a *manual* one is in your own script: their
+code is shown. A rule that needs what was not given is skipped, and named. `normwise explain BN201` shows the text of
+a page."""
 _FAMILIES = {
     "wiring": "BN1xx: wiring",
     "statistics": "BN2xx: statistics",
