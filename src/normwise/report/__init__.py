@@ -1,5 +1,7 @@
 """Reports: records as a page, as text and as Markdown. Reads records, runs nothing."""
 
+from normwise.report.formats.examination_github import examination_github
+from normwise.report.formats.examination_sarif import examination_sarif
 from normwise.report.formats.html import (
     benchmark_page,
     examination_page,
@@ -17,6 +19,8 @@ __all__ = [
     "benchmark_table",
     "effect_text",
     "examination_page",
+    "examination_github",
+    "examination_sarif",
     "recording_page",
     "recording_text",
     "run_page",

@@ -230,7 +230,7 @@ def test_what_lies_beside_the_weights_is_told(
     assert _same(load_target(_saved(content), "net.py:plain").model, trained)
     assert (
         capsys.readouterr().err
-        == "note: beside the weights, state.pt has epoch, a, b and 1 more; OUT will not\n"
+        == "note: beside the weights, state.pt has epoch, a, b and 1 more, which are left out\n"
     )
 
 
