@@ -6,6 +6,8 @@ import sys
 
 from normwise.doctor import Rule
 
+_OF_FILES = "from normwise.doctor import Facts, examine, rules_named"
+
 
 def script_of(rule: Rule, *, sick: bool) -> str:
     """Return imports, what it uses of its module, the body of the method, and a call of the doctor at its end."""
@@ -14,7 +16,9 @@ def script_of(rule: Rule, *, sick: bool) -> str:
     module = sys.modules[type(rule).__module__]
     shown = _with_call(body, rule.code)
     imports, definitions = _used(inspect.getsource(module), shown)
-    imports = sorted({*imports, "import normwise"}, key=lambda line: (line.startswith("from"), line))
+    needed = "import normwise" if "normwise.diagnose" in shown else _OF_FILES
+    there = [line for line in imports if line.split()[-1] not in needed.split(" import ")[-1].split(", ")]
+    imports = sorted({*there, needed}, key=lambda line: (line.startswith("from"), line))
     parts = ["\n".join(imports), *definitions, shown]
     return "\n\n".join(parts)
 
@@ -28,15 +32,20 @@ def _with_call(body: str, code: str) -> str:
     last = function.body[-1]
     if not isinstance(last, ast.Return) or not isinstance(last.value, ast.Call):
         raise TypeError(f"{code}: a case must end in `return Case(...)`")
-    call, names = last.value, ("model", "data", "loss", "optimizer")
+    kept = body.splitlines()[: last.lineno - 2]
+    return "\n".join([*kept, f"print({_call_of(last.value, code)})"]).strip()
+
+
+def _call_of(call: ast.Call, code: str) -> str:
+    if ast.unparse(call.func) == "FileCase":
+        return f'examine(Facts.of_onnx({ast.unparse(call.args[0])}), rules_named(["{code}"]))'
+    names = ("model", "data", "loss", "optimizer")
     arguments = {name: ast.unparse(value) for name, value in zip(names, call.args, strict=False)}
     arguments |= {word.arg or "": ast.unparse(word.value) for word in call.keywords}
     given = [value if name in names[:2] else f"{name}={value}" for name, value in arguments.items()]
     if "data" not in arguments and len(given) > 1:
         given.insert(1, "None")
-    line = f'print(normwise.diagnose({", ".join(given)}, select=["{code}"]))'
-    kept = body.splitlines()[: last.lineno - 2]
-    return "\n".join([*kept, line]).strip()
+    return f'normwise.diagnose({", ".join(given)}, select=["{code}"])'
 
 
 def _used(source: str, shown: str) -> tuple[list[str], list[str]]:
