@@ -9,7 +9,7 @@ from normwise.doctor.rules.statistics import stale_statistics
 from normwise.records import Examination, Figure, Series
 from normwise.report.figures.examination_figures import FINE_ERROR, examination_figures, measured_layers
 from normwise.report.figures.layer_figure import LayerFigure, layer_drawing
-from tests.support import shown_examination
+from tests.support.reports import shown_examination
 
 
 def _shown(values: tuple[float, ...], fine: float = 0.25) -> LayerFigure:
