@@ -82,6 +82,14 @@ def test_each_idea_is_one_figure(sick: Examination) -> None:
     assert examination_figures(shown_examination.of_model()) == ()
 
 
+def test_each_layer_has_its_marker() -> None:
+    for examination, size in ((shown_examination.healthy(), 8), (shown_examination.large(), 2)):
+        *_, flow = examination_figures(examination)
+        for trace in layer_drawing(flow)["traces"]:
+            assert "maxdisplayed" not in trace["marker"]
+            assert trace["marker"]["size"] == size
+
+
 def test_before_and_after_are_two_series() -> None:
     treatment = shown_examination.treatment()
     statistics, *_ = examination_figures(treatment.before, treatment.after)
