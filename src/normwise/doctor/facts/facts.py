@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -164,6 +165,12 @@ class Facts:
     def dependence(self) -> float:
         """Distance of a sample's outputs in evaluation when the samples beside it are taken away, in their σ."""
         with unchanged_in_evaluation(self.model, data=self.data):
+            return dependence_on_batch(self.task, self.batches.batches[0])
+
+    @cached_property
+    def dependence_as_given(self) -> float:
+        """The same in the modes in which the modules were given."""
+        with self.kept(), torch.no_grad():
             return dependence_on_batch(self.task, self.batches.batches[0])
 
     @cached_property

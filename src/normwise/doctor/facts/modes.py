@@ -18,8 +18,8 @@ class Modes:
         in_training, in_evaluation: Paths of the BN layers that were given in either mode.
         stuck_in_training: Paths of the BN layers that ``model.eval()`` leaves in training mode.
         stuck_in_evaluation: Paths of those that ``model.train()`` leaves in evaluation mode.
-        left_in_evaluation: Paths of those that were given in evaluation mode, in a model in training, for no reason that
-            can be seen: others are in training, their parameters are trained, and ``model.train()`` changes their mode.
+        left_in_evaluation: Paths of those that were given in evaluation mode, in a model in training, for no visible
+            reason: others are in training, their parameters are trained, and ``model.train()`` changes their mode.
     """
 
     model: bool
