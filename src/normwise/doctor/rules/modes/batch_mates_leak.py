@@ -71,10 +71,8 @@ class BatchMatesLeak(Rule):
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count the places."""
-        places = "one place" if len(symptoms) == 1 else f"{len(symptoms)} places"
-        return f"Outputs in evaluation depend on the other samples of the batch: {places} normalise by it.".replace(
-            "one place normalise", "one place normalises"
-        )
+        places = "one place normalises" if len(symptoms) == 1 else f"{len(symptoms)} places normalise"
+        return f"Outputs in evaluation depend on the other samples of the batch: {places} by it."
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say how far outputs move."""
@@ -107,7 +105,7 @@ class BatchMatesLeak(Rule):
         return Case(model.eval(), [x])
 
     def healthy(self) -> Case:
-        """Return one that calls it with running statistics."""
+        """Return one that has a layer instead."""
 
         class Block(nn.Module):
             def __init__(self) -> None:
