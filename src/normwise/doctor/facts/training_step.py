@@ -70,6 +70,14 @@ class TrainingStep:
         """Return the calls of a layer."""
         return [call for call in self.calls if call.layer_path == layer_path]
 
+    def forward_calls(self) -> dict[str, list[NormCall]]:
+        """Return the calls outside a backward pass that normalised by the batch, by the path of their slot."""
+        found: dict[str, list[NormCall]] = {}
+        for call in self.calls:
+            if call.by_batch and not call.in_backward:
+                found.setdefault(call.path, []).append(call)
+        return found
+
 
 def run_training_step(
     task: Task, layers: dict[str, LayerKind], batch: UserBatch, *, train: bool

@@ -18,7 +18,7 @@ class OneValuePerChannel(Rule):
     name = "one-value-per-channel"
     severity = "error"
     needs = ("data",)
-    finds = "A BN layer that gets one value a channel in training, N · H · W = 1, from a batch of these data or the last."
+    finds = "A BN layer that gets one value a channel in training, N · H · W = 1, from a batch of these data."
     why = (
         "One value has no variance. In training torch raises 'Expected more than 1 value per channel when training', "
         "often only at the end of the first epoch, when the leftover batch comes; a layer that does not raise gives "
@@ -33,7 +33,7 @@ class OneValuePerChannel(Rule):
     fixed = (
         "Where the last batch is the cause: drop_last=True in the loader, or a batch size that leaves more than one "
         "sample. Where every batch is: a larger batch, or in that layer a norm that needs no batch, such as "
-        "normwise.surgery.convert to GroupNorm offers. Both are in the script that trains."
+        "GroupNorm; normwise.convert(model, to='group') replaces all of them. Both are in the script that trains."
     )
     safety = "manual"
     sources = (
