@@ -29,6 +29,25 @@ class Case:
     loss: Callable[..., Any] | None = None
     optimizer: Optimizer | None = None
 
+    def facts(self) -> Facts:
+        """Return the facts about it."""
+        return Facts.of_model(self.model, self.data, loss=self.loss, optimizer=self.optimizer)
+
+
+@dataclass(frozen=True)
+class FileCase:
+    """An ONNX file to try a rule on.
+
+    Attributes:
+        content: Bytes of the file.
+    """
+
+    content: bytes
+
+    def facts(self) -> Facts:
+        """Return the facts about it."""
+        return Facts.of_onnx(self.content)
+
 
 class Rule(ABC):
     """A rule. A subclass in a file of ``doctor/rules`` is found by that; nothing central is edited to add one.
@@ -95,11 +114,11 @@ class Rule(ABC):
         raise NotImplementedError(f"{self.code} has no fix that is applied")
 
     @abstractmethod
-    def sick(self) -> Case:
+    def sick(self) -> Case | FileCase:
         """Return a minimal model that has it. Its source code is in the rule's page."""
 
     @abstractmethod
-    def healthy(self) -> Case:
+    def healthy(self) -> Case | FileCase:
         """Return a minimal model that does not have it."""
 
     def text(self) -> RuleText:

@@ -1,5 +1,7 @@
 """Reports: records as a page, as text and as Markdown. Reads records, runs nothing."""
 
+from normwise.report.formats.examination_github import examination_github
+from normwise.report.formats.examination_sarif import examination_sarif
 from normwise.report.formats.html import benchmark_page, recording_page, run_page, study_page
 from normwise.report.formats.markdown import study_markdown
 from normwise.report.formats.text import benchmark_table, recording_text, run_text, study_table, study_text
@@ -9,6 +11,8 @@ __all__ = [
     "benchmark_page",
     "benchmark_table",
     "effect_text",
+    "examination_github",
+    "examination_sarif",
     "recording_page",
     "recording_text",
     "run_page",
