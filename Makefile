@@ -11,7 +11,7 @@ PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip --disable-pip-version-
 
 CPP := $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.h)
 
-.PHONY: study test exhaustive check format models models-page smoke sanitize clean
+.PHONY: study test exhaustive check format models models-page doctor-calibration smoke sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
@@ -44,6 +44,11 @@ models-page: $(VENV)/models.stamp
 	@mkdir -p build
 	$(BIN)/python -m tests.third_party.page > build/models.md
 	mv build/models.md docs/models.md
+
+# Healthy trained models and models made sick on purpose, as the doctor sees them, and the pages that say so. With MNIST
+# where it is found; trained models are kept in build/.
+doctor-calibration: $(VENV)/run.stamp
+	$(BIN)/python -m benchmarks.doctor_calibration --page docs/doctor/calibration.md
 
 # The kernels of all instruction sets against csrc/reference.h; needs cmake. `make test` has the baseline's.
 smoke:
