@@ -68,11 +68,12 @@ def test_a_model_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_page_names_false_alarms_and_misses() -> None:
     base = trained.trained(_HEALTHY[0])
-    alarm = Outcome("a net", "alone", "", (("BN201", "error"),), ("error BN201 norm: off by 3 σ",), 0.1)
+    name = base.recipe.name
+    alarm = Outcome(name, "alone", "", (("BN201", "error"),), ("error BN201 norm: off by 3 σ",), 0.1)
     miss = Outcome("a net", "a bias", "BN101", (("BN201", "error"),), ("error BN201",), 0.1)
     hit = Outcome("a net", "another bias", "BN101", (("BN101", "info"),), ("info BN101",), 0.1)
     text = page([health_of(base)], [alarm], [miss, hit])
-    assert "| a net | alone | error BN201 norm: off by 3 σ |" in text
+    assert f"| {name} | alone | error BN201 norm: off by 3 σ |" in text
     assert "| BN101 | a bias | a net | BN201 |" in text
     assert "| BN101 | BN201 | 1 |" in text
     assert "1 of 2 plants (50.0%) have the right code first, 1 have it at all" in summary(
