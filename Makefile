@@ -48,7 +48,7 @@ models-page: $(VENV)/models.stamp
 # Healthy trained models and models made sick on purpose, as the doctor sees them, and the pages that say so. With MNIST
 # where it is found; trained models are kept in build/.
 doctor-calibration: $(VENV)/run.stamp
-	$(BIN)/python -m benchmarks.doctor_calibration --page docs/doctor/calibration.md
+	$(BIN)/python -m benchmarks.doctor_calibration --page docs/doctor/calibration.md --healed docs/doctor/healed.md
 
 # The kernels of all instruction sets against csrc/reference.h; needs cmake. `make test` has the baseline's.
 smoke:

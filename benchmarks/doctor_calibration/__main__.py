@@ -1,6 +1,6 @@
-"""Calibration of the doctor: healthy models and plants, and the page of both.
+"""Calibration of the doctor: healthy models and plants, set-ups that are healed, and the pages that say so.
 
-Run: python -m benchmarks.doctor_calibration [--only CODE ...] [--page FILE]
+Run: python -m benchmarks.doctor_calibration [--only CODE ...] [--page FILE] [--healed FILE]
 """
 
 import argparse
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.doctor_calibration.healed import heal_all, healed_page
 from benchmarks.doctor_calibration.healthy import health_of, visits
 from benchmarks.doctor_calibration.outcome import Outcome, outcome_of
 from benchmarks.doctor_calibration.page import page, summary
@@ -26,10 +27,13 @@ def main() -> int:
         "--only", nargs="*", default=[], help="beginnings of codes; 'healthy' for healthy models"
     )
     parser.add_argument("--page", type=Path, help="file to write; needs all of them")
+    parser.add_argument("--healed", type=Path, help="file to write about set-ups that are healed")
     arguments = parser.parse_args()
     if arguments.page and arguments.only:
         parser.error("--page needs all models, so leave --only out")
     torch.set_num_threads(1)
+    if arguments.healed:
+        _write(arguments.healed, healed_page(heal_all()))
     chosen = recipes(mnist=has_mnist())
     wanted = tuple(arguments.only)
     began = time.perf_counter()
@@ -54,9 +58,13 @@ def main() -> int:
             _say(sick[-1])
     print(f"{summary(healthy, sick)} {time.perf_counter() - began:.0f} s in all.")
     if arguments.page:
-        arguments.page.parent.mkdir(parents=True, exist_ok=True)
-        arguments.page.write_text(page(health, healthy, sick), encoding="utf-8")
+        _write(arguments.page, page(health, healthy, sick))
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _say(outcome: Outcome) -> None:

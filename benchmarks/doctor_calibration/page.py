@@ -85,7 +85,7 @@ def _rules(healthy: Sequence[Outcome], sick: Sequence[Outcome]) -> str:
         infos = sum(rule.code in one.codes for one in healthy) - alarms
         counts = (len(plants), found, hits) if plants else ("–", "–", "–")
         rows.append((rule.code, rule.name, rule.severity, alarms, infos, *counts))
-    return _table(
+    return table(
         ("code", "rule", "severity", "false alarms", "notes on healthy ones", "plants", "found", "hits"), rows
     )
 
@@ -96,7 +96,7 @@ def _alarms(healthy: Sequence[Outcome]) -> str:
         for one in healthy
         if one.alarms or one.error
     ]
-    return _table(("model", "visit", "finding"), rows) if rows else "None."
+    return table(("model", "visit", "finding"), rows) if rows else "None."
 
 
 def _misses(sick: Sequence[Outcome]) -> str:
@@ -105,18 +105,18 @@ def _misses(sick: Sequence[Outcome]) -> str:
         for one in sick
         if not one.is_hit
     ]
-    return _table(("code", "fault", "model", "findings, in their order"), rows) if rows else "None."
+    return table(("code", "fault", "model", "findings, in their order"), rows) if rows else "None."
 
 
 def _confusion(sick: Sequence[Outcome]) -> str:
     pairs = Counter((one.expected, one.first or "nothing") for one in sick if not one.is_hit)
     rows = [(*pair, count) for pair, count in sorted(pairs.items())]
-    return _table(("planted", "first", "times"), rows) if rows else "None."
+    return table(("planted", "first", "times"), rows) if rows else "None."
 
 
 def _thresholds() -> str:
     rows = [(one.file, one.name, one.value, one.meaning) for one in thresholds()]
-    return _table(("file", "name", "value", "meaning"), rows)
+    return table(("file", "name", "value", "meaning"), rows)
 
 
 def _health(health: Sequence[Health], healthy: Sequence[Outcome]) -> str:
@@ -127,10 +127,11 @@ def _health(health: Sequence[Health], healthy: Sequence[Outcome]) -> str:
         (one.model, f"{one.running:.1%}", f"{one.batch:.1%}", ", ".join(sorted(notes[one.model])) or "–")
         for one in health
     ]
-    return _table(("model", "accuracy", "with batch statistics", "notes"), rows)
+    return table(("model", "accuracy", "with batch statistics", "notes"), rows)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown."""
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     lines += [" | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows]
     return "\n".join(f"| {line} |" for line in lines)

@@ -189,7 +189,7 @@ class EMA(nn.Module):
                 mine.lerp_(other, 1 - self.decay)
 
 
-def _average(base: Trained, before: int) -> EMA:
+def moving_average(base: Trained, before: int) -> EMA:
     """Return a moving average that began after some steps of training."""
     torch.manual_seed(0)
     model = base.recipe.build()
@@ -209,13 +209,13 @@ def _average(base: Trained, before: int) -> EMA:
 @plants.add("BN209", "average of parameters only", {"from the beginning": 0, "after 20 steps": 20}, models=5)
 def averaged(base: Trained, before: int) -> Case:
     """Average parameters, and leave the buffers of the copy."""
-    return _evaluated(base, _average(base, before))
+    return _evaluated(base, moving_average(base, before))
 
 
 @plants.add("BN202", "average of parameters only, as a plain model", models=5)
 def averaged_plain(base: Trained) -> Case:
     """Take the model out of its wrapper."""
-    return _evaluated(base, _average(base, 0).module)
+    return _evaluated(base, moving_average(base, 0).module)
 
 
 @plants.add("BN209", "AveragedModel of four states of a training", on=FEED_FORWARD, models=5)
