@@ -60,7 +60,7 @@ class Rule(ABC):
         needs: What it has to be given.
         finds, why, measured, fixed: Text for its page: what it finds, why that hurts, how it is measured, and how it
             is fixed and how safe that is.
-        safety: Whether the fix can be applied by :meth:`heal`.
+        safety: Whether the fix can be applied by :meth:`heal`, where :meth:`safety_of` does not say otherwise.
         sources: Papers and issues.
         supersedes: Codes of rules whose findings this one explains: in the layers that both found, theirs are dropped.
     """
@@ -92,6 +92,10 @@ class Rule(ABC):
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return how much these symptoms matter."""
         return self.severity
+
+    def safety_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Safety:
+        """Return whether the fix of these symptoms can be applied by :meth:`heal`."""
+        return self.safety
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Return the measured cost in words; empty where none was measured."""

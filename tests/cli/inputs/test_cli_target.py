@@ -270,9 +270,7 @@ def test_a_checkpoint_without_its_network_is_one_error(folder: Path, trained: nn
 
 
 def test_a_network_for_what_is_no_checkpoint_is_one_error(folder: Path) -> None:
-    message = (
-        r"--model is for checkpoints \(.safetensors, .pt, .pth\), and net.py:plain is none; leave it out"
-    )
+    message = r"--model is for checkpoints \(.safetensors, .pt, .pth, .ckpt\), and net.py:plain is none; leave it out"
     with pytest.raises(ArgumentError, match=message):
         load_target("net.py:plain", "net.py:plain")
 

@@ -37,7 +37,8 @@ def explain(
     Example: normwise explain BN201, or normwise explain small_batches
     """
     rules = _rules(name)
-    if len(rules) == 1:
+    wanted = name.strip().lower()
+    if len(rules) == 1 and wanted in (rules[0].code.lower(), rules[0].name):
         _show_rule(rules[0])
     elif rules:
         show(*(f"{rule.code} {rule.name}: {rule.finds}" for rule in rules), sep="\n")

@@ -104,17 +104,18 @@ def _checked(path: Path, table: Mapping[str, Any]) -> Configuration:
         raise ArgumentError(
             f'{where}: severity is {severities!r}; expected a table, such as severity = {{ BN101 = "off" }}'
         )
-    by_code: dict[str, str] = {}
-    named: list[tuple[int, str, tuple[Rule, ...]]] = []
+    named: list[tuple[bool, int, str, tuple[Rule, ...]]] = []
     for name, severity in severities.items():
         if severity not in (*SEVERITIES, _OFF):
             raise ArgumentError(
                 f"{where}: the severity of {name} is {severity!r}; expected one of {', '.join((*SEVERITIES, _OFF))}"
             )
         rules = _rules(f"{where}: severity", [name])
-        named.append((len(rules), severity, rules))
+        is_one = any(name.strip().lower() in (rule.code.lower(), rule.name) for rule in rules)
+        named.append((not is_one, len(rules), severity, rules))
+    by_code: dict[str, str] = {}
     # What is said of one rule holds against what is said of its family.
-    for _, severity, rules in sorted(named, key=lambda one: one[0], reverse=True):
+    for _, _, severity, rules in sorted(named, key=lambda one: one[:2], reverse=True):
         by_code |= {rule.code: severity for rule in rules}
     return Configuration(
         tuple(table.get("select", [])),

@@ -1,8 +1,10 @@
 """Facts about what the command line names: a network with what trains it, or a file without a network."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from normwise.cli.inputs.cli_target import load_batches, load_target
+from normwise.cli.inputs.cli_target import CliTarget, load_batches, load_target
 from normwise.cli.inputs.state_file import READABLE, read_state
 from normwise.cli.inputs.training_parts import named_loss, named_optimizer
 from normwise.cli.terminal import complain
@@ -10,6 +12,7 @@ from normwise.cli.wording import first_few
 from normwise.doctor import Facts
 from normwise.errors import ArgumentError
 from normwise.files import is_file, is_folder
+from normwise.training.evaluate import loss_of
 
 ONNX = ".onnx"
 
@@ -56,11 +59,18 @@ def facts_of(
     return Facts.of_model(
         network.model,
         load_batches(data, network, labelled=True) if has_data else None,
-        loss=None if loss is None else named_loss(loss),
+        loss=_loss(loss, network),
         optimizer=None if optimizer is None else named_optimizer(optimizer, network),
         max_batches=max_batches,
         name=target,
     )
+
+
+def _loss(name: str | None, network: CliTarget) -> Callable[..., Any] | None:
+    if name is not None:
+        return named_loss(name)
+    # Every run is trained with it.
+    return None if network.data is None else loss_of
 
 
 def _expect_none(target: str, options: dict[str, str | None], advice: str) -> None:
