@@ -2,7 +2,9 @@
 
 import ast
 import inspect
+import subprocess
 import sys
+from pathlib import Path
 
 from normwise.doctor import Rule
 
@@ -21,7 +23,14 @@ def script_of(rule: Rule, *, sick: bool) -> str:
     imports = sorted({*there, needed}, key=lambda line: (line.startswith("from"), line))
     # What a method imports for itself may be among them.
     own = "\n".join(line for line in shown.splitlines() if line not in imports).strip()
-    return "\n\n".join(["\n".join(imports), *definitions, own])
+    return _formatted("\n\n".join(["\n".join(imports), *definitions, own]))
+
+
+def _formatted(code: str) -> str:
+    """Return code as `ruff format` writes it, which looks into pages, too."""
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "case.py", "-"]
+    root = Path(__file__).parents[2]
+    return subprocess.run(command, cwd=root, input=code, capture_output=True, text=True, check=True).stdout
 
 
 def _with_call(body: str, code: str) -> str:

@@ -5,14 +5,14 @@ import math
 
 import pytest
 
-from normwise.doctor.rules.statistics import stale_statistics
+from normwise.doctor.facts import running_statistics
 from normwise.records import Examination, Figure, Series
 from normwise.report.figures.examination_figures import FINE_ERROR, examination_figures, measured_layers
 from normwise.report.figures.layer_figure import LayerFigure, layer_drawing
 from tests.support.reports import shown_examination
 
 
-def _shown(values: tuple[float, ...], fine: float = 0.25) -> LayerFigure:
+def _shown(values: tuple[float, ...], fine: float = FINE_ERROR) -> LayerFigure:
     names = tuple(f"encoder.layers.{i}.attention.norm" for i in range(len(values)))
     figure = Figure(
         "f", "t", "c", "layer", "error", (Series("error", names, values),), y_log=True, lines=False
@@ -35,11 +35,11 @@ def test_a_value_beyond_the_scale_is_drawn_at_its_end_and_told_as_it_is() -> Non
     assert told == ["0 σ", "10000 σ", "∞ σ", "– σ", "1.00 σ"]
 
 
-def test_the_band_of_healthy_layers_ends_where_the_rule_begins() -> None:
+def test_the_band_of_healthy_layers_ends_where_the_rules_begin() -> None:
     band = layer_drawing(_shown((1.0,)))["traces"][0]
     assert band["meta"]["role"] == "fine"
-    assert max(band["y"]) == FINE_ERROR == stale_statistics._FINE
-    assert band["name"] == "fine: up to 0.25 σ"
+    assert max(band["y"]) == FINE_ERROR == running_statistics.FINE
+    assert band["name"] == "fine: up to 0.15 σ"
     assert [t["meta"]["role"] for t in layer_drawing(_shown((1.0,), math.nan))["traces"]] == ["series"]
 
 

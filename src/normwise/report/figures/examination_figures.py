@@ -7,8 +7,8 @@ from normwise.records import Examination, Figure, LayerHealth, Series
 from normwise.records.examination_text import shown_path
 from normwise.report.figures.layer_figure import LayerFigure
 
-#: Error of normalised values, in σ, below which rule BN201 finds nothing, whatever the noise of the batches.
-FINE_ERROR = 0.25
+#: Error of normalised values, in σ, up to which running statistics are fine, however little the batches scatter.
+FINE_ERROR = 0.15
 _ERROR, _DEAD, _MEAN, _DEVIATION, _REFERENCE, _AFTER = 0, 1, 3, 0, 6, 2
 _X_LABEL = "BN layer, from input to output"
 
@@ -49,8 +49,8 @@ def _statistics(before: Sequence[LayerHealth], mended: Sequence[LayerHealth]) ->
         "statistics",
         "Running against exact statistics",
         "Distance of the values that evaluation normalises from what they are with the exact statistics of the data: "
-        "the root mean square over channels. A healthy model lies in the green band. The scale is the same for every "
-        "model, and points at its ends may lie beyond.",
+        "the root mean square over channels. A healthy model lies in the green band, or above it by as much as batches "
+        "scatter. The scale is the same for every model, and points at its ends may lie beyond.",
         _X_LABEL,
         "error (σ of the data)",
         _known(series),
