@@ -98,7 +98,7 @@ def _without_superseded(
     """Drop what another finding explains: in the layers that both found, or all where that is of the whole model."""
     kept = dict(findings)
     for code in findings:
-        explained = {symptom.path for symptom in findings[code].symptoms}
+        explained = rules[code].explained(facts, findings[code].symptoms)
         for other in rules[code].supersedes:
             if other not in kept or code not in kept:
                 continue

@@ -73,6 +73,10 @@ class Rule(ABC):
         """Return how much these symptoms matter."""
         return self.severity
 
+    def explained(self, facts: Facts, symptoms: Sequence[Symptom]) -> set[str]:
+        """Return the paths in which findings of the rules that this one supersedes are dropped."""
+        return {symptom.path for symptom in symptoms}
+
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Return the measured cost in words; empty where none was measured."""
         return ""
