@@ -1,5 +1,7 @@
 """Channels that are dead, huge, switched off, or smaller than ε; and healthy ones that only look so."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,8 @@ def _found(model: nn.Module, *batches: Tensor) -> dict[str, str]:
     return {finding.code: finding.severity for finding in findings}
 
 
-def _net() -> tuple[nn.Sequential, Tensor]:
+# Layers of a sequence are looked into, of which torch's types say nothing.
+def _net() -> tuple[Any, Tensor]:
     torch.manual_seed(0)
     norm = nn.BatchNorm1d(16, momentum=None)
     return nn.Sequential(nn.Linear(4, 16, bias=False), norm, nn.ReLU(), nn.Linear(16, 3)), torch.randn(256, 4)
@@ -104,7 +107,7 @@ def test_eps_is_compared_with_the_running_variance_where_there_are_no_data() -> 
 
 
 def test_a_zero_that_a_new_residual_branch_begins_with_is_meant() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8))
+    model: Any = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8))
     nn.init.zeros_(model[3].weight)
     assert _found(model) == {"BN407": "info"}
     model[1].weight.data += torch.linspace(-0.3, 0.3, 8)
@@ -118,7 +121,8 @@ def test_a_layer_that_is_switched_off_explains_what_is_behind_it() -> None:
         for _ in range(3)
         for layer in (nn.Linear(16, 16, bias=False), nn.BatchNorm1d(16, momentum=None), nn.ReLU())
     ]
-    model, x = nn.Sequential(*layers), torch.randn(256, 16)
+    model: Any = nn.Sequential(*layers)
+    x = torch.randn(256, 16)
     for norm in (model[1], model[4], model[7]):
         nn.init.uniform_(norm.weight, 0.5, 1.5)
     model[1].weight.data *= 1e-6
@@ -171,10 +175,17 @@ def test_values_near_the_end_of_float16_are_told() -> None:
 def test_layers_without_parameters_statistics_or_finite_numbers_are_taken() -> None:
     torch.manual_seed(0)
     plain = nn.BatchNorm1d(4, affine=False, track_running_stats=False)
-    broken = nn.BatchNorm1d(4)
+    broken: Any = nn.BatchNorm1d(4)
     broken.running_var.fill_(torch.nan)
     broken.weight.data.fill_(torch.nan)
     model, x = nn.Sequential(plain, broken, nn.Linear(4, 2)), torch.randn(32, 4)
     codes = {finding.code for finding in normwise.diagnose(model, [x, x[:0]], select=["BN4", "BN5"]).findings}
     assert codes <= {"BN502"}
     normwise.diagnose(model, select=["BN4"])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_first_state_of_a_recurrent_layer_is_no_dead_channel(training: bool) -> None:
+    torch.manual_seed(0)
+    model = normwise.nn.BatchNormLSTM(4, 5).train(training)
+    assert _found(model, torch.randn(6, 8, 4)) == {}

@@ -61,7 +61,7 @@ class TinyLastBatch(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return "info" for data that only evaluation is known to read."""
-        return "warning" if facts.is_for_training else "info"
+        return "warning" if facts.has_training_data else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare the sizes."""
@@ -83,7 +83,8 @@ class TinyLastBatch(Rule):
         )
         x = torch.randn(66, 4)
         model(x)
-        return Case(model.eval(), torch.utils.data.DataLoader(x, batch_size=16, shuffle=True))
+        data = torch.utils.data.TensorDataset(x)
+        return Case(model.eval(), torch.utils.data.DataLoader(data, batch_size=16, shuffle=True))
 
     def healthy(self) -> Case:
         """Return a loader that drops it."""
@@ -93,4 +94,7 @@ class TinyLastBatch(Rule):
         )
         x = torch.randn(66, 4)
         model(x)
-        return Case(model.eval(), torch.utils.data.DataLoader(x, batch_size=16, shuffle=True, drop_last=True))
+        data = torch.utils.data.TensorDataset(x)
+        return Case(
+            model.eval(), torch.utils.data.DataLoader(data, batch_size=16, shuffle=True, drop_last=True)
+        )

@@ -15,6 +15,8 @@ from normwise.records import Severity, Source, Symptom
 _SOME, _MOST = 0.1, 0.5
 #: Range of normalised values, and of values beside their size, below which a channel is constant.
 _CONSTANT, _ROUNDING = 1e-3, 1e-6
+#: Values a channel from which constant ones are taken to stay so.
+_SEVERAL = 10
 #: Values a channel from which outputs that were never positive are taken to stay so.
 _ENOUGH = 100
 #: γ beside the layer's largest from which a channel is not switched off on purpose.
@@ -54,14 +56,17 @@ class DeadChannels(Rule):
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the layers with dead channels."""
         rectified = _rectified(facts)
+        by_layer: dict[str, list[tuple[NormFacts, BatchMoments]]] = {}
         for norm in facts.norms.values():
             moments = facts.probe.moments.get(norm.path)
-            if moments is None or not moments.counts or not norm.channels:
-                continue
-            constant, silent = _constant(norm, moments), torch.zeros(norm.channels, dtype=torch.bool)
-            if len(constant) != norm.channels:
-                continue
-            if norm.layer_path in rectified and sum(moments.counts) >= _ENOUGH:
+            if moments is not None and sum(moments.counts) >= _SEVERAL and len(moments.low) == norm.channels:
+                by_layer.setdefault(norm.layer_path, []).append((norm, moments))
+        for slots in by_layer.values():
+            # A recurrent layer's first step has a state of zeros: a channel is dead where it is so in all steps.
+            constant = torch.stack([_constant(*slot) for slot in slots]).all(0)
+            silent = torch.zeros_like(constant)
+            norm, moments = slots[0]
+            if len(slots) == 1 and norm.layer_path in rectified and sum(moments.counts) >= _ENOUGH:
                 silent = _silent(facts, norm, moments) & ~constant
             share = (constant | silent).double().mean().item()
             if share < _SOME:
@@ -112,7 +117,7 @@ class DeadChannels(Rule):
         )
         x = torch.randn(128, 4)
         model(x)
-        model[1].bias.data[:6] = -10
+        model[1].bias.data = torch.tensor([-10.0] * 6 + [0.0] * 2)
         return Case(model.eval(), [x])
 
     def healthy(self) -> Case:
