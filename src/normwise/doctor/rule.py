@@ -1,5 +1,6 @@
 """A rule of the doctor: what it finds, why that hurts, how it is measured and mended, and models to try it on."""
 
+import ast
 import inspect
 import textwrap
 from abc import ABC, abstractmethod
@@ -147,5 +148,7 @@ def measured(label: str, value: float, unit: str = "") -> Measured:
 def _body(method: Callable[..., Any]) -> str:
     """Return the source code in a method, without its first line and its docstring."""
     source = textwrap.dedent(inspect.getsource(method))
-    lines = source.splitlines()[1:]
-    return textwrap.dedent("\n".join(lines)).strip()
+    (function,) = ast.parse(source).body
+    statements = function.body if isinstance(function, ast.FunctionDef) else [function]
+    first = statements[1 if inspect.getdoc(method) else 0]
+    return textwrap.dedent("\n".join(source.splitlines()[first.lineno - 1 :])).strip()

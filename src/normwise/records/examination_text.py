@@ -22,7 +22,8 @@ _INDENT = 4
 _MOST_LAYERS = 5
 #: Codes of rules that are listed; more are counted.
 _MOST_CODES = 6
-_SAFETY = {
+#: Safety of a fix in words.
+SAFETY = {
     "safe": "safe: normwise can apply it and prove it",
     "unsafe": "unsafe: it changes training or the structure, so apply it yourself",
     "manual": "manual: it is in your own script",
@@ -40,7 +41,7 @@ def number_text(value: float) -> str:
         return "unknown"
     if math.isfinite(value) and value == int(value) and abs(value) < 1e7:
         return f"{int(value):,}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def symptom_text(symptom: Symptom) -> str:
@@ -74,7 +75,7 @@ def finding_text(finding: Finding) -> str:
     lines += [f"    {line}" for line in _evidence(finding.symptoms)]
     if finding.cost:
         lines += _wrapped(f"Costs: {finding.cost}", "  ")
-    lines.append(f"  Fix ({_SAFETY[finding.safety]}):")
+    lines.append(f"  Fix ({SAFETY[finding.safety]}):")
     lines += textwrap.indent(finding.fix, "    ").splitlines()
     return "\n".join(lines)
 

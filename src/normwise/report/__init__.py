@@ -2,7 +2,14 @@
 
 from normwise.report.formats.examination_github import examination_github
 from normwise.report.formats.examination_sarif import examination_sarif
-from normwise.report.formats.html import benchmark_page, recording_page, run_page, study_page
+from normwise.report.formats.html import (
+    benchmark_page,
+    examination_page,
+    recording_page,
+    run_page,
+    study_page,
+    treatment_page,
+)
 from normwise.report.formats.markdown import study_markdown
 from normwise.report.formats.text import benchmark_table, recording_text, run_text, study_table, study_text
 from normwise.report.numbers import effect_text
@@ -12,6 +19,7 @@ __all__ = [
     "benchmark_table",
     "effect_text",
     "examination_github",
+    "examination_page",
     "examination_sarif",
     "recording_page",
     "recording_text",
@@ -21,4 +29,5 @@ __all__ = [
     "study_page",
     "study_table",
     "study_text",
+    "treatment_page",
 ]

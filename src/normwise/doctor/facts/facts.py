@@ -182,7 +182,7 @@ class Facts:
             return run_training_step(self.task, self.layers, batch, train=not self.modes.model)
 
     @cached_property
-    def is_for_training(self) -> bool:
+    def has_training_data(self) -> bool:
         """True where the data are likely those of training: shuffled, with an optimiser or a model in training mode."""
         return bool(self.batches.shuffles) or self.optimizer is not None or self.modes.model
 
@@ -238,7 +238,7 @@ class Facts:
         return graph_calls(self.model)
 
     @property
-    def is_for_training(self) -> bool:
+    def expects_training(self) -> bool:
         """True where a loss or an optimiser was given, so that training mode is what one expects."""
         return self.loss is not None or self.optimizer is not None
 
