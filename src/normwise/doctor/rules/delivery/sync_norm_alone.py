@@ -83,7 +83,7 @@ class SyncNormAlone(Rule):
             raise LeftError(str(error)) from error
         left = [path for path, module in model.named_modules() if isinstance(module, nn.SyncBatchNorm)]
         if left:
-            reasons = {layer.path: layer.reason for layer in report.layers}
+            reasons = {change.path: change.detail for change in report.changes}
             raise LeftError(
                 f"layer {left[0]!r} can't be converted: {reasons.get(left[0], 'it was not called')}"
             )
