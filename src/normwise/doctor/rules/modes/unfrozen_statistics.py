@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Case, Rule, measured
@@ -56,6 +57,8 @@ class UnfrozenStatistics(Rule):
         behind = _layers_before(facts.model)
         for path in moving:
             layer = facts.layers[path].layer
+            if not facts.layers[path].initialised:
+                continue
             own, before = list(layer.parameters()), behind.get(path)
             above = [] if before is None else list(before.parameters(recurse=False))
             frozen, source_frozen = _is_frozen(own, trained), _is_frozen(above, trained)
@@ -157,7 +160,7 @@ def _layers_before(model: nn.Module) -> dict[str, nn.Module]:
     for path, module in model.named_modules():
         if before is not None:
             found[path] = before
-        if any(parameter.dim() > 1 for parameter in module.parameters(recurse=False)):
+        if any(is_lazy(parameter) or parameter.dim() > 1 for parameter in module.parameters(recurse=False)):
             before = module
     return found
 
