@@ -95,13 +95,18 @@ def _finding(
 def _without_superseded(
     findings: Mapping[str, Finding], rules: Mapping[str, Rule], facts: Facts
 ) -> dict[str, Finding]:
-    """Drop what another finding explains: in the layers that both found, or all where that is of the whole model."""
+    """Drop what another finding explains: in the layers that both found, or all where that is of the whole model.
+
+    A note explains notes alone.
+    """
     kept = dict(findings)
     for code in findings:
         explained = {symptom.path for symptom in findings[code].symptoms}
         for other in rules[code].supersedes:
             if other not in kept or code not in kept:
                 continue
+            if findings[code].severity == "info" and kept[other].severity != "info":
+                continue  # a note must not hide a fault
             left = [s for s in kept[other].symptoms if s.path not in explained and "" not in explained]
             if left and len(left) < len(kept[other].symptoms):
                 kept[other] = _finding(rules[other], facts, left, {other: kept[other].severity})
