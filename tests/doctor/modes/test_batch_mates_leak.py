@@ -66,6 +66,12 @@ def test_outputs_that_differ_for_another_reason_are_no_leak() -> None:
     assert _codes(_around(_Random())) == []
 
 
+def test_a_hook_that_puts_the_model_into_training_is_seen_in_its_layers() -> None:
+    model = _around(nn.Identity())
+    model.register_forward_pre_hook(lambda module, args: module.train() and None)
+    assert _codes(model) == [("BN306", "1")]
+
+
 def test_a_batch_of_one_tells_nothing() -> None:
     model = _around(_ByBatch(4)).eval()
     assert normwise.diagnose(model, [torch.randn(1, 3, 6, 6)], select=["BN306"]).findings == ()

@@ -28,6 +28,12 @@ def test_it_says_that_outputs_move_and_that_one_sample_fails() -> None:
     assert "BN306" not in {one.code for one in diagnosis.findings}
 
 
+def test_data_of_single_samples_get_the_finding_and_not_the_exception() -> None:
+    model, batches = _network(track_running_stats=False)
+    (finding,) = normwise.diagnose(model, batches[0][:1], select=["BN304"]).findings
+    assert finding.severity == "error"
+
+
 def test_large_maps_that_hardly_depend_on_the_batch_are_a_warning() -> None:
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(4, track_running_stats=False)

@@ -68,16 +68,17 @@ class BatchDependentModel(Rule):
         if probe.failed or not _depends(probe):
             return
         evidence = [
-            measured("loss with batch statistics", probe.batch.loss),
-            measured("with exact ones", probe.exact.loss),
-            measured("with running ones", probe.running.loss),
-            measured("outputs with batch statistics differ by", probe.batch.distance, "σ"),
+            measured(
+                "outputs with batch statistics differ from those with exact ones by",
+                probe.batch.distance,
+                "σ",
+            ),
         ]
         noise, order = _scatter(probe)
         if not math.isnan(noise):
             evidence.append(measured("means of the batches scatter by", noise, "σ"))
         if not math.isnan(order):
-            evidence.append(measured("which is, over samples in random order,", math.sqrt(order), "times"))
+            evidence.append(measured("over those of samples in random order", math.sqrt(order), "times"))
         yield Symptom("", "", tuple(evidence), badness=probe.exact.loss - probe.batch.loss)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
