@@ -59,7 +59,8 @@ class DeadChannels(Rule):
             if moments is None or not moments.counts or not norm.channels:
                 continue
             constant, silent = _constant(moments), torch.zeros(norm.channels, dtype=torch.bool)
-            if len(constant) != norm.channels:
+            if len(constant) != norm.channels or (norm.path != norm.layer_path and bool(constant.all())):
+                # A step of a recurrent layer without any input is the first of its hidden states.
                 continue
             if norm.layer_path in rectified and sum(moments.counts) >= _ENOUGH:
                 silent = _silent(facts, norm, moments) & ~constant

@@ -117,11 +117,16 @@ class DominatingEps(Rule):
 
 
 def _variance(facts: Facts, norm: NormFacts) -> Tensor | None:
-    """Return the variance of the data where it is known, else the running one, in float64."""
+    """Return the variance of the data where it is known, else the running one, in float64; None for no input."""
     variance = norm.variance
     if "data" in facts.has and norm.path in facts.probe.exact_statistics:
         variance = facts.probe.exact_statistics[norm.path][1].cpu()
-    return None if variance is None or not len(variance) else variance.double()
+    if variance is None or not len(variance):
+        return None
+    if norm.path != norm.layer_path and bool((variance == variance[0]).all()):
+        # A step of a recurrent layer that gets nothing but 0, such as the first of its hidden states.
+        return None
+    return variance.double()
 
 
 def _is_live(variance: Tensor, weight: Tensor | None) -> Tensor:
