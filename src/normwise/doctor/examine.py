@@ -47,7 +47,8 @@ def examine(
         if lacking:
             # The wish for an ONNX file is no wish of who has a model.
             if "onnx" not in lacking:
-                skipped[rule.code] = facts.sealed or _MISSING[lacking[0]]
+                is_sealed = facts.data is not None and lacking[0] in ("data", "loss")
+                skipped[rule.code] = (facts.sealed if is_sealed else "") or _MISSING[lacking[0]]
             continue
         symptoms = sorted(rule.evidence(facts), key=lambda symptom: symptom.badness, reverse=True)
         if symptoms:

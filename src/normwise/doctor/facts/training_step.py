@@ -103,6 +103,8 @@ def run_training_step(
         for parameter in model.parameters():
             parameter.grad = None
         for module in model.modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it takes no hooks
             module.register_forward_pre_hook(recorder.enter, prepend=True)
             module.register_forward_hook(recorder.leave, always_call=True)
         for path, kind in layers.items():

@@ -76,6 +76,9 @@ class SyncNormAlone(Rule):
         """Convert those of the copy."""
         if "data" not in facts.has:
             raise LeftError("that needs a batch, which tells the dimensions")
+        others = [path for path, kind in facts.layers.items() if kind.ours or kind.adapter is not None]
+        if others:
+            raise LeftError(f"layer {others[0]!r} is of another class, and would be converted as well")
         given = facts.batches.batches[0]
         try:
             _, report = convert(model, "torch", example=given.kwargs or given.args[:1], inplace=True)
