@@ -88,7 +88,7 @@ def test_an_optimizer_of_a_copy_is_told() -> None:
 def test_replaced_layers_are_named_and_nothing_else() -> None:
     model = _model()
     optimizer = SGD(model.parameters(), lr=0.1)
-    model[0][1] = nn.BatchNorm1d(4)
+    model.set_submodule("0.1", nn.BatchNorm1d(4))
     assert _found(model, optimizer) == [("BN603", "error", ["0.1"])]
 
 

@@ -15,13 +15,13 @@ _CODES = ["BN1", "BN6"]
 
 def _not_a_number() -> nn.Module:
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
-    model[2].running_var.fill_(torch.nan)
+    model.get_buffer("2.running_var").fill_(torch.nan)
     return model
 
 
 def _constant() -> nn.Module:
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
-    nn.init.zeros_(model[1].weight)
+    nn.init.zeros_(model.get_parameter("1.weight"))
     return model
 
 
