@@ -47,7 +47,7 @@ def examine(
         if lacking:
             # The wish for an ONNX file is no wish of who has a model.
             if "onnx" not in lacking:
-                skipped[rule.code] = _MISSING[lacking[0]]
+                skipped[rule.code] = facts.sealed or _MISSING[lacking[0]]
             continue
         symptoms = sorted(rule.evidence(facts), key=lambda symptom: symptom.badness, reverse=True)
         if symptoms:
@@ -88,7 +88,7 @@ def _finding(
         tuple(symptoms),
         rule.cost(facts, symptoms),
         rule.fix(facts, symptoms),
-        rule.safety,
+        rule.safety_of(facts, symptoms),
     )
 
 
