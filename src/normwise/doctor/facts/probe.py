@@ -14,6 +14,7 @@ from normwise.doctor.facts.task import Task, output_tensor
 from normwise.doctor.facts.user_batches import UserBatch
 from normwise.errors import ModelError
 from normwise.layers import LayerKind, StatisticsSlot
+from normwise.layers.reasons import UNINITIALISED
 from normwise.records import LayerCalibration, ProbeOutcome
 from normwise.statistics.calibrate.layer_record import layer_record
 from normwise.statistics.measure.measurable_layers import reason_without_statistics
@@ -85,7 +86,10 @@ class Probe:
 
 def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBatch, ...]) -> Probe:
     """Make the three passes; the model and the random states are left as they were."""
-    reasons = {path: reason_without_statistics(path, kind.layer) for path, kind in layers.items()}
+    reasons = {
+        path: reason_without_statistics(path, kind.layer) if kind.initialised else UNINITIALISED
+        for path, kind in layers.items()
+    }
     measurable = {path: layers[path].layer for path, reason in reasons.items() if not reason}
     fixed = {path for path in measurable if layers[path].frozen}
     given = [batch.given for batch in batches]
