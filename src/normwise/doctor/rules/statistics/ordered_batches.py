@@ -9,7 +9,6 @@ from torch import nn
 from normwise.doctor.facts.batch_moments import BatchMoments
 from normwise.doctor.facts.batch_order import ClassOrder, class_order
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.first_norms import first_norms
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Measured, Source, Symptom
 
@@ -108,21 +107,20 @@ def _of_classes(facts: Facts, order: ClassOrder | None) -> Iterable[Measured]:
 
 
 def _of_means(facts: Facts) -> Iterable[Measured]:
-    if facts.probe.failed or facts.flow.failed:
+    if facts.probe.failed:
         return
-    first = first_norms(facts.flow)
     found = [
-        (ratio, noise)
-        for path, moments in facts.probe.moments.items()
-        if facts.norms[path].layer_path in first and len(moments.counts) >= _FEWEST
-        if not math.isnan(ratio := _middle(moments, moments.order_ratio))
-        and not math.isnan(noise := _middle(moments, moments.mean_noise))
+        (_middle(moments, moments.order_ratio), _middle(moments, moments.mean_noise), len(moments.counts))
+        for moments in facts.probe.moments.values()
+        if len(moments.counts) >= _FEWEST
     ]
-    if not found:
-        return
-    ratio, noise = min(found)
-    batches = len(facts.batches.batches)
-    if ratio > max(_RATIO, 1 + _ERRORS * math.sqrt(2 / (batches - 1))) and noise > _MATTERS:
+    ordered = [
+        (ratio, noise)
+        for ratio, noise, calls in found
+        if ratio > max(_RATIO, 1 + _ERRORS * math.sqrt(2 / (calls - 1))) and noise > _MATTERS
+    ]
+    if ordered:
+        ratio, noise = max(ordered)
         yield measured("means of batches scatter", ratio, "times as much as in a random order, in squares")
         yield measured("which is", noise, "σ")
 
