@@ -23,7 +23,8 @@ class InputShift:
     """The change of the data that a layer's statistics tell of.
 
     Attributes:
-        scale: Factor by which values vary more than those that the running statistics are of: the median over channels.
+        scale: Factor by which values vary more than those that the running statistics are of: the median over channels;
+            negative where that alone explains the means.
         spread: Scatter of that factor among channels, as a share of it; 0 where one factor explains all variances.
         offset: What was added to the data, after the factor; 0 for nothing beyond noise, and NaN where the weights
             before the layer do not tell.
@@ -43,7 +44,7 @@ class InputShift:
     @property
     def is_notable(self) -> bool:
         """True where the factor is not 1 but for noise, or something was added."""
-        return abs(math.log(self.scale)) > _UNIFORM or (self.offset != 0 and not math.isnan(self.offset))
+        return abs(self.scale - 1) > _UNIFORM or (self.offset != 0 and not math.isnan(self.offset))
 
 
 def input_shift(norm: NormFacts, exact: tuple[Tensor, Tensor], before: nn.Module | None) -> InputShift | None:
@@ -52,7 +53,7 @@ def input_shift(norm: NormFacts, exact: tuple[Tensor, Tensor], before: nn.Module
     Args:
         norm: The layer; its running statistics are those of the old data.
         exact: Mean and variance of the new data there.
-        before: The convolution or linear layer before it; None for another, or none.
+        before: The convolution or linear layer before it, as :func:`layer_before` gives it.
     """
     if norm.mean is None or norm.variance is None or norm.mean.shape != exact[0].shape:
         return None
@@ -67,21 +68,35 @@ def input_shift(norm: NormFacts, exact: tuple[Tensor, Tensor], before: nn.Module
     spread = (factors - middle).abs().quantile(0.9).item()
     scale = middle.exp().item()
     bias, sums = _bias_and_sums(before, len(mean))
-    moved = mean - (scale * (old_mean - bias) + bias)
-    offset = 0.0 if spread < _UNIFORM else math.nan
-    if spread < _UNIFORM and _size(moved, new) > _NOTABLE:
-        offset = math.nan if sums is None else _offset(moved, sums, new)
-    if sums is not None and not math.isnan(offset):
-        moved = moved - offset * sums
-    left = error_of(mean - moved, scale**2 * old, exact, norm.eps)
-    return InputShift(scale, spread, offset, left)
+    if spread >= _UNIFORM:
+        return InputShift(scale, spread, math.nan, math.inf)
+    changes = []
+    # Inverted images have a negative factor, which variances can't tell.
+    for factor in (scale, -scale) if sums is not None else (scale,):
+        moved = mean - (factor * (old_mean - bias) + bias)
+        offset = 0.0
+        if _size(moved, new) > _NOTABLE:
+            offset = math.nan if sums is None else _offset(moved, sums, new)
+        if sums is not None and not math.isnan(offset):
+            moved = moved - offset * sums
+        left = error_of(mean - moved, scale**2 * old, exact, norm.eps)
+        changes.append(InputShift(factor, spread, offset, left))
+    # The positive one, unless the other explains what it does not.
+    return min(changes, key=lambda change: (math.isnan(change.offset), change.scale < 0))
 
 
 def layer_before(flow: Flow, path: str) -> nn.Module | None:
-    """Return the convolution or linear layer that feeds the first call of a BN layer; None for anything else."""
+    """Return the convolution or linear layer that feeds the first call of a BN layer; None for anything else.
+
+    For a layer that normalises the data themselves that is ``Identity``.
+    """
     for call in flow.calls_of(path)[:1]:
         sources = flow.sources(call)
-        module = sources[0].module if len(sources) == 1 else None
+        if len(sources) != 1:
+            return None
+        if sources[0].name == "input":
+            return nn.Identity()
+        module = sources[0].module
         kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
         return (
             module if isinstance(module, kinds) and sources[0].name.startswith(("linear", "conv")) else None
@@ -92,6 +107,8 @@ def layer_before(flow: Flow, path: str) -> nn.Module | None:
 def _bias_and_sums(before: nn.Module | None, channels: int) -> tuple[Tensor, Tensor | None]:
     """Return b, and the sums of the rows of W, of the layer before, y = W x + b; 0 and None where they do not tell."""
     nothing = torch.zeros(channels, dtype=torch.float64)
+    if isinstance(before, nn.Identity):
+        return nothing, torch.ones_like(nothing)
     if not isinstance(before, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)) or len(before.weight) != channels:
         return nothing, None
     sums = before.weight.detach().double().cpu().flatten(1).sum(1)

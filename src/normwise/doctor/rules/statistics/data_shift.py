@@ -86,7 +86,8 @@ class DataShift(Rule):
         shifts = {path: _shift(facts, path) for path in off}
         explained = {path for path, shift in shifts.items() if _explains(shift, errors[path][0])}
         extreme = any(
-            shift is not None and abs(math.log(shift.scale)) > math.log(_EXTREME) for shift in shifts.values()
+            shift is not None and abs(math.log(abs(shift.scale))) > math.log(_EXTREME)
+            for shift in shifts.values()
         )
         tells = (
             bool(explained) or extreme or (_agree(of_behind, worst) and not has_computed_weights(facts.model))
@@ -97,7 +98,7 @@ class DataShift(Rule):
             norm, shift = facts.norms[path], shifts[path]
             evidence = [measured("normalised values off by", errors[path][0], "σ")]
             if shift is not None:
-                evidence.append(measured("values vary more by", shift.scale, "times"))
+                evidence.append(measured("values vary more by", abs(shift.scale), "times"))
                 if path in explained:
                     evidence.append(measured("alike in all channels within", 100 * shift.spread, "%"))
                 if path in explained and shift.offset and not math.isnan(shift.offset):
@@ -191,7 +192,7 @@ def _change(shift: InputShift | None) -> str:
     if shift is None or not shift.is_uniform:
         return "the layers that see them first disagree with them, and no single factor or offset explains it"
     parts = []
-    if abs(math.log(shift.scale)) > 0.1:
+    if abs(shift.scale - 1) > 0.1:
         parts.append(f"scaled by {shift.scale:.3g}")
     if not math.isnan(shift.offset) and shift.offset != 0:
         parts.append(f"moved by {shift.offset:.3g}")

@@ -15,7 +15,7 @@ from normwise.records import Measured, Source, Symptom
 #: Least ratio of the scatter of batches' means to that of a random order, and how many standard errors above 1.
 _RATIO, _ERRORS = 3.0, 8.0
 #: Scatter of the batches' means, in σ, below which an order does not matter to BN.
-_MATTERS = 0.15
+_MATTERS = 0.1
 #: Fewest batches whose means are compared.
 _FEWEST = 4
 #: Fewest samples of a single class, of a model that knows more, that are no accident.
@@ -37,9 +37,8 @@ class OrderedBatches(Rule):
     )
     measured = (
         "Of integer targets, the classes of each batch are compared with those of all batches, by Pearson's χ² over "
-        "its degrees of freedom. Of all data, the scatter of the batches' means in the BN layers that see the data "
-        "first is compared with the one that samples in random order would have: Fisher's F. Both are about 1 in a "
-        "random order."
+        "its degrees of freedom. Without targets, the scatter of the batches' means in each BN layer is compared with "
+        "the one that samples in random order would have: Fisher's F. Both are about 1 in a random order."
     )
     fixed = (
         "Let the loader shuffle, which is in your script. Statistics that were collected so are best measured again "
