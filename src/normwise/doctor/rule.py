@@ -1,5 +1,6 @@
 """A rule of the doctor: what it finds, why that hurts, how it is measured and mended, and models to try it on."""
 
+import ast
 import inspect
 import textwrap
 from abc import ABC, abstractmethod
@@ -28,6 +29,25 @@ class Case:
     data: Data | None = None
     loss: Callable[..., Any] | None = None
     optimizer: Optimizer | None = None
+
+    def facts(self) -> Facts:
+        """Return the facts about it."""
+        return Facts.of_model(self.model, self.data, loss=self.loss, optimizer=self.optimizer)
+
+
+@dataclass(frozen=True)
+class FileCase:
+    """An ONNX file to try a rule on.
+
+    Attributes:
+        content: Bytes of the file.
+    """
+
+    content: bytes
+
+    def facts(self) -> Facts:
+        """Return the facts about it."""
+        return Facts.of_onnx(self.content)
 
 
 class Rule(ABC):
@@ -95,11 +115,11 @@ class Rule(ABC):
         raise NotImplementedError(f"{self.code} has no fix that is applied")
 
     @abstractmethod
-    def sick(self) -> Case:
+    def sick(self) -> Case | FileCase:
         """Return a minimal model that has it. Its source code is in the rule's page."""
 
     @abstractmethod
-    def healthy(self) -> Case:
+    def healthy(self) -> Case | FileCase:
         """Return a minimal model that does not have it."""
 
     def text(self) -> RuleText:
@@ -128,5 +148,7 @@ def measured(label: str, value: float, unit: str = "") -> Measured:
 def _body(method: Callable[..., Any]) -> str:
     """Return the source code in a method, without its first line and its docstring."""
     source = textwrap.dedent(inspect.getsource(method))
-    lines = source.splitlines()[1:]
-    return textwrap.dedent("\n".join(lines)).strip()
+    (function,) = ast.parse(source).body
+    statements = function.body if isinstance(function, ast.FunctionDef) else [function]
+    first = statements[1 if inspect.getdoc(method) else 0]
+    return textwrap.dedent("\n".join(source.splitlines()[first.lineno - 1 :])).strip()

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from normwise.doctor.examine import examine
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Rule
 from normwise.errors import ArgumentError, ModelError
-from normwise.records import Examination, Remedy, Treatment
+from normwise.records import Examination, Remedy, Severity, Treatment
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.decision import LeftError
 
@@ -26,6 +26,7 @@ def treat(
     model: nn.Module | None = None,
     *,
     inplace: bool = False,
+    severities: Mapping[str, Severity] | None = None,
 ) -> tuple[nn.Module, Treatment]:
     """Apply the safe fixes of an examination's findings, prove their gain, and return the healed model.
 
@@ -58,7 +59,7 @@ def treat(
         max_batches=facts.max_batches,
         name=facts.name,
     )
-    after = examine(again, rules)
+    after = examine(again, rules, severities)
     faults = _faults(remedies, examination, after)
     if faults:
         left = tuple(

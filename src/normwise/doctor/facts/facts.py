@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -14,13 +15,14 @@ from normwise.doctor.facts.dependence import dependence_on_batch, failure_alone
 from normwise.doctor.facts.flow import Flow, trace_flow
 from normwise.doctor.facts.graph_calls import GraphCall, graph_calls
 from normwise.doctor.facts.modes import Modes, modes_of
-from normwise.doctor.facts.norm_facts import NormFacts, norm_facts
+from normwise.doctor.facts.norm_facts import NormFacts, norm_facts, norms_of_state
 from normwise.doctor.facts.optimizer_facts import OptimizerFacts, optimizer_facts, optimizer_kept
 from normwise.doctor.facts.probe import Probe, run_probe
+from normwise.doctor.facts.saved.onnx_norms import OnnxNorm, read_onnx
 from normwise.doctor.facts.task import Task
 from normwise.doctor.facts.training_step import NormCall, TrainingStep, run_training_step
 from normwise.doctor.facts.user_batches import UserBatch, UserBatches, read_batches
-from normwise.errors import ArgumentError, ModelError
+from normwise.errors import ArgumentError, DataError, ModelError
 from normwise.layers import LayerKind, batch_norms
 from normwise.statistics import Data
 from normwise.statistics.preserve.preserve_model import unchanged, unchanged_in_evaluation
@@ -42,7 +44,7 @@ class Facts:
         given_model, data, loss, optimizer: As the user gave them.
         max_batches: Number of batches to read.
         state: The state dict of a checkpoint; empty for a model.
-        onnx: Facts of an ONNX file; None for everything else.
+        onnx: Nodes of an ONNX file by path; None for everything else.
     """
 
     name: str
@@ -53,7 +55,7 @@ class Facts:
     optimizer: Optimizer | None = None
     max_batches: int = 20
     state: Mapping[str, Any] = field(default_factory=dict)
-    onnx: Any = None
+    onnx: Mapping[str, OnnxNorm] | None = None
 
     @staticmethod
     def of_model(
@@ -86,6 +88,37 @@ class Facts:
             for norm in norm_facts(path, kind, training=kind.layer.training)
         }
         return Facts(name or type(model).__name__, norms, model, data, loss, optimizer, max_batches)
+
+    @staticmethod
+    def of_checkpoint(state: Mapping[str, Any], name: str = "checkpoint") -> "Facts":
+        """Return the facts about a state dict without its model.
+
+        Raises:
+            DataError: it has no running statistics.
+        """
+        norms = norms_of_state(state)
+        if not norms:
+            raise DataError(
+                f"{name} has no BN layer with running statistics (no key that ends in running_var), so there is "
+                "nothing to examine; expected the state dict of a model that has one"
+            )
+        return Facts(name, norms, state=state)
+
+    @staticmethod
+    def of_onnx(source: Path | bytes, name: str = "") -> "Facts":
+        """Return the facts about an ONNX file, or its content.
+
+        Raises:
+            DataError: onnx is not installed, the file is damaged, or it has no BN layer.
+        """
+        name = name or (str(source) if isinstance(source, Path) else "ONNX file")
+        norms, nodes = read_onnx(source, name)
+        if not norms:
+            raise DataError(
+                f"{name} has no BatchNormalization node, so there is nothing to examine; the exporter may have folded "
+                "them into the layers before"
+            )
+        return Facts(name, norms, onnx=nodes)
 
     @cached_property
     def has(self) -> frozenset[Need]:
@@ -149,7 +182,7 @@ class Facts:
             return run_training_step(self.task, self.layers, batch, train=not self.modes.model)
 
     @cached_property
-    def data_are_for_training(self) -> bool:
+    def has_training_data(self) -> bool:
         """True where the data are likely those of training: shuffled, with an optimiser or a model in training mode."""
         return bool(self.batches.shuffles) or self.optimizer is not None or self.modes.model
 
@@ -205,7 +238,7 @@ class Facts:
         return graph_calls(self.model)
 
     @property
-    def is_for_training(self) -> bool:
+    def expects_training(self) -> bool:
         """True where a loss or an optimiser was given, so that training mode is what one expects."""
         return self.loss is not None or self.optimizer is not None
 

@@ -44,7 +44,7 @@ class ExportedInTrainingMode(Rule):
         calls = [call for call in facts.graph_calls if call.has_statistics]
         for path in dict.fromkeys(call.path for call in calls):
             here = [call for call in calls if call.path == path]
-            wrong = [call for call in here if call.by_batch and (call.fixed or not facts.is_for_training)]
+            wrong = [call for call in here if call.by_batch and (call.fixed or not facts.expects_training)]
             if not wrong:
                 continue
             fixed = sum(call.fixed for call in wrong)

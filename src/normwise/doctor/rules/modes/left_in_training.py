@@ -49,7 +49,7 @@ class LeftInTraining(Rule):
         modes = facts.modes
         for path in modes.stuck_in_training:
             yield self._symptom(facts, path, "model.eval() leaves it in training mode", 1.0)
-        if not modes.model or facts.is_for_training or modes.left_in_evaluation:
+        if not modes.model or facts.expects_training or modes.left_in_evaluation:
             return
         for path in modes.in_training:
             if path not in modes.stuck_in_training:

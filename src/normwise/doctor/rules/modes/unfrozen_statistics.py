@@ -83,7 +83,7 @@ class UnfrozenStatistics(Rule):
         """Return "error" in training; "info" where nothing says that the model will be trained."""
         if facts.modes.model and any(symptom.detail for symptom in symptoms):
             return "error"
-        return "warning" if facts.modes.model or facts.is_for_training else "info"
+        return "warning" if facts.modes.model or facts.expects_training else "info"
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Freeze the statistics: of the model, or of the part that has all the layers."""
