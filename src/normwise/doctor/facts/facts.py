@@ -182,7 +182,7 @@ class Facts:
             return run_training_step(self.task, self.layers, batch, train=not self.modes.model)
 
     @cached_property
-    def has_training_data(self) -> bool:
+    def data_are_for_training(self) -> bool:
         """True where the data are likely those of training: shuffled, with an optimiser or a model in training mode."""
         return bool(self.batches.shuffles) or self.optimizer is not None or self.modes.model
 

@@ -82,7 +82,7 @@ class NoisyStatistics(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return "info" for data that only evaluation is known to read."""
-        return "warning" if facts.has_training_data or "loss" in facts.has else "info"
+        return "warning" if facts.data_are_for_training or "loss" in facts.has else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say how few they are."""

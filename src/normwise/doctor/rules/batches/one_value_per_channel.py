@@ -56,7 +56,7 @@ class OneValuePerChannel(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return "info" for data that only evaluation is known to read."""
-        return "error" if facts.has_training_data or "loss" in facts.has else "info"
+        return "error" if facts.data_are_for_training or "loss" in facts.has else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say which batch fails."""

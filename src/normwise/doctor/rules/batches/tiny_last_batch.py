@@ -61,7 +61,7 @@ class TinyLastBatch(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return "info" for data that only evaluation is known to read."""
-        return "warning" if facts.has_training_data else "info"
+        return "warning" if facts.data_are_for_training else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare the sizes."""
