@@ -15,7 +15,7 @@ from normwise.records import Severity, Source, Symptom
 #: Distance of two calls, in standard deviations, below which one mean and variance describe both.
 _ALIKE = 0.5
 #: How many times its noise a distance must be.
-_TIMES_NOISE = 3.0
+_TIMES_NOISE = 2.0
 #: Distance of outputs by batch statistics from those in evaluation, in standard deviations, up to which they are alike.
 _SAME_OUTPUTS = 0.25
 
