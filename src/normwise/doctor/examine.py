@@ -96,7 +96,7 @@ def _finding(
 def _without_superseded(
     findings: Mapping[str, Finding], rules: Mapping[str, Rule], facts: Facts
 ) -> dict[str, Finding]:
-    """Drop what another finding explains: in the layers that both found, or all where that is of the whole model.
+    """Drop what another finding explains: in the layers that both found, and all where either is of the whole model.
 
     A note explains notes alone.
     """
@@ -108,7 +108,8 @@ def _without_superseded(
                 continue
             if findings[code].severity == "info" and kept[other].severity != "info":
                 continue  # a note must not hide a fault
-            left = [s for s in kept[other].symptoms if s.path not in explained and "" not in explained]
+            of_parts = "" not in explained
+            left = [s for s in kept[other].symptoms if of_parts and s.path and s.path not in explained]
             if left and len(left) < len(kept[other].symptoms):
                 kept[other] = _finding(rules[other], facts, left, {other: kept[other].severity})
             elif not left:

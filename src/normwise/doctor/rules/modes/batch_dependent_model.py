@@ -55,7 +55,7 @@ class BatchDependentModel(Rule):
         "such batches, evaluate with batch statistics. Recalibration does not mend it."
     )
     safety = "manual"
-    supersedes = ("BN201",)
+    supersedes = ("BN201", "BN208")
     sources = (
         Source("Wu & Johnson 2021", "section 5", "https://arxiv.org/abs/2105.07576"),
         Source("automl issue 881", "", "https://github.com/google/automl/issues/881"),

@@ -54,6 +54,7 @@ class SharedNorm(Rule):
         Source("Wu & Johnson 2021", "section 5", "https://arxiv.org/abs/2105.07576"),
         Source("DCGAN-tensorflow issue 266", "", "https://github.com/carpedm20/DCGAN-tensorflow/issues/266"),
     )
+    supersedes = ("BN201", "BN305")
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the layers whose calls differ by more than the noise."""
