@@ -95,7 +95,7 @@ def _finding(
 def _without_superseded(
     findings: Mapping[str, Finding], rules: Mapping[str, Rule], facts: Facts
 ) -> dict[str, Finding]:
-    """Drop what another finding explains: in the layers that both found, or all where that is of the whole model.
+    """Drop what another finding explains: in the layers that both found, or all where either is of the whole model.
 
     A note explains notes alone.
     """
@@ -107,7 +107,7 @@ def _without_superseded(
                 continue
             if findings[code].severity == "info" and kept[other].severity != "info":
                 continue  # a note must not hide a fault
-            left = [s for s in kept[other].symptoms if s.path not in explained and "" not in explained]
+            left = [s for s in kept[other].symptoms if s.path and not {s.path, ""} & explained]
             if left and len(left) < len(kept[other].symptoms):
                 kept[other] = _finding(rules[other], facts, left, {other: kept[other].severity})
             elif not left:
