@@ -51,9 +51,9 @@ class DropoutBeforeNorm(Rule):
     )
     measured = (
         "The variance of the BN layer's input in a training step on the first batch is divided by the one on the same "
-        "batch with dropout off, and averaged over channels. The running variance must agree with the former. The "
-        "cost is the loss in evaluation with exact statistics, which are without dropout, against the one with "
-        "running ones."
+        "batch with dropout off, and averaged over channels. The running statistics must be nearer to those with "
+        "dropout; layers further behind are named, too, where theirs are. The cost is the loss in evaluation with "
+        "exact statistics, which are without dropout, against the one with running ones."
     )
     fixed = (
         "Put dropout behind the last BN layer, and train again. For a trained model normwise.calibrate recomputes the "

@@ -32,7 +32,7 @@ class SharedNorm(Rule):
     finds = (
         "A BN layer that one forward pass calls several times, on values whose means or standard deviations differ: "
         "time steps of a recurrent layer, levels of a pyramid, blocks that share their layers. It is a note where "
-        "evaluation is no worse for it."
+        "evaluation is no worse for it, and an error where its loss is more than twice as great."
     )
     why = (
         "In training each call is normalised by its own mean and variance. There is one running mean and variance, "
