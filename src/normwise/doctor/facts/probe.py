@@ -186,7 +186,8 @@ class _Run:
     def _outcome(self, kind: str) -> ProbeOutcome:
         losses, right = self.losses.get(kind, ()), self._right.get(kind, [])
         weights = [batch.size for batch in self.batches[: len(losses)]]
-        loss = sum(map(float.__mul__, losses, map(float, weights))) / sum(weights) if losses else math.nan
+        total = sum(weights)  # of empty batches, 0
+        loss = sum(map(float.__mul__, losses, map(float, weights))) / total if total else math.nan
         seen = sum(count for _, count in right)
         accuracy = sum(count for count, _ in right) / seen if seen else math.nan
         return ProbeOutcome(loss, accuracy, self._distance(kind))
@@ -200,6 +201,8 @@ class _Run:
         if not pairs:
             return math.nan
         reference = torch.cat([exact.flatten(1) if exact.dim() > 1 else exact[:, None] for _, exact in pairs])
+        if reference.numel() < 2:
+            return math.nan
         spread = (
             reference.std(0, correction=0).square().mean().sqrt() if len(reference) > 1 else reference.std()
         )

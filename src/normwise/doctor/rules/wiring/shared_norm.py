@@ -49,12 +49,12 @@ class SharedNorm(Rule):
         "layer have statistics each in normwise.nn.BatchNormLSTM and BatchNormGRU."
     )
     safety = "unsafe"
-    supersedes = ("BN305",)
     sources = (
         Source("Cooijmans et al. 2017", "section 3", "https://arxiv.org/abs/1603.09025"),
         Source("Wu & Johnson 2021", "section 5", "https://arxiv.org/abs/2105.07576"),
         Source("DCGAN-tensorflow issue 266", "", "https://github.com/carpedm20/DCGAN-tensorflow/issues/266"),
     )
+    supersedes = ("BN201", "BN305")
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the layers whose calls differ by more than the noise."""
