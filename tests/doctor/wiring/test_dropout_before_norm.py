@@ -88,6 +88,15 @@ def test_new_statistics_are_not_blamed_on_dropout() -> None:
     assert found.findings == ()
 
 
+def test_statistics_that_are_stale_for_another_cause_are_not_blamed_on_dropout() -> None:
+    model = _train(_network(first=0.5), 2)
+    model.get_buffer("2.running_mean").add_(1)
+    found = normwise.diagnose(model, _loader(), loss=nn.CrossEntropyLoss(), select=["BN104", "BN201"])
+    assert "2" in [
+        symptom.path for symptom in found.findings[0].symptoms if found.findings[0].code == "BN201"
+    ]
+
+
 class _InFunctions(nn.Module):
     def __init__(self) -> None:
         super().__init__()

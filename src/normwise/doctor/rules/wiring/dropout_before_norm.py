@@ -16,12 +16,14 @@ from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_statistics
 from normwise.records import Severity, Source, Symptom
 
-#: Variance with dropout over that without, from which evaluation is another network: 12 % of σ.
-_SHIFTED = 1.25
+#: Variance with dropout over that without, from which evaluation may be another network: 7 % of σ.
+_SHIFTED = 1.15
 #: The same, below which there is nothing worth a note.
-_SLIGHT = 1.1
+_SLIGHT = 1.05
 #: How many times its standard error a shift must be.
 _TIMES_ERROR = 3.0
+#: How many times as far as dropout shifts them running statistics may be off, to be blamed on it.
+_TIMES_SHIFT = 4.0
 #: Operations between dropout and a BN layer that take the shift of the variance along, besides moves and pooling.
 _BETWEEN = frozenset({
     *ACTIVATIONS, "prelu", "rrelu", "celu", "selu", "mish", "softplus", "hardtanh", "hardsigmoid", "logsigmoid",
@@ -49,9 +51,9 @@ class DropoutBeforeNorm(Rule):
     )
     measured = (
         "The variance of the BN layer's input in a training step on the first batch is divided by the one on the same "
-        "batch with dropout off, and averaged over channels. The running variance must agree with the former. The "
-        "cost is the loss in evaluation with exact statistics, which are without dropout, against the one with "
-        "running ones."
+        "batch with dropout off, and averaged over channels. The running statistics must be nearer to those with "
+        "dropout; layers further behind are named, too, where theirs are. The cost is the loss in evaluation with "
+        "exact statistics, which are without dropout, against the one with running ones."
     )
     fixed = (
         "Put dropout behind the last BN layer, and train again. For a trained model normwise.calibrate recomputes the "
@@ -67,7 +69,7 @@ class DropoutBeforeNorm(Rule):
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the layers whose variance is shifted; slight shifts only where there are no others."""
         found = list(_shifts(facts)) if any(op.is_dropout for op in facts.flow.ops) else []
-        severe = [shift for shift in found if shift.is_significant]
+        severe = found if any(shift.is_direct and shift.is_significant for shift in found) else []
         for shift in severe or [each for each in found if each.is_direct]:
             yield Symptom(
                 shift.norm.path,
@@ -156,18 +158,24 @@ def _shifts(facts: Facts) -> Iterator[_Shift]:
     """Yield the layers whose variance dropout shifts, and whose running variance has the shift."""
     for norm in facts.norms.values():
         calls = facts.flow.calls_of(norm.layer_path)
-        if not calls or norm.variance is None or norm.is_initial or not norm.is_finite or not norm.learns:
+        if (
+            not calls
+            or norm.variance is None
+            or norm.mean is None
+            or norm.is_initial
+            or not norm.is_finite
+            or not norm.learns
+        ):
             continue
         direct, indirect = _dropout_before(calls[0], _BETWEEN), None
         if direct is None:
             indirect = _dropout_before(calls[0], None)
         dropout = direct or indirect
-        ratios = None if dropout is None else _variance_ratios(facts, norm, norm.variance)
+        ratios = None if dropout is None else _variance_ratios(facts, norm, norm.variance, norm.mean)
         if dropout is None or ratios is None:
             continue
         ratio, error, running = ratios
-        # Past another BN layer it may be smaller: noise makes the values behind activations more alike.
-        if max(ratio, 1 / ratio if direct is None else 0.0) > _SLIGHT:
+        if direct is None or ratio > _SLIGHT:
             yield _Shift(norm, dropout, direct is not None, ratio, error, running)
 
 
@@ -185,10 +193,13 @@ def _dropout_before(norm: Op, between: frozenset[str] | None) -> Op | None:
     return None
 
 
-def _variance_ratios(facts: Facts, norm: NormFacts, running: Tensor) -> tuple[float, float, float] | None:
+def _variance_ratios(
+    facts: Facts, norm: NormFacts, variance: Tensor, mean: Tensor
+) -> tuple[float, float, float] | None:
     """Return the ratio of variances with and without dropout, its standard error, and the ratio of the running ones.
 
-    Means over channels; None where that was not measured, or where the running ones have no such shift.
+    Means over channels; None where that was not measured, or where the running statistics are no nearer to those with
+    dropout: they were recomputed without, or are wrong for another cause.
     """
     moments, exact = facts.probe.moments.get(norm.path), facts.probe.exact_statistics.get(norm.path)
     calls = [call for call in facts.step.calls if call.path == norm.path and call.by_batch]
@@ -201,18 +212,27 @@ def _variance_ratios(facts: Facts, norm: NormFacts, running: Tensor) -> tuple[fl
         or exact is None
     ):
         return None
-    on, off = calls[0].deviation.square(), moments.variances[0]
-    if on.shape != off.shape or calls[0].values != moments.counts[0]:
+    call, off = calls[0], moments.variances[0]
+    on = call.deviation.square()
+    if on.shape != off.shape or call.values != moments.counts[0]:
         return None
-    usable = (off > 1e-6 * off.mean()) & on.isfinite() & (on > 0) & (exact[1] > 0) & (running > 0)
+    usable = (off > 1e-6 * off.mean()) & on.isfinite() & (on > 0) & (exact[1] > 0) & (variance > 0)
     if not bool(usable.any()):
         return None
-    ratios, own = (on / off)[usable], (running.double() / exact[1])[usable]
-    whole, typical = ratios.mean().item(), own.log().mean().exp().item()
-    # Statistics that were recomputed without dropout have no shift, and those with another cause not this one.
-    with_dropout = bool((own / ratios).log().abs().mean() < own.log().abs().mean())
-    share = math.log(typical) / math.log(whole) if whole not in (0.0, 1.0) else 0.0
-    if not with_dropout or not 0.5 < share < 2:
-        return None
+    ratios, own = (on / off)[usable], (variance.double() / exact[1])[usable]
+    deviations = exact[1].sqrt()
+    shifts = ((call.mean - moments.means[0]) / deviations)[usable]
+    own_shifts = ((mean.double() - exact[0]) / deviations)[usable]
     error = (ratios.std() / len(ratios) ** 0.5).item() if len(ratios) > 1 else math.inf
+    whole, typical, before = ratios.mean().item(), own.log().mean().exp().item(), _distance(own_shifts, own)
+    too_far = before > _TIMES_SHIFT * _distance(shifts, ratios) or abs(math.log(typical)) > 0.1 + 2 * abs(
+        math.log(whole)
+    )
+    if too_far or _distance(own_shifts - shifts, own / ratios) >= before:
+        return None
     return whole, error, typical
+
+
+def _distance(means: Tensor, ratios: Tensor) -> float:
+    """Return how far statistics are from others, by differences of means in σ and ratios of variances."""
+    return (means.square() + (ratios.log() / 2).square()).mean().sqrt().item()

@@ -32,7 +32,7 @@ class SharedNorm(Rule):
     finds = (
         "A BN layer that one forward pass calls several times, on values whose means or standard deviations differ: "
         "time steps of a recurrent layer, levels of a pyramid, blocks that share their layers. It is a note where "
-        "evaluation is no worse for it."
+        "evaluation is no worse for it, and an error where its loss is more than twice as great."
     )
     why = (
         "In training each call is normalised by its own mean and variance. There is one running mean and variance, "
@@ -73,14 +73,17 @@ class SharedNorm(Rule):
                 yield Symptom(path, type(kind.layer).__name__, evidence, badness=distance)
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a note where evaluation is no worse than with the statistics of each call."""
+        """Return a note where evaluation is as good as with the statistics of each call, an error where it is bad."""
         running, batch = (facts.probe.losses.get(kind, ()) for kind in ("running", "batch"))
         if not running or len(running) != len(batch):
             distance = facts.probe.batch.distance
             return "info" if distance <= _SAME_OUTPUTS else "warning"
         gaps = torch.tensor(running, dtype=torch.float64) - torch.tensor(batch, dtype=torch.float64)
         gap, noise = gaps.mean().item(), (gaps.std() / len(gaps) ** 0.5).item() if len(gaps) > 1 else 0.0
-        return "info" if gap <= max(2 * noise, 0.05 * abs(facts.probe.batch.loss), 0.02) else "warning"
+        loss = abs(facts.probe.batch.loss)
+        if gap <= max(2 * noise, 0.05 * loss, 0.02):
+            return "info"
+        return "error" if gap > max(2 * noise, loss, 0.1) else "warning"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say what the running statistics are."""
