@@ -14,6 +14,7 @@ from normwise.doctor.facts.task import Task, output_tensor
 from normwise.doctor.facts.user_batches import UserBatch
 from normwise.errors import ModelError
 from normwise.layers import LayerKind, StatisticsSlot
+from normwise.layers.reasons import UNINITIALISED
 from normwise.records import LayerCalibration, ProbeOutcome
 from normwise.statistics.calibrate.layer_record import layer_record
 from normwise.statistics.measure.measurable_layers import reason_without_statistics
@@ -85,7 +86,10 @@ class Probe:
 
 def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBatch, ...]) -> Probe:
     """Make the three passes; the model and the random states are left as they were."""
-    reasons = {path: reason_without_statistics(path, kind.layer) for path, kind in layers.items()}
+    reasons = {
+        path: reason_without_statistics(path, kind.layer) if kind.initialised else UNINITIALISED
+        for path, kind in layers.items()
+    }
     measurable = {path: layers[path].layer for path, reason in reasons.items() if not reason}
     fixed = {path for path in measurable if layers[path].frozen}
     given = [batch.given for batch in batches]
@@ -182,7 +186,8 @@ class _Run:
     def _outcome(self, kind: str) -> ProbeOutcome:
         losses, right = self.losses.get(kind, ()), self._right.get(kind, [])
         weights = [batch.size for batch in self.batches[: len(losses)]]
-        loss = sum(map(float.__mul__, losses, map(float, weights))) / sum(weights) if losses else math.nan
+        total = sum(weights)  # of empty batches, 0
+        loss = sum(map(float.__mul__, losses, map(float, weights))) / total if total else math.nan
         seen = sum(count for _, count in right)
         accuracy = sum(count for count, _ in right) / seen if seen else math.nan
         return ProbeOutcome(loss, accuracy, self._distance(kind))
@@ -196,6 +201,8 @@ class _Run:
         if not pairs:
             return math.nan
         reference = torch.cat([exact.flatten(1) if exact.dim() > 1 else exact[:, None] for _, exact in pairs])
+        if reference.numel() < 2:
+            return math.nan
         spread = (
             reference.std(0, correction=0).square().mean().sqrt() if len(reference) > 1 else reference.std()
         )
