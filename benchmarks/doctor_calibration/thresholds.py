@@ -1,15 +1,17 @@
-"""Thresholds in force: the named numbers in the files of the rules."""
+"""Thresholds in force: the named numbers in the files of the rules, and of the facts that they share."""
 
 import importlib
 import inspect
 import pkgutil
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
-from normwise.doctor import rules
+from normwise.doctor import facts, rules
 
 _NUMBER = re.compile(
-    r"(?P<comment>(?:^#: .*\n)*)^(?P<name>_[A-Z][A-Z_0-9]*) = (?P<value>[-\d.e_*/ ]+)$", re.MULTILINE
+    r"(?P<comment>(?:^#: .*\n)*)^(?P<name>_?[A-Z][A-Z_0-9]*) = (?P<value>[-\d.e_*/ ]+)$", re.MULTILINE
 )
 
 
@@ -33,7 +35,7 @@ class Threshold:
 def thresholds() -> list[Threshold]:
     """Return all thresholds, in the order of the files."""
     found = []
-    for info in pkgutil.walk_packages(rules.__path__, f"{rules.__name__}."):
+    for info in (*_files(rules), *_files(facts)):
         source = inspect.getsource(importlib.import_module(info.name))
         title = (re.match(r'"""(BN\d+):', source) or [None, ""])[1]
         name = info.name.rpartition(".")[2].replace("_", "-")
@@ -45,3 +47,7 @@ def thresholds() -> list[Threshold]:
                 )
             )
     return found
+
+
+def _files(package: ModuleType) -> Iterator[pkgutil.ModuleInfo]:
+    return pkgutil.walk_packages(package.__path__, f"{package.__name__}.")

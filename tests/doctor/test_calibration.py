@@ -83,6 +83,6 @@ def test_the_page_names_false_alarms_and_misses() -> None:
 
 def test_thresholds_are_those_in_the_files_of_the_rules() -> None:
     named = {(one.file, one.name): one for one in thresholds()}
-    fine = named["BN201 stale-statistics", "FINE"]
+    fine = named["running-statistics", "FINE"]
     assert float(fine.value) > 0
     assert fine.meaning

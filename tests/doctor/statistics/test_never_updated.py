@@ -85,3 +85,11 @@ def test_momentum_of_0_is_named() -> None:
     model(torch.randn(64, 4))
     diagnosis = normwise.diagnose(model.eval(), 3 * torch.randn(64, 4), select=["BN202"])
     assert "momentum=0 keeps every batch out" in diagnosis.findings[0].message
+
+
+def test_time_steps_that_no_sequence_reached_are_no_finding() -> None:
+    torch.manual_seed(0)
+    model = normwise.nn.BatchNormLSTM(4, 8, max_length=6)
+    model(torch.randn(3, 16, 4))
+    nn.init.uniform_(model.get_parameter("norm_hh_l0.weight"), 0.05, 0.15)
+    assert _found(model) == []

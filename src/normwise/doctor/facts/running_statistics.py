@@ -33,8 +33,9 @@ _SAMPLES = 4
 def error_of(mean: Tensor, variance: Tensor, exact: tuple[Tensor, Tensor], eps: float | None) -> float:
     r"""Return how far values normalised by a mean and a variance are from those normalised exactly, in σ.
 
-    The root mean square over data and channels, :math:`\sqrt{\overline{(\mu - \mu_0)^2 / \sigma_0^2 +
-    (\sigma / \sigma_0 - 1)^2}}`; infinite where a variance is negative or a number is not finite.
+    The root mean square over data and channels, with :math:`s^2 = \sigma^2 + \epsilon` and :math:`s_0^2` likewise,
+    :math:`\sqrt{\overline{(\mu - \mu_0)^2 / s_0^2 + \sigma^2 (1 / s_0 - 1 / s)^2}}`. A channel that is constant has no
+    variance to be wrong about. Infinite where a variance is negative or a number is not finite.
     """
     mean, variance = mean.double(), variance.double()
     added = 1e-5 if eps is None else eps
@@ -43,7 +44,8 @@ def error_of(mean: Tensor, variance: Tensor, exact: tuple[Tensor, Tensor], eps: 
         mean.isfinite().all() and (own > 0).all() and own.isfinite().all()
     ):
         return math.inf
-    squares = (mean - exact[0]).square() / own + ((right.clamp_min(0) / own).sqrt() - 1).square()
+    spread = exact[1].double().clamp_min(0) * (own.rsqrt() - right.clamp_min(1e-30).rsqrt()).square()
+    squares = (mean - exact[0]).square() / own + spread
     return squares.mean().sqrt().item()
 
 
@@ -84,11 +86,14 @@ def layer_errors(norms: Mapping[str, NormFacts], probe: Probe) -> dict[str, tupl
     """Return error and noise of each slot that was measured, by path; without those whose numbers are broken."""
     found = {}
     for path, norm in norms.items():
-        record, moments = probe.layers.get(path), probe.moments.get(path)
-        if record is None or moments is None or not norm.is_finite or not moments.counts:
+        exact, moments = probe.exact_statistics.get(path), probe.moments.get(path)
+        if exact is None or moments is None or not moments.counts or path not in probe.layers:
             continue
-        if math.isfinite(record.error):
-            found[path] = record.error, averaging_noise(norm, moments)
+        if norm.mean is None or norm.variance is None or not norm.is_finite:
+            continue
+        error = error_of(norm.mean, norm.variance, exact, norm.eps)
+        if math.isfinite(error):
+            found[path] = error, averaging_noise(norm, moments)
     return found
 
 

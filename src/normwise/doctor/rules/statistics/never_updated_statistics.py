@@ -7,7 +7,7 @@ from torch import nn
 
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.facts.norm_facts import NormFacts
-from normwise.doctor.facts.running_statistics import FINE
+from normwise.doctor.facts.running_statistics import FINE, layer_errors
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_statistics
@@ -52,6 +52,7 @@ class NeverUpdatedStatistics(Rule):
         """Return the layers of initial statistics that the data, or other numbers, contradict."""
         errors = _errors(facts)
         moved = [norm for norm in facts.norms.values() if norm.mean is not None and not norm.is_initial]
+        moved_layers = {norm.layer_path for norm in moved}
         for norm in facts.norms.values():
             if not norm.is_initial or not norm.learns:
                 continue
@@ -69,6 +70,8 @@ class NeverUpdatedStatistics(Rule):
                     (measured("normalised values off by", error, "σ"), *evidence),
                     badness=error,
                 )
+            elif norm.layer_path in moved_layers:
+                continue  # a time step that no sequence was long enough for
             elif trained := _scatter_of_parameters(norm):
                 yield Symptom(
                     norm.path,
@@ -134,7 +137,7 @@ def _errors(facts: Facts) -> dict[str, float] | None:
     """Return the error of each layer that data reach; None where nothing can be measured."""
     if "data" not in facts.has or facts.probe.failed:
         return None
-    return {path: record.error for path, record in facts.probe.layers.items() if record.error == record.error}
+    return {path: error for path, (error, _) in layer_errors(facts.norms, facts.probe).items()}
 
 
 def _scatter_of_parameters(norm: NormFacts) -> float:

@@ -10,7 +10,7 @@ from normwise.doctor.facts.batch_moments import BatchMoments
 from normwise.doctor.facts.batch_order import ClassOrder, class_order
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.records import Measured, Source, Symptom
+from normwise.records import Measured, Severity, Source, Symptom
 
 #: Least ratio of the scatter of batches' means to that of a random order, and how many standard errors above 1.
 _RATIO, _ERRORS = 3.0, 8.0
@@ -38,7 +38,8 @@ class OrderedBatches(Rule):
     measured = (
         "Of integer targets, the classes of each batch are compared with those of all batches, by Pearson's χ² over "
         "its degrees of freedom. Without targets, the scatter of the batches' means in each BN layer is compared with "
-        "the one that samples in random order would have: Fisher's F. Both are about 1 in a random order."
+        "the one that samples in random order would have: Fisher's F. Both are about 1 in a random order. "
+        "For data that are read whole and are not those of training, it is a note."
     )
     fixed = (
         "Let the loader shuffle, which is in your script. Statistics that were collected so are best measured again "
@@ -57,6 +58,10 @@ class OrderedBatches(Rule):
         evidence = [*_of_classes(facts, order), *(_of_means(facts) if order is None else ())]
         if evidence:
             yield Symptom("", "", tuple(evidence))
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Make it a note for data that are read whole, and not to train on: their statistics are right all the same."""
+        return "info" if facts.batches.is_whole and not facts.data_are_for_training else "warning"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say it, and what the loader says."""
@@ -77,7 +82,8 @@ class OrderedBatches(Rule):
         y = torch.arange(4).repeat_interleave(64)  # sorted
         x = torch.randn(256, 4) + 2 * nn.functional.one_hot(y)
         model(x)
-        return Case(model.eval(), list(zip(x.split(32), y.split(32), strict=True)))
+        batches = list(zip(x.split(32), y.split(32), strict=True))
+        return Case(model.eval(), batches, optimizer=torch.optim.SGD(model.parameters(), 0.1))
 
     def healthy(self) -> Case:
         """Return the same data, shuffled."""
