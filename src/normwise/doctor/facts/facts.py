@@ -6,22 +6,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils import _pytree as pytree
 
+from normwise.doctor.facts.examinable import examinable, refuse_calls_of_uninitialised
 from normwise.doctor.facts.flow import Flow, trace_flow
 from normwise.doctor.facts.modes import Modes, modes_of
 from normwise.doctor.facts.norm_facts import NormFacts, norm_facts
-from normwise.doctor.facts.optimizer_facts import OptimizerFacts, optimizer_facts, optimizer_kept
+from normwise.doctor.facts.optimizer_facts import OptimizerFacts, optimizer_facts
 from normwise.doctor.facts.probe import Probe, run_probe
+from normwise.doctor.facts.reached_objects import ReachedObjects
 from normwise.doctor.facts.task import Task, output_tensor
 from normwise.doctor.facts.training_step import TrainingStep, run_training_step
 from normwise.doctor.facts.user_batches import UserBatch, UserBatches, read_batches
-from normwise.errors import ArgumentError, ModelError
+from normwise.errors import ModelError
 from normwise.layers import LayerKind, batch_norms
 from normwise.statistics import Data
-from normwise.statistics.preserve.preserve_model import unchanged, unchanged_in_evaluation
+from normwise.statistics.preserve.preserve_model import unchanged
 
 #: Kinds of input of a rule: numbers of the layers, which a checkpoint has, too; a model; batches; a loss; an optimiser.
 Need = Literal["numbers", "model", "data", "loss", "optimizer", "onnx"]
@@ -67,17 +70,9 @@ class Facts:
 
         Raises:
             ArgumentError: it is no model.
-            ModelError: it has no BN layer.
+            ModelError: it has no BN layer, or it can't be called on the data as it is.
         """
-        if not isinstance(model, nn.Module):
-            raise ArgumentError(f"expected a torch.nn.Module as the model, got {type(model).__name__}")
-        kinds = batch_norms(model)
-        if not kinds:
-            raise ModelError(
-                f"{type(model).__name__} has no BN layer, so there is nothing to examine. Looked for layers of "
-                "torch.nn and normwise.nn, subclasses of theirs, and known layers of other libraries; pass the model "
-                "that has them"
-            )
+        kinds = examinable(model, has_data=data is not None)
         norms = {
             norm.path: norm
             for path, kind in kinds.items()
@@ -132,8 +127,8 @@ class Facts:
     def flow(self) -> Flow:
         """Flow of values through the model on the first batch, in evaluation."""
         args, kwargs = self.task.moved((self.batches.batches[0].args, self.batches.batches[0].kwargs))
-        with unchanged_in_evaluation(self.model, data=self.data):
-            return trace_flow(self.model, lambda: self.model(*args, **kwargs))
+        with self.in_evaluation():
+            return trace_flow(self.model, lambda: self.task.called(*args, **kwargs))
 
     @cached_property
     def step(self) -> TrainingStep:
@@ -168,7 +163,7 @@ class Facts:
         half = batch.size // 2
         if half < 1:
             return float("nan")
-        with unchanged_in_evaluation(self.model, data=self.data):
+        with self.in_evaluation():
             try:
                 whole, part = (self._scores(_first(batch, size)) for size in (batch.size, half))
             except Exception:  # the model may need the whole batch
@@ -181,17 +176,36 @@ class Facts:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Leave model, loss, optimiser and random states as they were."""
-        models = [self.model, *([self.loss] if isinstance(self.loss, nn.Module) else [])]
-        with optimizer_kept(self.optimizer), unchanged(*models, data=self.data):
+        reached = ReachedObjects(self.model, self.loss, self.optimizer)
+        with unchanged(*reached.models, data=self.data):
+            reached.drop_gradients()
+            refuse_calls_of_uninitialised(self.layers)
             yield
 
-    @property
+    @contextmanager
+    def in_evaluation(self) -> Iterator[None]:
+        """Put the model into evaluation, without gradients, and leave it as it was."""
+        reached = ReachedObjects(self.model)
+        with unchanged(*reached.models, data=self.data, parameters=False), torch.no_grad():
+            self.model.eval()
+            refuse_calls_of_uninitialised(self.layers)
+            yield
+
+    @cached_property
     def _model_has_loss(self) -> bool:
-        return False
+        """True where the output of the model has a loss, as those of transformers have for batches with labels."""
+        if self.loss is not None:
+            return False
+        batch = self.batches.batches[0]
+        with self.in_evaluation():
+            try:
+                return self.task.run(batch)[1] is not None
+            except ModelError:  # the probe says so
+                return False
 
     def _scores(self, arguments: tuple[Any, Any]) -> Tensor | None:
         args, kwargs = self.task.moved(arguments)
-        scores = output_tensor(self.model(*args, **kwargs))
+        scores = output_tensor(self.task.called(*args, **kwargs))
         is_scores = isinstance(scores, Tensor) and scores.is_floating_point() and scores.dim() > 0
         return scores.double() if is_scores else None
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from normwise.doctor.facts.batch_moments import BatchMoments
+from normwise.doctor.facts.skip_backward import SkipBackward
 from normwise.doctor.facts.task import Task, output_tensor
 from normwise.doctor.facts.user_batches import UserBatch
-from normwise.errors import ModelError
+from normwise.errors import NormwiseError
 from normwise.layers import LayerKind, StatisticsSlot
+from normwise.layers.reasons import UNINITIALISED
 from normwise.records import LayerCalibration, ProbeOutcome
 from normwise.statistics.calibrate.layer_record import layer_record
 from normwise.statistics.measure.measurable_layers import reason_without_statistics
@@ -85,7 +86,7 @@ class Probe:
 
 def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBatch, ...]) -> Probe:
     """Make the three passes; the model and the random states are left as they were."""
-    reasons = {path: reason_without_statistics(path, kind.layer) for path, kind in layers.items()}
+    reasons = {path: _reason(path, kind) for path, kind in layers.items()}
     measurable = {path: layers[path].layer for path, reason in reasons.items() if not reason}
     fixed = {path for path in measurable if layers[path].frozen}
     given = [batch.given for batch in batches]
@@ -127,6 +128,11 @@ def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBa
     )
 
 
+def _reason(path: str, kind: LayerKind) -> str:
+    """Return why a layer can't be measured; empty where it can."""
+    return reason_without_statistics(path, kind.layer) if kind.initialised else f"it {UNINITIALISED}"
+
+
 def _exact(measurement: Measurement, slots: Mapping[str, StatisticsSlot]) -> dict[str, tuple[Tensor, Tensor]]:
     return {
         path: (seen.together.mean, seen.together.unbiased_variance)
@@ -157,7 +163,9 @@ class _Run:
             output, loss = self._output_and_loss(batch)
         except Exception as error:  # of the user's code; what was measured before it counts
             cause = error.__cause__ or error
-            self.failed = f"{type(cause).__name__}: {(str(cause) or 'without a text').splitlines()[0]}"
+            said = (str(cause).strip() or "without a text").splitlines()[0]
+            said = said if isinstance(cause, NormwiseError) else f"{type(cause).__name__}: {said}"
+            self.failed = self.failed or f"batch {number} (counted from 0): {said}"
             return
         if loss is not None:
             self.losses[self._kind] = (*self.losses[self._kind], float(loss.detach()))
@@ -169,11 +177,9 @@ class _Run:
 
     def _output_and_loss(self, batch: UserBatch) -> tuple[Any, Tensor | None]:
         if self.task.calls_model:
-            # It may make a backward pass, for which there are no gradients here.
-            with suppress(ModelError):
+            # It may make a backward pass, and there are no gradients here.
+            with SkipBackward():
                 return self.task.run(batch)
-            args, kwargs = self.task.moved((batch.args, batch.kwargs))
-            return self.task.model(*args, **kwargs), None
         return self.task.run(batch)
 
     def outcomes(self) -> dict[str, ProbeOutcome]:
@@ -181,8 +187,10 @@ class _Run:
 
     def _outcome(self, kind: str) -> ProbeOutcome:
         losses, right = self.losses.get(kind, ()), self._right.get(kind, [])
-        weights = [batch.size for batch in self.batches[: len(losses)]]
-        loss = sum(map(float.__mul__, losses, map(float, weights))) / sum(weights) if losses else math.nan
+        # The mean over an empty batch is NaN.
+        weighted = [(one.size, loss) for one, loss in zip(self.batches, losses, strict=False) if one.size]
+        samples = sum(size for size, _ in weighted)
+        loss = sum(size * loss for size, loss in weighted) / samples if weighted else math.nan
         seen = sum(count for _, count in right)
         accuracy = sum(count for count, _ in right) / seen if seen else math.nan
         return ProbeOutcome(loss, accuracy, self._distance(kind))
