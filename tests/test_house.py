@@ -18,7 +18,7 @@ _PACKAGES = {
         "functional", "insert", "nn", "reference", "tune_allocator", "unfreeze", "watch",
     },
     "normwise.doctor": {
-        "Case", "Diagnosis", "Facts", "Rule", "all_rules", "diagnose", "examine", "rules_named",
+        "Case", "Diagnosis", "Facts", "Rule", "all_rules", "check_every", "diagnose", "examine", "rules_named",
     },
     "normwise.nn": {
         "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormGRU", "BatchNormLSTM", "LayerNormGRU", "LayerNormLSTM",
