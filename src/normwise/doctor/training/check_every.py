@@ -49,6 +49,17 @@ def check_every(n: int, model: nn.Module, optimizer: Optimizer | None = None) ->
         >>> check.steps, check.problems
         (3, {})
     """
+    check = begin_check(n, model, optimizer)
+    check.stop_with(before_each_pass(model, check.begin_pass))
+    return check
+
+
+def begin_check(n: int, model: nn.Module, optimizer: Optimizer | None) -> TrainingCheck:
+    """Begin a check that is told of passes by its caller, and of the optimiser's steps by a hook on it.
+
+    Raises:
+        ArgumentError: as :func:`check_every` does.
+    """
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise ArgumentError(f"expected a number of steps from 1 on as n, got {n!r}")
     if not isinstance(model, nn.Module):
@@ -61,7 +72,6 @@ def check_every(n: int, model: nn.Module, optimizer: Optimizer | None = None) ->
             "a wrapper, or none"
         )
     check = TrainingCheck(n, model, optimizer)
-    check.stop_with(before_each_pass(model, check.begin_pass))
     if optimizer is not None:
         check.stop_with(optimizer.register_step_post_hook(check.end_step).remove)
     return check

@@ -68,7 +68,7 @@ class TrainingCheck:
         """Take all hooks away; warns where the training was never seen."""
         if self._optimizer is None:
             self._judge()
-        self._end()
+        self.abandon()
         if self.steps == 0:
             what = "training pass of the model" if self._optimizer is None else "step of the optimizer"
             warnings.warn(
@@ -85,21 +85,22 @@ class TrainingCheck:
         if kind is None:
             self.close()
         else:
-            self._end()
+            self.abandon()
 
-    def _end(self) -> None:
+    def abandon(self) -> None:
+        """Take all hooks away, and leave a step that is under way out."""
         for stop in self._stop:
             stop()
         self._stop.clear()
-        self._abandon()
+        self._abandon_step()
 
-    def _abandon(self) -> None:
+    def _abandon_step(self) -> None:
         step, self._step = self._step, None
         if step is not None:
             step.end()
 
     def _observe(self) -> None:
-        self._abandon()
+        self._abandon_step()
         layers = layers_that_learn(batch_norms(self._model))
         observed = [path for path in layers if not is_compiled(self._model, path)]
         self._step = ObservedStep(
@@ -114,7 +115,7 @@ class TrainingCheck:
         step = self._step
         if step is None:
             return
-        self._abandon()
+        self._abandon_step()
         for problem in problems_in(step, of_optimizer=self._optimizer is not None):
             self._warn(problem)
 
