@@ -34,6 +34,7 @@ _PACKAGES = {
     "normwise.surgery": {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
     },
+    "normwise.testing": {"assert_healthy"},
     "normwise.studies": {
         "PRESETS", "Claim", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
     },
