@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import normwise
-from normwise.doctor import Rule, all_rules
+from normwise.doctor import Rule, all_rules, examine
+from normwise.doctor.rule import Case, FileCase
+from normwise.records import Examination
 from tests.support.untouched import everything_of
 
 _RULES = all_rules()
@@ -16,45 +18,52 @@ _FAMILIES = {
 _of_model = [rule for rule in _RULES if "onnx" not in rule.needs]
 
 
-def _found(rule: Rule, sick: bool) -> set[str]:
-    case = rule.sick() if sick else rule.healthy()
-    diagnosis = normwise.diagnose(
-        case.model, case.data, loss=case.loss, optimizer=case.optimizer, select=[rule.code]
-    )
-    return {finding.code for finding in diagnosis.findings}
+def _examined(case: Case | FileCase, *rules: Rule) -> Examination:
+    return examine(case.facts(), rules or _RULES)
 
 
-@pytest.mark.parametrize("rule", _of_model, ids=lambda rule: rule.code)
-def test_a_rule_finds_what_it_is_for(rule: Rule) -> None:
-    assert _found(rule, sick=True) == {rule.code}
-
-
-@pytest.mark.parametrize("rule", _of_model, ids=lambda rule: rule.code)
-def test_a_rule_finds_nothing_in_its_healthy_model(rule: Rule) -> None:
-    assert _found(rule, sick=False) == set()
-
-
-@pytest.mark.parametrize("rule", _of_model, ids=lambda rule: rule.code)
-def test_the_healthy_model_of_a_rule_is_healthy_for_all(rule: Rule) -> None:
-    case = rule.healthy()
-    diagnosis = normwise.diagnose(case.model, case.data, loss=case.loss, optimizer=case.optimizer)
-    assert diagnosis.is_healthy, str(diagnosis)
-
-
-@pytest.mark.parametrize("rule", _of_model, ids=lambda rule: rule.code)
-def test_the_first_finding_of_a_sick_model_is_that_of_the_rule(rule: Rule) -> None:
+def _model_of(rule: Rule) -> Case:
     case = rule.sick()
-    diagnosis = normwise.diagnose(case.model, case.data, loss=case.loss, optimizer=case.optimizer)
-    notable = [finding.code for finding in diagnosis.findings if finding.severity != "info"]
-    first = [finding.code for finding in diagnosis.findings][:1]
+    assert isinstance(case, Case)
+    return case
+
+
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.code)
+def test_a_rule_finds_what_it_is_for(rule: Rule) -> None:
+    assert {finding.code for finding in _examined(rule.sick(), rule).findings} == {rule.code}
+
+
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.code)
+def test_a_rule_finds_nothing_in_its_healthy_model(rule: Rule) -> None:
+    assert _examined(rule.healthy(), rule).findings == ()
+
+
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.code)
+def test_the_healthy_model_of_a_rule_is_healthy_for_all(rule: Rule) -> None:
+    examination = _examined(rule.healthy())
+    assert examination.is_healthy, str(examination)
+
+
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.code)
+def test_the_first_finding_of_a_sick_model_is_that_of_the_rule(rule: Rule) -> None:
+    findings = _examined(rule.sick()).findings
+    notable = [finding.code for finding in findings if finding.severity != "info"]
+    first = [finding.code for finding in findings][:1]
     assert (notable[:1] or first) == [rule.code] or rule.code in {
-        finding.code for finding in diagnosis.findings if finding.severity == "info"
+        finding.code for finding in findings if finding.severity == "info"
     }
+
+
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.code)
+def test_the_cases_of_a_rule_are_of_a_model_unless_it_is_for_files(rule: Rule) -> None:
+    kind = FileCase if "onnx" in rule.needs else Case
+    assert isinstance(rule.sick(), kind)
+    assert isinstance(rule.healthy(), kind)
 
 
 @pytest.mark.parametrize("rule", _of_model, ids=lambda rule: rule.code)
 def test_a_diagnosis_changes_nothing(rule: Rule) -> None:
-    case = rule.sick()
+    case = _model_of(rule)
     before = everything_of(case.model, case.optimizer, case.loss)
     normwise.diagnose(case.model, case.data, loss=case.loss, optimizer=case.optimizer, select=[rule.code])
     assert everything_of(case.model, case.optimizer, case.loss) == before
@@ -64,7 +73,7 @@ def test_a_diagnosis_changes_nothing(rule: Rule) -> None:
     "rule", [rule for rule in _of_model if rule.safety == "safe"], ids=lambda rule: rule.code
 )
 def test_a_safe_fix_is_proven_and_heals(rule: Rule) -> None:
-    case = rule.sick()
+    case = _model_of(rule)
     diagnosis = normwise.diagnose(
         case.model, case.data, loss=case.loss, optimizer=case.optimizer, select=[rule.code]
     )

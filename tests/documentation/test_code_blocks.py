@@ -39,8 +39,20 @@ def _network() -> dict[str, Any]:
     return {"model": model, "images": images, "loader": [images], "train": train}
 
 
+def _classifier() -> dict[str, Any]:
+    """A classifier with statistics of no data, and what it is trained with."""
+    model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)).eval()
+    return {
+        "model": model,
+        "loader": [(5 * torch.randn(64, 4) + 3, torch.randint(3, (64,)))],
+        "loss": nn.CrossEntropyLoss(),
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
+    }
+
+
 #: What a section of a page says that there is, by its heading.
 _GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
+    "The doctor": _classifier,
     "Layers": _layers,
     "Sequences": _sequences,
     "Statistics": _network,

@@ -11,7 +11,8 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line, and end with its exit code.
 
-    0 fine, 2 wrong use or bad input, 70 a mistake of normwise's own, 130 interrupted, 141 nobody reads the output.
+    0 fine, 1 the doctor found errors or warnings, 2 wrong use or bad input, 70 a mistake of normwise's own, 130
+    interrupted, 141 nobody reads the output.
     """
     try:
         from normwise.cli.app import run_command_line

@@ -14,6 +14,7 @@ from normwise.cli import terminal
 from normwise.cli.commands.bench import bench
 from normwise.cli.commands.calibrate import calibrate
 from normwise.cli.commands.convert import convert
+from normwise.cli.commands.doctor import doctor
 from normwise.cli.commands.explain import explain
 from normwise.cli.commands.fold import fold
 from normwise.cli.commands.predict import predict
@@ -25,7 +26,8 @@ from normwise.errors import NormwiseError
 app = typer.Typer(
     name="normwise",
     help="Batch normalization for PyTorch: train with and without it, see what it does, and mend it.",
-    epilog="Exit codes: 0 fine, 2 wrong use or bad input, 70 a mistake of normwise's own, 130 interrupted.",
+    epilog="Exit codes: 0 fine, 1 the doctor found errors or warnings, 2 wrong use or bad input, 70 a mistake of "
+    "normwise's own, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -34,6 +36,7 @@ app = typer.Typer(
 app.add_typer(train_app, name="train")
 app.command()(predict)
 app.command()(study)
+app.command()(doctor)
 app.command()(calibrate)
 app.command()(fold)
 app.command()(convert)
@@ -91,7 +94,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     if code == _INTERRUPTED:
         terminal.complain_lines(
             "Interrupted. Finished work is kept, and no file is half-written: give the command again "
-            "(train: with --resume; calibrate, fold and convert begin anew).\n"
+            "(train: with --resume; the other commands begin anew).\n"
         )
         # CPython remembers an interruption that came while a string was executed, as dataclasses do at
         # import, and would end by the signal instead of the exit code. Executing another makes it forget.

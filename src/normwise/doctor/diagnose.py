@@ -66,7 +66,8 @@ def diagnose(
         raise ArgumentError(f"max_batches must be at least 1, got {max_batches}")
     rules = chosen_rules(select, ignore)
     facts = Facts.of_model(model, data, loss=loss, optimizer=optimizer, max_batches=max_batches, name=name)
-    return Diagnosis(facts, rules, examine(facts, rules, checked_severities(severities or {})))
+    checked = checked_severities(severities or {})
+    return Diagnosis(facts, rules, examine(facts, rules, checked), checked)
 
 
 def chosen_rules(select: Iterable[str], ignore: Iterable[str]) -> tuple[Rule, ...]:

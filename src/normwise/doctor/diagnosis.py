@@ -1,11 +1,13 @@
 """A diagnosis: the findings on a model, and the way to mend it."""
 
+from collections.abc import Mapping
+
 from torch import nn
 
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Rule
 from normwise.doctor.treat import treat
-from normwise.records import Examination, Finding, Treatment
+from normwise.records import Examination, Finding, Severity, Treatment
 
 
 class Diagnosis:
@@ -15,9 +17,15 @@ class Diagnosis:
         examination: All that was found and measured, as a record with JSON.
     """
 
-    def __init__(self, facts: Facts, rules: tuple[Rule, ...], examination: Examination) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        rules: tuple[Rule, ...],
+        examination: Examination,
+        severities: Mapping[str, Severity] | None = None,
+    ) -> None:
         self.examination = examination
-        self._facts, self._rules = facts, rules
+        self._facts, self._rules, self._severities = facts, rules, severities
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -43,7 +51,9 @@ class Diagnosis:
             ArgumentError: another model.
             ModelError: the model can't be copied.
         """
-        return treat(self._facts, self._rules, self.examination, model, inplace=inplace)
+        return treat(
+            self._facts, self._rules, self.examination, model, inplace=inplace, severities=self._severities
+        )
 
     def __str__(self) -> str:
         """Return the findings, worst first, and a line on the health of everything else."""

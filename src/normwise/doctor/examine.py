@@ -47,7 +47,7 @@ def examine(
         if lacking:
             # The wish for an ONNX file is no wish of who has a model.
             if "onnx" not in lacking:
-                skipped[rule.code] = _MISSING[lacking[0]]
+                skipped[rule.code] = facts.sealed or _MISSING[lacking[0]]
             continue
         symptoms = sorted(rule.evidence(facts), key=lambda symptom: symptom.badness, reverse=True)
         if symptoms:
@@ -88,20 +88,25 @@ def _finding(
         tuple(symptoms),
         rule.cost(facts, symptoms),
         rule.fix(facts, symptoms),
-        rule.safety,
+        rule.safety_of(facts, symptoms),
     )
 
 
 def _without_superseded(
     findings: Mapping[str, Finding], rules: Mapping[str, Rule], facts: Facts
 ) -> dict[str, Finding]:
-    """Drop what another finding explains: in the layers that both found, or all where that is of the whole model."""
+    """Drop what another finding explains: in the layers that both found, or all where that is of the whole model.
+
+    A note explains notes alone.
+    """
     kept = dict(findings)
     for code in findings:
         explained = {symptom.path for symptom in findings[code].symptoms}
         for other in rules[code].supersedes:
             if other not in kept or code not in kept:
                 continue
+            if findings[code].severity == "info" and kept[other].severity != "info":
+                continue  # a note must not hide a fault
             left = [s for s in kept[other].symptoms if s.path not in explained and "" not in explained]
             if left and len(left) < len(kept[other].symptoms):
                 kept[other] = _finding(rules[other], facts, left, {other: kept[other].severity})

@@ -1,5 +1,6 @@
 """A rule of the doctor: what it finds, why that hurts, how it is measured and mended, and models to try it on."""
 
+import ast
 import inspect
 import textwrap
 from abc import ABC, abstractmethod
@@ -29,6 +30,25 @@ class Case:
     loss: Callable[..., Any] | None = None
     optimizer: Optimizer | None = None
 
+    def facts(self) -> Facts:
+        """Return the facts about it."""
+        return Facts.of_model(self.model, self.data, loss=self.loss, optimizer=self.optimizer)
+
+
+@dataclass(frozen=True)
+class FileCase:
+    """An ONNX file to try a rule on.
+
+    Attributes:
+        content: Bytes of the file.
+    """
+
+    content: bytes
+
+    def facts(self) -> Facts:
+        """Return the facts about it."""
+        return Facts.of_onnx(self.content)
+
 
 class Rule(ABC):
     """A rule. A subclass in a file of ``doctor/rules`` is found by that; nothing central is edited to add one.
@@ -40,7 +60,7 @@ class Rule(ABC):
         needs: What it has to be given.
         finds, why, measured, fixed: Text for its page: what it finds, why that hurts, how it is measured, and how it
             is fixed and how safe that is.
-        safety: Whether the fix can be applied by :meth:`heal`.
+        safety: Whether the fix can be applied by :meth:`heal`, where :meth:`safety_of` does not say otherwise.
         sources: Papers and issues.
         supersedes: Codes of rules whose findings this one explains: in the layers that both found, theirs are dropped.
     """
@@ -73,6 +93,10 @@ class Rule(ABC):
         """Return how much these symptoms matter."""
         return self.severity
 
+    def safety_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Safety:
+        """Return whether the fix of these symptoms can be applied by :meth:`heal`."""
+        return self.safety
+
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Return the measured cost in words; empty where none was measured."""
         return ""
@@ -91,11 +115,11 @@ class Rule(ABC):
         raise NotImplementedError(f"{self.code} has no fix that is applied")
 
     @abstractmethod
-    def sick(self) -> Case:
+    def sick(self) -> Case | FileCase:
         """Return a minimal model that has it. Its source code is in the rule's page."""
 
     @abstractmethod
-    def healthy(self) -> Case:
+    def healthy(self) -> Case | FileCase:
         """Return a minimal model that does not have it."""
 
     def text(self) -> RuleText:
@@ -124,5 +148,7 @@ def measured(label: str, value: float, unit: str = "") -> Measured:
 def _body(method: Callable[..., Any]) -> str:
     """Return the source code in a method, without its first line and its docstring."""
     source = textwrap.dedent(inspect.getsource(method))
-    lines = source.splitlines()[1:]
-    return textwrap.dedent("\n".join(lines)).strip()
+    (function,) = ast.parse(source).body
+    statements = function.body if isinstance(function, ast.FunctionDef) else [function]
+    first = statements[1 if inspect.getdoc(method) else 0]
+    return textwrap.dedent("\n".join(source.splitlines()[first.lineno - 1 :])).strip()

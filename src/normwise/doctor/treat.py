@@ -2,16 +2,16 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
 from normwise.doctor.examine import examine
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Rule
 from normwise.errors import ArgumentError, ModelError
-from normwise.records import Examination, Remedy, Treatment
+from normwise.records import Examination, Remedy, Severity, Treatment
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.decision import LeftError
 
@@ -26,6 +26,7 @@ def treat(
     model: nn.Module | None = None,
     *,
     inplace: bool = False,
+    severities: Mapping[str, Severity] | None = None,
 ) -> tuple[nn.Module, Treatment]:
     """Apply the safe fixes of an examination's findings, prove their gain, and return the healed model.
 
@@ -42,7 +43,7 @@ def treat(
             "the model has other BN layers than the one that was diagnosed; diagnose it first"
         )
     try:
-        healed = copy.deepcopy(old)
+        healed = _copy(old)
     except Exception as error:
         raise ModelError(f"the model can't be copied: {error}") from error
     by_code = {rule.code: rule for rule in rules}
@@ -58,7 +59,7 @@ def treat(
         max_batches=facts.max_batches,
         name=facts.name,
     )
-    after = examine(again, rules)
+    after = examine(again, rules, severities)
     faults = _faults(remedies, examination, after)
     if faults:
         left = tuple(
@@ -75,6 +76,17 @@ def treat(
             raise
         healed = old
     return healed, Treatment(remedies, True, _proof(examination, after), examination, after)
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """Copy a model, also where modules hold computed weights, such as those under the masks of pruning."""
+    memo: dict[int, object] = {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    return copy.deepcopy(model, memo)
 
 
 def _apply(

@@ -12,3 +12,18 @@ def cost_of_statistics(facts: Facts) -> str:
         return f"evaluation {running}; with exact statistics {exact}"
     distance = probe.running.distance
     return "" if distance != distance else f"outputs in evaluation are off by {distance:.2g} σ"
+
+
+def cost_of_batch_mates(dependence: float) -> str:
+    """Say how far outputs move with the samples beside them; empty where that was not measured."""
+    if dependence != dependence:
+        return ""
+    return f"outputs of a sample move by {dependence:.2g} σ when half of its batch is taken away"
+
+
+def scatter_of_batches(facts: Facts, path: str) -> float | None:
+    """Return the scatter of the batches' means in a layer, in σ: the median over channels; None where not measured."""
+    moments = facts.probe.moments.get(path) if "data" in facts.has else None
+    if moments is None or len(moments.means) < 2:
+        return None
+    return moments.mean_noise.nan_to_num().median().item()

@@ -23,6 +23,7 @@ ARGUMENTS: dict[Any, tuple[str, ...]] = {
     torch.ops.aten.batch_norm.default: _OF_TORCH,
     torch.ops.aten.native_batch_norm.default: _OF_TORCH,
     torch.ops.aten._native_batch_norm_legit.default: _OF_TORCH,
+    torch.ops.aten._native_batch_norm_legit_functional.default: _OF_TORCH,
     torch.ops.aten._native_batch_norm_legit_no_training.default: _OF_TORCH[:-1],
     torch.ops.aten._batch_norm_with_update.default: _OF_TORCH[:-1],
     torch.ops.aten._batch_norm_no_update.default: _OF_TORCH[:-1],

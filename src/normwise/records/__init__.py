@@ -17,7 +17,14 @@ from normwise.records.examination import (
     Symptom,
     Treatment,
 )
-from normwise.records.examination_text import examination_text, measured_text, outcome_text, symptom_text
+from normwise.records.examination_text import (
+    examination_lines,
+    examination_text,
+    finding_text,
+    measured_text,
+    outcome_text,
+    symptom_text,
+)
 from normwise.records.figure import Figure, HeatMap, Series
 from normwise.records.json_codec import from_json, from_plain, to_json, to_plain
 from normwise.records.recording import (
@@ -91,7 +98,9 @@ __all__ = [
     "WatchedLayer",
     "WatchedStep",
     "check_at_once",
+    "examination_lines",
     "examination_text",
+    "finding_text",
     "from_json",
     "from_plain",
     "measured_text",

@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from normwise.records.evidence_table import layer_table, number_lines
 from normwise.records.examination import (
     SEVERITIES,
     Examination,
@@ -15,9 +16,12 @@ from normwise.records.examination import (
 )
 
 _WIDTH = 100
+#: Letters before a line of evidence.
+_INDENT = 4
 #: Layers of a finding that are shown; the others are counted.
 _MOST_LAYERS = 5
-_SAFETY = {
+#: Safety of a fix in words.
+SAFETY = {
     "safe": "safe: normwise can apply it and prove it",
     "unsafe": "unsafe: it changes training or the structure, so apply it yourself",
     "manual": "manual: it is in your own script",
@@ -26,7 +30,7 @@ _SAFETY = {
 
 def measured_text(measured: Measured) -> str:
     """Return one number of the evidence in words, such as ``"running mean off by up to 3.2 σ"``."""
-    return f"{measured.label} {number_text(measured.value)}{_unit(measured.unit)}"
+    return f"{measured.label} {_value(measured)}"
 
 
 def number_text(value: float) -> str:
@@ -35,7 +39,7 @@ def number_text(value: float) -> str:
         return "unknown"
     if math.isfinite(value) and value == int(value) and abs(value) < 1e7:
         return f"{int(value):,}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def symptom_text(symptom: Symptom) -> str:
@@ -64,19 +68,22 @@ def outcome_text(outcome: ProbeOutcome) -> str:
 
 def finding_text(finding: Finding) -> str:
     """Return a finding with its worst layers, its cost and its fix."""
-    symptoms = finding.symptoms
-    places = f"{len(symptoms)} layers" if len(symptoms) > 1 else "".join(map(place_text, symptoms))
-    lines = [f"{finding.severity} {finding.code} {finding.name} in {places}"]
+    lines = [f"{finding.severity} {finding.code} {finding.name} in {places_text(finding.symptoms)}"]
     lines += _wrapped(finding.message, "  ")
-    for symptom in symptoms[:_MOST_LAYERS]:
-        lines += _wrapped(f"- {symptom_text(symptom)}", "    ")
-    if len(symptoms) > _MOST_LAYERS:
-        lines.append(f"    - and {len(symptoms) - _MOST_LAYERS} more, none worse")
+    lines += [f"    {line}" for line in _evidence(finding.symptoms)]
     if finding.cost:
         lines += _wrapped(f"Costs: {finding.cost}", "  ")
-    lines.append(f"  Fix ({_SAFETY[finding.safety]}):")
+    lines.append(f"  Fix ({SAFETY[finding.safety]}):")
     lines += textwrap.indent(finding.fix, "    ").splitlines()
     return "\n".join(lines)
+
+
+def places_text(symptoms: Sequence[Symptom]) -> str:
+    """Return the layer, or how many there are, with their class where that is one."""
+    if len(symptoms) == 1:
+        return place_text(symptoms[0])
+    kinds = {symptom.kind for symptom in symptoms}
+    return f"{len(symptoms)} layers" + (f" ({kinds.pop()})" if len(kinds) == 1 and "" not in kinds else "")
 
 
 def examination_text(examination: Examination) -> str:
@@ -84,6 +91,11 @@ def examination_text(examination: Examination) -> str:
     return "\n\n".join(
         [headline(examination), *map(finding_text, examination.findings), rest_text(examination)]
     )
+
+
+def examination_lines(examination: Examination) -> str:
+    """Return one line for each error and warning; empty where there is none."""
+    return "\n".join(_line(finding) for finding in examination.findings if finding.severity != "info")
 
 
 def headline(examination: Examination) -> str:
@@ -124,6 +136,31 @@ def treatment_text(treatment: Treatment) -> str:
     return "\n".join(line for text in lines for line in _wrapped(text, ""))
 
 
+def _line(finding: Finding) -> str:
+    worst, more = place_text(finding.symptoms[0]), len(finding.symptoms) - 1
+    where = f"{worst} and {_number(more, 'more layer')}" if more else worst
+    return f"{finding.severity} {finding.code} {finding.name}: {finding.message} In {where}."
+
+
+def _evidence(symptoms: Sequence[Symptom]) -> list[str]:
+    """Return the evidence: of one layer a line for each number, of several a line for each of the worst."""
+    if len(symptoms) == 1:
+        (symptom,) = symptoms
+        detail = _wrapped(symptom.detail, "", _WIDTH - _INDENT) if symptom.detail else []
+        return [*detail, *number_lines(symptom.evidence, _value)]
+    worst, left = symptoms[:_MOST_LAYERS], len(symptoms) - _MOST_LAYERS
+    one_kind = len({symptom.kind for symptom in symptoms}) == 1
+    names = [shown_path(symptom.path) if one_kind else place_text(symptom) for symptom in worst]
+    lines = layer_table(worst, names, _value, _WIDTH - _INDENT)
+    if lines is None:
+        lines = [line for one in worst for line in _wrapped(f"- {symptom_text(one)}", "", _WIDTH - _INDENT)]
+    return [*lines, *([f"and {left} more, none worse"] if left > 0 else [])]
+
+
+def _value(measured: Measured) -> str:
+    return f"{number_text(measured.value)}{_unit(measured.unit)}"
+
+
 def _skipped(skipped: Mapping[str, str]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for code, reason in skipped.items():
@@ -143,8 +180,8 @@ def _number(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
+def _wrapped(text: str, indent: str, width: int = _WIDTH) -> list[str]:
     further = indent + ("  " if text.startswith("- ") else "")
     return textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=further, break_on_hyphens=False
+        text, width, initial_indent=indent, subsequent_indent=further, break_on_hyphens=False
     ) or [indent]

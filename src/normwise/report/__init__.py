@@ -1,6 +1,15 @@
 """Reports: records as a page, as text and as Markdown. Reads records, runs nothing."""
 
-from normwise.report.formats.html import benchmark_page, recording_page, run_page, study_page
+from normwise.report.formats.examination_github import examination_github
+from normwise.report.formats.examination_sarif import examination_sarif
+from normwise.report.formats.html import (
+    benchmark_page,
+    examination_page,
+    recording_page,
+    run_page,
+    study_page,
+    treatment_page,
+)
 from normwise.report.formats.markdown import study_markdown
 from normwise.report.formats.text import benchmark_table, recording_text, run_text, study_table, study_text
 from normwise.report.numbers import effect_text
@@ -9,6 +18,9 @@ __all__ = [
     "benchmark_page",
     "benchmark_table",
     "effect_text",
+    "examination_github",
+    "examination_page",
+    "examination_sarif",
     "recording_page",
     "recording_text",
     "run_page",
@@ -17,4 +29,5 @@ __all__ = [
     "study_page",
     "study_table",
     "study_text",
+    "treatment_page",
 ]

@@ -230,7 +230,7 @@ def test_what_lies_beside_the_weights_is_told(
     assert _same(load_target(_saved(content), "net.py:plain").model, trained)
     assert (
         capsys.readouterr().err
-        == "note: beside the weights, state.pt has epoch, a, b and 1 more; OUT will not\n"
+        == "note: beside the weights, state.pt has epoch, a, b and 1 more, which are left out\n"
     )
 
 
@@ -270,9 +270,7 @@ def test_a_checkpoint_without_its_network_is_one_error(folder: Path, trained: nn
 
 
 def test_a_network_for_what_is_no_checkpoint_is_one_error(folder: Path) -> None:
-    message = (
-        r"--model is for checkpoints \(.safetensors, .pt, .pth\), and net.py:plain is none; leave it out"
-    )
+    message = r"--model is for checkpoints \(.safetensors, .pt, .pth, .ckpt\), and net.py:plain is none; leave it out"
     with pytest.raises(ArgumentError, match=message):
         load_target("net.py:plain", "net.py:plain")
 

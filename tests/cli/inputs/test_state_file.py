@@ -160,7 +160,7 @@ def test_what_is_no_state_dict_is_one_error(tmp_path: Path, content: Any, messag
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("state.bin", "expected a name that ends in .safetensors, .pt or .pth"),
+        ("state.bin", "expected a name that ends in .safetensors, .pt, .pth or .ckpt"),
         ("none.pt", "there is no file"),
     ],
 )

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from normwise.records import Recording, Run, Study
-from normwise.report import recording_page, run_page, study_page
+from normwise.report import examination_page, recording_page, run_page, study_page, treatment_page
+from tests.support import shown_examination
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -69,7 +70,15 @@ def files(
     study: Study, run: Run, recording: Recording, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    pages = {"study": study_page(study), "run": run_page(run), "recording": recording_page(recording)}
+    pages = {
+        "study": study_page(study),
+        "run": run_page(run),
+        "recording": recording_page(recording),
+        "sick": examination_page(shown_examination.sick()),
+        "healthy": examination_page(shown_examination.healthy()),
+        "large": examination_page(shown_examination.large()),
+        "treatment": treatment_page(shown_examination.treatment()),
+    }
     for name, page in pages.items():
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in pages}
@@ -131,7 +140,7 @@ def test_gaps_are_gaps(opened: Callable[..., Opened]) -> None:
     assert "NaN" not in with_bn["line"] + without["line"]
 
 
-@pytest.mark.parametrize("name", ["study", "run", "recording"])
+@pytest.mark.parametrize("name", ["study", "run", "recording", "sick", "large", "treatment"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_pages_are_quiet_complete_and_fit(opened: Callable[..., Opened], name: str, width: int) -> None:
     tab = opened(name, width=width)
@@ -209,3 +218,39 @@ def test_a_layers_figures_are_drawn_when_it_is_opened(browser: Any, files: dict[
     assert first > 0
     assert set(others) == {0}
     page.close()
+
+
+LAYERS = """() => {
+  const plot = document.querySelector(".plot");
+  const [band, ...series] = plot.querySelectorAll(".scatterlayer .trace");
+  const box = band.querySelector("path.js-fill").getBoundingClientRect();
+  const middle = (point) => { const at = point.getBoundingClientRect(); return at.top + at.height / 2; };
+  return {
+    fill: getComputedStyle(band.querySelector("path.js-fill")).fill,
+    inside: [...series[0].querySelectorAll("path.point")].map((point) => middle(point) > box.top),
+    names: [...plot.querySelectorAll(".annotation-text")].map((name) => name.textContent),
+    ticks: plot.querySelectorAll(".xtick text").length,
+  };
+}"""
+
+
+def test_sick_and_healthy_layers_differ_at_a_glance(opened: Callable[..., Opened]) -> None:
+    assert opened("healthy").page.evaluate(LAYERS)["inside"] == [True] * 4
+    assert opened("sick").page.evaluate(LAYERS)["inside"] == [False, False, True]
+
+
+def test_layers_of_a_large_model_are_told_apart(opened: Callable[..., Opened]) -> None:
+    seen = opened("large", width=360).page.evaluate(LAYERS)
+    assert len(seen["inside"]) == 500
+    assert seen["names"] == ["…es.5.blocks.49.norm"]
+    assert seen["ticks"] == 11
+
+
+def test_the_button_copies_the_fix(browser: Any, files: dict[str, Path]) -> None:
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(files["sick"].as_uri())
+    page.locator("#BN501 button.copy").click()
+    page.wait_for_function("() => document.querySelector('#BN501 button.copy').textContent === 'Copied'")
+    assert page.evaluate("() => navigator.clipboard.readText()") == shown_examination.HOSTILE
+    context.close()

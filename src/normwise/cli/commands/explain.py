@@ -1,29 +1,103 @@
-"""``normwise explain``: what a claim says, how it is tested, and its sources."""
+"""``normwise explain``: the text of a rule of the doctor, or of a claim."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from normwise.cli.terminal import show
+from normwise.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from normwise.doctor import Rule
+    from normwise.records import Source
+
+_SAFETY = {
+    "safe": "The fix is safe: normwise doctor --fix applies it and proves it.",
+    "unsafe": "The fix is unsafe: it changes training or the structure, so apply it yourself.",
+    "manual": "The fix is manual: it is in your own script.",
+}
 
 
-def explain(claim: Annotated[str, typer.Argument(help="A claim, such as fewer_steps.")]) -> None:
-    """Say what a claim says, how it is tested, what would falsify it, and its sources.
+def explain(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A rule of the doctor, by code or name, such as BN201; the beginning of codes, such as BN2; or a "
+            "claim, such as fewer_steps.",
+        ),
+    ],
+) -> None:
+    """Say what a rule of the doctor finds, why that hurts, how it is measured and how it is fixed; or explain a claim.
 
-    Example: normwise explain small_batches
+    Of a claim it says how it is tested, what would falsify it, and its sources.
+
+    Example: normwise explain BN201, or normwise explain small_batches
     """
-    from rich.text import Text
+    rules = _rules(name)
+    wanted = name.strip().lower()
+    if len(rules) == 1 and wanted in (rules[0].code.lower(), rules[0].name):
+        _show_rule(rules[0])
+    elif rules:
+        show(*(f"{rule.code} {rule.name}: {rule.finds}" for rule in rules), sep="\n")
+    else:
+        _show_claim(name)
 
+
+def _rules(name: str) -> "Sequence[Rule]":
+    """Return the rules of a name; none where it can only be a claim's, which are written with underscores."""
+    from normwise.doctor import all_rules, rules_named
+
+    is_code = name.strip().upper().startswith("BN")
+    return rules_named((name,)) if is_code or name in {rule.name for rule in all_rules()} else ()
+
+
+def _show_rule(rule: "Rule") -> None:
+    text = rule.text()
+    title = f"{text.code} {text.name} ({text.severity})"
+    needs = f"Needs: {', '.join(text.needs)}."
+    _show(
+        title,
+        ("Finds", (text.finds,)),
+        ("Why it hurts", (text.why,)),
+        ("How it is measured", (text.measured, needs)),
+        ("How it is fixed", (text.fixed, _SAFETY[text.safety])),
+        ("A sick model", text.sick.splitlines()),
+        ("A healthy one", text.healthy.splitlines()),
+        ("Sources", _sources(text.sources)),
+    )
+
+
+def _show_claim(name: str) -> None:
     from normwise.studies import claims_named, preset_named
 
-    (found,) = claims_named((claim,))
-    parts = [Text(found.statement, style="bold")]
-    for title, lines in (
+    try:
+        (found,) = claims_named((name,))
+    except ArgumentError as error:
+        raise ArgumentError(f"{error}. Rules of the doctor have codes, such as BN201") from None
+    _show(
+        found.statement,
         ("Would be false if", (found.falsifier,)),
         ("Verdict", (found.rule,)),
         ("Quick protocol", found.protocol(preset_named("quick"))),
         ("Full protocol", found.protocol(preset_named("full"))),
-        ("Sources", tuple(f"{source.work}, {source.section}. {source.url}" for source in found.sources)),
-    ):
-        parts += [Text(f"\n{title}", style="bold"), *map(Text, lines)]
-    show(*parts, sep="\n")
+        ("Sources", _sources(found.sources)),
+    )
+
+
+def _sources(sources: "Sequence[Source]") -> list[str]:
+    return [
+        f"{', '.join(part for part in (source.work, source.section) if part)}. {source.url}"
+        for source in sources
+    ]
+
+
+def _show(title: str, *parts: "tuple[str, Sequence[str]]") -> None:
+    from rich.text import Text
+
+    lines = [Text(title, style="bold")]
+    for heading, texts in parts:
+        lines += [Text(f"\n{heading}", style="bold"), *map(Text, texts)]
+    show(*lines, sep="\n")

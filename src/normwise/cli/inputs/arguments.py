@@ -10,7 +10,7 @@ TargetArgument = Annotated[
     typer.Argument(
         metavar="TARGET",
         help="Network: file.py:name or package.module:name (a model, or a function that makes one), the folder of a "
-        "run, or a checkpoint: .safetensors, .pt, .pth.",
+        "run, or a checkpoint: .safetensors, .pt, .pth, .ckpt.",
     ),
 ]
 ModelOption = Annotated[

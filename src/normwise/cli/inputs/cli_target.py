@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
+from normwise.cli.inputs.labelled_batches import LabelledBatches
 from normwise.cli.inputs.load_state import load_state
-from normwise.cli.inputs.state_file import ENDINGS, read_state
+from normwise.cli.inputs.state_file import READABLE, read_state
 from normwise.cli.inputs.user_code import call_without_arguments, named_object, running
 from normwise.cli.terminal import complain
 from normwise.cli.wording import first_few
@@ -36,12 +37,14 @@ class CliTarget:
         model: The network, with the weights of the checkpoint or run where it is one.
         without_statistics: Paths of the BN layers that the checkpoint has no running statistics of.
         data: What a run was trained on; None where it is no run.
+        made: Whether the network was made for this command: by a function, for a checkpoint or from a run.
     """
 
     name: str
     model: nn.Module
     without_statistics: tuple[str, ...] = ()
     data: LabelledData | None = None
+    made: bool = True
 
 
 def load_target(target: str, model: str | None) -> CliTarget:
@@ -56,10 +59,10 @@ def load_target(target: str, model: str | None) -> CliTarget:
         NormwiseError: there is none, or it does not fit.
     """
     path = Path(target)
-    is_checkpoint = path.suffix in ENDINGS
+    is_checkpoint = path.suffix in READABLE
     if model is not None and not is_checkpoint:
         raise ArgumentError(
-            f"--model is for checkpoints ({', '.join(ENDINGS)}), and {target} is none; leave it out"
+            f"--model is for checkpoints ({', '.join(READABLE)}), and {target} is none; leave it out"
         )
     if is_folder(path):
         return _run(path)
@@ -68,9 +71,10 @@ def load_target(target: str, model: str | None) -> CliTarget:
     if ":" not in target:
         raise ArgumentError(
             f"{target!r} is no network: expected file.py:name, package.module:name, the folder of a run, or a file "
-            f"that ends in {', '.join(ENDINGS)}"
+            f"that ends in {', '.join(READABLE)}"
         )
-    return CliTarget(target, _named_model(target))
+    network, made = _named_model(target)
+    return CliTarget(target, network, made=made)
 
 
 def with_statistics(target: CliTarget) -> nn.Module:
@@ -83,13 +87,14 @@ def with_statistics(target: CliTarget) -> nn.Module:
     return target.model
 
 
-def load_batches(data: str | None, target: CliTarget) -> Data:
+def load_batches(data: str | None, target: CliTarget, *, labelled: bool = False) -> Data:
     """The batches that ``--data`` means: those of a loader, of a known data set, or of the run itself.
 
     Args:
         data: ``file.py:name`` or ``package.module:name``, of batches or of a callable that gives them; the name of a
             data set, or a folder of images: then its training images; None for what a run was trained on.
         target: The network.
+        labelled: Give the batches of a data set or run with labels, in a random order.
 
     Raises:
         NormwiseError: there are none.
@@ -97,9 +102,9 @@ def load_batches(data: str | None, target: CliTarget) -> Data:
     if data is None:
         if target.data is None:
             raise ArgumentError(f"--data is missing; expected {_DATA}")
-        return _batches(target.data, target.model)
+        return _batches(target.data, target.model, labelled)
     if data in _TASK_OF or is_folder(Path(data)):
-        return _batches(_found(data, target), target.model)
+        return _batches(_found(data, target), target.model, labelled)
     if ":" not in data:
         raise ArgumentError(f"--data {data} is no folder and no data set; expected {_DATA}")
     found = named_object(data)
@@ -149,10 +154,11 @@ class _MadeAnew:
         return self._make() if given is None else given
 
 
-def _named_model(name: str) -> nn.Module:
+def _named_model(name: str) -> tuple[nn.Module, bool]:
+    """Return the network of a name, and whether it was made now."""
     found = named_object(name)
     if isinstance(found, nn.Module):
-        return found
+        return found, False
     if not callable(found):
         raise ArgumentError(
             f"{name} is {_kind(found)}; expected a torch.nn.Module, or a function that makes one"
@@ -160,7 +166,7 @@ def _named_model(name: str) -> nn.Module:
     model = call_without_arguments(name, found)
     if not isinstance(model, nn.Module):
         raise ArgumentError(f"{name} gives {_kind(model)}; expected it to give a torch.nn.Module")
-    return model
+    return model, True
 
 
 def _checkpoint(path: Path, model: str | None) -> CliTarget:
@@ -168,10 +174,10 @@ def _checkpoint(path: Path, model: str | None) -> CliTarget:
     if model is None:
         run = f", or give the folder of the run, {path.parent}" if RunFolder(path.parent).exists else ""
         raise ArgumentError(f"{path} has no network in it: name that by --model file.py:name{run}")
-    network = _named_model(model)
+    network, _ = _named_model(model)
     without = load_state(network, state, str(path), model)
     if others:
-        complain(f"beside the weights, {path} has {first_few(others)}; OUT will not", title="note")
+        complain(f"beside the weights, {path} has {first_few(others)}, which are left out", title="note")
     return CliTarget(str(path), network, without)
 
 
@@ -207,10 +213,12 @@ def _found(source: str, target: CliTarget) -> LabelledData:
     return found
 
 
-def _batches(data: LabelledData, model: nn.Module) -> Data:
+def _batches(data: LabelledData, model: nn.Module, labelled: bool) -> Data:
     """The training part, in the network's type; whoever calls the network moves a batch to where it is."""
     first = _floating(model)
     fitting = data if first is None else data.to(first.dtype)
+    if labelled:
+        return LabelledBatches(fitting, _BATCH)
     # Whatever a network calls its input, images are its first; lengths have to have a name.
     return (
         fitting.train_images.split(_BATCH)

@@ -11,8 +11,8 @@ from normwise.cli.wording import first_few
 from normwise.errors import ModelError
 from normwise.layers import kind_of
 
-#: What DataParallel and AveragedModel, and torch.compile, put before each key.
-_WRAPPERS = ("module.", "_orig_mod.")
+#: What DataParallel and AveragedModel, torch.compile, and modules of Lightning put before each key.
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
 _AVERAGED = "n_averaged"
 _COUNTER = "num_batches_tracked"
 _STATISTICS = ("running_mean", "running_var")

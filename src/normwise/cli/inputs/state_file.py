@@ -22,9 +22,11 @@ from normwise.files import is_file, is_folder, is_there, write_whole
 SAFETENSORS = ".safetensors"
 #: What a file of tensors ends in.
 ENDINGS = (SAFETENSORS, ".pt", ".pth")
+#: What a file ends in that is read, and not written: Lightning's has more than a state dict.
+READABLE = (*ENDINGS, ".ckpt")
 
 #: Under these, training scripts keep the state dict of the model beside that of the optimiser.
-_NESTED = ("state_dict", "model_state_dict", "model")
+_NESTED = ("state_dict", "model_state_dict", "model", "state_dict_ema", "model_ema")
 #: Bytes that what is no tensor may be packed in.
 _SLACK = 2**20
 _GLOBAL = re.compile(r"GLOBAL\s+`?([\w.]+)")
@@ -40,8 +42,8 @@ def read_state(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         ArgumentError: there is no such file, or its ending is none of a checkpoint.
         DataError: the file is damaged, is no state dict, or holds pickled objects, which would have to run code.
     """
-    if path.suffix not in ENDINGS:
-        raise ArgumentError(f"{path} is no checkpoint: expected a name that ends in {one_of(ENDINGS)}")
+    if path.suffix not in READABLE:
+        raise ArgumentError(f"{path} is no checkpoint: expected a name that ends in {one_of(READABLE)}")
     if is_there(path) and not is_file(path):
         raise ArgumentError(f"{path} is no regular file; expected a checkpoint")
     if not is_file(path):

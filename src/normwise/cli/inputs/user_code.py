@@ -74,7 +74,7 @@ def running(what: str, *, with_ours: bool = False) -> Iterator[None]:
 
     Raises:
         DataError: with the type, the text and the place of what was raised.
-        ModelError: of normwise's own, with the place, too, where the cause came through a file of the user's.
+        ModelError, DataError: of normwise's own, with the place, where the cause came through a file of the user's.
     """
     try:
         # Standard output is the command's own, and may be read as JSON.
@@ -87,6 +87,13 @@ def running(what: str, *, with_ours: bool = False) -> Iterator[None]:
         if not place:
             raise
         raise ModelError(f"{error}; {type(cause).__name__}{place}") from cause
+    except DataError as error:
+        # Its text has the type of the cause.
+        cause = error.__cause__
+        place = "" if cause is None else _place(cause)
+        if not place or place in str(error):
+            raise
+        raise DataError(f"{error}{place}") from cause
     except NormwiseError:
         raise
     except SystemExit as end:

@@ -76,6 +76,23 @@ class BatchMoments:
         return variances.std(0) / variances.mean(0).clamp_min(1e-30)
 
     @property
+    def sample_noise(self) -> Tensor:
+        r"""``(C,)``: standard error of a call's mean that samples in random order would give, over the deviation.
+
+        Root of :math:`s^2 / N` over the variance of all values, with :math:`s^2` the variance of the samples' own
+        means within a call; NaN where no call has two samples. Its inverse square is the number of independent values
+        that a call's mean rests on. An order of the samples, by class or otherwise, makes no difference to it.
+        """
+        usable = [i for i, samples in enumerate(self.samples) if samples > 1]
+        if not usable:
+            return torch.full_like(self.means[0], torch.nan) if self.means else torch.empty(0)
+        errors = torch.stack([self.sample_scatter[i] / self.samples[i] for i in usable])
+        means, variances = torch.stack(self.means), torch.stack(self.variances)
+        whole = variances.mean(0) + means.var(0, correction=0)
+        # Of batches of one size and a smaller last one, the median is that of the usual ones.
+        return (errors.median(0).values / whole.clamp_min(1e-30)).sqrt()
+
+    @property
     def order_ratio(self) -> Tensor:
         r"""``(C,)``: scatter of the calls' means over what samples in random order would give, which is about 1.
 

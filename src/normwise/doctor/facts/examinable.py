@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from normwise.doctor.facts.graph_calls import graph_calls
 from normwise.errors import ArgumentError, ModelError
 from normwise.layers import LayerKind, batch_norms, find
 from normwise.layers.reasons import UNINITIALISED
@@ -22,12 +23,12 @@ def examinable(model: Any, *, has_data: bool) -> dict[str, LayerKind]:
 
     Raises:
         ArgumentError: it is no model.
-        ModelError: it has no BN layer, or can't be called without being changed.
+        ModelError: it has no BN layer and no graph that calls one, or can't be called without being changed.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentError(f"expected a torch.nn.Module as the model, got {type(model).__name__}")
     kinds = batch_norms(model)
-    if not kinds:
+    if not kinds and not graph_calls(model):
         raise ModelError(_without_layers(model))
     if has_data:
         _refuse_without_values(model, kinds)

@@ -4,24 +4,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
-from torch.utils import _pytree as pytree
 
+from normwise.doctor.facts.dependence import dependence_on_batch, failure_alone
 from normwise.doctor.facts.examinable import examinable, refuse_calls_of_uninitialised
 from normwise.doctor.facts.flow import Flow, trace_flow
+from normwise.doctor.facts.graph_calls import GraphCall, graph_calls
 from normwise.doctor.facts.modes import Modes, modes_of
-from normwise.doctor.facts.norm_facts import NormFacts, norm_facts
+from normwise.doctor.facts.norm_facts import NormFacts, norm_facts, norms_of_state
 from normwise.doctor.facts.optimizer_facts import OptimizerFacts, optimizer_facts
 from normwise.doctor.facts.probe import Probe, run_probe
 from normwise.doctor.facts.reached_objects import ReachedObjects
-from normwise.doctor.facts.task import Task, output_tensor
-from normwise.doctor.facts.training_step import TrainingStep, run_training_step
+from normwise.doctor.facts.saved.onnx_norms import OnnxNorm, read_onnx
+from normwise.doctor.facts.task import Task
+from normwise.doctor.facts.training_step import NormCall, TrainingStep, run_training_step
 from normwise.doctor.facts.user_batches import UserBatch, UserBatches, read_batches
-from normwise.errors import ModelError
+from normwise.errors import DataError, ModelError
 from normwise.layers import LayerKind, batch_norms
 from normwise.statistics import Data
 from normwise.statistics.preserve.preserve_model import unchanged
@@ -43,7 +46,7 @@ class Facts:
         given_model, data, loss, optimizer: As the user gave them.
         max_batches: Number of batches to read.
         state: The state dict of a checkpoint; empty for a model.
-        onnx: Facts of an ONNX file; None for everything else.
+        onnx: Nodes of an ONNX file by path; None for everything else.
     """
 
     name: str
@@ -54,7 +57,7 @@ class Facts:
     optimizer: Optimizer | None = None
     max_batches: int = 20
     state: Mapping[str, Any] = field(default_factory=dict)
-    onnx: Any = None
+    onnx: Mapping[str, OnnxNorm] | None = None
 
     @staticmethod
     def of_model(
@@ -70,7 +73,7 @@ class Facts:
 
         Raises:
             ArgumentError: it is no model.
-            ModelError: it has no BN layer, or it can't be called on the data as it is.
+            ModelError: it has no BN layer and no graph that calls one, or it can't be called on the data as it is.
         """
         kinds = examinable(model, has_data=data is not None)
         norms = {
@@ -80,15 +83,47 @@ class Facts:
         }
         return Facts(name or type(model).__name__, norms, model, data, loss, optimizer, max_batches)
 
+    @staticmethod
+    def of_checkpoint(state: Mapping[str, Any], name: str = "checkpoint") -> "Facts":
+        """Return the facts about a state dict without its model.
+
+        Raises:
+            DataError: it has no running statistics.
+        """
+        norms = norms_of_state(state)
+        if not norms:
+            raise DataError(
+                f"{name} has no BN layer with running statistics (no key that ends in running_var), so there is "
+                "nothing to examine; expected the state dict of a model that has one"
+            )
+        return Facts(name, norms, state=state)
+
+    @staticmethod
+    def of_onnx(source: Path | bytes, name: str = "") -> "Facts":
+        """Return the facts about an ONNX file, or its content.
+
+        Raises:
+            DataError: onnx is not installed, the file is damaged, or it has no BN layer.
+        """
+        name = name or (str(source) if isinstance(source, Path) else "ONNX file")
+        norms, nodes = read_onnx(source, name)
+        if not norms:
+            raise DataError(
+                f"{name} has no BatchNormalization node, so there is nothing to examine; the exporter may have folded "
+                "them into the layers before"
+            )
+        return Facts(name, norms, onnx=nodes)
+
     @cached_property
     def has(self) -> frozenset[Need]:
         """Kinds of input that there are."""
         model, loss = self.given_model is not None, self.loss is not None
+        data = model and self.data is not None and not self.sealed
         found: dict[Need, bool] = {
             "numbers": True,
             "model": model,
-            "data": model and self.data is not None,
-            "loss": model and self.data is not None and (loss or self._model_has_loss),
+            "data": data,
+            "loss": data and (loss or self._model_has_loss),
             "optimizer": model and self.optimizer is not None,
             "onnx": self.onnx is not None,
         }
@@ -141,6 +176,11 @@ class Facts:
             return run_training_step(self.task, self.layers, batch, train=not self.modes.model)
 
     @cached_property
+    def data_are_for_training(self) -> bool:
+        """True where the data are likely those of training: shuffled, with an optimiser or a model in training mode."""
+        return bool(self.batches.shuffles) or self.optimizer is not None or self.modes.model
+
+    @cached_property
     def probe(self) -> Probe:
         """The three-way probe."""
         with self.kept():
@@ -155,23 +195,52 @@ class Facts:
 
     @cached_property
     def dependence(self) -> float:
-        """Distance of a sample's outputs in evaluation when the samples beside it are taken away.
-
-        In standard deviations of the outputs; NaN where the model can't be called with fewer samples.
-        """
-        batch = self.batches.batches[0]
-        half = batch.size // 2
-        if half < 1:
-            return float("nan")
+        """Distance of a sample's outputs in evaluation when the samples beside it are taken away, in their σ."""
         with self.in_evaluation():
-            try:
-                whole, part = (self._scores(_first(batch, size)) for size in (batch.size, half))
-            except Exception:  # the model may need the whole batch
-                return float("nan")
-        if whole is None or part is None or whole.shape[1:] != part.shape[1:] or len(part) != half:
-            return float("nan")
-        spread = whole.std(0, correction=0).square().mean().sqrt().clamp_min(1e-30)
-        return ((whole[:half] - part).square().mean().sqrt() / spread).item()
+            return dependence_on_batch(self.task, self.batches.batches[0])
+
+    @cached_property
+    def dependence_as_given(self) -> float:
+        """The same in the modes in which the modules were given."""
+        with self.kept(), torch.no_grad():
+            return dependence_on_batch(self.task, self.batches.batches[0])
+
+    @cached_property
+    def dependence_in_training(self) -> float:
+        """The same where the BN layers are in training mode, and nothing else, such as dropout."""
+        with self.in_evaluation():
+            for kind in self.layers.values():
+                kind.layer.training = True
+            return dependence_on_batch(self.task, self.batches.batches[0])
+
+    @cached_property
+    def failure_alone(self) -> str:
+        """Error of the model in evaluation on a single sample; empty where it takes one."""
+        with self.in_evaluation():
+            return failure_alone(self.task, self.batches.batches[0])
+
+    @cached_property
+    def evaluation_calls(self) -> tuple[NormCall, ...]:
+        """Each call of a BN layer in evaluation, on the first batch."""
+        with self.kept():
+            self.model.eval()
+            return run_training_step(self.task, self.layers, self.batches.batches[0], train=False).calls
+
+    @cached_property
+    def graph_calls(self) -> tuple[GraphCall, ...]:
+        """Calls of batch normalization in graphs of TorchScript, torch.fx or torch.export."""
+        return graph_calls(self.model)
+
+    @property
+    def expects_training(self) -> bool:
+        """True where a loss or an optimiser was given, so that training mode is what one expects."""
+        return self.loss is not None or self.optimizer is not None
+
+    @property
+    def sealed(self) -> str:
+        """Reason why nothing can be measured in a model that is a graph without layers; empty for all others."""
+        is_graph = self.given_model is not None and not self.norms and bool(self.graph_calls)
+        return "they need layers, and the model is a graph without any" if is_graph else ""
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -194,7 +263,7 @@ class Facts:
     @cached_property
     def _model_has_loss(self) -> bool:
         """True where the output of the model has a loss, as those of transformers have for batches with labels."""
-        if self.loss is not None:
+        if self.loss is not None or self.sealed:
             return False
         batch = self.batches.batches[0]
         with self.in_evaluation():
@@ -202,18 +271,3 @@ class Facts:
                 return self.task.run(batch)[1] is not None
             except ModelError:  # the probe says so
                 return False
-
-    def _scores(self, arguments: tuple[Any, Any]) -> Tensor | None:
-        args, kwargs = self.task.moved(arguments)
-        scores = output_tensor(self.task.called(*args, **kwargs))
-        is_scores = isinstance(scores, Tensor) and scores.is_floating_point() and scores.dim() > 0
-        return scores.double() if is_scores else None
-
-
-def _first(batch: UserBatch, size: int) -> tuple[Any, Any]:
-    def cut(value: Any) -> Any:
-        return (
-            value[:size] if isinstance(value, Tensor) and value.dim() and len(value) == batch.size else value
-        )
-
-    return pytree.tree_map(cut, (batch.args, batch.kwargs))

@@ -11,55 +11,24 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from normwise.doctor.facts.axes import moved_axes
+from normwise.doctor.facts.task import output_tensor
 from normwise.layers import batch_norms
 from normwise.layers.functions import ARGUMENTS, BY_BATCH
 
 #: Operations that move values and compute none, or change their type alone.
-PASSES_THROUGH = frozenset(
-    {
-        *(
-            "view",
-            "view_as",
-            "reshape",
-            "reshape_as",
-            "flatten",
-            "unflatten",
-            "transpose",
-            "permute",
-            "movedim",
-        ),
-        *("swapaxes", "swapdims", "t", "contiguous", "squeeze", "unsqueeze", "to", "clone", "detach", "type"),
-        *("float", "half", "bfloat16", "double", "identity", "alias", "expand", "expand_as", "moveaxis"),
-    }
-)
+PASSES_THROUGH = frozenset({
+    "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "transpose", "permute", "movedim", "moveaxis",
+    "swapaxes", "swapdims", "t", "T", "mT", "H", "mH", "adjoint", "contiguous", "squeeze", "unsqueeze", "to", "cpu",
+    "cuda", "clone", "detach", "data", "type", "float", "half", "bfloat16", "double", "identity", "alias", "expand",
+    "expand_as",
+})  # fmt: skip
 #: Operations that mix channels by weights.
-WEIGHTED = frozenset(
-    {
-        *(
-            "conv1d",
-            "conv2d",
-            "conv3d",
-            "conv_transpose1d",
-            "conv_transpose2d",
-            "conv_transpose3d",
-            "convolution",
-        ),
-        *(
-            "linear",
-            "bilinear",
-            "addmm",
-            "matmul",
-            "mm",
-            "bmm",
-            "baddbmm",
-            "einsum",
-            "lstm",
-            "gru",
-            "rnn_tanh",
-        ),
-        *("rnn_relu", "multi_head_attention_forward", "scaled_dot_product_attention"),
-    }
-)
+WEIGHTED = frozenset({
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "linear",
+    "bilinear", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "lstm", "gru", "rnn_tanh", "rnn_relu",
+    "multi_head_attention_forward", "scaled_dot_product_attention",
+})  # fmt: skip
 _DROPOUT = frozenset(
     {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"}
 )
@@ -78,6 +47,7 @@ class Op:
         shape: Shape of its first output.
         probability: That of a dropout; 0 for everything else.
         by_batch: Whether it is a call of ``batch_norm`` as a function that normalises by the batch.
+        axes: Where it moves values, the axis of its input that each axis of its output is; see ``axes.moved_axes``.
     """
 
     name: str
@@ -87,6 +57,12 @@ class Op:
     shape: tuple[int, ...]
     probability: float = 0.0
     by_batch: bool = False
+    axes: tuple[int | None, ...] = ()
+
+    @property
+    def moves(self) -> bool:
+        """True where it moves values at most."""
+        return self.name in PASSES_THROUGH
 
     @property
     def is_dropout(self) -> bool:
@@ -102,11 +78,13 @@ class Flow:
         ops: The operations.
         outputs: Those that made the outputs of the model.
         failed: Reason why the forward pass ended early; empty where it did not.
+        scores: The one of these that made the output that the loss gets; None where there is none.
     """
 
     ops: tuple[Op, ...]
     outputs: tuple[Op, ...]
     failed: str = ""
+    scores: Op | None = None
     _consumers: dict[Op, list[Op]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -130,12 +108,13 @@ class Flow:
         """Return the operations that get the values of an operation, past those that only move them."""
         return list(self._past(op, lambda each: self._consumers.get(each, [])))
 
-    def is_output(self, op: Op) -> bool:
-        """Return whether the values of an operation are outputs of the model, moved at most."""
+    def is_output(self, op: Op, *, scores: bool = False) -> bool:
+        """Return whether the values of an operation are outputs of the model, or the scores, moved at most."""
+        ends = (self.scores,) if scores else self.outputs
         queue, seen = [op], {op}
         while queue:
             one = queue.pop()
-            if one in self.outputs:
+            if one in ends:
                 return True
             further = [c for c in self._consumers.get(one, []) if c.name in PASSES_THROUGH and c not in seen]
             seen.update(further)
@@ -178,7 +157,13 @@ def trace_flow(model: nn.Module, run: Any) -> Flow:
         except Exception as error:  # whatever a model of the user's may raise
             failed = f"{type(error).__name__}: {(str(error) or 'without a text').splitlines()[0]}"
     made = [follower.made_by(leaf) for leaf in pytree.tree_leaves(_plain(output)) if isinstance(leaf, Tensor)]
-    return Flow(tuple(follower.ops), tuple(op for op in made if op is not None), failed)
+    scores = output_tensor(output)
+    return Flow(
+        tuple(follower.ops),
+        tuple(op for op in made if op is not None),
+        failed,
+        follower.made_by(scores) if isinstance(scores, Tensor) else None,
+    )
 
 
 class _Follower(TorchFunctionMode):
@@ -222,6 +207,8 @@ class _Follower(TorchFunctionMode):
         output = func(*args, **kwargs)
         if not self._within_norm and any(isinstance(leaf, Tensor) for leaf in _leaves(output)):
             name = getattr(func, "__name__", str(func)).split(".")[0].strip("_")
+            if name == "get":  # an attribute, such as ``mT``
+                name = getattr(getattr(func, "__self__", None), "__name__", name)
             self._note(name, output, inputs, args, func, kwargs)
         return output
 
@@ -246,9 +233,9 @@ class _Follower(TorchFunctionMode):
         probability = 0.0
         if name in _DROPOUT:
             probability = float(kwargs.get("p", args[1] if len(args) > 1 else 0.5))
-        op = Op(
-            name, path, module, inputs, tuple(tensors[0].shape), probability, _is_by_batch(func, args, kwargs)
-        )
+        axes = moved_axes(name, func, args, kwargs) if func is not None and name in PASSES_THROUGH else ()
+        by_batch = _is_by_batch(func, args, kwargs)
+        op = Op(name, path, module, inputs, tuple(tensors[0].shape), probability, by_batch, axes)
         self.ops.append(op)
         for tensor in tensors:
             self._made[id(tensor)] = op

@@ -23,7 +23,7 @@ class NormCall:
     Attributes:
         path: Path of the slot that it used; that of the layer where that can't be told.
         layer_path: Path of the layer.
-        forward: Number of the forward pass of the whole model in the step, from 0.
+        forward: Number of the forward pass in the step, from 0: each call of the model, or of a part of it by the loss.
         backwards: Number of backward passes of the step that had begun before.
         samples: Length of the batch axis.
         values: Number of values a channel that take part in a statistic.
@@ -70,6 +70,14 @@ class TrainingStep:
         """Return the calls of a layer."""
         return [call for call in self.calls if call.layer_path == layer_path]
 
+    def forward_calls(self) -> dict[str, list[NormCall]]:
+        """Return the calls outside a backward pass that normalised by the batch, by the path of their slot."""
+        found: dict[str, list[NormCall]] = {}
+        for call in self.calls:
+            if call.by_batch and not call.in_backward:
+                found.setdefault(call.path, []).append(call)
+        return found
+
 
 def run_training_step(
     task: Task, layers: dict[str, LayerKind], batch: UserBatch, *, train: bool
@@ -91,7 +99,11 @@ def run_training_step(
             model.train()
         for parameter in model.parameters():
             parameter.grad = None
-        task.called.register_forward_pre_hook(recorder.begin_forward)
+        for module in model.modules():
+            if isinstance(module, torch.jit.ScriptModule):  # takes no hooks
+                continue
+            module.register_forward_pre_hook(recorder.enter, prepend=True)
+            module.register_forward_hook(recorder.leave, always_call=True)
         for path, kind in layers.items():
             if kind.initialised:
                 stack.callback(
@@ -106,7 +118,7 @@ def run_training_step(
                 value = scores.float().square().mean() if isinstance(scores, Tensor) else None
             # A loss that makes a whole step has done that already.
             if value is not None and value.requires_grad and not recorder.backwards:
-                value.backward()
+                _backward(model, value)
         except Exception as error:  # whatever the user's code may raise: the rules see how far it came
             cause = error.__cause__ or error
             failed = f"{type(cause).__name__}: {(str(cause) or 'without a text').splitlines()[0]}"
@@ -129,15 +141,34 @@ def run_training_step(
     )
 
 
+def _backward(model: nn.Module, loss: Tensor) -> None:
+    made = any(parameter.grad is not None for parameter in model.parameters())
+    try:
+        loss.backward()
+    except RuntimeError:
+        # A loss that accumulates gradients makes the backward passes itself, and may return what they freed.
+        if not made:
+            raise
+
+
 @dataclass
 class _Recorder:
     calls: list[NormCall] = field(default_factory=list)
     forwards: int = 0
     backwards: set[int] = field(default_factory=set)
+    #: Modules that are running outside a backward pass, from the outermost one.
+    running: list[nn.Module] = field(default_factory=list)
 
-    def begin_forward(self, module: nn.Module, args: Any) -> None:
-        if torch._C._current_graph_task_id() == -1:
-            self.forwards += 1
+    def enter(self, module: nn.Module, args: Any) -> None:
+        if torch._C._current_graph_task_id() != -1:
+            return
+        self.forwards += not self.running
+        self.running.append(module)
+
+    def leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        # The forward passes of a recomputation may end early, and leave nothing here.
+        if self.running and self.running[-1] is module and torch._C._current_graph_task_id() == -1:
+            self.running.pop()
 
     def watch_backward(self, layer: nn.Module, args: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.requires_grad:

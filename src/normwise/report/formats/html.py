@@ -1,18 +1,21 @@
 """A record as one HTML file that opens without a network: scripts, styles and data are in it."""
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from normwise.records import Benchmark, Recording, Run, Study
+from normwise.records import Benchmark, Examination, Recording, Run, Study, Treatment
 from normwise.report import numbers
 from normwise.report.figures import recording_figures
 from normwise.report.figures.drawing import drawing
+from normwise.report.figures.examination_figures import examination_figures
 from normwise.report.figures.heat_map import heat_map_drawing, heat_map_height, heat_map_table
+from normwise.report.figures.layer_figure import LayerFigure, layer_drawing
 from normwise.report.figures.tables import figure_table
-from normwise.report.views import benchmark_view, recording_view, run_view, study_view
+from normwise.report.views import benchmark_view, examination_view, recording_view, run_view, study_view
 
 
 def study_page(study: Study) -> str:
@@ -75,20 +78,63 @@ def recording_page(recording: Recording) -> str:
     )
 
 
-def _render(template: str, **values: object) -> str:
-    # 5 MB of script, which only pages need.
-    from plotly.offline import get_plotlyjs
+def examination_page(examination: Examination) -> str:
+    """Return the page of a diagnosis: verdict, findings, a figure for each idea, all layers."""
+    return _render(
+        "examination.html.j2",
+        **_of_examination(examination, examination_figures(examination)),
+        lead=examination_view.examination_summary(examination),
+        outcomes=examination_view.outcome_names(examination),
+        treatment=None,
+        remedies=(),
+    )
 
+
+def treatment_page(treatment: Treatment) -> str:
+    """Return the page of fixes that were applied: the proof, what became of each, and the diagnosis before."""
+    after = treatment.after if treatment.proven else None
+    return _render(
+        "examination.html.j2",
+        **_of_examination(treatment.before, examination_figures(treatment.before, after)),
+        lead=examination_view.treatment_summary(treatment),
+        outcomes=examination_view.treatment_outcomes(treatment),
+        treatment=treatment,
+        remedies=examination_view.remedy_rows(treatment),
+    )
+
+
+def _of_examination(examination: Examination, figures: Sequence[LayerFigure]) -> dict[str, object]:
+    return {
+        "title": examination.target,
+        "examination": examination,
+        "figures": figures,
+        "view": examination_view,
+        "environment_rows": study_view.environment_rows(examination.environment),
+        "environment": examination.environment,
+        # 5 MB that a page without figures can do without.
+        "plotly": _plotly() if figures else "",
+        "copy": Markup(_asset("copy.js")),
+    }
+
+
+def _render(template: str, **values: object) -> str:
     return (
         _templates()
         .get_template(template)
         .render(
-            **values,
+            **{"plotly": _plotly()} | values,
             style=Markup(_asset("style.css")),
             script=Markup(_asset("figures.js")),
-            plotly=Markup(get_plotlyjs()),
         )
     )
+
+
+@cache
+def _plotly() -> Markup:
+    # 5 MB of script, which only pages need.
+    from plotly.offline import get_plotlyjs
+
+    return Markup(get_plotlyjs())
 
 
 @cache
@@ -103,7 +149,9 @@ def _templates() -> Environment:
     )
     # The filter `tojson` also escapes "<" and "&", so that no label can end the script element it is in.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": True}
-    environment.globals.update(drawing=drawing, figure_table=figure_table, numbers=numbers)
+    environment.globals.update(
+        drawing=drawing, layer_drawing=layer_drawing, figure_table=figure_table, numbers=numbers
+    )
     environment.globals.update(
         heat_map_drawing=heat_map_drawing, heat_map_height=heat_map_height, heat_map_table=heat_map_table
     )

@@ -28,6 +28,7 @@
 
   function themedTrace(trace) {
     if (trace.meta.role === "cells") return themedCells(trace);
+    if (trace.meta.role === "fine") return { ...trace, fillcolor: transparent(colour("--yes"), 0.16) };
     const own = colour(`--series-${trace.meta.style}`);
     if (trace.meta.role === "band") return { ...trace, fillcolor: transparent(own, 0.18) };
     const themed = { ...trace, marker: { ...trace.marker, color: own } };

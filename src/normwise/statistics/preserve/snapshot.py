@@ -60,6 +60,8 @@ class Snapshot:
             # Its attributes are in C++, and can't be exchanged.
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
                 self._keep(tensor)
+            if isinstance(mode := getattr(module, "training", None), bool):  # a frozen one has none
+                self._steps.append(partial(setattr, module, "training", mode))
             return
         self._steps.append(partial(change_class, module, kind))
         self._keep_container(vars(module))

@@ -5,19 +5,24 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
+from normwise.doctor.facts.changed_weights import has_computed_weights, is_schedule_free
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.norm_facts import NormFacts
+from normwise.doctor.facts.running_statistics import (
+    HIGH_MOMENTUM,
+    INITIAL_SHARE,
+    effective_momentum,
+    initial_share,
+    is_off,
+    layer_errors,
+    severity_by_cost,
+)
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_statistics
-from normwise.records import Source, Symptom
+from normwise.records import Severity, Source, Symptom
 
-#: Errors of normalised values, in σ, below which a layer is fine, whatever the noise of its batches.
-_FINE = 0.25
-#: How many times the noise of a running average its error may be.
-_TIMES_NOISE = 4.0
-#: Share of the initial statistics in the running ones from which there were too few steps.
-_INITIAL_SHARE = 0.05
+#: Momentum below which the running average covers so many steps that weights have moved on.
+_SLOW = 0.02
 
 
 class StaleStatistics(Rule):
@@ -40,7 +45,9 @@ class StaleStatistics(Rule):
         "The model is evaluated on the same batches with its running statistics, with those of each batch, and with "
         "exact ones of all batches. Each layer's running statistics are compared with the exact ones: the error is the "
         "root mean square of the difference of the normalised values, in standard deviations of the data. Its noise "
-        "follows from how far the batches' means and variances scatter, and from the momentum."
+        "follows from how far the batches' means and variances scatter, and from the momentum. A layer is named where "
+        "its error is above 4 times the noise and evaluation as a whole is worse than with exact statistics; how much "
+        "worse makes it an error, a warning or a note."
     )
     fixed = (
         "normwise.calibrate replaces the running statistics by exact ones of the data, and changes nothing else. That "
@@ -58,28 +65,29 @@ class StaleStatistics(Rule):
         probe = facts.probe
         if probe.failed or not probe.exact_helps:
             return
-        for norm in facts.norms.values():
-            record, moments = probe.layers.get(norm.path), probe.moments.get(norm.path)
-            if record is None or moments is None or not norm.is_finite or not moments.counts:
-                continue
-            noise = _noise(norm, moments.mean_noise, moments.variance_noise, len(moments.counts))
-            if record.error > max(_FINE, _TIMES_NOISE * noise):
+        for path, (error, noise) in layer_errors(facts.norms, probe).items():
+            if is_off(error, noise):
+                record = probe.layers[path]
                 yield Symptom(
-                    norm.path,
-                    norm.kind,
+                    path,
+                    facts.norms[path].kind,
                     (
-                        measured("normalised values off by", record.error, "σ"),
+                        measured("normalised values off by", error, "σ"),
                         measured("running mean by up to", record.mean_shift, "σ"),
                         measured("running variance at least", record.variance_ratio_low, "times the data's"),
                         measured("at most", record.variance_ratio_high, "times"),
                         measured("noise of a running average", noise, "σ"),
                     ),
-                    badness=record.error,
+                    badness=error,
                 )
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Name the probable cause."""
         return f"The running statistics are not those of the data: {_cause(facts, symptoms)}."
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Judge by what evaluation with exact statistics gains."""
+        return severity_by_cost(facts.probe)
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
@@ -111,23 +119,21 @@ class StaleStatistics(Rule):
         return Case(model.eval(), [x])
 
 
-def _noise(norm: NormFacts, mean_noise: torch.Tensor, variance_noise: torch.Tensor, batches: int) -> float:
-    """Return the error that a running average over noisy batches has, in σ."""
-    momentum = 1 / max(norm.steps or 1, 1) if norm.momentum is None else norm.momentum
-    average = momentum / max(2 - momentum, 1e-3) + 1 / batches
-    squares = mean_noise.nan_to_num().square() + (variance_noise.nan_to_num() / 2).square()
-    return float((squares.mean() * average).sqrt())
-
-
 def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:
     norm = facts.norms[symptoms[0].path]
-    momentum, steps = norm.momentum, norm.steps
-    if momentum is not None and steps is not None and (share := (1 - momentum) ** steps) > _INITIAL_SHARE:
-        return f"momentum={momentum:g} after {steps} steps keeps {share:.0%} of the initial statistics"
-    if momentum is not None and momentum > 0.5:
+    share, momentum, model = initial_share(norm), effective_momentum(norm), facts.model
+    if share > INITIAL_SHARE:
+        return f"momentum={momentum:g} after {norm.steps} steps keeps {share:.0%} of the initial statistics"
+    if momentum > HIGH_MOMENTUM and norm.momentum is not None:
         return f"momentum={momentum:g} keeps little more than the last batch"
-    if any(name == "n_averaged" or name.endswith(".n_averaged") for name, _ in facts.model.named_buffers()):
-        return "the weights are averages, and the statistics were collected with others"
-    if any(name.endswith("_mask") for name, _ in facts.model.named_buffers()):
-        return "the weights were pruned after the statistics were collected"
-    return "the weights or the data changed after the statistics were collected"
+    if is_schedule_free(facts.optimizer):
+        return (
+            "the optimizer evaluates with other weights than it trains with, and the statistics were collected with "
+            "those of training"
+        )
+    if has_computed_weights(model):
+        return "the weights are pruned or computed from others, and the statistics were collected before"
+    if norm.momentum is not None and norm.steps is not None and momentum < _SLOW:
+        steps = f"{1 / max(momentum, 1e-9):,.0f}"
+        return f"momentum={momentum:g} averages over {steps} steps, in which the weights moved"
+    return "the weights changed after the statistics were collected, as averaging or pruning does, or the data did"

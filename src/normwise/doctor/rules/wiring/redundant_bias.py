@@ -1,11 +1,14 @@
 """BN101: a bias that the BN layer behind it cancels."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
+from normwise.doctor.facts.axes import origins
 from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.flow import Flow, Op
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Source, Symptom
 
@@ -26,36 +29,50 @@ class RedundantBias(Rule):
     )
     measured = (
         "Values are followed through one evaluation pass, functional code included: the one source of the BN layer's "
-        "input is a layer with a bias, and the BN layer is its one consumer. The largest gradient of the bias in a "
-        "training step is compared with that of the weights."
+        "input is a layer with a bias, whose channels are those of the BN layer, and the BN layer is its one "
+        "consumer. The largest gradient of the bias in a training step is compared with that of the weights. BN "
+        "layers that stay in evaluation during training cancel nothing, and are left out."
     )
     fixed = (
         "Build the layer with bias=False, or let normwise.surgery.remove_biases take the bias out of a trained model: "
-        "the running mean takes it over, so that evaluation stays what it was. That changes the keys of the state_dict."
+        "the running mean takes it over, so that evaluation stays what it was. That changes the keys of the "
+        "state_dict."
     )
     safety = "unsafe"
     sources = (Source("Ioffe & Szegedy 2015", "section 3.2", "https://arxiv.org/abs/1502.03167"),)
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the layers with such a bias."""
-        for norm in facts.flow.norms():
-            kind = facts.layers[norm.path]
-            sources = facts.flow.sources(norm)
-            if kind.frozen or len(sources) != 1 or sources[0].name not in _BIASED:
+        flow, step = facts.flow, facts.step
+        shared = _shared_parameters(facts.model)
+        by_running = {call.layer_path for call in step.calls if not call.by_batch}
+        seen: set[tuple[str, str]] = set()
+        for norm in flow.norms():
+            sources = flow.sources(norm)
+            if norm.path in by_running or len(sources) != 1 or sources[0].name not in _BIASED:
                 continue
             layer, module = sources[0], sources[0].module
             bias = None if module is None else module._parameters.get("bias")
-            if bias is None or facts.flow.consumers(layer) != [norm]:
+            if (
+                bias is None
+                or not bias.requires_grad
+                or id(bias) in shared
+                or (norm.path, layer.path) in seen
+            ):
                 continue
+            calls = [op for op in flow.ops if op.module is module and op.name in _BIASED]
+            if facts.layers[norm.path].frozen or not all(_is_cancelled(flow, call) for call in calls):
+                continue
+            seen.add((norm.path, layer.path))
             evidence = [measured("parameters that learn nothing", bias.numel())]
-            gradients = facts.step.gradients
-            of_bias, of_weight = (gradients.get(f"{layer.path}.{name}") for name in ("bias", "weight"))
+            of_bias, of_weight = (step.gradients.get(f"{layer.path}.{name}") for name in ("bias", "weight"))
             if of_bias is not None and of_weight:
                 evidence.append(
                     measured("gradient of the bias over that of the weights", of_bias / of_weight)
                 )
             detail = f"the bias of {type(module).__name__} {layer.path!r}"
-            yield Symptom(norm.path, type(kind.layer).__name__, tuple(evidence), detail, bias.numel())
+            kind = type(facts.layers[norm.path].layer).__name__
+            yield Symptom(norm.path, kind, tuple(evidence), detail, bias.numel())
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count the parameters."""
@@ -83,3 +100,19 @@ class RedundantBias(Rule):
         x = torch.randn(64, 4)
         model(x)
         return Case(model.eval(), [x])
+
+
+def _is_cancelled(flow: Flow, layer: Op) -> bool:
+    """Return whether the output of a layer goes into one BN layer alone, with its channels as those of the BN layer."""
+    consumers = flow.consumers(layer)
+    if len(consumers) != 1 or consumers[0].name != "norm" or flow.is_output(layer):
+        return False
+    last = len(layer.shape) - 1
+    channels = last if layer.name == "linear" else last - int(layer.name[-2])
+    return [axis for source, axis in origins(consumers[0], 1) if source is layer] == [channels]
+
+
+def _shared_parameters(model: nn.Module) -> set[int]:
+    """Return the ids of the parameters that several modules have."""
+    counts = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
+    return {key for key, count in counts.items() if count > 1}

@@ -1,0 +1,81 @@
+"""Calibration of the doctor: healthy models and plants, set-ups that are healed, and the pages that say so.
+
+Run: python -m benchmarks.doctor_calibration [--only CODE ...] [--page FILE] [--healed FILE]
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.doctor_calibration.healed import heal_all, healed_page
+from benchmarks.doctor_calibration.healthy import health_of, visits
+from benchmarks.doctor_calibration.outcome import Outcome, outcome_of
+from benchmarks.doctor_calibration.page import page, summary
+from benchmarks.doctor_calibration.plants.all_plants import ALL_PLANTS
+from benchmarks.doctor_calibration.recipes import recipes
+from benchmarks.doctor_calibration.samples import has_mnist
+from benchmarks.doctor_calibration.trained import trained
+
+
+def main() -> int:
+    """Train what is not trained, diagnose all, print what is not as it should be, and write the page."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="beginnings of codes; 'healthy' for healthy models"
+    )
+    parser.add_argument("--page", type=Path, help="file to write; needs all of them")
+    parser.add_argument("--healed", type=Path, help="file to write about set-ups that are healed")
+    arguments = parser.parse_args()
+    if arguments.page and arguments.only:
+        parser.error("--page needs all models, so leave --only out")
+    torch.set_num_threads(1)
+    if arguments.healed:
+        _write(arguments.healed, healed_page(heal_all()))
+    chosen = recipes(mnist=has_mnist())
+    wanted = tuple(arguments.only)
+    began = time.perf_counter()
+    health, healthy = [], []
+    if not wanted or "healthy" in wanted:
+        for recipe in chosen:
+            base = trained(recipe)
+            health.append(health_of(base))
+            if not health[-1].is_healthy:
+                print(f"not healthy: {health[-1]}", flush=True)
+            for outcome in visits(base):
+                healthy.append(outcome)
+                _say(outcome)
+    sick = []
+    for plant in ALL_PLANTS:
+        if wanted and not plant.code.startswith(wanted):
+            continue
+        for recipe in plant.chosen(chosen):
+            torch.manual_seed(0)
+            case = plant.make(trained(recipe))
+            sick.append(outcome_of(case, recipe.name, plant.fault, plant.code))
+            _say(sick[-1])
+    print(f"{summary(healthy, sick)} {time.perf_counter() - began:.0f} s in all.")
+    if arguments.page:
+        _write(arguments.page, page(health, healthy, sick))
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _say(outcome: Outcome) -> None:
+    """Print an outcome that is not as it should be."""
+    if outcome.expected and not outcome.is_hit:
+        found = outcome.error or " | ".join(outcome.words) or "nothing"
+        print(f"miss {outcome.expected} {outcome.visit} [{outcome.model}]: {found}", flush=True)
+    if not outcome.expected and (outcome.alarms or outcome.error):
+        words = [word for word in outcome.words if not word.startswith("info")]
+        print(f"alarm {outcome.visit} [{outcome.model}]: {' | '.join(words) or outcome.error}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

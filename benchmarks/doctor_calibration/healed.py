@@ -1,0 +1,104 @@
+"""The page ``docs/doctor/healed.md``: sick set-ups, and what the doctor made of them."""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+import normwise
+from benchmarks.doctor_calibration.page import COMMAND, table
+from benchmarks.doctor_calibration.setups import SETUPS, Setup
+from benchmarks.doctor_calibration.trained import Trained, trained
+from normwise.records import Environment
+
+_INTRODUCTION = """# Set-ups that the doctor healed
+
+Made by `{command}` with torch {torch}.
+
+Each model was trained on digits, and made sick as users report it (issues of the repositories named). The doctor got
+the sick model, the training loader and a loss; `diagnosis.fix()` healed a copy. Accuracies are those on test samples,
+which the doctor did not see, measured apart from it: of a model of the same recipe that is well, of the sick model, and
+of the healed one."""
+
+
+@dataclass(frozen=True)
+class Healed:
+    """One set-up, before and after.
+
+    Attributes:
+        setup: The set-up.
+        well: Accuracy of the model that the sick one was made of.
+        sick, healed: Accuracy before and after.
+        found: Codes of the findings above info, worst first.
+        applied: Codes whose fixes were applied.
+        proven: Whether the gain was proven.
+        reason: The proof, or why there is none.
+    """
+
+    setup: Setup
+    well: float
+    sick: float
+    healed: float
+    found: tuple[str, ...]
+    applied: tuple[str, ...]
+    proven: bool
+    reason: str
+
+
+def heal(setup: Setup) -> Healed:
+    """Make a model sick, diagnose it and heal it."""
+    torch.manual_seed(0)
+    base = trained(setup.recipe)
+    model = setup.make(base)
+    model.train(not setup.evaluates)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = base.loader() if setup.evaluates else [x for x, _ in base.test()]
+        diagnosis = normwise.diagnose(model, data, loss=nn.CrossEntropyLoss() if setup.evaluates else None)
+        healed, treatment = diagnosis.fix()
+    return Healed(
+        setup,
+        _accuracy(base.model(), base, 64),
+        _accuracy(model, base, 64 if setup.evaluates else 4),
+        _accuracy(healed, base, 64 if setup.evaluates else 4),
+        tuple(one.code for one in diagnosis.findings if one.severity != "info"),
+        tuple(one.code for one in treatment.remedies if one.applied),
+        treatment.proven,
+        treatment.reason,
+    )
+
+
+def heal_all() -> list[Healed]:
+    """Heal all set-ups."""
+    return [heal(setup) for setup in SETUPS]
+
+
+def healed_page(found: Iterable[Healed]) -> str:
+    """Return the page."""
+    rows = [
+        (
+            one.setup.words,
+            one.setup.recipe.kind,
+            ", ".join(one.found) or "none",
+            ", ".join(one.applied) or "none",
+            f"{one.well:.1%}",
+            f"{one.sick:.1%}",
+            f"{one.healed:.1%}" if one.proven else f"not healed: {one.reason}",
+            one.setup.seen,
+        )
+        for one in found
+    ]
+    head = ("set-up", "model", "found", "fixed", "well", "sick", "healed", "reported in")
+    introduction = _INTRODUCTION.format(command=COMMAND, torch=Environment.here().torch)
+    return f"{introduction}\n\n{table(head, rows)}\n"
+
+
+def _accuracy(model: nn.Module, base: Trained, batch: int) -> float:
+    """Return the accuracy on test samples; the statistics stay as they are."""
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        scores = torch.cat([model(x) for x in base.test_x.split(batch)])
+    model.load_state_dict(kept)
+    return (scores.argmax(1) == base.test_y).float().mean().item()

@@ -1,0 +1,65 @@
+"""Healthy models: what proves that they are, and what the doctor is given of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.doctor_calibration.outcome import Outcome, outcome_of
+from benchmarks.doctor_calibration.trained import Trained
+from normwise.doctor import Case
+from normwise.layers import batch_norms
+
+#: Accuracy on the test samples that a healthy model has.
+LEAST_ACCURACY = 0.9
+#: How much higher it may be with batch statistics.
+MOST_GAIN = 0.02
+_LOSS = nn.CrossEntropyLoss()
+
+
+@dataclass(frozen=True)
+class Health:
+    """Accuracy of a model on the test samples.
+
+    Attributes:
+        model: Words for the model.
+        running: With the running statistics.
+        batch: With those of each batch.
+    """
+
+    model: str
+    running: float
+    batch: float
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the model evaluates well, and no worse than with batch statistics."""
+        return self.running >= LEAST_ACCURACY and self.batch - self.running <= MOST_GAIN
+
+
+def health_of(base: Trained) -> Health:
+    """Measure the accuracies, without the doctor."""
+    model = base.model()
+    running = _accuracy(model, base.test())
+    for kind in batch_norms(model).values():
+        kind.layer.train()
+    return Health(base.recipe.name, running, _accuracy(model, base.test()))
+
+
+def visits(base: Trained) -> Iterator[Outcome]:
+    """Diagnose a healthy model alone, on test samples, and as it trains."""
+    name = base.recipe.name
+    model = base.model()
+    yield outcome_of(Case(model), name, "alone")
+    # Every other model without labels.
+    data = base.test() if base.recipe.seed % 2 else [x for x, _ in base.test()]
+    yield outcome_of(Case(model, data, _LOSS if base.recipe.seed % 2 else None), name, "on test samples")
+    model = base.model().train()
+    yield outcome_of(Case(model, base.loader(), _LOSS, base.optimizer(model)), name, "as it trains")
+
+
+def _accuracy(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> float:
+    with torch.no_grad():
+        right = [(model(x).argmax(1) == y).sum().item() for x, y in batches]
+    return sum(right) / sum(len(y) for _, y in batches)

@@ -1,0 +1,79 @@
+"""A diagnosis of one model of the calibration."""
+
+import time
+import traceback
+import warnings
+from dataclasses import dataclass
+
+import normwise
+from normwise.doctor import Case
+from normwise.errors import NormwiseError
+from normwise.records import Finding
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the doctor said about a model.
+
+    Attributes:
+        model: Words for the model.
+        visit: Words for what the doctor was given, or the fault that was planted.
+        expected: Code that is to come first; empty for a healthy model.
+        found: Code and severity of each finding, worst first.
+        words: Each finding with its worst symptom, for people.
+        seconds: Time of the diagnosis.
+        error: Error that ended it; empty for none.
+    """
+
+    model: str
+    visit: str
+    expected: str
+    found: tuple[tuple[str, str], ...]
+    words: tuple[str, ...]
+    seconds: float
+    error: str = ""
+
+    @property
+    def first(self) -> str:
+        """Code of the first finding, the worst; empty where there is none."""
+        return self.found[0][0] if self.found else ""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Codes of all findings."""
+        return tuple(code for code, _ in self.found)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Codes of the findings above info."""
+        return tuple(code for code, severity in self.found if severity != "info")
+
+    @property
+    def is_hit(self) -> bool:
+        """Whether the expected code came first."""
+        return self.first == self.expected
+
+
+def outcome_of(case: Case, model: str, visit: str, expected: str = "") -> Outcome:
+    """Diagnose a model; an error of the library's own kind counts as no finding, any other as a fault of the doctor."""
+    began, found, words, error = time.perf_counter(), (), (), ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            diagnosis = normwise.diagnose(case.model, case.data, loss=case.loss, optimizer=case.optimizer)
+            found = tuple((one.code, one.severity) for one in diagnosis.findings)
+            words = tuple(_words(one) for one in diagnosis.findings)
+        except NormwiseError as problem:
+            error = f"{type(problem).__name__}: {problem}"
+        except Exception as problem:
+            where = traceback.extract_tb(problem.__traceback__)[-1]
+            error = (
+                f"{type(problem).__name__} in {where.name} of {where.filename.rpartition('/')[2]}: {problem}"
+            )
+    return Outcome(model, visit, expected, found, words, time.perf_counter() - began, error)
+
+
+def _words(finding: Finding) -> str:
+    worst = finding.symptoms[0]
+    numbers = ", ".join(f"{one.label} {one.value:.3g} {one.unit}".strip() for one in worst.evidence)
+    return f"{finding.severity} {finding.code} {worst.path or 'the model'}: {numbers or worst.detail}"

@@ -1,0 +1,1 @@
+"""Faults that are planted into healthy models: a file a family of rules."""

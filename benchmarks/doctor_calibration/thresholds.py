@@ -1,0 +1,47 @@
+"""Thresholds in force: the named numbers in the files of the rules."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from dataclasses import dataclass
+
+from normwise.doctor import rules
+
+_NUMBER = re.compile(
+    r"(?P<comment>(?:^#: .*\n)*)^(?P<name>_[A-Z][A-Z_0-9]*) = (?P<value>[-\d.e_*/ ]+)$", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One threshold.
+
+    Attributes:
+        file: File of the rule, or of what rules of a family share.
+        name: Name in the file.
+        value: Value as it is written.
+        meaning: The comment above it.
+    """
+
+    file: str
+    name: str
+    value: str
+    meaning: str
+
+
+def thresholds() -> list[Threshold]:
+    """Return all thresholds, in the order of the files."""
+    found = []
+    for info in pkgutil.walk_packages(rules.__path__, f"{rules.__name__}."):
+        source = inspect.getsource(importlib.import_module(info.name))
+        title = (re.match(r'"""(BN\d+):', source) or [None, ""])[1]
+        name = info.name.rpartition(".")[2].replace("_", "-")
+        for match in _NUMBER.finditer(source):
+            meaning = " ".join(line.removeprefix("#:").strip() for line in match["comment"].splitlines())
+            found.append(
+                Threshold(
+                    f"{title} {name}".strip(), match["name"].strip("_"), match["value"].strip(), meaning
+                )
+            )
+    return found

@@ -1,0 +1,212 @@
+"""``normwise doctor``: what is wrong with the BN layers of a network, and the network mended."""
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from normwise.cli.inputs import arguments
+from normwise.cli.terminal import complain, say
+from normwise.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from normwise.doctor import Diagnosis, Facts, Rule
+    from normwise.records import Examination, Treatment
+
+_FINDINGS = 1
+_PAGES = (".html", ".htm")
+
+
+class DoctorFormat(str, Enum):
+    """Names of formats."""
+
+    text = "text"
+    json = "json"
+    github = "github"
+    sarif = "sarif"
+
+
+def doctor(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="Network: file.py:name or package.module:name (a model, or a function that makes one), the folder of "
+            "a run, or a checkpoint: .safetensors, .pt, .pth, .ckpt, .onnx. Of a checkpoint without --model the "
+            "numbers alone are examined.",
+        ),
+    ],
+    model: arguments.ModelOption = None,
+    data: arguments.DataOption = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Loss, as file.py:name: loss(output, target), or loss(model, batch), which calls the model itself.",
+            show_default=False,
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Optimizer, as file.py:name, or a function that makes one of the model: def optimizer(model).",
+            show_default=False,
+        ),
+    ] = None,
+    max_batches: Annotated[int, typer.Option(min=1, max=10**9, help="Batches to read.")] = 20,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CODE",
+            help="Rules to apply: a code, a name, or the beginning of codes, such as BN2; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Rules to leave out; may be repeated.", show_default=False),
+    ] = None,
+    fix: Annotated[
+        Path | None,
+        typer.Option(
+            "--fix",
+            metavar="OUT",
+            help="Apply the safe fixes, measure again, and write the weights where the gain is proven: .safetensors, "
+            ".pt or .pth.",
+            show_default=False,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures, too.", show_default=False)
+    ] = None,
+    format: Annotated[
+        DoctorFormat,
+        typer.Option("--format", "-f", help="github: annotations of a workflow. sarif: SARIF 2.1.0."),
+    ] = DoctorFormat.text,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="One line for each error and warning, and no other text.")
+    ] = False,
+    force: arguments.ForceOption = False,
+    json: arguments.JsonOption = False,
+) -> None:
+    """Find what is wrong with the BN layers of a network: the evidence, and a fix for each finding.
+
+    The more is given, the more is found: data show whether the running statistics are right, a loss what each fault
+    costs, and an optimizer what it does to the layers. A network that a function makes, that of a checkpoint and that
+    of a run are examined in evaluation, unless --loss or --optimizer is given; any other in the mode that it is in.
+
+    The table [tool.normwise] of pyproject.toml may have select and ignore, lists of codes, and a table severity with
+    error, warning, info or off for a code. Options win over it.
+
+    Exit code: 0 healthy, or notes only; 1 errors or warnings; 2 wrong use or bad input.
+
+    Example: normwise doctor train.py:model --data train.py:loader --loss train.py:loss --fix mended.pt
+    """
+    from normwise.cli.inputs.configuration import chosen_rules, read_configuration
+    from normwise.cli.inputs.doctor_facts import facts_of
+    from normwise.cli.inputs.state_file import check_output, check_state
+    from normwise.cli.inputs.user_code import running
+    from normwise.doctor import Diagnosis, examine
+
+    chosen = _chosen_format(format, json=json, quiet=quiet, fixes=fix is not None)
+    if fix is not None:
+        check_output(fix, force=force)
+    if html is not None:
+        check_output(html, force=True, endings=_PAGES)
+    configuration = read_configuration(Path.cwd())
+    rules = chosen_rules(configuration, _codes(select), _codes(ignore))
+    facts = facts_of(target, model=model, data=data, loss=loss, optimizer=optimizer, max_batches=max_batches)
+    if fix is not None:
+        if facts.given_model is None:
+            raise ArgumentError(f"--fix needs the network of {target}; name it by --model file.py:name")
+        check_state(fix, facts.model.state_dict())
+    with running(f"{target} on its data", with_ours=True):
+        examination = examine(facts, rules, configuration.severities)
+    if html is not None:
+        _write_page(html, examination)
+    if fix is None:
+        _show(examination, rules, chosen, quiet=quiet)
+        raise typer.Exit(0 if examination.is_healthy else _FINDINGS)
+    diagnosis = Diagnosis(facts, rules, examination, configuration.severities)
+    raise typer.Exit(_fix(facts, diagnosis, fix, chosen, quiet=quiet, force=force))
+
+
+def _chosen_format(format: DoctorFormat, *, json: bool, quiet: bool, fixes: bool) -> DoctorFormat:
+    if json and format not in (DoctorFormat.text, DoctorFormat.json):
+        raise ArgumentError(f"--json and --format {format.value} contradict each other; leave one out")
+    chosen = DoctorFormat.json if json else format
+    if quiet and chosen is not DoctorFormat.text:
+        raise ArgumentError(f"--quiet is for text, and {chosen.value} was asked for; leave one out")
+    if fixes and chosen not in (DoctorFormat.text, DoctorFormat.json):
+        raise ArgumentError(f"--fix prints text or json, and {chosen.value} was asked for; leave one out")
+    return chosen
+
+
+def _codes(given: list[str] | None) -> tuple[str, ...]:
+    """Return the codes; several may stand in one option, as in ``BN1,BN2``."""
+    return tuple(code for one in given or () for code in one.split(","))
+
+
+def _show(
+    examination: "Examination", rules: "tuple[Rule, ...]", format: DoctorFormat, *, quiet: bool
+) -> None:
+    from normwise.records import examination_lines, to_json
+    from normwise.report import examination_github, examination_sarif
+
+    if format is DoctorFormat.json:
+        text = to_json(examination, indent=1)
+    elif format is DoctorFormat.github:
+        text = examination_github(examination)
+    elif format is DoctorFormat.sarif:
+        text = examination_sarif(examination, [rule.text() for rule in rules])
+    else:
+        text = examination_lines(examination) if quiet else str(examination)
+    if text:
+        say(text)
+
+
+def _write_page(path: Path, examination: "Examination") -> None:
+    from normwise.files import write_whole
+    from normwise.report import examination_page
+
+    write_whole(path, examination_page(examination).encode())
+
+
+def _fix(
+    facts: "Facts", diagnosis: "Diagnosis", out: Path, format: DoctorFormat, *, quiet: bool, force: bool
+) -> int:
+    """Apply the fixes, write what is proven, print what was done, and return the exit code."""
+    from normwise.cli.inputs.state_file import write_state
+    from normwise.cli.inputs.user_code import running
+    from normwise.cli.unsaved_changes import unsaved_changes
+    from normwise.records import examination_lines, to_json
+
+    with running(f"{facts.name} on its data", with_ours=True):
+        healed, treatment = diagnosis.fix()
+    notes = []
+    if treatment.proven:
+        write_state(out, healed.state_dict(), force=force)
+        notes = unsaved_changes(facts.model, healed)
+    if format is DoctorFormat.json:
+        say(to_json(treatment, indent=1))
+    elif quiet:
+        if left := examination_lines(treatment.after if treatment.proven else treatment.before):
+            say(left)
+    else:
+        done = f"written: {out}" if treatment.proven else f"{out} was not written"
+        treated = [str(treatment)] if diagnosis.findings else ["There is nothing to mend."]
+        say("\n\n".join([str(diagnosis), "\n".join([*treated, done])]))
+    for note in notes:
+        complain(note, title="note")
+    return 0 if _is_healthy_after(treatment) else _FINDINGS
+
+
+def _is_healthy_after(treatment: "Treatment") -> bool:
+    """Return whether no error or warning is left, among those either that could not be looked for again."""
+    before, after = treatment.before, treatment.after
+    if not treatment.proven:
+        return before.is_healthy
+    unchecked = [finding for finding in before.findings if finding.code not in after.checked]
+    return after.is_healthy and all(finding.severity == "info" for finding in unchecked)

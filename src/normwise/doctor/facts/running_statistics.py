@@ -1,0 +1,120 @@
+"""Distance of running statistics from exact ones, and the noise that a healthy running average has."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from normwise.doctor.facts.batch_moments import BatchMoments
+from normwise.doctor.facts.norm_facts import NormFacts
+from normwise.doctor.facts.probe import Probe
+from normwise.records import Severity
+
+#: Errors of normalised values, in σ, below which a layer is fine, whatever the noise of its batches.
+FINE = 0.15
+#: How many times the noise of a running average its error may be.
+TIMES_NOISE = 4.0
+#: Share of the initial statistics in the running ones from which there were too few steps.
+INITIAL_SHARE = 0.05
+#: Momentum of torch's layers from which the running average keeps little more than the last batch.
+HIGH_MOMENTUM = 0.5
+#: What evaluation loses from which an exact fit is no matter of taste: points of accuracy, share of the loss, outputs
+#: in standard deviations.
+_CLEAR_ACCURACY, _CLEAR_LOSS, _CLEAR_DISTANCE = 0.02, 0.2, 0.5
+_SLIGHT_ACCURACY, _SLIGHT_LOSS, _SLIGHT_DISTANCE = 0.01, 0.1, 0.35
+
+
+def error_of(mean: Tensor, variance: Tensor, exact: tuple[Tensor, Tensor], eps: float | None) -> float:
+    r"""Return how far values normalised by a mean and a variance are from those normalised exactly, in σ.
+
+    The root mean square over data and channels, :math:`\sqrt{\overline{(\mu - \mu_0)^2 / \sigma_0^2 +
+    (\sigma / \sigma_0 - 1)^2}}`; infinite where a variance is negative or a number is not finite.
+    """
+    mean, variance = mean.double(), variance.double()
+    added = 1e-5 if eps is None else eps
+    own, right = variance + added, exact[1].double() + added
+    if mean.shape != exact[0].shape or not bool(
+        mean.isfinite().all() and (own > 0).all() and own.isfinite().all()
+    ):
+        return math.inf
+    squares = (mean - exact[0]).square() / own + ((right.clamp_min(0) / own).sqrt() - 1).square()
+    return squares.mean().sqrt().item()
+
+
+def averaging_noise(norm: NormFacts, moments: BatchMoments) -> float:
+    """Return the error that a running average over such batches has in a healthy model, in σ.
+
+    Means and variances of batches scatter; the running average still has a part of that, and the exact statistics of
+    few batches have some, too.
+    """
+    batches = len(moments.counts)
+    means = moments.mean_noise.nan_to_num().square()
+    variances = moments.variance_noise.nan_to_num().square()
+    if batches == 1:
+        # The scatter of batches is not seen; that of the samples of one tells how much their means do.
+        whole = moments.variances[0].clamp_min(1e-30)
+        means = (moments.sample_scatter[0].nan_to_num() / max(moments.samples[0], 1) / whole).clamp_max(1)
+        variances = 2 * means
+    momentum = effective_momentum(norm)
+    average = momentum / max(2 - momentum, 1e-3) + 1 / batches
+    return float(((means + variances / 4).mean() * average).sqrt())
+
+
+def effective_momentum(norm: NormFacts) -> float:
+    """Return the weight of a new batch in the running statistics; for a cumulative average that of the last."""
+    if isinstance(norm.momentum, (int, float)):
+        return min(max(float(norm.momentum), 0.0), 1.0)
+    return 1 / max(norm.steps or 1, 1) if norm.momentum is None else 0.1
+
+
+def initial_share(norm: NormFacts) -> float:
+    """Return the share of the initial mean 0 and variance 1 in the running statistics; NaN where it is not known."""
+    if not isinstance(norm.momentum, (int, float)) or norm.steps is None:
+        return math.nan
+    return (1 - effective_momentum(norm)) ** max(norm.steps, 0)
+
+
+def layer_errors(norms: Mapping[str, NormFacts], probe: Probe) -> dict[str, tuple[float, float]]:
+    """Return error and noise of each slot that was measured, by path; without those whose numbers are broken."""
+    found = {}
+    for path, norm in norms.items():
+        record, moments = probe.layers.get(path), probe.moments.get(path)
+        if record is None or moments is None or not norm.is_finite or not moments.counts:
+            continue
+        if math.isfinite(record.error):
+            found[path] = record.error, averaging_noise(norm, moments)
+    return found
+
+
+def is_off(error: float, noise: float) -> bool:
+    """Return whether an error is above what a healthy running average has."""
+    return error > max(FINE, TIMES_NOISE * noise)
+
+
+def severity_by_cost(probe: Probe) -> Severity:
+    """Return how much wrong running statistics matter, by what evaluation with exact ones gains."""
+    running, exact = probe.running, probe.exact
+    lost = exact.accuracy - running.accuracy
+    if math.isfinite(lost) and math.isnan(running.loss):
+        return _level(lost, _SLIGHT_ACCURACY, _CLEAR_ACCURACY)
+    if math.isfinite(exact.loss) and not math.isnan(probe.batch.loss):
+        if not math.isfinite(running.loss) or lost >= _CLEAR_ACCURACY:
+            return "error"
+        gap = (running.loss - exact.loss) / max(abs(exact.loss), 0.05)
+        return _level(gap, _SLIGHT_LOSS, _CLEAR_LOSS)
+    if not math.isfinite(running.distance):
+        return "error"
+    return _level(running.distance, _SLIGHT_DISTANCE, _CLEAR_DISTANCE)
+
+
+def is_near_initial(norm: NormFacts) -> bool:
+    """Return whether the running statistics are hardly farther from 0 and 1 than rounding."""
+    if norm.mean is None or norm.variance is None:
+        return False
+    held = torch.stack([norm.mean.double().abs(), (norm.variance.double() - 1).abs()])
+    return bool((held < 0.02).all())
+
+
+def _level(value: float, slight: float, clear: float) -> Severity:
+    return "error" if value >= clear else "warning" if value >= slight else "info"

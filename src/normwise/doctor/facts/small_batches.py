@@ -1,0 +1,54 @@
+"""The smallest batch of the data, and the number of values that it gives each BN layer in training."""
+
+from dataclasses import dataclass
+
+from normwise.doctor.facts.facts import Facts
+
+
+@dataclass(frozen=True)
+class SmallestBatch:
+    """Number of values that a BN layer gets from the smallest batch of the data.
+
+    Attributes:
+        values: Values a channel.
+        samples: Samples of that batch.
+        usual: Values a channel from a usual batch.
+        place: Words for that batch, such as ``"the last batch"``.
+    """
+
+    values: int
+    samples: int
+    usual: int
+    place: str
+
+
+def values_of_smallest_batch(facts: Facts) -> dict[str, SmallestBatch]:
+    """Return the values a channel that each BN layer which normalises by the batch gets in training, by its path.
+
+    They are those of the training step on the first batch, in proportion to the number of samples.
+    """
+    batches = facts.batches
+    first, last = batches.batches[0].size, batches.last_size
+    sizes = [batch.size for batch in batches.batches if batch.size > 0]
+    if last:
+        sizes.append(last)
+    if not sizes or first < 1:
+        return {}
+    smallest = min(sizes)
+    if smallest == batches.usual_size:
+        place = "every batch" if min(sizes) == max(sizes) else "most batches"
+    else:
+        place = "the last batch" if smallest == last else "the smallest batch"
+    found: dict[str, SmallestBatch] = {}
+    for call in facts.step.calls:
+        if not call.by_batch or call.in_backward:
+            continue
+        # Values that don't grow with the batch, such as one a forward pass, count as they are.
+        grows = call.values % first == 0 or call.values > first
+        values, usual = (
+            max(round(call.values * size / first), 1) if grows else call.values
+            for size in (smallest, batches.usual_size)
+        )
+        if call.layer_path not in found or values < found[call.layer_path].values:
+            found[call.layer_path] = SmallestBatch(values, smallest, usual, place)
+    return found

@@ -1,0 +1,108 @@
+"""BN504: gradients accumulated over batches that each move the statistics."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.records import Source, Symptom
+
+
+class AccumulatedGradients(Rule):
+    """Gradients accumulated over batches that each move the statistics."""
+
+    code = "BN504"
+    name = "accumulated-gradients"
+    severity = "warning"
+    needs = ("data", "loss")
+    finds = "A training step that makes several pairs of a forward and a backward pass before the optimiser's step."
+    why = (
+        "Accumulated gradients are those of a large batch for every layer but BN: it normalises each micro-batch by "
+        "itself, with the noise of its size, and moves the running statistics once for each. With k of them a step "
+        "keeps (1 - m)^k of the statistics instead of 1 - m."
+    )
+    measured = (
+        "In one training step with loss(model, batch), which makes the backward passes itself, the calls of each BN "
+        "layer are counted between one backward pass and the next; those of a recomputation are left out."
+    )
+    fixed = (
+        "Set momentum to 1 - (1 - m)^(1/k): a step then keeps as much of the running statistics as one large batch "
+        "would. The noise of a micro-batch stays; where it is too small, freeze the statistics or take GroupNorm."
+    )
+    safety = "unsafe"
+    sources = (
+        Source("pytorch issue 46516", "", "https://github.com/pytorch/pytorch/issues/46516"),
+        Source("giotto-deep issue 75", "", "https://github.com/giotto-ai/giotto-deep/issues/75"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers that are called as often before each of several backward passes."""
+        for path, found in facts.step.forward_calls().items():
+            counts = Counter(call.backwards for call in found)
+            if len(counts) < 2 or len(set(counts.values())) > 1:
+                continue  # a network that several losses train in turn, such as a discriminator
+            norm = facts.norms.get(path)
+            evidence = [
+                measured("updates of the statistics a step", len(counts)),
+                measured("samples in each", sorted(call.samples for call in found)[len(found) // 2]),
+                measured("values a channel", sorted(call.values for call in found)[len(found) // 2]),
+            ]
+            if norm is not None and isinstance(norm.momentum, float):
+                whole = 1 - (1 - norm.momentum) ** len(counts)
+                evidence += [measured("momentum", norm.momentum), measured("momentum of a step", whole)]
+            kind = type(facts.layers[found[0].layer_path].layer).__name__
+            yield Symptom(path, kind, tuple(evidence), badness=len(counts))
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Count the passes."""
+        times, samples = (int(number.value) for number in symptoms[0].evidence[:2])
+        return (
+            f"A training step accumulates gradients over {times} micro-batches: each is normalised by its own "
+            f"{samples} samples, and moves the running statistics."
+        )
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Lower the momentum."""
+        times = int(symptoms[0].evidence[0].value)
+        return (
+            "for module in model.modules():\n"
+            "    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.momentum is not None:\n"
+            f"        module.momentum = 1 - (1 - module.momentum) ** (1 / {times})"
+        )
+
+    def sick(self) -> Case:
+        """Return a loss that accumulates gradients over four micro-batches."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, momentum=None), nn.ReLU(), nn.Linear(8, 3)
+        )
+        x, y = torch.randn(64, 4), torch.randint(3, (64,))
+        model(x)
+
+        def accumulate(model: nn.Module, batch: Any) -> float:
+            total = 0.0
+            for inputs, target in zip(*(part.chunk(4) for part in batch), strict=True):
+                loss = nn.functional.cross_entropy(model(inputs), target) / 4
+                loss.backward()
+                total += loss.item()
+            return total
+
+        return Case(model.eval(), [(x, y)], accumulate)
+
+    def healthy(self) -> Case:
+        """Return one that makes a single pass."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, momentum=None), nn.ReLU(), nn.Linear(8, 3)
+        )
+        x, y = torch.randn(64, 4), torch.randint(3, (64,))
+        model(x)
+
+        def loss(model: nn.Module, batch: Any) -> Tensor:
+            return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+        return Case(model.eval(), [(x, y)], loss)

@@ -1,0 +1,103 @@
+"""BN501: a batch that gives a layer one value a channel."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.small_batches import values_of_smallest_batch
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.records import Severity, Source, Symptom
+
+
+class OneValuePerChannel(Rule):
+    """A batch that gives a layer one value a channel."""
+
+    code = "BN501"
+    name = "one-value-per-channel"
+    severity = "error"
+    needs = ("data",)
+    finds = "A BN layer that gets one value a channel in training, N · H · W = 1, from a batch of these data."
+    why = (
+        "One value has no variance. In training torch raises 'Expected more than 1 value per channel when training', "
+        "often only at the end of the first epoch, when the leftover batch comes; a layer that does not raise gives "
+        "β for every input."
+    )
+    measured = (
+        "One training step on the first batch counts the values a channel that each BN layer gets, which makes the "
+        "values a sample. The smallest batch is that of the batches which were read, or the last batch that follows "
+        "from the loader's length, batch size and drop_last. It is an error where the data are likely those of "
+        "training, or a loss is given."
+    )
+    fixed = (
+        "Where the last batch is the cause: drop_last=True in the loader, or a batch size that leaves more than one "
+        "sample. Where every batch is: a larger batch, or in that layer a norm that needs no batch, such as "
+        "GroupNorm; normwise.convert(model, to='group') replaces all of them. Both are in the script that trains."
+    )
+    safety = "manual"
+    sources = (
+        Source("CaDDN issue 103", "", "https://github.com/TRAILab/CaDDN/issues/103"),
+        Source("mmsegmentation issue 272", "", "https://github.com/open-mmlab/mmsegmentation/issues/272"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers that the smallest batch gives one value a channel."""
+        for path, found in values_of_smallest_batch(facts).items():
+            if found.values > 1:
+                continue
+            kind = type(facts.layers[path].layer).__name__
+            evidence = [
+                measured("values a channel", found.values),
+                measured("samples in the batch", found.samples),
+                measured("samples in the usual batch", facts.batches.usual_size),
+            ]
+            yield Symptom(path, kind, tuple(evidence), found.place, 1 / max(found.usual, 1))
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return "info" for data that only evaluation is known to read."""
+        return "error" if facts.data_are_for_training or "loss" in facts.has else "info"
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Say which batch fails."""
+        layers = f"{len(symptoms)} BN layers" if len(symptoms) > 1 else "A BN layer"
+        verb = "get" if len(symptoms) > 1 else "gets"
+        return (
+            f"{layers} {verb} one value a channel from {symptoms[0].detail}, which has no variance: training fails "
+            "there."
+        )
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Drop the last batch, or replace the norm."""
+        size = int(symptoms[0].evidence[1].value)
+        if size < facts.batches.usual_size:
+            return (
+                "loader = torch.utils.data.DataLoader(dataset, batch_size=..., shuffle=True, drop_last=True)"
+            )
+        path = symptoms[0].path
+        kind = type(facts.layers[path].layer)
+        name, channels = kind.__name__, facts.layers[path].channels
+        if not path:
+            return "# batches of at least two samples, or a norm that needs no batch"
+        return (
+            f"# batches of at least two samples; or, in place of this {name}, a norm that needs no batch:\n"
+            f"model.set_submodule({path!r}, torch.nn.GroupNorm(1, {channels}))"
+        )
+
+    def sick(self) -> Case:
+        """Return data whose last batch has one sample."""
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        loader = torch.utils.data.DataLoader(torch.randn(65, 4), batch_size=16, shuffle=True)
+        return Case(model, loader)
+
+    def healthy(self) -> Case:
+        """Return a loader that drops it."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, momentum=None), nn.ReLU(), nn.Linear(8, 3)
+        )
+        x = torch.randn(65, 4)
+        model(x)
+        loader = torch.utils.data.DataLoader(x, batch_size=16, shuffle=True, drop_last=True)
+        return Case(model.eval(), loader)

@@ -1,0 +1,113 @@
+"""BN505: statistics that activation checkpointing moves twice."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.records import Source, Symptom
+
+
+class RecomputedStatistics(Rule):
+    """Statistics that activation checkpointing moves twice."""
+
+    code = "BN505"
+    name = "recomputed-statistics"
+    severity = "warning"
+    needs = ("data",)
+    finds = "A BN layer that a backward pass calls once more, and whose running statistics move both times."
+    why = (
+        "Activation checkpointing runs the forward pass of a part of the model again in the backward pass. A BN layer "
+        "in it moves its running statistics by the same batch twice: they follow 1 - (1 - m)² instead of m, are "
+        "noisier by as much, and num_batches_tracked counts twice. Other layers of the model are not affected, so that "
+        "the statistics of layers are of different windows of training."
+    )
+    measured = (
+        "In one training step a call of a BN layer that autograd makes tells itself by the graph task that runs, in "
+        "both variants of torch.utils.checkpoint. The layer counts where it was moved more often than it was called "
+        "outside the backward pass."
+    )
+    fixed = (
+        "Set the momentum of the layers that are recomputed to 1 - √(1 - m): two updates by one batch are then exactly "
+        "one with m. Or leave BN layers out of what is checkpointed."
+    )
+    safety = "unsafe"
+    sources = (
+        Source("pytorch issue 96136", "", "https://github.com/pytorch/pytorch/issues/96136"),
+        Source("Samudra issue 572", "", "https://github.com/m2lines/Samudra/issues/572"),
+        Source("pfn-extras pull request 117", "", "https://github.com/pfnet/pytorch-pfn-extras/pull/117"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers that a recomputation moves again."""
+        step = facts.step
+        for path, norm in facts.norms.items():
+            # Each batch twice makes the same cumulative average as each batch once.
+            if not norm.learns or not isinstance(norm.momentum, (int, float)) or path not in step.moved:
+                continue
+            calls = [call for call in step.calls if call.path == path and call.by_batch]
+            again = sum(call.in_backward for call in calls)
+            once = len(calls) - again
+            counted = step.counted.get(path)
+            if not again or not once or (counted is not None and counted <= once):
+                continue
+            yield Symptom(
+                path,
+                norm.kind,
+                (
+                    measured("calls in the forward pass", once),
+                    measured("in the backward pass", again),
+                    measured("updates of the statistics", once + again if counted is None else counted),
+                    measured("momentum", norm.momentum),
+                    measured("momentum of a step", 1 - (1 - norm.momentum) ** (1 + again / once)),
+                ),
+                badness=again / once,
+            )
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Name the momentum that a step has."""
+        momentum, of_step = (number.value for number in symptoms[0].evidence[3:])
+        return (
+            "Activation checkpointing moves the running statistics twice by each batch, as if momentum were "
+            f"{of_step:.3g} instead of {momentum:.3g}."
+        )
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Lower the momentum of the layers that are recomputed."""
+        paths = list(dict.fromkeys(facts.norms[symptom.path].layer_path for symptom in symptoms))
+        return (
+            f"for path in {paths!r}:\n"
+            "    layer = model.get_submodule(path)\n"
+            "    layer.momentum = 1 - (1 - layer.momentum) ** 0.5"
+        )
+
+    def sick(self) -> Case:
+        """Return a model that recomputes a part with BN."""
+
+        class Checkpointed(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.block = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU())
+                self.head = nn.Linear(8, 3)
+
+            def forward(self, x: Tensor) -> Any:
+                return self.head(checkpoint(self.block, x, use_reentrant=False))
+
+        torch.manual_seed(0)
+        model, x = Checkpointed(), torch.randn(64, 4)
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [x])
+
+    def healthy(self) -> Case:
+        """Return one that does not."""
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        x = torch.randn(64, 4)
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [x])

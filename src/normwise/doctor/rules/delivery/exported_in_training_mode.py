@@ -1,0 +1,90 @@
+"""BN701: a model that was traced, scripted or exported while its BN layers were in training mode."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.records import Severity, Source, Symptom
+
+
+class ExportedInTrainingMode(Rule):
+    """A model that was traced, scripted or exported while its BN layers were in training mode."""
+
+    code = "BN701"
+    name = "exported-in-training-mode"
+    severity = "error"
+    needs = ("model",)
+    finds = (
+        "A graph of torch.jit.trace, torch.jit.script, torch.fx or torch.export that calls batch normalization by the "
+        "batch, though it has running statistics. Scripted layers, whose mode can still be set, are found where no "
+        "loss or optimizer is given; others where no optimizer is."
+    )
+    why = (
+        "Tracing and exporting write the mode into the graph, and eval() does not change it. The delivered model "
+        "normalises by whatever batch it gets, moves its statistics with each call, and may fail on a single sample."
+    )
+    measured = (
+        "The graph is read: the argument of each call of batch normalization that says how it normalises."
+    )
+    fixed = "Call model.eval(), and trace or export again. This is in your script; a graph can't be mended safely."
+    safety = "manual"
+    supersedes = ("BN306",)
+    sources = (
+        Source("anomalib issue 2909", "", "https://github.com/open-edge-platform/anomalib/issues/2909"),
+        Source("pytorch issue 75252", "", "https://github.com/pytorch/pytorch/issues/75252"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return each module whose graph calls batch normalization by the batch."""
+        if facts.optimizer is not None:
+            return
+        calls = [call for call in facts.graph_calls if call.has_statistics]
+        for path in dict.fromkeys(call.path for call in calls):
+            here = [call for call in calls if call.path == path]
+            wrong = [call for call in here if call.by_batch and (call.fixed or not facts.expects_training)]
+            if not wrong:
+                continue
+            fixed = sum(call.fixed for call in wrong)
+            evidence = (
+                measured("calls by the batch", len(wrong)),
+                measured("of", len(here)),
+                measured("whose mode eval() can't change", fixed),
+            )
+            detail = ", ".join(dict.fromkeys(call.name for call in wrong[:3]))
+            yield Symptom(path, wrong[0].kind, evidence, detail, len(wrong))
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Count the calls."""
+        count = int(sum(symptom.evidence[0].value for symptom in symptoms))
+        calls = "one call goes" if count == 1 else f"{count} calls go"
+        return f"The graph was made in training mode: {calls} by the batch instead of the running statistics."
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return "warning" where ``eval()`` still helps."""
+        return "error" if any(symptom.evidence[2].value for symptom in symptoms) else "warning"
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Export again."""
+        if not any(symptom.evidence[2].value for symptom in symptoms):
+            return "model.eval()  # then save it again"
+        return (
+            "model.eval()  # the model that the graph was made of; then again what made it:\n"
+            "traced = torch.jit.trace(model, batch)  # or torch.export.export(model, (batch,))"
+        )
+
+    def sick(self) -> Case:
+        """Return a model exported in training mode."""
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        x = torch.randn(64, 4)
+        return Case(torch.export.export(model.train(), (x,)).module(), [x])
+
+    def healthy(self) -> Case:
+        """Return one exported in evaluation."""
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        x = torch.randn(64, 4)
+        return Case(torch.export.export(model.eval(), (x,)).module(), [x])

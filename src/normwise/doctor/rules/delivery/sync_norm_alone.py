@@ -1,0 +1,115 @@
+"""BN702: SyncBatchNorm where there is nothing to synchronise with."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import distributed, nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.errors import NormwiseError
+from normwise.records import Severity, Source, Symptom
+from normwise.surgery.convert.convert import convert
+from normwise.surgery.core.decision import LeftError
+
+
+class SyncNormAlone(Rule):
+    """SyncBatchNorm where there is nothing to synchronise with."""
+
+    code = "BN702"
+    name = "sync-norm-alone"
+    severity = "warning"
+    needs = ("model",)
+    finds = (
+        "Layers of torch.nn.SyncBatchNorm in a process without a process group, in a group of one process, or on the "
+        "CPU, where torch's can't train in a group."
+    )
+    why = (
+        "Without a group the layer computes what BatchNorm computes, and synchronises nothing; within one it raises "
+        "an error in training on the CPU. Outside of the cluster, tools for export and folding often don't know it."
+    )
+    measured = "The process group, the number of its processes, and the device of each layer are read."
+    fixed = (
+        "normwise.convert makes torch's BatchNorm of them: parameters, statistics, keys and outputs in evaluation stay "
+        "what they are. That is safe, and proven by measuring again; it needs a batch, which tells the dimensions."
+    )
+    safety = "safe"
+    sources = (
+        Source("mmsegmentation issue 2147", "", "https://github.com/open-mmlab/mmsegmentation/issues/2147"),
+        Source("pytorch issue 63662", "", "https://github.com/pytorch/pytorch/issues/63662"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers that are alone, or that can't train where they are."""
+        processes = _processes()
+        for path, kind in facts.layers.items():
+            if not isinstance(kind.layer, nn.SyncBatchNorm) or kind.frozen:
+                continue
+            on_cpu = all(tensor.device.type == "cpu" for tensor in kind.layer.state_dict().values())
+            if processes > 1 and not on_cpu:
+                continue
+            yield Symptom(
+                path,
+                type(kind.layer).__name__,
+                (measured("processes in the group", processes),),
+                "on the CPU" if on_cpu else "",
+                float(on_cpu),
+            )
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Say what is missing."""
+        count = len(symptoms)
+        layers = "A SyncBatchNorm layer" if count == 1 else f"{count} SyncBatchNorm layers"
+        if _processes() > 0 and any(symptom.detail for symptom in symptoms):
+            return f"{layers} in a process group {'is' if count == 1 else 'are'} on the CPU, where training fails."
+        return f"{layers} {'has' if count == 1 else 'have'} no other process to synchronise with."
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return "error" where training will fail."""
+        return "error" if _processes() > 0 and any(symptom.detail for symptom in symptoms) else "warning"
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Convert them."""
+        return 'model, _ = normwise.convert(model, "torch", example=batch)'
+
+    def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
+        """Convert those of the copy."""
+        if "data" not in facts.has:
+            raise LeftError("that needs a batch, which tells the dimensions")
+        given = facts.batches.batches[0]
+        try:
+            _, report = convert(model, "torch", example=given.kwargs or given.args[:1], inplace=True)
+        except NormwiseError as error:
+            raise LeftError(str(error)) from error
+        left = [path for path, module in model.named_modules() if isinstance(module, nn.SyncBatchNorm)]
+        if left:
+            reasons = {layer.path: layer.reason for layer in report.layers}
+            raise LeftError(
+                f"layer {left[0]!r} can't be converted: {reasons.get(left[0], 'it was not called')}"
+            )
+        return f"{len(symptoms)} SyncBatchNorm layers were made BatchNorm layers of torch"
+
+    def sick(self) -> Case:
+        """Return a model from a cluster, on its own."""
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        x = torch.randn(64, 4)
+        for _ in range(100):
+            model(x)
+        return Case(nn.SyncBatchNorm.convert_sync_batchnorm(model.eval()), [x])
+
+    def healthy(self) -> Case:
+        """Return one with BatchNorm."""
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        x = torch.randn(64, 4)
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [x])
+
+
+def _processes() -> int:
+    """Return the number of processes in the group; 0 where there is none."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return 0
+    return distributed.get_world_size()

@@ -1,0 +1,124 @@
+"""BN306: outputs in evaluation that depend on the other samples of the batch."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.doctor.wording import cost_of_batch_mates
+from normwise.records import Source, Symptom
+
+#: Share of their own scatter by which outputs move at most by rounding, in float32 and in types of 16 bits.
+_ROUNDING, _COARSE_ROUNDING = 1e-3, 0.05
+
+
+class BatchMatesLeak(Rule):
+    """Outputs in evaluation that depend on the other samples of the batch."""
+
+    code = "BN306"
+    name = "batch-mates-leak"
+    severity = "error"
+    needs = ("data",)
+    finds = (
+        "A model in evaluation whose output for a sample depends on the samples beside it, because batch_norm is "
+        "called as a function with training=True or without running statistics, or because a layer's own forward "
+        "normalises by the batch."
+    )
+    why = (
+        "A prediction should be the same whatever else is predicted along with it. By the batch's statistics each "
+        "sample tells about the others: predictions change with the batch size and the order of the data, and a "
+        "network can learn to cheat where the batch gives the answer away."
+    )
+    measured = (
+        "In evaluation, the outputs of the first half of a batch are compared with those of the same samples without "
+        "the other half. Calls that normalise by the batch are looked for in the same pass, functional code included; "
+        "without such a call, or where the outputs don't move, nothing is found."
+    )
+    fixed = (
+        "Pass training=self.training and buffers with running statistics to batch_norm, or use a layer, which does "
+        "that. This is in your code."
+    )
+    safety = "manual"
+    sources = (
+        Source("moco issue 137", "", "https://github.com/facebookresearch/moco/issues/137"),
+        Source("Wu & Johnson 2021", "section 6", "https://arxiv.org/abs/2105.07576"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the calls by the batch, where outputs depend on it."""
+        types = {tensor.dtype.itemsize for tensor in facts.model.parameters() if tensor.is_floating_point()}
+        limit = _COARSE_ROUNDING if min(types, default=4) < 4 else _ROUNDING
+        if not facts.dependence > limit:
+            return
+        moves = measured("outputs move with the batch by", facts.dependence, "σ")
+        calls = Counter(
+            (op.path, "" if op.module is None else type(op.module).__name__)
+            for op in facts.flow.ops
+            if op.by_batch
+        )
+        for (path, kind), count in calls.items():
+            detail = f"calls batch_norm by the batch {'once' if count == 1 else f'{count} times'}"
+            yield Symptom(path, kind, (moves,), detail, float(count))
+        for path in dict.fromkeys(call.layer_path for call in facts.evaluation_calls if call.by_batch):
+            if path not in {found for found, _ in calls}:
+                yield Symptom(
+                    path, type(facts.layers[path].layer).__name__, (moves,), "normalises by the batch"
+                )
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Count the places."""
+        places = "one place normalises" if len(symptoms) == 1 else f"{len(symptoms)} places normalise"
+        return f"Outputs in evaluation depend on the other samples of the batch: {places} by it."
+
+    def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Say how far outputs move."""
+        return cost_of_batch_mates(facts.dependence)
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Call it with running statistics and the mode."""
+        return (
+            "# in the forward of the module:\n"
+            "F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=self.training)"
+        )
+
+    def sick(self) -> Case:
+        """Return a module that calls batch_norm with training=True, whatever its mode."""
+
+        class Block(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.linear, self.norm = nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8)
+                self.head = nn.Linear(8, 3)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                x = F.relu(self.norm(self.linear(x)))
+                return self.head(F.batch_norm(x, None, None, training=True))
+
+        torch.manual_seed(0)
+        model, x = Block(), torch.randn(64, 4)
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [x])
+
+    def healthy(self) -> Case:
+        """Return one that has a layer instead."""
+
+        class Block(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.linear, self.norm = nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8)
+                self.head, self.second = nn.Linear(8, 3), nn.BatchNorm1d(8, affine=False)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                x = F.relu(self.norm(self.linear(x)))
+                return self.head(self.second(x))
+
+        torch.manual_seed(0)
+        model, x = Block(), torch.randn(64, 4)
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [x])

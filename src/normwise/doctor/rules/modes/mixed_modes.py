@@ -1,0 +1,109 @@
+"""BN302: BN layers in another mode than the model."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.doctor.wording import cost_of_batch_mates, scatter_of_batches
+from normwise.records import Safety, Severity, Source, Symptom
+
+
+class MixedModes(Rule):
+    """BN layers in another mode than the model."""
+
+    code = "BN302"
+    name = "mixed-modes"
+    severity = "error"
+    needs = ("model",)
+    finds = (
+        "BN layers in training mode within a model in evaluation, which is an error; and some BN layers in evaluation "
+        "within a model in training, though their γ or β are trained, which is a warning. Layers that are frozen on "
+        "purpose are none: all of a model, those without trained parameters, and those of normwise.freeze."
+    )
+    why = (
+        "A layer that is still in training makes the evaluation depend on the batch, and moves its statistics with "
+        "every call. A layer that was left in evaluation trains its γ and β for statistics that no longer follow its "
+        "inputs. The usual cause is eval() or train() on a part of the model, or on the model before a part was added."
+    )
+    measured = "Modes of the model and of its BN layers are compared as given; with data, how far the batches scatter."
+    fixed = (
+        "Call eval() or train() on the whole model. For evaluation that is safe, and proven by measuring again; for "
+        "training do it yourself, or freeze the layers that are to stay with normwise.freeze."
+    )
+    safety = "safe"
+    supersedes = ("BN306",)
+    sources = (
+        Source("pytorch issue 86590", "", "https://github.com/pytorch/pytorch/issues/86590"),
+        Source("stable-baselines3 issue 535", "", "https://github.com/DLR-RM/stable-baselines3/issues/535"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers in another mode than the model."""
+        modes = facts.modes
+        paths = modes.left_in_evaluation if modes.model else modes.in_training
+        for path in paths:
+            scatter = scatter_of_batches(facts, path)
+            evidence = () if scatter is None else (measured("means of its batches scatter by", scatter, "σ"),)
+            detail = f"in {'evaluation' if modes.model else 'training'}"
+            yield Symptom(path, type(facts.layers[path].layer).__name__, evidence, detail, scatter or 0.0)
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Count the layers of each mode."""
+        modes = facts.modes
+        total = len(modes.in_training) + len(modes.in_evaluation)
+        if modes.model:
+            return (
+                f"The model is in training, and {len(symptoms)} of its {total} BN layers are in evaluation, though "
+                "their γ or β are trained."
+            )
+        return f"The model is in evaluation, and {len(symptoms)} of its {total} BN layers are in training."
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return "error" in evaluation, and "warning" in training."""
+        return "warning" if facts.modes.model else "error"
+
+    def safety_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Safety:
+        """Return "safe" in evaluation, and "manual" in training."""
+        return "manual" if facts.modes.model else "safe"
+
+    def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Say how far outputs move with the batch."""
+        if "data" not in facts.has or facts.modes.model:
+            return ""
+        return cost_of_batch_mates(facts.dependence_as_given)
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Put the whole model into one mode."""
+        if not facts.modes.model:
+            return "model.eval()"
+        return "model.train()  # or, to keep statistics in all layers: normwise.freeze(model)"
+
+    def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
+        """Put the copy into evaluation."""
+        model.eval()
+        return "the whole model was put into evaluation"
+
+    def sick(self) -> Case:
+        """Return a model in evaluation, of which a part is in training."""
+        torch.manual_seed(0)
+        layers = [nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)]
+        model = nn.Sequential(*layers)
+        x = torch.randn(64, 4)
+        for _ in range(100):
+            model(x)
+        model.eval()
+        model[1].train()
+        return Case(model, [x])
+
+    def healthy(self) -> Case:
+        """Return one that is all in evaluation."""
+        torch.manual_seed(0)
+        layers = [nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)]
+        model = nn.Sequential(*layers)
+        x = torch.randn(64, 4)
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [x])

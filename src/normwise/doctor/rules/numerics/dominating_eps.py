@@ -1,0 +1,141 @@
+"""BN403: ε that is no longer small beside the variance."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.norm_facts import NormFacts
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.records import Severity, Source, Symptom
+
+#: Share of the variance from which ε counts.
+_SHARE = 0.1
+#: Share of a layer's channels from which that is worth knowing, and from which it is a warning.
+_SOME, _MOST = 0.1, 0.5
+#: Variance and γ beside the largest of the layer from which a channel carries something.
+_LIVE_VARIANCE, _LIVE_SCALE = 1e-6, 1e-3
+
+
+class DominatingEps(Rule):
+    """ε that is no longer small beside the variance."""
+
+    code = "BN403"
+    name = "dominating-eps"
+    severity = "warning"
+    needs = ("numbers",)
+    finds = "A BN layer whose ε is a tenth of the variance or more, in a tenth of its channels or more."
+    why = (
+        "A channel is divided by √(σ² + ε). Where ε is as large as σ², its outputs have a deviation of 0.7 γ instead "
+        "of γ, and far less where it is larger: the layer normalises no more, its outputs depend on the scale of "
+        "its inputs, and gradients shrink. The cause is an ε that is far too large, or inputs that are far too small."
+    )
+    measured = (
+        "ε over the variance of each channel that carries something: the data's variance where data are given, else "
+        "the running one. Channels whose variance is less than a millionth of the layer's largest, or whose γ is less "
+        "than a thousandth, are left out. It is a warning where half of the others or more are affected."
+    )
+    fixed = (
+        "Scale the inputs to the order of 1, or build the layer with a smaller ε (torch's is 1e-5), and train again: a "
+        "trained model has learned with the ε that it has. Where ε was lost in a conversion, set the one that the "
+        "model was trained with."
+    )
+    safety = "unsafe"
+    sources = (
+        Source("Ioffe & Szegedy 2015", "algorithm 1", "https://arxiv.org/abs/1502.03167"),
+        Source("nn-transfer pull request 3", "", "https://github.com/gzuidhof/nn-transfer/pull/3"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers in which ε counts."""
+        for norm in facts.norms.values():
+            variance = _variance(facts, norm)
+            if variance is None or norm.eps is None or not norm.eps > 0:
+                continue
+            live = variance[_is_live(variance, norm.weight)]
+            if not len(live):
+                continue
+            dominated = live * _SHARE <= norm.eps
+            share = dominated.double().mean().item()
+            if share < _SOME:
+                continue
+            typical = live[dominated].median().item()
+            yield Symptom(
+                norm.path,
+                norm.kind,
+                (
+                    measured("channels affected", 100 * share, "%"),
+                    measured("ε", norm.eps),
+                    measured("their typical variance", typical),
+                    measured("their outputs' deviation", (typical / (typical + norm.eps)) ** 0.5, "of γ"),
+                ),
+                badness=share * norm.eps / (typical + norm.eps),
+            )
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return "info" where most channels of each layer are fine."""
+        return "warning" if any(each.evidence[0].value >= 100 * _MOST for each in symptoms) else "info"
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Compare ε with the variance."""
+        share, eps, variance, deviation = (number.value for number in symptoms[0].evidence)
+        return (
+            f"ε = {eps:g} beside variances of {variance:.2g} leaves {share:.0f} % of the channels of "
+            f"{symptoms[0].path or 'the model'} with a deviation of {deviation:.2g} instead of 1."
+        )
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Lower ε, or scale the inputs."""
+        variance = symptoms[0].evidence[2].value
+        path = facts.norms[symptoms[0].path].layer_path
+        return (
+            "# the ε that the model was trained with; or, before training again, one far below the variance,\n"
+            "# or inputs scaled to the order of 1\n"
+            f"model.get_submodule({path!r}).eps = {min(1e-5, 1e-3 * variance):.1g}"
+        )
+
+    def sick(self) -> Case:
+        """Return a layer whose inputs vary by a thousandth."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.BatchNorm1d(8, momentum=None), nn.Linear(8, 8, bias=False), nn.ReLU(), nn.Linear(8, 3)
+        )
+        x = 1e-3 * torch.randn(64, 8)
+        model(x)
+        return Case(model.eval(), [x])
+
+    def healthy(self) -> Case:
+        """Return one whose inputs are of the order of 1."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.BatchNorm1d(8, momentum=None), nn.Linear(8, 8, bias=False), nn.ReLU(), nn.Linear(8, 3)
+        )
+        x = torch.randn(64, 8)
+        model(x)
+        return Case(model.eval(), [x])
+
+
+def _variance(facts: Facts, norm: NormFacts) -> Tensor | None:
+    """Return the variance of the data where it is known, else the running one, in float64; None for no input."""
+    variance = norm.variance
+    if "data" in facts.has and norm.path in facts.probe.exact_statistics:
+        variance = facts.probe.exact_statistics[norm.path][1].cpu()
+    if variance is None or not len(variance):
+        return None
+    if norm.path != norm.layer_path and bool((variance == variance[0]).all()):
+        # A step of a recurrent layer that gets nothing but 0, such as the first of its hidden states.
+        return None
+    return variance.double()
+
+
+def _is_live(variance: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the channels that carry something."""
+    usable = variance.isfinite() & (variance > 0)
+    if not bool(usable.any()):
+        return usable
+    live = usable & (variance > _LIVE_VARIANCE * variance[usable].max())
+    if weight is not None and len(weight) == len(variance) and bool((weight != 0).any()):
+        scale = weight.double().abs().nan_to_num()
+        live &= scale > _LIVE_SCALE * scale.max()
+    return live

@@ -1,0 +1,132 @@
+"""BN407: γ near zero in many channels."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.norm_facts import NormFacts
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.records import Severity, Source, Symptom
+
+#: γ beside a typical one of the model below which a channel is switched off.
+_NEAR_ZERO = 1e-3
+#: Typical γ that is assumed at least, for models in which all are near zero.
+_LEAST = 0.01
+#: Share of a layer's channels from which that is worth knowing, and from which it is a warning.
+_SOME, _MOST = 0.1, 0.5
+
+
+class VanishingScale(Rule):
+    """γ near zero in many channels."""
+
+    code = "BN407"
+    name = "vanishing-scale"
+    severity = "warning"
+    needs = ("numbers",)
+    finds = "A BN layer of which many channels have a γ of less than a thousandth of a typical one."
+    why = (
+        "Such a channel gives β whatever its input is, and the weights before it get no gradient. Weight decay on γ "
+        "does that to channels of trained models. A residual branch that begins with γ = 0 is meant to, but has to "
+        "leave zero in training: where it does not, γ gets no gradient or is in no optimiser."
+    )
+    measured = (
+        "The absolute γ of each channel is compared with the median of those in use in the whole model. It is a "
+        "warning where half of a layer's channels or more are switched off; but not where all γ of the model are still "
+        "0 or 1, as in a new one whose residual branches begin at zero."
+    )
+    fixed = (
+        "Take γ and β out of weight decay, see that the optimiser has them, and train on; or prune the channels. A "
+        "layer that was switched off by mistake is set to γ = 1 and trained."
+    )
+    safety = "unsafe"
+    sources = (
+        Source("Goyal et al. 2017", "section 5.1", "https://arxiv.org/abs/1706.02677"),
+        Source("Liu et al. 2017", "section 3", "https://arxiv.org/abs/1708.06519"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers with many channels that are switched off."""
+        scales = _scales(facts.norms)
+        typical = _typical(scales)
+        for path, scale in scales.items():
+            off = scale < _NEAR_ZERO * typical
+            share = off.double().mean().item()
+            if share < _SOME:
+                continue
+            norm = facts.norms[path]
+            evidence = (
+                measured("channels switched off", int(off.sum())),
+                measured("of", len(off)),
+                measured("largest |γ| of theirs", scale[off].max().item()),
+                measured("typical |γ| of the model", typical),
+            )
+            yield Symptom(path, norm.kind, evidence, badness=share)
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return "warning" where a trained model has lost most of a layer."""
+        is_new = all(
+            bool(((scale == 0) | (scale == 1)).all()) and len(scale.unique()) == 1
+            for scale in _scales(facts.norms).values()
+        )
+        most = any(each.evidence[0].value >= _MOST * each.evidence[1].value for each in symptoms)
+        return "warning" if most and not is_new else "info"
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Count them."""
+        off, channels = (int(sum(each.evidence[row].value for each in symptoms)) for row in (0, 1))
+        layers = "a BN layer" if len(symptoms) == 1 else f"{len(symptoms)} BN layers"
+        return f"{off} of {channels} channels in {layers} are switched off by a γ near zero."
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Switch them on again, and keep weight decay away."""
+        path = facts.norms[symptoms[0].path].layer_path
+        return (
+            "# and train on, with γ and β in a group of the optimiser with weight_decay=0\n"
+            f"torch.nn.init.ones_(model.get_submodule({path!r}).weight)"
+        )
+
+    def sick(self) -> Case:
+        """Return a trained layer whose γ has decayed."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, momentum=None), nn.ReLU(), nn.Linear(8, 3)
+        )
+        model[1].weight.data = torch.tensor([1.1, 0.9, 1e-7, 1e-6, 1e-9, 1e-8, 1e-7, 1e-8])
+        x = torch.randn(64, 4)
+        model(x)
+        return Case(model.eval(), [x])
+
+    def healthy(self) -> Case:
+        """Return one whose channels are all in use."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, momentum=None), nn.ReLU(), nn.Linear(8, 3)
+        )
+        model[1].weight.data = torch.tensor([1.1, 0.9, 0.3, 0.5, 1.2, 0.8, 0.1, 0.7])
+        x = torch.randn(64, 4)
+        model(x)
+        return Case(model.eval(), [x])
+
+
+def _typical(scales: Mapping[str, Tensor]) -> float:
+    """Return the median |γ| of the channels that are not switched off."""
+    if not scales:
+        return 1.0
+    together = torch.cat(list(scales.values()))
+    in_use = together[together > _NEAR_ZERO * together.max()]
+    return max(in_use.median().item(), _LEAST) if len(in_use) else 1.0
+
+
+def _scales(norms: Mapping[str, NormFacts]) -> dict[str, Tensor]:
+    """Return |γ| in float64 of each layer that has one, by path of its first slot."""
+    found: dict[str, Tensor] = {}
+    seen: set[str] = set()
+    for path, norm in norms.items():
+        weight = norm.weight
+        if weight is None or not len(weight) or norm.layer_path in seen or not bool(weight.isfinite().all()):
+            continue
+        seen.add(norm.layer_path)
+        found[path] = weight.double().abs()
+    return found

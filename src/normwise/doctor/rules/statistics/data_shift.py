@@ -1,0 +1,171 @@
+"""BN208: data that are not distributed as those of training."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+
+from normwise.doctor.facts.changed_weights import averaged_modules, has_computed_weights
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.first_norms import first_norms
+from normwise.doctor.facts.input_shift import InputShift, input_shift, layer_before, median
+from normwise.doctor.facts.running_statistics import (
+    FINE,
+    INITIAL_SHARE,
+    initial_share,
+    is_near_initial,
+    is_off,
+    layer_errors,
+    severity_by_cost,
+)
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.doctor.wording import cost_of_statistics
+from normwise.records import Severity, Source, Symptom
+
+#: How many times the error of the layers behind that of the first ones has to be.
+_TIMES_BEHIND = 3.0
+#: Layers behind that have to agree where no single factor explains the first ones.
+_ENOUGH_BEHIND = 2
+#: Logarithms of factors that are not named.
+_NAMED = 0.1
+
+
+class DataShift(Rule):
+    """Data that are not distributed as those of training."""
+
+    code = "BN208"
+    name = "data-shift"
+    severity = "error"
+    needs = ("data",)
+    finds = (
+        "Data that are scaled, shifted or otherwise distributed than those that the running statistics were collected "
+        "on: only the BN layers that see the data first disagree with them."
+    )
+    why = (
+        "Images of 0 to 255 in place of 0 to 1, a normalisation that was forgotten or done twice, or another sensor "
+        "make evaluation bad. Training, or a pass that normalises by the batch, hides it: the first BN layer takes "
+        "the scale away, and everything behind looks as always."
+    )
+    measured = (
+        "Each layer's running statistics are compared with those of the data, where the layers before it normalise by "
+        "the batch. With stale statistics all layers are off; with other data those that see the data first, and the "
+        "layers behind agree. The factor is the ratio of standard deviations, and the offset follows from the weights "
+        "of the layer before. In a model without layers behind, one factor has to explain all channels."
+    )
+    fixed = (
+        "Mend the preprocessing of the data, which is in your script. Where the data are meant to be others, "
+        "normwise.calibrate adapts the statistics to them."
+    )
+    safety = "manual"
+    sources = (
+        Source("Li et al. 2017 (AdaBN)", "section 3", "https://arxiv.org/abs/1603.04779"),
+        Source("Schneider et al. 2020", "section 3", "https://arxiv.org/abs/2006.16971"),
+        Source("Ioffe & Szegedy 2015", "section 3.3", "https://arxiv.org/abs/1502.03167"),
+    )
+    supersedes = ("BN201",)
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the first layers, where they alone disagree with the data."""
+        probe = facts.probe
+        if probe.failed or not probe.exact_helps or averaged_modules(facts.model):
+            return
+        errors = layer_errors(facts.norms, probe)
+        first = first_norms(facts.flow)
+        at_front = [path for path in errors if facts.norms[path].layer_path in first]
+        off = [path for path in at_front if is_off(*errors[path]) and not _is_young(facts, path)]
+        if not off or 2 * len(off) < len(at_front):
+            return
+        behind = [path for path in errors if path not in at_front and not facts.norms[path].is_initial]
+        typical = median([errors[path][0] for path in behind])
+        worst = max(errors[path][0] for path in off)
+        fine = [path for path in behind if not is_off(*errors[path])]
+        agree = 2 * len(fine) > len(behind) and worst > _TIMES_BEHIND * max(typical, FINE / _TIMES_BEHIND)
+        if behind and not agree:
+            return
+        shifts = {path: _shift(facts, path) for path in off}
+        uniform = [path for path, shift in shifts.items() if shift is not None and shift.is_uniform]
+        explained = bool(uniform) if len(behind) < _ENOUGH_BEHIND else True
+        if not explained or (not uniform and has_computed_weights(facts.model)):
+            return
+        for path in off:
+            norm, shift = facts.norms[path], shifts[path]
+            evidence = [measured("normalised values off by", errors[path][0], "σ")]
+            if shift is not None and path in uniform:
+                evidence.append(measured("values vary more by", shift.scale, "times"))
+                evidence.append(measured("alike in all channels within", 100 * shift.spread, "%"))
+                if shift.offset and not math.isnan(shift.offset):
+                    evidence.append(measured("inputs moved by", shift.offset))
+            if behind:
+                evidence.append(measured("layers behind off by", typical, "σ"))
+            yield Symptom(path, norm.kind, tuple(evidence), badness=errors[path][0])
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Name factor and offset."""
+        said = _change(_shift(facts, symptoms[0].path))
+        return f"The data are not those that the model was trained on: {said}."
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Judge by what evaluation with exact statistics gains."""
+        return severity_by_cost(facts.probe)
+
+    def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Compare evaluation with running and with exact statistics."""
+        return cost_of_statistics(facts)
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Undo the change."""
+        shift = _shift(facts, symptoms[0].path)
+        if shift is None or not shift.is_uniform:
+            undo = "# preprocess the data as for training"
+        else:
+            moved = "" if math.isnan(shift.offset) or shift.offset == 0 else f" - {shift.offset:.3g}"
+            undo = f"x = (x{moved}) / {shift.scale:.3g}  # or rather: preprocess the data as for training"
+        return f"{undo}\nnormwise.calibrate(model, loader)  # instead, where the data are meant to be others"
+
+    def sick(self) -> Case:
+        """Return a model that gets data 16 times as large as in training."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            *(nn.Linear(4, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU()),
+            *(nn.Linear(16, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3)),
+        )
+        x = torch.randn(256, 4) + 1
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [16 * x])
+
+    def healthy(self) -> Case:
+        """Return one that gets the same as in training."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            *(nn.Linear(4, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU()),
+            *(nn.Linear(16, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3)),
+        )
+        x = torch.randn(256, 4) + 1
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [x])
+
+
+def _is_young(facts: Facts, path: str) -> bool:
+    """Return whether a layer has hardly seen a batch, so that its statistics are of no data."""
+    norm = facts.norms[path]
+    return initial_share(norm) > INITIAL_SHARE or is_near_initial(norm)
+
+
+def _shift(facts: Facts, path: str) -> InputShift | None:
+    norm = facts.norms[path]
+    exact = facts.probe.exact_statistics.get(path)
+    return None if exact is None else input_shift(norm, exact, layer_before(facts.flow, norm.layer_path))
+
+
+def _change(shift: InputShift | None) -> str:
+    if shift is None or not shift.is_uniform:
+        return "the layers that see them first disagree with them, and no single factor or offset explains it"
+    parts = []
+    if abs(math.log(shift.scale)) > _NAMED:
+        parts.append(f"scaled by {shift.scale:.3g}")
+    if not math.isnan(shift.offset) and shift.offset != 0:
+        parts.append(f"moved by {shift.offset:.3g}")
+    return f"they look {' and '.join(parts)}" if parts else "their means are others"

@@ -1,0 +1,209 @@
+"""BN104: dropout before a BN layer, which shifts the variance between training and evaluation."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from normwise.activations import ACTIVATIONS
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.flow import Op
+from normwise.doctor.facts.norm_facts import NormFacts
+from normwise.doctor.heal import calibrate_copy
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.doctor.wording import cost_of_statistics
+from normwise.records import Severity, Source, Symptom
+
+#: Variance with dropout over that without, from which evaluation is another network: 12 % of σ.
+_SHIFTED = 1.25
+#: The same, below which there is nothing worth a note.
+_SLIGHT = 1.1
+#: How many times its standard error a shift must be.
+_TIMES_ERROR = 3.0
+#: Operations between dropout and a BN layer that take the shift of the variance along, besides moves and pooling.
+_BETWEEN = frozenset({
+    *ACTIVATIONS, "prelu", "rrelu", "celu", "selu", "mish", "softplus", "hardtanh", "hardsigmoid", "logsigmoid",
+    "threshold", "clamp", "glu", "abs", "add", "iadd", "sub", "isub", "mul", "imul", "div", "cat", "pad", "linear",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+})  # fmt: skip
+
+
+class DropoutBeforeNorm(Rule):
+    """Dropout before a BN layer, which shifts the variance between training and evaluation."""
+
+    code = "BN104"
+    name = "dropout-before-norm"
+    severity = "warning"
+    needs = ("data",)
+    finds = (
+        "Dropout whose values go into a BN layer, straight or through activations, weighted layers, sums and pooling, "
+        "so that the variance of the layer's input is greater in training than in evaluation. It is a note where the "
+        "shift is slight, or where evaluation is no worse for it."
+    )
+    why = (
+        "Dropout with probability p scales what it keeps by 1 / (1 - p): the mean stays, and the variance grows. The "
+        "BN layer collects its running variance in training, with dropout, and divides by it in evaluation, without: "
+        "its outputs are too small there, by up to the square root of the ratio of the variances in each layer."
+    )
+    measured = (
+        "The variance of the BN layer's input in a training step on the first batch is divided by the one on the same "
+        "batch with dropout off, and averaged over channels. The running variance must agree with the former. The "
+        "cost is the loss in evaluation with exact statistics, which are without dropout, against the one with "
+        "running ones."
+    )
+    fixed = (
+        "Put dropout behind the last BN layer, and train again. For a trained model normwise.calibrate recomputes the "
+        "statistics without dropout. That is safe, and proven by measuring again; training brings the shift back."
+    )
+    safety = "safe"
+    supersedes = ("BN201",)
+    sources = (
+        Source("Li, Chen, Hu & Yang 2018", "sections 3 and 4", "https://arxiv.org/abs/1801.05134"),
+        Source("mlcolvar pull request 205", "", "https://github.com/luigibonati/mlcolvar/pull/205"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers whose variance is shifted; slight shifts only where there are no others."""
+        found = list(_shifts(facts)) if any(op.is_dropout for op in facts.flow.ops) else []
+        severe = [shift for shift in found if shift.is_significant]
+        for shift in severe or [each for each in found if each.is_direct]:
+            yield Symptom(
+                shift.norm.path,
+                shift.norm.kind,
+                (
+                    measured("variance with dropout", shift.ratio, "times that without"),
+                    measured("its standard error", shift.error, "times"),
+                    measured("running variance", shift.running, "times that without"),
+                    measured("dropout probability", shift.dropout.probability),
+                ),
+                f"behind the dropout {shift.dropout.path!r}"
+                + ("" if shift.is_direct else ", past other BN layers"),
+                shift.ratio,
+            )
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return a warning where the shift is significant, and exact statistics would help."""
+        shifted = any(_is_significant(s.evidence[0].value, s.evidence[1].value) for s in symptoms)
+        return "warning" if shifted and facts.probe.exact_helps else "info"
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Give the greatest shift."""
+        ratio = symptoms[0].evidence[0].value
+        return (
+            f"Dropout before a BN layer makes its input's variance {ratio:.2g} times as great in training as it is in "
+            "evaluation."
+        )
+
+    def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Compare evaluation with running and with exact statistics."""
+        return cost_of_statistics(facts)
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Calibrate, and move dropout."""
+        return (
+            "normwise.calibrate(model, loader)  # statistics without dropout\n"
+            "# before the next training: move dropout behind the last BN layer"
+        )
+
+    def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
+        """Calibrate the copy, where that helps."""
+        return calibrate_copy(facts, model)
+
+    def sick(self) -> Case:
+        """Return a network with dropout before BN."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            *(nn.Linear(4, 32, bias=False), nn.ReLU(), nn.Dropout(0.6), nn.BatchNorm1d(32), nn.Linear(32, 3))
+        )
+        x = torch.randn(256, 4)
+        for _ in range(200):
+            model(x)
+        return Case(model.eval(), [x])
+
+    def healthy(self) -> Case:
+        """Return one with dropout behind."""
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            *(nn.Linear(4, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.6), nn.Linear(32, 3))
+        )
+        x = torch.randn(256, 4)
+        for _ in range(200):
+            model(x)
+        return Case(model.eval(), [x])
+
+
+@dataclass(frozen=True)
+class _Shift:
+    norm: NormFacts
+    dropout: Op
+    is_direct: bool
+    ratio: float
+    error: float
+    running: float
+
+    @property
+    def is_significant(self) -> bool:
+        return _is_significant(self.ratio, self.error)
+
+
+def _is_significant(ratio: float, error: float) -> bool:
+    return ratio - max(_TIMES_ERROR * error, 0.0) > 1 and ratio >= _SHIFTED
+
+
+def _shifts(facts: Facts) -> Iterator[_Shift]:
+    """Yield the layers whose variance dropout shifts, and whose running variance has the shift."""
+    for norm in facts.norms.values():
+        calls = facts.flow.calls_of(norm.layer_path)
+        if not calls or norm.variance is None or not norm.is_finite or not norm.learns:
+            continue
+        direct, indirect = _dropout_before(calls[0], _BETWEEN), None
+        if direct is None:
+            indirect = _dropout_before(calls[0], None)
+        dropout = direct or indirect
+        ratios = None if dropout is None else _variance_ratios(facts, norm, norm.variance)
+        if dropout is None or ratios is None:
+            continue
+        ratio, error, running = ratios
+        # Statistics that were recomputed without dropout have no shift, and neither have those of other causes.
+        if ratio > _SLIGHT and running > math.sqrt(ratio):
+            yield _Shift(norm, dropout, direct is not None, ratio, error, running)
+
+
+def _dropout_before(norm: Op, between: frozenset[str] | None) -> Op | None:
+    """Return a dropout whose values an operation gets past others: those of these names, or any, for None."""
+    queue, seen = list(norm.inputs), set(norm.inputs)
+    while queue:
+        op = queue.pop(0)
+        if op.is_dropout:
+            return op
+        if between is None or op.moves or op.name in between or "pool" in op.name:
+            further = [one for one in op.inputs if one not in seen]
+            seen.update(further)
+            queue += further
+    return None
+
+
+def _variance_ratios(facts: Facts, norm: NormFacts, running: Tensor) -> tuple[float, float, float] | None:
+    """Return the mean ratio of variances with and without dropout, its standard error, and that of the running one."""
+    moments, exact = facts.probe.moments.get(norm.path), facts.probe.exact_statistics.get(norm.path)
+    calls = [call for call in facts.step.calls if call.path == norm.path and call.by_batch]
+    if (
+        facts.step.failed
+        or not calls
+        or moments is None
+        or not moments.counts
+        or moments.not_finite
+        or exact is None
+    ):
+        return None
+    on, off = calls[0].deviation.square(), moments.variances[0]
+    if on.shape != off.shape or calls[0].values != moments.counts[0]:
+        return None
+    usable = (off > 1e-6 * off.mean()) & on.isfinite() & (on > 0) & (exact[1] > 0) & (running > 0)
+    if not bool(usable.any()):
+        return None
+    ratios = (on / off)[usable]
+    error = (ratios.std() / len(ratios) ** 0.5).item() if len(ratios) > 1 else math.inf
+    return ratios.mean().item(), error, (running.double() / exact[1])[usable].log().mean().exp().item()

@@ -1,0 +1,180 @@
+"""BN105: one BN layer that is called on values of several distributions."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.training_step import NormCall
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.doctor.wording import cost_of_statistics
+from normwise.records import Severity, Source, Symptom
+
+#: Distance of two calls, in standard deviations, below which one mean and variance describe both.
+_ALIKE = 0.5
+#: How many times its noise a distance must be.
+_TIMES_NOISE = 3.0
+#: Distance of outputs by batch statistics from those in evaluation, in standard deviations, up to which they are alike.
+_SAME_OUTPUTS = 0.25
+
+
+class SharedNorm(Rule):
+    """One BN layer that is called on values of several distributions."""
+
+    code = "BN105"
+    name = "shared-norm"
+    severity = "warning"
+    needs = ("data",)
+    finds = (
+        "A BN layer that one forward pass calls several times, on values whose means or standard deviations differ: "
+        "time steps of a recurrent layer, levels of a pyramid, blocks that share their layers. It is a note where "
+        "evaluation is no worse for it."
+    )
+    why = (
+        "In training each call is normalised by its own mean and variance. There is one running mean and variance, "
+        "which becomes a mixture of all calls and describes none of them, so that evaluation normalises every call "
+        "wrongly. Exact statistics do not help: the layer depends on those of each call."
+    )
+    measured = (
+        "A training step notes mean and standard deviation of each call's input. The distance of two calls is the "
+        "root mean square, over channels, of the difference of the means in standard deviations and of the logarithm "
+        "of the ratio of the standard deviations. Its noise follows from the number of samples."
+    )
+    fixed = (
+        "Give each place a BN layer of its own, and share only the weighted layers. The time steps of a recurrent "
+        "layer have statistics each in normwise.nn.BatchNormLSTM and BatchNormGRU."
+    )
+    safety = "unsafe"
+    sources = (
+        Source("Cooijmans et al. 2017", "section 3", "https://arxiv.org/abs/1603.09025"),
+        Source("Wu & Johnson 2021", "section 5", "https://arxiv.org/abs/2105.07576"),
+        Source("DCGAN-tensorflow issue 266", "", "https://github.com/carpedm20/DCGAN-tensorflow/issues/266"),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers whose calls differ by more than the noise."""
+        for path, kind in facts.layers.items():
+            calls = [call for call in facts.step.calls_of(path) if call.by_batch and not call.in_backward]
+            groups: dict[tuple[int, str], list[NormCall]] = {}
+            for call in calls:
+                groups.setdefault((call.forward, call.path), []).append(call)
+            distance, noise = max(map(_farthest, groups.values()), default=(0.0, 0.0))
+            if distance > max(_ALIKE, _TIMES_NOISE * noise):
+                evidence = (
+                    measured("calls in a forward pass", max(map(len, groups.values()))),
+                    measured("calls differ by up to", distance, "σ"),
+                    measured("noise of that", noise, "σ"),
+                )
+                yield Symptom(path, type(kind.layer).__name__, evidence, badness=distance)
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return a note where evaluation is no worse than with the statistics of each call."""
+        running, batch = (facts.probe.losses.get(kind, ()) for kind in ("running", "batch"))
+        if not running or len(running) != len(batch):
+            distance = facts.probe.batch.distance
+            return "info" if distance <= _SAME_OUTPUTS else "warning"
+        gaps = torch.tensor(running, dtype=torch.float64) - torch.tensor(batch, dtype=torch.float64)
+        gap, noise = gaps.mean().item(), (gaps.std() / len(gaps) ** 0.5).item() if len(gaps) > 1 else 0.0
+        return "info" if gap <= max(2 * noise, 0.05 * abs(facts.probe.batch.loss), 0.02) else "warning"
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Say what the running statistics are."""
+        return (
+            "One BN layer is called on values of several distributions, so that its running statistics are a mixture "
+            "that fits none of them."
+        )
+
+    def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Compare evaluation with that by the statistics of each call."""
+        running, batch = facts.probe.running, facts.probe.batch
+        if math.isnan(running.loss) or math.isnan(batch.loss):
+            return cost_of_statistics(facts)
+        return f"evaluation loss {running.loss:.3g}; with the statistics of each call {batch.loss:.3g}"
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Make copies of the layer."""
+        count = int(symptoms[0].evidence[0].value)
+        return (
+            f"norms = torch.nn.ModuleList(copy.deepcopy(model.get_submodule({symptoms[0].path!r})) "
+            f"for _ in range({count}))\n# in forward: call norms[i] in place i"
+        )
+
+    def sick(self) -> Case:
+        """Return a block that is called twice, on values of other scales."""
+
+        class Twice(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.linear, self.norm = nn.Linear(4, 4, bias=False), nn.BatchNorm1d(4)
+
+            def forward(self, x: Tensor) -> Tensor:
+                for _ in range(2):
+                    x = self.norm(self.linear(x)).relu()
+                return x
+
+        torch.manual_seed(0)
+        model = nn.Sequential(Twice(), nn.Linear(4, 3))
+        x = 5 * torch.randn(64, 4) + 3
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [x])
+
+    def healthy(self) -> Case:
+        """Return a layer that is called on two views of the same images."""
+
+        class Views(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.part = nn.Sequential(
+                    nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)
+                )
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.part(x) + self.part(x.flip(0))
+
+        torch.manual_seed(0)
+        model, x = Views(), torch.randn(64, 4)
+        for _ in range(100):
+            model(x)
+        return Case(model.eval(), [x])
+
+
+def _are_measured(one: NormCall, other: NormCall) -> bool:
+    return (
+        one.mean.shape == other.mean.shape and min(one.samples, other.samples, one.values, other.values) > 1
+    )
+
+
+def _farthest(calls: Sequence[NormCall]) -> tuple[float, float]:
+    """Return the distance of two calls that are far from each other, and its noise."""
+    found, start = (0.0, 0.0), calls[0]
+    # The call farthest from any one is at least half as far from another as any two are.
+    for _ in range(2):
+        distances = [
+            (*_distance_and_noise(start, call), number)
+            for number, call in enumerate(calls)
+            if _are_measured(start, call)
+        ]
+        if distances:
+            distance, noise, number = max(distances)
+            found, start = max(found, (distance, noise)), calls[number]
+    return found
+
+
+def _distance_and_noise(one: NormCall, other: NormCall) -> tuple[float, float]:
+    """Return the distance of two calls' distributions and its noise, both in standard deviations."""
+    variances = one.deviation.square(), other.deviation.square()
+    whole = ((variances[0] + variances[1]) / 2).sqrt()
+    usable = (whole > 1e-12) & whole.isfinite() & one.mean.isfinite() & other.mean.isfinite()
+    if not bool(usable.any()):
+        return 0.0, 0.0
+    means = ((one.mean - other.mean) / whole)[usable]
+    # A channel that is constant in one call and not in the other is off by at most e² times.
+    scales = (one.deviation.clamp_min(1e-30).log() - other.deviation.clamp_min(1e-30).log())[usable].clamp(
+        -2, 2
+    )
+    # Values of one sample may all be alike, so that only samples count.
+    noise = math.sqrt(1.5 * (1 / one.samples + 1 / other.samples))
+    return (means.square() + scales.square()).mean().sqrt().item(), noise

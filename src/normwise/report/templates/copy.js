@@ -1,0 +1,33 @@
+"use strict";
+// Shows the buttons that copy the code beside them: they need this script.
+(() => {
+  // Browsers that keep their clipboard from pages that were opened as files still copy what is selected.
+  function copySelected(code) {
+    const range = document.createRange();
+    range.selectNodeContents(code);
+    const selection = getSelection();
+    selection.removeAllRanges();
+    selection.addRange(range);
+    return document.execCommand("copy");
+  }
+
+  async function copyOf(code) {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      return true;
+    } catch {
+      return copySelected(code);
+    }
+  }
+
+  for (const button of document.querySelectorAll("button.copy")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const done = await copyOf(button.parentElement.querySelector("code"));
+      button.textContent = done ? "Copied" : "Selected: press Ctrl+C";
+      setTimeout(() => {
+        button.textContent = "Copy";
+      }, 2000);
+    });
+  }
+})();
