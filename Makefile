@@ -11,7 +11,7 @@ PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip --disable-pip-version-
 
 CPP := $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.h)
 
-.PHONY: study test exhaustive check format models models-page doctor-pages doctor-calibration smoke sanitize clean
+.PHONY: study test exhaustive check format models models-page doctor-calibration doctor-pages smoke sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
@@ -45,15 +45,15 @@ models-page: $(VENV)/models.stamp
 	$(BIN)/python -m tests.third_party.page > build/models.md
 	mv build/models.md docs/models.md
 
-# A page for each rule of the doctor, and their index; the session and the screenshot of the README, which need Chromium.
-doctor-pages: $(VENV)/dev.stamp
-	$(BIN)/python -m tests.documentation.rule_pages docs/doctor
-	$(BIN)/python -m tests.documentation.doctor_session README.md docs/doctor/page.png
-
 # Healthy trained models and models made sick on purpose, as the doctor sees them, and the pages that say so. With MNIST
 # where it is found; trained models are kept in build/.
 doctor-calibration: $(VENV)/run.stamp
 	$(BIN)/python -m benchmarks.doctor_calibration --page docs/doctor/calibration.md --healed docs/doctor/healed.md
+
+# A page for each rule of the doctor, and their index; the session and the screenshot of the README, which need Chromium.
+doctor-pages: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.documentation.rule_pages docs/doctor
+	$(BIN)/python -m tests.documentation.doctor_session README.md docs/doctor/page.png
 
 # The kernels of all instruction sets against csrc/reference.h; needs cmake. `make test` has the baseline's.
 smoke:

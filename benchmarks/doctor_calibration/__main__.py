@@ -1,23 +1,24 @@
 """Calibration of the doctor: healthy models and plants, set-ups that are healed, and the pages that say so.
 
-Run: python -m benchmarks.doctor_calibration [--only CODE ...] [--page FILE] [--healed FILE]
+Run: python -m benchmarks.doctor_calibration [--only CODE ...] [--page FILE] [--healed FILE] [--jobs N]
 """
 
 import argparse
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
 from benchmarks.doctor_calibration.healed import heal_all, healed_page
-from benchmarks.doctor_calibration.healthy import health_of, visits
-from benchmarks.doctor_calibration.outcome import Outcome, outcome_of
+from benchmarks.doctor_calibration.healthy import examined
+from benchmarks.doctor_calibration.outcome import Outcome
 from benchmarks.doctor_calibration.page import page, summary
-from benchmarks.doctor_calibration.plants.all_plants import ALL_PLANTS
+from benchmarks.doctor_calibration.plants.all_plants import ALL_PLANTS, planted
 from benchmarks.doctor_calibration.recipes import recipes
 from benchmarks.doctor_calibration.samples import has_mnist
-from benchmarks.doctor_calibration.trained import trained
 
 
 def main() -> int:
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="*", default=[], help="beginnings of codes; 'healthy' for healthy models"
     )
+    parser.add_argument("--jobs", type=int, default=2, help="number of processes, of one thread each")
     parser.add_argument("--page", type=Path, help="file to write; needs all of them")
     parser.add_argument("--healed", type=Path, help="file to write about set-ups that are healed")
     arguments = parser.parse_args()
@@ -37,25 +39,24 @@ def main() -> int:
     chosen = recipes(mnist=has_mnist())
     wanted = tuple(arguments.only)
     began = time.perf_counter()
-    health, healthy = [], []
-    if not wanted or "healthy" in wanted:
-        for recipe in chosen:
-            base = trained(recipe)
-            health.append(health_of(base))
-            if not health[-1].is_healthy:
-                print(f"not healthy: {health[-1]}", flush=True)
-            for outcome in visits(base):
+    health, healthy, sick = [], [], []
+    tasks = [
+        (number, recipe)
+        for number, plant in enumerate(ALL_PLANTS)
+        for recipe in plant.chosen(chosen)
+        if plant.code.startswith(wanted or ("",))
+    ]
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:
+        for found, outcomes in pool.map(examined, chosen if not wanted or "healthy" in wanted else ()):
+            health.append(found)
+            if not found.is_healthy:
+                print(f"not healthy: {found}", flush=True)
+            for outcome in outcomes:
                 healthy.append(outcome)
                 _say(outcome)
-    sick = []
-    for plant in ALL_PLANTS:
-        if wanted and not plant.code.startswith(wanted):
-            continue
-        for recipe in plant.chosen(chosen):
-            torch.manual_seed(0)
-            case = plant.make(trained(recipe))
-            sick.append(outcome_of(case, recipe.name, plant.fault, plant.code))
-            _say(sick[-1])
+        for outcome in pool.map(planted, *zip(*tasks, strict=True)) if tasks else ():
+            sick.append(outcome)
+            _say(outcome)
     print(f"{summary(healthy, sick)} {time.perf_counter() - began:.0f} s in all.")
     if arguments.page:
         _write(arguments.page, page(health, healthy, sick))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.doctor_calibration.outcome import Outcome, outcome_of
-from benchmarks.doctor_calibration.trained import Trained
+from benchmarks.doctor_calibration.recipes import Recipe
+from benchmarks.doctor_calibration.trained import Trained, trained
 from normwise.doctor import Case
 from normwise.layers import batch_norms
 
@@ -57,6 +58,13 @@ def visits(base: Trained) -> Iterator[Outcome]:
     yield outcome_of(Case(model, data, _LOSS if base.recipe.seed % 2 else None), name, "on test samples")
     model = base.model().train()
     yield outcome_of(Case(model, base.loader(), _LOSS, base.optimizer(model)), name, "as it trains")
+
+
+def examined(recipe: Recipe) -> tuple[Health, list[Outcome]]:
+    """Return the health of a recipe's model, and what the doctor said of it."""
+    torch.set_num_threads(1)
+    base = trained(recipe)
+    return health_of(base), list(visits(base))
 
 
 def _accuracy(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> float:

@@ -19,8 +19,9 @@ def script_of(rule: Rule, *, sick: bool) -> str:
     needed = "import normwise" if "normwise.diagnose" in shown else _OF_FILES
     there = [line for line in imports if line.split()[-1] not in needed.split(" import ")[-1].split(", ")]
     imports = sorted({*there, needed}, key=lambda line: (line.startswith("from"), line))
-    parts = ["\n".join(imports), *definitions, shown]
-    return "\n\n".join(parts)
+    # What a method imports for itself may be among them.
+    own = "\n".join(line for line in shown.splitlines() if line not in imports).strip()
+    return "\n\n".join(["\n".join(imports), *definitions, own])
 
 
 def _with_call(body: str, code: str) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "doctor" / "train.py"
 COMMAND = (
-    "normwise doctor train.py:model --data train.py:loader --loss train.py:loss --fix healed.safetensors"
+    "normwise doctor train.py:model --data train.py:loader --loss train.py:loss \\\n"
+    "    --optimizer train.py:optimizer --fix healed.safetensors"
 )
 _PAGE = "page.html"
 _SHOWN = re.compile(r"(?<=^```console\n)\$ normwise doctor .*?(?=^```$)", re.M | re.S)
@@ -33,7 +34,7 @@ def main(readme: Path, screenshot: Path) -> None:
 def session(folder: Path) -> str:
     """Run the command in a folder with the script, leave the page there, and return the command and what it prints."""
     shutil.copy(SCRIPT, folder)
-    program, *arguments = COMMAND.split()
+    program, *arguments = COMMAND.replace("\\\n", "").split()
     done = subprocess.run(
         [Path(sys.executable).with_name(program), *arguments, "--html", _PAGE],
         cwd=folder,

@@ -8,7 +8,7 @@ import pytest
 
 from normwise.records import Examination, Treatment, from_json, from_plain, to_json
 from normwise.records.examination_text import number_text
-from tests.support import shown_examination
+from tests.support.reports import shown_examination
 
 _EXAMINATIONS = {
     "sick": shown_examination.sick,

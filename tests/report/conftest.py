@@ -3,7 +3,7 @@
 import pytest
 
 from normwise.records import Recording, Run, Study
-from tests.support import shown_runs, shown_study
+from tests.support.reports import shown_runs, shown_study
 
 
 @pytest.fixture(scope="session")

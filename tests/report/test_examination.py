@@ -7,8 +7,8 @@ import pytest
 
 from normwise.records import Examination, ProbeOutcome
 from normwise.report.views import examination_view as view
-from tests.support import shown_examination
-from tests.support.shown_examination import HOSTILE, finding, layer, symptom
+from tests.support.reports import shown_examination
+from tests.support.reports.shown_examination import HOSTILE, finding, layer, symptom
 
 
 @pytest.fixture

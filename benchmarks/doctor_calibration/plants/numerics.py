@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import normwise
 from benchmarks.doctor_calibration.plants.plant import (
     FEED_FORWARD,
     WITH_UNITS,
@@ -74,6 +75,7 @@ def large_eps(base: Trained, eps: float) -> Case:
     for norm in norms(model).values():
         norm.eps = eps
     base.learn(model, 100)
+    normwise.calibrate(model, base.loader())
     return Case(model, base.test(), _LOSS)
 
 
@@ -86,6 +88,7 @@ def small_weights(base: Trained) -> Case:
             layer.weight *= 1e-3
             norm.running_mean *= 1e-3  # type: ignore[operator]
             norm.running_var *= 1e-6  # type: ignore[operator]
+    normwise.calibrate(model, base.loader())
     return Case(model, base.test(), _LOSS)
 
 
@@ -116,7 +119,7 @@ def large_mean(base: Trained, size: float) -> Case:
             layer.bias = nn.Parameter(shift)
             norm.running_mean += shift
     mixed = _Mixed(model)
-    base.collect(mixed, 60)
+    normwise.calibrate(mixed, base.loader())
     return Case(mixed, base.test(), _LOSS)
 
 
@@ -129,7 +132,7 @@ def large_mean(base: Trained, size: float) -> Case:
     suits=before_activation,
 )
 def dead(base: Trained, by_weights: bool) -> Case:
-    """Kill seven tenths of the channels of the last unit, and train the others on."""
+    """Kill seven tenths of the channels of the last unit, and collect statistics."""
     model = base.model()
     *_, (layer, norm) = weighted_before_norms(model).values()
     count = int(0.7 * norm.num_features)  # type: ignore[operator]
@@ -141,7 +144,7 @@ def dead(base: Trained, by_weights: bool) -> Case:
         else:
             norm.weight[:count] = 0.1  # type: ignore[index]
             norm.bias[:count] = -5  # type: ignore[index]
-    base.learn(model, 60)
+    normwise.calibrate(model, base.loader())
     return Case(model, base.test(), _LOSS)
 
 
@@ -153,14 +156,17 @@ def broken_batch(base: Trained, value: float) -> Case:
     return Case(base.model(), batches, _LOSS)
 
 
-@plants.add("BN406", "weights that make variances overflow", on=WITH_UNITS, models=5, suits=before_activation)
+@plants.add(
+    "BN406", "weights that make variances nearly overflow", on=WITH_UNITS, models=5, suits=before_activation
+)
 def overflow(base: Trained) -> Case:
-    """Scale the weights of the first unit by 10²⁰."""
+    """Scale the weights of the first unit by 10¹⁸."""
     model = base.model()
     layer, norm = next(iter(weighted_before_norms(model).values()))
     with torch.no_grad():
-        layer.weight *= 1e20
-        norm.running_mean *= 1e20  # type: ignore[operator]
+        layer.weight *= 1e18
+        norm.running_mean *= 1e18  # type: ignore[operator]
+        norm.running_var *= 1e36  # type: ignore[operator]
     return Case(model, base.loader(), _LOSS, base.optimizer(model, decay=0.0))
 
 
@@ -172,4 +178,5 @@ def small_scale(base: Trained, size: float) -> Case:
         weight = norm.layer.get_parameter("weight")
         with torch.no_grad():
             weight[: int(0.8 * len(weight))] *= size
+    normwise.calibrate(model, base.loader())
     return Case(model, base.test(), _LOSS)

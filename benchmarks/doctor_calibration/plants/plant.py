@@ -37,8 +37,12 @@ class Plant:
     suits: Callable[[Recipe], bool]
 
     def chosen(self, recipes: Sequence[Recipe]) -> list[Recipe]:
-        """Return the recipes whose models get it: different ones for different faults, and all kinds in turn."""
-        pools = [[one for one in recipes if one.kind == kind and self.suits(one)] for kind in self.kinds]
+        """Return the recipes whose models get it: different ones for different faults, and all kinds in turn.
+
+        Those of a usual momentum, since many faults are followed by some steps of training.
+        """
+        usual = [one for one in recipes if one.momentum == 0.1 and self.suits(one)]
+        pools = [[one for one in usual if one.kind == kind] for kind in self.kinds]
         pools = [pool for pool in pools if pool]
         shift = sum(map(ord, self.code + self.fault))
         found: list[Recipe] = []

@@ -47,7 +47,8 @@ def examine(
         if lacking:
             # The wish for an ONNX file is no wish of who has a model.
             if "onnx" not in lacking:
-                skipped[rule.code] = facts.sealed or _MISSING[lacking[0]]
+                is_sealed = facts.data is not None and lacking[0] in ("data", "loss")
+                skipped[rule.code] = (facts.sealed if is_sealed else "") or _MISSING[lacking[0]]
             continue
         symptoms = sorted(rule.evidence(facts), key=lambda symptom: symptom.badness, reverse=True)
         if symptoms:
@@ -95,19 +96,20 @@ def _finding(
 def _without_superseded(
     findings: Mapping[str, Finding], rules: Mapping[str, Rule], facts: Facts
 ) -> dict[str, Finding]:
-    """Drop what another finding explains: in the layers that both found, or all where that is of the whole model.
+    """Drop what another finding explains: in the layers that both found, and all where either is of the whole model.
 
     A note explains notes alone.
     """
     kept = dict(findings)
     for code in findings:
-        explained = {symptom.path for symptom in findings[code].symptoms}
+        explained = rules[code].explained(facts, findings[code].symptoms)
         for other in rules[code].supersedes:
             if other not in kept or code not in kept:
                 continue
             if findings[code].severity == "info" and kept[other].severity != "info":
                 continue  # a note must not hide a fault
-            left = [s for s in kept[other].symptoms if s.path not in explained and "" not in explained]
+            of_parts = "" not in explained
+            left = [s for s in kept[other].symptoms if of_parts and s.path and s.path not in explained]
             if left and len(left) < len(kept[other].symptoms):
                 kept[other] = _finding(rules[other], facts, left, {other: kept[other].severity})
             elif not left:

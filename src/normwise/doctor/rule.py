@@ -93,6 +93,10 @@ class Rule(ABC):
         """Return how much these symptoms matter."""
         return self.severity
 
+    def explained(self, facts: Facts, symptoms: Sequence[Symptom]) -> set[str]:
+        """Return the paths in which findings of the rules that this one supersedes are dropped."""
+        return {symptom.path for symptom in symptoms}
+
     def safety_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Safety:
         """Return whether the fix of these symptoms can be applied by :meth:`heal`."""
         return self.safety

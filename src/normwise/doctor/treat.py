@@ -17,6 +17,8 @@ from normwise.surgery.core.decision import LeftError
 
 #: How much greater the loss may be afterwards: rounding, and no more.
 _ROUNDING = 1e-3
+#: Share of right answers that may be lost where there is no loss to compare: that of some samples at the border.
+_LOST = 0.02
 
 
 def treat(
@@ -121,6 +123,10 @@ def _faults(remedies: Sequence[Remedy], before: Examination, after: Examination)
     old, new = before.running.loss, after.running.loss
     if math.isfinite(old) and not new <= old * (1 + _ROUNDING) + _ROUNDING:
         faults.append(f"the loss in evaluation is {new:.4g}, and was {old:.4g}")
+    if not math.isfinite(old) and after.running.accuracy < before.running.accuracy - _LOST:
+        faults.append(
+            f"accuracy in evaluation is {after.running.accuracy:.1%}, and was {before.running.accuracy:.1%}"
+        )
     old, new = before.running.distance, after.running.distance
     if math.isfinite(old) and not new <= old * (1 + _ROUNDING) + _ROUNDING:
         faults.append(f"outputs are {new:.3g} σ from those with exact statistics, and were {old:.3g} σ")

@@ -20,6 +20,8 @@ _WIDTH = 100
 _INDENT = 4
 #: Layers of a finding that are shown; the others are counted.
 _MOST_LAYERS = 5
+#: Codes of rules that are listed; more are counted.
+_MOST_CODES = 6
 #: Safety of a fix in words.
 SAFETY = {
     "safe": "safe: normwise can apply it and prove it",
@@ -169,7 +171,10 @@ def _skipped(skipped: Mapping[str, str]) -> list[str]:
 
 
 def _codes(codes: Sequence[str]) -> str:
-    return ", ".join(codes)
+    """Return the codes; of many their number and their families."""
+    if len(codes) <= _MOST_CODES:
+        return ", ".join(codes)
+    return f"{len(codes)} rules of {', '.join(sorted({f'{code[:3]}xx' for code in codes}))}"
 
 
 def _unit(unit: str) -> str:

@@ -214,6 +214,7 @@ def test_a_claim_is_explained(tmp_path: Path) -> None:
         ("study",),
         ("report",),
         ("explain",),
+        ("doctor",),
     ],
     ids=" ".join,
 )

@@ -25,6 +25,14 @@ def _codes(
     return {rule.code for rule in chosen_rules(configuration, select, ignore)}
 
 
+def test_the_example_of_the_documentation_is_read(folder: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/doctor/command-line.md").read_text(encoding="utf-8")
+    read = _read(folder, page.split("```toml\n")[1].split("```")[0])
+    assert read.select == ("BN2", "BN3", "BN4")
+    assert read.off == {"BN101"}
+    assert (read.severities["BN201"], read.severities["BN202"]) == ("warning", "error")
+
+
 def test_without_a_file_all_rules_are_applied(folder: Path) -> None:
     assert _codes(Configuration()) == _ALL
 

@@ -1,9 +1,11 @@
 """Batches that are too small: one value a channel, a tiny last batch, noise."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 import normwise
 from normwise.doctor import Facts
@@ -16,9 +18,13 @@ def _dense(momentum: float | None = None) -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8, momentum=momentum), nn.ReLU(), nn.Linear(8, 3))
 
 
-def _found(model: nn.Module, data: object, **options: object) -> dict[str, str]:
-    diagnosis = normwise.diagnose(model, data, select=_CODES, **options)  # type: ignore[arg-type]
+def _found(model: nn.Module, data: Any, **options: Any) -> dict[str, str]:
+    diagnosis = normwise.diagnose(model, data, select=_CODES, **options)
     return {finding.code: finding.severity for finding in diagnosis.findings}
+
+
+def _loader(x: Tensor, size: int, shuffle: bool = False) -> DataLoader[Any]:
+    return DataLoader(TensorDataset(x), size, shuffle=shuffle)
 
 
 class _PooledBranch(nn.Module):
@@ -44,24 +50,24 @@ def test_only_the_branch_that_pools_is_named() -> None:
 
 
 def test_a_last_sample_alone_is_an_error_of_a_dense_layer_and_a_tiny_batch_of_a_convolution() -> None:
-    assert _found(_dense(), DataLoader(torch.randn(65, 4), 16, shuffle=True)) == {"BN501": "error"}
+    assert _found(_dense(), _loader(torch.randn(65, 4), 16, shuffle=True)) == {"BN501": "error"}
     conv = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
-    found = _found(conv, DataLoader(torch.randn(65, 3, 8, 8), 16, shuffle=True))
+    found = _found(conv, _loader(torch.randn(65, 3, 8, 8), 16, shuffle=True))
     assert found == {"BN502": "warning"}
 
 
 def test_the_last_batch_is_known_though_it_is_not_read() -> None:
-    loader = DataLoader(torch.randn(16 * 30 + 1, 4), 16, shuffle=True)
+    loader = _loader(torch.randn(16 * 30 + 1, 4), 16, shuffle=True)
     assert _found(_dense(), loader, max_batches=2) == {"BN501": "error"}
 
 
 @pytest.mark.parametrize("rest", [0, 4, 8])
 def test_a_last_batch_of_a_quarter_or_more_is_fine(rest: int) -> None:
-    assert _found(_dense(), DataLoader(torch.randn(64 + rest, 4), 16, shuffle=True)) == {}
+    assert _found(_dense(), _loader(torch.randn(64 + rest, 4), 16, shuffle=True)) == {}
 
 
 def test_small_batches_of_an_evaluation_are_no_more_than_worth_knowing() -> None:
-    data = DataLoader(torch.randn(66, 4), 16)
+    data = _loader(torch.randn(66, 4), 16)
     assert _found(_dense().eval(), data) == {"BN502": "info"}
     assert set(_found(_dense().eval(), list(torch.randn(9, 4).split(1))).values()) <= {"info"}
 

@@ -9,7 +9,7 @@ from normwise.doctor.rules.statistics import stale_statistics
 from normwise.records import Examination, Figure, Series
 from normwise.report.figures.examination_figures import FINE_ERROR, examination_figures, measured_layers
 from normwise.report.figures.layer_figure import LayerFigure, layer_drawing
-from tests.support import shown_examination
+from tests.support.reports import shown_examination
 
 
 def _shown(values: tuple[float, ...], fine: float = 0.25) -> LayerFigure:
@@ -80,6 +80,14 @@ def test_each_idea_is_one_figure(sick: Examination) -> None:
     assert names == ["statistics", "noise", "flow", "dead"]
     assert [one.figure.name for one in examination_figures(shown_examination.healthy())] == names[:3]
     assert examination_figures(shown_examination.of_model()) == ()
+
+
+def test_each_layer_has_its_marker() -> None:
+    for examination, size in ((shown_examination.healthy(), 8), (shown_examination.large(), 2)):
+        *_, flow = examination_figures(examination)
+        for trace in layer_drawing(flow)["traces"]:
+            assert "maxdisplayed" not in trace["marker"]
+            assert trace["marker"]["size"] == size
 
 
 def test_before_and_after_are_two_series() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from normwise.report import examination_page, treatment_page
 from normwise.report.figures.examination_figures import examination_figures
-from tests.support import shown_examination
-from tests.support.html_reader import Reader
-from tests.support.shown_examination import HOSTILE
+from tests.support.reports import shown_examination
+from tests.support.reports.html_reader import Reader
+from tests.support.reports.shown_examination import HOSTILE
 
 _PAGES = {
     "sick": lambda: examination_page(shown_examination.sick()),

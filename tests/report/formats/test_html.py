@@ -8,7 +8,7 @@ import pytest
 from normwise.records import Recording, Run, Study
 from normwise.report import recording_page, run_page, study_page
 from normwise.report.figures.recording_figures import heat_maps, layer_figures
-from tests.support.html_reader import Reader
+from tests.support.reports.html_reader import Reader
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from normwise.records import Recording, Run, Study
 from normwise.report import examination_page, recording_page, run_page, study_page, treatment_page
-from tests.support import shown_examination
+from tests.support.reports import shown_examination
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

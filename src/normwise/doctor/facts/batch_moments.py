@@ -9,6 +9,18 @@ from normwise.statistics.moments import Moments
 from normwise.statistics.observe.normalised_inputs import Call
 
 
+def flattened(values: Tensor) -> Tensor:
+    """Return values as ``(N, C, L)``."""
+    return values.detach().flatten(2) if values.dim() > 2 else values.detach().unsqueeze(-1)
+
+
+def sample_scatter(values: Tensor) -> Tensor:
+    """Return the unbiased variance of the samples' own means, ``(C,)`` in float64; NaN for less than two."""
+    flat = flattened(values)
+    own = flat.mean(-1, dtype=torch.float32 if flat.dtype.itemsize < 4 else None).double().cpu()
+    return own.var(0) if len(own) > 1 else torch.full((own.shape[1],), torch.nan, dtype=torch.float64)
+
+
 @dataclass
 class BatchMoments:
     """Moments of what one slot normalised, call by call, behind layers that normalise by the batch.
@@ -48,13 +60,8 @@ class BatchMoments:
         self.samples.append(len(call.values))
         self.means.append(moments.mean.cpu())
         self.variances.append(moments.variance.cpu())
-        flat = (
-            call.values.detach().flatten(2) if call.values.dim() > 2 else call.values.detach().unsqueeze(-1)
-        )
-        own = flat.mean(-1, dtype=torch.float32 if flat.dtype.itemsize < 4 else None).double()
-        self.sample_scatter.append(
-            own.var(0).cpu() if len(own) > 1 else torch.full_like(own[0].cpu(), torch.nan)
-        )
+        flat = flattened(call.values)
+        self.sample_scatter.append(sample_scatter(call.values))
         self.low = torch.minimum(self.low, flat.amin((0, 2)).double().cpu())
         self.high = torch.maximum(self.high, flat.amax((0, 2)).double().cpu())
 

@@ -144,8 +144,8 @@ def trace_flow(model: nn.Module, run: Any) -> Flow:
     follower = _Follower()
     norms = batch_norms(model)
     for path, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):  # takes no hooks
-            continue
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # it takes no hooks
         module.register_forward_pre_hook(
             partial(follower.enter, path, path in norms), with_kwargs=True, prepend=True
         )

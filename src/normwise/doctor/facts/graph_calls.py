@@ -63,7 +63,7 @@ def _of_script(path: str, module: Any) -> Iterator[GraphCall]:
     try:
         graph = module.inlined_graph
         nodes = list(graph.findAllNodes(_OF_SCRIPT))
-    except RuntimeError:  # it has no forward
+    except (AttributeError, RuntimeError):  # it has no forward
         return
     within = sum(_count(child) for child in module.children())
     for node in nodes[: max(len(nodes) - within, 0)]:

@@ -117,10 +117,20 @@ def norms_of_state(state: Mapping[str, Any]) -> dict[str, NormFacts]:
             state.get(f"{path}.{each}" if path else each)
             for each in ("weight", "bias", "num_batches_tracked")
         )
-        steps = int(counter) if isinstance(counter, Tensor) and counter.numel() == 1 else None
-        found[path] = NormFacts(
-            path, path, "", _copy(mean), _copy(variance), _copy(weight), _copy(bias), steps=steps
-        )  # fmt: skip
+        # A layer with statistics for each time step has a row for each.
+        slots = (
+            [(path, mean, variance)]
+            if mean.dim() < 2 or mean.shape != variance.shape
+            else [
+                (f"{path}[{row}]", *tensors) for row, tensors in enumerate(zip(mean, variance, strict=True))
+            ]
+        )
+        steps = counter.flatten().tolist() if isinstance(counter, Tensor) else []
+        for row, (slot, its_mean, its_variance) in enumerate(slots):
+            found[slot] = NormFacts(
+                slot, path, "", _copy(its_mean), _copy(its_variance), _copy(weight), _copy(bias),
+                steps=int(steps[row]) if len(steps) == len(slots) else None,
+            )  # fmt: skip
     return found
 
 

@@ -1,5 +1,6 @@
 """Padding in sequences of different lengths, and what it does to the statistics of BN layers."""
 
+import re
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,14 +15,18 @@ from normwise.layers import slot_of_mean
 from normwise.statistics.moments import Moments
 from normwise.statistics.observe.normalised_inputs import Call, observe
 
+#: The time step in the path of a slot.
+_STEP = re.compile(r"\[(\d+)\]$")
 #: Batches that are looked at.
 _BATCHES = 4
 #: Samples whose ends are compared with each other.
 _COMPARED = 128
 #: Least share of positions that are padding.
 _LEAST_SHARE = 0.05
-#: How many of the positions at the other end may be the same: what has such borders at both ends is an image.
-_OTHER_END = 0.1
+#: How many positions at the other end, as a share, may be the same: what has such borders at both ends is an image.
+_OTHER_END = 0.5
+#: Least standard deviation of the lengths, as a share of the longest.
+_VARIES = 0.1
 
 
 @dataclass
@@ -68,8 +73,8 @@ def padded_slots(facts: Facts) -> dict[str, PaddedSlot]:
 def real_positions(batch: UserBatch) -> Tensor | None:
     """Return ``(N, L)``, True where a sequence of the batch is real; None where it has no padding.
 
-    Padding is one value at the end of many samples, in different numbers, at all features of a position, that is hardly
-    found at their beginning: dark borders of images are at both ends.
+    Padding is one value at the end of many samples, or at their beginning, in different numbers and at all features of
+    a position. It is hardly found at the other end: dark borders of images are at both.
     """
     for leaf in pytree.tree_leaves((batch.args, batch.kwargs)):
         if not isinstance(leaf, Tensor) or leaf.layout is not torch.strided or leaf.numel() == 0:
@@ -80,11 +85,17 @@ def real_positions(batch: UserBatch) -> Tensor | None:
             views = [leaf, leaf.transpose(1, 2)]
         else:
             continue
-        found = [mask for view in views if (mask := _real(view.detach())) is not None]
+        found = [mask for view in views for mask in _real_from_either_end(view.detach())]
         # Where both axes look padded, neither is that of time for sure.
         if len(found) == 1:
             return found[0].cpu()
     return None
+
+
+def _real_from_either_end(x: Tensor) -> list[Tensor]:
+    """Return the real positions of ``(N, L, F)`` with padding at the end, or at the beginning; nothing for neither."""
+    at_end, at_start = _real(x), _real(x.flip(1))
+    return [mask for mask in (at_end, None if at_start is None else at_start.flip(1)) if mask is not None]
 
 
 def _real(x: Tensor) -> Tensor | None:
@@ -101,7 +112,8 @@ def _real(x: Tensor) -> Tensor | None:
     at_start = constant.cumprod(1).sum(1)
     some = at_end < length
     share = at_end.double().mean().item() / length
-    if share < _LEAST_SHARE or len(at_end.unique()) < 3 or int(at_end.min()) > length // 4:
+    varies = at_end.double().std(correction=0).item() / length
+    if share < _LEAST_SHARE or varies < _VARIES or int(at_end.min()) > length // 4:
         return None
     if not bool(some.any()) or at_start[some].sum() > _OTHER_END * at_end[some].sum():
         return None
@@ -112,7 +124,7 @@ def _look(path: str, found: dict[str, PaddedSlot], now: list[Tensor], layer: nn.
     slot = slot_of_mean(path, layer, call.running_mean)
     if slot is None:
         return False
-    mask = None if call.mask is not None else _mask_of(call.values, now[0])
+    mask = None if call.mask is not None else _mask_of(call.values, now[0], slot)
     if mask is not None and bool(mask.any()):
         values = call.values.detach()
         held = found.setdefault(slot, PaddedSlot())
@@ -125,12 +137,15 @@ def _unseen(layer: nn.Module, forward: object, args: object, kwargs: object, out
     return output
 
 
-def _mask_of(values: Tensor, real: Tensor) -> Tensor | None:
-    """Return the mask of values ``(N, C, L)``, at another rate than the input's or not, or ``(N·L, C)``."""
+def _mask_of(values: Tensor, real: Tensor, slot: str) -> Tensor | None:
+    """Return the mask of values ``(N, C, L)``, at the input's rate or another, of ``(N·L, C)``, or of one step."""
     samples, length = real.shape
     if values.dim() == 3 and len(values) == samples and 4 <= values.shape[2] <= length + 8:
         there = values.shape[2]
         return real[:, (torch.arange(there) * length // there).clamp_max(length - 1)]
     if values.dim() == 2 and len(values) == samples * length:
         return real.flatten()
+    step = _STEP.search(slot)
+    if values.dim() == 2 and len(values) == samples and step is not None and int(step[1]) < length:
+        return real[:, int(step[1])]
     return None

@@ -86,7 +86,10 @@ class Probe:
 
 def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBatch, ...]) -> Probe:
     """Make the three passes; the model and the random states are left as they were."""
-    reasons = {path: _reason(path, kind) for path, kind in layers.items()}
+    reasons = {
+        path: reason_without_statistics(path, kind.layer) if kind.initialised else UNINITIALISED
+        for path, kind in layers.items()
+    }
     measurable = {path: layers[path].layer for path, reason in reasons.items() if not reason}
     fixed = {path for path in measurable if layers[path].frozen}
     given = [batch.given for batch in batches]
@@ -126,11 +129,6 @@ def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBa
         reasons={path: reason for path, reason in (reasons | measurement.reasons).items() if reason},
         failed=run.failed,
     )
-
-
-def _reason(path: str, kind: LayerKind) -> str:
-    """Return why a layer can't be measured; empty where it can."""
-    return reason_without_statistics(path, kind.layer) if kind.initialised else f"it {UNINITIALISED}"
 
 
 def _exact(measurement: Measurement, slots: Mapping[str, StatisticsSlot]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -204,6 +202,8 @@ class _Run:
         if not pairs:
             return math.nan
         reference = torch.cat([exact.flatten(1) if exact.dim() > 1 else exact[:, None] for _, exact in pairs])
+        if reference.numel() < 2:
+            return math.nan
         spread = (
             reference.std(0, correction=0).square().mean().sqrt() if len(reference) > 1 else reference.std()
         )

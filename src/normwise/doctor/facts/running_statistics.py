@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from normwise.doctor.facts.batch_moments import BatchMoments
+from normwise.doctor.facts.facts import Facts
 from normwise.doctor.facts.norm_facts import NormFacts
 from normwise.doctor.facts.probe import Probe
 from normwise.records import Severity
@@ -19,10 +20,14 @@ TIMES_NOISE = 4.0
 INITIAL_SHARE = 0.05
 #: Momentum of torch's layers from which the running average keeps little more than the last batch.
 HIGH_MOMENTUM = 0.5
-#: What evaluation loses from which an exact fit is no matter of taste: points of accuracy, share of the loss, outputs
-#: in standard deviations.
-_CLEAR_ACCURACY, _CLEAR_LOSS, _CLEAR_DISTANCE = 0.02, 0.2, 0.5
-_SLIGHT_ACCURACY, _SLIGHT_LOSS, _SLIGHT_DISTANCE = 0.01, 0.1, 0.35
+#: What evaluation loses from which it is worth a warning, and from which it is an error: points of accuracy, share of
+#: the loss with exact statistics, loss, and distance of the outputs in standard deviations.
+_ACCURACY = (0.02, 0.05)
+_LOSS_SHARE = (0.15, 0.3)
+_LOSS = (0.05, 0.1)
+_DISTANCE = (0.35, 0.6)
+#: Fewest samples that have to be wrong for it.
+_SAMPLES = 4
 
 
 def error_of(mean: Tensor, variance: Tensor, exact: tuple[Tensor, Tensor], eps: float | None) -> float:
@@ -92,20 +97,26 @@ def is_off(error: float, noise: float) -> bool:
     return error > max(FINE, TIMES_NOISE * noise)
 
 
-def severity_by_cost(probe: Probe) -> Severity:
-    """Return how much wrong running statistics matter, by what evaluation with exact ones gains."""
-    running, exact = probe.running, probe.exact
-    lost = exact.accuracy - running.accuracy
-    if math.isfinite(lost) and math.isnan(running.loss):
-        return _level(lost, _SLIGHT_ACCURACY, _CLEAR_ACCURACY)
-    if math.isfinite(exact.loss) and not math.isnan(probe.batch.loss):
-        if not math.isfinite(running.loss) or lost >= _CLEAR_ACCURACY:
+def severity_by_cost(facts: Facts) -> Severity:
+    """Return how much wrong running statistics matter, by what evaluation with exact ones gains.
+
+    A loss close to 0 doubles easily, so that it has to grow by an amount as well as by a share.
+    """
+    running, exact = facts.probe.running, facts.probe.exact
+    levels = []
+    if facts.probe.has_loss:
+        if not math.isfinite(running.loss):
             return "error"
-        gap = (running.loss - exact.loss) / max(abs(exact.loss), 0.05)
-        return _level(gap, _SLIGHT_LOSS, _CLEAR_LOSS)
-    if not math.isfinite(running.distance):
-        return "error"
-    return _level(running.distance, _SLIGHT_DISTANCE, _CLEAR_DISTANCE)
+        gap = running.loss - exact.loss
+        levels.append(min(_level(gap / max(abs(exact.loss), 1e-12), _LOSS_SHARE), _level(gap, _LOSS)))
+    lost = exact.accuracy - running.accuracy
+    if math.isfinite(lost):
+        samples = sum(batch.size for batch in facts.batches.batches)
+        levels.append(_level(lost, _ACCURACY) if lost * samples >= _SAMPLES else 0)
+    if not levels:
+        levels.append(_level(running.distance, _DISTANCE) if math.isfinite(running.distance) else 2)
+    severities: tuple[Severity, ...] = ("info", "warning", "error")
+    return severities[max(levels)]
 
 
 def is_near_initial(norm: NormFacts) -> bool:
@@ -116,5 +127,5 @@ def is_near_initial(norm: NormFacts) -> bool:
     return bool((held < 0.02).all())
 
 
-def _level(value: float, slight: float, clear: float) -> Severity:
-    return "error" if value >= clear else "warning" if value >= slight else "info"
+def _level(value: float, bounds: tuple[float, float]) -> int:
+    return sum(value >= bound for bound in bounds)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normwise.doctor.facts.batch_moments import sample_scatter
 from normwise.doctor.facts.task import Task, output_tensor
 from normwise.doctor.facts.user_batches import UserBatch
 from normwise.layers import LayerKind, input_of_call, slot_of_mean, slots_of
@@ -31,6 +32,7 @@ class NormCall:
         in_backward: Whether a backward pass made it, as activation checkpointing does.
         dtype: Type of the values.
         mean, deviation: ``(C,)``, float64, moments of the values a channel; NaN where there are none.
+        scatter: ``(C,)``, float64, unbiased variance of the samples' own means; NaN for less than two.
     """
 
     path: str
@@ -44,6 +46,7 @@ class NormCall:
     dtype: torch.dtype
     mean: Tensor
     deviation: Tensor
+    scatter: Tensor
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,8 @@ def run_training_step(
         for parameter in model.parameters():
             parameter.grad = None
         for module in model.modules():
-            if isinstance(module, torch.jit.ScriptModule):  # takes no hooks
-                continue
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it takes no hooks
             module.register_forward_pre_hook(recorder.enter, prepend=True)
             module.register_forward_hook(recorder.leave, always_call=True)
         for path, kind in layers.items():
@@ -207,6 +210,7 @@ class _Recorder:
                 values.dtype,
                 (moments.mean if moments.count else nothing).cpu(),
                 (moments.variance.sqrt() if moments.count else nothing).cpu(),
+                sample_scatter(values),
             )
         )
 

@@ -69,8 +69,9 @@ def _noise(layers: Sequence[LayerHealth]) -> LayerFigure:
         "noise",
         "Noise of batch statistics",
         "Scatter of the batches' means among each other, the median over channels. Training normalises by these means, "
-        "so each batch shifts the others' values by so much. Values of one image are alike, so that the noise of a "
-        "convolution's output lies above that of n independent values.",
+        "so each batch shifts the others' values by so much. It would be 1/√n for n independent values. Values of one "
+        "image are alike, which makes it greater; BN layers before take out what the batches differ by, which makes it "
+        "smaller.",
         _X_LABEL,
         "noise (σ of the data)",
         _known(series),

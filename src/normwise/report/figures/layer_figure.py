@@ -46,9 +46,9 @@ def layer_drawing(shown: LayerFigure) -> dict[str, Any]:
         trace["text"] = [
             f"{literal(str(x))}: {_value(y, shown)}" for x, y in zip(series.x, series.y, strict=True)
         ]
+        trace["marker"].pop("maxdisplayed", None)
         if len(series.x) > _MOST_NAMES:
-            trace["marker"] = {**trace["marker"], "size": 5}
-            trace["marker"].pop("maxdisplayed", None)
+            trace["marker"]["size"] = 2 if figure.lines else 5
     names = list(dict.fromkeys(str(x) for series in figure.series for x in series.x))
     layout = drawn["layout"]
     layout["xaxis"] = _x_axis(layout["xaxis"], names)

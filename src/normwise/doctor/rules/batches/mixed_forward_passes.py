@@ -37,8 +37,8 @@ class MixedForwardPasses(Rule):
     )
     measured = (
         "In one training step with loss(model, batch) the means and deviations of each call of a BN layer are noted. "
-        "Those of two forward passes before the same backward pass are compared: in standard errors, with the samples "
-        "taken as independent values, and in standard deviations."
+        "Those of two forward passes before the same backward pass are compared: in standard errors, from the "
+        "scatter of the samples' own means, and in standard deviations."
     )
     fixed = (
         "Make one forward pass on both kinds together, so that they share the batch's statistics as they share the "
@@ -125,7 +125,7 @@ def _distance(one: NormCall, other: NormCall) -> tuple[float, float] | None:
         return None
     squares = (one.mean - other.mean).square()
     variances = (one.deviation.square(), other.deviation.square())
-    error = variances[0] / one.samples + variances[1] / other.samples
+    error = one.scatter / one.samples + other.scatter / other.samples
     varies = (error > 0) & squares.isfinite() & error.isfinite()
     if not bool(varies.any()):
         return None

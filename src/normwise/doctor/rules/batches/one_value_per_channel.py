@@ -88,8 +88,8 @@ class OneValuePerChannel(Rule):
         """Return data whose last batch has one sample."""
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
-        loader = torch.utils.data.DataLoader(torch.randn(65, 4), batch_size=16, shuffle=True)
-        return Case(model, loader)
+        data = torch.utils.data.TensorDataset(torch.randn(65, 4))
+        return Case(model, torch.utils.data.DataLoader(data, batch_size=16, shuffle=True))
 
     def healthy(self) -> Case:
         """Return a loader that drops it."""
@@ -99,5 +99,7 @@ class OneValuePerChannel(Rule):
         )
         x = torch.randn(65, 4)
         model(x)
-        loader = torch.utils.data.DataLoader(x, batch_size=16, shuffle=True, drop_last=True)
-        return Case(model.eval(), loader)
+        data = torch.utils.data.TensorDataset(x)
+        return Case(
+            model.eval(), torch.utils.data.DataLoader(data, batch_size=16, shuffle=True, drop_last=True)
+        )

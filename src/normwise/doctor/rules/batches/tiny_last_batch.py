@@ -83,7 +83,8 @@ class TinyLastBatch(Rule):
         )
         x = torch.randn(66, 4)
         model(x)
-        return Case(model.eval(), torch.utils.data.DataLoader(x, batch_size=16, shuffle=True))
+        data = torch.utils.data.TensorDataset(x)
+        return Case(model.eval(), torch.utils.data.DataLoader(data, batch_size=16, shuffle=True))
 
     def healthy(self) -> Case:
         """Return a loader that drops it."""
@@ -93,4 +94,7 @@ class TinyLastBatch(Rule):
         )
         x = torch.randn(66, 4)
         model(x)
-        return Case(model.eval(), torch.utils.data.DataLoader(x, batch_size=16, shuffle=True, drop_last=True))
+        data = torch.utils.data.TensorDataset(x)
+        return Case(
+            model.eval(), torch.utils.data.DataLoader(data, batch_size=16, shuffle=True, drop_last=True)
+        )

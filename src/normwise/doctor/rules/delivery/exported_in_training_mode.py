@@ -50,8 +50,8 @@ class ExportedInTrainingMode(Rule):
             fixed = sum(call.fixed for call in wrong)
             evidence = (
                 measured("calls by the batch", len(wrong)),
-                measured("of", len(here)),
-                measured("whose mode eval() can't change", fixed),
+                measured("calls in all", len(here)),
+                measured("calls whose mode eval() can't change", fixed),
             )
             detail = ", ".join(dict.fromkeys(call.name for call in wrong[:3]))
             yield Symptom(path, wrong[0].kind, evidence, detail, len(wrong))

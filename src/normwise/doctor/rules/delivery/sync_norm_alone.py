@@ -76,6 +76,9 @@ class SyncNormAlone(Rule):
         """Convert those of the copy."""
         if "data" not in facts.has:
             raise LeftError("that needs a batch, which tells the dimensions")
+        others = [path for path, kind in facts.layers.items() if kind.ours or kind.adapter is not None]
+        if others:
+            raise LeftError(f"layer {others[0]!r} is of another class, and would be converted as well")
         given = facts.batches.batches[0]
         try:
             _, report = convert(model, "torch", example=given.kwargs or given.args[:1], inplace=True)
@@ -83,7 +86,7 @@ class SyncNormAlone(Rule):
             raise LeftError(str(error)) from error
         left = [path for path, module in model.named_modules() if isinstance(module, nn.SyncBatchNorm)]
         if left:
-            reasons = {layer.path: layer.reason for layer in report.layers}
+            reasons = {change.path: change.detail for change in report.changes}
             raise LeftError(
                 f"layer {left[0]!r} can't be converted: {reasons.get(left[0], 'it was not called')}"
             )

@@ -53,13 +53,12 @@ class MixedModes(Rule):
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count the layers of each mode."""
         modes = facts.modes
-        total = len(modes.in_training) + len(modes.in_evaluation)
+        count, total = len(symptoms), len(modes.in_training) + len(modes.in_evaluation)
+        layers = "its BN layer" if total == 1 else f"{count} of its {total} BN layers"
+        verb = "is" if count == 1 else "are"
         if modes.model:
-            return (
-                f"The model is in training, and {len(symptoms)} of its {total} BN layers are in evaluation, though "
-                "their γ or β are trained."
-            )
-        return f"The model is in evaluation, and {len(symptoms)} of its {total} BN layers are in training."
+            return f"The model is in training, and {layers} {verb} in evaluation, though γ or β are trained."
+        return f"The model is in evaluation, and {layers} {verb} in training."
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return "error" in evaluation, and "warning" in training."""

@@ -7,7 +7,7 @@ from torch import nn
 
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_batch_mates
+from normwise.doctor.wording import cost_of_batch_mates, cost_of_statistics
 from normwise.records import Severity, Source, Symptom
 
 #: Share of their own scatter by which outputs may move with the batch until evaluation is called wrong.
@@ -40,7 +40,7 @@ class NoRunningStatistics(Rule):
         "the state_dict and changes outputs, so it is yours to decide. A flag that was switched off is set back."
     )
     safety = "unsafe"
-    supersedes = ("BN201", "BN306")
+    supersedes = ("BN201", "BN202", "BN306")
     sources = (
         Source("pytorch issue 37823", "", "https://github.com/pytorch/pytorch/issues/37823"),
         Source("pytorch issue 156051", "", "https://github.com/pytorch/pytorch/issues/156051"),
@@ -74,16 +74,22 @@ class NoRunningStatistics(Rule):
         return f"{layers} keep no running statistics, so that they evaluate by the batch."
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return "error" where outputs were measured to depend on the batch, or one sample fails."""
-        if "data" not in facts.has or all(facts.layers[symptom.path].has_statistics for symptom in symptoms):
+        """Return "error" where outputs depend on the batch, one sample fails, or buffers are not those of the data."""
+        if "data" not in facts.has:
             return "warning"
-        return "error" if facts.dependence > _MOVED or facts.failure_alone else "warning"
+        if all(facts.layers[symptom.path].has_statistics for symptom in symptoms):
+            return "error" if not facts.probe.failed and facts.probe.exact_helps else "warning"
+        fails = _failure(facts)
+        return "error" if fails or facts.dependence > _MOVED else "warning"
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say how far outputs move with the batch, and whether one sample fails."""
-        if "data" not in facts.has or all(facts.layers[symptom.path].has_statistics for symptom in symptoms):
+        if "data" not in facts.has:
             return ""
-        alone = f"a batch of one sample fails with {facts.failure_alone}" if facts.failure_alone else ""
+        if all(facts.layers[symptom.path].has_statistics for symptom in symptoms):
+            return cost_of_statistics(facts)
+        fails = _failure(facts)
+        alone = f"a batch of one sample fails with {fails}" if fails else ""
         return "; ".join(filter(None, (cost_of_batch_mates(facts.dependence), alone)))
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -113,3 +119,9 @@ class NoRunningStatistics(Rule):
         for batch in batches * 20:
             model(batch)
         return Case(model.eval(), batches)
+
+
+def _failure(facts: Facts) -> str:
+    """Return the error of the model on one sample, which may be all that the data have; empty where it takes it."""
+    failed = facts.probe.failed
+    return failed if "more than 1 value per channel" in failed else facts.failure_alone

@@ -57,6 +57,8 @@ class UnfrozenStatistics(Rule):
         behind = _layers_before(facts.model)
         for path in moving:
             layer = facts.layers[path].layer
+            if not facts.layers[path].initialised:
+                continue
             own, before = list(layer.parameters()), behind.get(path)
             above = [] if before is None else list(before.parameters(recurse=False))
             frozen, source_frozen = _is_frozen(own, trained), _is_frozen(above, trained)
@@ -107,13 +109,13 @@ class UnfrozenStatistics(Rule):
         """Return a backbone without gradients whose BN layer still learns."""
         torch.manual_seed(0)
         backbone = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU())
-        x, y = torch.randn(64, 4), torch.randint(3, (64,))
         for _ in range(100):
-            backbone(x)
+            backbone(torch.randn(64, 4))
         backbone.requires_grad_(False)
         model = nn.Sequential(backbone, nn.Linear(8, 3))
         optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
-        return Case(model.train(), [(x, y)], F.cross_entropy, optimizer)
+        data = [(torch.randn(64, 4), torch.randint(3, (64,)))]
+        return Case(model.train(), data, F.cross_entropy, optimizer)
 
     def healthy(self) -> Case:
         """Return one that keeps its statistics."""
@@ -121,13 +123,13 @@ class UnfrozenStatistics(Rule):
 
         torch.manual_seed(0)
         backbone = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU())
-        x, y = torch.randn(64, 4), torch.randint(3, (64,))
         for _ in range(100):
-            backbone(x)
+            backbone(torch.randn(64, 4))
         normwise.freeze(backbone.requires_grad_(False))
         model = nn.Sequential(backbone, nn.Linear(8, 3))
         optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
-        return Case(model.train(), [(x, y)], F.cross_entropy, optimizer)
+        data = [(torch.randn(64, 4), torch.randint(3, (64,)))]
+        return Case(model.train(), data, F.cross_entropy, optimizer)
 
 
 def _trained(facts: Facts) -> set[int]:
@@ -158,7 +160,7 @@ def _layers_before(model: nn.Module) -> dict[str, nn.Module]:
     for path, module in model.named_modules():
         if before is not None:
             found[path] = before
-        if any(is_lazy(own) or own.dim() > 1 for own in module.parameters(recurse=False)):
+        if any(is_lazy(parameter) or parameter.dim() > 1 for parameter in module.parameters(recurse=False)):
             before = module
     return found
 
@@ -172,7 +174,7 @@ def _moved(facts: Facts, path: str) -> Iterator[Measured]:
             continue
         call = next((call for call in facts.step.calls_of(path) if call.path == norm.path), None)
         distance = 0.0 if call is None else _distance(norm.mean.double(), call.mean, call.deviation)
-        yield measured("a step moves the running mean towards one that is off by", distance, "σ")
+        yield measured("a step moves the running mean towards one at a distance of", distance, "σ")
         return
 
 

@@ -13,8 +13,10 @@ from normwise.records import Severity, Source, Symptom
 
 #: Share of a layer's channels from which dead ones are worth knowing, and from which they are a warning.
 _SOME, _MOST = 0.1, 0.5
-#: Deviation beside that of the layer's largest, and beside the channel's own mean, below which a channel is constant.
-_CONSTANT, _ROUNDING = 1e-6, 1e-6
+#: Range of normalised values, and of values beside their size, below which a channel is constant.
+_CONSTANT, _ROUNDING = 1e-3, 1e-6
+#: Values a channel from which constant ones are taken to stay so.
+_SEVERAL = 10
 #: Values a channel from which outputs that were never positive are taken to stay so.
 _ENOUGH = 100
 #: γ beside the layer's largest from which a channel is not switched off on purpose.
@@ -37,9 +39,9 @@ class DeadChannels(Rule):
     )
     measured = (
         "In a pass with batch statistics the least and greatest value of each channel is noted. An input is constant "
-        "where it varies by less than rounding; an output is dead where γ x̂ + β is not positive at either, a ReLU is "
-        "the only consumer, and there were 100 values or more. A few are common; it is a warning where more than half "
-        "of a layer is dead, other than in what the layer gets from the data themselves."
+        "where it varies by less than rounding, or than ε lets through; an output is dead where γ x̂ + β is not "
+        "positive at either end, a ReLU is the only consumer, and there were 100 values or more. A few are common; it "
+        "is a warning where more than half of a layer is dead, other than in what it gets from the data themselves."
     )
     fixed = (
         "Train again with a lower learning rate or a warm-up; or raise β of the dead channels and train on; or prune "
@@ -54,15 +56,17 @@ class DeadChannels(Rule):
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the layers with dead channels."""
         rectified = _rectified(facts)
+        by_layer: dict[str, list[tuple[NormFacts, BatchMoments]]] = {}
         for norm in facts.norms.values():
             moments = facts.probe.moments.get(norm.path)
-            if moments is None or not moments.counts or not norm.channels:
-                continue
-            constant, silent = _constant(moments), torch.zeros(norm.channels, dtype=torch.bool)
-            if len(constant) != norm.channels or (norm.path != norm.layer_path and bool(constant.all())):
-                # A step of a recurrent layer without any input is the first of its hidden states.
-                continue
-            if norm.layer_path in rectified and sum(moments.counts) >= _ENOUGH:
+            if moments is not None and sum(moments.counts) >= _SEVERAL and len(moments.low) == norm.channels:
+                by_layer.setdefault(norm.layer_path, []).append((norm, moments))
+        for slots in by_layer.values():
+            # A recurrent layer's first step has a state of zeros: a channel is dead where it is so in all steps.
+            constant = torch.stack([_constant(*slot) for slot in slots]).all(0)
+            silent = torch.zeros_like(constant)
+            norm, moments = slots[0]
+            if len(slots) == 1 and norm.layer_path in rectified and sum(moments.counts) >= _ENOUGH:
                 silent = _silent(facts, norm, moments) & ~constant
             share = (constant | silent).double().mean().item()
             if share < _SOME:
@@ -113,7 +117,7 @@ class DeadChannels(Rule):
         )
         x = torch.randn(128, 4)
         model(x)
-        model[1].bias.data[:6] = -10
+        model[1].bias.data = torch.tensor([-10.0] * 6 + [0.0] * 2)
         return Case(model.eval(), [x])
 
     def healthy(self) -> Case:
@@ -127,11 +131,14 @@ class DeadChannels(Rule):
         return Case(model.eval(), [x])
 
 
-def _constant(moments: BatchMoments) -> Tensor:
-    """Return the channels whose input never varies."""
-    range_ = moments.high - moments.low
+def _constant(norm: NormFacts, moments: BatchMoments) -> Tensor:
+    """Return the channels whose input never varies; where ε hides the variation of all, only exact ones."""
+    extent = moments.high - moments.low
     size = torch.maximum(moments.high.abs(), moments.low.abs())
-    return (range_ <= _CONSTANT * range_.max()) | (range_ <= _ROUNDING * size)
+    rounded = extent <= _ROUNDING * size
+    deviation = (torch.stack(moments.variances).mean(0) + (norm.eps or 0.0)).sqrt()
+    hidden = extent <= _CONSTANT * deviation
+    return rounded | hidden if not bool(hidden.all()) else rounded
 
 
 def _silent(facts: Facts, norm: NormFacts, moments: BatchMoments) -> Tensor:
@@ -160,11 +167,10 @@ def _rectified(facts: Facts) -> set[str]:
         for path, kind in facts.layers.items()
         if kind.initialised and any(isinstance(each, (nn.ReLU, nn.ReLU6)) for each in kind.followers.values())
     }
-    for path in facts.layers:
-        consumers = [op for norm in facts.flow.calls_of(path) for op in facts.flow.consumers(norm)]
-        if consumers and all(op.name in _RECTIFIERS for op in consumers):
-            found.add(path)
-    return found
+    consumers: dict[str, list[str]] = {}
+    for norm in facts.flow.norms():
+        consumers.setdefault(norm.path, []).extend(op.name for op in facts.flow.consumers(norm))
+    return found | {path for path, names in consumers.items() if names and set(names) <= set(_RECTIFIERS)}
 
 
 def _is_fed_by_data(facts: Facts, path: str) -> bool:

@@ -87,7 +87,7 @@ class ExplodingChannels(Rule):
             calls, of, bad = (int(number.value) for number in worst.evidence)
             cause = "the data have them already" if bad else "the model makes them of finite data"
             return f"Values that are not finite reach {where} first, in {calls} of {of} calls: {cause}."
-        return f"Values grow without bound before {where}: {worst.evidence[0].label} {worst.evidence[0].value:.2g}."
+        return f"Values become huge before {where}: {worst.evidence[0].label} {worst.evidence[0].value:.2g}."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Stop them at their source."""

@@ -23,8 +23,8 @@ class HalfPrecisionStatistics(Rule):
     why = (
         "A running average adds small differences, and bfloat16 has 8 binary digits, float16 11: differences below "
         "half of the last digit are lost, so that the statistics stop short of those of the data. Variances above "
-        "65,504 are infinite in float16. Kernels for half precision take inputs of 16 bits with statistics of 32: nothing is "
-        "gained by halving them, and float32 inputs are refused."
+        "65,504 are infinite in float16. Kernels take inputs of 16 bits with statistics of 32: nothing "
+        "is gained by halving them, and float32 inputs are refused."
     )
     measured = (
         "The type of the buffers, and what the last digit of a running mean and variance is worth, in standard "

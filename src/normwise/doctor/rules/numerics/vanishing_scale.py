@@ -41,6 +41,7 @@ class VanishingScale(Rule):
         "layer that was switched off by mistake is set to γ = 1 and trained."
     )
     safety = "unsafe"
+    supersedes = ("BN403", "BN405")
     sources = (
         Source("Goyal et al. 2017", "section 5.1", "https://arxiv.org/abs/1706.02677"),
         Source("Liu et al. 2017", "section 3", "https://arxiv.org/abs/1708.06519"),
@@ -70,8 +71,18 @@ class VanishingScale(Rule):
             bool(((scale == 0) | (scale == 1)).all()) and len(scale.unique()) == 1
             for scale in _scales(facts.norms).values()
         )
-        most = any(each.evidence[0].value >= _MOST * each.evidence[1].value for each in symptoms)
+        most = any(map(_is_off, symptoms))
         return "warning" if most and not is_new else "info"
+
+    def explained(self, facts: Facts, symptoms: Sequence[Symptom]) -> set[str]:
+        """Return the layers, and all behind one that is switched off, whose inputs are small or constant for that."""
+        paths = {symptom.path for symptom in symptoms}
+        if "data" not in facts.has or self.severity_of(facts, symptoms) == "info":
+            return paths
+        off = {each.path for each in symptoms if _is_off(each)}
+        order = facts.probe.order
+        first = next((number for number, path in enumerate(order) if path in off), len(order))
+        return paths | set(order[first:])
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count them."""
@@ -108,6 +119,11 @@ class VanishingScale(Rule):
         x = torch.randn(64, 4)
         model(x)
         return Case(model.eval(), [x])
+
+
+def _is_off(symptom: Symptom) -> bool:
+    """Return whether most of the layer is switched off."""
+    return symptom.evidence[0].value >= _MOST * symptom.evidence[1].value
 
 
 def _typical(scales: Mapping[str, Tensor]) -> float:

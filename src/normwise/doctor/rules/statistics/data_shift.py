@@ -11,8 +11,6 @@ from normwise.doctor.facts.facts import Facts
 from normwise.doctor.facts.first_norms import first_norms
 from normwise.doctor.facts.input_shift import InputShift, input_shift, layer_before, median
 from normwise.doctor.facts.running_statistics import (
-    FINE,
-    INITIAL_SHARE,
     initial_share,
     is_near_initial,
     is_off,
@@ -23,12 +21,18 @@ from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_statistics
 from normwise.records import Severity, Source, Symptom
 
-#: How many times the error of the layers behind that of the first ones has to be.
-_TIMES_BEHIND = 3.0
-#: Layers behind that have to agree where no single factor explains the first ones.
-_ENOUGH_BEHIND = 2
-#: Logarithms of factors that are not named.
-_NAMED = 0.1
+#: Error of the first layers, in σ, from which a change of the data is worth a name; without layers that agree, or a
+#: factor that explains it, the greater one.
+_LARGE, _HUGE = 0.5, 1.0
+#: How many times the error of the layers behind that of the first ones has to be, where there are several of them, and
+#: where there is one.
+_TIMES_SEVERAL, _TIMES_ONE = 4.0, 8.0
+#: Factors of standard deviations that no training makes.
+_EXTREME = 8.0
+#: Share of the error that factor and offset have to leave over.
+_LEFT = 0.4
+#: Share of the initial statistics in the running ones from which a layer is too young to tell anything of data.
+_YOUNG = 0.01
 
 
 class DataShift(Rule):
@@ -77,28 +81,40 @@ class DataShift(Rule):
         if not off or 2 * len(off) < len(at_front):
             return
         behind = [path for path in errors if path not in at_front and not facts.norms[path].is_initial]
-        typical = median([errors[path][0] for path in behind])
+        of_behind = [errors[path][0] for path in behind]
         worst = max(errors[path][0] for path in off)
-        fine = [path for path in behind if not is_off(*errors[path])]
-        agree = 2 * len(fine) > len(behind) and worst > _TIMES_BEHIND * max(typical, FINE / _TIMES_BEHIND)
-        if behind and not agree:
-            return
         shifts = {path: _shift(facts, path) for path in off}
-        uniform = [path for path, shift in shifts.items() if shift is not None and shift.is_uniform]
-        explained = bool(uniform) if len(behind) < _ENOUGH_BEHIND else True
-        if not explained or (not uniform and has_computed_weights(facts.model)):
+        explained = {path for path, shift in shifts.items() if _explains(shift, errors[path][0])}
+        extreme = any(
+            shift is not None and abs(math.log(abs(shift.scale))) > math.log(_EXTREME)
+            for shift in shifts.values()
+        )
+        tells = (
+            bool(explained) or extreme or (_agree(of_behind, worst) and not has_computed_weights(facts.model))
+        )
+        if worst < max(_LARGE, 2 * median(of_behind) if behind else 0.0) or not tells:
             return
         for path in off:
             norm, shift = facts.norms[path], shifts[path]
             evidence = [measured("normalised values off by", errors[path][0], "σ")]
-            if shift is not None and path in uniform:
-                evidence.append(measured("values vary more by", shift.scale, "times"))
-                evidence.append(measured("alike in all channels within", 100 * shift.spread, "%"))
-                if shift.offset and not math.isnan(shift.offset):
+            if shift is not None:
+                evidence.append(measured("values vary more by", abs(shift.scale), "times"))
+                if path in explained:
+                    evidence.append(measured("alike in all channels within", 100 * shift.spread, "%"))
+                if path in explained and shift.offset and not math.isnan(shift.offset):
                     evidence.append(measured("inputs moved by", shift.offset))
             if behind:
-                evidence.append(measured("layers behind off by", typical, "σ"))
-            yield Symptom(path, norm.kind, tuple(evidence), badness=errors[path][0])
+                evidence.append(measured("layers behind off by", median(of_behind), "σ"))
+            yield Symptom(path, norm.kind, tuple(evidence), badness=worst + errors[path][0])
+        for path in behind:
+            if is_off(*errors[path]):
+                yield Symptom(
+                    path,
+                    facts.norms[path].kind,
+                    (measured("normalised values off by", errors[path][0], "σ"),),
+                    "as a consequence",
+                    badness=min(errors[path][0], worst),
+                )
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Name factor and offset."""
@@ -107,7 +123,7 @@ class DataShift(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Judge by what evaluation with exact statistics gains."""
-        return severity_by_cost(facts.probe)
+        return severity_by_cost(facts)
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
@@ -151,7 +167,7 @@ class DataShift(Rule):
 def _is_young(facts: Facts, path: str) -> bool:
     """Return whether a layer has hardly seen a batch, so that its statistics are of no data."""
     norm = facts.norms[path]
-    return initial_share(norm) > INITIAL_SHARE or is_near_initial(norm)
+    return initial_share(norm) > _YOUNG or is_near_initial(norm)
 
 
 def _shift(facts: Facts, path: str) -> InputShift | None:
@@ -160,11 +176,23 @@ def _shift(facts: Facts, path: str) -> InputShift | None:
     return None if exact is None else input_shift(norm, exact, layer_before(facts.flow, norm.layer_path))
 
 
+def _agree(of_behind: Sequence[float], worst: float) -> bool:
+    """Return whether the layers behind are so much better that the data must be what changed."""
+    if len(of_behind) > 1:
+        return worst > _TIMES_SEVERAL * max(of_behind)
+    return len(of_behind) == 1 and worst > max(_HUGE, _TIMES_ONE * of_behind[0])
+
+
+def _explains(shift: InputShift | None, error: float) -> bool:
+    """Return whether a factor and an offset take most of the error away."""
+    return shift is not None and shift.is_uniform and shift.is_notable and shift.left < _LEFT * error
+
+
 def _change(shift: InputShift | None) -> str:
     if shift is None or not shift.is_uniform:
         return "the layers that see them first disagree with them, and no single factor or offset explains it"
     parts = []
-    if abs(math.log(shift.scale)) > _NAMED:
+    if abs(shift.scale - 1) > 0.1:
         parts.append(f"scaled by {shift.scale:.3g}")
     if not math.isnan(shift.offset) and shift.offset != 0:
         parts.append(f"moved by {shift.offset:.3g}")

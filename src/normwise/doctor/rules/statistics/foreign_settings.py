@@ -78,7 +78,7 @@ class ForeignSettings(Rule):
             return "info"
         probe = facts.probe if "data" in facts.has else None
         harmed = probe is not None and not probe.failed and probe.exact_helps
-        return "error" if probe is not None and harmed and severity_by_cost(probe) == "error" else "warning"
+        return "error" if harmed and severity_by_cost(facts) == "error" else "warning"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Name the momentum, and what it should be."""

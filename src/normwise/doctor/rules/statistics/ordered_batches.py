@@ -9,14 +9,13 @@ from torch import nn
 from normwise.doctor.facts.batch_moments import BatchMoments
 from normwise.doctor.facts.batch_order import ClassOrder, class_order
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.first_norms import first_norms
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Measured, Source, Symptom
 
 #: Least ratio of the scatter of batches' means to that of a random order, and how many standard errors above 1.
 _RATIO, _ERRORS = 3.0, 8.0
 #: Scatter of the batches' means, in σ, below which an order does not matter to BN.
-_MATTERS = 0.15
+_MATTERS = 0.1
 #: Fewest batches whose means are compared.
 _FEWEST = 4
 #: Fewest samples of a single class, of a model that knows more, that are no accident.
@@ -38,9 +37,8 @@ class OrderedBatches(Rule):
     )
     measured = (
         "Of integer targets, the classes of each batch are compared with those of all batches, by Pearson's χ² over "
-        "its degrees of freedom. Of all data, the scatter of the batches' means in the BN layers that see the data "
-        "first is compared with the one that samples in random order would have: Fisher's F. Both are about 1 in a "
-        "random order."
+        "its degrees of freedom. Without targets, the scatter of the batches' means in each BN layer is compared with "
+        "the one that samples in random order would have: Fisher's F. Both are about 1 in a random order."
     )
     fixed = (
         "Let the loader shuffle, which is in your script. Statistics that were collected so are best measured again "
@@ -108,21 +106,20 @@ def _of_classes(facts: Facts, order: ClassOrder | None) -> Iterable[Measured]:
 
 
 def _of_means(facts: Facts) -> Iterable[Measured]:
-    if facts.probe.failed or facts.flow.failed:
+    if facts.probe.failed:
         return
-    first = first_norms(facts.flow)
     found = [
-        (ratio, noise)
-        for path, moments in facts.probe.moments.items()
-        if facts.norms[path].layer_path in first and len(moments.counts) >= _FEWEST
-        if not math.isnan(ratio := _middle(moments, moments.order_ratio))
-        and not math.isnan(noise := _middle(moments, moments.mean_noise))
+        (_middle(moments, moments.order_ratio), _middle(moments, moments.mean_noise), len(moments.counts))
+        for moments in facts.probe.moments.values()
+        if len(moments.counts) >= _FEWEST
     ]
-    if not found:
-        return
-    ratio, noise = min(found)
-    batches = len(facts.batches.batches)
-    if ratio > max(_RATIO, 1 + _ERRORS * math.sqrt(2 / (batches - 1))) and noise > _MATTERS:
+    ordered = [
+        (ratio, noise)
+        for ratio, noise, calls in found
+        if ratio > max(_RATIO, 1 + _ERRORS * math.sqrt(2 / (calls - 1))) and noise > _MATTERS
+    ]
+    if ordered:
+        ratio, noise = max(ordered)
         yield measured("means of batches scatter", ratio, "times as much as in a random order, in squares")
         yield measured("which is", noise, "σ")
 

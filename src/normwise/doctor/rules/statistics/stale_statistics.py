@@ -87,7 +87,7 @@ class StaleStatistics(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Judge by what evaluation with exact statistics gains."""
-        return severity_by_cost(facts.probe)
+        return severity_by_cost(facts)
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""

@@ -80,7 +80,7 @@ class DropoutBeforeNorm(Rule):
                 ),
                 f"behind the dropout {shift.dropout.path!r}"
                 + ("" if shift.is_direct else ", past other BN layers"),
-                shift.ratio,
+                shift.ratio if shift.is_direct else 0.0,
             )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
@@ -149,14 +149,14 @@ class _Shift:
 
 
 def _is_significant(ratio: float, error: float) -> bool:
-    return ratio - max(_TIMES_ERROR * error, 0.0) > 1 and ratio >= _SHIFTED
+    return abs(ratio - 1) > _TIMES_ERROR * error and max(ratio, 1 / ratio) >= _SHIFTED
 
 
 def _shifts(facts: Facts) -> Iterator[_Shift]:
     """Yield the layers whose variance dropout shifts, and whose running variance has the shift."""
     for norm in facts.norms.values():
         calls = facts.flow.calls_of(norm.layer_path)
-        if not calls or norm.variance is None or not norm.is_finite or not norm.learns:
+        if not calls or norm.variance is None or norm.is_initial or not norm.is_finite or not norm.learns:
             continue
         direct, indirect = _dropout_before(calls[0], _BETWEEN), None
         if direct is None:
@@ -166,8 +166,8 @@ def _shifts(facts: Facts) -> Iterator[_Shift]:
         if dropout is None or ratios is None:
             continue
         ratio, error, running = ratios
-        # Statistics that were recomputed without dropout have no shift, and neither have those of other causes.
-        if ratio > _SLIGHT and running > math.sqrt(ratio):
+        # Past another BN layer it may be smaller: noise makes the values behind activations more alike.
+        if max(ratio, 1 / ratio if direct is None else 0.0) > _SLIGHT:
             yield _Shift(norm, dropout, direct is not None, ratio, error, running)
 
 
@@ -186,7 +186,10 @@ def _dropout_before(norm: Op, between: frozenset[str] | None) -> Op | None:
 
 
 def _variance_ratios(facts: Facts, norm: NormFacts, running: Tensor) -> tuple[float, float, float] | None:
-    """Return the mean ratio of variances with and without dropout, its standard error, and that of the running one."""
+    """Return the ratio of variances with and without dropout, its standard error, and the ratio of the running ones.
+
+    Means over channels; None where that was not measured, or where the running ones have no such shift.
+    """
     moments, exact = facts.probe.moments.get(norm.path), facts.probe.exact_statistics.get(norm.path)
     calls = [call for call in facts.step.calls if call.path == norm.path and call.by_batch]
     if (
@@ -204,6 +207,12 @@ def _variance_ratios(facts: Facts, norm: NormFacts, running: Tensor) -> tuple[fl
     usable = (off > 1e-6 * off.mean()) & on.isfinite() & (on > 0) & (exact[1] > 0) & (running > 0)
     if not bool(usable.any()):
         return None
-    ratios = (on / off)[usable]
+    ratios, own = (on / off)[usable], (running.double() / exact[1])[usable]
+    whole, typical = ratios.mean().item(), own.log().mean().exp().item()
+    # Statistics that were recomputed without dropout have no shift, and those with another cause not this one.
+    with_dropout = bool((own / ratios).log().abs().mean() < own.log().abs().mean())
+    share = math.log(typical) / math.log(whole) if whole not in (0.0, 1.0) else 0.0
+    if not with_dropout or not 0.5 < share < 2:
+        return None
     error = (ratios.std() / len(ratios) ** 0.5).item() if len(ratios) > 1 else math.inf
-    return ratios.mean().item(), error, (running.double() / exact[1])[usable].log().mean().exp().item()
+    return whole, error, typical
