@@ -47,7 +47,7 @@ def failure_alone(task: Task, batch: UserBatch) -> str:
 
 def _scores(task: Task, batch: UserBatch, size: int) -> Tensor | None:
     args, kwargs = task.moved(_first(batch, size))
-    scores = output_tensor(task.model(*args, **kwargs))
+    scores = output_tensor(task.called(*args, **kwargs))
     is_scores = isinstance(scores, Tensor) and scores.is_floating_point() and scores.dim() > 0
     return scores.detach().double() if is_scores else None
 

@@ -119,7 +119,8 @@ def run_training_step(
             if value is None and task.loss is None:
                 scores = output_tensor(output)
                 value = scores.float().square().mean() if isinstance(scores, Tensor) else None
-            if value is not None and value.requires_grad:
+            # A loss that makes a whole step has done that already.
+            if value is not None and value.requires_grad and not recorder.backwards:
                 _backward(model, value)
         except Exception as error:  # whatever the user's code may raise: the rules see how far it came
             cause = error.__cause__ or error
