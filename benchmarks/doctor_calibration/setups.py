@@ -48,7 +48,7 @@ def _slow(base: Trained) -> nn.Module:
 def _fast(base: Trained) -> nn.Module:
     fast = replace(base.recipe, momentum=0.99)
     model = fast.build()
-    base.learn(model, 200)
+    base.learn(model, 600)
     return model
 
 

@@ -72,7 +72,7 @@ class DataShift(Rule):
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the first layers, where they alone disagree with the data."""
         probe = facts.probe
-        if probe.failed or not probe.exact_helps or averaged_modules(facts.model):
+        if probe.failed or averaged_modules(facts.model):
             return
         errors = layer_errors(facts.norms, probe)
         first = first_norms(facts.flow)
@@ -85,6 +85,8 @@ class DataShift(Rule):
         worst = max(errors[path][0] for path in off)
         shifts = {path: _shift(facts, path) for path in off}
         explained = {path for path, shift in shifts.items() if _explains(shift, errors[path][0])}
+        if not explained and not probe.exact_helps:
+            return
         extreme = any(
             shift is not None and abs(math.log(abs(shift.scale))) > math.log(_EXTREME)
             for shift in shifts.values()
@@ -92,7 +94,9 @@ class DataShift(Rule):
         tells = (
             bool(explained) or extreme or (_agree(of_behind, worst) and not has_computed_weights(facts.model))
         )
-        if worst < max(_LARGE, 2 * median(of_behind) if behind else 0.0) or not tells:
+        # Behind inputs that are far too small ε counts, and nothing agrees.
+        clear = not behind or worst >= 2 * median(of_behind) or (extreme and bool(explained))
+        if worst < _LARGE or not clear or not tells:
             return
         for path in off:
             norm, shift = facts.norms[path], shifts[path]
