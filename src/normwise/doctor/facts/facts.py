@@ -11,19 +11,19 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from normwise.doctor.facts.dependence import dependence_on_batch, failure_alone
-from normwise.doctor.facts.examinable import examinable, refuse_calls_of_uninitialised
-from normwise.doctor.facts.flow import Flow, trace_flow
-from normwise.doctor.facts.graph_calls import GraphCall, graph_calls
-from normwise.doctor.facts.modes import Modes, modes_of
-from normwise.doctor.facts.norm_facts import NormFacts, norm_facts, norms_of_state
-from normwise.doctor.facts.optimizer_facts import OptimizerFacts, optimizer_facts
-from normwise.doctor.facts.probe import Probe, run_probe
-from normwise.doctor.facts.reached_objects import ReachedObjects
+from normwise.doctor.facts.data.user_batches import UserBatch, UserBatches, read_batches
+from normwise.doctor.facts.model.examinable import examinable, refuse_calls_of_uninitialised
+from normwise.doctor.facts.model.graph_calls import GraphCall, graph_calls
+from normwise.doctor.facts.model.modes import Modes, modes_of
+from normwise.doctor.facts.model.norm_facts import NormFacts, norm_facts, norms_of_state
+from normwise.doctor.facts.model.optimizer_facts import OptimizerFacts, optimizer_facts
+from normwise.doctor.facts.model.reached_objects import ReachedObjects
+from normwise.doctor.facts.passes.dependence import dependence_on_batch, failure_alone
+from normwise.doctor.facts.passes.flow import Flow, trace_flow
+from normwise.doctor.facts.passes.probe import Probe, run_probe
+from normwise.doctor.facts.passes.task import Task
+from normwise.doctor.facts.passes.training_step import NormCall, TrainingStep, run_training_step
 from normwise.doctor.facts.saved.onnx_norms import OnnxNorm, read_onnx
-from normwise.doctor.facts.task import Task
-from normwise.doctor.facts.training_step import NormCall, TrainingStep, run_training_step
-from normwise.doctor.facts.user_batches import UserBatch, UserBatches, read_batches
 from normwise.errors import DataError, ModelError
 from normwise.layers import LayerKind, batch_norms
 from normwise.statistics import Data

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from normwise.doctor.facts.task import Task, output_tensor
-from normwise.doctor.facts.user_batches import UserBatch
+from normwise.doctor.facts.data.user_batches import UserBatch
+from normwise.doctor.facts.passes.task import Task, output_tensor
 
 
 def dependence_on_batch(task: Task, batch: UserBatch) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils import _pytree as pytree
 
-from normwise.doctor.facts.user_batches import UserBatch
+from normwise.doctor.facts.data.user_batches import UserBatch
 from normwise.errors import ArgumentError, ModelError
 from normwise.statistics.model_inputs import unwrapped
 

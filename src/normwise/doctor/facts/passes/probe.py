@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normwise.doctor.facts.batch_moments import BatchMoments
-from normwise.doctor.facts.skip_backward import SkipBackward
-from normwise.doctor.facts.task import Task, output_tensor
-from normwise.doctor.facts.user_batches import UserBatch
+from normwise.doctor.facts.data.user_batches import UserBatch
+from normwise.doctor.facts.passes.batch_moments import BatchMoments
+from normwise.doctor.facts.passes.skip_backward import SkipBackward
+from normwise.doctor.facts.passes.task import Task, output_tensor
 from normwise.errors import NormwiseError
 from normwise.layers import LayerKind, StatisticsSlot
 from normwise.layers.reasons import UNINITIALISED

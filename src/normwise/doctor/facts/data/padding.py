@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from normwise.doctor.facts.data.user_batches import UserBatch
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.user_batches import UserBatch
 from normwise.layers import slot_of_mean
 from normwise.statistics.moments import Moments
 from normwise.statistics.observe.normalised_inputs import Call, observe

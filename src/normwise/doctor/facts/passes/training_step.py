@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normwise.doctor.facts.batch_moments import sample_scatter
-from normwise.doctor.facts.task import Task, output_tensor
-from normwise.doctor.facts.user_batches import UserBatch
+from normwise.doctor.facts.data.user_batches import UserBatch
+from normwise.doctor.facts.passes.batch_moments import sample_scatter
+from normwise.doctor.facts.passes.task import Task, output_tensor
 from normwise.layers import LayerKind, input_of_call, slot_of_mean, slots_of
 from normwise.statistics.moments import Moments
 from normwise.statistics.observe.normalised_inputs import Call, observe

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from normwise.doctor.facts.graph_calls import graph_calls
+from normwise.doctor.facts.model.graph_calls import graph_calls
 from normwise.errors import ArgumentError, ModelError
 from normwise.layers import LayerKind, batch_norms, find
 from normwise.layers.reasons import UNINITIALISED
