@@ -12,14 +12,14 @@ from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 from normwise.surgery.core.decision import LeftError
 
 
-def calibrate_copy(facts: Facts, model: nn.Module) -> str:
-    """Replace the running statistics of a copy by exact ones of the data, and say so.
+def calibrate_copy(facts: Facts, model: nn.Module, *, include_frozen: bool = False) -> str:
+    """Replace the running statistics of a copy by exact ones of the data, those of frozen layers if asked to.
 
     Raises:
         LeftError: that can't be done.
     """
     try:
-        record = calibrate(model, data_to_read_again(facts))
+        record = calibrate(model, data_to_read_again(facts), include_frozen=include_frozen)
     except NormwiseError as error:
         raise LeftError(str(error)) from error
     replaced = sum(layer.calibrated for layer in record.layers)

@@ -189,3 +189,27 @@ def test_the_first_state_of_a_recurrent_layer_is_no_dead_channel(training: bool)
     torch.manual_seed(0)
     model = normwise.nn.BatchNormLSTM(4, 5).train(training)
     assert _found(model, torch.randn(6, 8, 4)) == {}
+
+
+@pytest.mark.parametrize(
+    ("eps", "trained", "severity"),
+    [(1e-3, False, "info"), (1e-3, True, "warning"), (1e-1, False, "warning")],
+)
+def test_small_variances_of_initial_weights_are_worth_knowing_only(
+    eps: float, trained: bool, severity: str
+) -> None:
+    model, x = _net()
+    model[3] = nn.Linear(16, 8, bias=False)
+    model.append(nn.BatchNorm1d(8, eps=eps))
+    model[3].weight.data *= 0.01
+    if trained:
+        nn.init.uniform_(model[1].weight, 0.5, 1.5)
+    assert _found(model, x) == {"BN403": severity}
+
+
+@pytest.mark.parametrize(("variance", "severity"), [(5e-3, "info"), (5e-4, "warning")])
+def test_a_usual_eps_is_a_warning_where_it_is_as_large_as_the_variance(variance: float, severity: str) -> None:
+    torch.manual_seed(0)
+    model: Any = nn.Sequential(nn.BatchNorm1d(8, eps=1e-3), nn.Linear(8, 2))
+    nn.init.uniform_(model[0].weight, 0.5, 1.5)
+    assert _found(model, variance**0.5 * torch.randn(256, 8)) == {"BN403": severity}

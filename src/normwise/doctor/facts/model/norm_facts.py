@@ -1,6 +1,6 @@
 """Numbers of one BN layer, of a model or of a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +66,30 @@ class NormFacts:
         )
 
     @property
+    def parameter_spread(self) -> float:
+        """How far γ and β of channels are from one another; 0 in a new layer, whatever it starts with."""
+        spreads = [
+            (held.double().amax() - held.double().amin()).item()
+            for held in (self.weight, self.bias)
+            if held is not None and held.numel() > 1 and bool(held.isfinite().all())
+        ]
+        return max(spreads, default=0.0)
+
+    @property
+    def frozen(self) -> bool:
+        """True where training leaves the statistics as they are; False where it is not known."""
+        return self.traits is not None and self.traits.frozen
+
+    @property
     def learns(self) -> bool:
         """True where training is to move the statistics: it is not frozen, and has some."""
         return self.traits is None or (not self.traits.frozen and self.traits.learns_statistics)
+
+
+def have_initial_parameters(norms: Iterable[NormFacts]) -> bool:
+    """Return whether there are γ and β, and those of each layer are alike, as before training."""
+    held = [norm for norm in norms if norm.weight is not None or norm.bias is not None]
+    return bool(held) and not any(norm.parameter_spread for norm in held)
 
 
 def norm_facts(path: str, kind: LayerKind, *, training: bool) -> list[NormFacts]:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from normwise.doctor.facts.data.first_norms import first_norms
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.model.norm_facts import NormFacts
+from normwise.doctor.facts.model.norm_facts import NormFacts, have_initial_parameters
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Severity, Source, Symptom
 
@@ -14,6 +15,10 @@ from normwise.records import Severity, Source, Symptom
 _SHARE = 0.1
 #: Share of a layer's channels from which that is worth knowing, and from which it is a warning.
 _SOME, _MOST = 0.1, 0.5
+#: Largest ε that is a framework's default, that of Keras and TensorFlow, and a little; good models are trained with it.
+_USUAL_EPS = 1.001e-3
+#: Deviation of the outputs, over γ, from which such an ε counts: it is as large as the variance.
+_SMALL_DEVIATION = 0.71
 #: Variance and γ beside the largest of the layer from which a channel carries something.
 _LIVE_VARIANCE, _LIVE_SCALE = 1e-6, 1e-3
 
@@ -34,7 +39,10 @@ class DominatingEps(Rule):
     measured = (
         "ε over the variance of each channel that carries something: the data's variance where data are given, else "
         "the running one. Channels whose variance is less than a millionth of the layer's largest, or whose γ is less "
-        "than a thousandth, are left out. It is a warning where half of the others or more are affected."
+        "than a thousandth, are left out. It is a warning where half of the others or more are affected; with an ε of "
+        "0.001 or less, as frameworks have it, where it is also as large as the variance of half of these. In a model "
+        "whose γ and β are still initial that is a note where other BN layers are before: initial weights make such "
+        "variances, and training changes them."
     )
     fixed = (
         "Scale the inputs to the order of 1, or build the layer with a smaller ε (torch's is 1e-5), and train again: a "
@@ -74,8 +82,8 @@ class DominatingEps(Rule):
             )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return "info" where most channels of each layer are fine."""
-        return "warning" if any(each.evidence[0].value >= 100 * _MOST for each in symptoms) else "info"
+        """Return "info" where a usual ε counts in few channels of each layer, or little, or in initial weights."""
+        return "warning" if any(_is_notable(facts, each) for each in symptoms) else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare ε with the variance."""
@@ -114,6 +122,18 @@ class DominatingEps(Rule):
         x = torch.randn(64, 8)
         model(x)
         return Case(model.eval(), [x])
+
+
+def _is_notable(facts: Facts, symptom: Symptom) -> bool:
+    """Return whether most channels are affected, by another cause than a usual ε and initial weights."""
+    share, eps, _, deviation = (number.value for number in symptom.evidence)
+    if share < 100 * _MOST or eps > _USUAL_EPS:
+        return share >= 100 * _MOST
+    if deviation > _SMALL_DEVIATION:
+        return False
+    # What the data bring is small whatever the weights are trained to; behind BN layers it is what weights make of it.
+    at_front = "data" not in facts.has or facts.norms[symptom.path].layer_path in first_norms(facts.flow)
+    return at_front or not have_initial_parameters(facts.norms.values())
 
 
 def _variance(facts: Facts, norm: NormFacts) -> Tensor | None:

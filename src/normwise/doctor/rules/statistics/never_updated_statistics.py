@@ -34,7 +34,9 @@ class NeverUpdatedStatistics(Rule):
         "The running statistics are compared with those of a new layer. That the model was trained is seen in γ and β "
         "that differ among channels, and in statistics of other layers that moved. With data, the error of the "
         f"normalised values is measured, and a layer whose inputs do have mean 0 and variance 1, within {FINE:g} σ, is "
-        "left out. In a model that is new altogether and in training mode, a finding is a note."
+        "left out. In a model that is new altogether and in training mode, a finding is a note. A frozen layer may "
+        "pass its input on because γ and β have taken its statistics over: it counts where they are new as well, and "
+        "is a warning where no loss shows more."
     )
     fixed = (
         "Load a checkpoint that has the buffers, or let normwise.calibrate measure the statistics on data. That "
@@ -54,7 +56,7 @@ class NeverUpdatedStatistics(Rule):
         moved = [norm for norm in facts.norms.values() if norm.mean is not None and not norm.is_initial]
         moved_layers = {norm.layer_path for norm in moved}
         for norm in facts.norms.values():
-            if not norm.is_initial or not norm.learns:
+            if not norm.is_initial or not (norm.learns or _is_frozen_new(norm)):
                 continue
             evidence: tuple[Measured, ...] = (measured("channels of mean 0 and variance 1", norm.channels),)
             if norm.steps is not None:
@@ -70,9 +72,11 @@ class NeverUpdatedStatistics(Rule):
                     (measured("normalised values off by", error, "σ"), *evidence),
                     badness=error,
                 )
+            elif norm.frozen:
+                continue  # it may well be meant to pass its input on
             elif norm.layer_path in moved_layers:
                 continue  # a time step that no sequence was long enough for
-            elif trained := _scatter_of_parameters(norm):
+            elif trained := norm.parameter_spread:
                 yield Symptom(
                     norm.path,
                     norm.kind,
@@ -88,9 +92,9 @@ class NeverUpdatedStatistics(Rule):
         """Judge by whether training is over, and by how sure it is that the layer took part."""
         if facts.given_model is not None and facts.modes.model and _is_new(facts):
             return "info"
-        sure = "data" in facts.has or any(
-            _scatter_of_parameters(facts.norms[symptom.path]) for symptom in symptoms
-        )
+        if all(facts.norms[symptom.path].frozen for symptom in symptoms):
+            return "error" if facts.probe.has_loss and facts.probe.exact_helps else "warning"
+        sure = "data" in facts.has or any(facts.norms[symptom.path].parameter_spread for symptom in symptoms)
         return "error" if sure else "warning"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -103,11 +107,14 @@ class NeverUpdatedStatistics(Rule):
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Load them, or calibrate."""
-        return "normwise.calibrate(model, loader)  # or load a checkpoint with running_mean and running_var"
+        frozen = any(facts.norms[symptom.path].frozen for symptom in symptoms)
+        options = ", include_frozen=True" if frozen else ""
+        return f"normwise.calibrate(model, loader{options})  # or load a checkpoint with running_mean and running_var"
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Calibrate the copy."""
-        return calibrate_copy(facts, model)
+        frozen = any(facts.norms[symptom.path].frozen for symptom in symptoms)
+        return calibrate_copy(facts, model, include_frozen=frozen)
 
     def sick(self) -> Case:
         """Return a trained layer that lost its buffers."""
@@ -140,25 +147,22 @@ def _errors(facts: Facts) -> dict[str, float] | None:
     return {path: error for path, (error, _) in layer_errors(facts.norms, facts.probe).items()}
 
 
-def _scatter_of_parameters(norm: NormFacts) -> float:
-    """Return how far γ and β of channels are from one another; 0 in a new layer, whatever it starts with."""
-    spreads = [
-        (held.double().amax() - held.double().amin()).item()
-        for held in (norm.weight, norm.bias)
-        if held is not None and held.numel() > 1 and bool(held.isfinite().all())
-    ]
-    return max(spreads, default=0.0)
+def _is_frozen_new(norm: NormFacts) -> bool:
+    """Return whether nothing was loaded into a frozen layer: γ and β may have taken over its statistics otherwise."""
+    return norm.frozen and not norm.parameter_spread
 
 
 def _is_new(facts: Facts) -> bool:
     return all(
-        norm.mean is None or (norm.is_initial and not norm.steps and not _scatter_of_parameters(norm))
+        norm.mean is None or (norm.is_initial and not norm.steps and not norm.parameter_spread)
         for norm in facts.norms.values()
     )
 
 
 def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:
     norms = [facts.norms[symptom.path] for symptom in symptoms]
+    if all(norm.frozen for norm in norms):
+        return "the layers are frozen, and nothing was loaded into them"
     if all(norm.momentum == 0 for norm in norms):
         return "momentum=0 keeps every batch out"
     if _is_new(facts):

@@ -47,7 +47,8 @@ class StaleStatistics(Rule):
         "root mean square of the difference of the normalised values, in standard deviations of the data. Its noise "
         "follows from how far the batches' means and variances scatter, and from the momentum. A layer is named where "
         "its error is above 4 times the noise and evaluation as a whole is worse than with exact statistics; how much "
-        "worse makes it an error, a warning or a note."
+        "worse makes it an error, a warning or a note. A frozen layer is named where a loss shows the gain: training "
+        "has used its statistics as they are."
     )
     fixed = (
         "normwise.calibrate replaces the running statistics by exact ones of the data, and changes nothing else. That "
@@ -66,7 +67,8 @@ class StaleStatistics(Rule):
         if probe.failed or not probe.exact_helps:
             return
         for path, (error, noise) in layer_errors(facts.norms, probe).items():
-            if is_off(error, noise):
+            # A frozen layer was trained with the statistics that it has; only a loss tells that others are better.
+            if is_off(error, noise) and (probe.has_loss or not facts.norms[path].frozen):
                 record = probe.layers[path]
                 yield Symptom(
                     path,
@@ -95,11 +97,13 @@ class StaleStatistics(Rule):
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Calibrate."""
-        return "normwise.calibrate(model, loader)"
+        frozen = any(facts.norms[symptom.path].frozen for symptom in symptoms)
+        return f"normwise.calibrate(model, loader{', include_frozen=True' if frozen else ''})"
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Calibrate the copy."""
-        return calibrate_copy(facts, model)
+        frozen = any(facts.norms[symptom.path].frozen for symptom in symptoms)
+        return calibrate_copy(facts, model, include_frozen=frozen)
 
     def sick(self) -> Case:
         """Return a layer that has seen one batch with a momentum of 0.001."""
