@@ -164,3 +164,9 @@ def test_a_dead_channel_of_half_precision_has_not_lost_its_digits() -> None:
     model(x)
     findings = normwise.diagnose(model.eval(), [x], select=["BN404", "BN405"]).findings
     assert [finding.code for finding in findings] == ["BN405"]
+
+
+def test_a_variance_that_float32_cannot_hold_is_not_stalled_beside_eps() -> None:
+    model, x = nn.Sequential(nn.BatchNorm1d(8, momentum=None), nn.Linear(8, 2)), 1e-23 * torch.randn(64, 8)
+    model(x)
+    assert normwise.diagnose(model.eval(), [x], select=["BN402"]).findings == ()

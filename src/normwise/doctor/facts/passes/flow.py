@@ -209,6 +209,8 @@ class _Follower(TorchFunctionMode):
             name = getattr(func, "__name__", str(func)).split(".")[0].strip("_")
             if name == "get":  # an attribute, such as ``mT``
                 name = getattr(getattr(func, "__self__", None), "__name__", name)
+            if name == "norm":  # torch.norm, which is no BN layer
+                name = "vector_norm"
             self._note(name, output, inputs, args, func, kwargs)
         return output
 

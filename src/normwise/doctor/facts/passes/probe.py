@@ -201,11 +201,24 @@ class _Run:
         ]
         if not pairs:
             return math.nan
-        reference = torch.cat([exact.flatten(1) if exact.dim() > 1 else exact[:, None] for _, exact in pairs])
-        if reference.numel() < 2:
+        # Sequences of another length have outputs of another shape.
+        by_shape: dict[torch.Size, list[Tensor]] = {}
+        for _, exact in pairs:
+            by_shape.setdefault(exact.shape[1:], []).append(exact)
+        variances = [_scatter(torch.cat(outputs)) for outputs in by_shape.values()]
+        numbers = [sum(output.numel() for output in outputs) for outputs in by_shape.values()]
+        if sum(numbers) < 2:
             return math.nan
-        spread = (
-            reference.std(0, correction=0).square().mean().sqrt() if len(reference) > 1 else reference.std()
-        )
+        of_all = sum(number * variance for number, variance in zip(numbers, variances, strict=True))
+        spread = (of_all / sum(numbers)) ** 0.5
         error = torch.cat([(one - exact).flatten() for one, exact in pairs]).square().mean().sqrt()
-        return (error / spread.clamp_min(1e-30)).item()
+        return error.item() / max(spread, 1e-30)
+
+
+def _scatter(outputs: Tensor) -> float:
+    """Return the variance over the samples, the mean over the outputs of each; of a single sample, that of its own."""
+    if outputs.numel() < 2:
+        return 0.0
+    if len(outputs) == 1:
+        return outputs.var().item()
+    return outputs.var(0, correction=0).mean().item()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from normwise.doctor.facts.data.first_norms import first_norms
 from normwise.doctor.facts.facts import Facts
@@ -41,8 +42,8 @@ class DominatingEps(Rule):
         "the running one. Channels whose variance is less than a millionth of the layer's largest, or whose γ is less "
         "than a thousandth, are left out. It is a warning where half of the others or more are affected; with an ε of "
         "0.001 or less, as frameworks have it, where it is also as large as the variance of half of these. In a model "
-        "whose γ and β are still initial that is a note where other BN layers are before: initial weights make such "
-        "variances, and training changes them."
+        "whose γ and β are still initial that is a note where the inputs are not small themselves: initial weights "
+        "make such variances, and training changes them."
     )
     fixed = (
         "Scale the inputs to the order of 1, or build the layer with a smaller ε (torch's is 1e-5), and train again: a "
@@ -131,9 +132,26 @@ def _is_notable(facts: Facts, symptom: Symptom) -> bool:
         return share >= 100 * _MOST
     if deviation > _SMALL_DEVIATION:
         return False
-    # What the data bring is small whatever the weights are trained to; behind BN layers it is what weights make of it.
-    at_front = "data" not in facts.has or facts.norms[symptom.path].layer_path in first_norms(facts.flow)
-    return at_front or not have_initial_parameters(facts.norms.values())
+    return not have_initial_parameters(facts.norms.values()) or _by_inputs(facts, symptom)
+
+
+def _by_inputs(facts: Facts, symptom: Symptom) -> bool:
+    """Return whether the inputs are so small that ε would not count if they were of the order of 1.
+
+    Behind other BN layers, variances are what the weights between make of them.
+    """
+    if "data" not in facts.has:
+        return True
+    if facts.norms[symptom.path].layer_path not in first_norms(facts.flow):
+        return False
+    batch = facts.batches.batches[0]
+    spreads = [
+        leaf.double().var(correction=0).item()
+        for leaf in pytree.tree_leaves((batch.args, batch.kwargs))
+        if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.numel()
+    ]
+    _, eps, variance, _ = (number.value for number in symptom.evidence)
+    return variance > eps * max(spreads, default=1.0)
 
 
 def _variance(facts: Facts, norm: NormFacts) -> Tensor | None:

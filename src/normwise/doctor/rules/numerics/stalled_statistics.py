@@ -36,7 +36,7 @@ class StalledStatistics(Rule):
     measured = (
         "Each running statistic is updated with each batch's in float64, and rounded to the type of its buffer. It is "
         "stalled where that leaves it bit for bit for all batches, though it is more than 0.1 standard deviations, or "
-        "20 % of the variance, away from the exact one."
+        "20 % of the variance, away from the exact one, with ε added to both."
     )
     fixed = (
         "Keep BN layers in float32, and replace the statistics by exact ones: both are safe, and proven by measuring "
@@ -62,8 +62,11 @@ class StalledStatistics(Rule):
             mean, variance = norm.mean, norm.variance
             if mean is None or variance is None or not norm.is_finite or len(mean) != len(exact[0]):
                 continue
-            mean_off = (mean.double() - exact[0].cpu()).abs() / exact[1].cpu().clamp_min(1e-30).sqrt()
-            variance_off = (variance.double() / exact[1].cpu().clamp_min(1e-30) - 1).abs()
+            # As the layer sees them: of a variance that is nothing beside ε, no digit counts.
+            eps = norm.eps or 0.0
+            right = (exact[1].cpu() + eps).clamp_min(1e-30)
+            mean_off = (mean.double() - exact[0].cpu()).abs() / right.sqrt()
+            variance_off = ((variance.double() + eps) / right - 1).abs()
             varies = exact[1].cpu() > 1e-12 * exact[1].max().cpu()
             updates = _updates(moments)
             stalled = [
