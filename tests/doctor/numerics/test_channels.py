@@ -208,7 +208,9 @@ def test_small_variances_of_initial_weights_are_worth_knowing_only(
 
 
 @pytest.mark.parametrize(("variance", "severity"), [(5e-3, "info"), (5e-4, "warning")])
-def test_a_usual_eps_is_a_warning_where_it_is_as_large_as_the_variance(variance: float, severity: str) -> None:
+def test_a_usual_eps_is_a_warning_where_it_is_as_large_as_the_variance(
+    variance: float, severity: str
+) -> None:
     torch.manual_seed(0)
     model: Any = nn.Sequential(nn.BatchNorm1d(8, eps=1e-3), nn.Linear(8, 2))
     nn.init.uniform_(model[0].weight, 0.5, 1.5)
