@@ -26,6 +26,8 @@ class Specimen:
         build: Makes the model with random weights, given the library.
         batch: Makes a random batch of so many samples.
         refuses: Operations that must end with an error of normwise, and what this says (a regular expression).
+        findings: Errors and warnings of the doctor that the library's own code is the reason for, by code, each with
+            that reason.
     """
 
     library: str
@@ -33,6 +35,7 @@ class Specimen:
     build: Callable[[Any], nn.Module]
     batch: Callable[[int], Batch]
     refuses: Mapping[str, str] = field(default_factory=dict, hash=False)
+    findings: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         """Its name as a part of a test's."""

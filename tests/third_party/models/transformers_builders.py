@@ -1,6 +1,6 @@
 """Builders of configurations, inputs and specimens of transformers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -31,6 +31,20 @@ SPEECH: dict[str, Any] = {
 }
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
+#: Findings of the doctor that the library's code is the reason for.
+MOMENTUM = {
+    "BN205": "`momentum` is the decay of TensorFlow's model, 0.99, 0.997 or 0.9997. In torch that is the weight of the "
+    "last batch, so that training leaves its statistics alone."
+}
+SMALL_SCALES = {
+    "BN403": "γ begins with mean 0 and deviation 0.02, and weights with 0.02 as well. Values shrink in each BN layer "
+    "until ε is far larger than their variance."
+}
+CONSTANT = {"BN405": "The same: values shrink until their scatter is less than the rounding of their mean."}
+UNUSED = {
+    "BN106": "The first fusion layer has a residual unit for an input that it does not get; forward never calls it."
+}
+
 
 def images(size: int = 64, channels: int = 3) -> Callable[[int], dict[str, Tensor]]:
     return lambda samples: {"pixel_values": torch.randn(samples, channels, size, size)}
@@ -49,11 +63,13 @@ def model(
     config: Callable[[Any], Any],
     batch: Callable[[int], dict[str, Tensor]],
     remark: str = "",
+    findings: Mapping[str, str] | None = None,
 ) -> Specimen:
     def build(transformers: Any) -> nn.Module:
         return getattr(transformers, model)(config(transformers))
 
-    return Specimen("transformers", f"{model} ({remark})" if remark else model, build, batch)
+    name = f"{model} ({remark})" if remark else model
+    return Specimen("transformers", name, build, batch, findings=findings or {})
 
 
 def resnet(transformers: Any, layer_type: str, hidden_sizes: list[int], **options: Any) -> Any:

@@ -4,8 +4,12 @@ import torch
 
 from .transformers_builders import (
     CLASSES,
+    CONSTANT,
+    MOMENTUM,
+    SMALL_SCALES,
     SPEECH,
     STAGES,
+    UNUSED,
     VISION,
     fast_speech,
     group_vit,
@@ -46,11 +50,13 @@ SPECIMENS = (
         "MobileNetV1ForImageClassification",
         lambda t: t.MobileNetV1Config(depth_multiplier=0.25, **CLASSES),
         images(),
+        findings=MOMENTUM,
     ),
     model(
         "MobileNetV2ForImageClassification",
         lambda t: t.MobileNetV2Config(depth_multiplier=0.25, **CLASSES),
         images(),
+        findings=MOMENTUM,
     ),
     model(
         "EfficientNetForImageClassification",
@@ -58,6 +64,7 @@ SPECIMENS = (
             image_size=64, width_coefficient=0.25, depth_coefficient=0.3, hidden_dim=320, **CLASSES
         ),
         images(),
+        findings={**MOMENTUM, **SMALL_SCALES, **CONSTANT},
     ),
     model(
         "LevitForImageClassificationWithTeacher",
@@ -88,6 +95,7 @@ SPECIMENS = (
             **CLASSES,
         ),
         images(),
+        findings=SMALL_SCALES,
     ),
     model(
         "MobileViTV2ForImageClassification",
@@ -99,6 +107,7 @@ SPECIMENS = (
             **CLASSES,
         ),
         images(),
+        findings={**SMALL_SCALES, **CONSTANT},
     ),
     model(
         "CvtForImageClassification",
@@ -161,6 +170,7 @@ SPECIMENS = (
             **CLASSES,
         ),
         images(),
+        findings={**SMALL_SCALES, **CONSTANT},
     ),
     model(
         "DetrForObjectDetection",
@@ -236,6 +246,7 @@ SPECIMENS = (
             num_attractors=[4, 2, 2, 1],
         ),
         images(32),
+        findings=UNUSED,
     ),
     model(
         "VitMatteForImageMatting",
@@ -255,6 +266,7 @@ SPECIMENS = (
             convstream_hidden_sizes=[8, 8, 8],
         ),
         images(32, channels=4),
+        findings=SMALL_SCALES,
     ),
     model(
         "GroupViTModel",
