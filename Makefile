@@ -36,7 +36,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP)
 
-# All operations on models of torchvision, timm and transformers, and the page that says what they did.
+# All operations and the doctor on models of torchvision, timm and transformers, and the pages that say what came of it.
 models: $(VENV)/models.stamp
 	$(BIN)/python -m pytest -m models --numprocesses 2
 
@@ -44,6 +44,8 @@ models-page: $(VENV)/models.stamp
 	@mkdir -p build
 	$(BIN)/python -m tests.third_party.page > build/models.md
 	mv build/models.md docs/models.md
+	$(BIN)/python -m tests.third_party.doctor.page > build/third-party.md
+	mv build/third-party.md docs/doctor/third-party.md
 
 # Healthy trained models and models made sick on purpose, as the doctor sees them, and the pages that say so. With MNIST
 # where it is found; trained models are kept in build/.

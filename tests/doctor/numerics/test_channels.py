@@ -215,3 +215,19 @@ def test_a_usual_eps_is_a_warning_where_it_is_as_large_as_the_variance(
     model: Any = nn.Sequential(nn.BatchNorm1d(8, eps=1e-3), nn.Linear(8, 2))
     nn.init.uniform_(model[0].weight, 0.5, 1.5)
     assert _found(model, variance**0.5 * torch.randn(256, 8)) == {"BN403": severity}
+
+
+def test_small_scales_are_named_where_they_make_values_small() -> None:
+    torch.manual_seed(0)
+    layers = [
+        layer
+        for _ in range(3)
+        for layer in (nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8), nn.SiLU())
+    ]
+    model = nn.Sequential(*layers)
+    for name, parameter in model.named_parameters():
+        nn.init.normal_(parameter, 0, 0.0 if name.endswith("bias") else 0.02)
+    (finding,) = normwise.diagnose(model, torch.randn(16, 8, 12, 12), select=["BN403"]).findings
+    assert finding.severity == "warning"
+    assert "in a typical BN layer, so that values shrink" in finding.message
+    assert "ones_(module.weight)" in finding.fix

@@ -20,6 +20,8 @@ _SOME, _MOST = 0.1, 0.5
 _USUAL_EPS = 1.001e-3
 #: Deviation of the outputs, over γ, from which such an ε counts: it is as large as the variance.
 _SMALL_DEVIATION = 0.71
+#: Median |γ| of all BN layers below which it is γ that makes values small.
+_SMALL_SCALE = 0.1
 #: Variance and γ beside the largest of the layer from which a channel carries something.
 _LIVE_VARIANCE, _LIVE_SCALE = 1e-6, 1e-3
 
@@ -48,7 +50,7 @@ class DominatingEps(Rule):
     fixed = (
         "Scale the inputs to the order of 1, or build the layer with a smaller ε (torch's is 1e-5), and train again: a "
         "trained model has learned with the ε that it has. Where ε was lost in a conversion, set the one that the "
-        "model was trained with."
+        "model was trained with. Where the γ of all layers begin near zero, let them begin at 1."
     )
     safety = "unsafe"
     sources = (
@@ -89,13 +91,23 @@ class DominatingEps(Rule):
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare ε with the variance."""
         share, eps, variance, deviation = (number.value for number in symptoms[0].evidence)
+        scale = _typical_scale(facts.norms.values())
+        cause = (
+            f"; γ is {scale:.2g} in a typical BN layer, so that values shrink" if scale < _SMALL_SCALE else ""
+        )
         return (
             f"ε = {eps:g} beside variances of {variance:.2g} leaves {share:.0f} % of the channels of "
-            f"{symptoms[0].path or 'the model'} with a deviation of {deviation:.2g} instead of 1."
+            f"{symptoms[0].path or 'the model'} with a deviation of {deviation:.2g} instead of 1{cause}."
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Lower ε, or scale the inputs."""
+        """Lower ε, or scale the inputs; raise γ where all are small."""
+        if _typical_scale(facts.norms.values()) < _SMALL_SCALE:
+            return (
+                "for module in model.modules():  # before training again\n"
+                "    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.affine:\n"
+                "        torch.nn.init.ones_(module.weight)"
+            )
         variance = symptoms[0].evidence[2].value
         path = facts.norms[symptoms[0].path].layer_path
         return (
@@ -152,6 +164,13 @@ def _by_inputs(facts: Facts, symptom: Symptom) -> bool:
     ]
     _, eps, variance, _ = (number.value for number in symptom.evidence)
     return variance > eps * max(spreads, default=1.0)
+
+
+def _typical_scale(norms: Iterable[NormFacts]) -> float:
+    """Return the median |γ| of all BN layers; 1 where there is none."""
+    scales = [norm.weight.double().abs() for norm in norms if norm.weight is not None]
+    typical = torch.cat(scales).nanmedian().item() if scales else 1.0
+    return typical if typical > 0 else 1.0
 
 
 def _variance(facts: Facts, norm: NormFacts) -> Tensor | None:
