@@ -18,7 +18,7 @@ _PACKAGES = {
         "functional", "insert", "nn", "reference", "tune_allocator", "unfreeze", "watch",
     },
     "normwise.doctor": {
-        "Case", "Diagnosis", "Facts", "Rule", "all_rules", "diagnose", "examine", "rules_named",
+        "Case", "Diagnosis", "Facts", "Rule", "all_rules", "check_every", "diagnose", "examine", "rules_named",
     },
     "normwise.nn": {
         "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormGRU", "BatchNormLSTM", "LayerNormGRU", "LayerNormLSTM",
@@ -34,6 +34,7 @@ _PACKAGES = {
     "normwise.surgery": {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
     },
+    "normwise.testing": {"assert_healthy"},
     "normwise.studies": {
         "PRESETS", "Claim", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
     },

@@ -1,4 +1,4 @@
-"""Every error that normwise raises on purpose.
+"""Every error that normwise raises on purpose, and the one warning with a category of its own.
 
 ::
 
@@ -53,3 +53,7 @@ class RunError(NormwiseError):
 
     So is every file that normwise was asked to write and can't.
     """
+
+
+class BatchNormWarning(UserWarning):
+    """A problem of batch normalization that :func:`normwise.doctor.check_every` saw while a model trains."""

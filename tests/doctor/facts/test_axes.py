@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from normwise.doctor.facts.axes import moved_axes, origins
 from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.passes.axes import moved_axes, origins
 
 
 @pytest.mark.parametrize(

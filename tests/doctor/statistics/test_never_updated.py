@@ -5,7 +5,7 @@ from torch import nn
 
 import normwise
 from normwise.doctor import Facts, examine, rules_named
-from normwise.doctor.facts.norm_facts import norms_of_state
+from normwise.doctor.facts.model.norm_facts import norms_of_state
 
 
 def _new() -> nn.Sequential:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.doctor import Facts, examine, rules_named
-from normwise.doctor.facts.norm_facts import norms_of_state
+from normwise.doctor.facts.model.norm_facts import norms_of_state
 
 
 def _codes(mean: Tensor, variance: Tensor) -> list[str]:

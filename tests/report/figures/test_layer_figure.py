@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from normwise.doctor.facts import running_statistics
+from normwise.doctor.facts.passes import running_statistics
 from normwise.records import Examination, Figure, Series
 from normwise.report.figures.examination_figures import FINE_ERROR, examination_figures, measured_layers
 from normwise.report.figures.layer_figure import LayerFigure, layer_drawing

@@ -11,21 +11,23 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from normwise.doctor.facts.dependence import dependence_on_batch, failure_alone
-from normwise.doctor.facts.flow import Flow, trace_flow
-from normwise.doctor.facts.graph_calls import GraphCall, graph_calls
-from normwise.doctor.facts.modes import Modes, modes_of
-from normwise.doctor.facts.norm_facts import NormFacts, norm_facts, norms_of_state
-from normwise.doctor.facts.optimizer_facts import OptimizerFacts, optimizer_facts, optimizer_kept
-from normwise.doctor.facts.probe import Probe, run_probe
+from normwise.doctor.facts.data.user_batches import UserBatch, UserBatches, read_batches
+from normwise.doctor.facts.model.examinable import examinable, refuse_calls_of_uninitialised
+from normwise.doctor.facts.model.graph_calls import GraphCall, graph_calls
+from normwise.doctor.facts.model.modes import Modes, modes_of
+from normwise.doctor.facts.model.norm_facts import NormFacts, norm_facts, norms_of_state
+from normwise.doctor.facts.model.optimizer_facts import OptimizerFacts, optimizer_facts
+from normwise.doctor.facts.model.reached_objects import ReachedObjects
+from normwise.doctor.facts.passes.dependence import dependence_on_batch, failure_alone
+from normwise.doctor.facts.passes.flow import Flow, trace_flow
+from normwise.doctor.facts.passes.probe import Probe, run_probe
+from normwise.doctor.facts.passes.task import Task
+from normwise.doctor.facts.passes.training_step import NormCall, TrainingStep, run_training_step
 from normwise.doctor.facts.saved.onnx_norms import OnnxNorm, read_onnx
-from normwise.doctor.facts.task import Task
-from normwise.doctor.facts.training_step import NormCall, TrainingStep, run_training_step
-from normwise.doctor.facts.user_batches import UserBatch, UserBatches, read_batches
-from normwise.errors import ArgumentError, DataError, ModelError
+from normwise.errors import DataError, ModelError
 from normwise.layers import LayerKind, batch_norms
 from normwise.statistics import Data
-from normwise.statistics.preserve.preserve_model import unchanged, unchanged_in_evaluation
+from normwise.statistics.preserve.preserve_model import unchanged
 
 #: Kinds of input of a rule: numbers of the layers, which a checkpoint has, too; a model; batches; a loss; an optimiser.
 Need = Literal["numbers", "model", "data", "loss", "optimizer", "onnx"]
@@ -71,17 +73,9 @@ class Facts:
 
         Raises:
             ArgumentError: it is no model.
-            ModelError: it has no BN layer, and no graph that calls one.
+            ModelError: it has no BN layer and no graph that calls one, or it can't be called on the data as it is.
         """
-        if not isinstance(model, nn.Module):
-            raise ArgumentError(f"expected a torch.nn.Module as the model, got {type(model).__name__}")
-        kinds = batch_norms(model)
-        if not kinds and not graph_calls(model):
-            raise ModelError(
-                f"{type(model).__name__} has no BN layer, so there is nothing to examine. Looked for layers of "
-                "torch.nn and normwise.nn, subclasses of theirs, and known layers of other libraries; pass the model "
-                "that has them"
-            )
+        kinds = examinable(model, has_data=data is not None)
         norms = {
             norm.path: norm
             for path, kind in kinds.items()
@@ -168,8 +162,8 @@ class Facts:
     def flow(self) -> Flow:
         """Flow of values through the model on the first batch, in evaluation."""
         args, kwargs = self.task.moved((self.batches.batches[0].args, self.batches.batches[0].kwargs))
-        with unchanged_in_evaluation(self.model, data=self.data):
-            return trace_flow(self.model, lambda: self.model(*args, **kwargs))
+        with self.in_evaluation():
+            return trace_flow(self.model, lambda: self.task.called(*args, **kwargs))
 
     @cached_property
     def step(self) -> TrainingStep:
@@ -202,7 +196,7 @@ class Facts:
     @cached_property
     def dependence(self) -> float:
         """Distance of a sample's outputs in evaluation when the samples beside it are taken away, in their σ."""
-        with unchanged_in_evaluation(self.model, data=self.data):
+        with self.in_evaluation():
             return dependence_on_batch(self.task, self.batches.batches[0])
 
     @cached_property
@@ -214,7 +208,7 @@ class Facts:
     @cached_property
     def dependence_in_training(self) -> float:
         """The same where the BN layers are in training mode, and nothing else, such as dropout."""
-        with unchanged_in_evaluation(self.model, data=self.data):
+        with self.in_evaluation():
             for kind in self.layers.values():
                 kind.layer.training = True
             return dependence_on_batch(self.task, self.batches.batches[0])
@@ -222,7 +216,7 @@ class Facts:
     @cached_property
     def failure_alone(self) -> str:
         """Error of the model in evaluation on a single sample; empty where it takes one."""
-        with unchanged_in_evaluation(self.model, data=self.data):
+        with self.in_evaluation():
             return failure_alone(self.task, self.batches.batches[0])
 
     @cached_property
@@ -251,10 +245,29 @@ class Facts:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Leave model, loss, optimiser and random states as they were."""
-        models = [self.model, *([self.loss] if isinstance(self.loss, nn.Module) else [])]
-        with optimizer_kept(self.optimizer), unchanged(*models, data=self.data):
+        reached = ReachedObjects(self.model, self.loss, self.optimizer)
+        with unchanged(*reached.models, data=self.data):
+            reached.drop_gradients()
+            refuse_calls_of_uninitialised(self.layers)
             yield
 
-    @property
+    @contextmanager
+    def in_evaluation(self) -> Iterator[None]:
+        """Put the model into evaluation, without gradients, and leave it as it was."""
+        reached = ReachedObjects(self.model)
+        with unchanged(*reached.models, data=self.data, parameters=False), torch.no_grad():
+            self.model.eval()
+            refuse_calls_of_uninitialised(self.layers)
+            yield
+
+    @cached_property
     def _model_has_loss(self) -> bool:
-        return False
+        """True where the output of the model has a loss, as those of transformers have for batches with labels."""
+        if self.loss is not None or self.sealed:
+            return False
+        batch = self.batches.batches[0]
+        with self.in_evaluation():
+            try:
+                return self.task.run(batch)[1] is not None
+            except ModelError:  # the probe says so
+                return False

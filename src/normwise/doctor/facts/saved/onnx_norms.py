@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from normwise.doctor.facts.norm_facts import NormFacts
+from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.errors import DataError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.training_step import NormCall
+from normwise.doctor.facts.passes.training_step import NormCall
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_statistics
 from normwise.records import Source, Symptom

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from normwise.doctor.facts.batch_moments import BatchMoments
 from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Severity, Source, Symptom, outcome_text
 

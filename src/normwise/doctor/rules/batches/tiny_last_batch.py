@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
+from normwise.doctor.facts.data.small_batches import values_of_smallest_batch
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.small_batches import values_of_smallest_batch
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Severity, Source, Symptom
 

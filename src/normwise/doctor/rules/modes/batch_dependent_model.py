@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.probe import Probe
+from normwise.doctor.facts.passes.probe import Probe
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Source, Symptom, outcome_text
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from normwise.doctor.facts.batch_moments import BatchMoments
 from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Measured, Severity, Source, Symptom
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.norm_facts import NormFacts
+from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.heal import float_norms
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Measured, Severity, Source, Symptom

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from normwise.doctor.facts.batch_moments import BatchMoments
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.norm_facts import NormFacts
+from normwise.doctor.facts.model.norm_facts import NormFacts
+from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.heal import calibrate_copy, float_norms
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_statistics

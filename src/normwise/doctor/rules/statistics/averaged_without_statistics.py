@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from normwise.doctor.facts.changed_weights import averaged_modules
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.running_statistics import is_off, layer_errors
+from normwise.doctor.facts.model.changed_weights import averaged_modules
+from normwise.doctor.facts.passes.running_statistics import is_off, layer_errors
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_statistics

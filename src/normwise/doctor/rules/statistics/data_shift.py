@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from normwise.doctor.facts.changed_weights import averaged_modules, has_computed_weights
+from normwise.doctor.facts.data.first_norms import first_norms
+from normwise.doctor.facts.data.input_shift import InputShift, input_shift, layer_before, median
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.first_norms import first_norms
-from normwise.doctor.facts.input_shift import InputShift, input_shift, layer_before, median
-from normwise.doctor.facts.running_statistics import (
+from normwise.doctor.facts.model.changed_weights import averaged_modules, has_computed_weights
+from normwise.doctor.facts.passes.running_statistics import (
     initial_share,
     is_near_initial,
     is_off,

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.norm_facts import NormFacts
-from normwise.doctor.facts.running_statistics import FINE, layer_errors
+from normwise.doctor.facts.model.norm_facts import NormFacts
+from normwise.doctor.facts.passes.running_statistics import FINE, layer_errors
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_statistics

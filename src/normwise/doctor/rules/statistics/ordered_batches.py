@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from normwise.doctor.facts.batch_moments import BatchMoments
-from normwise.doctor.facts.batch_order import ClassOrder, class_order
+from normwise.doctor.facts.data.batch_order import ClassOrder, class_order
 from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Measured, Severity, Source, Symptom
 

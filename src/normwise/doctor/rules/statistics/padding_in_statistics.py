@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
+from normwise.doctor.facts.data.padding import padded_slots
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.padding import padded_slots
-from normwise.doctor.facts.running_statistics import error_of
+from normwise.doctor.facts.passes.running_statistics import error_of
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Source, Symptom
 from normwise.statistics.moments import Moments

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from normwise.doctor.facts.changed_weights import has_computed_weights, is_schedule_free
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.running_statistics import (
+from normwise.doctor.facts.model.changed_weights import has_computed_weights, is_schedule_free
+from normwise.doctor.facts.passes.running_statistics import (
     HIGH_MOMENTUM,
     INITIAL_SHARE,
     effective_momentum,

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from normwise.activations import ACTIVATIONS
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.flow import Op
-from normwise.doctor.facts.norm_facts import NormFacts
+from normwise.doctor.facts.model.norm_facts import NormFacts
+from normwise.doctor.facts.passes.flow import Op
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_statistics

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from normwise.doctor.facts.axes import origins
 from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.passes.axes import origins
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Measured, Severity, Source, Symptom
 

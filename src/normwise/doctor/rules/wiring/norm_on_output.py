@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.flow import Flow, Op
+from normwise.doctor.facts.passes.flow import Flow, Op
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Measured, Source, Symptom
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from normwise.doctor.facts.axes import origins
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.flow import Flow, Op
+from normwise.doctor.facts.passes.axes import origins
+from normwise.doctor.facts.passes.flow import Flow, Op
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Source, Symptom
 

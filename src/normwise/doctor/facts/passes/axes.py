@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 if TYPE_CHECKING:
-    from normwise.doctor.facts.flow import Op
+    from normwise.doctor.facts.passes.flow import Op
 
 #: Operations that change no axis, some of which can't be tried on tensors without values.
 _KEEPS_AXES = frozenset(

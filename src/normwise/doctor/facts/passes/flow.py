@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from normwise.doctor.facts.axes import moved_axes
-from normwise.doctor.facts.task import output_tensor
+from normwise.doctor.facts.passes.axes import moved_axes
+from normwise.doctor.facts.passes.task import output_tensor
 from normwise.layers import batch_norms
 from normwise.layers.functions import ARGUMENTS, BY_BATCH
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from normwise.doctor.facts.flow import Flow
-from normwise.doctor.facts.norm_facts import NormFacts
-from normwise.doctor.facts.running_statistics import error_of
+from normwise.doctor.facts.model.norm_facts import NormFacts
+from normwise.doctor.facts.passes.flow import Flow
+from normwise.doctor.facts.passes.running_statistics import error_of
 
 #: Channels of less variance than this part of the mean one say nothing about a scale.
 _DEAD = 1e-6

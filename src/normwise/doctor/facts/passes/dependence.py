@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from normwise.doctor.facts.task import Task, output_tensor
-from normwise.doctor.facts.user_batches import UserBatch
+from normwise.doctor.facts.data.user_batches import UserBatch
+from normwise.doctor.facts.passes.task import Task, output_tensor
 
 
 def dependence_on_batch(task: Task, batch: UserBatch) -> float:
@@ -47,7 +47,7 @@ def failure_alone(task: Task, batch: UserBatch) -> str:
 
 def _scores(task: Task, batch: UserBatch, size: int) -> Tensor | None:
     args, kwargs = task.moved(_first(batch, size))
-    scores = output_tensor(task.model(*args, **kwargs))
+    scores = output_tensor(task.called(*args, **kwargs))
     is_scores = isinstance(scores, Tensor) and scores.is_floating_point() and scores.dim() > 0
     return scores.detach().double() if is_scores else None
 

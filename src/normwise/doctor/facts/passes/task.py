@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils import _pytree as pytree
 
-from normwise.doctor.facts.user_batches import UserBatch
+from normwise.doctor.facts.data.user_batches import UserBatch
 from normwise.errors import ArgumentError, ModelError
+from normwise.statistics.model_inputs import unwrapped
 
 _MODEL_NAMES = ("model", "net", "network", "module")
 _OUTPUTS = ("logits", "out", "output", "last_hidden_state", "pooler_output")
@@ -32,6 +34,10 @@ class Task:
                 "loss(model, batch)"
             )
         self.model, self.loss = model, loss
+        # Wrappers for several devices or processes would exchange buffers and gradients, for which others may not wait.
+        spread = isinstance(model, (DataParallel, DistributedDataParallel))
+        #: The model that is called: the given one, or the one in a wrapper for several devices.
+        self.called = unwrapped(model) if spread else model
         self.calls_model = loss is not None and _first_argument(loss) in _MODEL_NAMES
 
     def moved(self, value: Any) -> Any:
@@ -48,9 +54,9 @@ class Task:
         """
         try:
             if self.calls_model and self.loss is not None:
-                return None, _scalar(self.loss(self.model, self.moved(batch.given)))
+                return None, _scalar(self.loss(self.called, self.moved(batch.given)))
             args, kwargs = self.moved((batch.args, batch.kwargs))
-            output = self.model(*args, **kwargs)
+            output = self.called(*args, **kwargs)
             return output, self.loss_of(output, batch)
         except ModelError:
             raise

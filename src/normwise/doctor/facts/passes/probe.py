@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from normwise.doctor.facts.batch_moments import BatchMoments
-from normwise.doctor.facts.task import Task, output_tensor
-from normwise.doctor.facts.user_batches import UserBatch
-from normwise.errors import ModelError
+from normwise.doctor.facts.data.user_batches import UserBatch
+from normwise.doctor.facts.passes.batch_moments import BatchMoments
+from normwise.doctor.facts.passes.skip_backward import SkipBackward
+from normwise.doctor.facts.passes.task import Task, output_tensor
+from normwise.errors import NormwiseError
 from normwise.layers import LayerKind, StatisticsSlot
 from normwise.layers.reasons import UNINITIALISED
 from normwise.records import LayerCalibration, ProbeOutcome
@@ -161,7 +161,9 @@ class _Run:
             output, loss = self._output_and_loss(batch)
         except Exception as error:  # of the user's code; what was measured before it counts
             cause = error.__cause__ or error
-            self.failed = f"{type(cause).__name__}: {(str(cause) or 'without a text').splitlines()[0]}"
+            said = (str(cause).strip() or "without a text").splitlines()[0]
+            said = said if isinstance(cause, NormwiseError) else f"{type(cause).__name__}: {said}"
+            self.failed = self.failed or f"batch {number} (counted from 0): {said}"
             return
         if loss is not None:
             self.losses[self._kind] = (*self.losses[self._kind], float(loss.detach()))
@@ -173,11 +175,9 @@ class _Run:
 
     def _output_and_loss(self, batch: UserBatch) -> tuple[Any, Tensor | None]:
         if self.task.calls_model:
-            # It may make a backward pass, for which there are no gradients here.
-            with suppress(ModelError):
+            # It may make a backward pass, and there are no gradients here.
+            with SkipBackward():
                 return self.task.run(batch)
-            args, kwargs = self.task.moved((batch.args, batch.kwargs))
-            return self.task.model(*args, **kwargs), None
         return self.task.run(batch)
 
     def outcomes(self) -> dict[str, ProbeOutcome]:
@@ -185,9 +185,10 @@ class _Run:
 
     def _outcome(self, kind: str) -> ProbeOutcome:
         losses, right = self.losses.get(kind, ()), self._right.get(kind, [])
-        weights = [batch.size for batch in self.batches[: len(losses)]]
-        total = sum(weights)  # of empty batches, 0
-        loss = sum(map(float.__mul__, losses, map(float, weights))) / total if total else math.nan
+        # The mean over an empty batch is NaN.
+        weighted = [(one.size, loss) for one, loss in zip(self.batches, losses, strict=False) if one.size]
+        samples = sum(size for size, _ in weighted)
+        loss = sum(size * loss for size, loss in weighted) / samples if weighted else math.nan
         seen = sum(count for _, count in right)
         accuracy = sum(count for count, _ in right) / seen if seen else math.nan
         return ProbeOutcome(loss, accuracy, self._distance(kind))

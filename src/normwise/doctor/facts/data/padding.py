@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from normwise.doctor.facts.data.user_batches import UserBatch
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.user_batches import UserBatch
 from normwise.layers import slot_of_mean
 from normwise.statistics.moments import Moments
 from normwise.statistics.observe.normalised_inputs import Call, observe
-from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
 #: The time step in the path of a slot.
 _STEP = re.compile(r"\[(\d+)\]$")
@@ -58,7 +57,7 @@ def padded_slots(facts: Facts) -> dict[str, PaddedSlot]:
     ]
     if not batches:
         return found
-    with unchanged_in_evaluation(facts.model, data=facts.data), ExitStack() as stack:
+    with facts.in_evaluation(), ExitStack() as stack:
         now: list[Tensor] = []
         for path, kind in facts.layers.items():
             if kind.initialised and kind.has_statistics:

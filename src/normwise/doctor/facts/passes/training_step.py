@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normwise.doctor.facts.batch_moments import sample_scatter
-from normwise.doctor.facts.task import Task, output_tensor
-from normwise.doctor.facts.user_batches import UserBatch
+from normwise.doctor.facts.data.user_batches import UserBatch
+from normwise.doctor.facts.passes.batch_moments import sample_scatter
+from normwise.doctor.facts.passes.task import Task, output_tensor
 from normwise.layers import LayerKind, input_of_call, slot_of_mean, slots_of
 from normwise.statistics.moments import Moments
 from normwise.statistics.observe.normalised_inputs import Call, observe
@@ -119,7 +119,8 @@ def run_training_step(
             if value is None and task.loss is None:
                 scores = output_tensor(output)
                 value = scores.float().square().mean() if isinstance(scores, Tensor) else None
-            if value is not None and value.requires_grad:
+            # A loss that makes a whole step has done that already.
+            if value is not None and value.requires_grad and not recorder.backwards:
                 _backward(model, value)
         except Exception as error:  # whatever the user's code may raise: the rules see how far it came
             cause = error.__cause__ or error

@@ -1,11 +1,7 @@
-"""Parameters of an optimiser, and an optimiser that is left as it is."""
+"""Parameters of an optimiser."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -63,48 +59,3 @@ def optimizer_facts(model: nn.Module, optimizer: Optimizer) -> OptimizerFacts:
             for group in optimizer.param_groups
         ),
     )
-
-
-@contextmanager
-def optimizer_kept(optimizer: Optimizer | None) -> Iterator[None]:
-    """Put the state and the settings of an optimiser back afterwards, also after an exception."""
-    if optimizer is None:
-        yield
-        return
-    groups = [dict(group) for group in optimizer.param_groups]
-    state = {parameter: _copied(held) for parameter, held in optimizer.state.items()}
-    objects = dict(optimizer.state.items())
-    values = [parameter.detach().clone() for group in groups for parameter in group["params"]]
-    try:
-        yield
-    finally:
-        for group, before in zip(optimizer.param_groups, groups, strict=True):
-            group.clear()
-            group.update(before)
-        for parameter in [one for one in optimizer.state if one not in objects]:
-            del optimizer.state[parameter]
-        for parameter, held in objects.items():
-            _put_back(held, state[parameter])
-            optimizer.state[parameter] = held
-        with torch.no_grad():
-            for parameter, value in zip(
-                (p for group in groups for p in group["params"]), values, strict=True
-            ):
-                if not torch.equal(parameter, value):
-                    parameter.copy_(value)
-
-
-def _copied(held: Any) -> dict[Any, tuple[Any, Tensor | None]]:
-    return {
-        key: (value, value.detach().clone() if isinstance(value, Tensor) else None)
-        for key, value in held.items()
-    }
-
-
-def _put_back(held: Any, before: dict[Any, tuple[Any, Tensor | None]]) -> None:
-    held.clear()
-    for key, (value, copy) in before.items():
-        if copy is not None and not torch.equal(value, copy):
-            with torch.no_grad():
-                value.copy_(copy)
-        held[key] = value

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from normwise.doctor.facts.batch_moments import BatchMoments
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.norm_facts import NormFacts
-from normwise.doctor.facts.probe import Probe
+from normwise.doctor.facts.model.norm_facts import NormFacts
+from normwise.doctor.facts.passes.batch_moments import BatchMoments
+from normwise.doctor.facts.passes.probe import Probe
 from normwise.records import Severity
 
 #: Errors of normalised values, in σ, below which a layer is fine, whatever the noise of its batches.

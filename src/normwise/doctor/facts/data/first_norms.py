@@ -1,6 +1,6 @@
 """The BN layers that see the data first: no other BN layer is before them."""
 
-from normwise.doctor.facts.flow import Flow, Op
+from normwise.doctor.facts.passes.flow import Flow, Op
 
 
 def first_norms(flow: Flow) -> frozenset[str]:

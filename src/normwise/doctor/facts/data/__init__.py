@@ -1,0 +1,1 @@
+"""Facts about the batches of the user."""

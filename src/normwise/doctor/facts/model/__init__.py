@@ -1,0 +1,1 @@
+"""Facts about the modules of a model, before anything runs."""

@@ -1,0 +1,1 @@
+"""Facts from forward and backward passes."""

@@ -1,0 +1,87 @@
+"""A callback for PyTorch Lightning that checks BN layers while a model trains."""
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from normwise.doctor.training.check_every import begin_check
+
+if TYPE_CHECKING:
+    from normwise.doctor.training.training_check import TrainingCheck
+
+#: Both names of Lightning's package. Each has classes of its own.
+_LIBRARIES = ("lightning.pytorch", "pytorch_lightning")
+
+
+def _callback_class() -> Any:
+    """Return the class of callbacks of the library that is in use, else of the one that is installed.
+
+    Raises:
+        ImportError: none is.
+    """
+    loaded = [name for name in _LIBRARIES if name in sys.modules]
+    for name in (*loaded, *_LIBRARIES):
+        try:
+            return import_module(name).Callback
+        except ModuleNotFoundError as error:
+            if (error.name or "") not in (name, name.partition(".")[0]):
+                raise
+    raise ImportError(
+        "normwise.doctor.lightning needs PyTorch Lightning; install it with: pip install lightning"
+    )
+
+
+Callback: Any = _callback_class()
+
+
+class BatchNormCheck(Callback):
+    """The check of :func:`normwise.doctor.check_every`, as a callback.
+
+    The steps are those of the optimiser where the module has one, and batches where it has several, as GANs have.
+
+    Args:
+        every: Interval of the checks, in steps.
+
+    Attributes:
+        check: The check of the last training, with its ``problems``; None before the first.
+
+    ::
+
+        from normwise.doctor.lightning import BatchNormCheck
+
+        trainer = lightning.Trainer(callbacks=[BatchNormCheck(every=100)])
+    """
+
+    def __init__(self, every: int = 100) -> None:
+        super().__init__()
+        self.every = every
+        self.check: TrainingCheck | None = None
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin the check: the optimisers are there now."""
+        optimizers = [
+            optimizer
+            for optimizer in trainer.optimizers
+            if callable(getattr(optimizer, "register_step_post_hook", None))
+        ]
+        optimizer = optimizers[0] if len(trainer.optimizers) == len(optimizers) == 1 else None
+        self.check = begin_check(self.every, pl_module, optimizer)
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Tell the check of the batch: Lightning does not call the module itself."""
+        if self.check is not None:
+            self.check.begin_pass(batch)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """End the check."""
+        if self.check is not None:
+            self.check.close()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """End the check, without the step that was under way."""
+        if self.check is not None:
+            self.check.abandon()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what processes that a trainer starts, and files, get of it: no hooks of this process."""
+        return vars(self) | {"check": None}

@@ -1,0 +1,1 @@
+"""Checks of BN layers while a model trains."""

@@ -1,0 +1,52 @@
+"""Assertions for the tests of a project whose models have batch normalization."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from normwise.doctor import diagnose
+from normwise.records.examination_text import finding_text, headline
+from normwise.statistics import Data
+
+__all__ = ["assert_healthy"]
+
+
+def assert_healthy(
+    model: nn.Module,
+    batch: Data | None = None,
+    *,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Optimizer | None = None,
+    ignore: Iterable[str] = (),
+) -> None:
+    """Assert that :func:`normwise.diagnose` finds neither an error nor a warning; notes pass.
+
+    The model, the optimiser, the loss and the random states are left bit for bit as they were.
+
+    Args:
+        model: Any model with BN layers.
+        batch: A batch, or several, as :func:`normwise.diagnose` takes them; the more there are, the more can be found.
+            Without any, only the numbers and modes of the layers are checked.
+        loss, optimizer: As :func:`normwise.diagnose` takes them.
+        ignore: Rules to leave out: codes, names or beginnings of codes, such as ``"BN2"``.
+
+    Raises:
+        AssertionError: there are such findings; says which, with the evidence and the fixes.
+        NormwiseError: the model can't be examined; see :func:`normwise.diagnose`.
+
+    Example:
+        >>> import torch
+        >>> from normwise.testing import assert_healthy
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8, bias=False), torch.nn.BatchNorm1d(8), torch.nn.ReLU())
+        >>> x = torch.randn(64, 4)
+        >>> for _ in range(50):
+        ...     y = model(x)
+        >>> assert_healthy(model.eval(), x)
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    diagnosis = diagnose(model, batch, loss=loss, optimizer=optimizer, ignore=ignore)
+    faults = [finding for finding in diagnosis.findings if finding.severity != "info"]
+    if faults:
+        raise AssertionError("\n\n".join([headline(diagnosis.examination), *map(finding_text, faults)]))
