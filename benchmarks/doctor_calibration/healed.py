@@ -20,7 +20,7 @@ Made by `{command}` with torch {torch}.
 Each model was trained on digits, and made sick as users report it (issues of the repositories named). The doctor got
 the sick model, the training loader and a loss; `diagnosis.fix()` healed a copy. Accuracies are those on test samples,
 which the doctor did not see, measured apart from it: of a model of the same recipe that is well, of the sick model, and
-of the healed one."""
+of the healed one. The set-ups were chosen so that they hurt; that of momentum=0.99 did not with larger batches."""
 
 
 @dataclass(frozen=True)
