@@ -1,11 +1,12 @@
 """Calibration of the doctor: healthy models and plants, set-ups that are healed, and the pages that say so.
 
-Run: python -m benchmarks.doctor_calibration [--only CODE ...] [--page FILE] [--healed FILE] [--jobs N]
+Run: python -m benchmarks.doctor_calibration [--only CODE ...] [--seeds N] [--page FILE] [--healed FILE] [--jobs N]
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,10 +16,13 @@ import torch
 from benchmarks.doctor_calibration.healed import heal_all, healed_page
 from benchmarks.doctor_calibration.healthy import examined
 from benchmarks.doctor_calibration.outcome import Outcome
-from benchmarks.doctor_calibration.page import page, summary
+from benchmarks.doctor_calibration.page import Round, page, summary
 from benchmarks.doctor_calibration.plants.all_plants import ALL_PLANTS, planted
-from benchmarks.doctor_calibration.recipes import recipes
+from benchmarks.doctor_calibration.recipes import Recipe, recipes
 from benchmarks.doctor_calibration.samples import has_mnist
+
+#: Added to the seeds of models that no threshold was chosen by.
+FRESH_SEEDS = 1000
 
 
 def main() -> int:
@@ -28,6 +32,9 @@ def main() -> int:
         "--only", nargs="*", default=[], help="beginnings of codes; 'healthy' for healthy models"
     )
     parser.add_argument("--jobs", type=int, default=2, help="number of processes, of one thread each")
+    parser.add_argument(
+        "--seeds", type=int, default=0, help="number that is added to the seed of every model"
+    )
     parser.add_argument("--page", type=Path, help="file to write; needs all of them")
     parser.add_argument("--healed", type=Path, help="file to write about set-ups that are healed")
     arguments = parser.parse_args()
@@ -36,31 +43,42 @@ def main() -> int:
     torch.set_num_threads(1)
     if arguments.healed:
         _write(arguments.healed, healed_page(heal_all()))
-    chosen = recipes(mnist=has_mnist())
     wanted = tuple(arguments.only)
     began = time.perf_counter()
-    health, healthy, sick = [], [], []
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:
+        known = _round(pool, recipes(mnist=has_mnist(), seeds=arguments.seeds), wanted)
+        print(f"{summary(known)} {time.perf_counter() - began:.0f} s in all.", flush=True)
+        if arguments.page:
+            fresh = _round(pool, recipes(mnist=has_mnist(), seeds=FRESH_SEEDS), ())
+            print(f"Fresh seeds: {summary(fresh)}", flush=True)
+            _write(arguments.page, page(known, fresh))
+    return 0
+
+
+def _round(pool: ProcessPoolExecutor, chosen: Sequence[Recipe], wanted: tuple[str, ...]) -> Round:
+    """Examine the healthy models of some recipes, and the plants in them."""
+    found = Round()
     tasks = [
         (number, recipe)
         for number, plant in enumerate(ALL_PLANTS)
         for recipe in plant.chosen(chosen)
         if plant.code.startswith(wanted or ("",))
     ]
-    with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:
-        for found, outcomes in pool.map(examined, chosen if not wanted or "healthy" in wanted else ()):
-            health.append(found)
-            if not found.is_healthy:
-                print(f"not healthy: {found}", flush=True)
-            for outcome in outcomes:
-                healthy.append(outcome)
-                _say(outcome)
-        for outcome in pool.map(planted, *zip(*tasks, strict=True)) if tasks else ():
-            sick.append(outcome)
+    for health, outcomes in pool.map(examined, chosen if not wanted or "healthy" in wanted else ()):
+        if not health.is_healthy:
+            print(f"not healthy: {health}", flush=True)
+            found.left_out.append(health)
+            continue
+        found.health.append(health)
+        for outcome in outcomes:
+            found.healthy.append(outcome)
             _say(outcome)
-    print(f"{summary(healthy, sick)} {time.perf_counter() - began:.0f} s in all.")
-    if arguments.page:
-        _write(arguments.page, page(health, healthy, sick))
-    return 0
+    unwell = {health.model for health in found.left_out}
+    tasks = [(number, recipe) for number, recipe in tasks if recipe.name not in unwell]
+    for outcome in pool.map(planted, *zip(*tasks, strict=True)) if tasks else ():
+        found.sick.append(outcome)
+        _say(outcome)
+    return found
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,6 +1,6 @@
 """Recipes of the healthy models: network, data, seed, batch size, length of training, optimiser."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import nn
@@ -83,10 +83,12 @@ class Recipe:
         return networks.NormedRecurrent(rows, self.width, self.momentum)
 
 
-def recipes(*, mnist: bool) -> tuple[Recipe, ...]:
-    """Return all recipes; those of MNIST where ``mnist``."""
+def recipes(*, mnist: bool, seeds: int = 0) -> tuple[Recipe, ...]:
+    """Return all recipes; those of MNIST where ``mnist``. ``seeds`` is added to each seed."""
     found = [*_dense(), *_convolutional(), *_residual(), *_recurrent()]
-    return tuple(recipe for recipe in found if mnist or recipe.data != "mnist")
+    return tuple(
+        replace(recipe, seed=recipe.seed + seeds) for recipe in found if mnist or recipe.data != "mnist"
+    )
 
 
 def _dense() -> list[Recipe]:

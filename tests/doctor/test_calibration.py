@@ -9,7 +9,7 @@ import torch
 from benchmarks.doctor_calibration import trained
 from benchmarks.doctor_calibration.healthy import health_of, visits
 from benchmarks.doctor_calibration.outcome import Outcome, outcome_of
-from benchmarks.doctor_calibration.page import page, summary
+from benchmarks.doctor_calibration.page import Round, page, summary
 from benchmarks.doctor_calibration.plants.all_plants import ALL_PLANTS
 from benchmarks.doctor_calibration.recipes import Recipe, recipes
 from benchmarks.doctor_calibration.thresholds import thresholds
@@ -72,12 +72,14 @@ def test_the_page_names_false_alarms_and_misses() -> None:
     alarm = Outcome(name, "alone", "", (("BN201", "error"),), ("error BN201 norm: off by 3 σ",), 0.1)
     miss = Outcome("a net", "a bias", "BN101", (("BN201", "error"),), ("error BN201",), 0.1)
     hit = Outcome("a net", "another bias", "BN101", (("BN101", "info"),), ("info BN101",), 0.1)
-    text = page([health_of(base)], [alarm], [miss, hit])
+    found = Round([health_of(base)], [alarm], [miss, hit])
+    text = page(found, Round([], [], [hit]))
     assert f"| {name} | alone | error BN201 norm: off by 3 σ |" in text
     assert "| BN101 | a bias | a net | BN201 |" in text
     assert "| BN101 | BN201 | 1 |" in text
-    assert "1 of 2 plants (50.0%) have the right code first, 1 have it at all" in summary(
-        [alarm], [miss, hit]
+    assert "1 of 2 plants (50.0%) have the right code first, 1 have it at all" in summary(found)
+    assert "1 of 1 plants (100.0%)" in " ".join(
+        text.split("## By rule")[0].split("## Fresh seeds")[1].split()
     )
 
 

@@ -141,6 +141,6 @@ def _proof(before: Examination, after: Examination) -> str:
         return text if math.isnan(new.loss) else f"{text}; loss {old.loss:.3g} before, {new.loss:.3g} after"
     if not math.isnan(new.loss):
         return f"loss in evaluation {old.loss:.3g} before, {new.loss:.3g} after"
-    if not math.isnan(new.distance):
+    if new.distance < old.distance:
         return f"outputs were {old.distance:.2g} σ from those with exact statistics, and are {new.distance:.2g} σ"
     return "the findings are gone"

@@ -117,7 +117,8 @@ def rest_text(examination: Examination) -> str:
     found = {finding.code for finding in examination.findings}
     clean = len([code for code in examination.checked if code not in found])
     batches = f" on {_number(examination.batches, 'batch', 'batches')}" if examination.batches else ""
-    lines = [f"Everything else is fine: {_number(clean, 'rule')} found nothing{batches}."] if clean else []
+    beginning = "Everything else is fine: " if found else ""
+    lines = [f"{beginning}{_number(clean, 'rule')} found nothing{batches}."] if clean else []
     outcome = outcome_text(examination.running)
     if outcome:
         exact = outcome_text(examination.exact)

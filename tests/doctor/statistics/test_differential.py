@@ -156,6 +156,7 @@ def test_averaged_weights_are_named(trained: nn.Module, batches: Batches) -> Non
             for parameter in trained.parameters():
                 parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
         averaged.update_parameters(trained)
-    diagnosis = _diagnosed(averaged.eval(), batches, None)
+    # Images alone: random steps leave no accuracy to speak of.
+    diagnosis = _diagnosed(averaged.eval(), [images for images, _ in batches], None)
     assert [finding.code for finding in diagnosis.findings] == ["BN209"]
     assert diagnosis.fix()[1].proven

@@ -50,6 +50,7 @@ class MixedForwardPasses(Rule):
         Source("DCGAN-tensorflow issue 266", "", "https://github.com/carpedm20/DCGAN-tensorflow/issues/266"),
         Source("adamatch issue 1", "", "https://github.com/google-research/adamatch/issues/1"),
     )
+    supersedes = ("BN201",)
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the layers that get different data in the forward passes of a step."""

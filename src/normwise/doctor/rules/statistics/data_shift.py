@@ -139,8 +139,9 @@ class DataShift(Rule):
         if shift is None or not shift.is_uniform:
             undo = "# preprocess the data as for training"
         else:
-            moved = "" if math.isnan(shift.offset) or shift.offset == 0 else f" - {shift.offset:.3g}"
-            undo = f"x = (x{moved}) / {shift.scale:.3g}  # or rather: preprocess the data as for training"
+            is_scaled_only = math.isnan(shift.offset) or shift.offset == 0
+            moved = "x" if is_scaled_only else f"(x - {shift.offset:.3g})"
+            undo = f"x = {moved} / {shift.scale:.3g}  # or rather: preprocess the data as for training"
         return f"{undo}\nnormwise.calibrate(model, loader)  # instead, where the data are meant to be others"
 
     def sick(self) -> Case:

@@ -127,7 +127,8 @@ def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:
     norm = facts.norms[symptoms[0].path]
     share, momentum, model = initial_share(norm), effective_momentum(norm), facts.model
     if share > INITIAL_SHARE:
-        return f"momentum={momentum:g} after {norm.steps} steps keeps {share:.0%} of the initial statistics"
+        steps = f"{norm.steps} step{'s' * (norm.steps != 1)}"
+        return f"momentum={momentum:g} after {steps} keeps {share:.0%} of the initial statistics"
     if momentum > HIGH_MOMENTUM and norm.momentum is not None:
         return f"momentum={momentum:g} keeps little more than the last batch"
     if is_schedule_free(facts.optimizer):
