@@ -220,9 +220,7 @@ def test_a_usual_eps_is_a_warning_where_it_is_as_large_as_the_variance(
 def test_small_scales_are_named_where_they_make_values_small() -> None:
     torch.manual_seed(0)
     layers = [
-        layer
-        for _ in range(3)
-        for layer in (nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8), nn.SiLU())
+        layer for _ in range(3) for layer in (nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8), nn.SiLU())
     ]
     model = nn.Sequential(*layers)
     for name, parameter in model.named_parameters():

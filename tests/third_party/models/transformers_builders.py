@@ -33,14 +33,17 @@ STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 #: Findings of the doctor that the library's code is the reason for.
 MOMENTUM = {
-    "BN205": "`momentum` is the decay of TensorFlow's model, 0.99, 0.997 or 0.9997. In torch that is the weight of the "
-    "last batch, so that training leaves its statistics alone."
+    "BN205": "`momentum` is the decay of TensorFlow's model: 0.99, 0.997 or 0.9997. In torch that is the weight of the "
+    "new batch, so that training leaves running statistics of the last batch alone."
 }
 SMALL_SCALES = {
     "BN403": "γ begins with mean 0 and deviation 0.02, and weights with 0.02 as well. Values shrink in each BN layer "
     "until ε is far larger than their variance."
 }
-CONSTANT = {"BN405": "The same: values shrink until their scatter is less than the rounding of their mean."}
+CONSTANT = {
+    "BN405": "γ and weights begin as small, and values shrink until they scatter by less than the rounding of their "
+    "mean."
+}
 UNUSED = {
     "BN106": "The first fusion layer has a residual unit for an input that it does not get; forward never calls it."
 }

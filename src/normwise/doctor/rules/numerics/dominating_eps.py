@@ -20,7 +20,7 @@ _SOME, _MOST = 0.1, 0.5
 _USUAL_EPS = 1.001e-3
 #: Deviation of the outputs, over γ, from which such an ε counts: it is as large as the variance.
 _SMALL_DEVIATION = 0.71
-#: Median |γ| of all BN layers below which it is γ that makes values small.
+#: Median size of γ in all BN layers below which it is γ that makes values small.
 _SMALL_SCALE = 0.1
 #: Variance and γ beside the largest of the layer from which a channel carries something.
 _LIVE_VARIANCE, _LIVE_SCALE = 1e-6, 1e-3
