@@ -37,16 +37,17 @@ class Adapter:
     followers: tuple[str, ...] = ()
     eps: tuple[float, ...] = (1e-5,)
 
-    def knows(self, module: nn.Module) -> bool:
-        """Return whether a module is of this family, by its class and by what it has."""
-        return any(map(self.is_class, type(module).__mro__)) and self._has_structure(module)
+    def knows_class(self, kind: type[Any]) -> bool:
+        """Return whether modules of a class are of this family, if they have its structure."""
+        return any(map(self.is_class, kind.__mro__))
 
     def is_class(self, kind: type[Any]) -> bool:
         """Return whether a class is one of the library's."""
         package = kind.__module__.partition(".")[0]
         return kind.__name__ in self.names and (not self.library or package == self.library)
 
-    def _has_structure(self, module: nn.Module) -> bool:
+    def has_structure(self, module: nn.Module) -> bool:
+        """Return whether a module, whose class is known, has what one of this family has."""
         if any(module._modules.get(name) is None for name in self.followers):
             return False
         return isinstance(module, _BatchNorm) if self.traits.family == "batch" else has_constants(module)

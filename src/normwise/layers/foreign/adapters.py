@@ -1,5 +1,8 @@
 """The adapters of all families, and the choice between them."""
 
+from typing import Any
+from weakref import WeakKeyDictionary
+
 from torch import nn
 
 from normwise.layers.foreign.adapter import Adapter
@@ -23,6 +26,13 @@ ADAPTERS = (
 )
 
 
+#: The adapters that know a class, by class: asked for each call of a layer, and the same for all its instances.
+_KNOW_CLASS: WeakKeyDictionary[type[Any], tuple[Adapter, ...]] = WeakKeyDictionary()
+
+
 def adapter_of(module: nn.Module) -> Adapter | None:
     """Return the adapter for a module; None where it is of no known family."""
-    return next((adapter for adapter in ADAPTERS if adapter.knows(module)), None)
+    kind = type(module)
+    if (known := _KNOW_CLASS.get(kind)) is None:
+        known = _KNOW_CLASS[kind] = tuple(adapter for adapter in ADAPTERS if adapter.knows_class(kind))
+    return next((adapter for adapter in known if adapter.has_structure(module)), None)

@@ -6,15 +6,15 @@ from typing import Any
 
 from torch import nn
 
-from normwise.layers.foreign.adapter import Adapter, has_constants
+from normwise.layers.foreign.adapter import Adapter
 from normwise.nn.norm_traits import NormTraits
 
 
 @dataclass(frozen=True)
 class _Named(Adapter):
-    def knows(self, module: nn.Module) -> bool:
-        """Return whether the class of a module is called so, and the module has constants."""
-        return self.is_class(type(module)) and has_constants(module)
+    def knows_class(self, kind: type[Any]) -> bool:
+        """Return whether the class itself is called so."""
+        return self.is_class(kind)
 
     def is_class(self, kind: type[Any]) -> bool:
         """Return whether a class is called so."""

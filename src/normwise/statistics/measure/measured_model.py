@@ -68,6 +68,7 @@ class MeasuredModel:
         visit: Visit | None = None,
         run: RunBatch = run_batch,
         after_batch: Callable[[int], None] = lambda done: None,
+        follows_all: bool = True,
     ) -> Measurement:
         """Make a pass, and measure what some slots normalise.
 
@@ -79,7 +80,10 @@ class MeasuredModel:
                 most.
             visit, run: See :class:`OnePass`.
             after_batch: Called after each batch with the number of them so far.
+            follows_all: See :class:`OnePass`.
         """
         self._begin()
-        one_pass = OnePass(self._layers, self.slots, self.statistics, slots, by_batch, ends_early, visit, run)
+        one_pass = OnePass(
+            self._layers, self.slots, self.statistics, slots, by_batch, ends_early, visit, run, follows_all
+        )
         return one_pass.run(self._model, self.batches, after_batch)

@@ -43,6 +43,8 @@ class OnePass:
         visit: Called for each call that is measured. A call with values that are not finite is then left out of the
             statistics, instead of an error, and its moments are for ``visit`` to judge.
         run: What calls the model.
+        follows_all: Whether layers of which nothing is measured are followed as well, for the order of the calls and
+            the reasons against them. Else only those of them that have a forward of their own are.
     """
 
     def __init__(
@@ -55,12 +57,16 @@ class OnePass:
         ends_early: bool,
         visit: Visit | None = None,
         run: RunBatch = run_batch,
+        follows_all: bool = True,
     ) -> None:
         self._visit, self._run = visit, run
         self._layers, self._slots, self._statistics = layers, slots, statistics
         self._by_batch, self._ends_early = by_batch, ends_early
         #: Layers with a forward of their own, which may move the statistics before it normalises.
         self._own_forward = {path for path, layer in layers.items() if kind_of_norm(layer).forward_of is None}
+        needed = self._own_forward | {slots[path].layer_path for path in measured}
+        #: Paths of the layers that are followed.
+        self._followed = [path for path in layers if follows_all or path in needed]
         self._found = Measurement(
             {path: BatchAccumulator.empty(len(statistics[path][0])) for path in slots if path in measured}
         )
@@ -75,7 +81,8 @@ class OnePass:
         """
         found = self._found
         with ExitStack() as stack:
-            for path, layer in self._layers.items():
+            for path in self._followed:
+                layer = self._layers[path]
                 stack.callback(observe(layer, partial(self._look, path), partial(self._unseen, path)))
             for batch in batches:
                 found.call_order.begin()

@@ -19,7 +19,7 @@ from normwise.nn.mixins.change_class import change_class
 
 _CONTAINERS = (list, dict, set, deque)
 #: Values that nobody can change, and references that may be dead.
-FIXED = (str, bytes, int, float, complex, bool, type(None), *weakref.ProxyTypes)
+FIXED = frozenset({str, bytes, int, float, complex, bool, type(None), *weakref.ProxyTypes})
 #: Objects without attributes that a forward pass would write.
 _PASSIVE = (type, FunctionType, MethodType, ModuleType)
 
@@ -38,11 +38,16 @@ class Snapshot:
         self._seen: set[int] = set()
         self._steps: list[Callable[[], None]] = []
         self._changes: list[Callable[[], bool]] = []
+        #: Containers without items, which most of those of a module are, such as its hooks.
+        self._empty: list[Any] = []
         for module in dict.fromkeys(module for model in models for module in model.modules()):
             self._keep_module(module)
 
     def restore(self) -> None:
         """Put everything back, whatever was done meanwhile."""
+        for container in self._empty:
+            if container:
+                container.clear()
         for step in self._steps:
             step()
 
@@ -52,7 +57,7 @@ class Snapshot:
 
     def is_changed(self) -> bool:
         """Return whether anything was set, or written into, since."""
-        return any(change() for change in self._changes)
+        return any(self._empty) or any(change() for change in self._changes)
 
     def _keep_module(self, module: nn.Module) -> None:
         kind = type(module)
@@ -68,11 +73,12 @@ class Snapshot:
 
     def _keep(self, value: Any, *, inside_object: bool = False) -> None:
         """Keep whatever a forward pass may change in ``value`` without setting an attribute of a module."""
-        if type(value) in FIXED or isinstance(value, nn.Module) or id(value) in self._seen or is_lazy(value):
+        if type(value) in FIXED or id(value) in self._seen or isinstance(value, nn.Module):
             return
         self._seen.add(id(value))
         if isinstance(value, Tensor):
-            self._keep_tensor(value)
+            if not is_lazy(value):
+                self._keep_tensor(value)
         elif isinstance(value, _CONTAINERS) and type(value).__module__ in ("builtins", "collections"):
             self._keep_container(value, inside_object=inside_object)
         elif isinstance(value, tuple):
@@ -96,22 +102,12 @@ class Snapshot:
             self._keep_container(vars(value), inside_object=True)
 
     def _keep_container(self, container: Any, *, inside_object: bool = False) -> None:
+        if not container:
+            self._empty.append(container)
+            return
         before = dict(container) if isinstance(container, dict) else list(container)
-        objects = _objects_in(before)
-
-        def restore() -> None:
-            container.clear()
-            if isinstance(container, (dict, set)):
-                container.update(before)
-            else:
-                container.extend(before)
-
-        def is_changed() -> bool:
-            now = _objects_in(container)
-            return len(now) != len(objects) or any(a is not b for a, b in zip(now, objects, strict=True))
-
-        self._steps.append(restore)
-        self._changes.append(is_changed)
+        self._steps.append(partial(_refill, container, before))
+        self._changes.append(partial(_has_others, container, before))
         for item in before.values() if isinstance(before, dict) else before:
             self._keep(item, inside_object=inside_object)
 
@@ -130,18 +126,32 @@ class Snapshot:
             version = tensor._version
             self._changes.append(lambda: tensor._version != version)
         if self._values and (self._parameters or not isinstance(tensor, nn.Parameter)):
-            with torch.inference_mode(tensor.is_inference()):
+            if tensor.is_inference() == torch.is_inference_mode_enabled():
                 before = tensor.detach().clone()
-            self._steps.append(lambda: _write_back(tensor, before))
+            else:
+                with torch.inference_mode(tensor.is_inference()):
+                    before = tensor.detach().clone()
+            self._steps.append(partial(_write_back, tensor, before))
 
 
-def _attributes(value: Any) -> Any:
-    return getattr(value, "__dict__", None)
+def _refill(container: Any, before: Any) -> None:
+    """Give a container the items back that it had."""
+    container.clear()
+    if isinstance(container, (dict, set)):
+        container.update(before)
+    else:
+        container.extend(before)
+
+
+def _has_others(container: Any, before: Any) -> bool:
+    """Return whether a container has other items than before, or in another order."""
+    now, then = _objects_in(container), _objects_in(before)
+    return len(now) != len(then) or any(a is not b for a, b in zip(now, then, strict=True))
 
 
 def _write_back(tensor: Tensor, before: Tensor) -> None:
-    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
-        if tensor.shape != before.shape:
+    if tensor.shape != before.shape:
+        with torch.inference_mode(tensor.is_inference()), torch.no_grad():
             tensor.resize_(before.shape)
     # A tensor that nobody wrote into isn't written into either: autograd would take that for a change.
     if not _are_same(tensor, before):

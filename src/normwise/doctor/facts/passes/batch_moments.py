@@ -1,5 +1,6 @@
 """Moments of what a BN layer normalises, batch by batch."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -17,8 +18,20 @@ def flattened(values: Tensor) -> Tensor:
 def sample_scatter(values: Tensor) -> Tensor:
     """Return the unbiased variance of the samples' own means, ``(C,)`` in float64; NaN for less than two."""
     flat = flattened(values)
-    own = flat.mean(-1, dtype=torch.float32 if flat.dtype.itemsize < 4 else None).double().cpu()
+    if flat.shape[-1] == 1:
+        own = flat.squeeze(-1).double().cpu()
+    else:
+        own = flat.mean(-1, dtype=torch.float32 if flat.dtype.itemsize < 4 else None).double().cpu()
     return own.var(0) if len(own) > 1 else torch.full((own.shape[1],), torch.nan, dtype=torch.float64)
+
+
+def extremes(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least and the greatest of the values ``(N, C, *)`` of each channel, ``(C,)`` in float64."""
+    # Over the samples first: where a sample has few values, over all axes at once takes ten times as long.
+    low, high = values.amin(0), values.amax(0)
+    if values.dim() > 2:
+        low, high = low.flatten(1).amin(1), high.flatten(1).amax(1)
+    return low.double().cpu(), high.double().cpu()
 
 
 @dataclass
@@ -51,7 +64,8 @@ class BatchMoments:
         """Count a call in."""
         if not self.shape:
             self.shape, self.dtype = tuple(call.values.shape), call.values.dtype
-        if not bool(moments.m2.isfinite().all() and moments.mean.isfinite().all()):
+        # A sum is finite only where all that is added up is.
+        if not math.isfinite((moments.m2 + moments.mean).sum()):
             self.not_finite += 1
             return
         if moments.count == 0:
@@ -60,10 +74,9 @@ class BatchMoments:
         self.samples.append(len(call.values))
         self.means.append(moments.mean.cpu())
         self.variances.append(moments.variance.cpu())
-        flat = flattened(call.values)
         self.sample_scatter.append(sample_scatter(call.values))
-        self.low = torch.minimum(self.low, flat.amin((0, 2)).double().cpu())
-        self.high = torch.maximum(self.high, flat.amax((0, 2)).double().cpu())
+        low, high = extremes(call.values.detach())
+        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
 
     @property
     def mean_noise(self) -> Tensor:

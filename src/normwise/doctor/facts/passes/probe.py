@@ -98,7 +98,7 @@ def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBa
         slots, before = dict(measured.slots), dict(measured.statistics)
         moving = [path for path, slot in slots.items() if slot.layer_path not in fixed]
         run.begin("running")
-        measured.measure((), run=run)
+        measured.measure((), run=run, follows_all=False)
         run.begin("batch")
         moments = {path: BatchMoments() for path in slots}
 
@@ -111,7 +111,7 @@ def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBa
         for path, statistics in before.items():
             measured.normalise_by(path, *exact.get(path, statistics))
         run.begin("exact")
-        measured.measure((), run=run)
+        measured.measure((), run=run, follows_all=False)
         records = {
             path: layer_record(slot, measurement, before[path], "population") for path, slot in slots.items()
         }

@@ -42,8 +42,7 @@ class Task:
 
     def moved(self, value: Any) -> Any:
         """Return copies of all tensors of a value on the device of the model."""
-        tensors = (*self.model.parameters(), *self.model.buffers())
-        device = tensors[0].device if tensors else None
+        device = next((t.device for own in (self.model.parameters, self.model.buffers) for t in own()), None)
         return pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device, copy=True), value)
 
     def run(self, batch: UserBatch) -> tuple[Any, Tensor | None]:
