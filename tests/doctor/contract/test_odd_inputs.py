@@ -1,5 +1,6 @@
 """Models and data of every sort are examined, or refused with one clear error."""
 
+import gc
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -254,6 +255,9 @@ def test_a_distributed_wrapper_is_passed_by(tmp_path: Any) -> None:
         F.cross_entropy(model(_X), _Y).backward()
         optimizer.step()
     finally:
+        # The group must be the last to go: where the wrapper is, it waits for gloo's thread, which may wait for the GIL.
+        model = optimizer = diagnosis = None
+        gc.collect()
         torch.distributed.destroy_process_group()
 
 
