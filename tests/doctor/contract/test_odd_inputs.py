@@ -255,7 +255,7 @@ def test_a_distributed_wrapper_is_passed_by(tmp_path: Any) -> None:
         F.cross_entropy(model(_X), _Y).backward()
         optimizer.step()
     finally:
-        # The group must be the last to go: where the wrapper is, it waits for gloo's thread, which may wait for the GIL.
+        # The group goes last: the wrapper's end would wait for gloo's thread, which may wait for the GIL.
         model = optimizer = diagnosis = None
         gc.collect()
         torch.distributed.destroy_process_group()
