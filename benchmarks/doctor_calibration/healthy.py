@@ -35,7 +35,7 @@ class Health:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the model evaluates well, and no worse than with batch statistics."""
+        """True where the model evaluates well, and no worse than with batch statistics."""
         return self.running >= LEAST_ACCURACY and self.batch - self.running <= MOST_GAIN
 
 

@@ -13,7 +13,7 @@ from normwise.records import Finding
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the doctor said about a model.
+    """A diagnosis of a model in short.
 
     Attributes:
         model: Words for the model.
@@ -50,7 +50,7 @@ class Outcome:
 
     @property
     def is_hit(self) -> bool:
-        """Whether the expected code came first."""
+        """True where the expected code came first."""
         return self.first == self.expected
 
 

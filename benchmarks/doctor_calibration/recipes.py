@@ -12,7 +12,7 @@ Kind = Literal["dense", "cnn", "resnet", "lstm", "steps", "bn-lstm"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a healthy model is made.
+    """Recipe of a healthy model.
 
     Attributes:
         kind: Its network.
@@ -51,7 +51,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """What is special about it, in words."""
+        """Its kind, its data and whatever else is not usual, in words."""
         usual = Recipe(self.kind)
         others = [
             f"{name.replace('_', ' ')} {getattr(self, name)}"
@@ -63,7 +63,7 @@ class Recipe:
 
     @property
     def takes_rows(self) -> bool:
-        """Whether the network takes rows of images as sequences."""
+        """True where the network takes rows of images as sequences."""
         return self.kind in ("lstm", "steps", "bn-lstm")
 
     def build(self) -> nn.Module:

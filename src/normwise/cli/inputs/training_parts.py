@@ -1,4 +1,4 @@
-"""What ``--loss`` and ``--optimizer`` name."""
+"""Losses and optimisers that ``--loss`` and ``--optimizer`` name."""
 
 import inspect
 from collections.abc import Callable

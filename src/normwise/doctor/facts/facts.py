@@ -35,7 +35,7 @@ Need = Literal["numbers", "model", "data", "loss", "optimizer", "onnx"]
 
 @dataclass(eq=False)
 class Facts:
-    """What rules may ask of a model or a checkpoint.
+    """Facts that rules may ask for, of a model or a checkpoint.
 
     Collecting a fact leaves the model, the optimiser, the loss and the random states bit for bit as they were, also
     after an exception. A rule asks only for what it said in ``needs``.
