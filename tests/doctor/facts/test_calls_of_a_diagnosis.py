@@ -1,4 +1,4 @@
-"""How often a diagnosis calls the model, and how it takes the moments of each call."""
+"""Calls of the model in a diagnosis, and the moments that are taken of each call."""
 
 import pytest
 import torch

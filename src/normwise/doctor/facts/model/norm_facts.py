@@ -67,7 +67,7 @@ class NormFacts:
 
     @property
     def parameter_spread(self) -> float:
-        """How far γ and β of channels are from one another; 0 in a new layer, whatever it starts with."""
+        """Distance of γ and β of channels from one another; 0 in a new layer, whatever it starts with."""
         spreads = [
             (held.double().amax() - held.double().amin()).item()
             for held in (self.weight, self.bias)
