@@ -110,3 +110,11 @@ def test_changes_that_a_file_of_weights_lacks_are_said() -> None:
         "it has 1.running_mean, 1.running_var, 1.num_batches_tracked, which the network"
     )
     assert unsaved_changes(old, old) == []
+
+
+def test_the_page_of_a_fix_has_before_and_after(normwise: Command, folder: Path) -> None:
+    done = normwise("doctor", "train.py:stale", *_FIX, "--html", "page.html")
+    assert done.code == 0
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "BN201" in page
+    assert "statistics of 1 of 1 layers replaced by exact ones" in page

@@ -79,7 +79,12 @@ def doctor(
         ),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with pictures, too.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a page with pictures, too; with --fix, before and after.",
+            show_default=False,
+        ),
     ] = None,
     format: Annotated[
         DoctorFormat,
@@ -124,13 +129,13 @@ def doctor(
         check_state(fix, facts.model.state_dict())
     with running(f"{target} on its data", with_ours=True):
         examination = examine(facts, rules, configuration.severities)
-    if html is not None:
-        _write_page(html, examination)
     if fix is None:
+        if html is not None:
+            _write_page(html, examination)
         _show(examination, rules, chosen, quiet=quiet)
         raise typer.Exit(0 if examination.is_healthy else _FINDINGS)
     diagnosis = Diagnosis(facts, rules, examination, configuration.severities)
-    raise typer.Exit(_fix(facts, diagnosis, fix, chosen, quiet=quiet, force=force))
+    raise typer.Exit(_fix(facts, diagnosis, fix, chosen, html, quiet=quiet, force=force))
 
 
 def _chosen_format(format: DoctorFormat, *, json: bool, quiet: bool, fixes: bool) -> DoctorFormat:
@@ -167,15 +172,25 @@ def _show(
         say(text)
 
 
-def _write_page(path: Path, examination: "Examination") -> None:
+def _write_page(path: Path, record: "Examination | Treatment") -> None:
+    """Write the page of an examination, or of a treatment, which shows both examinations."""
     from normwise.files import write_whole
-    from normwise.report import examination_page
+    from normwise.records import Examination
+    from normwise.report import examination_page, treatment_page
 
-    write_whole(path, examination_page(examination).encode())
+    page = examination_page(record) if isinstance(record, Examination) else treatment_page(record)
+    write_whole(path, page.encode())
 
 
 def _fix(
-    facts: "Facts", diagnosis: "Diagnosis", out: Path, format: DoctorFormat, *, quiet: bool, force: bool
+    facts: "Facts",
+    diagnosis: "Diagnosis",
+    out: Path,
+    format: DoctorFormat,
+    html: Path | None,
+    *,
+    quiet: bool,
+    force: bool,
 ) -> int:
     """Apply the fixes, write what is proven, print what was done, and return the exit code."""
     from normwise.cli.inputs.state_file import write_state
@@ -185,6 +200,8 @@ def _fix(
 
     with running(f"{facts.name} on its data", with_ours=True):
         healed, treatment = diagnosis.fix()
+    if html is not None:
+        _write_page(html, treatment)
     notes = []
     if treatment.proven:
         write_state(out, healed.state_dict(), force=force)
