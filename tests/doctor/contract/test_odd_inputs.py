@@ -327,3 +327,13 @@ def test_a_model_of_torchscript_is_examined_by_its_graph(make: Callable[..., Any
 def test_a_model_without_values_is_examined_by_what_it_is_without_data() -> None:
     assert normwise.diagnose(_on_meta()).examination.layers
     normwise.diagnose(nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d()))
+
+
+def test_a_loader_that_fails_before_its_first_batch_is_named_as_the_cause() -> None:
+    class Broken:
+        def __iter__(self) -> Iterator[torch.Tensor]:
+            raise OSError("the disk is gone")
+
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8))
+    with pytest.raises(DataError, match=r"the data raise OSError at batch 0 .*: the disk is gone"):
+        normwise.diagnose(model, Broken())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +19,10 @@ from normwise.doctor.facts.model.norm_facts import NormFacts, norm_facts, norms_
 from normwise.doctor.facts.model.optimizer_facts import OptimizerFacts, optimizer_facts
 from normwise.doctor.facts.model.reached_objects import ReachedObjects
 from normwise.doctor.facts.passes.dependence import dependence_on_batch, failure_alone
-from normwise.doctor.facts.passes.flow import Flow, trace_flow
+from normwise.doctor.facts.passes.flow import Flow
 from normwise.doctor.facts.passes.probe import Probe, run_probe
 from normwise.doctor.facts.passes.task import Task
+from normwise.doctor.facts.passes.trace_flow import trace_flow
 from normwise.doctor.facts.passes.training_step import NormCall, TrainingStep, run_training_step
 from normwise.doctor.facts.saved.onnx_norms import OnnxNorm, read_onnx
 from normwise.errors import DataError, ModelError
@@ -45,7 +46,6 @@ class Facts:
         norms: Numbers of each BN layer by path of its slot, in the order of the model.
         given_model, data, loss, optimizer: As the user gave them.
         max_batches: Number of batches to read.
-        state: The state dict of a checkpoint; empty for a model.
         onnx: Nodes of an ONNX file by path; None for everything else.
     """
 
@@ -56,7 +56,6 @@ class Facts:
     loss: Callable[..., Any] | None = None
     optimizer: Optimizer | None = None
     max_batches: int = 20
-    state: Mapping[str, Any] = field(default_factory=dict)
     onnx: Mapping[str, OnnxNorm] | None = None
 
     @staticmethod
@@ -96,7 +95,7 @@ class Facts:
                 f"{name} has no BN layer with running statistics (no key that ends in running_var), so there is "
                 "nothing to examine; expected the state dict of a model that has one"
             )
-        return Facts(name, norms, state=state)
+        return Facts(name, norms)
 
     @staticmethod
     def of_onnx(source: Path | bytes, name: str = "") -> "Facts":

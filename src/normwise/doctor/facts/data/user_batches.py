@@ -1,6 +1,6 @@
 """Batches of the user's data, read once and kept."""
 
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -47,7 +47,6 @@ class UserBatches:
         is_whole: Whether they are all that the data have.
         usual_size: Number of samples of most batches.
         last_size: Number of samples of the last batch of a pass; None where it is not known without a whole pass.
-        drops_last: Whether the loader leaves a smaller last batch out; None where the data are no loader.
         shuffles: Whether the loader draws a random order; None where that is not known.
     """
 
@@ -55,7 +54,6 @@ class UserBatches:
     is_whole: bool
     usual_size: int
     last_size: int | None
-    drops_last: bool | None
     shuffles: bool | None
 
 
@@ -80,14 +78,16 @@ def read_batches(model: nn.Module, data: Data, most: int) -> UserBatches:
         raise ArgumentError("the data have no batches; expected one at least")
     sizes = [batch.size for batch in batches]
     usual = max(set(sizes), key=sizes.count)
-    last, drops, shuffles = _rest_of(source)
-    return UserBatches(tuple(batches), is_whole, usual, sizes[-1] if is_whole else last, drops, shuffles)
+    last, shuffles = _rest_of(source)
+    return UserBatches(tuple(batches), is_whole, usual, sizes[-1] if is_whole else last, shuffles)
 
 
 def _read(source: Iterable[Any], most: int) -> Iterable[Any]:
-    batches = iter(source)
+    batches: Iterator[Any] | None = None
     for number in range(most):
         try:
+            # Some loaders raise here already.
+            batches = iter(source) if batches is None else batches
             yield from islice(batches, 1)
         except NormwiseError:
             raise
@@ -120,18 +120,15 @@ def _bytes(given: Any) -> int:
     return sum(leaf.numel() * leaf.element_size() for leaf in leaves if isinstance(leaf, Tensor))
 
 
-def _rest_of(source: Any) -> tuple[int | None, bool | None, bool | None]:
-    """Return the size of the last batch, whether a small one is dropped, and whether the order is random."""
+def _rest_of(source: Any) -> tuple[int | None, bool | None]:
+    """Return the size of the last batch, and whether the order is random; None for what is not known."""
     if not isinstance(source, DataLoader):
         last = source[-1] if isinstance(source, (list, tuple)) else None
         with suppress(Exception):  # the last one may be no batch
             args, kwargs = arguments_of(last)
-            return (
-                len(next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))),
-                None,
-                None,
-            )
-        return None, None, None
+            first = next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
+            return len(first), None
+        return None, None
     sampler, batch_sampler = source.sampler, source.batch_sampler
     shuffles = "Random" in type(sampler).__name__
     size = getattr(batch_sampler, "batch_size", source.batch_size)
@@ -141,5 +138,5 @@ def _rest_of(source: Any) -> tuple[int | None, bool | None, bool | None]:
     except (TypeError, NotImplementedError):
         count = None
     if count is None or not isinstance(size, int):
-        return None, drops, shuffles
-    return (size if drops or count % size == 0 else count % size), drops, shuffles
+        return None, shuffles
+    return (size if drops or count % size == 0 else count % size), shuffles

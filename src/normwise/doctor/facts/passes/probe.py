@@ -41,7 +41,6 @@ class Probe:
         layers: Distance of each slot's running statistics from the exact ones, by path.
         moments: Moments of what each slot normalised in the second pass, by path.
         exact_statistics: Mean and unbiased variance, ``(C,)`` in float64, of each slot, by path.
-        within_variance: ``(C,)``, mean over the batches of their own unbiased variances, by path.
         order: Paths of the slots in the order of their first calls.
         calls: Number of calls of each slot in the second pass, by path.
         reasons: Reasons why a layer was not measured, by path.
@@ -55,7 +54,6 @@ class Probe:
     layers: Mapping[str, LayerCalibration]
     moments: Mapping[str, BatchMoments]
     exact_statistics: Mapping[str, tuple[Tensor, Tensor]]
-    within_variance: Mapping[str, Tensor]
     order: tuple[str, ...]
     calls: Mapping[str, int]
     reasons: Mapping[str, str]
@@ -121,9 +119,6 @@ def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBa
         layers=records,
         moments=moments,
         exact_statistics=exact,
-        within_variance={
-            path: seen.within / seen.freedom for path, seen in measurement.seen.items() if seen.freedom > 0
-        },
         order=tuple(measurement.call_order.slots),
         calls={path: found.not_finite + len(found.counts) for path, found in moments.items()},
         reasons={path: reason for path, reason in (reasons | measurement.reasons).items() if reason},
