@@ -116,6 +116,7 @@ class Rule(ABC):
         Raises:
             LeftError: it can't be applied here; says why.
         """
+        # Only rules with a safe fix are asked, and test_rules.py tries each of those.
         raise NotImplementedError(f"{self.code} has no fix that is applied")
 
     @abstractmethod

@@ -20,7 +20,7 @@ class Callback:
 
 
 class LightningModule(nn.Module):
-    """The base of modules that train."""
+    """The base of modules that train; as Lightning's, it leaves both methods to the subclass."""
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         raise NotImplementedError

@@ -135,7 +135,7 @@ def _rest_of(source: Any) -> tuple[int | None, bool | None]:
     drops = bool(getattr(batch_sampler, "drop_last", source.drop_last))
     try:
         count = len(sampler) if isinstance(sampler, Sized) else None
-    except (TypeError, NotImplementedError):
+    except (TypeError, NotImplementedError):  # a sampler of a stream has a length that can't be asked for
         count = None
     if count is None or not isinstance(size, int):
         return None, shuffles
