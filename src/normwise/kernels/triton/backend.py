@@ -180,10 +180,13 @@ class TritonBackend:
         self._failure = failure
 
 
-@torch.compiler.assume_constant_result
 def _usable_while_tracing(backend: TritonBackend) -> bool:
     """Return whether the kernels can be imported; a compiler that traces the question gets the answer alone."""
     return backend.usable()
+
+
+# As torch.compiler.assume_constant_result does, which imports all of torch's compiler first.
+_usable_while_tracing._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def _within_limits(layout: Layout) -> bool:
