@@ -17,7 +17,8 @@ def _divide(numbers, quotients, rests, divisor, SIZE: tl.constexpr):
 
 
 @pytest.mark.parametrize(
-    "divisor", [1, 2, 3, 7, 49, 100, 196, 1000, 3136, 12543, 2**16 + 1, 2**20 - 1, 2**24 + 1, 2**30 - 1, 2**30]
+    "divisor",
+    [1, 2, 3, 7, 49, 100, 196, 1000, 3136, 12543, 2**16 + 1, 2**20 - 1, 2**24 + 1, 2**30 - 1, 2**30],
 )
 def test_numbers_about_multiples_of_the_divisor_are_divided_exactly(divisor):
     most = min(2**31 - 1, (2**20 - 1) * divisor) // divisor
@@ -25,6 +26,6 @@ def test_numbers_about_multiples_of_the_divisor_are_divided_exactly(divisor):
     numbers = torch.cat([multiples - 1, multiples, multiples + 1, torch.tensor([0, 1, 2, 3])])
     numbers = numbers.clamp(0, min(2**31 - 1, most * divisor)).int()
     quotients, rests = torch.empty_like(numbers), torch.empty_like(numbers)
-    _divide[(1,)](numbers, quotients, rests, divisor, SIZE=numbers.numel())
+    _divide[(1,)](numbers, quotients, rests, divisor, numbers.numel())  # pyright: ignore[reportArgumentType]
     assert torch.equal(quotients, numbers // divisor)
     assert torch.equal(rests, numbers % divisor)
