@@ -18,7 +18,6 @@ from normwise.surgery.fold.leftover_activation import described, leftover_activa
 from normwise.surgery.fold.new_weights import fold_into_layer_after, fold_into_layer_before
 from normwise.surgery.fold.obstacles import NoCandidateError
 from normwise.surgery.graph.model_graph import model_graph
-from normwise.surgery.proof.rounding import rounding
 from normwise.surgery.proof.scales_outputs import scales_outputs
 from normwise.surgery.proof.speedup import speedup
 
@@ -80,10 +79,9 @@ def fold(
         raise ArgumentError(f"expected a positive number as tolerance, got {tolerance}")
     with operation(model, example, inplace=inplace) as running:
         old, new = running.old, running.new
-        allowed = rounding(old) if tolerance is None else tolerance
         running.decisions = _fold_all(new, running.arguments)
-        error = running.compare_outputs(
-            allowed,
+        error, allowed = running.compare_outputs(
+            tolerance,
             fails="the outputs can't be compared on the example: {error}; nothing is changed",
             differs="the folded model's outputs differ from the model's by {error:.1e} of the largest, and "
             "{allowed:.1e} is allowed; nothing is changed. Weights may be used in ways that the graph doesn't show, or "

@@ -44,6 +44,15 @@ def has_numbers_of(new: nn.Module, old: nn.Module) -> bool:
     return all(id(tensor) in known for tensor in [*new.parameters(), *new.buffers()])
 
 
+def rounding_of(own: float, epsilon: float) -> float:
+    """Return how far another model's outputs may be, given how far a model's own ones are from those in float64.
+
+    Where they are too far, they tell nothing: random numbers, such as those of dropout, may be others in float64.
+    """
+    most = math.sqrt(epsilon)
+    return max((1 + _WORSE) * own, _UNITS * epsilon) if own <= most else most
+
+
 def check_functions(runs: Runs, owners: Sequence[int], allowed: float) -> list[int]:
     """Check that both models compute the same in float64, and return which gradients are more than rounding.
 
