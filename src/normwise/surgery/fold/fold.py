@@ -54,7 +54,8 @@ def fold(
         model: Any model, with torch's BN layers, ours, frozen or synchronised ones, in evaluation.
         example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
         tolerance: Largest difference of the outputs, relative to the largest; by default half the digits of the
-            model's type, such as 3e-4 for float32.
+            model's type, such as 3e-4 for float32. Where it computes with fewer digits, as under autocast or with
+            TF32, that holds for the two models in float64, and as they are they may differ by what rounding does.
         inplace: Change the model itself instead of a copy.
         timed: Measure how much faster it became, in about a second.
 
