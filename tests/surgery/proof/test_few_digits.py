@@ -209,6 +209,16 @@ def test_a_model_can_be_trained_after_surgery_within_the_same_autocast() -> None
     assert all(parameter.grad is not None for parameter in new.parameters())
 
 
+def test_surgery_leaves_no_converted_weights_in_the_cache_of_autocast() -> None:
+    model = Plain()
+    with torch.autocast("cpu", torch.bfloat16):
+        normwise.accelerate(model, X)
+        with torch.no_grad():
+            model.head.weight.zero_()
+            model.head.bias.zero_()
+        assert model(X).abs().max() == 0
+
+
 class Casting(nn.Module):
     """A model that can't compute in float64, as it casts by itself."""
 

@@ -58,6 +58,8 @@ def run_model(
         zeros = (torch.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=False))
         return [output.detach() for output in outputs], list(zeros)
     finally:
+        # Weights that autocast around the call has converted, it would keep until it ends: those of copies, too.
+        torch.clear_autocast_cache()
         kept.restore()
         with torch.no_grad():
             for buffer, value in buffers.items():
