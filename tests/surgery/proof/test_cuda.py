@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 import torch
@@ -48,7 +49,8 @@ def test_accelerate_takes_over_all_that_it_does_on_the_cpu(
     numbers: str, memory_format: torch.memory_format
 ) -> None:
     _, expected = normwise.accelerate(Plain(), images().cpu())
-    model = Plain().cuda().to(torch.float32, memory_format=memory_format)
+    model: Any = Plain().cuda()
+    model = model.to(memory_format=memory_format)
     new, report = normwise.accelerate(model, images().contiguous(memory_format=memory_format))
     assert report.layers == expected.layers
     new(images()).float().square().sum().backward()
