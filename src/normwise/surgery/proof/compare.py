@@ -26,6 +26,11 @@ from normwise.surgery.proof.run_model import Gradients, run_model
 _WORSE = 2.0
 #: Rounding in float32: what differs by no more needs no further proof in a type with fewer digits either.
 _STRICT = math.sqrt(FLOAT32)
+#: What is left out where digits are few, and the comparison in float64 is not there to help.
+_NO_FLOAT64 = (
+    "numbers in float64, by which a small fault is told from the rounding of types with few digits (a model fails in "
+    "it)"
+)
 #: What is left out where not all gradients can be asked for.
 _NOT_COMPARED = {Gradients.OF_PARAMETERS: "gradients of the inputs", Gradients.NONE: "{}"}
 
@@ -38,8 +43,9 @@ class Differences:
         outputs: Largest difference of the outputs, relative to the largest of each.
         gradients: Largest difference of the gradients; NaN where there are none.
         sensitivity: NaN, unless gradients differ by more than rounding: then it is how far the old model's own
-            gradients move when its numbers do in their fifth digit, which is as far as they may differ.
-        left_out: What could not be compared, since the old model itself fails in it, and how; empty if all was.
+            gradients move when its numbers do in their fifth digit, or in the last one of types with fewer, which is as
+            far as they may differ.
+        left_out: What could not be compared, since a model fails in it, and how; empty if all was.
     """
 
     outputs: float
@@ -82,8 +88,9 @@ def differences(old: nn.Module, new: nn.Module, arguments: Arguments) -> Differe
             break
     if not found:
         raise ModelError(f"the model fails on the example: {failures[0][1]}") from failures[0][1]
-    said = "; ".join(f"{what} (the model itself fails: {reason_of(error)})" for what, error in failures)
-    return replace(largest_of(found), left_out=said)
+    said = [f"{what} (the model itself fails: {reason_of(error)})" for what, error in failures]
+    said += dict.fromkeys(one.left_out for one in found if one.left_out)
+    return replace(largest_of(found), left_out="; ".join(said))
 
 
 def largest_of(found: Sequence[Differences]) -> Differences:
@@ -130,7 +137,8 @@ def _differences(
         runs = Runs(expected, got, exact, new_exact)
         kept = check_functions(runs, owners, strict if has_numbers_of(new, old) else allowed)
         moved = partial(sensitivity_of, old, training, arguments, gradients, epsilon=epsilon)
-        return Differences(output_error, *check_rounding(runs, owners, kept, epsilon, moved))
+        left_out = _NO_FLOAT64 if new_exact is None else ""
+        return Differences(output_error, *check_rounding(runs, owners, kept, epsilon, moved), left_out)
     if not output_error <= allowed:
         # A model whose own outputs are no nearer to the exact ones than that.
         own = math.nan if exact is None else largest_difference(exact[0], expected[0])
