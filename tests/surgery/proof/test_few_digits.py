@@ -13,7 +13,7 @@ from normwise.errors import ModelError
 from normwise.surgery import remove_biases
 from normwise.surgery.core.shadow_copy import shadow_copy
 from normwise.surgery.proof.compare import differences
-from tests.support.faulty_networks import FAULTS, Net, Plain, faulty
+from tests.support.faulty_networks import FAULTS, Block, Net, Plain, faulty
 
 HALVES = [torch.bfloat16, torch.float16]
 X = torch.randn(8, 3, 10, 10, generator=torch.Generator().manual_seed(0))
@@ -70,6 +70,19 @@ def test_accelerate_takes_over_all_that_it_does_without_autocast(dtype: torch.dt
     assert report.layers == expected.layers
     assert all(layer.activation == "relu" for layer in report.layers)
     assert output.dtype is dtype
+
+
+@pytest.mark.parametrize("accelerated", ["with autocast", "without"])
+def test_an_accelerated_model_promotes_types_under_autocast_as_before(accelerated: str) -> None:
+    # A residual that is the input stays float32, and what is added to it is a half.
+    torch.manual_seed(0)
+    model, x = Block(8), torch.randn(4, 8, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16, enabled=accelerated == "with autocast"):
+        new, _ = normwise.accelerate(model, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, got = model(x), new(x)
+    assert got.dtype is expected.dtype is torch.float32
+    torch.testing.assert_close(got, expected, rtol=0.05, atol=0.05)
 
 
 def test_accelerate_replaces_layers_of_a_model_that_enters_autocast() -> None:
