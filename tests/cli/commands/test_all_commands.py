@@ -242,6 +242,16 @@ def test_the_version_imports_no_triton(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+def test_a_benchmark_of_a_gpu_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "normwise", "bench", "--device", "cuda"]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --device is 'cuda', and torch ")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_version_says_which_kernels_are_in_use(tmp_path: Path) -> None:
     done = _normwise("--version", cwd=tmp_path)
     assert "torch 2" in done.stdout

@@ -56,7 +56,8 @@ def test_the_kernels_are_turned_off_by_the_environment():
 def test_kernels_that_are_not_there_are_said_to_be_so():
     without = "import sys; sys.modules['normwise.kernels.cpu._native'] = None\n"
     assert in_a_process(without + USED) == (
-        "CPU: torch's operators (the compiled kernels are not there: no compiler could build them when normwise was installed)"
+        "CPU: torch's operators (the compiled kernels are not there: no compiler could build them when normwise was "
+        "installed)"
     )
 
 
