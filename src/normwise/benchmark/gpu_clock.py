@@ -15,7 +15,7 @@ from normwise.benchmark.clock import REPETITIONS, WARMING
 #: So much work lies between two events: they are told apart by half a microsecond.
 _LEAST_SECONDS = 2e-4
 #: So few calls are queued between two waits for the GPU that the queue never fills, which would stop the host.
-_QUEUED_CALLS = 30
+_QUEUED_CALLS = 10
 
 
 def graphed(call: Callable[[], object]) -> Callable[[], None]:
