@@ -50,7 +50,9 @@ class _Run:
         found = figures(self.rows)
         on_gpu = self.arguments.device != "cpu"
         whole = {
-            "device": torch.cuda.get_device_name() if on_gpu else platform.processor() or platform.machine(),
+            "device": torch.cuda.get_device_name(self.arguments.device)
+            if on_gpu
+            else platform.processor() or platform.machine(),
             "torch": torch.__version__,
             "triton": _version("triton"),
             "python": platform.python_version(),
@@ -68,6 +70,8 @@ class _Run:
     def note(self, row: dict[str, Any]) -> None:
         """Keep a row, and print it where a reader waits for it."""
         self.rows.append(row)
+        if "ended" in row:
+            self.save()
         spent = time.monotonic() - self.begun
         if "check" in row:
             print(
@@ -84,21 +88,24 @@ class _Child:
     """A process with sections, and how far its file of rows has been read."""
 
     def __init__(self, run: _Run, names: list[str], part: tuple[int, int], seconds: float) -> None:
-        self.run, self.names, self.part, self.read = run, names, part, 0
+        self.run, self.names, self.part = run, names, part
+        self.read, self.found = 0, list[dict[str, Any]]()
         self.file = run.folder / f"{len(list(run.folder.iterdir()))}.jsonl"
         self.file.touch()
         self.log = self.file.with_suffix(".log")
         self.ends = time.monotonic() + seconds + _GRACE
-        command = [
-            sys.executable,
-            str(run.script),
-            "--child",
-            ",".join(names),
+        command = [sys.executable, str(run.script), "--child", ",".join(names)]
+        command += [
             "--part",
             str(part[0]),
             str(part[1]),
+            "--rows",
+            str(self.file),
+            "--seconds",
+            str(seconds),
+            "--device",
+            run.arguments.device,
         ]
-        command += ["--rows", str(self.file), "--seconds", str(seconds), "--device", run.arguments.device]
         command += ["--dry-run"] if run.arguments.dry_run else []
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -111,9 +118,8 @@ class _Child:
                 self.process.wait()
             time.sleep(0.2)
         self._take()
-        mine = [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
-        begun = {row["section"] for row in mine if "begun" in row}
-        ended = {row["section"] for row in mine if "ended" in row}
+        begun = {row["section"] for row in self.found if "begun" in row}
+        ended = {row["section"] for row in self.found if "ended" in row}
         for name in self.names:
             if name in begun - ended or (not begun and name == self.names[0]):
                 begun.add(name)
@@ -131,7 +137,8 @@ class _Child:
         with self.file.open(encoding="utf-8") as file:
             file.seek(self.read)
             while (line := file.readline()).endswith("\n"):
-                self.run.note(json.loads(line))
+                self.found.append(json.loads(line))
+                self.run.note(self.found[-1])
                 self.read = file.tell()
         return code
 
