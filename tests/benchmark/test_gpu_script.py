@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.cuda import child, main
+from benchmarks.cuda import child
 from benchmarks.cuda.checks import values
 from benchmarks.cuda.figures.targets import figures, table
 from benchmarks.cuda.place import Place
+from benchmarks.cuda.processes import Run
 from benchmarks.cuda.sections import SECTIONS, Section
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,7 +148,7 @@ def test_another_process_goes_on_behind_the_section_that_broke_one(tmp_path: Pat
     arguments = Namespace(
         seconds=60.0, device="cpu", dry_run=True, only="operators,host", out=tmp_path / "gpu.json"
     )
-    running = main._Run(script, arguments, folder)
+    running = Run(script, arguments, folder)
     assert running.start(["operators", "host"], (0, 1), 60).gather() == ["host"]
     *found, error = running.rows
     assert [row.get("ratio") for row in found] == [None, 2.0]
