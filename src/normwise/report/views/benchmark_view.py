@@ -19,28 +19,30 @@ def benchmark_summary(benchmark: Benchmark) -> str:
     )
     if benchmark.on_gpu:
         begun += (
-            "Times are the GPU's, of replayed CUDA graphs; the host's are microseconds until a call is in the GPU's "
-            "queue, torch's and ours. "
+            "Times are the GPU's, in microseconds, of replayed CUDA graphs; the host's are those until a call is in "
+            "the GPU's queue, torch's and ours. "
         )
-    else:
-        begun += f"{benchmark.threads} threads; "
-    ours = f"ours computed by {served}; " if served else ""
-    return f"{begun}{ours}kernels: {benchmark.kernels}; {benchmark.allocator}."
+    parts = [] if benchmark.on_gpu else [f"{benchmark.threads} threads"]
+    parts += [f"ours computed by {served}"] if served else []
+    told = "; ".join([*parts, f"kernels: {benchmark.kernels}", benchmark.allocator])
+    return f"{begun}{told[:1].upper()}{told[1:]}."
 
 
 def benchmark_header(benchmark: Benchmark) -> tuple[str, ...]:
-    """Return the names of the columns; times are in milliseconds, and "host" is in microseconds, torch's and ours."""
-    header = ("Case", "Shape", "torch ms", "ours ms", "ratio", "spread", "of limit")
-    return (*header, "host µs") if benchmark.on_gpu else header
+    """Return the names of the columns; a GPU's times are in microseconds, "host" has torch's and ours."""
+    if benchmark.on_gpu:
+        return "Case", "Shape", "torch", "ours", "ratio", "spread", "limit", "host"
+    return "Case", "Shape", "torch ms", "ours ms", "ratio", "spread", "of limit"
 
 
 def comparison_row(comparison: Comparison, benchmark: Benchmark) -> tuple[str, ...]:
     """Return a case as cells, as in :func:`benchmark_header`; the spread is from the 10th to the 90th percentile."""
+    unit = 1e3 if benchmark.on_gpu else 1.0
     row = (
         comparison.case,
         comparison.shape,
-        number(comparison.torch_ms),
-        number(comparison.ours_ms),
+        number(unit * comparison.torch_ms),
+        number(unit * comparison.ours_ms),
         number(comparison.ratio),
         span(comparison.low, comparison.high),
         number(comparison.limit_share),
