@@ -24,7 +24,7 @@ def bench(
     device: Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N", help="Device that computes.")] = "cpu",
     json: JsonTableOption = False,
 ) -> None:
-    """Measure how fast normalization is here: memory, torch's layers and ours, in turn, in about a minute.
+    """Measure how fast normalization is here: memory, torch's layers and ours, in turn; on a CPU in about a minute.
 
     Example: normwise bench --tune-allocator
 
