@@ -54,12 +54,12 @@ def main(script: Path) -> int:
 
 def _check(run: Run) -> None:
     """Run the checks at the same time, and the tests for CUDA if pytest is here."""
-    seconds = min(110.0, run.left() / 4)
+    seconds, dry = min(110.0, run.left() / 4), run.arguments.dry_run
     children = [
-        run.start([section.name], (part, section.parts), min(section.seconds, seconds))
+        run.start([section.name], (part, 1 if dry else section.parts), min(section.seconds, seconds))
         for section in CHECKS
         if section.name in run.wanted
-        for part in range(1 if run.arguments.dry_run else section.parts)
+        for part in range(1 if dry else section.parts)
     ]
     if "tests" in run.wanted:
         _run_tests(run, seconds)

@@ -34,6 +34,7 @@ class _Steps:
         self.x = torch.randn(batch, 3, size, size, device=place.device).contiguous(
             memory_format=_FORMATS[order]
         )
+        self.report = ""
         self.labels = torch.randint(classes, (batch,), device=place.device)
 
     def eager(self) -> nn.Module:
@@ -41,8 +42,10 @@ class _Steps:
         return copy.deepcopy(self.network)
 
     def accelerated(self) -> nn.Module:
-        """Return a copy with our layers."""
-        return normwise.accelerate(self.eager(), self.x[:8])[0]
+        """Return a copy with our layers, and keep the last line of the report on it."""
+        model, report = normwise.accelerate(self.eager(), self.x[:8])
+        self.report = str(report).splitlines()[-1]
+        return model
 
     def step(self, model: nn.Module, forward: Callable[[Tensor], Tensor] | None = None) -> Step:
         """Return one step of training, which returns the loss."""
@@ -72,6 +75,7 @@ def measure_steps(place: Place) -> Iterator[dict[str, Any]]:
         steps = _Steps(place, order)
         pair = [steps.step(steps.eager()), steps.step(steps.accelerated())]
         losses = [_loss(step) for step in pair]
+        yield {"accelerated": order, "report": steps.report}
         yield from _compared(place, f"{order} eager over accelerated", pair, losses)
         del pair, steps
         place.release()
