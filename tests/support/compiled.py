@@ -29,7 +29,7 @@ def compiled(model: Callable[..., Any], **options: Any) -> tuple[Any, Found]:
 def fused_in(graph_module: torch.fx.GraphModule) -> Found:
     """Return what was replaced in a graph."""
     return [
-        (node.args[8], node.args[9] is not None)  # pyright: ignore[reportReturnType]
+        (node.args[8], node.args[9] is not None)
         for node in graph_module.graph.nodes
         if node.target in (call_eagerly, call_in_graph)
     ]

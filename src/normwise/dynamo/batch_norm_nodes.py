@@ -9,7 +9,8 @@ from torch import fx
 from torch.nn import functional as F
 
 from normwise.dynamo.fake_values import are_alike, are_same, tensor_of
-from normwise.kernels import Call, compiled_graphs
+from normwise.kernels import Call
+from normwise.kernels.backend import BACKENDS
 
 #: ``torch.batch_norm`` is compiled, and does not tell its signature.
 _NAMES = (
@@ -70,11 +71,11 @@ class BatchNormNode:
             for node in (self.x, self.running_mean, self.running_var, self.weight, self.bias, residual)
         ]
         x, mean, var, weight, bias, added = tensors
-        # What takes part in training takes part in evaluation; only that there is something to normalise with is asked
-        # for in evaluation alone.
-        return x is not None and compiled_graphs.covers(
-            Call(x, mean, var, weight, bias, training=True, activation=activation, residual=added)
-        )
+        if x is None:
+            return False
+        # A backend that trains evaluates as well; it is asked for the former alone.
+        call = Call(x, mean, var, weight, bias, training=True, activation=activation, residual=added)
+        return any(backend.covers_types(call) for backend in BACKENDS)
 
 
 def bound(node: fx.Node) -> dict[str, Any] | None:

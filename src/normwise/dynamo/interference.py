@@ -2,9 +2,11 @@
 
 import operator
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import SymBool, SymFloat, SymInt, Tensor, fx
+from torch._ops import OpOverload, OpOverloadPacket
 
 from normwise.dynamo.batch_norm_nodes import BatchNormNode, bound
 from normwise.dynamo.fake_values import memory_of, tensors_of
@@ -14,6 +16,8 @@ _IN_PLACE = {getattr(operator, name) for name in vars(operator) if name.startswi
     operator.inv,
     operator.invert,
 }
+#: Modules whose functions tell by their names what they write into.
+_KNOWN_ORIGINS = ("torch", "_operator", "math", "builtins")
 _NUMBERS = (bool, int, float, str, torch.Size, torch.dtype, torch.device, SymInt, SymFloat, SymBool)
 
 
@@ -26,9 +30,6 @@ def may_interfere(norm: BatchNormNode, chain: list[fx.Node], addend: fx.Node | N
     sources = norm.sources if addend is None else [*norm.sources, addend]
     read = {memory for source in sources for memory in memory_of(source)}
     moved = {memory for source in norm.statistics for memory in memory_of(source)}
-    given = {
-        memory for node in norm.node.graph.nodes if node.op == "placeholder" for memory in memory_of(node)
-    }
     node = norm.node.next
     while node is not chain[-1]:
         if node not in chain:
@@ -38,11 +39,18 @@ def may_interfere(norm: BatchNormNode, chain: list[fx.Node], addend: fx.Node | N
                 memory = memory_of(written)
                 # Two inputs of the graph may share memory in the next call. Integers share none with what is read here,
                 # and buffers of layers none with anything else.
-                may_be_shared = bool(memory & given) and not is_statistic and not _is_integral(written)
-                if memory & read or may_be_shared:
+                if memory & read or not (
+                    is_statistic or _is_integral(written) or not _is_given(memory, node)
+                ):
                     return True
         node = node.next
     return False
+
+
+def _is_given(memory: set[Any], node: fx.Node) -> bool:
+    """Return whether memory belongs to an input of the graph."""
+    inputs = (one for one in node.graph.nodes if one.op in ("placeholder", "get_attr"))
+    return any(memory & memory_of(one) for one in inputs)
 
 
 def _only_computes(node: fx.Node) -> bool:
@@ -67,16 +75,30 @@ def _written(node: fx.Node) -> Iterator[tuple[fx.Node, bool]]:
     origin = str(getattr(node.target, "__module__", ""))
     # F.relu(x, True) as well.
     flagged = node.kwargs.get("inplace") or "out" in node.kwargs or any(value is True for value in node.args)
-    if (
-        flagged
-        or node.op == "call_module"
-        or node.target in _IN_PLACE
-        or (name.endswith("_") and not name.endswith("__"))
-        or name in ("__setitem__", "setitem")
-        or (node.op == "call_function" and not origin.startswith(("torch", "_operator", "math", "builtins")))
-    ):
+    if isinstance(node.target, (OpOverload, OpOverloadPacket)):
+        writes = _is_mutable(node.target)
+    else:
+        writes = (
+            flagged
+            or node.op == "call_module"
+            or node.target in _IN_PLACE
+            or (name.endswith("_") and not name.endswith("__"))
+            or name in ("__setitem__", "setitem")
+            or (node.op == "call_function" and not origin.startswith(_KNOWN_ORIGINS))
+        )
+    if writes:
         for source in node.all_input_nodes:
             yield source, False
+
+
+def _is_mutable(target: OpOverload | OpOverloadPacket) -> bool:
+    """Return whether an operator may write into its arguments."""
+    overloads = (
+        [target]
+        if isinstance(target, OpOverload)
+        else [getattr(target, overload) for overload in target.overloads()]
+    )
+    return any(overload._schema.is_mutable for overload in overloads)
 
 
 def _is_integral(node: fx.Node) -> bool:
