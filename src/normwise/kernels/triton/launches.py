@@ -87,7 +87,7 @@ def forward_launches(key: ForwardKey, *, batch: bool = False) -> tuple[Launch, .
     first = Launch(
         sums.channel_sums,
         (element, mask, "*fp32", "i32", "i32", "i32", "i32", "i32"),
-        (*where, tile.rows, tile.channels),
+        (*where, tile.rows, tile.channels, 1 if key.masked else tile.vector),
         tile.warps,
         (tile.channel_tiles, tile.parts),
         _numbers((off_x, 0), (off_mask, 1)),
