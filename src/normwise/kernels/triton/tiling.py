@@ -140,7 +140,9 @@ def sums_tile(shape: Shape, multiprocessors: int, *, backward: bool) -> SumsTile
     elements = 4096 // max(shape.itemsize, 2)
     if shape.last:
         channels = min(next_power_of_two(shape.channels), _ROW_BYTES // shape.itemsize)
-        rows, vector, warps, a_processor = max(elements // channels, 1), 1, 4, 4 if backward else 8
+        rows, vector, warps = max(elements // channels, 1), 1, 4
+        # As many as have the registers, forward 96 of 16 bits: more would be a second wave, which is never full.
+        a_processor = 4 if backward else 5 if shape.itemsize == 2 else 8
     else:
         if shape.length >= 512:
             rows, channels = (256, 4) if backward else (512, 4)

@@ -64,6 +64,17 @@ def gradient_and_distance(
 
 
 @triton.jit
+def load_tiles(x, grad_y, source, at, there, SOURCE: tl.constexpr):
+    """Return tiles of the input, of the gradient of the output, and of the source or, where there is none, that."""
+    x_tile = tl.load(x + at, mask=there, other=0.0)
+    gradient = tl.load(grad_y + at, mask=there, other=0.0)
+    other = gradient
+    if SOURCE != 0:
+        other = tl.load(source + at, mask=there, other=0.0)
+    return x_tile, gradient, other
+
+
+@triton.jit
 def gradient_sums(
     x,
     source,
@@ -112,20 +123,34 @@ def gradient_sums(
     count = tl.zeros([ROWS, 1], tl.float32)
     sum_g = tl.zeros([ROWS, CHANNELS], tl.float32)
     sum_gd = tl.zeros([ROWS, CHANNELS], tl.float32)
-    for _ in range(first, end):
-        start = chunk * ROWS
-        inside = rows < length - start
-        real = inside
-        begin, offset = tile_in_plane(plane, start, first_channel, C, length, LAST, ROWS, CHANNELS)
-        if mask is not None:
-            position = plane * length.to(tl.int64) + start + rows
-            real = inside & (tl.load(mask + position, mask=inside, other=0) != 0)
+    inside = rows < length - chunk * ROWS
+    begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
+    if LAST:
         there = inside & real_channel
-        x_tile = tl.load(x + begin + offset, mask=there, other=0.0).to(tl.float32)
-        gradient = tl.load(grad_y + begin + offset, mask=there, other=0.0).to(tl.float32)
-        other = gradient
-        if SOURCE != 0:
-            other = tl.load(source + begin + offset, mask=there, other=0.0).to(tl.float32)
+        x_ahead, gradient_ahead, source_ahead = load_tiles(x, grad_y, source, begin + offset, there, SOURCE)
+    for unit in range(first, end):
+        if not LAST:
+            inside = rows < length - chunk * ROWS
+            begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
+        here, there = begin + offset, inside & real_channel
+        if not LAST:
+            x_tile, gradient, other = load_tiles(x, grad_y, source, here, there, SOURCE)
+        real = inside
+        if mask is not None:
+            position = plane * length.to(tl.int64) + chunk * ROWS + rows
+            real = inside & (tl.load(mask + position, mask=inside, other=0) != 0)
+        chunk += 1
+        plane = tl.where(chunk == chunks, plane + 1, plane)
+        chunk = tl.where(chunk == chunks, 0, chunk)
+        if LAST:
+            # The next tiles are on their way while these are computed. In planes that takes too many registers.
+            x_tile, gradient, other = x_ahead, gradient_ahead, source_ahead
+            inside = rows < tl.where(unit < end - 1, length - chunk * ROWS, 0)
+            begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
+            x_ahead, gradient_ahead, source_ahead = load_tiles(
+                x, grad_y, source, begin + offset, inside & real_channel, SOURCE
+            )
+        x_tile, gradient, other = x_tile.to(tl.float32), gradient.to(tl.float32), other.to(tl.float32)
         gradient, distance = gradient_and_distance(
             x_tile, gradient, other, centre, scale, shift, ACTIVATION, SOURCE, FROM_OUTPUT
         )
@@ -133,16 +158,13 @@ def gradient_sums(
         gradient = tl.where(real, gradient, 0.0)
         if grad_residual is not None:
             gradient = gradient.to(grad_residual.dtype.element_ty).to(tl.float32)
-            tl.store(grad_residual + begin + offset, gradient.to(grad_residual.dtype.element_ty), mask=there)
+            tl.store(grad_residual + here, gradient.to(grad_residual.dtype.element_ty), mask=there)
         if grad_x is not None:
             of_x = tl.where(real, gradient * scale, 0.0)
-            tl.store(grad_x + begin + offset, of_x.to(grad_x.dtype.element_ty), mask=there)
+            tl.store(grad_x + here, of_x.to(grad_x.dtype.element_ty), mask=there)
         count += real.to(tl.float32)
         sum_g += gradient
         sum_gd = tl.where(real, tl.fma(gradient, distance, sum_gd), sum_gd)
-        chunk += 1
-        plane = tl.where(chunk == chunks, plane + 1, plane)
-        chunk = tl.where(chunk == chunks, 0, chunk)
 
     parts = tl.num_programs(1)
     out = work + 5 * C + parts + part * C + channel

@@ -54,6 +54,7 @@ def channel_sums(
     # The first real position of the part.
     unit = first
     row = 0
+    any_real = True
     if mask is not None:
         row = first * 0 + ROWS
         unit = first - 1
@@ -80,15 +81,24 @@ def channel_sums(
     count = tl.zeros([LANES, 1], tl.float32)
     mean = tl.zeros([LANES, CHANNELS], tl.float32)
     squares = tl.zeros([LANES, CHANNELS], tl.float32)
-    for _ in range(first, end):
-        start = chunk * ROWS
+    inside = rows < length - chunk * ROWS
+    begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
+    # Padding is read, and not used: asked for each element whether to read it, a GPU reads one at a time.
+    ahead = tl.load(x + begin + offset, mask=inside & real_channel, other=0.0)
+    for unit in range(first, end):
+        value = ahead.to(tl.float32)
+        start, this_plane = chunk * ROWS, plane
         inside = rows < length - start
-        begin, offset = tile_in_plane(plane, start, first_channel, C, length, LAST, ROWS, CHANNELS)
-        # Padding is read, and not used: asked for each element whether to read it, a GPU reads one at a time.
-        value = tl.load(x + begin + offset, mask=inside & real_channel, other=0.0).to(tl.float32)
+        chunk += 1
+        plane = tl.where(chunk == chunks, plane + 1, plane)
+        chunk = tl.where(chunk == chunks, 0, chunk)
+        # The next tile is on its way while this one is computed.
+        to_come = rows < tl.where(unit < end - 1, length - chunk * ROWS, 0)
+        begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
+        ahead = tl.load(x + begin + offset, mask=to_come & real_channel, other=0.0)
         new = (lanes < length - start).to(tl.float32) * VECTOR
         if mask is not None:
-            position = plane * length.to(tl.int64) + start + rows
+            position = this_plane * length.to(tl.int64) + start + rows
             real = inside & (tl.load(mask + position, mask=inside, other=0) != 0)
             value = tl.where(real, value, shift)
             new = real.to(tl.float32)
@@ -104,9 +114,6 @@ def channel_sums(
         # Zero where there is no element, whatever delta is; and zero, not NaN, for the first elements of a lane.
         squares = tl.fma(delta, delta * (new - new * weight), squares)
         mean = tl.fma(delta, weight, mean)
-        chunk += 1
-        plane = tl.where(chunk == chunks, plane + 1, plane)
-        chunk = tl.where(chunk == chunks, 0, chunk)
 
     total = tl.sum(count)
     centre = tl.sum(mean * count, 0)[None, :] / tl.where(total > 1.0, total, 1.0)
