@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from normwise.errors import ArgumentError
+from normwise.kernels import inductor_layouts
 from normwise.kernels.backend import BACKENDS, Backend
 from normwise.kernels.backward_call import BackwardCall
 from normwise.kernels.call import Call
@@ -17,7 +18,7 @@ from normwise.kernels.gradient_rules import parameter_gradient, residual_gradien
 from normwise.kernels.memory import check_memory
 from normwise.kernels.torch_backend.primitives import move
 
-#: Returns the output; what the backward pass needs, float64 (2, C); and mean and Bessel-corrected variance of the batch,
+#: Returns the output; what the backward pass needs, float64 (2, C); and the batch's mean and Bessel-corrected variance,
 #: float64 (2, C). Nothing that the graph can compute itself: on a GPU the operator launches the backend's kernels only.
 _FORWARD = (
     "batch_norm(Tensor x, Tensor? weight, Tensor? bias, Tensor? residual, Tensor? mask, float eps, "
@@ -27,8 +28,7 @@ _BACKWARD = (
     "batch_norm_backward(Tensor x, Tensor? weight, Tensor? bias, Tensor saved, Tensor? slope_source, Tensor grad_y, "
     "Tensor? mask, str? activation) -> (Tensor, Tensor, Tensor, Tensor)"
 )
-#: Inductor runs convolutions with the channels last, whatever their inputs were, and the backends compute in either
-#: order. Without the second tag it would copy each input, gradient and residual into the order that was traced.
+#: The backends compute in whatever order they get; see :mod:`normwise.kernels.inductor_layouts`.
 _TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.flexible_layout)
 #: Kept for the life of the process: an operator goes with its library.
 _library = torch.library.Library("normwise", "DEF")
@@ -157,6 +157,8 @@ def _laid_out(x: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _forward_shapes(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    # Called when Inductor's own tracing begins, and not only when Dynamo's does.
+    inductor_layouts.register_once()
     statistics = x.new_empty((2, x.shape[1]), dtype=torch.float64)
     return torch.empty_like(x), statistics, torch.empty_like(statistics)
 
