@@ -89,7 +89,7 @@ def _forward(
         check_memory(x)
         call.x = x.contiguous()
         if not backend.covers(call):
-            raise _refusal(x, weight, bias, residual, mask)
+            raise _refusal(backend, x, weight, bias, residual, mask)
     y, saved = backend.forward(call, batch)
     return _laid_out(x, y), backend.statistics(saved), batch
 
@@ -130,20 +130,21 @@ def _backward(
         activation=activation,
     )
     if not backend.covers_backward(call):
-        raise _refusal(x, weight, bias, slope_source, grad_y, mask)
+        raise _refusal(backend, x, weight, bias, slope_source, grad_y, mask)
     grad_x, grad_weight, grad_bias, grad_residual = backend.backward(call)
     grad_residual = x.new_empty(0) if grad_residual is None else _laid_out(x, grad_residual)
     return _laid_out(x, grad_x), grad_weight, grad_bias, grad_residual
 
 
-def _refusal(x: Tensor, *others: Tensor | None) -> ArgumentError:
+def _refusal(backend: Backend, x: Tensor, *others: Tensor | None) -> ArgumentError:
     """Return the error for tensors that don't go together; a graph that was traced has checked its own."""
     told = ", ".join(
         "None" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in others
     )
+    types = " or ".join(str(dtype).removeprefix("torch.") for dtype in backend.input_types)
     return ArgumentError(
-        f"normwise::batch_norm got an input {x.dtype} {tuple(x.shape)} with {told}; expected float32 or bfloat16 "
-        "(N, C, *), others of the shape (C,) or of the input's shape and type, and a boolean mask (N, *), all "
+        f"normwise::batch_norm on {x.device.type} got an input {x.dtype} {tuple(x.shape)} with {told}; expected "
+        f"{types} (N, C, *), others of the shape (C,) or of the input's shape and type, and a boolean mask (N, *), all "
         "dense and on one device, in memory of their own"
     )
 

@@ -17,6 +17,7 @@ class CpuBackend:
     """float32 and bfloat16 on a CPU, contiguous or with the channels last; see :mod:`normwise.kernels.backend`."""
 
     dispatch_key = "CPU"
+    input_types = (torch.float32, torch.bfloat16)
 
     @property
     def name(self) -> str:
