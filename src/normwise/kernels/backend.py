@@ -15,6 +15,7 @@ from torch import Tensor
 from normwise.kernels.backward_call import BackwardCall, Gradients
 from normwise.kernels.call import Call
 from normwise.kernels.cpu.backend import CpuBackend
+from normwise.kernels.triton.backend import TritonBackend
 
 
 class Backend(Protocol):
@@ -109,7 +110,7 @@ class Backend(Protocol):
 
 
 #: Compiled backends, in order of preference: a call goes to the first that covers it, else to torch's operators.
-BACKENDS: tuple[Backend, ...] = (CpuBackend(),)
+BACKENDS: tuple[Backend, ...] = (CpuBackend(), TritonBackend())
 
 
 def backends_in_use() -> tuple[Backend, ...]:

@@ -119,8 +119,9 @@ class Call:
                 f"inplace=True can't be used with {what}: its output does not tell its input. Use inplace=False, or "
                 f"the activation None or {allowed} without a residual"
             )
-        # In a compiled graph nothing is overwritten, and values can't be asked for.
-        if weight is None or torch.compiler.is_compiling():
+        # In a compiled graph nothing is overwritten, and values can't be asked for. To ask for them on a GPU would wait
+        # for it: there the gradients of a channel with such a γ are not numbers.
+        if weight is None or torch.compiler.is_compiling() or weight.is_cuda:
             return
         check_memory(weight, bias)
         scale = weight.detach().abs()

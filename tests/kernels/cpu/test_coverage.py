@@ -15,7 +15,8 @@ from normwise.activations import ACTIVATIONS
 from normwise.errors import ArgumentError, AutogradError
 from normwise.kernels import Call
 from normwise.kernels.backward_call import BackwardCall
-from normwise.kernels.cpu import library
+from normwise.kernels.coverage import Coverage
+from normwise.kernels.cpu import backend, library
 from normwise.kernels.cpu.backend import CpuBackend
 from normwise.statistics import Moments
 from tests.support.implementations import each_type
@@ -299,7 +300,8 @@ def test_activations_have_the_numbers_of_the_compiled_module():
 
 @pytest.mark.usefixtures("kernels")
 def test_an_activation_that_the_kernels_do_not_know_is_torchs(monkeypatch):
-    monkeypatch.setattr(library, "COVERED_ACTIVATIONS", library.COVERED_ACTIVATIONS - {"silu"})
+    less = Coverage("cpu", {torch.float32: 4}, library.COVERED_ACTIVATIONS - {"silu"})
+    monkeypatch.setattr(backend, "_coverage", less)
     x = torch.randn(SHAPE)
     for activation, covered in (("relu", True), ("silu", False)):
         assert CpuBackend().covers(Call(x, training=True, activation=activation)) is covered

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from normwise.kernels.call import Call
+from normwise.kernels.coverage import Coverage
 from normwise.kernels.cpu import library
-from normwise.kernels.cpu.coverage import covers, covers_backward, covers_types
 from normwise.kernels.torch_backend.primitives import move
+
+_coverage = Coverage("cpu", {torch.float32: 4, torch.bfloat16: 2}, library.COVERED_ACTIVATIONS)
 
 
 class CpuBackend:
@@ -46,11 +48,17 @@ class CpuBackend:
         return () if path is None else (Path(path),)
 
     # Functions as they are: small calls cost what Python costs.
-    covers = staticmethod(covers)
-    covers_backward = staticmethod(covers_backward)
-    covers_types = staticmethod(covers_types)
+    covers_backward = staticmethod(_coverage.covers_backward)
     backward = staticmethod(library.backward)
     moments = staticmethod(library.moments)
+
+    def covers(self, call: Call) -> bool:
+        """Return whether the kernels can compute the call; then its layout is set."""
+        return library.library is not None and _coverage.covers(call)
+
+    def covers_types(self, call: Call) -> bool:
+        """Return whether types and devices of a call are covered, and parameters and statistics are contiguous."""
+        return library.library is not None and _coverage.covers_types(call)
 
     def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, bytearray]:
         """Compute the output and the saved statistics, and move the running ones."""

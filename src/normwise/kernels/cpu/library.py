@@ -45,7 +45,9 @@ def _load() -> tuple[ModuleType | None, str]:
 #: The compiled module, None where there is none or it was turned off; and why, in words.
 library, reason = _load()
 #: Activations that the compiled module computes; others are left to torch's operators.
-COVERED_ACTIVATIONS = frozenset([None, *([] if library is None else library.activations[1:])])
+COVERED_ACTIVATIONS: frozenset[str | None] = frozenset(
+    [None, *([] if library is None else library.activations[1:])]
+)
 
 
 def loaded() -> ModuleType:
@@ -60,7 +62,7 @@ def forward(
     """Return the output, and what the backward pass needs: per channel, in float64, the mean and 1 / deviation.
 
     Training moves the running statistics, which are float32, and the counter in place. The tensors are not checked
-    here: :func:`normwise.kernels.cpu.coverage.covers` does that, and sets the layout.
+    here: the backend's :class:`normwise.kernels.coverage.Coverage` does that, and sets the layout.
 
     Args:
         call: A call that is covered.

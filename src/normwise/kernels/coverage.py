@@ -1,0 +1,221 @@
+"""The tensors that compiled kernels can take: they get addresses, and believe what they are told of what is there.
+
+Everything is asked of each tensor, at each call: sizes, type, device, order in memory, and whether there is memory at
+all. What is not plainly covered is left to torch's operators.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from operator import attrgetter
+
+import torch
+from torch import Tensor
+
+from normwise.kernels.backward_call import BackwardCall
+from normwise.kernels.call import Call
+from normwise.kernels.memory import check_memory
+
+_FLOAT = torch.float32
+#: ``(n, c, s, channels_last)``: the order of a tensor's elements, ``(n, s, c)`` with the channels last.
+Layout = tuple[int, int, int, bool]
+
+
+class Coverage:
+    """The questions of a backend, for its device and its types.
+
+    Methods take no longer than they must: small calls cost what Python costs.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda"``.
+        itemsizes: Bytes of an element of each type of inputs. Parameters and statistics are float32 or of this type.
+        activations: Names that the kernels compute, and None.
+    """
+
+    def __init__(
+        self, device: str, itemsizes: Mapping[torch.dtype, int], activations: Collection[str | None]
+    ) -> None:
+        self._device = device
+        self._on_device: Callable[[Tensor], bool] = attrgetter(f"is_{device}")
+        self._itemsizes = itemsizes
+        self._activations = activations
+
+    def covers(self, call: Call) -> bool:
+        """Return whether the kernels can compute the call.
+
+        Where they can, its layout is set, and a residual or mask in another order than theirs is replaced by a copy.
+        """
+        x, mean, var, counter = call.x, call.running_mean, call.running_var, call.counter
+        if mean is None or var is None:
+            if mean is not var or not call.training:
+                return False
+        elif mean.dtype is not var.dtype:
+            return False
+        try:
+            layout = self.layout(x)
+            if (
+                layout is None
+                or call.activation not in self._activations
+                or not _fit(layout[1], x, (call.weight, call.bias, mean, var))
+            ):
+                return False
+            residual, mask = call.residual, call.mask
+            if residual is not None:
+                residual = _laid_out(x, residual, layout)
+                if residual is None:
+                    return False
+            if mask is not None:
+                mask = _contiguous_mask(x, layout, mask)
+                if mask is None:
+                    return False
+            if counter is not None and (
+                counter.dtype is not torch.int64
+                or counter.get_device() != x.get_device()
+                or counter.numel() != 1
+                or not _holds(counter, 8, 8)
+                or (counter.is_inference() and not torch.is_inference_mode_enabled())
+            ):
+                return False
+        except RuntimeError:
+            # Sparse, batched and other tensors that have no strides, or no storage that could be asked for.
+            return False
+        call.residual, call.mask, call.layout = residual, mask, layout
+        return True
+
+    def covers_backward(self, call: BackwardCall) -> bool:
+        """Return whether the kernels can compute the backward pass.
+
+        Where they can, its layout is set, and tensors in another order than theirs are replaced by copies.
+        """
+        x, mask, source = call.x, call.mask, call.slope_source
+        try:
+            layout = self.layout(x)
+            if layout is None and x.layout is torch.strided:
+                check_memory(x)
+                # In an order that the kernels know.
+                x = x.contiguous()
+                layout = self.layout(x)
+            if (
+                layout is None
+                or call.activation not in self._activations
+                or not _fit(layout[1], x, (call.weight, call.bias))
+            ):
+                return False
+            if source is not None:
+                source = _laid_out(x, source, layout)
+                if source is None:
+                    return False
+            grad_y = _laid_out(x, call.grad_y, layout)
+            if grad_y is None:
+                return False
+            if mask is not None:
+                mask = _contiguous_mask(x, layout, mask)
+                if mask is None:
+                    return False
+        except RuntimeError:
+            return False
+        call.x, call.slope_source, call.grad_y, call.mask, call.layout = x, source, grad_y, mask, layout
+        return True
+
+    def covers_types(self, call: Call) -> bool:
+        """Return whether types and devices of a call are covered, and parameters and statistics are contiguous."""
+        x, mean, var, residual = call.x, call.running_mean, call.running_var, call.residual
+        dtype = x.dtype
+        return (
+            call.training
+            and dtype in self._itemsizes
+            and x.device.type == self._device
+            and call.activation in self._activations
+            and all(
+                tensor is None
+                or (
+                    (tensor.dtype is _FLOAT or tensor.dtype is dtype)
+                    and tensor.device == x.device
+                    and tensor.is_contiguous()
+                )
+                for tensor in (mean, var, call.weight, call.bias)
+            )
+            and (mean is None) == (var is None)
+            and (mean is None or var is None or mean.dtype is var.dtype)
+            and (residual is None or residual.dtype is dtype)
+        )
+
+    def layout(self, x: Tensor) -> Layout | None:
+        """Return how an input ``(N, C, *)`` lies in memory, or None where the kernels can't take it."""
+        size = self._itemsizes.get(x.dtype)
+        if size is None or not self._on_device(x):
+            return None
+        shape = x.shape
+        axes = len(shape)
+        n, c, s = shape[0], shape[1], 1
+        if x.is_contiguous():
+            for axis in shape[2:]:
+                s *= axis
+            # Of (N, C), too, the channels are last.
+            channels_last = s == 1
+        elif (axes == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
+            axes == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
+        ):
+            s, channels_last = x.numel() // (n * c), True
+        else:
+            return None
+        count = n * c * s
+        return (n, c, s, channels_last) if count and _holds(x, count * size, size) else None
+
+
+def _fit(channels: int, x: Tensor, tensors: tuple[Tensor | None, ...]) -> bool:
+    """Return whether tensors have one value per channel, in float32 or in the input's type, where the input is."""
+    dtype, device = x.dtype, x.get_device()
+    for tensor in tensors:
+        if tensor is not None:
+            kind = tensor.dtype
+            width = 4 if kind is _FLOAT else 2
+            # Written out, with no call of a function for each tensor: in small calls this is what takes the time.
+            if (
+                not (kind is _FLOAT or kind is dtype)
+                or tensor.get_device() != device
+                or not tensor.is_contiguous()
+                or tensor.numel() != channels
+                or tensor.untyped_storage().nbytes() - tensor.storage_offset() * width < channels * width
+                # On a CPU the number of the device tells it from no device with memory: that has no address.
+                or tensor.data_ptr() == 0
+                or tensor.is_neg()
+            ):
+                return False
+    return True
+
+
+def _laid_out(x: Tensor, other: Tensor, layout: Layout) -> Tensor | None:
+    """Return ``other`` in the memory order of ``x``, which it must match in shape and type; else None."""
+    if (
+        other.dtype is not x.dtype
+        or other.get_device() != x.get_device()
+        or other.layout is not torch.strided
+        or other.shape != x.shape
+    ):
+        return None
+    if other.stride() != x.stride():
+        check_memory(other)
+        other = torch.empty_like(x).copy_(other)
+    n, c, s, _ = layout
+    size = x.itemsize
+    return other if _holds(other, n * c * s * size, size) else None
+
+
+def _contiguous_mask(x: Tensor, layout: Layout, mask: Tensor) -> Tensor | None:
+    """Return the mask ``(N, *)`` in one piece of memory, or None where it is no mask of such an input."""
+    n, _, s, _ = layout
+    if mask.dtype is not torch.bool or mask.get_device() != x.get_device() or mask.numel() != n * s:
+        return None
+    if not mask.is_contiguous():
+        check_memory(mask)
+        mask = mask.contiguous()
+    return mask if _holds(mask, n * s, 1) else None
+
+
+def _holds(tensor: Tensor, bytes_needed: int, itemsize: int) -> bool:
+    """Return whether the tensor has so many bytes from its first element on, to be read as they are."""
+    return (
+        tensor.untyped_storage().nbytes() - tensor.storage_offset() * itemsize >= bytes_needed
+        # Storages that were never filled, as those of zero and functional tensors, still say how large they would be.
+        and tensor.data_ptr() != 0
+        and not tensor.is_neg()
+    )

@@ -1,0 +1,207 @@
+"""The Triton kernels for GPUs as a backend."""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normwise.activations import ACTIVATIONS
+from normwise.errors import BatchNormWarning
+from normwise.kernels.backward_call import BackwardCall, Gradients
+from normwise.kernels.call import Call
+from normwise.kernels.coverage import Coverage, Layout
+from normwise.kernels.triton.keys import backward_key, forward_key
+
+#: Positions of a plane, or of all planes with the channels last, are counted in 32 bits.
+_MOST_POSITIONS = 2**30
+#: ``NORMWISE_KERNELS`` turns the kernels off by this word.
+_OFF = "torch"
+
+
+class TritonBackend:
+    """float32, bfloat16 and float16 on a CUDA device; see :mod:`normwise.kernels.backend`.
+
+    Triton is imported when the first CUDA tensor asks for it.
+
+    Args:
+        device: ``"cuda"``; tests that interpret the kernels say ``"cpu"``.
+    """
+
+    dispatch_key = "CUDA"
+
+    def __init__(self, device: str = "cuda") -> None:
+        self._device = device
+        self._coverage = Coverage(
+            device,
+            {torch.float32: 4, torch.bfloat16: 2, torch.float16: 2},
+            frozenset([None, *ACTIVATIONS]),
+        )
+        self._failure = ""
+        # The module that imports Triton.
+        self._plans: Any = None
+        self._known: dict[Any, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """The compiler's name."""
+        return "triton"
+
+    @property
+    def description(self) -> str:
+        """The compiler and its release."""
+        try:
+            return f"Triton {version('triton')}"
+        except PackageNotFoundError:
+            return "Triton"
+
+    @property
+    def available(self) -> bool:
+        """True where there is a CUDA device and Triton, and they were not turned off."""
+        return not self.reason
+
+    @property
+    def reason(self) -> str:
+        """The reason why there are no kernels, or none are used."""
+        if os.environ.get("NORMWISE_KERNELS") == _OFF:
+            return f"turned off by NORMWISE_KERNELS={_OFF}"
+        if self._device == "cuda" and not torch.cuda.is_available():
+            return "not used: there is no CUDA device"
+        if find_spec("triton") is None:
+            return "not there: Triton is not installed"
+        return self._failure
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Nothing: the kernels are Python sources of normwise."""
+        return ()
+
+    def covers(self, call: Call) -> bool:
+        """Return whether the kernels can compute the call; then its layout is its plan, which is compiled."""
+        if not self._coverage.covers(call):
+            return False
+        if isinstance(call.momentum, Tensor) or not _within_limits(call.layout) or not self.usable():
+            return False
+        device = call.x.get_device()
+        key = forward_key(call, device, _multiprocessors(device))
+        plan = self._plan(key, self._plans.ForwardPlan)
+        if plan is None:
+            return False
+        call.layout = plan
+        return True
+
+    def covers_backward(self, call: BackwardCall) -> bool:
+        """Return whether the kernels can compute the backward pass; then its layout is its plan."""
+        if not self._coverage.covers_backward(call) or not self.usable():
+            return False
+        device = call.x.get_device()
+        if not _within_limits(call.layout) or call.saved.get_device() != device:
+            return False
+        key = backward_key(call, device, _multiprocessors(device))
+        plan = self._plan(key, self._plans.BackwardPlan)
+        if plan is None:
+            return False
+        call.layout = plan
+        return True
+
+    def covers_types(self, call: Call) -> bool:
+        """Return whether types and devices of a call are covered, and parameters and statistics are contiguous."""
+        return self._coverage.covers_types(call) and _usable_while_tracing(self)
+
+    def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Compute the output and the saved statistics, and move the running ones."""
+        plan = call.layout
+        with _current(plan.device):
+            return plan.run(call, batch)
+
+    def backward(self, call: BackwardCall) -> Gradients:
+        """Compute the gradients."""
+        plan = call.layout
+        with _current(plan.device):
+            return plan.run(call)
+
+    def moments(self, call: Call) -> tuple[int, Tensor, Tensor]:
+        """Return the real positions, and per channel, in float64, the mean and the sum of squared deviations."""
+        plan = call.layout
+        with _current(plan.device):
+            return plan.moments(call)
+
+    def statistics(self, saved: Tensor) -> Tensor:
+        """Return the saved statistics, which are a tensor on the device."""
+        return saved
+
+    def saved(self, statistics: Tensor) -> Tensor:
+        """Return the statistics in one piece of memory."""
+        return statistics.contiguous()
+
+    def usable(self) -> bool:
+        """Return whether the kernels can be imported; the first time that they can't, say why."""
+        if self._plans is None and not self._failure:
+            if not self.available:
+                return False
+            try:
+                self._plans = import_module("normwise.kernels.triton.plans")
+            except Exception as error:
+                self._fail(f"Triton can't be imported: {error}")
+        return self._plans is not None and not self._failure
+
+    def _plan(self, key: Any, build: Callable[[Any], Any]) -> Any:
+        """Return the plan of a key, which is compiled the first time; None where that failed."""
+        try:
+            return self._known[key]
+        except KeyError:
+            pass
+        plan = None
+        try:
+            with _current(key.device):
+                plan = build(key)
+        except Exception as error:
+            self._fail(f"Triton can't compile them: {error}")
+        self._known[key] = plan
+        return plan
+
+    def _fail(self, failure: str) -> None:
+        """Say why torch's operators compute, once."""
+        if not self._failure:
+            warnings.warn(
+                f"normwise's kernels for the GPU are not used, and torch's operators compute instead: {failure}. "
+                "NORMWISE_KERNELS=torch asks for that without this warning",
+                BatchNormWarning,
+                stacklevel=2,
+            )
+        self._failure = failure
+
+
+def _usable_while_tracing(backend: TritonBackend) -> bool:
+    """Return whether the kernels can be imported; a compiler that traces the question gets the answer alone."""
+    return backend.usable()
+
+
+# As torch.compiler.assume_constant_result does, which imports all of torch's compiler first.
+_usable_while_tracing._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
+
+
+def _within_limits(layout: Layout) -> bool:
+    n, _, s, last = layout
+    return (n * s if last else s) < _MOST_POSITIONS
+
+
+@cache
+def _multiprocessors(device: int) -> int:
+    # Interpreted kernels have no device.
+    return 2 if device < 0 else torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def _current(device: int) -> AbstractContextManager[Any]:
+    """Make a device the current one, on which kernels are launched."""
+    if device < 0 or device == torch.cuda.current_device():
+        return nullcontext()
+    return torch.cuda.device(device)

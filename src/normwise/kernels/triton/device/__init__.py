@@ -1,0 +1,1 @@
+"""Functions that run on the GPU, written in Triton's language."""
