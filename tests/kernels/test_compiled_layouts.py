@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from normwise import nn
-from normwise.kernels.cpu.backend import CpuBackend
+from normwise.kernels.backend import BACKENDS
 
 pytestmark = pytest.mark.usefixtures("kernels", "compiler_caches_cleared")
 
@@ -47,16 +47,20 @@ def orders(monkeypatch):
     """The strides of the input, residual or gradient of each pass that the operator gives the kernels."""
     found = []
 
-    def noting(name, covers):
+    (cpu,) = (backend for backend in BACKENDS if backend.dispatch_key == "CPU")
+
+    def note(name):
+        covers = getattr(cpu, name)
+
         def noted(call):
             others = [getattr(call, field, None) for field in ("residual", "slope_source", "grad_y")]
             found.append((name, call.x.stride(), [other.stride() for other in others if other is not None]))
             return covers(call)
 
-        monkeypatch.setattr(CpuBackend, name, staticmethod(noted))
+        monkeypatch.setattr(cpu, name, noted)
 
-    noting("covers", CpuBackend.covers)
-    noting("covers_backward", CpuBackend.covers_backward)
+    note("covers")
+    note("covers_backward")
     return found
 
 

@@ -16,6 +16,7 @@ from normwise.kernels.backward_call import BackwardCall
 from normwise.kernels.call import Call
 from normwise.kernels.gradient_rules import parameter_gradient, residual_gradient, slope_source
 from normwise.kernels.memory import check_memory
+from normwise.kernels.torch_backend import operator_passes
 from normwise.kernels.torch_backend.primitives import move
 
 #: Returns the output; what the backward pass needs, float64 (2, C); and the batch's mean and Bessel-corrected variance,
@@ -89,7 +90,10 @@ def _forward(
         check_memory(x)
         call.x = x.contiguous()
         if not backend.covers(call):
-            raise _refusal(backend, x, weight, bias, residual, mask)
+            if backend.available:
+                raise _refusal(backend, x, weight, bias, residual, mask)
+            y, saved, batch = operator_passes.forward(call)
+            return _laid_out(x, y), saved, batch
     y, saved = backend.forward(call, batch)
     return _laid_out(x, y), backend.statistics(saved), batch
 
@@ -129,9 +133,14 @@ def _backward(
         mask=mask,
         activation=activation,
     )
-    if not backend.covers_backward(call):
+    if backend.covers_backward(call):
+        gradients = backend.backward(call)
+    elif backend.available:
         raise _refusal(backend, x, weight, bias, slope_source, grad_y, mask)
-    grad_x, grad_weight, grad_bias, grad_residual = backend.backward(call)
+    else:
+        call.saved = saved
+        gradients = operator_passes.backward(call)
+    grad_x, grad_weight, grad_bias, grad_residual = gradients
     grad_residual = x.new_empty(0) if grad_residual is None else _laid_out(x, grad_residual)
     return _laid_out(x, grad_x), grad_weight, grad_bias, grad_residual
 
