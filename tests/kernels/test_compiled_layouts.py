@@ -85,5 +85,5 @@ def test_tensors_of_one_call_have_the_order_of_inductors_convolutions(backend, m
     gradients(torch.compile(model, backend=backend, fullgraph=True), model, x)
     assert [name for name, _, _ in orders] == ["covers"] * 3 + ["covers_backward"] * 3
     for name, own, others in orders:
-        assert own[1] == 1, name
-        assert all(other == own for other in others), name
+        # The gradient of a part of a concatenation is a part of its gradient: in the same order, with gaps.
+        assert all(stride[1] == 1 and stride[2] > stride[3] > 1 for stride in (own, *others)), name
