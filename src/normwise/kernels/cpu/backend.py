@@ -29,8 +29,8 @@ class CpuBackend:
 
     @property
     def description(self) -> str:
-        """The instruction set."""
-        return library.loaded().instruction_set()
+        """The instruction set, in a few words."""
+        return f"compiled for {library.loaded().instruction_set()}"
 
     @property
     def available(self) -> bool:
@@ -40,7 +40,7 @@ class CpuBackend:
     @property
     def reason(self) -> str:
         """The reason why there are no kernels, or none are used."""
-        return library.reason
+        return f"the compiled kernels are {library.reason}"
 
     @property
     def files(self) -> Sequence[Path]:

@@ -112,7 +112,8 @@ def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved:
     if running is None or moved is False:
         return
     dtype = torch.promote_types(batch.dtype, torch.float32)
-    weight = torch.as_tensor(momentum, dtype=dtype, device=batch.device)
+    # A number stays one: as a tensor it would be copied to the device, and the host would wait for that.
+    weight = momentum.to(batch.device, dtype) if isinstance(momentum, Tensor) else momentum
     with torch.no_grad():
         target = running.to(dtype).lerp(batch.detach().to(dtype), weight)
         running.copy_(target if moved is True else torch.where(moved, target, running))

@@ -75,9 +75,9 @@ class TritonBackend:
         if os.environ.get("NORMWISE_KERNELS") == _OFF:
             return f"turned off by NORMWISE_KERNELS={_OFF}"
         if self._device == "cuda" and not torch.cuda.is_available():
-            return "not used: there is no CUDA device"
+            return "no CUDA device"
         if find_spec("triton") is None:
-            return "not there: Triton is not installed"
+            return "Triton is not installed"
         return self._failure
 
     @property

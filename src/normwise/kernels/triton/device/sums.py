@@ -223,12 +223,14 @@ def move_statistics(
         if AVERAGE:
             # The counter moves in a later launch: programs read it here in any order.
             part = 1.0 / (tl.load(counter) + 1).to(tl.float64)
-        old_mean = tl.load(running_mean + channel, mask=there, other=0.0).to(tl.float64)
-        old_var = tl.load(running_var + channel, mask=there, other=0.0).to(tl.float64)
+        old_mean = tl.load(running_mean + channel, mask=there, other=0.0).to(tl.float32).to(tl.float64)
+        old_var = tl.load(running_var + channel, mask=there, other=0.0).to(tl.float32).to(tl.float64)
         new_mean = tl.fma(part, mean - old_mean, old_mean)
         new_var = tl.fma(part, unbiased - old_var, old_var)
-        tl.store(running_mean + channel, new_mean.to(running_mean.dtype.element_ty), mask=there)
-        tl.store(running_var + channel, new_var.to(running_var.dtype.element_ty), mask=there)
+        tl.store(
+            running_mean + channel, new_mean.to(tl.float32).to(running_mean.dtype.element_ty), mask=there
+        )
+        tl.store(running_var + channel, new_var.to(tl.float32).to(running_var.dtype.element_ty), mask=there)
     if batch is not None:
         tl.store(batch + channel, mean, mask=there)
         tl.store(batch + C + channel, unbiased, mask=there)
