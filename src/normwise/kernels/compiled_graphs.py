@@ -48,8 +48,10 @@ def batch_norm(call: Call) -> Tensor:
     y, _, batch = torch.ops.normwise.batch_norm(
         x, call.weight, call.bias, call.residual, mask, call.eps, call.activation
     )
-    # Without a mask sizes tell it, and one value per channel was refused.
-    moved = bool(x.numel() > 0) if mask is None else mask.sum() > 1
+    if x.numel() == 0:
+        return y
+    # Without a mask there are two values per channel or more: one was refused.
+    moved = True if mask is None else mask.sum() > 1
     if call.counter is not None:
         call.counter.add_(moved)
         if momentum is None:
