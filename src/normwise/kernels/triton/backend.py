@@ -120,13 +120,17 @@ class TritonBackend:
     def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute the output and the saved statistics, and move the running ones."""
         plan = call.layout
-        with _current(plan.device):
+        if _is_current(plan.device):
+            return plan.run(call, batch)
+        with torch.cuda.device(plan.device):
             return plan.run(call, batch)
 
     def backward(self, call: BackwardCall) -> Gradients:
         """Compute the gradients."""
         plan = call.layout
-        with _current(plan.device):
+        if _is_current(plan.device):
+            return plan.run(call)
+        with torch.cuda.device(plan.device):
             return plan.run(call)
 
     def moments(self, call: Call) -> tuple[int, Tensor, Tensor]:
@@ -201,8 +205,10 @@ def _multiprocessors(device: int) -> int:
     return 2 if device < 0 else torch.cuda.get_device_properties(device).multi_processor_count
 
 
+def _is_current(device: int) -> bool:
+    return device < 0 or device == torch.cuda.current_device()
+
+
 def _current(device: int) -> AbstractContextManager[Any]:
-    """Make a device the current one, on which kernels are launched."""
-    if device < 0 or device == torch.cuda.current_device():
-        return nullcontext()
-    return torch.cuda.device(device)
+    """Make a device the current one, for which kernels are compiled, and on which they are launched."""
+    return nullcontext() if _is_current(device) else torch.cuda.device(device)
