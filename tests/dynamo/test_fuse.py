@@ -184,9 +184,29 @@ def test_what_others_see_or_change_stays_apart(how: Any, expected: Any) -> None:
     check(how, expected)
 
 
+@torch.library.custom_op("normwise_tests::double", mutates_args=("x",))
+def _double(x: Tensor) -> Tensor:
+    """Double ``x`` in place, under a name that does not tell so, and return the number of its elements."""
+    x.mul_(2)
+    return torch.tensor(x.numel())
+
+
+@_double.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty((), dtype=torch.int64)
+
+
+def _changed_by_an_operator(m: Any, x: Tensor) -> Tensor:
+    y = x * 1
+    z = m.bn(y)
+    count = torch.ops.normwise_tests.double(y)
+    return z.relu() * count
+
+
 @pytest.mark.parametrize(
     "how",
     [
+        _changed_by_an_operator,
         _changed_in_between,
         _changed_through_a_view,
         _changed_before_the_addition,

@@ -9,6 +9,7 @@ from torch._dynamo import lookup_backend
 
 from normwise.dynamo.fuse import find_fusions, replace
 from normwise.dynamo.fused_call import call_eagerly, call_in_graph
+from normwise.dynamo.inductor_gains import gains
 from normwise.dynamo.options import read_options
 from normwise.errors import BatchNormWarning
 
@@ -24,7 +25,8 @@ def normwise(
 
     Batch normalization in training, the addition of a tensor of the same shape and type behind it, and an activation
     behind that become one operator. Where anything else sees a value in between, they stay apart. Evaluation is left to
-    Inductor, which fuses it with the rest; run as it is, it becomes one call, too.
+    Inductor, which fuses it with the rest, and so is what the operator would not make faster on a CPU
+    (:mod:`normwise.dynamo.inductor_gains`); where the rest is run as it is, all of it becomes calls of normwise.
 
     Args:
         graph_module: The graph that Dynamo has traced.
@@ -40,6 +42,8 @@ def normwise(
     fusions = []
     try:
         fusions = find_fusions(graph_module.graph, evaluation=settings.eager)
+        if not settings.eager:
+            fusions = list(filter(gains, fusions))
     except Exception as error:
         warnings.warn(
             f'torch.compile(..., backend="normwise") leaves batch normalization to '

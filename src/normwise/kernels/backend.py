@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from normwise.kernels.backward_call import BackwardCall, Gradients
@@ -26,6 +27,8 @@ class Backend(Protocol):
 
     #: ``"CPU"``, ``"CUDA"``: torch's dispatch key, under which the backend serves compiled graphs.
     dispatch_key: str
+    #: Types of input that the backend can take.
+    input_types: tuple[torch.dtype, ...]
 
     @property
     def name(self) -> str:

@@ -37,6 +37,7 @@ class TritonBackend:
     """
 
     dispatch_key = "CUDA"
+    input_types = (torch.float32, torch.bfloat16, torch.float16)
 
     def __init__(self, device: str = "cuda") -> None:
         self._device = device
