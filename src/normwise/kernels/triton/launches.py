@@ -8,7 +8,14 @@ one pass over the elements.
 import torch
 
 from normwise.activations import ACTIVATIONS
-from normwise.kernels.triton.device import backward, normalise, sums, whole_channels
+from normwise.kernels.triton.device import (
+    backward,
+    input_gradient,
+    normalise,
+    statistics,
+    sums,
+    whole_channels,
+)
 from normwise.kernels.triton.keys import NO_SOURCE, BackwardKey, ForwardKey
 from normwise.kernels.triton.launcher import TYPES, Launch
 from normwise.kernels.triton.tiling import (
@@ -96,7 +103,7 @@ def forward_launches(key: ForwardKey, *, batch: bool = False) -> tuple[Launch, .
     average = _given(key.average, "*i64")
     types = ("*fp32", weight, bias, running, running, average, "*fp64", moments)
     merge = Launch(
-        sums.merge_sums,
+        statistics.merge_sums,
         (*types, "i32", "i32", "fp64", "fp64"),
         (key.masked, key.average, parts, channels),
         4,
@@ -165,7 +172,7 @@ def backward_launches(key: BackwardKey) -> tuple[Launch, ...]:
     # Behind a residual its gradient is read, which has the slope in it, and lies in memory of our own.
     behind = key.source != NO_SOURCE
     last = Launch(
-        backward.input_gradient,
+        input_gradient.input_gradient,
         (element, element, mask, "*fp32", element, "i32", "i32", _index(shape)),
         (0 if behind else activation, key.from_output, *where, final.rows, final.channels, final.vector),
         final.warps,
