@@ -91,15 +91,14 @@ class ForwardPlan(_Plan):
             real,
             call.weight,
             call.bias,
-            call.running_mean,
-            call.running_var,
+            *self._moved(call),
             call.counter,
             saved,
             batch,
             y,
             *self.units,
             self.shape.outer,
-            _momentum(call),
+            0.0 if call.momentum is None else call.momentum,
             call.eps,
         )
 
@@ -114,16 +113,19 @@ class ForwardPlan(_Plan):
             work,
             call.weight,
             call.bias,
-            call.running_mean,
-            call.running_var,
+            *self._moved(call),
             call.counter if self._key.average else None,
             saved,
             batch,
             self.channels,
             self._tile.parts,
-            _momentum(call),
+            0.0 if call.momentum is None else call.momentum,
             call.eps,
         )
+
+    def _moved(self, call: Call) -> tuple[Tensor | None, Tensor | None]:
+        """Return the running statistics, where they move."""
+        return (None, None) if self._key.running is None else (call.running_mean, call.running_var)
 
     @cached_property
     def _with_batch(self) -> Callable[..., None]:
@@ -166,11 +168,6 @@ class BackwardPlan(_Plan):
             gradient = grad_y if grad_residual is None else grad_residual
             self.runners[2](stream, x, gradient, real, work, grad_x, *self.units, self._total)
         return grad_x, grad_weight, grad_bias, grad_residual
-
-
-def _momentum(call: Call) -> float | Tensor:
-    # Without a momentum and a counter the statistics stay.
-    return 0.0 if call.momentum is None else call.momentum
 
 
 def _stream(device: int) -> int:
