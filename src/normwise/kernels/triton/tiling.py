@@ -183,7 +183,7 @@ def element_tile(shape: Shape, *, backward: bool) -> ElementTile:
 def merge_tile(channels: int, parts: int) -> tuple[int, int]:
     """Return parts and channels of a tile of the merger: few channels a program, so that many programs share it."""
     channel = min(next_power_of_two(channels), 8)
-    return min(next_power_of_two(parts), 1024 // channel), channel
+    return min(next_power_of_two(parts), 2048 // channel), channel
 
 
 def next_power_of_two(number: int) -> int:

@@ -101,10 +101,12 @@ def gradient_sums(
     LENGTH_UNIT: tl.constexpr,
     ROWS: tl.constexpr,
     CHANNELS: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """Write sums of a part of the positions, for a tile of channels, and the gradient of the residual.
 
-    With ``grad_x``, of evaluation, the gradient of the input as well, which needs no sums.
+    With ``grad_x``, of evaluation, the gradient of the input as well, which needs no sums. With ``AHEAD`` tiles are
+    loaded one turn before they are used, which takes registers.
     """
     C = channel_units * CHANNEL_UNIT
     length = length_units * LENGTH_UNIT
@@ -127,15 +129,15 @@ def gradient_sums(
     sum_gd = tl.zeros([ROWS, CHANNELS], tl.float32)
     inside = rows < length - chunk * ROWS
     begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
-    if LAST:
+    if AHEAD:
         there = inside & real_channel
         x_ahead, gradient_ahead, source_ahead = load_tiles(x, grad_y, source, begin + offset, there, SOURCE)
     for unit in range(first, end):
-        if not LAST:
+        if not AHEAD:
             inside = rows < length - chunk * ROWS
             begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
         here, there = begin + offset, inside & real_channel
-        if not LAST:
+        if not AHEAD:
             x_tile, gradient, other = load_tiles(x, grad_y, source, here, there, SOURCE)
         real = inside
         if mask is not None:
@@ -144,8 +146,8 @@ def gradient_sums(
         chunk += 1
         plane = tl.where(chunk == chunks, plane + 1, plane)
         chunk = tl.where(chunk == chunks, 0, chunk)
-        if LAST:
-            # The next tiles are on their way while these are computed. In planes that takes too many registers.
+        if AHEAD:
+            # The next tiles are on their way while these are computed.
             x_tile, gradient, other = x_ahead, gradient_ahead, source_ahead
             inside = rows < tl.where(unit < end - 1, length - chunk * ROWS, 0)
             begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
