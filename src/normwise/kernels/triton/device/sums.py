@@ -227,6 +227,8 @@ def move_statistics(
         old_var = tl.load(running_var + channel, mask=there, other=0.0).to(tl.float64)
         new_mean = tl.fma(part, mean - old_mean, old_mean)
         new_var = tl.fma(part, unbiased - old_var, old_var)
+        # By float32: only the newest GPUs round float64 to bfloat16 at once, and Triton's interpreter can't.
+        new_mean, new_var = new_mean.to(tl.float32), new_var.to(tl.float32)
         tl.store(running_mean + channel, new_mean.to(running_mean.dtype.element_ty), mask=there)
         tl.store(running_var + channel, new_var.to(running_var.dtype.element_ty), mask=there)
     if batch is not None:
