@@ -44,7 +44,7 @@ def interpreter() -> None:
 
 
 @pytest.fixture
-def triton(interpreter: None, monkeypatch: pytest.MonkeyPatch) -> WatchedBackend:
+def triton(interpreter: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[WatchedBackend]:
     """The backend that interprets the kernels: all calls go to it, and those that it declines to torch's operators."""
     from triton.runtime.interpreter import ReduceOps
 
@@ -55,7 +55,10 @@ def triton(interpreter: None, monkeypatch: pytest.MonkeyPatch) -> WatchedBackend
     monkeypatch.setattr(ReduceOps, "sum", add_up)
     backend = WatchedBackend()
     monkeypatch.setattr(dispatch, "BACKENDS", (backend,))
-    return backend
+    # NumPy, which interprets, would warn of numbers that are none.
+    before = np.seterr(all="ignore")
+    yield backend
+    np.seterr(**before)
 
 
 @pytest.fixture(autouse=True)

@@ -107,10 +107,9 @@ def compute(case: Case, tensors: Tensors, *, copies: bool = True) -> Results:
         t.clone() if copies and t is not None else t for t in (tensors.mean, tensors.var, tensors.counter)
     )
     assert x is not None
-    # A leaf can't be overwritten, but what has its memory can.
-    given = x.clone() if copies else x.view_as(x)
     call = Call(
-        given if case.inplace else x,
+        # A leaf can't be overwritten.
+        x.clone() if case.inplace else x,
         mean,
         var,
         weight,
