@@ -63,10 +63,14 @@ def channel_sums(
             position = (unit // chunks) * length.to(tl.int64) + start + rows
             real = tl.load(mask + position, mask=inside, other=0) != 0
             row = tl.min(tl.where(real, rows, ROWS))
-        row = tl.where(row == ROWS, 0, row)
+        none = row == ROWS
+        row = tl.where(none, 0, row)
     start = (unit % chunks) * ROWS
     at, column = tile_in_plane(unit // chunks, start + row, first_channel, C, length, LAST, 1, CHANNELS)
     shift = tl.load(x + at + column, mask=real_channel, other=0.0).to(tl.float32)
+    if mask is not None:
+        # Of a part of padding: that may be NaN, which times no element is NaN.
+        shift = tl.where(none, 0.0, shift)
 
     plane = first // chunks
     chunk = first - plane * chunks
