@@ -1,10 +1,14 @@
 """A whole training step of ResNet-20 (He et al. 2016, section 4.2) on 32×32 images, by torch and accelerated.
 
-Run: python benchmarks/training_step.py [--tune-allocator] [--batch N]
+Run: python benchmarks/training_step.py [--tune-allocator] [--compile] [--batch N] [--cpu-time]
 
 Forward, cross-entropy, backward and SGD with momentum, in both memory formats. The original,
 ``normwise.accelerate`` of its copy, and a copy without batch normalization, which no kernel could pass, take their
 steps in turn; a ratio is the median of 15 rounds after 3 that don't count, with its 10th and 90th percentile.
+
+``--compile`` adds the three under ``torch.compile``, and the original under its backend "normwise" where that is
+registered. Ratios of these are to ``torch.compile`` of the original. ``--cpu-time`` computes with one thread and takes
+its time on the processor, for a machine that does other things as well.
 """
 
 import argparse
@@ -12,6 +16,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -71,9 +76,11 @@ def without(model: nn.Module) -> nn.Module:
     return model
 
 
-def step_of(model: nn.Module, x: Tensor, labels: Tensor) -> Callable[[], None]:
+def step_of(model: Callable[[Tensor], Tensor], x: Tensor, labels: Tensor) -> Callable[[], None]:
     """One step of training."""
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    # A compiled model is a module, too.
+    parameters = cast("nn.Module", model).parameters()
+    optimiser = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
 
     def step() -> None:
         loss = F.cross_entropy(model(x), labels)
@@ -88,33 +95,60 @@ def main() -> None:
     """Print the steps of each memory format."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tune-allocator", action="store_true")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--batch", type=int, default=128)
     arguments = parser.parse_args()
     if arguments.tune_allocator:
         print(normwise.tune_allocator())
+    clock = time.perf_counter
+    if arguments.cpu_time:
+        torch.set_num_threads(1)
+        clock = time.thread_time
     for name, memory_format in (("NCHW", torch.contiguous_format), ("NHWC", torch.channels_last)):
         torch.manual_seed(0)
         x = torch.randn(arguments.batch, 3, 32, 32).contiguous(memory_format=memory_format)
         labels = torch.randint(10, (arguments.batch,))
-        model = resnet20().to(memory_format=memory_format)
-        fast, report = normwise.accelerate(copy.deepcopy(model), x[:8])
-        steps = [step_of(copied, x, labels) for copied in (model, fast, without(model))]
-        columns: list[list[float]] = [[] for _ in steps]
-        for _ in range(WARMING + REPETITIONS):
-            for step, column in zip(steps, columns, strict=True):
-                begun = time.perf_counter()
-                step()
-                column.append(1e3 * (time.perf_counter() - begun))
-        eager, ours, least = (column[WARMING:] for column in columns)
-        print(f"{name}: torch {statistics.median(eager):.1f} ms")
-        for what, times in (("accelerated", ours), ("without BN", least)):
-            ratios = [a / b for a, b in zip(eager, times, strict=True)]
+        models, report = contestants(resnet20().to(memory_format=memory_format), x, arguments.compile)
+        times = rounds({what: step_of(model, x, labels) for what, model in models.items()}, clock)
+        for what, column in times.items():
+            base = times["torch.compile" if "compile" in what else "torch"]
+            ratios = [a / b for a, b in zip(base, column, strict=True)]
             tenths = statistics.quantiles(ratios, n=10)
             print(
-                f"  {what} {statistics.median(times):.1f} ms, ratio {statistics.median(ratios):.2f} "
+                f"{name} {what}: {statistics.median(column):.1f} ms, ratio {statistics.median(ratios):.2f} "
                 f"[{tenths[0]:.2f}, {tenths[-1]:.2f}]"
             )
-        print(f"  {str(report).splitlines()[-1]}")
+        print(f"  {report.splitlines()[-1]}")
+
+
+def contestants(
+    model: nn.Module, x: Tensor, compiled: bool
+) -> tuple[dict[str, Callable[[Tensor], Tensor]], str]:
+    """The models that take steps, each with parameters of its own, and the report of the accelerated one."""
+    fast, report = normwise.accelerate(copy.deepcopy(model), x[:8])
+    models: dict[str, nn.Module] = {"torch": model, "accelerated": fast, "without BN": without(model)}
+    calls: dict[str, Callable[[Tensor], Tensor]] = {**models}
+    if compiled:
+        for what, eager in models.items():
+            label = "torch.compile" if what == "torch" else f"{what}, torch.compile"
+            calls[label] = torch.compile(copy.deepcopy(eager))
+        if "normwise" in torch.compiler.list_backends():
+            calls['torch.compile(backend="normwise")'] = torch.compile(
+                copy.deepcopy(model), backend="normwise"
+            )
+    return calls, str(report)
+
+
+def rounds(steps: dict[str, Callable[[], None]], clock: Callable[[], float]) -> dict[str, list[float]]:
+    """Milliseconds of the steps, which are taken in turn."""
+    columns: dict[str, list[float]] = {what: [] for what in steps}
+    for _ in range(WARMING + REPETITIONS):
+        for what, step in steps.items():
+            begun = clock()
+            step()
+            columns[what].append(1e3 * (clock() - begun))
+    return {what: column[WARMING:] for what, column in columns.items()}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from rich.console import Console
 from normwise.benchmark import CASES, Case, run_benchmark
 from normwise.benchmark.bandwidth import bandwidth, limit_seconds
 from normwise.benchmark.cases import contestants
+from normwise.kernels import in_use
 from normwise.kernels.cpu import library
 from normwise.records import Bandwidth, Benchmark, from_plain, to_plain
 from normwise.report import benchmark_page, benchmark_table
@@ -53,6 +54,28 @@ def test_every_case_is_measured(benchmark: Benchmark) -> None:
 def test_the_share_of_the_limit_is_that_of_the_kernels_in_float32_training(benchmark: Benchmark) -> None:
     measured = [not math.isnan(comparison.limit_share) for comparison in benchmark.comparisons]
     assert measured == [library.library is not None] * 2 + [False] * 3
+
+
+def test_device_and_backend_are_noted(benchmark: Benchmark) -> None:
+    assert benchmark.device == benchmark.environment.processor
+    assert not benchmark.on_gpu
+    expected = in_use().removeprefix("CPU: ").split("; CUDA")[0]
+    if library.library is None:
+        expected = "torch's operators"
+    assert {comparison.backend for comparison in benchmark.comparisons} == {expected}
+    assert all(math.isnan(comparison.ours_host_us) for comparison in benchmark.comparisons)
+
+
+def test_a_record_from_before_devices_were_noted_is_read(benchmark: Benchmark) -> None:
+    plain = to_plain(benchmark)
+    for name in ("device", "on_gpu"):
+        del plain[name]
+    for comparison in plain["comparisons"]:
+        for name in ("torch_host_us", "ours_host_us", "backend"):
+            del comparison[name]
+    back = from_plain(Benchmark, plain)
+    assert back.device == ""
+    assert benchmark_page(back).startswith("<!doctype html>")
 
 
 def test_bandwidth_is_a_positive_number() -> None:

@@ -157,3 +157,25 @@ def test_sums_of_channels_are_the_backends(plain: PlainBackend) -> None:
     count, mean, squares = dispatch.channel_sums(x)
     assert (count, plain.passes) == (4, ["moments"])
     torch.testing.assert_close((mean, squares), (x.mean(0), x.var(0, correction=0) * 4))
+
+
+class PlainGpuBackend(PlainBackend):
+    """The same for another kind of device."""
+
+    dispatch_key = "CUDA"
+    name, description = "plain-gpu", "Plain 1.0"
+
+
+def test_what_is_in_use_is_said_for_each_kind_of_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = protocol.name_in_use()
+    cpu = [backend for backend in protocol.BACKENDS if backend.dispatch_key == "CPU"]
+    gpu = PlainGpuBackend()
+    monkeypatch.setattr(protocol, "BACKENDS", (*cpu, gpu))
+    assert protocol.in_use().startswith("CPU: ")
+    assert protocol.in_use().endswith("; CUDA: Plain 1.0")
+    assert protocol.backends_in_use("CUDA") == (gpu,)
+    monkeypatch.setattr(gpu, "available", False)
+    monkeypatch.setattr(gpu, "reason", "no CUDA device")
+    assert protocol.in_use().endswith("; CUDA: torch's operators (no CUDA device)")
+    # Trainings are computed on the CPU: a run goes on whatever GPU there is.
+    assert protocol.name_in_use() == before

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from normwise import nn
+from normwise.kernels.cpu import library
 
 pytestmark = pytest.mark.usefixtures("kernels", "compiler_caches_cleared")
 
@@ -79,3 +80,22 @@ def test_operator_moves_the_statistics_as_the_layer_does():
         call(x)
         eager(x)
     torch.testing.assert_close(compiled.state_dict(), eager.state_dict())
+
+
+@pytest.mark.parametrize("added", [False, True], ids=["alone", "residual"])
+@pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
+@pytest.mark.parametrize("activation", [None, "relu", "silu"])
+def test_graph_that_was_traced_for_kernels_computes_without_them(activation, masked, added, monkeypatch):
+    def passes():
+        x, weight, bias, residual, mask, eps, _ = sample(channels_last=True)
+        tensors = [tensor.requires_grad_() for tensor in (x, weight, bias, residual)]
+        y, saved, batch = torch.ops.normwise.batch_norm(
+            x, weight, bias, residual if added else None, mask if masked else None, eps, activation
+        )
+        gradients = torch.autograd.grad(y.pow(3).sum(), tensors[: 3 + added])
+        assert y.stride() == gradients[0].stride() == x.stride()
+        return y, saved, batch, *gradients
+
+    with_kernels = passes()
+    monkeypatch.setattr(library, "library", None)
+    torch.testing.assert_close(passes(), with_kernels, rtol=1e-4, atol=1e-5)

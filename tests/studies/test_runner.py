@@ -111,7 +111,7 @@ def test_runs_by_other_kernels_are_not_taken_for_ones_by_these(
 ) -> None:
     def digest(library: ModuleType | None, instructions: str) -> str:
         monkeypatch.setattr(compiled, "library", library)
-        monkeypatch.setattr(runner, "in_use", lambda: instructions)
+        monkeypatch.setattr(runner, "name_in_use", lambda: instructions)
         runner._code.cache_clear()
         return runner._code()
 

@@ -143,3 +143,27 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ArgumentError, match=r"onnxscript can't be imported: pip install 'normwise\[onnx\]'"):
         export_onnx(_model(), _X, tmp_path / "model.onnx")
+
+
+def test_autocast_around_the_call_is_not_exported(tmp_path: Path) -> None:
+    path, model = tmp_path / "model.onnx", _model()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert export_onnx(model, _X, path) < 1e-5
+    assert _run(path, _X)[0].dtype == "float32"
+
+
+def test_a_model_that_computes_with_few_digits_is_held_to_float64(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Coarse(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            # As TF32 rounds its factors on a GPU, of which an exported model knows nothing.
+            exported = torch.compiler.is_exporting() or input.dtype is torch.float64
+            return super().forward(input) * (1 if exported else 1 + 2**-9)
+
+    model = nn.Sequential(Coarse(3, 4), nn.BatchNorm1d(4)).eval()
+    x = torch.randn(5, 3)
+    with pytest.raises(ModelError, match="onnxruntime's outputs differ from torch's by"):
+        export_onnx(model, x, tmp_path / "refused.onnx")
+    monkeypatch.setattr("normwise.surgery.proof.digits._precision", lambda kind, device: "tf32")
+    assert export_onnx(model, x, tmp_path / "model.onnx") < 1e-5

@@ -1,6 +1,7 @@
 """How fast the layers are here: against torch's, and against what memory allows."""
 
 from normwise.benchmark.cases import CASES, Case
+from normwise.benchmark.device import cases_of
 from normwise.benchmark.run import run_benchmark
 
-__all__ = ["CASES", "Case", "run_benchmark"]
+__all__ = ["CASES", "Case", "cases_of", "run_benchmark"]

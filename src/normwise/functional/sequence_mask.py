@@ -32,10 +32,11 @@ def sequence_mask(lengths: Tensor | Sequence[int] | PackedSequence, length: int 
     if isinstance(lengths, PackedSequence):
         lengths = _packed_lengths(lengths)
     lengths = lengths_as_tensor(lengths)
-    longest = int(lengths.max()) if len(lengths) else 0
+    # Both at once: for lengths that are on a GPU the host has to wait.
+    shortest, longest = torch.stack(lengths.aminmax()).tolist() if len(lengths) else (0, 0)
     length = longest if length is None else length
-    if longest > length or (len(lengths) and int(lengths.min()) < 0):
-        wrong = longest if longest > length else int(lengths.min())
+    if longest > length or shortest < 0:
+        wrong = longest if longest > length else shortest
         raise ArgumentError(
             f"a sequence has the length {wrong}; with {length} positions it must be from 0 to {length}"
         )

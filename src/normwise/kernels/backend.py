@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from normwise.kernels.backward_call import BackwardCall, Gradients
@@ -26,6 +27,8 @@ class Backend(Protocol):
 
     #: ``"CPU"``, ``"CUDA"``: torch's dispatch key, under which the backend serves compiled graphs.
     dispatch_key: str
+    #: Types of input that the backend can take.
+    input_types: tuple[torch.dtype, ...]
 
     @property
     def name(self) -> str:
@@ -34,17 +37,17 @@ class Backend(Protocol):
 
     @property
     def description(self) -> str:
-        """A description of what computes, for a user."""
+        """A description of what computes, for a user, such as "Triton 3.6.0"; it imports nothing."""
         ...
 
     @property
     def available(self) -> bool:
-        """True where the backend can be used here."""
+        """True where the backend can be used here; the answer imports nothing that takes long."""
         ...
 
     @property
     def reason(self) -> str:
-        """The reason why the backend is not available, in words that follow "they are"."""
+        """The reason why the backend is not available, in words that stand alone, such as "no CUDA device"."""
         ...
 
     @property
@@ -110,20 +113,27 @@ class Backend(Protocol):
 BACKENDS: tuple[Backend, ...] = (CpuBackend(), TritonBackend())
 
 
-def backends_in_use() -> tuple[Backend, ...]:
-    """Return the backends that can be used here."""
-    return tuple(backend for backend in BACKENDS if backend.available)
+def backends_in_use(dispatch_key: str) -> tuple[Backend, ...]:
+    """Return the backends that can be used here on one kind of device, ``"CPU"`` or ``"CUDA"``."""
+    return tuple(
+        backend for backend in BACKENDS if backend.available and backend.dispatch_key == dispatch_key
+    )
 
 
 def in_use() -> str:
-    """Return a description of what computes here."""
-    used = backends_in_use()
-    if not used:
-        reasons = "; ".join(backend.reason for backend in BACKENDS)
-        return f"torch's operators (the compiled ones are {reasons})"
-    return "compiled for " + " and ".join(backend.description for backend in used)
+    """Return a description of what computes here, for each kind of device that a backend was written for."""
+    keys = dict.fromkeys(backend.dispatch_key for backend in BACKENDS)
+    return "; ".join(f"{key}: {_serving(key)}" for key in keys)
 
 
 def name_in_use() -> str:
-    """Return a word for what computes here, by which ``NORMWISE_KERNELS`` asks for it."""
-    return "+".join(backend.name for backend in backends_in_use()) or "torch"
+    """Return a word for what computes on the CPU here, by which ``NORMWISE_KERNELS`` asks for it."""
+    return "+".join(backend.name for backend in backends_in_use("CPU")) or "torch"
+
+
+def _serving(dispatch_key: str) -> str:
+    used = backends_in_use(dispatch_key)
+    if used:
+        return " and ".join(backend.description for backend in used)
+    reasons = "; ".join(backend.reason for backend in BACKENDS if backend.dispatch_key == dispatch_key)
+    return f"torch's operators ({reasons})"

@@ -10,27 +10,31 @@ import torch
 from torch import Tensor
 
 from normwise.errors import ArgumentError
+from normwise.kernels import inductor_layouts
 from normwise.kernels.backend import BACKENDS, Backend
 from normwise.kernels.backward_call import BackwardCall
 from normwise.kernels.call import Call
 from normwise.kernels.gradient_rules import parameter_gradient, residual_gradient, slope_source
 from normwise.kernels.memory import check_memory
+from normwise.kernels.torch_backend import operator_passes
 from normwise.kernels.torch_backend.primitives import move
 
-#: Returns the output; what the backward pass needs, float64 (2, C); mean and Bessel-corrected variance of the batch,
-#: float64 (2, C); and the count of real positions.
+#: Returns the output; what the backward pass needs, float64 (2, C); and the batch's mean and Bessel-corrected variance,
+#: float64 (2, C). Nothing that the graph can compute itself: on a GPU the operator launches the backend's kernels only.
 _FORWARD = (
     "batch_norm(Tensor x, Tensor? weight, Tensor? bias, Tensor? residual, Tensor? mask, float eps, "
-    "str? activation) -> (Tensor, Tensor, Tensor, Tensor)"
+    "str? activation) -> (Tensor, Tensor, Tensor)"
 )
 _BACKWARD = (
     "batch_norm_backward(Tensor x, Tensor? weight, Tensor? bias, Tensor saved, Tensor? slope_source, Tensor grad_y, "
     "Tensor? mask, str? activation) -> (Tensor, Tensor, Tensor, Tensor)"
 )
+#: The backends compute in whatever order they get; see :mod:`normwise.kernels.inductor_layouts`.
+_TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.flexible_layout)
 #: Kept for the life of the process: an operator goes with its library.
 _library = torch.library.Library("normwise", "DEF")
-_library.define(_FORWARD, tags=(torch.Tag.pt2_compliant_tag,))
-_library.define(_BACKWARD, tags=(torch.Tag.pt2_compliant_tag,))
+_library.define(_FORWARD, tags=_TAGS)
+_library.define(_BACKWARD, tags=_TAGS)
 
 
 def covers(call: Call) -> bool:
@@ -40,10 +44,14 @@ def covers(call: Call) -> bool:
 
 def batch_norm(call: Call) -> Tensor:
     """Return the output of a call that is covered: the operator computes, and the running statistics move beside it."""
-    y, _, batch, count = torch.ops.normwise.batch_norm(
-        call.x, call.weight, call.bias, call.residual, call.mask, call.eps, call.activation
+    x, mask, momentum = call.x, call.mask, call.momentum
+    y, _, batch = torch.ops.normwise.batch_norm(
+        x, call.weight, call.bias, call.residual, mask, call.eps, call.activation
     )
-    moved, momentum = count > 1, call.momentum
+    if x.numel() == 0:
+        return y
+    # Without a mask there are two values per channel or more: one was refused.
+    moved = True if mask is None else mask.sum() > 1
     if call.counter is not None:
         call.counter.add_(moved)
         if momentum is None:
@@ -63,10 +71,12 @@ def _forward(
     mask: Tensor | None,
     eps: float,
     activation: str | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    batch = torch.zeros(2, x.shape[1], dtype=torch.float64, device=x.device)
+) -> tuple[Tensor, Tensor, Tensor]:
+    # The backend fills it, unless a mask or an empty batch leaves fewer than two positions.
+    fill = torch.zeros if mask is not None or x.numel() == 0 else torch.empty
+    batch = fill(2, x.shape[1], dtype=torch.float64, device=x.device)
     if x.numel() == 0:
-        return torch.empty_like(x), torch.zeros_like(batch), batch, batch.new_zeros((), dtype=torch.int64)
+        return torch.empty_like(x), torch.zeros_like(batch), batch
     call = Call(
         x,
         weight=weight,
@@ -82,10 +92,13 @@ def _forward(
         check_memory(x)
         call.x = x.contiguous()
         if not backend.covers(call):
-            raise _refusal(x, weight, bias, residual, mask)
+            # A backend that has found the layout, and declines for another reason, leaves the call to torch.
+            if backend.available and call.layout is None:
+                raise _refusal(backend, x, weight, bias, residual, mask)
+            y, saved, batch = operator_passes.forward(call)
+            return _laid_out(x, y), saved, batch
     y, saved = backend.forward(call, batch)
-    count = torch.tensor(x.numel() // x.shape[1], device=x.device) if mask is None else mask.sum()
-    return _laid_out(torch.empty_like(x), y), backend.statistics(saved), batch, count
+    return _laid_out(x, y), backend.statistics(saved), batch
 
 
 def _backward(
@@ -99,11 +112,10 @@ def _backward(
     mask: Tensor | None,
     activation: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    like = torch.empty_like(x)
     if x.numel() == 0:
         zero = torch.zeros(x.shape[1], dtype=torch.float32, device=x.device)
         return (
-            like,
+            torch.empty_like(x),
             zero,
             torch.zeros_like(zero),
             x.new_empty(0) if slope_source is None else torch.empty_like(x),
@@ -124,33 +136,44 @@ def _backward(
         mask=mask,
         activation=activation,
     )
-    if not backend.covers_backward(call):
-        raise _refusal(x, weight, bias, slope_source, grad_y, mask)
-    grad_x, grad_weight, grad_bias, grad_residual = backend.backward(call)
-    grad_residual = like.new_empty(0) if grad_residual is None else _laid_out(like, grad_residual)
-    return _laid_out(like, grad_x), grad_weight, grad_bias, grad_residual
+    if backend.covers_backward(call):
+        gradients = backend.backward(call)
+    elif backend.available and call.layout is None:
+        raise _refusal(backend, x, weight, bias, slope_source, grad_y, mask)
+    else:
+        call.saved = saved
+        gradients = operator_passes.backward(call)
+    grad_x, grad_weight, grad_bias, grad_residual = gradients
+    grad_residual = x.new_empty(0) if grad_residual is None else _laid_out(x, grad_residual)
+    return _laid_out(x, grad_x), grad_weight, grad_bias, grad_residual
 
 
-def _refusal(x: Tensor, *others: Tensor | None) -> ArgumentError:
+def _refusal(backend: Backend, x: Tensor, *others: Tensor | None) -> ArgumentError:
     """Return the error for tensors that don't go together; a graph that was traced has checked its own."""
     told = ", ".join(
         "None" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in others
     )
+    types = " or ".join(str(dtype).removeprefix("torch.") for dtype in backend.input_types)
     return ArgumentError(
-        f"normwise::batch_norm got an input {x.dtype} {tuple(x.shape)} with {told}; expected float32 or bfloat16 "
-        "(N, C, *), others of the shape (C,) or of the input's shape and type, and a boolean mask (N, *), all "
+        f"normwise::batch_norm on {x.device.type} got an input {x.dtype} {tuple(x.shape)} with {told}; expected "
+        f"{types} (N, C, *), others of the shape (C,) or of the input's shape and type, and a boolean mask (N, *), all "
         "dense and on one device, in memory of their own"
     )
 
 
-def _laid_out(like: Tensor, tensor: Tensor) -> Tensor:
-    """Return ``tensor`` in the memory order of ``like``, which may be overwritten."""
-    return tensor if tensor.stride() == like.stride() else torch.empty_like(like).copy_(tensor)
+def _laid_out(x: Tensor, tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in the memory order of a new tensor like ``x``, which the fake implementation promised."""
+    if tensor.stride() == x.stride():
+        return tensor
+    like = torch.empty_like(x)
+    return tensor if tensor.stride() == like.stride() else like.copy_(tensor)
 
 
-def _forward_shapes(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _forward_shapes(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    # Called when Inductor's own tracing begins, and not only when Dynamo's does.
+    inductor_layouts.register_once()
     statistics = x.new_empty((2, x.shape[1]), dtype=torch.float64)
-    return torch.empty_like(x), statistics, torch.empty_like(statistics), x.new_empty((), dtype=torch.int64)
+    return torch.empty_like(x), statistics, torch.empty_like(statistics)
 
 
 def _backward_shapes(
@@ -163,8 +186,8 @@ def _backward_shapes(
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, weight, bias, residual, mask, _, activation = inputs
-    y, saved, batch, count = output
-    ctx.mark_non_differentiable(saved, batch, count)
+    y, saved, batch = output
+    ctx.mark_non_differentiable(saved, batch)
     ctx.save_for_backward(x, weight, bias, saved, slope_source(residual, activation, y), mask)
     ctx.activation, ctx.added = activation, residual is not None
 

@@ -1,5 +1,6 @@
 """How fast the layers are on a machine, against torch's in the same process."""
 
+import math
 from dataclasses import dataclass
 
 from normwise.records.environment import Environment
@@ -32,8 +33,10 @@ class Comparison:
         ratio: Median over the repetitions of torch's time over ours; above 1 ours is faster.
         low, high: 10th and 90th percentile of that ratio.
         repetitions: How many there were.
-        limit_share: The time that memory alone takes over that of our kernels alone, outputs reused; NaN where
-            it was not measured.
+        limit_share: On a CPU the time that memory alone takes over that of our kernels alone, outputs reused; on a GPU
+            over ``ours_ms``. NaN where it was not measured.
+        torch_host_us, ours_host_us: On a GPU the microseconds until a call is in its queue, medians; else NaN.
+        backend: What computed ours; empty in records that were made before this was noted.
     """
 
     case: str
@@ -45,6 +48,9 @@ class Comparison:
     high: float
     repetitions: int
     limit_share: float
+    torch_host_us: float = math.nan
+    ours_host_us: float = math.nan
+    backend: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,13 @@ class Benchmark:
     Attributes:
         date: When it ended, UTC.
         environment: Machine and versions.
-        kernels: What computed, in words.
+        kernels: What computes on each kind of device, in words.
         allocator: What was done to malloc, in words.
         threads: Of both, ours and torch's.
         bandwidths: What memory gives.
         comparisons: The cases.
+        device: Name of the processor or GPU that computed; empty in records that were made before this was noted.
+        on_gpu: Whether that is a GPU.
     """
 
     date: str
@@ -68,3 +76,5 @@ class Benchmark:
     threads: int
     bandwidths: tuple[Bandwidth, ...]
     comparisons: tuple[Comparison, ...]
+    device: str = ""
+    on_gpu: bool = False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from normwise.data import LabelledData, load_data
 from normwise.files import write_whole
-from normwise.kernels import backends_in_use, in_use
+from normwise.kernels import backends_in_use, name_in_use
 from normwise.records import Environment, Option, Run, RunConfig, Study, Task, check_at_once, to_json
 from normwise.studies.claim import Claim
 from normwise.studies.preset import Preset
@@ -136,8 +136,8 @@ def _code() -> str:
     for name in ("data", "functional", "kernels", "layers", "models", "nn", "statistics", "training"):
         for source in sorted(Path(str(package / name)).glob("**/*.py")):
             digest.update(source.read_bytes())
-    digest.update(in_use().encode())
-    for backend in backends_in_use():
+    digest.update(name_in_use().encode())
+    for backend in backends_in_use("CPU"):
         for file in backend.files:
             digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, where, and its exit code."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -229,6 +230,26 @@ def test_help_shows_asterisks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (
         "train/CLASS/*.png and test/CLASS/*.png" in _normwise("train", "image", "--help", cwd=tmp_path).stdout
     )
+
+
+def test_the_version_imports_no_triton(tmp_path: Path) -> None:
+    code = (
+        "import sys; from normwise.cli.app import run_command_line; code = run_command_line(['--version']); "
+        "sys.exit(code or 10 * ('triton' in sys.modules))"
+    )
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 0
+
+
+def test_a_benchmark_of_a_gpu_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "normwise", "bench", "--device", "cuda"]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --device is 'cuda', and torch ")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_version_says_which_kernels_are_in_use(tmp_path: Path) -> None:

@@ -75,3 +75,22 @@ def test_a_hook_that_puts_the_model_into_training_is_seen_in_its_layers() -> Non
 def test_a_batch_of_one_tells_nothing() -> None:
     model = _around(_ByBatch(4)).eval()
     assert normwise.diagnose(model, [torch.randn(1, 3, 6, 6)], select=["BN306"]).findings == ()
+
+
+class _Touching(nn.Module):
+    """Lets batch mates move the outputs by a hundredth of their scatter."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.03 * F.batch_norm(x, None, None, training=True)
+
+
+def test_what_rounding_could_move_is_a_leak_in_float32_alone() -> None:
+    model = _around(_Touching())
+    assert _codes(model) == [("BN306", "2")]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert _codes(model) == []
+
+
+def test_a_leak_is_found_under_autocast() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert _codes(_around(_ByBatch(4))) == [("BN306", "2")]

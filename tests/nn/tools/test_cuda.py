@@ -1,5 +1,7 @@
 """On a GPU the same numbers as on the CPU."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -84,3 +86,38 @@ def primitives(device):
 
 def test_the_three_primitives_on_a_gpu_are_those_on_the_cpu():
     torch.testing.assert_close(primitives("cuda"), primitives("cpu"), rtol=1e-9, atol=1e-9)
+
+
+@contextmanager
+def without_waiting():
+    """Let torch raise where the host waits for the device."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("inplace", [False, True], ids=["beside", "inplace"])
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
+def test_a_training_step_never_waits_for_the_gpu(masked, momentum, inplace, dtype):
+    activation = "leaky_relu" if inplace else "relu"
+    layer = nn.BatchNorm2d(3, momentum=momentum, activation=activation, inplace=inplace, device="cuda")
+    x = torch.randn(8, 3, 6, 6, device="cuda", dtype=dtype, requires_grad=True)
+    mask = torch.ones(8, 6, 6, dtype=torch.bool, device="cuda") if masked else None
+    # Kernels may be compiled at the first call, and their modules loaded.
+    layer(2 * x, mask=mask).sum().backward()
+    with without_waiting():
+        layer(2 * x, mask=mask).sum().backward()
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNormLSTM, nn.LayerNormLSTM, nn.BatchNormGRU, nn.LayerNormGRU])
+def test_a_training_step_of_recurrent_layers_never_waits_for_the_gpu(kind):
+    layer, x = kind(3, 4, 2, device="cuda"), torch.randn(7, 4, 3, device="cuda")
+    layer(x)[0].sum().backward()
+    with without_waiting():
+        layer(x)[0].sum().backward()

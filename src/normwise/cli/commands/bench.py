@@ -21,26 +21,32 @@ def bench(
             "--tune-allocator", help="First let malloc keep memory, as normwise.tune_allocator() does."
         ),
     ] = False,
+    device: Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N", help="Device that computes.")] = "cpu",
     json: JsonTableOption = False,
 ) -> None:
-    """Measure how fast normalization is here: memory, torch's layers and ours, in turn, in about a minute.
+    """Measure how fast normalization is here: memory, torch's layers and ours, in turn; on a CPU in about a minute.
 
     Example: normwise bench --tune-allocator
+
+    Example: normwise bench --device cuda
     """
     import torch
 
     import normwise
-    from normwise.benchmark import CASES, run_benchmark
+    from normwise.benchmark import cases_of, run_benchmark
     from normwise.files import make_folder, write_whole
     from normwise.records import check_at_once, to_json
     from normwise.report import benchmark_page, benchmark_table
 
+    cases = cases_of(device)
     if threads is not None:
         check_at_once("--threads", threads)
         torch.set_num_threads(threads)
     make_folder(out)
     allocator = str(normwise.tune_allocator()) if tune_allocator else "malloc was left as it is"
-    with progress_bar(len(CASES)) as bar:
-        record = run_benchmark(allocator=allocator, on_case=lambda done, total, name: bar.show(done, name))
+    with progress_bar(len(cases)) as bar:
+        record = run_benchmark(
+            cases, allocator=allocator, on_case=lambda done, total, name: bar.show(done, name)
+        )
     write_whole(out / "benchmark.json", (to_json(record, indent=1) + "\n").encode())
     write_report(record, out, benchmark_page, benchmark_table, json=json)

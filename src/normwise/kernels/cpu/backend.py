@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from normwise.kernels.backward_call import BackwardCall
 from normwise.kernels.call import Call
 from normwise.kernels.coverage import Coverage
 from normwise.kernels.cpu import library
@@ -19,6 +20,7 @@ class CpuBackend:
     """float32 and bfloat16 on a CPU, contiguous or with the channels last; see :mod:`normwise.kernels.backend`."""
 
     dispatch_key = "CPU"
+    input_types = (torch.float32, torch.bfloat16)
 
     @property
     def name(self) -> str:
@@ -27,8 +29,8 @@ class CpuBackend:
 
     @property
     def description(self) -> str:
-        """The instruction set."""
-        return library.loaded().instruction_set()
+        """The instruction set, in a few words."""
+        return f"compiled for {library.loaded().instruction_set()}"
 
     @property
     def available(self) -> bool:
@@ -38,7 +40,7 @@ class CpuBackend:
     @property
     def reason(self) -> str:
         """The reason why there are no kernels, or none are used."""
-        return library.reason
+        return f"the compiled kernels are {library.reason}"
 
     @property
     def files(self) -> Sequence[Path]:
@@ -47,13 +49,16 @@ class CpuBackend:
         return () if path is None else (Path(path),)
 
     # Functions as they are: small calls cost what Python costs.
-    covers_backward = staticmethod(_coverage.covers_backward)
     backward = staticmethod(library.backward)
     moments = staticmethod(library.moments)
 
     def covers(self, call: Call) -> bool:
         """Return whether the kernels can compute the call; then its layout is set."""
         return library.library is not None and _coverage.covers(call)
+
+    def covers_backward(self, call: BackwardCall) -> bool:
+        """Return whether the kernels can compute the backward pass; then its layout is set."""
+        return library.library is not None and _coverage.covers_backward(call)
 
     def covers_types(self, call: Call) -> bool:
         """Return whether types and devices of a call are covered, and parameters and statistics are contiguous."""

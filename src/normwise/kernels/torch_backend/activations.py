@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,3 +13,8 @@ from normwise import activations
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     name: attrgetter(row.functions[0])(torch) for name, row in activations.ACTIVATIONS.items()
 }
+#: The activation that a function of torch computes, or a method of a tensor, where it is given the input alone.
+FUNCTIONS: dict[Any, str] = {
+    attrgetter(path)(torch): name for name, row in activations.ACTIVATIONS.items() for path in row.functions
+}
+METHODS = {method: name for name, row in activations.ACTIVATIONS.items() for method in row.methods}

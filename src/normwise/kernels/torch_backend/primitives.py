@@ -107,15 +107,16 @@ def update_running(
             move(running_var, variance * (n / (n - 1).clamp(min=1)), momentum, moved)
 
 
-def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved: Tensor) -> None:
+def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved: Tensor | bool) -> None:
     """Set ``running`` to ``(1 - momentum) running + momentum batch`` where ``moved``, in float32 or better."""
-    if running is None:
+    if running is None or moved is False:
         return
     dtype = torch.promote_types(batch.dtype, torch.float32)
-    weight = torch.as_tensor(momentum, dtype=dtype, device=batch.device)
+    # A number stays one: as a tensor it would be copied to the device, and the host would wait for that.
+    weight = momentum.to(batch.device, dtype) if isinstance(momentum, Tensor) else momentum
     with torch.no_grad():
         target = running.to(dtype).lerp(batch.detach().to(dtype), weight)
-        running.copy_(torch.where(moved, target, running))
+        running.copy_(target if moved is True else torch.where(moved, target, running))
 
 
 def _where_real(values: Tensor, mask: Tensor | None) -> Tensor:

@@ -17,7 +17,7 @@ NO_SOURCE, RESIDUAL, OUTPUT = 0, 1, 2
 class ForwardKey(NamedTuple):
     """All that a plan of the forward pass depends on; types are None where there is no tensor.
 
-    ``unaligned`` says of input and residual whether they begin in the middle of 16 bytes.
+    ``unaligned`` says of input, residual and mask whether they begin in the middle of 16 bytes.
     """
 
     layout: Layout
@@ -31,7 +31,7 @@ class ForwardKey(NamedTuple):
     added: bool
     masked: bool
     counted: bool
-    unaligned: tuple[bool, bool]
+    unaligned: tuple[bool, bool, bool]
     device: int
     multiprocessors: int
 
@@ -39,7 +39,7 @@ class ForwardKey(NamedTuple):
 class BackwardKey(NamedTuple):
     """All that a plan of the backward pass depends on.
 
-    ``unaligned`` is that of input, slope source and gradient.
+    ``unaligned`` is that of input, slope source, gradient and mask.
     """
 
     layout: Layout
@@ -51,7 +51,7 @@ class BackwardKey(NamedTuple):
     source: int
     from_output: bool
     masked: bool
-    unaligned: tuple[bool, bool, bool]
+    unaligned: tuple[bool, bool, bool, bool]
     device: int
     multiprocessors: int
 
@@ -60,19 +60,21 @@ def forward_key(call: Call, device: int, multiprocessors: int) -> ForwardKey:
     """Return the key of a call, whose layout is known."""
     x, residual, training = call.x, call.residual, call.training
     counted = training and call.counter is not None
+    # Without a momentum and a counter the statistics stay.
+    moves = call.momentum is not None or counted or not training
     return ForwardKey(
         call.layout,
         x.dtype,
         _dtype(call.weight),
         _dtype(call.bias),
-        _dtype(call.running_mean),
+        _dtype(call.running_mean) if moves else None,
         training,
         counted and call.momentum is None and call.running_mean is not None,
         call.activation,
         residual is not None,
         call.mask is not None,
         counted,
-        (_is_unaligned(x), residual is not None and _is_unaligned(residual)),
+        (_is_unaligned(x), _is_unaligned(residual), _is_unaligned(call.mask)),
         device,
         multiprocessors,
     )
@@ -94,7 +96,7 @@ def backward_key(call: BackwardCall, device: int, multiprocessors: int) -> Backw
         kind,
         call.from_output,
         call.mask is not None,
-        (_is_unaligned(x), source is not None and _is_unaligned(source), _is_unaligned(call.grad_y)),
+        (_is_unaligned(x), _is_unaligned(source), _is_unaligned(call.grad_y), _is_unaligned(call.mask)),
         device,
         multiprocessors,
     )
@@ -104,5 +106,5 @@ def _dtype(tensor: Tensor | None) -> torch.dtype | None:
     return None if tensor is None else tensor.dtype
 
 
-def _is_unaligned(tensor: Tensor) -> bool:
-    return tensor.data_ptr() % 16 != 0
+def _is_unaligned(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.data_ptr() % 16 != 0

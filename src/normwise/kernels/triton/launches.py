@@ -23,6 +23,8 @@ from normwise.kernels.triton.tiling import (
 
 _NUMBERS: dict[str | None, int] = {None: 0} | {name: row.number for name, row in ACTIVATIONS.items()}
 _EXPONENTIAL = frozenset(("elu", "gelu", "silu", "sigmoid", "tanh"))
+#: Numbers of elements, of tensors and of what the last tile has beyond them, have 32 bits.
+_MOST_OF_32_BITS = 2**31 - 2**16
 #: Channels of a program that has nothing to do but their numbers.
 _ONLY_CHANNELS = 128
 
@@ -45,7 +47,7 @@ def forward_launches(key: ForwardKey, *, batch: bool = False) -> tuple[Launch, .
     element, mask, counter = _pointer(key.dtype), _given(key.masked, "*u8"), _given(key.counted, "*i64")
     weight, bias, running = _pointer(key.weight), _pointer(key.bias), _pointer(key.running)
     moments, residual = _given(batch, "*fp64"), _given(key.added, element)
-    off_x, off_residual = key.unaligned
+    off_x, off_residual, off_mask = key.unaligned
     whole = whole_tile_of(key)
     units = shape.units if whole is None else shape.units_at_once
     where, activation = (shape.last, *units), _NUMBERS[key.activation]
@@ -58,17 +60,17 @@ def forward_launches(key: ForwardKey, *, batch: bool = False) -> tuple[Launch, .
             whole.warps,
             (whole.programs, 1),
             # The output may have taken the input's place.
-            _numbers((off_x, 0, 10), (off_residual, 1), (True, 3, 4, 5, 6, 7)),
+            _numbers((off_x, 0, 10), (off_residual, 1), (off_mask, 2), (True, 3, 4, 5, 6, 7)),
         )
         return (at_once,)
     final = element_tile(shape, backward=False)
     last = Launch(
         normalise.normalise,
-        (element, residual, mask, "*fp32", counter, element, "i32", "i32", "i64"),
+        (element, residual, mask, "*fp32", counter, element, "i32", "i32", _index(shape)),
         (activation, *where, final.rows, final.channels, final.vector),
         final.warps,
         final.grid,
-        _numbers((off_x, 0, 5), (off_residual, 1), (True, 4)),
+        _numbers((off_x, 0, 5), (off_residual, 1), (off_mask, 2), (True, 4)),
     )
     if not key.training:
         channels = min(_ONLY_CHANNELS, next_power_of_two(shape.channels))
@@ -85,10 +87,10 @@ def forward_launches(key: ForwardKey, *, batch: bool = False) -> tuple[Launch, .
     first = Launch(
         sums.channel_sums,
         (element, mask, "*fp32", "i32", "i32", "i32", "i32", "i32"),
-        (*where, tile.rows, tile.channels),
+        (*where, tile.rows, tile.channels, 1 if key.masked else tile.vector),
         tile.warps,
         (tile.channel_tiles, tile.parts),
-        _numbers((off_x, 0)),
+        _numbers((off_x, 0), (off_mask, 1)),
     )
     parts, channels = merge_tile(shape.channels, tile.parts)
     average = _given(key.average, "*i64")
@@ -113,11 +115,12 @@ def backward_launches(key: BackwardKey) -> tuple[Launch, ...]:
     element, mask = _pointer(key.dtype), _given(key.masked, "*u8")
     source = _given(key.source != NO_SOURCE, element)
     weight, bias = _pointer(key.weight), _pointer(key.bias)
-    off_x, off_source, off_gradient = key.unaligned
+    off_x, off_source, off_gradient, off_mask = key.unaligned
     whole = whole_tile_of(key)
     units = shape.units if whole is None else shape.units_at_once
     where, activation = (shape.last, *units), _NUMBERS[key.activation]
-    of_output = _numbers((off_x, 0), (off_source, 1), (off_gradient, 2), (True, 5, 6))
+    # The statistics may come back from a graph, as a part of something.
+    of_output = _numbers((off_x, 0), (off_source, 1), (off_gradient, 2), (off_mask, 3), (True, 4, 5, 6))
     inputs = (element, source, element, mask, "*fp64", weight, bias, source)
     if whole is not None:
         at_once = Launch(
@@ -154,7 +157,7 @@ def backward_launches(key: BackwardKey) -> tuple[Launch, ...]:
         (key.training, key.from_output, parts, channels),
         4,
         (-(-shape.channels // channels), 1),
-        _numbers((True, 2, 3)),
+        _numbers((True, 1, 2, 3)),
     )
     if not key.training:
         return first, merge
@@ -163,13 +166,18 @@ def backward_launches(key: BackwardKey) -> tuple[Launch, ...]:
     behind = key.source != NO_SOURCE
     last = Launch(
         backward.input_gradient,
-        (element, element, mask, "*fp32", element, "i32", "i32", "i64"),
+        (element, element, mask, "*fp32", element, "i32", "i32", _index(shape)),
         (0 if behind else activation, key.from_output, *where, final.rows, final.channels, final.vector),
         final.warps,
         final.grid,
-        _numbers((off_x, 0), (off_gradient and not behind, 1)),
+        _numbers((off_x, 0), (off_gradient and not behind, 1), (off_mask, 2)),
     )
     return first, merge, last
+
+
+def _index(shape: Shape) -> str:
+    """Return the type that counts all elements: divisions of 64 bits take 100 instructions."""
+    return "i32" if shape.total < _MOST_OF_32_BITS else "i64"
 
 
 def _pointer(dtype: torch.dtype | None) -> str | None:

@@ -111,9 +111,10 @@ def pack(
         return steps_first.reshape(length * count, features), Packing(
             (count,) * length, None, None, "plain", length
         )
-    lengths = lengths_as_tensor(lengths)
+    # Once: for lengths that are on a GPU the host has to wait.
+    lengths = lengths_as_tensor(lengths).cpu()
     _check_lengths(lengths, count, length)
-    packed = pack_padded_sequence(steps_first, lengths.cpu(), enforce_sorted=False)
+    packed = pack_padded_sequence(steps_first, lengths, enforce_sorted=False)
     sizes = tuple(packed.batch_sizes.tolist())
     return packed.data, Packing(sizes, packed.sorted_indices, packed.unsorted_indices, "padded", length)
 

@@ -121,19 +121,23 @@ class StepBatchNorm(nn.Module):
             )
         )
 
-    def extend(self, steps: int) -> bool:
+    def extend(self, steps: int) -> Tensor | bool:
         """Give steps from ``steps`` on, of which none has seen a batch, the statistics of the step before them.
 
-        Says whether there are such. Longer sequences than any before would else be normalised by a mean of 0 and a
-        variance of 1.
+        Longer sequences than any before would else be normalised by a mean of 0 and a variance of 1.
+
+        Returns:
+            True if there are such steps. On a GPU it is a tensor, for which nothing has waited yet.
         """
-        if not 0 < steps < self.max_length or bool(self.num_batches_tracked[steps:].any()):
+        if not 0 < steps < self.max_length:
             return False
+        unseen = ~self.num_batches_tracked[steps:].any()
         for buffer in (self.running_mean, self.running_var):
             # By way of .data: autograd has kept other rows for a backward pass that does not read them, and would
             # take this for a change of what it needs.
-            buffer.data[steps:] = buffer.data[steps - 1].clone()
-        return True
+            rows = buffer.data
+            rows[steps:] = torch.where(unseen, rows[steps - 1], rows[steps:])
+        return unseen
 
     def extra_repr(self) -> str:
         """The arguments, for ``repr``."""

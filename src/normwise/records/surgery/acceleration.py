@@ -37,7 +37,7 @@ class Acceleration:
             to the largest value of the old model's. NaN where the example was not used for that, such as the
             gradients of a model without parameters.
         gradient_sensitivity: Where gradients differ by more than rounding: how far the old model's own move
-            when its parameters and the example do in their fifth digit. Then some unit is so near to the kink of
+            when its parameters and the example do in their last digits. Then some unit is so near to the kink of
             its activation that the last digit decides whether a gradient passes. Else NaN.
         left_out: What could not be compared, since the old model itself fails in it; empty if all was.
     """

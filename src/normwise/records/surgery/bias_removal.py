@@ -17,7 +17,7 @@ class BiasRemoval:
         output_error, gradient_error: Largest difference on the example, in training and in evaluation, relative to the
             largest value of the old model's. NaN where nothing was removed.
         gradient_sensitivity: Where gradients differ by more than rounding: how far the old model's own move
-            when its parameters and the example do in their fifth digit. Else NaN.
+            when its parameters and the example do in their last digits. Else NaN.
         left_out: What could not be compared, since the old model itself fails in it; empty if all was.
     """
 

@@ -8,7 +8,7 @@ def gradient_note(sensitivity: float) -> str:
     if math.isnan(sensitivity):
         return ""
     return (
-        " (some unit changes sides at the kink of its activation; a change in the fifth digit moves the old "
+        " (some unit changes sides at the kink of its activation; a change in the last digits moves the old "
         f"model's own gradients by {sensitivity:.1e})"
     )
 

@@ -54,8 +54,8 @@ def benchmark_page(benchmark: Benchmark) -> str:
         title=benchmark_view.BENCHMARK_TITLE,
         summary=benchmark_view.benchmark_summary(benchmark),
         figures=benchmark_view.benchmark_figures(benchmark),
-        header=benchmark_view.BENCHMARK_HEADER,
-        rows=[benchmark_view.comparison_row(comparison) for comparison in benchmark.comparisons],
+        header=benchmark_view.benchmark_header(benchmark),
+        rows=[benchmark_view.comparison_row(comparison, benchmark) for comparison in benchmark.comparisons],
         machine_rows=benchmark_view.machine_rows(benchmark),
         environment=benchmark.environment,
     )

@@ -42,7 +42,7 @@ def benchmark_table(benchmark: Benchmark) -> Table:
         title=Text(visible(benchmark_view.benchmark_summary(benchmark))),
         title_justify="left",
     )
-    for name in benchmark_view.BENCHMARK_HEADER[1:]:
+    for name in benchmark_view.benchmark_header(benchmark)[1:]:
         table.add_column(name, justify="left" if name == "Shape" else "right")
     case = ""
     for comparison in benchmark.comparisons:
@@ -50,7 +50,9 @@ def benchmark_table(benchmark: Benchmark) -> Table:
             case = comparison.case
             table.add_section()
             table.add_row(Text(visible(case), style="bold"))
-        table.add_row(*(Text(visible(cell)) for cell in benchmark_view.comparison_row(comparison)[1:]))
+        table.add_row(
+            *(Text(visible(cell)) for cell in benchmark_view.comparison_row(comparison, benchmark)[1:])
+        )
     return table
 
 

@@ -5,38 +5,58 @@ from normwise.report.numbers import number, span
 from normwise.report.views.study_view import environment_rows
 
 BENCHMARK_TITLE = "Batch normalization: how fast it is on this machine"
-#: Times are in milliseconds; the spread of the ratio is that from its 10th to its 90th percentile.
-BENCHMARK_HEADER = ("Case", "Shape", "torch ms", "ours ms", "ratio", "spread", "of limit")
 
 
 def benchmark_summary(benchmark: Benchmark) -> str:
-    """What was measured, in sentences."""
-    return (
-        f"{len(benchmark.comparisons)} cases, torch's layers and ours in turn in one process, medians of "
-        f"{min((c.repetitions for c in benchmark.comparisons), default=0)} repetitions; with ReLU the better of "
-        f"torch's in place and not. Ratio: torch's time over ours, with its 10th and 90th percentile. Limit: the time "
-        f"in which memory could carry what must be read and written. {benchmark.threads} threads; kernels: "
-        f"{benchmark.kernels}; {benchmark.allocator}."
+    """Return what was measured, in sentences."""
+    repetitions = min((c.repetitions for c in benchmark.comparisons), default=0)
+    place = f" on {benchmark.device}" if benchmark.device else ""
+    served = " and ".join(dict.fromkeys(c.backend for c in benchmark.comparisons if c.backend))
+    begun = (
+        f"{len(benchmark.comparisons)} cases{place}, torch's layers and ours in turn in one process, medians of "
+        f"{repetitions} repetitions; with ReLU the better of torch's in place and not. Ratio: torch's time over ours, "
+        "with its 10th and 90th percentile. Limit: the time in which memory could carry what must be read and written. "
     )
+    if benchmark.on_gpu:
+        begun += (
+            "Times are the GPU's, in microseconds, of replayed CUDA graphs; the host's are those until a call is in "
+            "the GPU's queue, torch's and ours. "
+        )
+    parts = [] if benchmark.on_gpu else [f"{benchmark.threads} threads"]
+    parts += [f"ours computed by {served}"] if served else []
+    told = "; ".join([*parts, f"kernels: {benchmark.kernels}", benchmark.allocator])
+    return f"{begun}{told[:1].upper()}{told[1:]}."
 
 
-def comparison_row(comparison: Comparison) -> tuple[str, ...]:
-    """A case as cells, as in ``BENCHMARK_HEADER``."""
-    return (
+def benchmark_header(benchmark: Benchmark) -> tuple[str, ...]:
+    """Return the names of the columns; a GPU's times are in microseconds, "host" has torch's and ours."""
+    if benchmark.on_gpu:
+        return "Case", "Shape", "torch", "ours", "ratio", "spread", "limit", "host"
+    return "Case", "Shape", "torch ms", "ours ms", "ratio", "spread", "of limit"
+
+
+def comparison_row(comparison: Comparison, benchmark: Benchmark) -> tuple[str, ...]:
+    """Return a case as cells, as in :func:`benchmark_header`; the spread is from the 10th to the 90th percentile."""
+    unit = 1e3 if benchmark.on_gpu else 1.0
+    row = (
         comparison.case,
         comparison.shape,
-        number(comparison.torch_ms),
-        number(comparison.ours_ms),
+        number(unit * comparison.torch_ms),
+        number(unit * comparison.ours_ms),
         number(comparison.ratio),
         span(comparison.low, comparison.high),
         number(comparison.limit_share),
     )
+    if not benchmark.on_gpu:
+        return row
+    return (*row, f"{comparison.torch_host_us:.0f}/{comparison.ours_host_us:.0f}")
 
 
 def machine_rows(benchmark: Benchmark) -> tuple[tuple[str, str], ...]:
     """Machine, versions and bandwidth as names and values."""
     return (
         ("Finished", benchmark.date),
+        *([("Device", benchmark.device)] if benchmark.device else []),
         ("Kernels", benchmark.kernels),
         ("Allocator", benchmark.allocator),
         ("Threads", str(benchmark.threads)),

@@ -18,13 +18,14 @@ def unchanged(*models: nn.Module, data: Any = None, parameters: bool = True) -> 
 
     Modes, attributes, hooks, buffers, gradients and the random states of torch, NumPy and Python are as they were
     afterwards, also after an exception; so are the generators that ``data`` draws from and, with ``parameters``, the
-    values of parameters. Compiled modules run eagerly meanwhile, so that hooks are called. Gives a function that sets
-    the random states back to the beginning.
+    values of parameters. Compiled modules run eagerly meanwhile, so that hooks are called, and autocast around the
+    call forgets the weights that it has converted. Gives a function that sets the random states back to the beginning.
     """
     snapshot = Snapshot(*models, values=True, parameters=parameters)
     with ExitStack() as stack:
         stack.enter_context(running_eagerly())
         begin = stack.enter_context(random_state_kept(data))
+        stack.callback(torch.clear_autocast_cache)
         stack.callback(snapshot.restore)
         yield begin
 

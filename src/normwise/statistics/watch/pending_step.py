@@ -39,16 +39,18 @@ class PendingStep:
 
     def complete(self) -> WatchedStep:
         """Return the record with the gradients that came."""
-        layers = {
-            path: replace(
-                point,
-                **{
-                    f"{name}_grad": float(f"{norm.item():.6g}")
-                    for name, norm in self._gradients.get(path, {}).items()
-                },
-            )
-            for path, point in self.points.items()
+        found = {
+            (path, name): norm for path, norms in self._gradients.items() for name, norm in norms.items()
         }
+        values: list[float] = []
+        if found:
+            # One wait for the device instead of one for each.
+            device = next(iter(found.values())).device
+            values = torch.stack([norm.to(device) for norm in found.values()]).tolist()
+        given: dict[str, dict[str, float]] = {}
+        for (path, name), value in zip(found, values, strict=True):
+            given.setdefault(path, {})[f"{name}_grad"] = float(f"{value:.6g}")
+        layers = {path: replace(point, **given.get(path, {})) for path, point in self.points.items()}
         return WatchedStep(self.step, layers)
 
     def release(self) -> None:

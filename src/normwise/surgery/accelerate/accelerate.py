@@ -41,7 +41,8 @@ def accelerate(
     ``activation=`` is another matter; see :class:`normwise.nn.BatchNorm1d`.)
 
     Before the model is handed out, its outputs and gradients are compared with the old one's on the example, in
-    training and evaluation. A rewritten forward pass that makes them differ is taken back.
+    training and evaluation. A rewritten forward pass that makes them differ is taken back. Under
+    autocast and with TF32 the models are compared in float64, too, where a fault can be told from rounding.
 
     The new model's modules are new; its parameters and buffers are the old one's, so that an optimiser
     made before works on both. Keys of the ``state_dict``, hooks, tied modules, dtypes, devices and modes stay, and it

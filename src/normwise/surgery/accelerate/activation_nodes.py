@@ -1,19 +1,11 @@
 """The activation that a node of a traced forward pass applies, if a BN layer can take it over."""
 
-from operator import attrgetter
-from typing import Any
-
-import torch
 from torch import fx, nn
 
-from normwise.activations import ACTIVATIONS, FIXED_SETTINGS
+from normwise.activations import FIXED_SETTINGS
+from normwise.kernels.torch_backend.activations import FUNCTIONS, METHODS
 from normwise.nn.tools.activation_module import activation_of_module
 from normwise.nn.tools.hooks import has_hooks
-
-_FUNCTIONS: dict[Any, str] = {
-    attrgetter(path)(torch): name for name, row in ACTIVATIONS.items() for path in row.functions
-}
-_METHODS = {method: name for name, row in ACTIVATIONS.items() for method in row.methods}
 
 
 def activation_of(node: fx.Node, root: nn.Module) -> str | None:
@@ -27,5 +19,5 @@ def activation_of(node: fx.Node, root: nn.Module) -> str | None:
     ):
         return None
     if node.op == "call_function":
-        return _FUNCTIONS.get(node.target)
-    return _METHODS.get(str(node.target)) if node.op == "call_method" else None
+        return FUNCTIONS.get(node.target)
+    return METHODS.get(str(node.target)) if node.op == "call_method" else None

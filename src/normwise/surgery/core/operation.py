@@ -16,7 +16,8 @@ from normwise.surgery.core.example_arguments import Arguments, example_arguments
 from normwise.surgery.core.move_optimizer import move_optimizer
 from normwise.surgery.core.working_copy import working_copy
 from normwise.surgery.proof.compare import Differences
-from normwise.surgery.proof.on_example import all_differences, output_difference
+from normwise.surgery.proof.on_example import all_differences, output_difference, with_few_digits
+from normwise.surgery.proof.rounding import rounding
 
 
 @dataclass
@@ -56,12 +57,14 @@ class Operation:
         return tuple(decision.record() for decision in self.decisions)
 
     def compare_outputs(
-        self, allowed: float, *, fails: str, differs: str, needs_numbers: bool = True
-    ) -> float:
-        """Return how far outputs of the new model are from the old one's, in evaluation, relative to the largest.
+        self, allowed: float | None, *, fails: str, differs: str, needs_numbers: bool = True
+    ) -> tuple[float, float]:
+        """Return how far outputs of the new model are from the old one's in evaluation, and how far they may be.
+
+        Both are relative to the largest output.
 
         Args:
-            allowed: How far they may be.
+            allowed: How far they may be; None for what rounding may do.
             fails: Error text where the new model fails; ``{error}`` stands for the reason.
             differs: Error text where outputs are too far; ``{error}`` and ``{allowed}`` stand for the numbers.
             needs_numbers: Refuse a model whose outputs have no numbers, of which nothing can be proven.
@@ -69,8 +72,11 @@ class Operation:
         Raises:
             ModelError: they are too far, or a model fails.
         """
+        limit = rounding(self.old) if allowed is None else allowed
         try:
             error = output_difference(self.old, self.new, self.arguments)
+            if allowed is None and error > limit:
+                error, limit = with_few_digits(self.old, self.new, self.arguments, error, limit)
         except ModelError:
             raise
         except Exception as failure:
@@ -79,10 +85,10 @@ class Operation:
             raise ModelError(
                 "the model's output has no numbers on the example, so that nothing can be proven of it"
             )
-        if error > allowed:
-            raise ModelError(differs.format(error=error, allowed=allowed))
+        if error > limit:
+            raise ModelError(differs.format(error=error, allowed=limit))
         self._is_compared = True
-        return error
+        return error, limit
 
     def compare_all(self, old: nn.Module | None = None) -> Differences:
         """Return how far outputs and gradients are from the old model's, in training and in evaluation.

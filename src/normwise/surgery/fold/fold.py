@@ -18,7 +18,6 @@ from normwise.surgery.fold.leftover_activation import described, leftover_activa
 from normwise.surgery.fold.new_weights import fold_into_layer_after, fold_into_layer_before
 from normwise.surgery.fold.obstacles import NoCandidateError
 from normwise.surgery.graph.model_graph import model_graph
-from normwise.surgery.proof.rounding import rounding
 from normwise.surgery.proof.scales_outputs import scales_outputs
 from normwise.surgery.proof.speedup import speedup
 
@@ -55,7 +54,8 @@ def fold(
         model: Any model, with torch's BN layers, ours, frozen or synchronised ones, in evaluation.
         example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
         tolerance: Largest difference of the outputs, relative to the largest; by default half the digits of the
-            model's type, such as 3e-4 for float32.
+            model's type, such as 3e-4 for float32. Where it computes with fewer digits, as under autocast or with
+            TF32, that holds for the two models in float64, and as they are they may differ by what rounding does.
         inplace: Change the model itself instead of a copy.
         timed: Measure how much faster it became, in about a second.
 
@@ -80,10 +80,9 @@ def fold(
         raise ArgumentError(f"expected a positive number as tolerance, got {tolerance}")
     with operation(model, example, inplace=inplace) as running:
         old, new = running.old, running.new
-        allowed = rounding(old) if tolerance is None else tolerance
         running.decisions = _fold_all(new, running.arguments)
-        error = running.compare_outputs(
-            allowed,
+        error, allowed = running.compare_outputs(
+            tolerance,
             fails="the outputs can't be compared on the example: {error}; nothing is changed",
             differs="the folded model's outputs differ from the model's by {error:.1e} of the largest, and "
             "{allowed:.1e} is allowed; nothing is changed. Weights may be used in ways that the graph doesn't show, or "

@@ -22,7 +22,6 @@ from normwise.surgery.insert.new_norm import insert_norm, weight_of
 from normwise.surgery.insert.output_moments import output_moments
 from normwise.surgery.insert.positions import Position, Positions
 from normwise.surgery.proof.compare import output_error
-from normwise.surgery.proof.rounding import rounding
 from normwise.surgery.remove_biases import take_biases
 
 
@@ -110,8 +109,8 @@ def insert(
             else decision
             for decision in found
         ]
-        error = running.compare_outputs(
-            math.inf if data is None else rounding(running.old),
+        error, _ = running.compare_outputs(
+            math.inf if data is None else None,
             fails="the new model fails on the example: {error}; nothing is changed",
             differs="the new model's outputs differ from the old one's by {error:.1e} of the largest, and "
             "{allowed:.1e} is what rounding may do; nothing is changed. The model may use its layers in ways that a "

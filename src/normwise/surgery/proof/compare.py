@@ -3,18 +3,34 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor, nn
 
 from normwise.errors import ModelError
 from normwise.surgery.core.decision import reason_of
 from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.proof.digits import FLOAT32, epsilon_of_computation
 from normwise.surgery.proof.distance import largest_difference, largest_error
-from normwise.surgery.proof.rounding import in_double, only_rounding, rounding, sensitivity_of
+from normwise.surgery.proof.few_digits import Runs, check_functions, check_rounding, has_numbers_of
+from normwise.surgery.proof.rounding import (
+    assert_rounding,
+    in_double,
+    only_rounding,
+    rounding,
+    sensitivity_of,
+)
 from normwise.surgery.proof.run_model import Gradients, run_model
 
 #: Outputs may be so many times as far from those in float64 as the old model's are.
 _WORSE = 2.0
+#: Rounding in float32: what differs by no more needs no further proof in a type with fewer digits either.
+_STRICT = math.sqrt(FLOAT32)
+#: What is left out where digits are few, and the comparison in float64 is not there to help.
+_NO_FLOAT64 = (
+    "numbers in float64, by which a small fault is told from the rounding of types with few digits (a model fails in "
+    "it)"
+)
 #: What is left out where not all gradients can be asked for.
 _NOT_COMPARED = {Gradients.OF_PARAMETERS: "gradients of the inputs", Gradients.NONE: "{}"}
 
@@ -27,8 +43,9 @@ class Differences:
         outputs: Largest difference of the outputs, relative to the largest of each.
         gradients: Largest difference of the gradients; NaN where there are none.
         sensitivity: NaN, unless gradients differ by more than rounding: then it is how far the old model's own
-            gradients move when its numbers do in their fifth digit, which is as far as they may differ.
-        left_out: What could not be compared, since the old model itself fails in it, and how; empty if all was.
+            gradients move when its numbers do in their fifth digit, or in the last one of types with fewer, which is as
+            far as they may differ.
+        left_out: What could not be compared, since a model fails in it, and how; empty if all was.
     """
 
     outputs: float
@@ -45,6 +62,9 @@ def differences(old: nn.Module, new: nn.Module, arguments: Arguments) -> Differe
     computed in float64 they are far smaller. Buffers, modes, gradients that are there and the random state are as they
     were afterwards. A mode in which the old model itself fails, such as training on a batch of one, is left out, and
     said. Where a model needs inputs without gradients, or works without gradients alone, those are not compared.
+
+    With few digits, as under autocast or with TF32, a fault may be as small as rounding: there the two must agree in
+    float64, and each in its own type must be about as near to float64 as the other.
 
     Raises:
         ModelError: they differ by more than rounding, or the old model fails in both modes.
@@ -68,8 +88,9 @@ def differences(old: nn.Module, new: nn.Module, arguments: Arguments) -> Differe
             break
     if not found:
         raise ModelError(f"the model fails on the example: {failures[0][1]}") from failures[0][1]
-    said = "; ".join(f"{what} (the model itself fails: {reason_of(error)})" for what, error in failures)
-    return replace(largest_of(found), left_out=said)
+    said = [f"{what} (the model itself fails: {reason_of(error)})" for what, error in failures]
+    said += dict.fromkeys(one.left_out for one in found if one.left_out)
+    return replace(largest_of(found), left_out="; ".join(said))
 
 
 def largest_of(found: Sequence[Differences]) -> Differences:
@@ -105,15 +126,24 @@ def _differences(
     allowed = rounding(old)
     owners = _owners(old, len(expected[1]))
     output_error = largest_difference(expected[0], got[0])
-    exact = None
-    if not output_error <= allowed or largest_error(expected[1], got[1], owners) > allowed:
-        exact = in_double(old, training, arguments, gradients)
+    gradient_error = largest_error(expected[1], got[1], owners)
+    strict = min(allowed, _STRICT)
+    if output_error <= strict and not gradient_error > strict:
+        return Differences(output_error, gradient_error)
+    exact = in_double(old, training, arguments, gradients)
+    epsilon = epsilon_of_computation(old, training, arguments)
+    if math.isfinite(output_error) and epsilon > FLOAT32:
+        new_exact = None if exact is None else in_double(new, training, arguments, gradients)
+        runs = Runs(expected, got, exact, new_exact)
+        kept = check_functions(runs, owners, strict if has_numbers_of(new, old) else allowed)
+        moved = partial(sensitivity_of, old, training, arguments, gradients, epsilon=epsilon)
+        left_out = _NO_FLOAT64 if new_exact is None else ""
+        return Differences(output_error, *check_rounding(runs, owners, kept, epsilon, moved), left_out)
     if not output_error <= allowed:
         # A model whose own outputs are no nearer to the exact ones than that.
         own = math.nan if exact is None else largest_difference(exact[0], expected[0])
         if exact is None or not largest_difference(exact[0], got[0]) <= _WORSE * own:
-            _assert_rounding(output_error, allowed)
-    gradient_error = largest_error(expected[1], got[1], owners)
+            assert_rounding(output_error, allowed)
     if not gradient_error > allowed:
         return Differences(output_error, gradient_error)
     noise: set[int] = set()
@@ -126,7 +156,7 @@ def _differences(
     if not gradient_error > allowed:
         return Differences(output_error, gradient_error)
     sensitivity = sensitivity_of(old, training, arguments, gradients, kept, before, owners, gradient_error)
-    _assert_rounding(gradient_error, max(allowed, sensitivity))
+    assert_rounding(gradient_error, max(allowed, sensitivity))
     return Differences(output_error, gradient_error, sensitivity)
 
 
@@ -137,14 +167,6 @@ def output_error(old: nn.Module, new: nn.Module, arguments: Arguments) -> float:
     """
     gradients = Gradients.NONE
     return largest_difference(*(run_model(model, False, arguments, gradients)[0] for model in (old, new)))
-
-
-def _assert_rounding(difference: float, allowed: float) -> None:
-    if not difference <= allowed:
-        raise ModelError(
-            f"the new model's numbers differ from the old one's by {difference:.1e} of the largest, and "
-            f"{allowed:.1e} is what rounding may do; the model is left as it was"
-        )
 
 
 def _owners(model: nn.Module, sources: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Comparison of two models on an example, and on random numbers where the example could not tell."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,11 @@ from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.example_arguments import Arguments, copied, varied
 from normwise.surgery.core.run_example import run_example
 from normwise.surgery.proof.compare import Differences, differences, largest_of, output_error
-from normwise.surgery.proof.run_model import tensors_of
+from normwise.surgery.proof.digits import epsilon_of_computation, epsilon_of_parameters
+from normwise.surgery.proof.distance import largest_difference
+from normwise.surgery.proof.few_digits import rounding_of
+from normwise.surgery.proof.rounding import in_double
+from normwise.surgery.proof.run_model import Gradients, run_model, tensors_of
 
 _FAILS_ON_RANDOM_NUMBERS = (
     "the example's floating tensors have one value each, on which nothing can be proven, and on random numbers the "
@@ -35,6 +40,38 @@ def output_difference(old: nn.Module, new: nn.Module, arguments: Arguments) -> f
             new.eval()
             errors.append(output_error(old, new, call))
     return max(errors)
+
+
+def with_few_digits(
+    old: nn.Module, new: nn.Module, arguments: Arguments, error: float, allowed: float
+) -> tuple[float, float]:
+    """Return the difference of outputs in evaluation that counts, and how far they may differ, where digits are few.
+
+    Under autocast or with TF32 outputs may differ by more than rounding does in the type of the parameters. Then the
+    models must agree in float64, and what is allowed is measured: how far the old model's own outputs are from those.
+
+    Args:
+        old: The old model.
+        new: The new model.
+        arguments: The example.
+        error: Difference of outputs, larger than ``allowed``.
+        allowed: How far outputs may differ in float64, and where the old model computes in its parameters' type.
+    """
+    limits = [allowed]
+    for call in comparisons(old, arguments):
+        with unchanged(old, new):
+            epsilon = epsilon_of_computation(old, False, call)
+            if epsilon <= epsilon_of_parameters(old):
+                return error, allowed
+            exact, new_exact = (in_double(model, False, call, Gradients.NONE) for model in (old, new))
+            own = math.inf
+            if exact is not None and new_exact is not None:
+                in_float64 = largest_difference(exact[0], new_exact[0])
+                if not in_float64 <= allowed:
+                    return in_float64, allowed
+                own = largest_difference(exact[0], run_model(old, False, call, Gradients.NONE)[0])
+            limits.append(rounding_of(own, epsilon))
+    return error, max(limits)
 
 
 def all_differences(old: nn.Module, new: nn.Module, arguments: Arguments) -> Differences:

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from normwise.errors import ModelError
+from normwise.statistics.preserve.without_autocast import without_autocast
 from normwise.surgery.core.example_arguments import Arguments
+from normwise.surgery.proof.digits import epsilon_of_parameters
 from normwise.surgery.proof.distance import largest_by_owner, largest_error
 from normwise.surgery.proof.run_model import Gradients, run_model
 
@@ -23,21 +26,33 @@ _ROUNDING_GROWTH = 16.0
 
 def rounding(model: nn.Module) -> float:
     """Return how far rounding may move the outputs of a model, relative to the largest: half the digits of its type."""
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    return math.sqrt(torch.finfo(dtype).eps)
+    return math.sqrt(epsilon_of_parameters(model))
+
+
+def assert_rounding(difference: float, allowed: float) -> None:
+    """Raise ModelError unless a difference of two models' numbers is at most what rounding may do."""
+    if not difference <= allowed:
+        raise ModelError(
+            f"the new model's numbers differ from the old one's by {difference:.1e} of the largest, and "
+            f"{allowed:.1e} is what rounding may do; the model is left as it was"
+        )
 
 
 def in_double(
-    old: nn.Module, training: bool, arguments: Arguments, gradients: Gradients
+    model: nn.Module, training: bool, arguments: Arguments, gradients: Gradients
 ) -> tuple[list[Tensor], list[Tensor]] | None:
-    """Return the old model's outputs and gradients in float64; None where it can't be copied or fails in it."""
+    """Return a model's outputs and gradients in float64; None where it can't be copied or fails in it.
+
+    Autocast around the call is off. One that the model enters leaves float64 as it is.
+    """
 
     def doubled(value: Any) -> Any:
         return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
 
     try:
         exact: Arguments = pytree.tree_map(doubled, arguments)
-        return run_model(copy.deepcopy(old).double(), training, exact, gradients)
+        with without_autocast():
+            return run_model(copy.deepcopy(model).double(), training, exact, gradients)
     except Exception:
         return None
 
@@ -70,8 +85,13 @@ def sensitivity_of(
     expected: Sequence[Tensor],
     owners: Sequence[int],
     needed: float,
+    epsilon: float = 0.0,
+    of_outputs: bool = False,
 ) -> float:
     """Return how far the old model's own gradients move when parameters and inputs do in their fifth digit.
+
+    With ``epsilon``, that of a type with fewer digits, they move by that; with ``of_outputs``, outputs are looked at
+    instead.
 
     At the kink of a ReLU the last digit decides whether a gradient passes. In a deep network some unit is always
     that near to it, and one that changes sides moves gradients by far more than rounding. Of several disturbances the
@@ -92,13 +112,13 @@ def sensitivity_of(
             if not isinstance(value, Tensor) or not value.is_floating_point():
                 return value
             noise = torch.randn(value.shape, generator=generator).to(value)
-            size = max(_DISTURBANCE, torch.finfo(value.dtype).eps)
+            size = max(_DISTURBANCE, epsilon, torch.finfo(value.dtype).eps)
             return value.detach() * (1 + size * noise)
 
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.copy_(disturbed(parameter))
         others: Arguments = pytree.tree_map(disturbed, arguments)
-        moved = run_model(model, training, others, gradients)[1]
+        moved = run_model(model, training, others, gradients)[0 if of_outputs else 1]
         worst = max(worst, largest_error(expected, [moved[number] for number in numbers], owners))
     return worst

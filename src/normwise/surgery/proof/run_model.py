@@ -51,11 +51,15 @@ def run_model(
             found: tuple[Tensor | None, ...] = ()
             if of_any and floating and sources:
                 # Not ones: behind a BN layer the gradient of a plain sum is zero.
-                weights = [torch.randn_like(output) for output in floating]
+                # On the CPU and in one type, so that they are the same ones in every type and on every device.
+                draw = torch.Generator().manual_seed(0)
+                weights = [_random_like(output, draw) for output in floating]
                 found = torch.autograd.grad(floating, sources, weights, allow_unused=True)
         zeros = (torch.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=False))
         return [output.detach() for output in outputs], list(zeros)
     finally:
+        # Weights that autocast around the call has converted, it would keep until it ends: those of copies, too.
+        torch.clear_autocast_cache()
         kept.restore()
         with torch.no_grad():
             for buffer, value in buffers.items():
@@ -65,6 +69,11 @@ def run_model(
 def tensors_of(tree: Any) -> list[Tensor]:
     """Return all tensors in nested containers."""
     return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _random_like(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    dtype = torch.complex64 if tensor.is_complex() else torch.float32
+    return torch.randn(tensor.shape, generator=generator, dtype=dtype).to(tensor)
 
 
 def _leaf(value: Any, *, with_gradient: bool) -> Any:

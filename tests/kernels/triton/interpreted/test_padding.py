@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from normwise.activations import ACTIVATIONS
+from normwise.kernels import Call, dispatch
 from tests.kernels.triton.interpreted.step import COUNTED, Case, Results, Tensors, compute
 from tests.kernels.triton.interpreted.watched import WatchedBackend
 
@@ -117,3 +118,18 @@ def test_nan_spoils_its_channel_and_no_other(
     for name in ("grad_weight", "grad_bias", "mean", "var"):
         assert torch.equal(getattr(got, name)[others], getattr(usual, name)[others])
     assert got.counter == COUNTED + 1
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_parts_of_padding_alone_may_hold_nan(
+    memory_format: torch.memory_format, triton: WatchedBackend
+) -> None:
+    x = torch.randn(64, 4, 8, 16, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(64, 8, 16, dtype=torch.bool)
+    mask[20:24] = True
+    padded = x.masked_fill(~mask.unsqueeze(1), math.nan).contiguous(memory_format=memory_format)
+    y = dispatch.batch_norm(Call(padded, training=True, mask=mask))
+    saved, real = _there(triton.kept), x[20:24].double().transpose(0, 1).flatten(1)
+    torch.testing.assert_close(saved[0], real.mean(1), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(saved[1], (real.var(1, correction=0) + 1e-5).rsqrt(), rtol=1e-6, atol=0)
+    assert not y.isnan().any()

@@ -11,8 +11,9 @@ from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import cost_of_batch_mates
 from normwise.records import Source, Symptom
+from normwise.surgery.proof.digits import FLOAT32, epsilon_of_computation
 
-#: Share of their own scatter by which outputs move at most by rounding, in float32 and in types of 16 bits.
+#: Share of their own scatter by which outputs move at most by rounding, in float32 and with fewer digits.
 _ROUNDING, _COARSE_ROUNDING = 1e-3, 0.05
 
 
@@ -50,9 +51,9 @@ class BatchMatesLeak(Rule):
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the calls by the batch, where outputs depend on it."""
-        types = {tensor.dtype.itemsize for tensor in facts.model.parameters() if tensor.is_floating_point()}
-        limit = _COARSE_ROUNDING if min(types, default=4) < 4 else _ROUNDING
-        if not facts.dependence > limit:
+        if not facts.dependence > _ROUNDING or (
+            facts.dependence <= _COARSE_ROUNDING and _has_few_digits(facts)
+        ):
             return
         moves = measured("outputs move with the batch by", facts.dependence, "σ")
         calls = Counter(
@@ -122,3 +123,11 @@ class BatchMatesLeak(Rule):
         for _ in range(100):
             model(x)
         return Case(model.eval(), [x])
+
+
+def _has_few_digits(facts: Facts) -> bool:
+    """Return whether the model computes with fewer digits than float32 has, such as under autocast or with TF32."""
+    batch = facts.batches.batches[0]
+    with facts.in_evaluation():
+        arguments = facts.task.moved((batch.args, batch.kwargs))
+        return epsilon_of_computation(facts.task.called, False, arguments) > FLOAT32

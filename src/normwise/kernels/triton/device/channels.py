@@ -13,9 +13,9 @@ def parameters_of(weight, bias, channel, there):
     gamma = tl.full(channel.shape, 1.0, tl.float64)
     beta = tl.full(channel.shape, 0.0, tl.float64)
     if weight is not None:
-        gamma = tl.load(weight + channel, mask=there, other=1.0).to(tl.float64)
+        gamma = tl.load(weight + channel, mask=there, other=1.0).to(tl.float32).to(tl.float64)
     if bias is not None:
-        beta = tl.load(bias + channel, mask=there, other=0.0).to(tl.float64)
+        beta = tl.load(bias + channel, mask=there, other=0.0).to(tl.float32).to(tl.float64)
     return gamma, beta
 
 

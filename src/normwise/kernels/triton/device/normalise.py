@@ -17,8 +17,8 @@ def prepare_evaluation(running_mean, running_var, weight, bias, saved, work, C, 
     """Write the statistics and the lines of evaluation."""
     channel = channels_of(tl.program_id(0), CHANNELS)
     there = channel < C
-    mean = tl.load(running_mean + channel, mask=there, other=0.0).to(tl.float64)
-    variance = tl.load(running_var + channel, mask=there, other=1.0).to(tl.float64)
+    mean = tl.load(running_mean + channel, mask=there, other=0.0).to(tl.float32).to(tl.float64)
+    variance = tl.load(running_var + channel, mask=there, other=1.0).to(tl.float32).to(tl.float64)
     inverse = 1.0 / tl.sqrt(variance + eps)
     gamma, beta = parameters_of(weight, bias, channel, there)
     write_statistics(saved, work, mean, inverse, gamma, beta, C, channel, there)

@@ -1,0 +1,1 @@
+"""Figures: operators and whole training steps, and the table of those to reach."""

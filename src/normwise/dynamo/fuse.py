@@ -1,0 +1,106 @@
+"""Batch normalization of a graph, with the addition and activation behind it, as one call of normwise."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, fx
+
+from normwise.dynamo.activation_nodes import activation_of
+from normwise.dynamo.addition_nodes import addend_of
+from normwise.dynamo.batch_norm_nodes import BatchNormNode, batch_norm_of
+from normwise.dynamo.interference import may_interfere
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """One call of normwise, and the nodes of which it takes the place.
+
+    Attributes:
+        norm: The batch normalization.
+        chain: The nodes that are replaced, in their order; the first is the batch normalization.
+        activation: Name of the activation; None for none.
+        addend: The node that is added; None for none.
+    """
+
+    norm: BatchNormNode
+    chain: tuple[fx.Node, ...]
+    activation: str | None = None
+    addend: fx.Node | None = None
+
+
+def find_fusions(graph: fx.Graph, *, evaluation: bool) -> list[Fusion]:
+    """Return what can be replaced in a graph that Dynamo has traced, and change nothing.
+
+    Args:
+        graph: The graph.
+        evaluation: Whether batch normalization with running statistics is replaced as well.
+    """
+    found: list[Fusion] = []
+    taken: set[fx.Node] = set()
+    for node in graph.nodes:
+        norm = batch_norm_of(node)
+        if norm is not None and (norm.training or evaluation):
+            fusion = _longest(norm, taken)
+            taken.update(fusion.chain)
+            found.append(fusion)
+    return found
+
+
+def replace(graph: fx.Graph, fusions: list[Fusion], function: Callable[..., Tensor]) -> None:
+    """Put calls of ``function``, one of :mod:`normwise.dynamo.fused_call`, in the place of what was found."""
+    replaced: dict[Any, fx.Node] = {}
+    for fusion in fusions:
+        norm, last = fusion.norm, fusion.chain[-1]
+        arguments = (
+            norm.x,
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+            norm.training,
+            norm.momentum,
+            norm.eps,
+            fusion.activation,
+            fusion.addend,
+        )
+        with graph.inserting_before(last):
+            call = graph.call_function(function, tuple(replaced.get(value, value) for value in arguments))
+        call.meta = dict(last.meta)
+        replaced[last] = call
+        last.replace_all_uses_with(call)
+        for node in reversed(fusion.chain):
+            graph.erase_node(node)
+    graph.lint()
+
+
+def _longest(norm: BatchNormNode, taken: set[fx.Node]) -> Fusion:
+    """Return the longest chain behind a batch normalization that can be computed with it."""
+    chain, addend = [norm.node], None
+    user = _only_user(norm.node, taken)
+    if user is not None:
+        addend = addend_of(user, norm.node)
+        if (
+            addend is not None
+            and norm.covers(None, addend)
+            and not may_interfere(norm, [*chain, user], addend)
+        ):
+            chain.append(user)
+            user = _only_user(user, taken)
+        else:
+            addend = None
+    activation = None if user is None else activation_of(user, chain[-1])
+    if (
+        user is not None
+        and activation is not None
+        and norm.covers(activation, addend)
+        and not may_interfere(norm, [*chain, user], addend)
+    ):
+        return Fusion(norm, (*chain, user), activation, addend)
+    return Fusion(norm, tuple(chain), None, addend)
+
+
+def _only_user(node: fx.Node, taken: set[fx.Node]) -> fx.Node | None:
+    """Return the one node that uses the value of ``node``, unless it was replaced already."""
+    user = next(iter(node.users)) if len(node.users) == 1 else None
+    return None if user in taken else user

@@ -1,0 +1,66 @@
+"""The options of ``torch.compile(model, backend="normwise", options=...)``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from normwise.errors import ArgumentError
+
+_RESTS = ("inductor", "eager")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one compiled model.
+
+    Attributes:
+        eager: Whether what is not replaced runs as it is; else Inductor compiles it.
+        inductor: Settings for Inductor, by the names of ``torch._inductor.config``.
+    """
+
+    eager: bool = False
+    inductor: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_options(mode: str | None, options: Mapping[str, Any] | None) -> Options:
+    """Return the options that ``torch.compile`` was given.
+
+    Raises:
+        ArgumentError: a value, or a name, that does not exist.
+    """
+    given = dict(options or {})
+    rest = given.pop("rest", "inductor")
+    if rest not in _RESTS:
+        raise ArgumentError(
+            f'torch.compile(..., backend="normwise"): unknown rest={rest!r}; expected "inductor", which compiles '
+            'what is not batch normalization, or "eager", which runs it as it is'
+        )
+    eager = rest == "eager"
+    if eager and (given or mode not in (None, "default")):
+        found = ", ".join(map(repr, given)) if given else f"mode={mode!r}"
+        raise ArgumentError(
+            f'torch.compile(..., backend="normwise"): got {found} beside rest="eager", where Inductor compiles '
+            'nothing that could be set. Leave it out, or leave out rest="eager"'
+        )
+    return Options(eager, {} if eager else _of_inductor(mode, given))
+
+
+def _of_inductor(mode: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    if mode in (None, "default") and not given:
+        return {}
+    from torch import _inductor
+
+    settings = {name.replace("-", "_"): value for name, value in given.items()}
+    unknown = sorted(settings.keys() - set(_inductor.list_options()))
+    if unknown:
+        raise ArgumentError(
+            f'torch.compile(..., backend="normwise"): unknown option {unknown[0]!r}; expected "rest", or one of '
+            "Inductor's, which torch._inductor.list_options() lists"
+        )
+    modes = _inductor.list_mode_options()
+    if mode not in (None, "default", *modes):
+        raise ArgumentError(
+            f'torch.compile(..., backend="normwise"): unknown mode {mode!r}; expected one of '
+            + ", ".join(map(repr, ("default", *(name for name in modes if name != "default"))))
+        )
+    return {**modes.get(mode or "default", {}), **settings}
