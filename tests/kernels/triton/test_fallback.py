@@ -103,7 +103,7 @@ def _declines_in_silence(backend: TritonBackend) -> bool:
 def test_triton_that_is_not_installed(triton: TritonBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert _declines_in_silence(triton)
-    assert triton.reason == "not there: Triton is not installed"
+    assert triton.reason == "Triton is not installed"
 
 
 def test_kernels_that_are_turned_off(triton: TritonBackend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,4 +116,4 @@ def test_kernels_that_are_turned_off(triton: TritonBackend, monkeypatch: pytest.
 def test_no_device() -> None:
     backend = TritonBackend()
     assert _declines_in_silence(backend)
-    assert backend.reason == "not used: there is no CUDA device"
+    assert backend.reason == "no CUDA device"

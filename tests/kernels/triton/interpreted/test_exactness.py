@@ -79,6 +79,7 @@ def _split(rows: int, channels: int, parts: int) -> Callable[..., tiling.SumsTil
         return tiling.SumsTile(
             rows,
             channels,
+            1 if shape.last else min(shape.units[1], 16 // shape.itemsize, rows),
             4,
             chunks,
             units,

@@ -81,7 +81,7 @@ def test_second_derivatives_are_torchs(triton: WatchedBackend, monkeypatch: pyte
         leaves = [t.clone().requires_grad_() for t in (tensors.x, tensors.weight) if t is not None]
         call = Call(leaves[0], None, None, leaves[1], None, True, activation="silu")
         first = torch.autograd.grad(dispatch.batch_norm(call), leaves, tensors.grad_y, create_graph=True)
-        return torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
+        return torch.autograd.grad([g.square().sum() for g in first], leaves)
 
     got = twice()
     assert triton.forwards
