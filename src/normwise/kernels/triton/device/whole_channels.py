@@ -10,7 +10,7 @@ from normwise.kernels.triton.device.activations import activate
 from normwise.kernels.triton.device.backward import gradient_and_distance, line_back_of
 from normwise.kernels.triton.device.channels import gradient_of, line_of, parameters_of
 from normwise.kernels.triton.device.statistics import move_statistics
-from normwise.kernels.triton.device.tiles import channels_of
+from normwise.kernels.triton.device.tiles import channels_of, divide
 
 
 @triton.jit
@@ -33,9 +33,10 @@ def whole_tile(
         channel = channels_of(tl.program_id(0), 1)
         inside = rows * VECTOR < planes * length
         there = tl.broadcast_to(inside, [ROWS, VECTOR])
-        plane = rows * VECTOR // length
         position = rows * VECTOR + tl.arange(0, VECTOR)[None, :]
-        offset = (plane * C + tl.program_id(0)) * length + (position - plane * length)
+        # Of a position, behind those of the planes of other channels.
+        plane, _ = divide(rows * VECTOR, length)
+        offset = position + tl.program_id(0) * length + plane * ((C - 1) * length)
     return offset, there, channel, position, inside
 
 
@@ -47,6 +48,18 @@ def sum_of_channels(tile, LAST: tl.constexpr):
     else:
         sums = tl.sum(tl.sum(tile, 1)[:, None], 0)[None, :]
     return sums
+
+
+@triton.jit
+def count_of(real, mask, length, planes, channel, LAST: tl.constexpr):
+    """Return the real positions as a row; all of a channel where there is no mask."""
+    if mask is not None:
+        count = sum_of_channels(real.to(tl.float32), LAST)
+    elif LAST:
+        count = tl.zeros(channel.shape, tl.float32) + length
+    else:
+        count = tl.zeros(channel.shape, tl.float32) + planes * length
+    return count
 
 
 @triton.jit
@@ -84,15 +97,18 @@ def forward_at_once(
     real = there
     if mask is not None:
         real = there & (tl.load(mask + position, mask=inside, other=0) != 0)
-    count = sum_of_channels(real.to(tl.float32), LAST)
+        value = tl.where(real, value, 0.0)
+    count = count_of(real, mask, length, planes, channel, LAST)
     least = tl.where(count > 1.0, count, 1.0)
-    near = sum_of_channels(tl.where(real, value, 0.0), LAST) / least
+    near = sum_of_channels(value, LAST) / least
     # Any finite number would do; what it misses of the mean is added.
     near = tl.where(tl.abs(near) < float("inf"), near, 0.0)
     away = tl.where(real, value - near, 0.0)
     rest = sum_of_channels(away, LAST) / least
-    away = tl.where(real, away - rest, 0.0)
-    deviations = sum_of_channels(away * away, LAST).to(tl.float64)
+    squares = sum_of_channels(away * away, LAST).to(tl.float64)
+    # What is left of the mean is rounding: next to nothing of the squares.
+    deviations = squares - count.to(tl.float64) * rest.to(tl.float64) * rest.to(tl.float64)
+    deviations = tl.where(deviations < 0.0, 0.0, deviations)
     mean = near.to(tl.float64) + rest.to(tl.float64)
     inverse = 1.0 / tl.sqrt(deviations / least.to(tl.float64) + eps)
     gamma, beta = parameters_of(weight, bias, channel, known)
@@ -164,14 +180,16 @@ def backward_at_once(
     gradient, distance = gradient_and_distance(
         x_tile, gradient, other, centre, scale, shift, ACTIVATION, SOURCE, FROM_OUTPUT
     )
-    gradient = tl.where(real, gradient, 0.0)
+    if mask is not None:
+        # Padding may hold anything; elsewhere the gradient is 0 where there is no element.
+        gradient = tl.where(real, gradient, 0.0)
+        distance = tl.where(real, distance, 0.0)
     if grad_residual is not None:
         rounded = gradient.to(grad_residual.dtype.element_ty)
         tl.store(grad_residual + offset, rounded, mask=there)
         gradient = rounded.to(tl.float32)
-    distance = tl.where(real, distance, 0.0)
     of_beta = sum_of_channels(gradient, LAST).to(tl.float64)
-    count = sum_of_channels(real.to(tl.float32), LAST).to(tl.float64)
+    count = count_of(real, mask, length, planes, channel, LAST).to(tl.float64)
     of_gamma, slope, level = gradient_of(
         of_beta,
         sum_of_channels(gradient * distance, LAST).to(tl.float64),
@@ -189,5 +207,6 @@ def backward_at_once(
     else:
         # The distance may be anything, and has no part in it.
         of_x = scale * gradient
-    of_x = tl.where(real, of_x, 0.0)
+    if mask is not None:
+        of_x = tl.where(real, of_x, 0.0)
     tl.store(grad_x + offset, of_x.to(grad_x.dtype.element_ty), mask=there)
