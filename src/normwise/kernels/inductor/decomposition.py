@@ -1,0 +1,129 @@
+"""The operator ``normwise::batch_norm`` in terms that Inductor compiles to loops of its own, on a CPU.
+
+There an operator that Inductor can't see into hinders more than it helps: nothing fuses with it. The loops that Inductor
+makes of these formulas take one pass over memory for the sums, and one to normalise, and what stands beside batch
+normalization goes into them.
+
+The formulas are as exact as the kernels but for float32 sums. Sums are of deviations from the mean of a sixteenth of
+the batch. By the inequality of Cauchy and Schwarz its squared distance from the batch's mean is at most 16 times the
+variance, whatever the data are, so at most 4 bits cancel. What depends on the channel alone is stacked, because Inductor
+writes a stack to memory: otherwise it computes it again for each element.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normwise.activations import ACTIVATIONS as _RULES
+from normwise.kernels.inductor.slopes import SLOPES
+from normwise.kernels.torch_backend.activations import ACTIVATIONS
+
+#: The share of the batch whose mean is taken off.
+_SHARE = 16
+#: Positions from which on each sample is summed up by itself: it stays in the nearest cache meanwhile.
+_PLANE = 32
+
+
+def forward(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    mask: Tensor | None,
+    eps: float,
+    activation: str | None,
+) -> Any:
+    """Return the operator's outputs; NotImplemented where it stays in the graph."""
+    if not _decomposes(x, mask):
+        return NotImplemented
+    values, n, column = x.float(), x.numel() // x.shape[1], _column(x)
+    batch = x.shape[0]
+    part = values[: (batch + _SHARE - 1) // _SHARE]
+    shift = torch.stack((part.mean(_axes(x)),))[0]
+    deviations = values - shift.view(column)
+    first, second = _sum(deviations), _sum(deviations * deviations)
+    offset = first.double() / n
+    variance = (second.double() / n - offset * offset).clamp(min=0)
+    mean, inverse = shift.double() + offset, torch.rsqrt(variance + eps)
+    scale = inverse if weight is None else inverse * weight.double()
+    start = -offset * scale if bias is None else bias.double() - offset * scale
+    of_channel = torch.stack((scale.float(), start.float()))
+    y = deviations * of_channel[0].view(column) + of_channel[1].view(column)
+    if residual is not None:
+        y = y + residual.float()
+    if activation is not None:
+        y = ACTIVATIONS[activation](y)
+    return (
+        y.to(x.dtype),
+        torch.stack((mean, inverse)),
+        torch.stack((mean, variance * (n / (n - 1)))),
+    )
+
+
+def backward(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    saved: Tensor,
+    slope_source: Tensor | None,
+    grad_y: Tensor,
+    mask: Tensor | None,
+    activation: str | None,
+) -> Any:
+    """Return the operator's gradients; NotImplemented where it stays in the graph."""
+    if not _decomposes(x, mask):
+        return NotImplemented
+    n, column = x.numel() // x.shape[1], _column(x)
+    mean, inverse = saved[0].double(), saved[1].double()
+    scale = inverse if weight is None else inverse * weight.double()
+    # A mean of many deviations has more digits than float32.
+    shift = mean.float()
+    rest = mean - shift.double()
+    start = -rest * scale if bias is None else bias.double() - rest * scale
+    of_channel = torch.stack((shift, scale.float(), start.float()))
+    deviations = x.float() - of_channel[0].view(column)
+    grad = grad_y.float()
+    if activation is not None:
+        if slope_source is not None and _RULES[activation].slope_from_output:
+            grad = torch.where(slope_source <= 0, 0.0, grad)
+        else:
+            z = deviations * of_channel[1].view(column) + of_channel[2].view(column)
+            if slope_source is not None:
+                z = z + slope_source.float()
+            grad = SLOPES[activation](grad, z)
+    first, second = _sum(grad).double(), _sum(grad * deviations).double()
+    second = second - rest * first
+    slope = second * inverse * inverse / n
+    of_sums = torch.stack(((-slope * scale).float(), ((rest * slope - first / n) * scale).float()))
+    grad_x = (
+        grad * of_channel[1].view(column)
+        + deviations * of_sums[0].view(column)
+        + of_sums[1].view(column)
+    )
+    return (
+        grad_x.to(x.dtype),
+        (second * inverse).float(),
+        first.float(),
+        x.new_empty(0) if slope_source is None else grad.to(x.dtype),
+    )
+
+
+def _decomposes(x: Tensor, mask: Tensor | None) -> bool:
+    return x.device.type == "cpu" and mask is None and x.numel() > 0
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Return the sum of each channel."""
+    plane = values.shape[2:].numel() if all(isinstance(size, int) for size in values.shape[2:]) else 0
+    if plane < _PLANE:
+        return values.sum(_axes(values))
+    return values.sum(tuple(range(2, values.dim()))).sum(0)
+
+
+def _axes(x: Tensor) -> tuple[int, ...]:
+    return (0, *range(2, x.dim()))
+
+
+def _column(x: Tensor) -> tuple[int, ...]:
+    return (1, -1, *([1] * (x.dim() - 2)))
