@@ -40,7 +40,8 @@ def forward(
     values, n, column = x.float(), x.numel() // x.shape[1], _column(x)
     batch = x.shape[0]
     part = values[: (batch + _SHARE - 1) // _SHARE]
-    shift = torch.stack((part.mean(_axes(x)),))[0]
+    coarse = part.mean(_axes(x))
+    shift = torch.stack((coarse, coarse))[0]
     deviations = values - shift.view(column)
     first, second = _sum(deviations), _sum(deviations * deviations)
     offset = first.double() / n
@@ -81,12 +82,19 @@ def backward(
     shift = mean.float()
     rest = mean - shift.double()
     start = -rest * scale if bias is None else bias.double() - rest * scale
-    of_channel = torch.stack((shift, scale.float(), start.float()))
-    deviations = x.float() - of_channel[0].view(column)
-    grad = grad_y.float()
+    sign, bound = _condition(shift, scale, start)
+    of_channel = torch.stack((shift, scale.float(), start.float(), sign, bound))
+    values, grad = x.float(), grad_y.float()
+    deviations = values - of_channel[0].view(column)
     if activation is not None:
         if slope_source is not None and _RULES[activation].slope_from_output:
-            grad = torch.where(slope_source <= 0, 0.0, grad)
+            # A zero that depends on the gradient: the partition of the graph would keep y <= 0 as a tensor otherwise,
+            # and Inductor's loops are slow with booleans in memory.
+            zero = torch.where(grad > 0, 0.0, 0.0)
+            grad = torch.where(slope_source <= zero, 0.0, grad)
+        elif slope_source is None and activation == "relu":
+            below = values * of_channel[3].view(column) <= of_channel[4].view(column)
+            grad = torch.where(below, 0.0, grad)
         else:
             z = deviations * of_channel[1].view(column) + of_channel[2].view(column)
             if slope_source is not None:
@@ -107,6 +115,22 @@ def backward(
         first.float(),
         x.new_empty(0) if slope_source is None else grad.to(x.dtype),
     )
+
+
+def _condition(shift: Tensor, scale: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Return s and b of each channel, so that s x <= b where (x - shift) scale + start <= 0 is.
+
+    Inductor computes a value again for each that is made of it as long as it reads four others, which x, the gradient,
+    s and b are; it writes what reads five to memory.
+    """
+    sign = scale.sign()
+    exact = sign * (shift.double() - start / scale)
+    bound = exact.float()
+    below = torch.nextafter(bound, torch.full_like(bound, -torch.inf))
+    # Not the nearest number, but the one below: where the mean is many deviations, x and its neighbours are far apart.
+    bound = torch.where(bound.double() > exact, below, bound)
+    always = torch.where(start <= 0, torch.inf, -torch.inf).float()
+    return sign.float(), torch.where(scale == 0, always, bound)
 
 
 def _decomposes(x: Tensor, mask: Tensor | None) -> bool:
