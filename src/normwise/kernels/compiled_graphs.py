@@ -92,7 +92,8 @@ def _forward(
         check_memory(x)
         call.x = x.contiguous()
         if not backend.covers(call):
-            if backend.available:
+            # A backend that has found the layout, and declines for another reason, leaves the call to torch.
+            if backend.available and call.layout is None:
                 raise _refusal(backend, x, weight, bias, residual, mask)
             y, saved, batch = operator_passes.forward(call)
             return _laid_out(x, y), saved, batch
@@ -137,7 +138,7 @@ def _backward(
     )
     if backend.covers_backward(call):
         gradients = backend.backward(call)
-    elif backend.available:
+    elif backend.available and call.layout is None:
         raise _refusal(backend, x, weight, bias, slope_source, grad_y, mask)
     else:
         call.saved = saved

@@ -34,7 +34,8 @@ class Coverage:
         self, device: str, itemsizes: Mapping[torch.dtype, int], activations: Collection[str | None]
     ) -> None:
         self._device = device
-        self._on_device: Callable[[Tensor], bool] = attrgetter(f"is_{device}")
+        #: Whether a tensor is on the device.
+        self.on_device: Callable[[Tensor], bool] = attrgetter(f"is_{device}")
         self._itemsizes = itemsizes
         self._activations = activations
 
@@ -141,7 +142,7 @@ class Coverage:
     def layout(self, x: Tensor) -> Layout | None:
         """Return how an input ``(N, C, *)`` lies in memory, or None where the kernels can't take it."""
         size = self._itemsizes.get(x.dtype)
-        if size is None or not self._on_device(x):
+        if size is None or not self.on_device(x):
             return None
         shape = x.shape
         axes = len(shape)
@@ -192,12 +193,18 @@ def _laid_out(x: Tensor, other: Tensor, layout: Layout) -> Tensor | None:
         or other.shape != x.shape
     ):
         return None
-    if other.stride() != x.stride():
+    if other.stride() != x.stride() and not _same_order(other, x):
         check_memory(other)
         other = torch.empty_like(x).copy_(other)
     n, c, s, _ = layout
     size = x.itemsize
     return other if _holds(other, n * c * s * size, size) else None
+
+
+def _same_order(other: Tensor, x: Tensor) -> bool:
+    """Return whether strides differ only along axes of one element, where they mean nothing."""
+    axes = zip(x.shape, x.stride(), other.stride(), strict=True)
+    return all(size == 1 or stride == others for size, stride, others in axes)
 
 
 def _contiguous_mask(x: Tensor, layout: Layout, mask: Tensor) -> Tensor | None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from normwise.activations import ACTIVATIONS
-from normwise.errors import BatchNormWarning
+from normwise.errors import ArgumentError, BatchNormWarning
 from normwise.kernels.backward_call import BackwardCall, Gradients
 from normwise.kernels.call import Call
 from normwise.kernels.coverage import Coverage, Layout
@@ -23,6 +23,10 @@ from normwise.kernels.triton.keys import backward_key, forward_key
 
 #: Positions of a plane, or of all planes with the channels last, are counted in 32 bits.
 _MOST_POSITIONS = 2**30
+#: A grid has 65,535 tiles of 128 channels at most.
+_MOST_CHANNELS = 65535 * 128
+#: Plans that are kept: batches of ragged lengths have one each.
+_MOST_PLANS = 4096
 #: ``NORMWISE_KERNELS`` turns the kernels off by this word.
 _OFF = "torch"
 
@@ -46,7 +50,13 @@ class TritonBackend:
             {torch.float32: 4, torch.bfloat16: 2, torch.float16: 2},
             frozenset([None, *ACTIVATIONS]),
         )
+        #: The reason that was told to the user.
         self._failure = ""
+        #: Whether no kernel can be had at all.
+        self._refused = False
+        #: Numbers of devices for which a plan was compiled, and for which none can be.
+        self._served: set[int] = set()
+        self._lost: set[int] = set()
         # The module that imports Triton.
         self._plans: Any = None
         self._known: dict[Any, Any] = {}
@@ -76,9 +86,11 @@ class TritonBackend:
             return f"turned off by NORMWISE_KERNELS={_OFF}"
         if self._device == "cuda" and not torch.cuda.is_available():
             return "no CUDA device"
+        if self._device == "cuda" and torch.version.hip is not None:
+            return "not tested on ROCm"
         if find_spec("triton") is None:
             return "Triton is not installed"
-        return self._failure
+        return self._failure if self._refused or self._lost else ""
 
     @property
     def files(self) -> Sequence[Path]:
@@ -87,13 +99,14 @@ class TritonBackend:
 
     def covers(self, call: Call) -> bool:
         """Return whether the kernels can compute the call; then its layout is its plan, which is compiled."""
-        if not self._coverage.covers(call):
+        x = call.x
+        # Asked before the tensors are, of which some may be copied into another order.
+        if not self._coverage.on_device(x) or isinstance(call.momentum, Tensor) or not self.usable():
             return False
-        if isinstance(call.momentum, Tensor) or not _within_limits(call.layout) or not self.usable():
+        device = x.get_device()
+        if device in self._lost or not self._coverage.covers(call) or not _within_limits(call.layout):
             return False
-        device = call.x.get_device()
-        key = forward_key(call, device, _multiprocessors(device))
-        plan = self._plan(key, self._plans.ForwardPlan)
+        plan = self._plan(forward_key(call, device, _multiprocessors(device)), self._plans.ForwardPlan)
         if plan is None:
             return False
         call.layout = plan
@@ -101,13 +114,18 @@ class TritonBackend:
 
     def covers_backward(self, call: BackwardCall) -> bool:
         """Return whether the kernels can compute the backward pass; then its layout is its plan."""
-        if not self._coverage.covers_backward(call) or not self.usable():
+        x = call.x
+        if not self._coverage.on_device(x) or not self.usable():
             return False
-        device = call.x.get_device()
-        if not _within_limits(call.layout) or call.saved.get_device() != device:
+        device = x.get_device()
+        if (
+            device in self._lost
+            or call.saved.get_device() != device
+            or not self._coverage.covers_backward(call)
+            or not _within_limits(call.layout)
+        ):
             return False
-        key = backward_key(call, device, _multiprocessors(device))
-        plan = self._plan(key, self._plans.BackwardPlan)
+        plan = self._plan(backward_key(call, device, _multiprocessors(device)), self._plans.BackwardPlan)
         if plan is None:
             return False
         call.layout = plan
@@ -120,13 +138,17 @@ class TritonBackend:
     def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute the output and the saved statistics, and move the running ones."""
         plan = call.layout
-        with _current(plan.device):
+        if _is_current(plan.device):
+            return plan.run(call, batch)
+        with torch.cuda.device(plan.device):
             return plan.run(call, batch)
 
     def backward(self, call: BackwardCall) -> Gradients:
         """Compute the gradients."""
         plan = call.layout
-        with _current(plan.device):
+        if _is_current(plan.device):
+            return plan.run(call)
+        with torch.cuda.device(plan.device):
             return plan.run(call)
 
     def moments(self, call: Call) -> tuple[int, Tensor, Tensor]:
@@ -145,14 +167,16 @@ class TritonBackend:
 
     def usable(self) -> bool:
         """Return whether the kernels can be imported; the first time that they can't, say why."""
-        if self._plans is None and not self._failure:
-            if not self.available:
-                return False
-            try:
-                self._plans = import_module("normwise.kernels.triton.plans")
-            except Exception as error:
-                self._fail(f"Triton can't be imported: {error}")
-        return self._plans is not None and not self._failure
+        if self._plans is None and not self._refused:
+            # Asked once: to look for a package that is not there takes longer than a small call.
+            self._refused = not self.available
+            if not self._refused:
+                try:
+                    self._plans = import_module("normwise.kernels.triton.plans")
+                except Exception as error:
+                    self._refused = True
+                    self._fail(f"Triton can't be imported: {error}")
+        return not self._refused
 
     def _plan(self, key: Any, build: Callable[[Any], Any]) -> Any:
         """Return the plan of a key, which is compiled the first time; None where that failed."""
@@ -160,25 +184,39 @@ class TritonBackend:
             return self._known[key]
         except KeyError:
             pass
-        plan = None
+        plan, device = None, key.device
         try:
-            with _current(key.device):
+            with _current(device):
                 plan = build(key)
         except Exception as error:
+            if device >= 0 and torch.cuda.is_current_stream_capturing():
+                raise ArgumentError(
+                    "normwise's kernels for these shapes are not compiled yet, and can't be loaded while a CUDA graph "
+                    "is captured; run one step of the same shapes and settings before, as torch.cuda.graph asks for"
+                ) from error
+            # Where nothing was compiled before, nothing will be.
+            if device not in self._served:
+                self._lost.add(device)
             self._fail(f"Triton can't compile them: {error}")
+        else:
+            self._served.add(device)
+        if len(self._known) >= _MOST_PLANS:
+            # The kernels themselves are few, and stay compiled.
+            self._known.clear()
         self._known[key] = plan
         return plan
 
     def _fail(self, failure: str) -> None:
         """Say why torch's operators compute, once."""
-        if not self._failure:
-            warnings.warn(
-                f"normwise's kernels for the GPU are not used, and torch's operators compute instead: {failure}. "
-                "NORMWISE_KERNELS=torch asks for that without this warning",
-                BatchNormWarning,
-                stacklevel=2,
-            )
+        if self._failure:
+            return
         self._failure = failure
+        warnings.warn(
+            f"normwise's kernels for the GPU are not used, and torch's operators compute instead: {failure}. "
+            "NORMWISE_KERNELS=torch asks for that without this warning",
+            BatchNormWarning,
+            stacklevel=2,
+        )
 
 
 def _usable_while_tracing(backend: TritonBackend) -> bool:
@@ -191,8 +229,9 @@ _usable_while_tracing._dynamo_marked_constant = True  # pyright: ignore[reportFu
 
 
 def _within_limits(layout: Layout) -> bool:
-    n, _, s, last = layout
-    return (n * s if last else s) < _MOST_POSITIONS
+    """Return whether what the kernels count in 32 bits, and their grids, are large enough."""
+    n, c, s, last = layout
+    return c <= _MOST_CHANNELS and s < _MOST_POSITIONS and n * s < (_MOST_POSITIONS if last else 2**31)
 
 
 @cache
@@ -201,8 +240,10 @@ def _multiprocessors(device: int) -> int:
     return 2 if device < 0 else torch.cuda.get_device_properties(device).multi_processor_count
 
 
+def _is_current(device: int) -> bool:
+    return device < 0 or device == torch.cuda.current_device()
+
+
 def _current(device: int) -> AbstractContextManager[Any]:
-    """Make a device the current one, on which kernels are launched."""
-    if device < 0 or device == torch.cuda.current_device():
-        return nullcontext()
-    return torch.cuda.device(device)
+    """Make a device the current one, for which kernels are compiled, and on which they are launched."""
+    return nullcontext() if _is_current(device) else torch.cuda.device(device)

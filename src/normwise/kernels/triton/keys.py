@@ -60,12 +60,14 @@ def forward_key(call: Call, device: int, multiprocessors: int) -> ForwardKey:
     """Return the key of a call, whose layout is known."""
     x, residual, training = call.x, call.residual, call.training
     counted = training and call.counter is not None
+    # Without a momentum and a counter the statistics stay.
+    moves = call.momentum is not None or counted or not training
     return ForwardKey(
         call.layout,
         x.dtype,
         _dtype(call.weight),
         _dtype(call.bias),
-        _dtype(call.running_mean),
+        _dtype(call.running_mean) if moves else None,
         training,
         counted and call.momentum is None and call.running_mean is not None,
         call.activation,

@@ -70,16 +70,21 @@ class Launch:
         return {"num_warps": self.warps, "enable_fp_fusion": False}
 
 
+#: Whether the launchers of this release take what :func:`runner` gives them: those of 3.4 to 3.9 do. Later ones are
+#: called as Triton's documentation says.
+_KNOWN_LAUNCHERS = (3, 4) <= tuple(map(int, triton.__version__.split(".")[:2])) <= (3, 9)
 #: Compiled kernels of a device, by all that they were compiled for.
 _compiled: dict[tuple[Any, ...], Any] = {}
 
 
 def runner(launch: Launch, device: int) -> Callable[..., None]:
-    """Return a function of the arguments before the constants, and of ``stream``, that launches a kernel.
+    """Return a function that launches a kernel, of the stream and of the arguments before the constants.
+
+    The kernel is compiled and loaded here: what fails, fails before anything is launched.
 
     Args:
         launch: The kernel.
-        device: The number of the device, which is the current one.
+        device: The number of the device, which is the current one: a loaded kernel belongs to its device.
     """
     if INTERPRETED:
         return _interpreted(launch)
@@ -87,18 +92,30 @@ def runner(launch: Launch, device: int) -> Callable[..., None]:
     compiled = _compiled.get(key)
     if compiled is None:
         compiled = _compiled[key] = triton.compile(launch.source(), options=launch.options)
-    start, constants = compiled[(*launch.grid, 1)], launch.constants
+    columns, rows = launch.grid
+    constants = launch.constants
+    if not _KNOWN_LAUNCHERS:
+        start = compiled[(columns, rows, 1)]
 
-    def run(*arguments: Any, stream: int) -> None:
-        start(*arguments, *constants, stream=stream)
+        def run(stream: int, *arguments: Any) -> None:
+            start(*arguments, *constants, stream=stream)
 
-    return run
+        return run
+    # To ask for `run` loads the kernel, and with it comes the function.
+    launcher = compiled.run
+    function, metadata = compiled.function, compiled.packed_metadata
+
+    def run_directly(stream: int, *arguments: Any) -> None:
+        # As Triton calls it, but without metadata for hooks of profilers, and these hooks, which cost as much again.
+        launcher(columns, rows, 1, stream, function, metadata, None, None, None, *arguments, *constants)
+
+    return run_directly
 
 
 def _interpreted(launch: Launch) -> Callable[..., None]:
     start, constants = launch.kernel[(*launch.grid, 1)], launch.constants
 
-    def run(*arguments: Any, stream: int) -> None:
+    def run(stream: int, *arguments: Any) -> None:
         start(*arguments, *constants)
 
     return run

@@ -23,6 +23,8 @@ from normwise.kernels.triton.tiling import (
 
 _NUMBERS: dict[str | None, int] = {None: 0} | {name: row.number for name, row in ACTIVATIONS.items()}
 _EXPONENTIAL = frozenset(("elu", "gelu", "silu", "sigmoid", "tanh"))
+#: Numbers of elements, of tensors and of what the last tile has beyond them, have 32 bits.
+_MOST_OF_32_BITS = 2**31 - 2**16
 #: Channels of a program that has nothing to do but their numbers.
 _ONLY_CHANNELS = 128
 
@@ -64,7 +66,7 @@ def forward_launches(key: ForwardKey, *, batch: bool = False) -> tuple[Launch, .
     final = element_tile(shape, backward=False)
     last = Launch(
         normalise.normalise,
-        (element, residual, mask, "*fp32", counter, element, "i32", "i32", "i64"),
+        (element, residual, mask, "*fp32", counter, element, "i32", "i32", _index(shape)),
         (activation, *where, final.rows, final.channels, final.vector),
         final.warps,
         final.grid,
@@ -85,7 +87,7 @@ def forward_launches(key: ForwardKey, *, batch: bool = False) -> tuple[Launch, .
     first = Launch(
         sums.channel_sums,
         (element, mask, "*fp32", "i32", "i32", "i32", "i32", "i32"),
-        (*where, tile.rows, tile.channels),
+        (*where, tile.rows, tile.channels, 1 if key.masked else tile.vector),
         tile.warps,
         (tile.channel_tiles, tile.parts),
         _numbers((off_x, 0), (off_mask, 1)),
@@ -164,13 +166,18 @@ def backward_launches(key: BackwardKey) -> tuple[Launch, ...]:
     behind = key.source != NO_SOURCE
     last = Launch(
         backward.input_gradient,
-        (element, element, mask, "*fp32", element, "i32", "i32", "i64"),
+        (element, element, mask, "*fp32", element, "i32", "i32", _index(shape)),
         (0 if behind else activation, key.from_output, *where, final.rows, final.channels, final.vector),
         final.warps,
         final.grid,
         _numbers((off_x, 0), (off_gradient and not behind, 1), (off_mask, 2)),
     )
     return first, merge, last
+
+
+def _index(shape: Shape) -> str:
+    """Return the type that counts all elements: divisions of 64 bits take 100 instructions."""
+    return "i32" if shape.total < _MOST_OF_32_BITS else "i64"
 
 
 def _pointer(dtype: torch.dtype | None) -> str | None:

@@ -62,18 +62,9 @@ class ForwardPlan(_Plan):
             counter = call.counter
             self._sum_up(call, real, work, saved, batch, stream)
         else:
-            self.runners[0](
-                call.running_mean,
-                call.running_var,
-                call.weight,
-                call.bias,
-                saved,
-                work,
-                self.channels,
-                call.eps,
-                stream=stream,
-            )
-        self.runners[-1](x, call.residual, real, work, counter, y, *self.units, self._total, stream=stream)
+            mean, var = call.running_mean, call.running_var
+            self.runners[0](stream, mean, var, call.weight, call.bias, saved, work, self.channels, call.eps)
+        self.runners[-1](stream, x, call.residual, real, work, counter, y, *self.units, self._total)
         return y, saved
 
     def moments(self, call: Call) -> tuple[int, Tensor, Tensor]:
@@ -94,45 +85,47 @@ class ForwardPlan(_Plan):
         """Compute a call in one launch."""
         run = self.runners[0] if batch is None else self._with_batch
         run(
+            stream,
             call.x,
             call.residual,
             real,
             call.weight,
             call.bias,
-            call.running_mean,
-            call.running_var,
+            *self._moved(call),
             call.counter,
             saved,
             batch,
             y,
             *self.units,
             self.shape.outer,
-            _momentum(call),
+            0.0 if call.momentum is None else call.momentum,
             call.eps,
-            stream=stream,
         )
 
     def _sum_up(
         self, call: Call, real: Tensor | None, work: Tensor, saved: Tensor, batch: Tensor | None, stream: int
     ) -> None:
         """Compute the statistics of a batch, and move the running ones."""
-        self.runners[0](call.x, real, work, *self._sums_sizes, stream=stream)
+        self.runners[0](stream, call.x, real, work, *self._sums_sizes)
         merge = self.runners[1] if batch is None else self._with_batch
         merge(
+            stream,
             work,
             call.weight,
             call.bias,
-            call.running_mean,
-            call.running_var,
+            *self._moved(call),
             call.counter if self._key.average else None,
             saved,
             batch,
             self.channels,
             self._tile.parts,
-            _momentum(call),
+            0.0 if call.momentum is None else call.momentum,
             call.eps,
-            stream=stream,
         )
+
+    def _moved(self, call: Call) -> tuple[Tensor | None, Tensor | None]:
+        """Return the running statistics, where they move."""
+        return (None, None) if self._key.running is None else (call.running_mean, call.running_var)
 
     @cached_property
     def _with_batch(self) -> Callable[..., None]:
@@ -163,25 +156,18 @@ class BackwardPlan(_Plan):
         real, stream = None if mask is None else mask.view(torch.uint8), _stream(self.device)
         inputs = x, source, grad_y, real, saved, weight, bias, grad_residual
         if self.at_once:
-            self.runners[0](
-                *inputs, grad_x, grad_weight, grad_bias, *self.units, self.shape.outer, stream=stream
-            )
+            self.runners[0](stream, *inputs, grad_x, grad_weight, grad_bias, *self.units, self.shape.outer)
             return grad_x, grad_weight, grad_bias, grad_residual
         training = self._training
         work = x.new_empty(self._work, dtype=_FLOAT)
-        self.runners[0](*inputs, None if training else grad_x, work, *self._sums_sizes, stream=stream)
+        self.runners[0](stream, *inputs, None if training else grad_x, work, *self._sums_sizes)
         self.runners[1](
-            work, saved, weight, bias, grad_weight, grad_bias, self.channels, self._tile.parts, stream=stream
+            stream, work, saved, weight, bias, grad_weight, grad_bias, self.channels, self._tile.parts
         )
         if training:
             gradient = grad_y if grad_residual is None else grad_residual
-            self.runners[2](x, gradient, real, work, grad_x, *self.units, self._total, stream=stream)
+            self.runners[2](stream, x, gradient, real, work, grad_x, *self.units, self._total)
         return grad_x, grad_weight, grad_bias, grad_residual
-
-
-def _momentum(call: Call) -> float | Tensor:
-    # Without a momentum and a counter the statistics stay.
-    return 0.0 if call.momentum is None else call.momentum
 
 
 def _stream(device: int) -> int:

@@ -68,6 +68,7 @@ class SumsTile:
 
     Attributes:
         rows, channels: Positions and channels of a tile.
+        vector: Positions that a lane takes at once: those of a vector, or 1 with the channels last.
         warps: Warps of a program.
         chunks: Tiles along a plane.
         units: Tiles along all planes.
@@ -78,6 +79,7 @@ class SumsTile:
 
     rows: int
     channels: int
+    vector: int
     warps: int
     chunks: int
     units: int
@@ -138,7 +140,7 @@ def sums_tile(shape: Shape, multiprocessors: int, *, backward: bool) -> SumsTile
     elements = 4096 // max(shape.itemsize, 2)
     if shape.last:
         channels = min(next_power_of_two(shape.channels), _ROW_BYTES // shape.itemsize)
-        rows, warps, a_processor = max(elements // channels, 1), 4, 4 if backward else 8
+        rows, vector, warps, a_processor = max(elements // channels, 1), 1, 4, 4 if backward else 8
     else:
         if shape.length >= 512:
             rows, channels = (256, 4) if backward else (512, 4)
@@ -150,6 +152,7 @@ def sums_tile(shape: Shape, multiprocessors: int, *, backward: bool) -> SumsTile
         # Offsets within a tile have 32 bits.
         channels = min(channels, next_power_of_two(shape.channels)) if shape.length < 2**26 else 1
         warps, a_processor = (8 if rows * channels >= 2048 else 4), 8
+        vector = min(shape.units[1], _VECTOR_BYTES // shape.itemsize)
     chunks = -(-shape.length // rows)
     units = shape.outer * chunks
     channel_tiles = -(-shape.channels // channels)
@@ -157,7 +160,7 @@ def sums_tile(shape: Shape, multiprocessors: int, *, backward: bool) -> SumsTile
     parts = max(1, min(multiprocessors * a_processor // channel_tiles, units // 2, _MOST_PARTS))
     units_a_part = -(-units // parts)
     return SumsTile(
-        rows, channels, warps, chunks, units, units_a_part, -(-units // units_a_part), channel_tiles
+        rows, channels, vector, warps, chunks, units, units_a_part, -(-units // units_a_part), channel_tiles
     )
 
 

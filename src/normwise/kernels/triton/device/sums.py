@@ -34,11 +34,12 @@ def channel_sums(
     LENGTH_UNIT: tl.constexpr,
     ROWS: tl.constexpr,
     CHANNELS: tl.constexpr,
+    VECTOR: tl.constexpr,
 ):
     """Write count, mean and squared deviations of a part of the positions, for a tile of channels, into ``work``.
 
-    A unit is a tile of ``ROWS`` positions of one plane, of which a plane has ``chunks``; a part is ``units_a_part``
-    of them.
+    A unit is a tile of ``ROWS`` positions of one plane, of which a plane has ``chunks``; a part is ``units_a_part`` of
+    them. A lane takes ``VECTOR`` positions at once, of which all are in a plane or none; with a mask one.
     """
     C = channel_units * CHANNEL_UNIT
     length = length_units * LENGTH_UNIT
@@ -50,7 +51,7 @@ def channel_sums(
     end = tl.minimum(first + units_a_part, units)
     rows = tl.arange(0, ROWS)[:, None]
 
-    # The first real position of the part; the part's first, where none is.
+    # The first real position of the part.
     unit = first
     row = 0
     if mask is not None:
@@ -63,33 +64,45 @@ def channel_sums(
             position = (unit // chunks) * length.to(tl.int64) + start + rows
             real = tl.load(mask + position, mask=inside, other=0) != 0
             row = tl.min(tl.where(real, rows, ROWS))
-        row = tl.where(row == ROWS, 0, row)
+        any_real = row < ROWS
+        row = tl.where(any_real, row, 0)
     start = (unit % chunks) * ROWS
     at, column = tile_in_plane(unit // chunks, start + row, first_channel, C, length, LAST, 1, CHANNELS)
     shift = tl.load(x + at + column, mask=real_channel, other=0.0).to(tl.float32)
+    if mask is not None:
+        # Padding may hold anything.
+        shift = tl.where(any_real, shift, 0.0)
 
     plane = first // chunks
     chunk = first - plane * chunks
-    count = tl.zeros([ROWS, 1], tl.float32)
-    mean = tl.zeros([ROWS, CHANNELS], tl.float32)
-    squares = tl.zeros([ROWS, CHANNELS], tl.float32)
+    LANES: tl.constexpr = ROWS // VECTOR
+    lanes = tl.arange(0, LANES)[:, None] * VECTOR
+    count = tl.zeros([LANES, 1], tl.float32)
+    mean = tl.zeros([LANES, CHANNELS], tl.float32)
+    squares = tl.zeros([LANES, CHANNELS], tl.float32)
     for _ in range(first, end):
         start = chunk * ROWS
         inside = rows < length - start
-        real = inside
         begin, offset = tile_in_plane(plane, start, first_channel, C, length, LAST, ROWS, CHANNELS)
         # Padding is read, and not used: asked for each element whether to read it, a GPU reads one at a time.
         value = tl.load(x + begin + offset, mask=inside & real_channel, other=0.0).to(tl.float32)
+        new = (lanes < length - start).to(tl.float32) * VECTOR
         if mask is not None:
             position = plane * length.to(tl.int64) + start + rows
             real = inside & (tl.load(mask + position, mask=inside, other=0) != 0)
-            value = tl.where(real, value, 0.0)
-        is_real = real.to(tl.float32)
-        count += is_real
-        weight = is_real / tl.where(count > 1.0, count, 1.0)
-        delta = value - shift - mean
-        # Zero where there is no element, whatever delta is; and zero, not NaN, for the first element of a lane.
-        squares = tl.fma(delta, delta * (is_real - weight), squares)
+            value = tl.where(real, value, shift)
+            new = real.to(tl.float32)
+        mean_of_new = value - shift
+        if VECTOR > 1:
+            away = tl.reshape(mean_of_new, [LANES, VECTOR, CHANNELS])
+            mean_of_new = tl.sum(away, 1) * (1.0 / VECTOR)
+            away -= mean_of_new[:, None, :]
+            squares += tl.where(new > 0.0, tl.sum(away * away, 1), 0.0)
+        count += new
+        weight = new / tl.where(count > 1.0, count, 1.0)
+        delta = mean_of_new - mean
+        # Zero where there is no element, whatever delta is; and zero, not NaN, for the first elements of a lane.
+        squares = tl.fma(delta, delta * (new - new * weight), squares)
         mean = tl.fma(delta, weight, mean)
         chunk += 1
         plane = tl.where(chunk == chunks, plane + 1, plane)

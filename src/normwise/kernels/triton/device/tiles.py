@@ -43,7 +43,7 @@ def tile_of_program(
     all of a vector are of one channel. Programs go backwards through memory: what a pass before read last is still in
     the cache.
     """
-    block = (tl.num_programs(0) - 1 - tl.program_id(0)).to(tl.int64)
+    block = (tl.num_programs(0) - 1 - tl.program_id(0)).to(total.dtype)
     rows = tl.arange(0, ROWS)[:, None]
     if LAST:
         first = block * ROWS
@@ -57,12 +57,26 @@ def tile_of_program(
         begin = block * (ROWS * VECTOR)
         plane = begin // length
         within = (begin - plane * length).to(tl.int32) + rows * VECTOR
-        further = within // length
-        channel = (plane % C).to(tl.int32) + further
+        further, rest = divide(within, length)
+        sample = plane // C
+        beyond, channel = divide((plane - sample * C).to(tl.int32) + further, C)
         columns = tl.arange(0, VECTOR)[None, :]
-        position = (plane // C + channel // C) * length + (within - further * length) + columns
-        channel = channel % C
+        position = (sample + beyond).to(tl.int64) * length + rest + columns
         inside = rows * VECTOR < total - begin
         there = inside
         offset = rows * VECTOR + columns
     return begin, offset, there, channel, position, inside
+
+
+@triton.jit
+def divide(numbers, divisor):
+    """Return quotients, which must be below 2²⁰, and remainders of numbers of 32 bits that are not negative.
+
+    By the reciprocal in float32 of a divisor that all numbers share: divisions of integers take more instructions.
+    """
+    # Too small by more than all roundings together, so that a quotient is right or 1 too small.
+    reciprocal = (1.0 - 2.0**-21) / divisor.to(tl.float32)
+    quotients = (numbers.to(tl.float32) * reciprocal).to(tl.int32)
+    rest = numbers - quotients * divisor
+    short = rest >= divisor
+    return tl.where(short, quotients + 1, quotients), tl.where(short, rest - divisor, rest)

@@ -184,6 +184,10 @@ def backward_at_once(
     )
     tl.store(grad_weight + channel, of_gamma.to(tl.float32), mask=known)
     tl.store(grad_bias + channel, of_beta.to(tl.float32), mask=known)
-    of_x = tl.fma(scale, gradient, tl.fma(distance, slope, level))
+    if TRAINING:
+        of_x = tl.fma(scale, gradient, tl.fma(distance, slope, level))
+    else:
+        # The distance may be anything, and has no part in it.
+        of_x = scale * gradient
     of_x = tl.where(real, of_x, 0.0)
     tl.store(grad_x + offset, of_x.to(grad_x.dtype.element_ty), mask=there)
