@@ -20,7 +20,7 @@ needs_compiler = pytest.mark.skipif(
 ACTIVATIONS = (None, "relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "sigmoid", "tanh")
 
 
-def passes(forward, backward, x, weight, bias, residual, grad_y, activation):
+def passes(forward, backward, x, weight, bias, residual, grad_y, activation) -> dict[str, torch.Tensor]:
     """Output, statistics and gradients; the layout of the first two must be the input's."""
     y, saved, batch = forward(x, weight, bias, residual, None, 1e-5, activation)
     source = None
@@ -28,12 +28,8 @@ def passes(forward, backward, x, weight, bias, residual, grad_y, activation):
         source = y if activation == "relu" else residual
     gradients = backward(x, weight, bias, saved, source, grad_y, None, activation)
     assert y.stride() == gradients[0].stride() == x.stride()
-    return {
-        name: tensor
-        for name, tensor in zip(
-            ("y", "saved", "batch", "x", "weight", "bias", "residual"), (y, saved, batch, *gradients), strict=True
-        )
-    }
+    names = ("y", "saved", "batch", "x", "weight", "bias", "residual")
+    return dict(zip(names, (y, saved, batch, *gradients), strict=True))
 
 
 def tensors(shape, dtype, channels_last=False):
@@ -82,7 +78,11 @@ def test_formulas_are_the_operator(activation, added, affine, dtype, shape, chan
         exact = name in ("saved", "batch", "weight", "bias")
         scale = float(tensor.abs().max()) if tensor.numel() else 1.0
         torch.testing.assert_close(
-            found[name], tensor, rtol=tolerance, atol=max(scale, 1.0) * (1e-5 if exact else tolerance), msg=name
+            found[name],
+            tensor,
+            rtol=tolerance,
+            atol=max(scale, 1.0) * (1e-5 if exact else tolerance),
+            msg=name,
         )
 
 
@@ -205,12 +205,14 @@ def step(call, model, x):
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_inductor_compiles_the_formulas(dynamic, calls):
     memory_format = torch.contiguous_format if dynamic else torch.channels_last
-    eager = Net().to(memory_format=memory_format)
+    eager = Net().to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     compiled = copy.deepcopy(eager)
     x = torch.randn(4, 6, 9, 7).contiguous(memory_format=memory_format)
     call = torch.compile(compiled, fullgraph=True, dynamic=dynamic)
     kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda kept: kept):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor) or tensor, lambda kept: kept
+    ):
         found = step(call, compiled, x)
     assert calls == []
     assert torch.bool not in {tensor.dtype for tensor in kept}

@@ -25,9 +25,10 @@ def normwise(
     """Return the function that computes a graph, with normwise's batch normalization in it.
 
     Batch normalization in training, the addition of a tensor of the same shape and type behind it, and an activation
-    behind that become one operator, which Inductor compiles on a CPU from normwise's formulas, together with what stands beside
-    it (:mod:`normwise.kernels.inductor`). Where anything else sees a value in between, they stay apart. Evaluation is
-    left to Inductor, which fuses it with the rest; where the rest is run as it is, it becomes calls of normwise, too.
+    behind that become one operator. On a CPU Inductor compiles normwise's formulas for it, together with what stands
+    beside it (:mod:`normwise.kernels.inductor`). Where anything else sees a value in between, they stay apart.
+    Evaluation is left to Inductor, which fuses it with the rest; where the rest is run as it is, it becomes calls of
+    normwise, too.
 
     Args:
         graph_module: The graph that Dynamo has traced.

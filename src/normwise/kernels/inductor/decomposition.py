@@ -1,13 +1,14 @@
-"""The operator ``normwise::batch_norm`` in terms that Inductor compiles to loops of its own, on a CPU.
+"""The operator ``normwise::batch_norm`` as formulas, from which Inductor makes loops of its own on a CPU.
 
-There an operator that Inductor can't see into hinders more than it helps: nothing fuses with it. The loops that Inductor
-makes of these formulas take one pass over memory for the sums, and one to normalise, and what stands beside batch
-normalization goes into them.
+Nothing fuses with an operator that Inductor can't see into. The loops that it makes of these formulas take one pass
+over memory for the sums and one to normalise, and take in what stands beside batch normalization.
 
-The formulas are as exact as the kernels but for float32 sums. Sums are of deviations from the mean of a sixteenth of
-the batch. By the inequality of Cauchy and Schwarz its squared distance from the batch's mean is at most 16 times the
-variance, whatever the data are, so at most 4 bits cancel. What depends on the channel alone is stacked, because Inductor
-writes a stack to memory: otherwise it computes it again for each element.
+Sums are float32, of deviations from the mean of a sixteenth of the batch. By the inequality of Cauchy and Schwarz the
+square of its distance from the batch's mean is at most 16 times the variance, whatever the data are: at most 5 bits
+cancel, and none where the batch is in random order. What depends on the channel alone is float64.
+
+Inductor computes a value again for each element unless it has a reason to write it to memory. A stack is one: so what
+the loops need of a channel is stacked.
 """
 
 from typing import Any
@@ -105,9 +106,7 @@ def backward(
     slope = second * inverse * inverse / n
     of_sums = torch.stack(((-slope * scale).float(), ((rest * slope - first / n) * scale).float()))
     grad_x = (
-        grad * of_channel[1].view(column)
-        + deviations * of_sums[0].view(column)
-        + of_sums[1].view(column)
+        grad * of_channel[1].view(column) + deviations * of_sums[0].view(column) + of_sums[1].view(column)
     )
     return (
         grad_x.to(x.dtype),
