@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 from torch import Tensor, fx
@@ -57,8 +56,7 @@ def normwise(
         graph_module.recompile()
     if settings.eager:
         return graph_module.forward
-    import_module("torch._inductor.compile_fx")
-    # Before Inductor traces: it reads its table of decompositions only once.
+    # Now, since Inductor reads its decompositions before it traces the operator.
     operator_under_inductor.register_once()
     inductor: Any = lookup_backend("inductor")
     return inductor(graph_module, inputs, config_patches=dict(settings.inductor))

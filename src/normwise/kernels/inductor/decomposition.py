@@ -17,13 +17,21 @@ import torch
 from torch import Tensor
 
 from normwise.activations import ACTIVATIONS as _RULES
-from normwise.kernels.inductor.slopes import SLOPES
+from normwise.kernels.inductor.slopes import NEGATIVE_SLOPE, SLOPES
 from normwise.kernels.torch_backend.activations import ACTIVATIONS
 
 #: The share of the batch whose mean is taken off.
 _SHARE = 16
 #: Positions from which on each sample is summed up by itself: it stays in the nearest cache meanwhile.
 _PLANE = 32
+
+
+def register(table: Any) -> None:
+    """Give Inductor's module ``decomposition`` the formulas."""
+    for name, formulas in (("batch_norm", forward), ("batch_norm_backward", backward)):
+        table.register_decomposition([getattr(torch.ops.normwise, name).default])(formulas)
+    # A copy of the table may have been made before.
+    table.fast_random_decomps.cache_clear()
 
 
 def forward(
@@ -87,20 +95,21 @@ def backward(
     of_channel = torch.stack((shift, scale.float(), start.float(), sign, bound))
     values, grad = x.float(), grad_y.float()
     deviations = values - of_channel[0].view(column)
-    if activation is not None:
-        if slope_source is not None and _RULES[activation].slope_from_output:
-            # A zero that depends on the gradient: the partition of the graph would keep y <= 0 as a tensor otherwise,
-            # and Inductor's loops are slow with booleans in memory.
-            zero = torch.where(grad > 0, 0.0, 0.0)
+    if activation is not None and slope_source is not None:
+        # A zero that depends on the gradient: the partition of the graph would keep the comparison with 0 as a tensor
+        # otherwise, and Inductor's loops are slow with booleans in memory.
+        zero = torch.where(grad > 0, 0.0, 0.0)
+        if _RULES[activation].slope_from_output:
             grad = torch.where(slope_source <= zero, 0.0, grad)
-        elif slope_source is None and activation == "relu":
-            below = values * of_channel[3].view(column) <= of_channel[4].view(column)
-            grad = torch.where(below, 0.0, grad)
         else:
             z = deviations * of_channel[1].view(column) + of_channel[2].view(column)
-            if slope_source is not None:
-                z = z + slope_source.float()
-            grad = SLOPES[activation](grad, z)
+            grad = SLOPES[activation](grad, z + slope_source.float() + zero)
+    elif activation in ("relu", "leaky_relu"):
+        below = values * of_channel[3].view(column) <= of_channel[4].view(column)
+        grad = torch.where(below, 0.0 if activation == "relu" else grad * NEGATIVE_SLOPE, grad)
+    elif activation is not None:
+        z = deviations * of_channel[1].view(column) + of_channel[2].view(column)
+        grad = SLOPES[activation](grad, z)
     first, second = _sum(grad).double(), _sum(grad * deviations).double()
     second = second - rest * first
     slope = second * inverse * inverse / n

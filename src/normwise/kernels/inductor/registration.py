@@ -1,31 +1,32 @@
-"""Inductor's knowledge of the operator ``normwise::batch_norm``, given to it once Inductor is imported."""
+"""Inductor's knowledge of the operator ``normwise::batch_norm``, given to it once it is needed."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-import torch
+from torch._guards import CompileContext
 
 from normwise.kernels.inductor import decomposition, layouts
 
-_INDUCTOR = "torch._inductor.lowering"
+_TABLE = "torch._inductor.decomposition"
 
-_registered = False
+#: What is to be done with a module of Inductor, by its name.
+_waiting: dict[str, Callable[[Any], None]] = {
+    _TABLE: decomposition.register,
+    "torch._inductor.lowering": layouts.register,
+}
 
 
 def register_once() -> None:
-    """Give Inductor the decomposition and the lowering; until Inductor is imported, do nothing and import nothing.
+    """Give Inductor the decompositions and the lowerings, each once its module is imported.
 
-    Dynamo has imported Inductor before it traces a graph for it.
+    Under torch.compile the first module is imported here: with ``fullgraph=True`` Dynamo traces the operator before it
+    imports Inductor, and Inductor reads its decompositions before it traces the operator.
     """
-    global _registered
-    if _registered or _INDUCTOR not in sys.modules:
+    if not _waiting:
         return
-    _registered = True
-    operators = torch.ops.normwise
-    table: Any = import_module("torch._inductor.decomposition")
-    table.register_decomposition([operators.batch_norm.default])(decomposition.forward)
-    table.register_decomposition([operators.batch_norm_backward.default])(decomposition.backward)
-    # A copy of the table may have been made before.
-    table.fast_random_decomps.cache_clear()
-    layouts.register(import_module(_INDUCTOR))
+    compiling = CompileContext.try_get() is not None
+    for name in tuple(_waiting):
+        if name in sys.modules or (compiling and name == _TABLE):
+            _waiting.pop(name)(import_module(name))
