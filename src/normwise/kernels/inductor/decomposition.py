@@ -47,9 +47,7 @@ def forward(
     if not _decomposes(x, mask):
         return NotImplemented
     values, n, column = x.float(), x.numel() // x.shape[1], _column(x)
-    batch = x.shape[0]
-    part = values[: (batch + _SHARE - 1) // _SHARE]
-    coarse = part.mean(_axes(x))
+    coarse = _part(values).mean(_axes(x))
     shift = torch.stack((coarse, coarse))[0]
     deviations = values - shift.view(column)
     first, second = _sum(deviations), _sum(deviations * deviations)
@@ -143,6 +141,14 @@ def _condition(shift: Tensor, scale: Tensor, start: Tensor) -> tuple[Tensor, Ten
 
 def _decomposes(x: Tensor, mask: Tensor | None) -> bool:
     return x.device.type == "cpu" and mask is None and x.numel() > 0
+
+
+def _part(values: Tensor) -> Tensor:
+    """Return the first sixteenth of the batch, or of the rows of a batch that is smaller than that."""
+    batch, rows = values.shape[0], values.shape[2] if values.dim() > 2 else 0
+    small = isinstance(batch, int) and isinstance(rows, int) and batch < min(_SHARE, rows)
+    axis = 2 if small else 0
+    return values.narrow(axis, 0, (values.shape[axis] + _SHARE - 1) // _SHARE)
 
 
 def _sum(values: Tensor) -> Tensor:
