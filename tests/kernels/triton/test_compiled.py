@@ -119,7 +119,7 @@ def test_no_kernel_spills_or_adds_up_in_an_order_of_chance(case):
 @pytest.mark.parametrize("capability", [80, 100])
 @pytest.mark.parametrize("case", [_JOINT[0], _JOINT[7]], ids=str)
 def test_nor_does_one_on_older_and_newer_gpus(case, capability):
-    _check_all(*case, capability)
+    _check_all(*case, capability=capability)
 
 
 @pytest.mark.exhaustive
@@ -135,10 +135,25 @@ def test_nor_does_any_with_another_activation(layout, dtype, activation):
         _check_all(layout, dtype, activation, added, masked, training, inplace, capability)
 
 
+@pytest.mark.parametrize("dtype", [_BF16, _FLOAT], ids=str)
+@pytest.mark.parametrize("layout", [_LAST["112"], _LAST["7"], _FIRST["112"], _FIRST["14"]], ids=str)
+def test_all_programs_that_sum_run_at_once(layout, dtype):
+    # A second wave of a few programs would take as long as the first.
+    for launch in (_forward(layout, dtype, "relu")[0], _backward(layout, dtype, "relu")[0]):
+        assert launch.kernel.__name__.endswith("sums")
+        columns, rows = launch.grid
+        a_multiprocessor = -(-columns * rows // _MULTIPROCESSORS)
+        registers_of_a_warp = -(-machine_code(launch, 90).registers * 32 // 256) * 256
+        assert a_multiprocessor * launch.warps * registers_of_a_warp <= _REGISTERS, launch.kernel.__name__
+        assert a_multiprocessor * launch.warps <= 64
+
+
 def _elements_a_thread(launch: Launch) -> int:
     names, values = launch.kernel.arg_names[len(launch.types) :], launch.constants
     constants = dict(zip(names, values, strict=True))
-    tile = constants["ROWS"] * constants["CHANNELS"] * constants.get("VECTOR", 1)
+    tile = constants["ROWS"] * constants["CHANNELS"]
+    if not launch.kernel.__name__.endswith("sums"):
+        tile *= constants["VECTOR"]
     return tile // (32 * launch.warps)
 
 

@@ -26,7 +26,7 @@ SHAPES = {
 
 @pytest.fixture
 def triton_in_use() -> None:
-    if not any(backend.dispatch_key == "CUDA" for backend in backends_in_use()):
+    if not backends_in_use("CUDA"):
         pytest.skip("the Triton kernels are not used here")
 
 

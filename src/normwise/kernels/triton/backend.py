@@ -189,7 +189,7 @@ class TritonBackend:
             with _current(device):
                 plan = build(key)
         except Exception as error:
-            if device >= 0 and torch.cuda.is_current_stream_capturing():
+            if _is_capturing(device):
                 raise ArgumentError(
                     "normwise's kernels for these shapes are not compiled yet, and can't be loaded while a CUDA graph "
                     "is captured; run one step of the same shapes and settings before, as torch.cuda.graph asks for"
@@ -238,6 +238,10 @@ def _within_limits(layout: Layout) -> bool:
 def _multiprocessors(device: int) -> int:
     # Interpreted kernels have no device.
     return 2 if device < 0 else torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def _is_capturing(device: int) -> bool:
+    return device >= 0 and torch.cuda.is_current_stream_capturing()
 
 
 def _is_current(device: int) -> bool:

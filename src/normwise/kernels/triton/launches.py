@@ -8,7 +8,14 @@ one pass over the elements.
 import torch
 
 from normwise.activations import ACTIVATIONS
-from normwise.kernels.triton.device import backward, normalise, sums, whole_channels
+from normwise.kernels.triton.device import (
+    backward,
+    input_gradient,
+    normalise,
+    statistics,
+    sums,
+    whole_channels,
+)
 from normwise.kernels.triton.keys import NO_SOURCE, BackwardKey, ForwardKey
 from normwise.kernels.triton.launcher import TYPES, Launch
 from normwise.kernels.triton.tiling import (
@@ -22,9 +29,12 @@ from normwise.kernels.triton.tiling import (
 )
 
 _NUMBERS: dict[str | None, int] = {None: 0} | {name: row.number for name, row in ACTIVATIONS.items()}
+_FEW_REGISTERS = frozenset((None, "relu", "relu6", "leaky_relu"))
 _EXPONENTIAL = frozenset(("elu", "gelu", "silu", "sigmoid", "tanh"))
 #: Numbers of elements, of tensors and of what the last tile has beyond them, have 32 bits.
 _MOST_OF_32_BITS = 2**31 - 2**16
+#: Warps of a merger, each of whose threads has 8 sums at once, that wait for memory together.
+_MERGER_WARPS = 8
 #: Channels of a program that has nothing to do but their numbers.
 _ONLY_CHANNELS = 128
 
@@ -96,10 +106,10 @@ def forward_launches(key: ForwardKey, *, batch: bool = False) -> tuple[Launch, .
     average = _given(key.average, "*i64")
     types = ("*fp32", weight, bias, running, running, average, "*fp64", moments)
     merge = Launch(
-        sums.merge_sums,
+        statistics.merge_sums,
         (*types, "i32", "i32", "fp64", "fp64"),
         (key.masked, key.average, parts, channels),
-        4,
+        _MERGER_WARPS,
         (-(-shape.channels // channels), 1),
         _numbers((True, 1, 2, 3, 4, 5)),
     )
@@ -142,10 +152,12 @@ def backward_launches(key: BackwardKey) -> tuple[Launch, ...]:
         )
         return (at_once,)
     tile = sums_tile(shape, key.multiprocessors, backward=True)
+    # Where so many programs as are started have the registers.
+    few = source is None and not key.masked and key.activation in _FEW_REGISTERS
     first = Launch(
         backward.gradient_sums,
         (*inputs, _given(not key.training, element), "*fp32", "i32", "i32", "i32", "i32", "i32"),
-        (activation, key.source, key.from_output, *where, tile.rows, tile.channels),
+        (activation, key.source, key.from_output, *where, tile.rows, tile.channels, shape.last and few),
         tile.warps,
         (tile.channel_tiles, tile.parts),
         of_output,
@@ -155,7 +167,7 @@ def backward_launches(key: BackwardKey) -> tuple[Launch, ...]:
         backward.merge_gradient_sums,
         ("*fp32", "*fp64", weight, bias, "*fp32", "*fp32", "i32", "i32"),
         (key.training, key.from_output, parts, channels),
-        4,
+        _MERGER_WARPS,
         (-(-shape.channels // channels), 1),
         _numbers((True, 1, 2, 3)),
     )
@@ -165,7 +177,7 @@ def backward_launches(key: BackwardKey) -> tuple[Launch, ...]:
     # Behind a residual its gradient is read, which has the slope in it, and lies in memory of our own.
     behind = key.source != NO_SOURCE
     last = Launch(
-        backward.input_gradient,
+        input_gradient.input_gradient,
         (element, element, mask, "*fp32", element, "i32", "i32", _index(shape)),
         (0 if behind else activation, key.from_output, *where, final.rows, final.channels, final.vector),
         final.warps,

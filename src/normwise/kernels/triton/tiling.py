@@ -140,7 +140,9 @@ def sums_tile(shape: Shape, multiprocessors: int, *, backward: bool) -> SumsTile
     elements = 4096 // max(shape.itemsize, 2)
     if shape.last:
         channels = min(next_power_of_two(shape.channels), _ROW_BYTES // shape.itemsize)
-        rows, vector, warps, a_processor = max(elements // channels, 1), 1, 4, 4 if backward else 8
+        rows, vector, warps = max(elements // channels, 1), 1, 4
+        # As many as have the registers: more would be a second wave, which is never full.
+        a_processor = 4 if backward else 5 if shape.itemsize == 2 else 8
     else:
         if shape.length >= 512:
             rows, channels = (256, 4) if backward else (512, 4)
@@ -151,7 +153,10 @@ def sums_tile(shape: Shape, multiprocessors: int, *, backward: bool) -> SumsTile
             channels = (1024 if backward else 2048) // rows
         # Offsets within a tile have 32 bits.
         channels = min(channels, next_power_of_two(shape.channels)) if shape.length < 2**26 else 1
-        warps, a_processor = (8 if rows * channels >= 2048 else 4), 8
+        warps, a_processor = (
+            (8 if rows * channels >= 2048 else 4),
+            8 if backward or shape.length >= 512 else 6,
+        )
         vector = min(shape.units[1], _VECTOR_BYTES // shape.itemsize)
     chunks = -(-shape.length // rows)
     units = shape.outer * chunks
@@ -178,7 +183,7 @@ def element_tile(shape: Shape, *, backward: bool) -> ElementTile:
 def merge_tile(channels: int, parts: int) -> tuple[int, int]:
     """Return parts and channels of a tile of the merger: few channels a program, so that many programs share it."""
     channel = min(next_power_of_two(channels), 8)
-    return min(next_power_of_two(parts), 1024 // channel), channel
+    return min(next_power_of_two(parts), 2048 // channel), channel
 
 
 def next_power_of_two(number: int) -> int:

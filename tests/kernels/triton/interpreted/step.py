@@ -96,15 +96,15 @@ class Results:
     counter: Tensor | None
 
 
-def compute(case: Case, tensors: Tensors) -> Results:
-    """Return what the first backend that covers the step makes of copies of its tensors."""
+def compute(case: Case, tensors: Tensors, *, copies: bool = True) -> Results:
+    """Return what the first backend that covers the step makes of copies of its tensors, or of these themselves."""
 
     def leaf(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.clone().requires_grad_()
+        return None if tensor is None else (tensor.clone() if copies else tensor.detach()).requires_grad_()
 
     x, weight, bias, residual = map(leaf, (tensors.x, tensors.weight, tensors.bias, tensors.residual))
     mean, var, counter = (
-        None if t is None else t.clone() for t in (tensors.mean, tensors.var, tensors.counter)
+        t.clone() if copies and t is not None else t for t in (tensors.mean, tensors.var, tensors.counter)
     )
     assert x is not None
     call = Call(

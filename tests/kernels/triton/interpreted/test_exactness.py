@@ -37,11 +37,11 @@ def by_kernels(activation: str | None) -> Callable[..., Tensor]:
 
 @pytest.mark.parametrize("kind", INPUTS)
 @pytest.mark.parametrize("layout", SHAPES)
-def test_adversarial_input_is_as_exact_as_with_torch(
-    layout: str, kind: str, triton: WatchedBackend
-) -> None:
-    x, weight, bias, grad = batch(*SHAPES[layout], seed=0)
-    assert_no_worse_than_torch(by_kernels(None), INPUTS[kind](x), weight, bias, grad, None)
+def test_adversarial_input_is_as_exact_as_with_torch(layout: str, kind: str, triton: WatchedBackend) -> None:
+    shape, memory_format = SHAPES[layout]
+    x, weight, bias, grad = batch(shape, memory_format, seed=0)
+    x = INPUTS[kind](x).contiguous(memory_format=memory_format)
+    assert_no_worse_than_torch(by_kernels(None), x, weight, bias, grad, None, float32_sums=True)
     at_once = "at once" in layout
     assert [plan.at_once for plan in (*triton.forwards, *triton.backwards)] == [at_once, at_once]
 
@@ -49,7 +49,7 @@ def test_adversarial_input_is_as_exact_as_with_torch(
 @pytest.mark.parametrize("layout", SHAPES)
 def test_relu_is_as_exact_as_with_torch(layout: str, triton: WatchedBackend) -> None:
     x, weight, bias, grad = batch(*SHAPES[layout], seed=1)
-    assert_no_worse_than_torch(by_kernels("relu"), x, weight, bias, grad, "relu")
+    assert_no_worse_than_torch(by_kernels("relu"), x, weight, bias, grad, "relu", float32_sums=True)
     assert triton.backwards
 
 
@@ -79,6 +79,7 @@ def _split(rows: int, channels: int, parts: int) -> Callable[..., tiling.SumsTil
         return tiling.SumsTile(
             rows,
             channels,
+            1 if shape.last else min(shape.units[1], 16 // shape.itemsize, rows),
             4,
             chunks,
             units,
@@ -96,7 +97,7 @@ def _no_whole_tile(*_: Any, **__: Any) -> None:
 
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -106,8 +107,7 @@ def _no_whole_tile(*_: Any, **__: Any) -> None:
     st.lists(st.integers(1, 12), max_size=3),
     st.sampled_from([0.0, 3.0, 1e3, 1e6]),
     st.booleans(),
-    st.none()
-    | st.tuples(st.sampled_from([4, 16, 64]), st.sampled_from([1, 2, 8]), st.integers(1, 7)),
+    st.none() | st.tuples(st.sampled_from([4, 16, 64]), st.sampled_from([1, 2, 8]), st.integers(1, 7)),
     st.integers(0, 2**16),
 )
 def test_any_shape_in_any_parts_is_as_exact_as_with_torch(
@@ -134,6 +134,6 @@ def test_any_shape_in_any_parts_is_as_exact_as_with_torch(
             for module in (launches, plans):
                 patch.setattr(module, "sums_tile", _split(*split))
             triton._known.clear()
-        assert_no_worse_than_torch(by_kernels(None), x + mean, weight, bias, grad, None)
+        assert_no_worse_than_torch(by_kernels(None), x + mean, weight, bias, grad, None, float32_sums=True)
     triton._known.clear()
     assert triton.backwards

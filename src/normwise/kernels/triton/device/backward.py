@@ -1,4 +1,4 @@
-"""The backward pass: sums of each channel by parts, their merger, and the gradient of the input.
+"""The sums of the backward pass, of each channel by parts, and their merger.
 
 With :math:`d = x - c`, c the mean rounded to float32, and g the gradient of what is activated, the sums are those of g
 and g d; the gradient of the input is :math:`s g + k d + j` (see :func:`gradient_of`). Where the output has taken the
@@ -10,13 +10,15 @@ each part and channel, the two sums.
 
 # Triton's language has types of its own, which Python's don't describe.
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# Branches on constants are taken when a kernel is compiled.
+# pyright: reportPossiblyUnboundVariable=false
 
 import triton
 import triton.language as tl
 
 from normwise.kernels.triton.device.activations import undo, with_slope
 from normwise.kernels.triton.device.channels import gradient_of, line_of, parameters_of
-from normwise.kernels.triton.device.tiles import channels_of, tile_in_plane, tile_of_program
+from normwise.kernels.triton.device.tiles import channels_of, tile_in_plane
 
 
 @triton.jit
@@ -64,6 +66,17 @@ def gradient_and_distance(
 
 
 @triton.jit
+def load_tiles(x, grad_y, source, at, there, SOURCE: tl.constexpr):
+    """Return tiles of the input, of the gradient of the output, and of the source or, where there is none, that."""
+    x_tile = tl.load(x + at, mask=there, other=0.0)
+    gradient = tl.load(grad_y + at, mask=there, other=0.0)
+    other = gradient
+    if SOURCE != 0:
+        other = tl.load(source + at, mask=there, other=0.0)
+    return x_tile, gradient, other
+
+
+@triton.jit
 def gradient_sums(
     x,
     source,
@@ -88,10 +101,12 @@ def gradient_sums(
     LENGTH_UNIT: tl.constexpr,
     ROWS: tl.constexpr,
     CHANNELS: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """Write sums of a part of the positions, for a tile of channels, and the gradient of the residual.
 
-    With ``grad_x``, of evaluation, the gradient of the input as well, which needs no sums.
+    With ``grad_x``, of evaluation, the gradient of the input as well, which needs no sums. With ``AHEAD`` tiles are
+    loaded one turn before they are used, which takes registers.
     """
     C = channel_units * CHANNEL_UNIT
     length = length_units * LENGTH_UNIT
@@ -112,20 +127,34 @@ def gradient_sums(
     count = tl.zeros([ROWS, 1], tl.float32)
     sum_g = tl.zeros([ROWS, CHANNELS], tl.float32)
     sum_gd = tl.zeros([ROWS, CHANNELS], tl.float32)
-    for _ in range(first, end):
-        start = chunk * ROWS
-        inside = rows < length - start
-        real = inside
-        begin, offset = tile_in_plane(plane, start, first_channel, C, length, LAST, ROWS, CHANNELS)
-        if mask is not None:
-            position = plane * length.to(tl.int64) + start + rows
-            real = inside & (tl.load(mask + position, mask=inside, other=0) != 0)
+    inside = rows < length - chunk * ROWS
+    begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
+    if AHEAD:
         there = inside & real_channel
-        x_tile = tl.load(x + begin + offset, mask=there, other=0.0).to(tl.float32)
-        gradient = tl.load(grad_y + begin + offset, mask=there, other=0.0).to(tl.float32)
-        other = gradient
-        if SOURCE != 0:
-            other = tl.load(source + begin + offset, mask=there, other=0.0).to(tl.float32)
+        x_ahead, gradient_ahead, source_ahead = load_tiles(x, grad_y, source, begin + offset, there, SOURCE)
+    for unit in range(first, end):
+        if not AHEAD:
+            inside = rows < length - chunk * ROWS
+            begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
+        here, there = begin + offset, inside & real_channel
+        if not AHEAD:
+            x_tile, gradient, other = load_tiles(x, grad_y, source, here, there, SOURCE)
+        real = inside
+        if mask is not None:
+            position = plane * length.to(tl.int64) + chunk * ROWS + rows
+            real = inside & (tl.load(mask + position, mask=inside, other=0) != 0)
+        chunk += 1
+        plane = tl.where(chunk == chunks, plane + 1, plane)
+        chunk = tl.where(chunk == chunks, 0, chunk)
+        if AHEAD:
+            # The next tiles are on their way while these are computed.
+            x_tile, gradient, other = x_ahead, gradient_ahead, source_ahead
+            inside = rows < tl.where(unit < end - 1, length - chunk * ROWS, 0)
+            begin, offset = tile_in_plane(plane, chunk * ROWS, first_channel, C, length, LAST, ROWS, CHANNELS)
+            x_ahead, gradient_ahead, source_ahead = load_tiles(
+                x, grad_y, source, begin + offset, inside & real_channel, SOURCE
+            )
+        x_tile, gradient, other = x_tile.to(tl.float32), gradient.to(tl.float32), other.to(tl.float32)
         gradient, distance = gradient_and_distance(
             x_tile, gradient, other, centre, scale, shift, ACTIVATION, SOURCE, FROM_OUTPUT
         )
@@ -133,16 +162,13 @@ def gradient_sums(
         gradient = tl.where(real, gradient, 0.0)
         if grad_residual is not None:
             gradient = gradient.to(grad_residual.dtype.element_ty).to(tl.float32)
-            tl.store(grad_residual + begin + offset, gradient.to(grad_residual.dtype.element_ty), mask=there)
+            tl.store(grad_residual + here, gradient.to(grad_residual.dtype.element_ty), mask=there)
         if grad_x is not None:
             of_x = tl.where(real, gradient * scale, 0.0)
-            tl.store(grad_x + begin + offset, of_x.to(grad_x.dtype.element_ty), mask=there)
+            tl.store(grad_x + here, of_x.to(grad_x.dtype.element_ty), mask=there)
         count += real.to(tl.float32)
         sum_g += gradient
         sum_gd = tl.where(real, tl.fma(gradient, distance, sum_gd), sum_gd)
-        chunk += 1
-        plane = tl.where(chunk == chunks, plane + 1, plane)
-        chunk = tl.where(chunk == chunks, 0, chunk)
 
     parts = tl.num_programs(1)
     out = work + 5 * C + parts + part * C + channel
@@ -197,52 +223,3 @@ def merge_gradient_sums(
         tl.store(work + 2 * C + channel, shift, mask=there)
         tl.store(work + 3 * C + channel, slope, mask=there)
         tl.store(work + 4 * C + channel, level, mask=there)
-
-
-@triton.jit
-def input_gradient(
-    x,
-    gradient_of_sum,
-    mask,
-    work,
-    grad_x,
-    channel_units,
-    length_units,
-    total,
-    ACTIVATION: tl.constexpr,
-    FROM_OUTPUT: tl.constexpr,
-    LAST: tl.constexpr,
-    CHANNEL_UNIT: tl.constexpr,
-    LENGTH_UNIT: tl.constexpr,
-    ROWS: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    VECTOR: tl.constexpr,
-):
-    """Write the gradient of the input, of a tile.
-
-    ``gradient_of_sum`` is the gradient of the output; with a residual that of the residual, which has the activation's
-    slope in it, and ``ACTIVATION`` is 0.
-    """
-    C = channel_units * CHANNEL_UNIT
-    length = length_units * LENGTH_UNIT
-    begin, offset, there, channel, position, inside = tile_of_program(
-        C, length, total, LAST, ROWS, CHANNELS, VECTOR
-    )
-    real = there
-    if mask is not None:
-        real = there & (tl.load(mask + position, mask=inside, other=0) != 0)
-    known = channel < C
-    centre = tl.load(work + channel, mask=known, other=0.0)
-    scale = tl.load(work + C + channel, mask=known, other=0.0)
-    shift = tl.load(work + 2 * C + channel, mask=known, other=0.0)
-    slope = tl.load(work + 3 * C + channel, mask=known, other=0.0)
-    level = tl.load(work + 4 * C + channel, mask=known, other=0.0)
-    x_tile = tl.load(x + begin + offset, mask=there, other=0.0).to(tl.float32)
-    gradient = tl.load(gradient_of_sum + begin + offset, mask=there, other=0.0).to(tl.float32)
-    gradient, distance = gradient_and_distance(
-        x_tile, gradient, gradient, centre, scale, shift, ACTIVATION, 0, FROM_OUTPUT
-    )
-    of_x = tl.fma(scale, gradient, tl.fma(distance, slope, level))
-    if mask is not None:
-        of_x = tl.where(real, of_x, 0.0)
-    tl.store(grad_x + begin + offset, of_x.to(grad_x.dtype.element_ty), mask=there)

@@ -8,7 +8,7 @@ import triton.language as tl
 
 from normwise.kernels.triton.device.activations import activate
 from normwise.kernels.triton.device.channels import parameters_of
-from normwise.kernels.triton.device.sums import write_statistics
+from normwise.kernels.triton.device.statistics import write_statistics
 from normwise.kernels.triton.device.tiles import channels_of, tile_of_program
 
 

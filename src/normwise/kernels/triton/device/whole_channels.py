@@ -9,7 +9,7 @@ import triton.language as tl
 from normwise.kernels.triton.device.activations import activate
 from normwise.kernels.triton.device.backward import gradient_and_distance, line_back_of
 from normwise.kernels.triton.device.channels import gradient_of, line_of, parameters_of
-from normwise.kernels.triton.device.sums import move_statistics
+from normwise.kernels.triton.device.statistics import move_statistics
 from normwise.kernels.triton.device.tiles import channels_of
 
 
