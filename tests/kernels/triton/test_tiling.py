@@ -102,9 +102,9 @@ def test_a_program_that_has_whole_channels_has_all_of_them(shape: Shape, many: b
 
 
 @given(st.integers(1, 2**20), st.integers(1, 65535))
-def test_the_merger_has_a_tile_of_a_thousand_numbers(channels: int, parts: int) -> None:
+def test_the_merger_has_a_tile_of_2048_numbers(channels: int, parts: int) -> None:
     rows, columns = merge_tile(channels, parts)
-    assert rows * columns <= 1024
+    assert rows * columns <= 2048
     assert next_power_of_two(rows) == rows
     assert next_power_of_two(columns) == columns
 

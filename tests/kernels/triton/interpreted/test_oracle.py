@@ -84,7 +84,7 @@ def possible(values: Mapping[str, Any]) -> bool:
 
 def cases() -> list[Any]:
     found = []
-    for values in covering(FACTORS, possible, 200):
+    for values in covering(FACTORS, possible, 160):
         shape, memory_format, _ = LAYOUTS[values["layout"]]
         dtype, parameters = values["types"]
         weight, bias = values["affine"]

@@ -37,7 +37,7 @@ def assert_same_bits(got: Results, expected: Results) -> None:
 
 
 @layouts
-@pytest.mark.parametrize("activation", [None, "relu", "silu"])
+@pytest.mark.parametrize("activation", [None, "silu"])
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("filling", [math.nan, 3e38])
 def test_padding_may_hold_anything(
@@ -96,7 +96,7 @@ def _column(vector: Tensor | None, case: Case) -> Tensor:
     return _there(vector).view(-1, *[1] * (len(case.shape) - 2))
 
 
-@layouts
+@pytest.mark.parametrize("layout", ["planes at once", "channels last in parts"])
 @pytest.mark.parametrize("activation", [None, *ACTIVATIONS])
 def test_nan_spoils_its_channel_and_no_other(
     layout: str, activation: str | None, triton: WatchedBackend
