@@ -9,9 +9,9 @@ from torch._dynamo import lookup_backend
 
 from normwise.dynamo.fuse import find_fusions, replace
 from normwise.dynamo.fused_call import call_eagerly, call_in_graph
-from normwise.dynamo.inductor_gains import gains
 from normwise.dynamo.options import read_options
 from normwise.errors import BatchNormWarning
+from normwise.kernels import inductor as operator_under_inductor
 
 
 def normwise(
@@ -24,9 +24,10 @@ def normwise(
     """Return the function that computes a graph, with normwise's batch normalization in it.
 
     Batch normalization in training, the addition of a tensor of the same shape and type behind it, and an activation
-    behind that become one operator. Where anything else sees a value in between, they stay apart. Evaluation is left to
-    Inductor, which fuses it with the rest, and so is what the operator would not make faster on a CPU
-    (:mod:`normwise.dynamo.inductor_gains`); where the rest is run as it is, all of it becomes calls of normwise.
+    behind that become one operator. On a CPU Inductor compiles normwise's formulas for it, together with what stands
+    beside it (:mod:`normwise.kernels.inductor`). Where anything else sees a value in between, they stay apart.
+    Evaluation is left to Inductor, which fuses it with the rest; where the rest is run as it is, it becomes calls of
+    normwise, too.
 
     Args:
         graph_module: The graph that Dynamo has traced.
@@ -42,8 +43,6 @@ def normwise(
     fusions = []
     try:
         fusions = find_fusions(graph_module.graph, evaluation=settings.eager)
-        if not settings.eager:
-            fusions = list(filter(gains, fusions))
     except Exception as error:
         warnings.warn(
             f'torch.compile(..., backend="normwise") leaves batch normalization to '
@@ -57,5 +56,7 @@ def normwise(
         graph_module.recompile()
     if settings.eager:
         return graph_module.forward
+    # Now, since Inductor reads its decompositions before it traces the operator.
+    operator_under_inductor.register_once()
     inductor: Any = lookup_backend("inductor")
     return inductor(graph_module, inputs, config_patches=dict(settings.inductor))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from normwise.errors import ArgumentError
-from normwise.kernels import inductor_layouts
+from normwise.kernels import inductor
 from normwise.kernels.backend import BACKENDS, Backend
 from normwise.kernels.backward_call import BackwardCall
 from normwise.kernels.call import Call
@@ -29,7 +29,7 @@ _BACKWARD = (
     "batch_norm_backward(Tensor x, Tensor? weight, Tensor? bias, Tensor saved, Tensor? slope_source, Tensor grad_y, "
     "Tensor? mask, str? activation) -> (Tensor, Tensor, Tensor, Tensor)"
 )
-#: The backends compute in whatever order they get; see :mod:`normwise.kernels.inductor_layouts`.
+#: The backends compute in whatever order they get; see :mod:`normwise.kernels.inductor.layouts`.
 _TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.flexible_layout)
 #: Kept for the life of the process: an operator goes with its library.
 _library = torch.library.Library("normwise", "DEF")
@@ -170,8 +170,8 @@ def _laid_out(x: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _forward_shapes(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    # Called when Inductor's own tracing begins, and not only when Dynamo's does.
-    inductor_layouts.register_once()
+    # Called when Dynamo traces, and when Inductor does.
+    inductor.register_once()
     statistics = x.new_empty((2, x.shape[1]), dtype=torch.float64)
     return torch.empty_like(x), statistics, torch.empty_like(statistics)
 

@@ -9,28 +9,19 @@ Here the input keeps the order that it has. One that is not written yet gets the
 Residual and gradient follow the input.
 """
 
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import torch
 
-_LOWERING = "torch._inductor.lowering"
 _CHANNELS_LAST = {4: (3, 0, 2, 1), 5: (4, 0, 3, 2, 1)}
 #: Positions of the tensors of the input's shape among the operators' arguments.
 _FOLLOWERS = {"batch_norm": (3,), "batch_norm_backward": (4, 5)}
 
-_registered = False
 
-
-def register_once() -> None:
-    """Give Inductor the rule once Inductor is imported; until then, do nothing and import nothing."""
-    global _registered
-    if _registered or _LOWERING not in sys.modules:
-        return
-    _registered = True
-    lowering: Any = import_module(_LOWERING)
+def register(lowering: Any) -> None:
+    """Give Inductor's module ``lowering`` the rule."""
     for name, followers in _FOLLOWERS.items():
         operator = getattr(torch.ops.normwise, name).default
         lowering.register_lowering(operator, type_promotion_kind=None)(
