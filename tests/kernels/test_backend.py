@@ -19,7 +19,7 @@ class PlainBackend:
     """Inputs (N, C, L) in float64 with ReLU or no activation, as the formulas stand; notes what it is asked for."""
 
     dispatch_key = "CPU"
-    input_types: Sequence[torch.dtype] = (torch.float64,)
+    input_types: tuple[torch.dtype, ...] = (torch.float64,)
     name = description = "plain"
     available = True
     reason = ""
