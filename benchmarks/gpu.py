@@ -6,7 +6,7 @@ Run: python benchmarks/gpu.py [--seconds 450] [--out gpu.json]
 
 A dry run goes through all sections in small on the CPU: it proves that the script runs to its end.
 
-It needs this repository and torch 2.8 or newer, nothing else, and takes less than eight minutes on an H100. Checks run
+It needs this repository and torch 2.8 or newer, nothing else, and is meant to take less than eight minutes. Checks run
 first, several processes at a time; then the figures, in a process of their own with the GPU to itself. What each
 process has found is in the JSON file as soon as it is known, so that a run that is cut keeps its figures. At the end
 stands the table of figures to reach, with what was measured. The exit code is 1 where a check failed, else 0; a figure
