@@ -5,19 +5,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._subclasses import FakeTensor
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols, statically_known_true
 
 
 def tensor_of(node: object) -> Tensor | None:
-    """Return the tensor that a node computes, if it is one whose type, sizes and order in memory are known."""
+    """Return the tensor that a node computes, if it is one whose type, sizes and order in memory are known.
+
+    Dynamo follows plain tensors as FakeTensor. A subclass that has rules of its own for operators may know torch's and
+    no others, and in a function transform, such as torch.vmap, a tensor has axes that it does not show: neither is one.
+    """
     value = node.meta.get("example_value") if isinstance(node, fx.Node) else None
-    if (
-        not isinstance(value, Tensor)
-        or value.layout is not torch.strided
-        # In a function transform, such as torch.vmap, a tensor has axes that it does not show.
-        or torch._C._functorch.is_functorch_wrapped_tensor(value)  # pyright: ignore[reportAttributeAccessIssue]
-        or free_unbacked_symbols(value)
-    ):
+    if not isinstance(value, FakeTensor) or value.layout is not torch.strided or free_unbacked_symbols(value):
         return None
     return value
 

@@ -10,6 +10,7 @@ from normwise.dynamo.activation_nodes import activation_of
 from normwise.dynamo.addition_nodes import addend_of
 from normwise.dynamo.batch_norm_nodes import BatchNormNode, batch_norm_of
 from normwise.dynamo.interference import may_interfere
+from normwise.dynamo.kept_tensors import may_be_overwritten
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ def find_fusions(graph: fx.Graph, *, evaluation: bool) -> list[Fusion]:
         norm = batch_norm_of(node)
         if norm is not None and (norm.training or evaluation):
             fusion = _longest(norm, taken)
-            taken.update(fusion.chain)
-            found.append(fusion)
+            if fusion is not None:
+                taken.update(fusion.chain)
+                found.append(fusion)
     return found
 
 
@@ -74,30 +76,38 @@ def replace(graph: fx.Graph, fusions: list[Fusion], function: Callable[..., Tens
     graph.lint()
 
 
-def _longest(norm: BatchNormNode, taken: set[fx.Node]) -> Fusion:
-    """Return the longest chain behind a batch normalization that can be computed with it."""
+def _longest(norm: BatchNormNode, taken: set[fx.Node]) -> Fusion | None:
+    """Return the longest chain behind a batch normalization that can be computed with it; None for none at all."""
     chain, addend = [norm.node], None
+    found = _checked(norm, chain, None, None)
     user = _only_user(norm.node, taken)
     if user is not None:
         addend = addend_of(user, norm.node)
-        if (
-            addend is not None
-            and norm.covers(None, addend)
-            and not may_interfere(norm, [*chain, user], addend)
-        ):
+        added = None if addend is None else _checked(norm, [*chain, user], None, addend)
+        if added is None:
+            addend = None
+        else:
+            found = added
             chain.append(user)
             user = _only_user(user, taken)
-        else:
-            addend = None
     activation = None if user is None else activation_of(user, chain[-1])
+    activated = (
+        None if user is None or activation is None else _checked(norm, [*chain, user], activation, addend)
+    )
+    return activated or found
+
+
+def _checked(
+    norm: BatchNormNode, chain: list[fx.Node], activation: str | None, addend: fx.Node | None
+) -> Fusion | None:
+    """Return a chain as a fusion, if it computes the same and its backward pass needs nothing that is overwritten."""
     if (
-        user is not None
-        and activation is not None
-        and norm.covers(activation, addend)
-        and not may_interfere(norm, [*chain, user], addend)
+        not norm.covers(activation, addend)
+        or may_interfere(norm, chain, addend)
+        or may_be_overwritten(norm, chain, activation, addend)
     ):
-        return Fusion(norm, (*chain, user), activation, addend)
-    return Fusion(norm, tuple(chain), None, addend)
+        return None
+    return Fusion(norm, tuple(chain), activation, addend)
 
 
 def _only_user(node: fx.Node, taken: set[fx.Node]) -> fx.Node | None:

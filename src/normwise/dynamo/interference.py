@@ -30,12 +30,12 @@ def may_interfere(norm: BatchNormNode, chain: list[fx.Node], addend: fx.Node | N
     sources = norm.sources if addend is None else [*norm.sources, addend]
     read = {memory for source in sources for memory in memory_of(source)}
     moved = {memory for source in norm.statistics for memory in memory_of(source)}
-    node = norm.node.next
+    node = norm.node
     while node is not chain[-1]:
         if node not in chain:
             if not _only_computes(node) or any(moved & memory_of(source) for source in node.all_input_nodes):
                 return True
-            for written, is_statistic in _written(node):
+            for written, is_statistic in written_by(node):
                 memory = memory_of(written)
                 # Two inputs of the graph may share memory in the next call. Integers share none with what is read here,
                 # and buffers of layers none with anything else.
@@ -62,7 +62,7 @@ def _only_computes(node: fx.Node) -> bool:
     return all(isinstance(item, (Tensor, *_NUMBERS)) for item in items)
 
 
-def _written(node: fx.Node) -> Iterator[tuple[fx.Node, bool]]:
+def written_by(node: fx.Node) -> Iterator[tuple[fx.Node, bool]]:
     """Yield the nodes whose memory a node may overwrite, and whether they are running statistics that it moves."""
     arguments = bound(node)
     if arguments is not None:
