@@ -1,10 +1,10 @@
 """A whole training step of ResNet-20 (He et al. 2016, section 4.2) on 32×32 images, by torch and accelerated.
 
-Run: python benchmarks/training_step.py [--tune-allocator] [--compile] [--batch N] [--cpu-time]
+Run: python benchmarks/training_step.py [--tune-allocator] [--compile] [--batch N] [--cpu-time] [--rounds N]
 
 Forward, cross-entropy, backward and SGD with momentum, in both memory formats. The original,
 ``normwise.accelerate`` of its copy, and a copy without batch normalization, which no kernel could pass, take their
-steps in turn; a ratio is the median of 15 rounds after 3 that don't count, with its 10th and 90th percentile.
+steps in turn; a ratio is the median of 15 rounds (or N) after 3 that don't count, with its 10th and 90th percentile.
 
 ``--compile`` adds the three under ``torch.compile``, and the original under its backend "normwise" where that is
 registered. Ratios of these are to ``torch.compile`` of the original. ``--cpu-time`` computes with one thread and takes
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=REPETITIONS)
     arguments = parser.parse_args()
     if arguments.tune_allocator:
         print(normwise.tune_allocator())
@@ -110,7 +111,8 @@ def main() -> None:
         x = torch.randn(arguments.batch, 3, 32, 32).contiguous(memory_format=memory_format)
         labels = torch.randint(10, (arguments.batch,))
         models, report = contestants(resnet20().to(memory_format=memory_format), x, arguments.compile)
-        times = rounds({what: step_of(model, x, labels) for what, model in models.items()}, clock)
+        steps = {what: step_of(model, x, labels) for what, model in models.items()}
+        times = rounds(steps, clock, arguments.rounds)
         for what, column in times.items():
             base = times["torch.compile" if "compile" in what else "torch"]
             ratios = [a / b for a, b in zip(base, column, strict=True)]
@@ -140,10 +142,12 @@ def contestants(
     return calls, str(report)
 
 
-def rounds(steps: dict[str, Callable[[], None]], clock: Callable[[], float]) -> dict[str, list[float]]:
+def rounds(
+    steps: dict[str, Callable[[], None]], clock: Callable[[], float], repetitions: int
+) -> dict[str, list[float]]:
     """Milliseconds of the steps, which are taken in turn."""
     columns: dict[str, list[float]] = {what: [] for what in steps}
-    for _ in range(WARMING + REPETITIONS):
+    for _ in range(WARMING + repetitions):
         for what, step in steps.items():
             begun = clock()
             step()

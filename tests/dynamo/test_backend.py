@@ -87,6 +87,7 @@ print("normwise" in torch.compiler.list_backends(), (compiled(x) - model(x)).abs
     [
         ({"rest": "tvm"}, "unknown rest='tvm'; expected \"inductor\", which compiles"),
         ({"rest": "eager", "max_autotune": True}, "got 'max_autotune' beside rest=\"eager\""),
+        ({"max_autotune": "no"}, "the option 'max_autotune' is 'no'; expected bool, as Inductor does"),
         ({"nothing": 1}, "unknown option 'nothing'; expected \"rest\", or one of Inductor's"),
     ],
 )

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from importlib import import_module
+from typing import Any, get_origin
 
 from normwise.errors import ArgumentError
 
@@ -57,6 +58,15 @@ def _of_inductor(mode: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
             f'torch.compile(..., backend="normwise"): unknown option {unknown[0]!r}; expected "rest", or one of '
             "Inductor's, which torch._inductor.list_options() lists"
         )
+    config: Any = import_module("torch._inductor.config")
+    for name, value in settings.items():
+        kind = config.get_type(name)
+        # Of generic types no instance can be told.
+        if get_origin(kind) is None and not isinstance(value, kind):
+            raise ArgumentError(
+                f'torch.compile(..., backend="normwise"): the option {name!r} is {value!r}; expected '
+                f"{kind.__name__ if isinstance(kind, type) else kind}, as Inductor does"
+            )
     modes = _inductor.list_mode_options()
     if mode not in (None, "default", *modes):
         raise ArgumentError(

@@ -309,3 +309,24 @@ def test_a_report_reads_as_a_line_a_layer() -> None:
     lines = str(normwise.accelerate(nn.Sequential(BasicBlock(3, 6)), IMAGES)[1]).splitlines()
     assert lines[1] == "0.bn2: replaced, took over the activation 'relu' and the addition before it"
     assert lines[-1].startswith("largest relative difference: outputs ")
+
+
+class EntersAutocast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.tail = nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.tail(self.body(x)).float()
+
+
+def test_a_model_that_enters_autocast_is_fused_inside_the_same_and_told_so_outside():
+    x = torch.randn(4, 3, 9, 9)
+    _, outside = normwise.accelerate(EntersAutocast(), x)
+    (reason,) = (layer.reason for layer in outside.layers if layer.activation is None)
+    assert "call accelerate inside the same autocast" in reason
+    with torch.autocast("cpu", torch.bfloat16):
+        _, inside = normwise.accelerate(EntersAutocast(), x)
+    assert [layer.activation for layer in inside.layers] == ["relu", "relu"]

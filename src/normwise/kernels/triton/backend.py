@@ -197,7 +197,8 @@ class TritonBackend:
             # Where nothing was compiled before, nothing will be.
             if device not in self._served:
                 self._lost.add(device)
-            self._fail(f"Triton can't compile them: {error}")
+            what = "any call" if device in self._lost else "calls like this one"
+            self._fail(f"Triton can't compile them: {error}", what)
         else:
             self._served.add(device)
         if len(self._known) >= _MOST_PLANS:
@@ -206,13 +207,13 @@ class TritonBackend:
         self._known[key] = plan
         return plan
 
-    def _fail(self, failure: str) -> None:
+    def _fail(self, failure: str, what: str = "any call") -> None:
         """Say why torch's operators compute, once."""
         if self._failure:
             return
         self._failure = failure
         warnings.warn(
-            f"normwise's kernels for the GPU are not used, and torch's operators compute instead: {failure}. "
+            f"normwise's kernels for the GPU are not used for {what}, and torch's operators compute instead: {failure}. "
             "NORMWISE_KERNELS=torch asks for that without this warning",
             BatchNormWarning,
             stacklevel=2,

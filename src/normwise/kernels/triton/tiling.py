@@ -12,6 +12,8 @@ from normwise.kernels.coverage import Layout
 _VECTOR_BYTES = 16
 #: Bytes of a row of channels, where these are last: four sectors of memory.
 _ROW_BYTES = 128
+#: Channels of a tile of short planes, and sums of channels that all parts write together.
+_MOST_CHANNELS, _MOST_SUMS = 128, 2**16
 #: Grids have at most so many programs along their second axis.
 _MOST_PARTS = 65535
 #: Positions with the channels last, and elements of a channel, that one program keeps in registers.
@@ -150,7 +152,7 @@ def sums_tile(shape: Shape, multiprocessors: int, *, backward: bool) -> SumsTile
             rows, channels = (256, 4) if backward else (256, 8)
         else:
             rows = next_power_of_two(shape.length)
-            channels = (1024 if backward else 2048) // rows
+            channels = min((1024 if backward else 2048) // rows, _MOST_CHANNELS)
         # Offsets within a tile have 32 bits.
         channels = min(channels, next_power_of_two(shape.channels)) if shape.length < 2**26 else 1
         warps, a_processor = (
@@ -161,8 +163,10 @@ def sums_tile(shape: Shape, multiprocessors: int, *, backward: bool) -> SumsTile
     chunks = -(-shape.length // rows)
     units = shape.outer * chunks
     channel_tiles = -(-shape.channels // channels)
-    # No more programs than the multiprocessors hold at once, and none with less than two tiles.
-    parts = max(1, min(multiprocessors * a_processor // channel_tiles, units // 2, _MOST_PARTS))
+    # No more programs than the multiprocessors hold at once, and none with less than two tiles; and not more sums than
+    # a fraction of a megabyte holds.
+    most = min(_MOST_PARTS, _MOST_SUMS // shape.channels)
+    parts = max(1, min(multiprocessors * a_processor // channel_tiles, units // 2, most))
     units_a_part = -(-units // parts)
     return SumsTile(
         rows, channels, vector, warps, chunks, units, units_a_part, -(-units // units_a_part), channel_tiles

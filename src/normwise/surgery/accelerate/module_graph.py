@@ -147,5 +147,14 @@ def _kinds(module: nn.Module, graph: fx.Graph, call: Arguments) -> dict[str, Kin
     except LeftError:
         raise
     except Exception as error:
-        raise LeftError(f"its graph fails on the example: {reason_of(error)}") from None
+        raise LeftError(f"its graph fails on the example: {reason_of(error)}{_hint(module, call)}") from None
     return found
+
+
+def _hint(module: nn.Module, call: Arguments) -> str:
+    """Return what to do where a module gets tensors of another type than its parameters, as under autocast."""
+    given = {tensor.dtype for tensor in tensors_of_call(call) if tensor.is_floating_point()}
+    own = {parameter.dtype for parameter in module.parameters()}
+    if given <= own or not own or torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):
+        return ""
+    return ". Where the model enters autocast by itself, call accelerate inside the same autocast"
