@@ -9,8 +9,9 @@ A dry run goes through all sections in small on the CPU: it proves that the scri
 It needs this repository and torch 2.8 or newer, nothing else, and is meant to take less than eight minutes. Checks run
 first, several processes at a time; then the figures, in a process of their own with the GPU to itself. What each
 process has found is in the JSON file as soon as it is known, so that a run that is cut keeps its figures. At the end
-stands the table of figures to reach, with what was measured. The exit code is 1 where a check failed, else 0; a figure
-that falls short is no failure.
+stands the table of figures to reach, with what was measured, and the number of checks that passed, failed and were
+skipped, since the device can't be put to them. The exit code is 1 where a check failed, 2 where an argument is wrong,
+else 0; a figure that falls short is no failure.
 """
 
 import sys

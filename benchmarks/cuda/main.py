@@ -1,10 +1,5 @@
 """The command: checks, then figures, then the table."""
 
-import argparse
-import importlib.util
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,30 +7,23 @@ from typing import Any
 
 import torch
 
+from benchmarks.cuda.arguments import parsed
+from benchmarks.cuda.checks.cuda_tests import run_cuda_tests
 from benchmarks.cuda.child import run_sections
 from benchmarks.cuda.figures.targets import table
 from benchmarks.cuda.processes import Run, version_of
-from benchmarks.cuda.sections import CHECKS, FIGURES, SECTIONS
+from benchmarks.cuda.sections import CHECKS, FIGURES
 from normwise import kernels
-
-_NAMES = ("tests", *SECTIONS)
-_CUDA_TESTS = "tests/nn/tools/test_cuda.py"
 
 
 def main(script: Path) -> int:
     """Run all, and return the exit code."""
-    arguments = _parsed()
+    arguments = parsed()
     if arguments.child:
         names, part = arguments.child.split(","), (arguments.part[0], arguments.part[1])
         return run_sections(
             names, part, arguments.device, arguments.dry_run, arguments.seconds, arguments.rows
         )
-    if arguments.device != "cpu" and not torch.cuda.is_available():
-        print(
-            f"torch {torch.__version__} finds no CUDA device here; --dry-run goes through the sections on the CPU",
-            file=sys.stderr,
-        )
-        return 2
     print(
         f"torch {torch.__version__}, Triton {version_of('triton')}, kernels: {kernels.in_use()}", flush=True
     )
@@ -45,11 +33,11 @@ def main(script: Path) -> int:
         _measure(run)
         found = run.save()
     print(f"\n{table(found)}\n")
-    failures = [row for row in run.rows if row.get("ok") is False or ("error" in row and _is_check(row))]
-    print(
-        f"{len(failures)} checks failed; {time.monotonic() - run.begun:.0f} s; all rows are in {arguments.out}"
-    )
-    return 1 if failures else 0
+    counts, failed = _counted(run.rows)
+    dry = f"dry run on {arguments.device}: " if arguments.dry_run else ""
+    spent = time.monotonic() - run.begun
+    print(f"{dry}{counts}; {spent:.0f} s; all rows are in {arguments.out}")
+    return 1 if failed else 0
 
 
 def _check(run: Run) -> None:
@@ -62,30 +50,10 @@ def _check(run: Run) -> None:
         for part in range(1 if dry else section.parts)
     ]
     if "tests" in run.wanted:
-        _run_tests(run, seconds)
+        for row in run_cuda_tests(run.script.parents[1], seconds):
+            run.note(row)
     for child in children:
         child.gather()
-
-
-def _run_tests(run: Run, seconds: float) -> None:
-    row: dict[str, Any] = {"section": "tests", "check": _CUDA_TESTS, "ok": True}
-    if importlib.util.find_spec("pytest") is None:
-        run.note(row | {"detail": "not run: there is no pytest"})
-        return
-    root = run.script.parents[1]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", _CUDA_TESTS]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])}
-    try:
-        done = subprocess.run(
-            command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=seconds
-        )
-        said = (done.stdout + done.stderr).strip() or "nothing"
-        # Its last line is a summary; a failure is told at length.
-        row |= {"ok": done.returncode == 0}
-        row |= {"detail": said.splitlines()[-1] if row["ok"] else said[-600:]}
-    except subprocess.TimeoutExpired:
-        row |= {"ok": False, "detail": f"not finished after {seconds:.0f} s"}
-    run.note(row)
 
 
 def _measure(run: Run) -> None:
@@ -93,25 +61,14 @@ def _measure(run: Run) -> None:
     names = [section.name for section in FIGURES if section.name in run.wanted]
     while names and run.left() > 10:
         names = run.start(names, (0, 1), run.left() - 5).gather()
+    for name in names:
+        run.note({"section": name, "error": "no time was left"})
 
 
-def _parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(sys.modules["__main__"].__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--seconds", type=float, default=450.0, help="time that all may take")
-    parser.add_argument("--only", default=",".join(_NAMES), help="sections, with commas: all of %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="file of all rows and figures")
-    parser.add_argument("--device", default="", help="cuda, or cuda with a number")
-    parser.add_argument("--dry-run", action="store_true", help="tiny shapes on the CPU")
-    for name, kind in (("--child", str), ("--rows", Path)):
-        parser.add_argument(name, type=kind, default=None, help=argparse.SUPPRESS)
-    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    unknown = sorted(set(arguments.only.split(",")) - set(_NAMES))
-    if unknown:
-        parser.error(f"--only has {', '.join(unknown)}; known are {', '.join(_NAMES)}")
-    arguments.device = arguments.device or ("cpu" if arguments.dry_run else "cuda")
-    return arguments
-
-
-def _is_check(row: dict[str, Any]) -> bool:
-    return row["section"] in {section.name for section in CHECKS} - {"ahead"}
+def _counted(rows: list[dict[str, Any]]) -> tuple[str, int]:
+    """Return in words how many checks passed, failed and were skipped, and how many failed."""
+    verdicts = [row["ok"] for row in rows if "check" in row]
+    passed, skipped = verdicts.count(True), verdicts.count(None)
+    checks = {section.name for section in CHECKS} - {"ahead"}
+    failed = verdicts.count(False) + sum("error" in row and row["section"] in checks for row in rows)
+    return f"{passed} checks passed, {failed} failed, {skipped} skipped", failed

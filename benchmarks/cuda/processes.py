@@ -41,7 +41,7 @@ class Run:
 
     def save(self) -> list[Figure]:
         """Write all that is known so far, and return the table."""
-        found = figures(self.rows)
+        found = figures(self.rows, self.arguments.dry_run)
         on_gpu = self.arguments.device != "cpu"
         whole = {
             "device": torch.cuda.get_device_name(self.arguments.device)
@@ -68,10 +68,8 @@ class Run:
             self.save()
         spent = time.monotonic() - self.begun
         if "check" in row:
-            print(
-                f"{spent:5.0f} s  {'ok  ' if row['ok'] else 'FAIL'}  {row['check']}: {row['detail']}",
-                flush=True,
-            )
+            word = {True: "ok  ", False: "FAIL", None: "skip"}[row["ok"]]
+            print(f"{spent:5.0f} s  {word}  {row['check']}: {row['detail']}", flush=True)
             for line in row.get("failed", ()):
                 print(f"              {line}", flush=True)
         elif "error" in row or row.get("warnings") or not row.keys() & {"begun", "ended"}:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.cuda import child
-from benchmarks.cuda.checks import values
+from benchmarks.cuda.checks import cuda_tests, values
 from benchmarks.cuda.figures.targets import figures, table
 from benchmarks.cuda.place import Place
 from benchmarks.cuda.processes import Run
@@ -40,8 +40,10 @@ importlib.metadata.version = version
 """
 
 
-def run(*arguments: str | Path, bare: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    environment = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+def run(
+    *arguments: str | Path, bare: Path | None = None, pytest_options: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "PYTEST_ADDOPTS": pytest_options}
     if bare is not None:
         (bare / "sitecustomize.py").write_text(NOT_THERE)
         environment["PYTHONPATH"] = str(bare)
@@ -53,17 +55,47 @@ def test_a_dry_run_ends_with_the_table_and_a_file_of_all_rows(tmp_path: Path) ->
     out = tmp_path / "gpu.json"
     done = run("--dry-run", "--only", "exactness,host,memory", "--out", out, bare=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 checks failed" in done.stdout
+    assert "dry run on cpu: 6 checks passed, 0 failed, 0 skipped; " in done.stdout
     record = json.loads(out.read_text())
     assert record["dry_run"]
     assert record["torch"] == torch.__version__
     assert {row["section"] for row in record["rows"]} == {"exactness", "host", "memory"}
     assert not [row for row in record["rows"] if "error" in row]
     host = [figure for figure in record["figures"] if figure["case"].startswith("host time")]
-    assert all(figure["measured"] > 0 for figure in host)
+    assert all(figure["measured"] > 0 and figure["verdict"] == "dry run" for figure in host)
     assert [figure["verdict"] for figure in record["figures"] if "ResNet" in figure["case"]] == [
         "not measured"
-    ] * 5
+    ] * 6
+
+
+def test_the_tests_for_cuda_need_no_plugin_of_pytest_and_are_skipped_without_a_gpu(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    done = run("--dry-run", "--only", "tests", "--out", out, pytest_options="-p no:timeout -p no:xdist")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["check"] for row in rows] == list(cuda_tests.FILES)
+    if not torch.cuda.is_available():
+        assert "0 checks passed, 0 failed, 3 skipped; " in done.stdout
+        assert all(row["ok"] is None and " skipped" in row["detail"] for row in rows)
+
+
+def test_a_failing_test_for_cuda_is_a_failed_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test_wrong.py").write_text("def test_wrong():\n    assert 1 == 2\n")
+    monkeypatch.setattr(cuda_tests, "FILES", ("test_wrong.py",))
+    (row,) = cuda_tests.run_cuda_tests(tmp_path, 60)
+    assert row["ok"] is False
+    assert "1 failed" in row["detail"]
+
+
+def test_tests_for_cuda_without_time_are_skipped(tmp_path: Path) -> None:
+    rows = list(cuda_tests.run_cuda_tests(tmp_path, 0.75))
+    assert [row["ok"] for row in rows] == [None] * 3
+    assert "1 s are left; it needs 20" in rows[0]["detail"]
+
+
+def test_every_file_of_tests_for_cuda_is_run() -> None:
+    there = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "tests").rglob("test_cuda.py"))
+    assert sorted(cuda_tests.FILES) == there
 
 
 def test_without_a_gpu_the_script_says_so() -> None:
@@ -72,12 +104,6 @@ def test_without_a_gpu_the_script_says_so() -> None:
     done = run()
     assert done.returncode == 2
     assert "finds no CUDA device here; --dry-run" in done.stderr
-
-
-def test_an_unknown_section_is_one_error() -> None:
-    done = run("--dry-run", "--only", "values,speed")
-    assert done.returncode == 2
-    assert "--only has speed; known are tests, values, behaviour" in done.stderr
 
 
 #: Those that compile something take a minute.
@@ -89,8 +115,25 @@ def test_a_section_yields_rows_without_a_failure(name: str, monkeypatch: pytest.
     monkeypatch.setattr("benchmarks.cuda.checks.behaviour._compiled", _named("Not compiled."))
     rows = list(SECTIONS[name].rows(Place("cpu", True, time.monotonic() + 60)))
     assert rows
-    assert all(row.get("ok", True) for row in rows), rows
-    assert not [row for row in rows if "error" in row]
+    assert not [row for row in rows if row.get("ok") is False or "error" in row], rows
+
+
+def test_what_a_dry_run_cannot_check_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place("cpu", True, time.monotonic() + 60)
+    large = list(SECTIONS["large"].rows(place))
+    assert [row["ok"] for row in large] == [None] * 3
+    assert large[0]["detail"] == "not checked: the tensor of a dry run has 1,536 elements"
+    for name in ("_same_bits", "_empty_batches", "_one_position", "_autocast", "_compiled", "_turned_off"):
+        monkeypatch.setattr(f"benchmarks.cuda.checks.behaviour.{name}", _named("Right."))
+    rows = [row for row in SECTIONS["behaviour"].rows(place) if row["check"] != "Right"]
+    assert {(row["ok"], row["detail"]) for row in rows} == {(None, "not checked: it needs a GPU")}
+    assert "A second device" in {row["check"] for row in rows}
+
+
+def test_values_without_time_are_skipped() -> None:
+    (row,) = values.check_values(Place("cpu", False, time.monotonic(), (0, 7)))
+    assert row["ok"] is None
+    assert row["detail"] == "not checked: no time was left"
 
 
 def _named(text: str) -> Any:
@@ -162,7 +205,10 @@ def test_the_table_says_what_was_reached() -> None:
         {"ratio": 2.0, "megabytes": 206, "limit_share": 0.9},
         {"ratio": 8.0, "megabytes": 206, "limit_share": 0.4},
     ]
-    rows: list[dict[str, Any]] = [{"group": "relu bfloat16 NHWC"} | row for row in shares]
+    rows: list[dict[str, Any]] = [
+        {"group": "relu bfloat16 NHWC", "shape": shape} | row
+        for shape, row in zip(("128×64×112×112 NHWC", [128, 256, 56, 56]), shares, strict=True)
+    ]
     rows += [
         {"host": "forward and backward, float32", "ratio": 0.5, "ours_us": 200.0, "torch_us": 100.0},
         {"step": "NHWC eager over accelerated", "how": "called", "ms": [30.0, 20.0], "ratio": 1.5},
@@ -182,5 +228,9 @@ def test_the_table_says_what_was_reached() -> None:
     )
     assert found["memory kept for backward, BN+leaky ReLU, inplace=True, over eager's"] == (0.5, "reached")
     lines = table(figures(rows)).splitlines()
-    assert len(lines) == len(found) + 1
+    assert len(lines) == len(found) + 2
+    assert lines[1].endswith("reached (of 2 shapes) [a]")
+    assert lines[-1] == "[a] over the shapes 128×64×112×112, 128×256×56×56"
     assert sum("not measured" in line for line in lines) == len(found) - 7
+    assert "benchmarks/training_step.py --compile" in next(line for line in lines if "ResNet-20" in line)
+    assert {figure.verdict for figure in figures(rows, dry_run=True)} == {"dry run", "not measured"}

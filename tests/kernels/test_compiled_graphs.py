@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from normwise import nn
+from normwise.errors import ShapeError
+from normwise.kernels import compiled_graphs
 from normwise.kernels.cpu import library
 
 pytestmark = pytest.mark.usefixtures("kernels", "compiler_caches_cleared")
@@ -99,3 +101,27 @@ def test_graph_that_was_traced_for_kernels_computes_without_them(activation, mas
     with_kernels = passes()
     monkeypatch.setattr(library, "library", None)
     torch.testing.assert_close(passes(), with_kernels, rtol=1e-4, atol=1e-5)
+
+
+def test_the_operators_call_names_its_formulas():
+    # torch keeps compiled graphs on disk by what they call.
+    program = torch.export.export(nn.BatchNorm2d(6), (torch.randn(4, 6, 5, 3),))
+    (call,) = (node for node in program.graph.nodes if "normwise.batch_norm" in str(node.target))
+    assert call.args[-1] == compiled_graphs._digest()
+    assert len(call.args[-1]) == 16
+
+
+def test_exported_training_can_be_saved_and_loaded(tmp_path):
+    layer, x = nn.BatchNorm1d(6, activation="relu"), torch.randn(8, 6)
+    program = torch.export.export(layer, (x,))
+    torch.export.save(program, tmp_path / "layer.pt2")
+    loaded = torch.export.load(tmp_path / "layer.pt2").module()
+    torch.testing.assert_close(loaded(x), layer(x))
+    torch.testing.assert_close(dict(loaded.named_buffers()), dict(layer.named_buffers()))
+
+
+def test_one_value_per_channel_is_refused_in_an_exported_graph_too():
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(nn.BatchNorm1d(6), (torch.randn(8, 6),), dynamic_shapes=({0: rows},))
+    with pytest.raises(ShapeError, match="expected more than 1 value per channel"):
+        program.module()(torch.randn(1, 6))

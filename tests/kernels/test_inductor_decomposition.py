@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from normwise import nn
 from normwise.kernels.backend import BACKENDS
-from normwise.kernels.inductor import decomposition
+from normwise.kernels.inductor import decomposition, registration
 from tests.support.grids import grid
 
 pytestmark = pytest.mark.usefixtures("kernels", "compiler_caches_cleared")
@@ -230,3 +230,23 @@ def test_inductor_compiles_the_formulas(dynamic, calls):
     torch._dynamo.reset()
     step(torch.compile(copy.deepcopy(eager), backend="aot_eager", fullgraph=True), eager, x)
     assert calls == ["forward"] * 3 + ["backward"] * 3
+
+
+def test_long_sums_stay_the_kernels_where_inductors_lose_digits(monkeypatch):
+    monkeypatch.setattr(decomposition, "_sums_are_cascaded", lambda: False)
+    few, many = torch.randn(64, 2), torch.randn(2**17, 2)
+    assert decomposition.forward(few, None, None, None, None, 1e-5, None) is not NotImplemented
+    assert decomposition.forward(many, None, None, None, None, 1e-5, None) is NotImplemented
+
+
+def test_what_another_thread_has_registered_is_left_alone(monkeypatch):
+    registered = []
+
+    class Waiting(dict):
+        def pop(self, name, default=None):
+            super().pop(name)
+            return default
+
+    monkeypatch.setattr(registration, "_waiting", Waiting({"sys": registered.append}))
+    registration.register_once()
+    assert registered == []

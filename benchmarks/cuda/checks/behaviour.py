@@ -23,7 +23,7 @@ from normwise import nn
 
 
 def check_behaviour(place: Place) -> Iterator[dict[str, Any]]:
-    """Yield a row for each check."""
+    """Yield a row for each check; ``ok`` is None where the device can't be put to it."""
     for check in (
         _same_bits,
         check_graph,
@@ -42,7 +42,7 @@ def check_behaviour(place: Place) -> Iterator[dict[str, Any]]:
         try:
             row["detail"] = check(place) or ""
         except NotCheckedError as reason:
-            row["detail"] = f"not checked: {reason}"
+            row |= {"ok": None, "detail": f"not checked: {reason}"}
         except Exception as wrong:
             row |= {"ok": False, "detail": f"{type(wrong).__name__}: {str(wrong)[:500]}"}
             if "CUDA error" in str(wrong):

@@ -89,12 +89,7 @@ class Call:
             )
         # A mask may leave one real position or none in any batch, which is no error: nor is a shape of one.
         if training and self.mask is None and x.numel() == shape[1] and shape[1] > 0:
-            raise ShapeError(
-                f"expected more than 1 value per channel when training, got an input of shape {tuple(shape)}: "
-                "one value is its own mean and has no variance. Use a larger batch, drop an incomplete last one "
-                "(DataLoader(..., drop_last=True)), or normalise with running statistics: .eval(), on a layer that "
-                "keeps them (track_running_stats=True)"
-            )
+            raise one_value(x)
         if self.eps <= 0 and (training or self.eps < 0):
             raise ArgumentError(
                 f"eps must be positive (in evaluation it may be 0), got {self.eps}: a channel that is constant in a "
@@ -143,6 +138,16 @@ pytree.register_pytree_node(
     lambda call: ([getattr(call, name) for name in Call.__slots__], None),
     lambda values, _: Call(*values),
 )
+
+
+def one_value(x: Tensor) -> ShapeError:
+    """Return the error for a batch with one value per channel."""
+    return ShapeError(
+        f"expected more than 1 value per channel when training, got an input of shape {tuple(x.shape)}: "
+        "one value is its own mean and has no variance. Use a larger batch, drop an incomplete last one "
+        "(DataLoader(..., drop_last=True)), or normalise with running statistics: .eval(), on a layer that "
+        "keeps them (track_running_stats=True)"
+    )
 
 
 def check_axes(x: Tensor) -> None:

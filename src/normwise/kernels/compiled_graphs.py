@@ -4,6 +4,8 @@ Its schema, its fake implementations and its derivative know no device. Each bac
 """
 
 from functools import partial
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from normwise.errors import ArgumentError
 from normwise.kernels import inductor
 from normwise.kernels.backend import BACKENDS, Backend
 from normwise.kernels.backward_call import BackwardCall
-from normwise.kernels.call import Call
+from normwise.kernels.call import Call, one_value
 from normwise.kernels.gradient_rules import parameter_gradient, residual_gradient, slope_source
 from normwise.kernels.memory import check_memory
 from normwise.kernels.torch_backend import operator_passes
@@ -23,12 +25,22 @@ from normwise.kernels.torch_backend.primitives import move
 #: float64 (2, C). Nothing that the graph can compute itself: on a GPU the operator launches the backend's kernels only.
 _FORWARD = (
     "batch_norm(Tensor x, Tensor? weight, Tensor? bias, Tensor? residual, Tensor? mask, float eps, "
-    "str? activation) -> (Tensor, Tensor, Tensor)"
+    "str? activation, str formulas='') -> (Tensor, Tensor, Tensor)"
 )
 _BACKWARD = (
     "batch_norm_backward(Tensor x, Tensor? weight, Tensor? bias, Tensor saved, Tensor? slope_source, Tensor grad_y, "
     "Tensor? mask, str? activation) -> (Tensor, Tensor, Tensor, Tensor)"
 )
+
+
+def _digest() -> str:
+    files = [Path(__file__), *sorted(Path(inductor.__file__).parent.glob("*.py"))]
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+#: What Inductor makes of the operator, in the operator's call: torch keeps compiled graphs on disk by what they call,
+#: and would go on with the formulas of an older normwise.
+_FORMULAS = _digest()
 #: The backends compute in whatever order they get; see :mod:`normwise.kernels.inductor.layouts`.
 _TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.flexible_layout)
 #: Kept for the life of the process: an operator goes with its library.
@@ -46,7 +58,7 @@ def batch_norm(call: Call) -> Tensor:
     """Return the output of a call that is covered: the operator computes, and the running statistics move beside it."""
     x, mask, momentum = call.x, call.mask, call.momentum
     y, _, batch = torch.ops.normwise.batch_norm(
-        x, call.weight, call.bias, call.residual, mask, call.eps, call.activation
+        x, call.weight, call.bias, call.residual, mask, call.eps, call.activation, _FORMULAS
     )
     if x.numel() == 0:
         return y
@@ -71,7 +83,11 @@ def _forward(
     mask: Tensor | None,
     eps: float,
     activation: str | None,
+    formulas: str = "",
 ) -> tuple[Tensor, Tensor, Tensor]:
+    # An exported graph takes batches of any size.
+    if mask is None and x.numel() == x.shape[1] > 0:
+        raise one_value(x)
     # The backend fills it, unless a mask or an empty batch leaves fewer than two positions.
     fill = torch.zeros if mask is not None or x.numel() == 0 else torch.empty
     batch = fill(2, x.shape[1], dtype=torch.float64, device=x.device)
@@ -185,7 +201,7 @@ def _backward_shapes(
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, weight, bias, residual, mask, _, activation = inputs
+    x, weight, bias, residual, mask, _, activation, _ = inputs
     y, saved, batch = output
     ctx.mark_non_differentiable(saved, batch)
     ctx.save_for_backward(x, weight, bias, saved, slope_source(residual, activation, y), mask)
@@ -204,6 +220,7 @@ def _differentiate(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ..
         None if weight is None else parameter_gradient(weight, grad_weight),
         None if bias is None else parameter_gradient(bias, grad_bias),
         grad_residual if ctx.added else None,
+        None,
         None,
         None,
         None,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from normwise import reference
+from normwise import kernels, reference
+from normwise.kernels import Call
 from tests.support.grids import TRAINING, grid
 from tests.support.implementations import PAIRS
 from tests.support.layers import KINDS
@@ -77,3 +78,24 @@ def test_activation_and_residual_are_what_one_would_write_behind_torchs_layer(
     x, residual = torch.randn(2, *kind.shape).unbind()
     expected = function(theirs(x) + residual)
     agree(ours(x, residual=residual), expected, x.dtype)
+
+
+@pytest.mark.parametrize(
+    "how", ["the residual is the input", "the input is made of the residual", "γ is made of the input"]
+)
+def test_a_gradient_that_is_to_be_differentiated_is_not_counted_twice(how):
+    torch.manual_seed(0)
+    given, factor = torch.randn(2, 4, 3, 5)
+    given.requires_grad_()
+    weight, x, residual = torch.ones(3), given, given
+    if how == "the input is made of the residual":
+        x = given * given + given.flip(2)
+    elif how == "γ is made of the input":
+        weight, residual = given.mean((0, 2)) + 1, None
+
+    def gradient(create_graph):
+        call = Call(x, weight=weight, training=True, activation="silu", residual=residual)
+        y = kernels.batch_norm(call)
+        return torch.autograd.grad((y * factor).sum(), given, create_graph=create_graph, retain_graph=True)[0]
+
+    torch.testing.assert_close(gradient(create_graph=True), gradient(create_graph=False))

@@ -11,17 +11,22 @@ Inductor computes a value again for each element unless it has a reason to write
 the loops need of a channel is stacked.
 """
 
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from normwise.activations import ACTIVATIONS as _RULES
+from normwise.kernels.call import one_value
 from normwise.kernels.inductor.slopes import NEGATIVE_SLOPE, SLOPES
 from normwise.kernels.torch_backend.activations import ACTIVATIONS
 
 #: The share of the batch whose mean is taken off.
 _SHARE = 16
+#: Positions a channel that plain sums of float32 may have.
+_MOST_PLAIN = 2**16
 #: Positions from which on each sample is summed up by itself: it stays in the nearest cache meanwhile.
 _PLANE = 32
 
@@ -42,11 +47,14 @@ def forward(
     mask: Tensor | None,
     eps: float,
     activation: str | None,
+    formulas: str = "",
 ) -> Any:
     """Return the operator's outputs; NotImplemented where it stays in the graph."""
     if not _decomposes(x, mask):
         return NotImplemented
     values, n, column = x.float(), x.numel() // x.shape[1], _column(x)
+    if isinstance(n, int) and n == 1:
+        raise one_value(x)
     coarse = _part(values).mean(_axes(x))
     shift = torch.stack((coarse, coarse))[0]
     deviations = values - shift.view(column)
@@ -140,7 +148,16 @@ def _condition(shift: Tensor, scale: Tensor, start: Tensor) -> tuple[Tensor, Ten
 
 
 def _decomposes(x: Tensor, mask: Tensor | None) -> bool:
-    return x.device.type == "cpu" and mask is None and x.numel() > 0
+    if x.device.type != "cpu" or mask is not None or x.numel() == 0:
+        return False
+    n = x.numel() // x.shape[1]
+    return _sums_are_cascaded() or (isinstance(n, int) and n <= _MOST_PLAIN)
+
+
+@cache
+def _sums_are_cascaded() -> bool:
+    """Return whether Inductor's sums of float32 are sums of sums, as torch's own are; those of torch 2.8 are not."""
+    return hasattr(import_module("torch._inductor.codegen.cpp"), "replace_cascade_sum_with_add")
 
 
 def _part(values: Tensor) -> Tensor:

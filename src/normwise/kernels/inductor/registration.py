@@ -29,4 +29,7 @@ def register_once() -> None:
     compiling = CompileContext.try_get() is not None
     for name in tuple(_waiting):
         if name in sys.modules or (compiling and name == _TABLE):
-            _waiting.pop(name)(import_module(name))
+            # Another thread may have been here meanwhile.
+            register = _waiting.pop(name, None)
+            if register is not None:
+                register(import_module(name))

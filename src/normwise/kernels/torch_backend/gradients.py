@@ -80,6 +80,11 @@ def gradients_by_torch(
             tensor.detach().requires_grad_() if need and tensor is not None else tensor
             for need, tensor in zip(needs, inputs, strict=True)
         ]
+    else:
+        # The inputs by themselves, not as functions of each other: the gradient of one that is computed from another
+        # would go on into that, and be counted twice.
+        with torch.enable_grad():
+            inputs = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
     with torch.enable_grad():
         given, gamma, beta, added = inputs
         assert given is not None  # noqa: S101 (the input is never absent)

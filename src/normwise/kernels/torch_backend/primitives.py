@@ -114,9 +114,10 @@ def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved:
     dtype = torch.promote_types(batch.dtype, torch.float32)
     # A number stays one: as a tensor it would be copied to the device, and the host would wait for that.
     weight = momentum.to(batch.device, dtype) if isinstance(momentum, Tensor) else momentum
-    with torch.no_grad():
-        target = running.to(dtype).lerp(batch.detach().to(dtype), weight)
-        running.copy_(target if moved is True else torch.where(moved, target, running))
+    # Detached, and not under no_grad: a graph with a region of that kind can be saved, and not loaded.
+    running = running.detach()
+    target = running.to(dtype).lerp(batch.detach().to(dtype), weight)
+    running.copy_(target if moved is True else torch.where(moved, target, running))
 
 
 def _where_real(values: Tensor, mask: Tensor | None) -> Tensor:

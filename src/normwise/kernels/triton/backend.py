@@ -213,8 +213,8 @@ class TritonBackend:
             return
         self._failure = failure
         warnings.warn(
-            f"normwise's kernels for the GPU are not used for {what}, and torch's operators compute instead: {failure}. "
-            "NORMWISE_KERNELS=torch asks for that without this warning",
+            f"normwise's kernels for the GPU are not used for {what}, and torch's operators compute instead: "
+            f"{failure}. NORMWISE_KERNELS=torch asks for that without this warning",
             BatchNormWarning,
             stacklevel=2,
         )
