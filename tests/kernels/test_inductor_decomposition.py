@@ -215,7 +215,9 @@ def test_inductor_compiles_the_formulas(dynamic, calls):
         lambda tensor: kept.append(tensor) or tensor, lambda kept: kept
     ):
         found = step(call, compiled, x)
-    assert calls == []
+    # Of sizes that are not known, it sees none where its long sums lose digits (torch 2.8).
+    seen = not dynamic or decomposition._sums_are_cascaded()
+    assert (calls == []) is seen
     assert torch.bool not in {tensor.dtype for tensor in kept}
     torch.testing.assert_close(found, step(eager, eager, x), rtol=1e-4, atol=1e-4)
     if dynamic:
@@ -223,7 +225,7 @@ def test_inductor_compiles_the_formulas(dynamic, calls):
         for model in (compiled, eager):
             model.zero_grad()
         found = step(call, compiled, x)
-        assert calls == []
+        assert (calls == []) is seen
         torch.testing.assert_close(found, step(eager, eager, x), rtol=1e-4, atol=1e-4)
     # Only Inductor sees them.
     calls.clear()
