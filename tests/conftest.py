@@ -9,7 +9,7 @@ from torch.utils import _pytree as pytree
 
 from normwise.kernels import in_use
 from normwise.kernels.cpu import library
-from tests.support.implementations import KERNELS, TORCH
+from tests.support.kernels.implementations import KERNELS, TORCH
 
 torch.set_num_threads(1)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from normwise.dynamo import backend
 from normwise.dynamo.backend import normwise
 from normwise.errors import BatchNormWarning
-from tests.support.compiled import fused_in, numbers_of
+from tests.support.kernels.compiled import fused_in, numbers_of
 
 pytestmark = pytest.mark.usefixtures("kernels", "compiler_caches_cleared")
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normwise.kernels.cpu import library
-from tests.support.compiled import compiled, numbers_of
+from tests.support.kernels.compiled import compiled, numbers_of
 
 pytestmark = pytest.mark.usefixtures("kernels", "compiler_caches_cleared")
 

@@ -10,7 +10,7 @@ from torch._dynamo.backends.debugging import aot_eager
 from torch.nn import functional as F
 
 from normwise.dynamo import backend
-from tests.support.compiled import compiled
+from tests.support.kernels.compiled import compiled
 
 pytestmark = pytest.mark.usefixtures("kernels", "compiler_caches_cleared")
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import normwise
 from normwise.models import TASKS, build
-from tests.support.compiled import compiled, numbers_of
+from tests.support.kernels.compiled import compiled, numbers_of
 from tests.support.model_kinds import SUBJECTS, Subject
 from tests.support.networks import draw_network
 

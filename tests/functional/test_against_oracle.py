@@ -6,7 +6,7 @@ import torch
 
 from normwise import activations, functional, reference
 from tests.support.grids import TRAINING, grid
-from tests.support.implementations import PAIRS
+from tests.support.kernels.implementations import PAIRS
 
 pytestmark = pytest.mark.usefixtures("implementation")
 

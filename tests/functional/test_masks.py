@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from normwise import functional
-from tests.support.implementations import each_type
+from tests.support.kernels.implementations import each_type
 
 pytestmark = pytest.mark.usefixtures("implementation")
 

@@ -7,7 +7,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 from normwise import functional
 from normwise.errors import ShapeError
-from tests.support.implementations import each_type
+from tests.support.kernels.implementations import each_type
 
 # The second entry of that name is the same list without cuDNN, for CUDA only.
 OP = next(op for op in op_db if op.name == "nn.functional.batch_norm" and not op.variant_test_name)

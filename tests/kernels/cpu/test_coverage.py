@@ -19,7 +19,7 @@ from normwise.kernels.coverage import Coverage
 from normwise.kernels.cpu import backend, library
 from normwise.kernels.cpu.backend import CpuBackend
 from normwise.statistics import Moments
-from tests.support.implementations import each_type
+from tests.support.kernels.implementations import each_type
 
 # Functions of torch without a public name.
 NEGATED: Any = torch._neg_view  # pyright: ignore[reportPrivateImportUsage]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from normwise.kernels import Call, autograd
 from normwise.kernels.cpu.backend import CpuBackend
-from tests.support.exactness import INPUTS, ULP, assert_no_worse_than_torch, batch, compute
+from tests.support.kernels.exactness import INPUTS, ULP, assert_no_worse_than_torch, batch, compute
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

@@ -12,7 +12,7 @@ from normwise.activations import ACTIVATIONS
 from normwise.kernels.triton.keys import NO_SOURCE, OUTPUT, RESIDUAL, BackwardKey, ForwardKey
 from normwise.kernels.triton.launcher import Launch
 from normwise.kernels.triton.launches import backward_launches, forward_launches
-from tests.support.machine_code import MachineCode, machine_code
+from tests.support.kernels.machine_code import MachineCode, machine_code
 
 _BF16, _FLOAT, _HALF = torch.bfloat16, torch.float32, torch.float16
 #: ``(n, c, s, channels_last)``, as a GPU has them in training, and some that are aligned to less than 16 bytes.

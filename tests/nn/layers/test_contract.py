@@ -5,7 +5,7 @@ import torch
 
 from normwise import nn
 from tests.support.grids import TRAINING, grid
-from tests.support.implementations import PAIRS, each_type
+from tests.support.kernels.implementations import PAIRS, each_type
 from tests.support.layers import KINDS, new_layer
 
 

@@ -7,7 +7,7 @@ import torch
 from normwise import kernels, reference
 from normwise.kernels import Call
 from tests.support.grids import TRAINING, grid
-from tests.support.implementations import PAIRS
+from tests.support.kernels.implementations import PAIRS
 from tests.support.layers import KINDS
 
 

@@ -8,7 +8,7 @@ import torch
 from normwise import functional, nn
 from normwise.errors import ArgumentError
 from tests.support.grids import grid
-from tests.support.implementations import PAIRS
+from tests.support.kernels.implementations import PAIRS
 from tests.support.layers import KINDS
 
 needs_kernels = pytest.mark.usefixtures("kernels")

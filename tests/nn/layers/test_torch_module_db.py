@@ -7,7 +7,7 @@ import torch
 from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
 from normwise import nn
-from tests.support.implementations import each_type
+from tests.support.kernels.implementations import each_type
 
 INFOS = {info.module_cls: info for info in module_db}
 OURS = {

@@ -13,7 +13,7 @@ from torch import Tensor
 from normwise.kernels import Call, dispatch
 from normwise.kernels.triton import tiling
 from tests.kernels.triton.interpreted.watched import WatchedBackend
-from tests.support.exactness import INPUTS, ULP, assert_no_worse_than_torch, batch
+from tests.support.kernels.exactness import INPUTS, ULP, assert_no_worse_than_torch, batch
 
 SHAPES = {
     "planes at once": ((6, 3, 13, 11), torch.contiguous_format),

@@ -12,7 +12,7 @@ from normwise.kernels.triton.tiling import Shape, sums_tile
 from tests.kernels.triton.interpreted.expected import expect, numpy
 from tests.kernels.triton.interpreted.step import COUNTED, Case, Tensors, compute
 from tests.kernels.triton.interpreted.watched import WatchedBackend
-from tests.support.covering import covering
+from tests.support.kernels.covering import covering
 
 LAST = torch.channels_last
 PLAIN = torch.contiguous_format
