@@ -14,7 +14,7 @@ Calls = Sequence[Callable[[], object]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where and how long a section runs.
+    """Place and time of a section.
 
     Attributes:
         device: ``"cuda"``, or ``"cpu"`` in a dry run.
@@ -30,7 +30,7 @@ class Place:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the device is a GPU."""
+        """True where the device is a GPU."""
         return self.device != "cpu"
 
     @property

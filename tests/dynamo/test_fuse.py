@@ -1,4 +1,4 @@
-"""What of a graph is replaced, and that it computes the same."""
+"""Replaced parts of a graph, which compute the same."""
 
 import copy
 from collections.abc import Callable, Sequence

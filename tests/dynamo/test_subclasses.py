@@ -43,6 +43,7 @@ class Wrapped(Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.namespace != "aten":
+            # As subclasses do that know torch's own operators alone.
             raise NotImplementedError(str(func))
         inner_args, inner_kwargs = pytree.tree_map_only(Wrapped, lambda one: one.plain, (args, kwargs or {}))
         outputs = pytree.tree_map_only(Tensor, Wrapped, func(*inner_args, **inner_kwargs))

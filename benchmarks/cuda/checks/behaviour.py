@@ -1,4 +1,4 @@
-"""What a program expects beside the right values, on any device; the rest is in ``device_use.py``."""
+"""Expectations of a program beside the right values, on any device; the rest is in ``device_use.py``."""
 
 import os
 import subprocess

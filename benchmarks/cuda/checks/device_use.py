@@ -1,4 +1,4 @@
-"""What a program on a GPU expects: CUDA graphs, streams, several devices, no waiting, no memory beside the outputs."""
+"""Expectations of a program on a GPU: CUDA graphs, streams, several devices, no waiting, no memory beside outputs."""
 
 import torch
 from torch import Tensor

@@ -47,12 +47,12 @@ class Case:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether a GPU computes."""
+        """True where a GPU computes."""
         return self.device != "cpu"
 
     @property
     def trains(self) -> bool:
-        """Whether there is a backward pass."""
+        """True where there is a backward pass."""
         return not self.work.startswith("eval")
 
     @property

@@ -1,4 +1,4 @@
-"""How compiled kernels are launched, by stand-ins for what Triton's compiler returns."""
+"""Launches of compiled kernels, by stand-ins for what Triton's compiler returns."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _LAUNCH = Launch(
 
 
 class _Compiled:
-    """What Triton 3.4 to 3.9 return, which load a kernel when they are first asked for ``run``."""
+    """A compiled kernel of Triton 3.4 to 3.9, which is loaded when it is first asked for ``run``."""
 
     packed_metadata = "metadata"
 

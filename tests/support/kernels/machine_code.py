@@ -38,7 +38,7 @@ class MachineCode:
 
     @cached_property
     def instructions(self) -> Counter[str]:
-        """How often each instruction is in the code, as ``"LDG.E.128"``."""
+        """Counts of the instructions in the code, as ``"LDG.E.128"``."""
         listing = _listing(self.binary, "-sass")
         found = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)", listing)
         return Counter(found)

@@ -23,7 +23,7 @@ _WORSE, _UNITS = 2.0, 4.0
 
 @dataclass(frozen=True)
 class Runs:
-    """What two models compute on one call.
+    """Outputs and gradients of two models on one call.
 
     Attributes:
         old: In the old model's own type.

@@ -44,7 +44,7 @@ class Case:
 
     @property
     def average(self) -> bool:
-        """Whether the running statistics are the average of all batches."""
+        """True where the running statistics are the average of all batches."""
         return self.training and self.momentum is None and self.counter and self.running
 
 
@@ -84,7 +84,7 @@ class Tensors:
 
 @dataclass
 class Results:
-    """What a step computes; None where there is none."""
+    """Results of a step; None where there is none."""
 
     output: Tensor
     grad_x: Tensor

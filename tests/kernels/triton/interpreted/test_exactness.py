@@ -1,4 +1,4 @@
-"""Where precision is lost easily: errors are at most those of torch's operators, but for the last digit."""
+"""Errors where precision is lost easily: at most those of torch's operators, but for the last digit."""
 
 from collections.abc import Callable
 from typing import Any
