@@ -36,4 +36,5 @@ def named_error(layer: nn.Module, error: NormwiseError) -> NormwiseError:
     """
     path = layer_path(layer)
     where = f"{type(layer).__name__} {path!r}" if path else type(layer).__name__
-    return type(error)(f"{where}: {error}")
+    # That of a collective names the layer itself, since it may also come from a backward pass.
+    return error if str(error).startswith(where) else type(error)(f"{where}: {error}")
