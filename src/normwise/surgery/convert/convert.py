@@ -47,8 +47,9 @@ def convert(
     "instance"    ``torch.nn.InstanceNorm1d``, ``2d``, ``3d``: over positions
     ============  ======================================================================================
 
-    All BN layers are converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's ``FrozenBatchNorm2d``.
-    A layer of constants is tried on random numbers first, and left where it computes something else than BN.
+    All BN layers are converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's
+    ``FrozenBatchNorm2d``. A layer of constants is tried on random numbers first, and left where it computes something
+    else than BN. Any further class of BN layers in ``normwise.nn`` is a target by the ``conversion`` in its ``traits``.
     To BN, ``torch.nn.GroupNorm`` and ``InstanceNorm`` layers are converted, too.
 
     Kept are γ and β, running statistics, momentum, ε, counters, types, devices, hooks, modes, ``requires_grad``, tied
