@@ -8,6 +8,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore, Store
 
+# Its name from torch 2.13 on, and before.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 #: Seconds that a rank without batches waits for the next pass of the others, as long as torch's own collectives do.
 _COMPANY = 1800.0
 
@@ -32,7 +34,7 @@ class GroupConnection:
 
     def all_gather(self, found: Tensor, message: Tensor) -> dist.Work | None:
         """See :class:`Connection`."""
-        return dist.all_gather_into_tensor(found, message, group=self._group, async_op=True)
+        return _all_gather(found, message, group=self._group, async_op=True)
 
     def all_reduce(self, message: Tensor) -> dist.Work | None:
         """See :class:`Connection`."""
