@@ -3,11 +3,11 @@
 Run: python benchmarks/synchronised.py [--ranks 2,4] [--rounds 15] [--json build/synchronised.json]
 
 The processes are a gloo group over the loopback interface, with one thread each. torch's and normwise's local layers,
-`normwise.nn.SyncBatchNorm` and a layer that averages means and means of squares (benchmarks/synchronisation/averaged.py) take turns; a
-round is a forward and a backward pass, or a whole step of a ResNet-20 under DistributedDataParallel, and its time is
-that of the last rank. torch's own SyncBatchNorm takes no tensors of a CPU. Times are medians with the 10th and 90th
-percentile. Bytes are those that a rank gave to collectives, and those that its sockets sent, as the kernel counts them.
-Errors are the largest of the outputs beside one process with the whole batch in float64.
+`normwise.nn.SyncBatchNorm` and a layer that averages means and means of squares (synchronisation/averaged.py) take
+turns; a round is a forward and a backward pass, or a whole step of a ResNet-20 under DistributedDataParallel, and its
+time is that of the last rank. torch's own SyncBatchNorm takes no tensors of a CPU. Times are medians with the 10th and
+90th percentile. Bytes are those that a rank gave to collectives, and those that its sockets sent, as the kernel counts
+them. Errors are the largest of the outputs beside one process with the whole batch in float64.
 
 For synchronisation/scaling_model.py the two collectives themselves are timed, with messages of several sizes.
 """
