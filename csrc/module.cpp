@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
-#include <stdexcept>
 #include <vector>
 
 #if defined(__linux__)
@@ -14,8 +13,9 @@
 #endif
 
 #include "call.h"
+#include "python.h"
+#include "virtual_batches.h"
 
-namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace {
@@ -38,73 +38,6 @@ Kernels fastest(const char* wanted) {
 const Kernels& kernels() {
   static const Kernels chosen = fastest(std::getenv("NORMWISE_KERNELS"));
   return chosen;
-}
-
-// Python has checked all that only it can see, such as what memory a tensor has; here is what can be seen of numbers.
-void require(bool holds, const char* what) {
-  if (!holds) throw std::invalid_argument(what);
-}
-
-// An attribute of a class with slots. Its descriptor is kept, since a look-up by name costs small calls more than the
-// value itself.
-class Attribute {
- public:
-  explicit Attribute(const char* name) : name_(PyUnicode_InternFromString(name)) {
-    if (name_ == nullptr) nb::raise_python_error();
-  }
-
-  nb::object of(nb::handle object) {
-    PyTypeObject* type = Py_TYPE(object.ptr());
-    if (type != type_) {
-      nb::object descriptor = nb::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(type), name_));
-      if (!descriptor.is_valid()) nb::raise_python_error();
-      get_ = Py_TYPE(descriptor.ptr())->tp_descr_get;
-      require(get_ != nullptr, "a call is of a class with slots");
-      Py_XDECREF(descriptor_);
-      descriptor_ = descriptor.release().ptr();
-      type_ = type;
-    }
-    nb::object value = nb::steal(get_(descriptor_, object.ptr(), reinterpret_cast<PyObject*>(type_)));
-    if (!value.is_valid()) nb::raise_python_error();
-    return value;
-  }
-
-  bool flag(nb::handle object) {
-    const int holds = PyObject_IsTrue(of(object).ptr());
-    if (holds < 0) nb::raise_python_error();
-    return holds != 0;
-  }
-
- private:
-  PyObject* name_;
-  PyTypeObject* type_ = nullptr;
-  PyObject* descriptor_ = nullptr;
-  descrgetfunc get_ = nullptr;
-};
-
-double number(nb::handle value) {
-  const double found = PyFloat_AsDouble(value.ptr());
-  if (found == -1.0 && PyErr_Occurred()) nb::raise_python_error();
-  return found;
-}
-
-// Where a tensor's elements are, by its own word; null for None.
-template <class T>
-T* pointer(nb::handle tensor) {
-  // The method itself: plain tensors have no other, and to look it up costs more than to call it. Never released.
-  static PyObject* const data_ptr =
-      nb::object(nb::module_::import_("torch").attr("Tensor").attr("data_ptr")).release().ptr();
-  if (tensor.is_none()) return nullptr;
-  PyObject* arguments[] = {tensor.ptr()};
-  const nb::object address = nb::steal(PyObject_Vectorcall(data_ptr, arguments, 1, nullptr));
-  if (!address.is_valid()) nb::raise_python_error();
-  return reinterpret_cast<T*>(nb::cast<uintptr_t>(address));
-}
-
-// The same of a tensor that is an attribute. The call keeps it alive.
-template <class T>
-T* pointer(nb::handle call, Attribute& attribute) {
-  return pointer<T>(attribute.of(call));
 }
 
 // Huge pages for an output before its first touch: fewer faults, each of which costs more than the arithmetic.
@@ -159,6 +92,7 @@ Call call_of(nb::handle given, bool bfloat16, int threads, int activation, int a
   static Attribute weight_attribute("weight");
   static Attribute bias_attribute("bias");
   static Attribute training_attribute("training");
+  static Attribute parts_attribute("parts");
   Call call{};
   const nb::tuple layout = nb::cast<nb::tuple>(layout_attribute.of(given));
   require(layout.size() == 4, "the layout is (n, c, s, channels_last)");
@@ -175,6 +109,9 @@ Call call_of(nb::handle given, bool bfloat16, int threads, int activation, int a
   require(activation >= 0 && activation < static_cast<int>(std::size(ACTIVATION_NAMES)), "an unknown activation");
   call.bfloat16 = bfloat16;
   call.training = training_attribute.flag(given);
+  call.parts = nb::cast<int64_t>(parts_attribute.of(given));
+  require(call.parts > 0 && call.parts <= call.n, "a part of a batch has 1 sample or more");
+  require(call.parts == 1 || call.training, "only training has parts of a batch");
   call.activation = static_cast<Activation>(activation);
   call.x = pointer<const void>(given, x_attribute);
   require(call.x != nullptr, "the input has no memory");
@@ -188,16 +125,28 @@ Call call_of(nb::handle given, bool bfloat16, int threads, int activation, int a
   return call;
 }
 
-// Returns the saved statistics. `counter` is the number of batches so far; without a momentum the running statistics
-// are the plain average over them. A batch with fewer than two real positions does not count.
-nb::object forward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle out, nb::handle batch) {
+// Bytes of `saved`, of which each virtual batch has a row.
+Py_ssize_t saved_bytes(const Call& call) {
+  return static_cast<Py_ssize_t>(call.parts * 2 * call.c * static_cast<int64_t>(sizeof(double)));
+}
+
+// Python's memory for `saved`, aligned as malloc aligns.
+nb::object saved_statistics(Call& call) {
+  nb::object saved = nb::steal(PyByteArray_FromStringAndSize(nullptr, saved_bytes(call)));
+  if (!saved.is_valid()) nb::raise_python_error();
+  call.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
+  return saved;
+}
+
+// What the forward pass reads and writes beside `call_of`. `counter` is the number of batches so far; without a
+// momentum the running statistics are the plain average over them. A batch with fewer than two real positions does not
+// count.
+Call forward_call_of(nb::handle given, bool bfloat16, int threads, int activation, nb::handle out,
+                     std::vector<uint8_t>& mask_copy) {
   static Attribute residual_attribute("residual");
-  static Attribute momentum_attribute("momentum");
   static Attribute eps_attribute("eps");
   static Attribute running_mean_attribute("running_mean");
   static Attribute running_var_attribute("running_var");
-  static Attribute counter_attribute("counter");
-  std::vector<uint8_t> mask_copy;
   const void* residual = pointer<const void>(given, residual_attribute);
   const int arrays = residual != nullptr ? 3 : 2;  // of all elements: input, output, residual
   Call call = call_of<Pass::forward>(given, bfloat16, threads, activation, arrays, mask_copy);
@@ -205,15 +154,14 @@ nb::object forward(nb::handle given, bool bfloat16, int threads, int activation,
   require(call.y != nullptr, "the output has no memory");
   call.running_mean = pointer<float>(given, running_mean_attribute);
   call.running_var = pointer<float>(given, running_var_attribute);
-  require(call.training || (call.running_mean != nullptr && call.running_var != nullptr),
-          "evaluation needs running statistics");
-  // Aligned as malloc aligns.
-  nb::object saved = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(2 * call.c * 8)));
-  if (!saved.is_valid()) nb::raise_python_error();
-  call.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
   call.eps = number(eps_attribute.of(given));
   call.residual = residual;
-  call.batch = pointer<double>(batch);
+  return call;
+}
+
+void move_counter(nb::handle given, Call& call) {
+  static Attribute momentum_attribute("momentum");
+  static Attribute counter_attribute("counter");
   const nb::object momentum = momentum_attribute.of(given);
   call.momentum = momentum.is_none() ? 0.0 : number(momentum);
   int64_t* counter = pointer<int64_t>(given, counter_attribute);
@@ -221,19 +169,39 @@ nb::object forward(nb::handle given, bool bfloat16, int threads, int activation,
     const int64_t batches = ++*counter;
     if (momentum.is_none()) call.momentum = 1.0 / static_cast<double>(batches);
   }
+}
+
+// Returns the saved statistics.
+nb::object forward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle out, nb::handle batch) {
+  std::vector<uint8_t> mask_copy;
+  Call call = forward_call_of(given, bfloat16, threads, activation, out, mask_copy);
+  require(call.training || (call.running_mean != nullptr && call.running_var != nullptr),
+          "evaluation needs running statistics");
+  nb::object saved = saved_statistics(call);
+  call.batch = pointer<double>(batch);
+  move_counter(given, call);
   const nb::gil_scoped_release released;
   if (call.y != call.x) advise(call.y, call.bytes);
-  kernels().forward(call);
+  if (call.parts > 1) {
+    virtual_batches::forward(kernels(), call);
+  } else {
+    kernels().forward(call);
+  }
   return saved;
 }
 
-// Writes the mean and the sum of squared deviations of each channel, (2, c), and returns how many positions are real.
+// Halves of a pass know no virtual batches.
+void require_whole(const Call& call) { require(call.parts == 1, "half a pass takes the batch as a whole"); }
+
+// Writes the mean and the biased variance of each channel, (2, c), and returns how many positions are real.
 int64_t moments(nb::handle given, bool bfloat16, int threads, nb::handle found) {
   std::vector<uint8_t> mask_copy;
   Call call = call_of<Pass::forward>(given, bfloat16, threads, 0, 1, mask_copy);
+  require_whole(call);
   call.moments = pointer<double>(found);
   require(call.moments != nullptr, "the moments have no memory");
   call.training = true;
+  call.stage = Stage::reduce;
   std::vector<double> saved(static_cast<size_t>(2 * call.c));
   call.saved = saved.data();
   const nb::gil_scoped_release released;
@@ -241,37 +209,105 @@ int64_t moments(nb::handle given, bool bfloat16, int threads, nb::handle found) 
   return call.count;
 }
 
-void backward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_x, nb::handle grad_residual,
-              nb::handle grad_weight, nb::handle grad_bias) {
+// What is left of a forward pass in training once there are moments, of `count` positions that need not all be the
+// call's. Returns the saved statistics.
+nb::object normalise(nb::handle given, bool bfloat16, int threads, int activation, nb::handle out, int64_t count,
+                     nb::handle moments) {
+  std::vector<uint8_t> mask_copy;
+  Call call = forward_call_of(given, bfloat16, threads, activation, out, mask_copy);
+  require_whole(call);
+  require(call.training && count >= 0, "moments are those of training, and of a count");
+  call.count = count;
+  call.moments = pointer<double>(moments);
+  require(call.moments != nullptr, "the moments have no memory");
+  nb::object saved = saved_statistics(call);
+  move_counter(given, call);
+  const nb::gil_scoped_release released;
+  advise(call.y, call.bytes);
+  kernels().finish(call);
+  call.training = false;
+  call.stage = Stage::apply;
+  kernels().forward(call);
+  return saved;
+}
+
+// What every part of the backward pass reads beside `call_of`.
+Call backward_call_of(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_residual,
+                      std::vector<uint8_t>& mask_copy) {
   static Attribute saved_attribute("saved");
   static Attribute slope_source_attribute("slope_source");
   static Attribute grad_y_attribute("grad_y");
   static Attribute from_output_attribute("from_output");
-  std::vector<uint8_t> mask_copy;
   const void* slope_source = pointer<const void>(given, slope_source_attribute);
   const int arrays = slope_source != nullptr ? 4 : 3;  // input, gradients of output and input, slope source
   Call call = call_of<Pass::backward>(given, bfloat16, threads, activation, arrays, mask_copy);
   call.slope_source = slope_source;
   call.grad_y = pointer<const void>(given, grad_y_attribute);
-  call.grad_x = pointer<void>(grad_x);
+  require(call.grad_y != nullptr, "the gradient of the output has no memory");
   call.grad_residual = pointer<void>(grad_residual);
-  call.grad_weight = pointer<float>(grad_weight);
-  call.grad_bias = pointer<float>(grad_bias);
-  require(call.grad_y != nullptr && call.grad_x != nullptr && call.grad_weight != nullptr && call.grad_bias != nullptr,
-          "a gradient has no memory");
   require(slope_source == nullptr || call.grad_residual != nullptr, "the gradient of the residual has no memory");
   call.from_output = from_output_attribute.flag(given);
   require(!call.from_output || (slope_source == nullptr &&
                                 (call.activation == Activation::none || call.activation == Activation::leaky_relu)),
           "this activation can't be undone");
   const nb::object saved = saved_attribute.of(given);
-  require(
-      PyByteArray_Check(saved.ptr()) && PyByteArray_GET_SIZE(saved.ptr()) == static_cast<Py_ssize_t>(2 * call.c * 8),
-      "the saved statistics are of another size");
+  require(PyByteArray_Check(saved.ptr()) && PyByteArray_GET_SIZE(saved.ptr()) == saved_bytes(call),
+          "the saved statistics are of another size");
   call.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
+  return call;
+}
+
+void backward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_x, nb::handle grad_residual,
+              nb::handle grad_weight, nb::handle grad_bias) {
+  std::vector<uint8_t> mask_copy;
+  Call call = backward_call_of(given, bfloat16, threads, activation, grad_residual, mask_copy);
+  call.grad_x = pointer<void>(grad_x);
+  call.grad_weight = pointer<float>(grad_weight);
+  call.grad_bias = pointer<float>(grad_bias);
+  require(call.grad_x != nullptr && call.grad_weight != nullptr && call.grad_bias != nullptr,
+          "a gradient has no memory");
   const nb::gil_scoped_release released;
   advise(call.grad_x, call.bytes);
   advise(call.grad_residual, call.bytes);
+  if (call.parts > 1) {
+    virtual_batches::backward(kernels(), call);
+  } else {
+    kernels().backward(call);
+  }
+}
+
+// The first half of the backward pass: writes the gradients of mean and variance, (2, c), those of the parameters, and
+// the real positions of the residual's.
+void moments_gradient(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_residual,
+                      nb::handle grad_weight, nb::handle grad_bias, nb::handle grad_moments) {
+  std::vector<uint8_t> mask_copy;
+  Call call = backward_call_of(given, bfloat16, threads, activation, grad_residual, mask_copy);
+  require_whole(call);
+  call.stage = Stage::reduce;
+  call.grad_weight = pointer<float>(grad_weight);
+  call.grad_bias = pointer<float>(grad_bias);
+  call.grad_moments = pointer<double>(grad_moments);
+  require(call.grad_moments != nullptr, "a gradient has no memory");
+  const nb::gil_scoped_release released;
+  advise(call.grad_residual, call.bytes);
+  kernels().backward(call);
+}
+
+// The second half: writes the gradient of the input, from those of the moments of `count` positions that need not all
+// be the call's, and the padding of the residual's.
+void input_gradient(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_x,
+                    nb::handle grad_residual, int64_t count, nb::handle grad_moments) {
+  std::vector<uint8_t> mask_copy;
+  Call call = backward_call_of(given, bfloat16, threads, activation, grad_residual, mask_copy);
+  require_whole(call);
+  require(count >= 0, "a count of positions is 0 or more");
+  call.stage = Stage::apply;
+  call.count = count;
+  call.grad_x = pointer<void>(grad_x);
+  call.grad_moments = pointer<double>(grad_moments);
+  require(call.grad_x != nullptr && call.grad_moments != nullptr, "a gradient has no memory");
+  const nb::gil_scoped_release released;
+  advise(call.grad_x, call.bytes);
   kernels().backward(call);
 }
 
@@ -283,6 +319,11 @@ NB_MODULE(_native, m) {
   m.def("moments", &moments, "call"_a, "bfloat16"_a, "threads"_a, "found"_a);
   m.def("backward", &backward, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "grad_x"_a,
         "grad_residual"_a.none(), "grad_weight"_a, "grad_bias"_a);
+  m.def("normalise", &normalise, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "out"_a, "count"_a, "moments"_a);
+  m.def("moments_gradient", &moments_gradient, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a,
+        "grad_residual"_a.none(), "grad_weight"_a.none(), "grad_bias"_a.none(), "grad_moments"_a);
+  m.def("input_gradient", &input_gradient, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "grad_x"_a,
+        "grad_residual"_a.none(), "count"_a, "grad_moments"_a);
   m.attr("activations") = [] {
     nb::list names;
     for (const char* name : ACTIVATION_NAMES) names.append(name);

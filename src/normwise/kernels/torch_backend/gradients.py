@@ -3,7 +3,7 @@
 They serve second derivatives, and tensors that the backend's own backward pass does not cover.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -44,7 +44,11 @@ def check_saved(call: BackwardCall) -> None:
 
 
 def gradients_by_torch(
-    call: BackwardCall, statistics: Tensor, eps: float, needed: Sequence[bool]
+    call: BackwardCall,
+    statistics: Tensor,
+    eps: float,
+    needed: Sequence[bool],
+    compute: Callable[[Call], Tensor] = batch_norm,
 ) -> list[Tensor | None]:
     """Return the gradients of input, weight, bias and residual; for a second derivative functions of everything.
 
@@ -53,6 +57,7 @@ def gradients_by_torch(
         statistics: Float64 ``(2, C)``, mean and 1 / deviation of the forward pass.
         eps: What was added to the variance.
         needed: Which of the four are needed; the others are None.
+        compute: Computation of the output by operators that autograd differentiates.
     """
     x, weight, bias, residual, mask = call.x, call.weight, call.bias, call.slope_source, call.mask
     activation, grad_y = call.activation, call.grad_y
@@ -100,8 +105,9 @@ def gradients_by_torch(
             activation=activation,
             residual=added,
             mask=mask,
+            parts=call.parts,
         )
-        y = batch_norm(again)
+        y = compute(again)
     sources = [tensor for tensor, need in zip(inputs, needs, strict=True) if need and tensor is not None]
     found = iter(torch.autograd.grad(y, sources, grad_y, create_graph=twice) if sources else ())
     gradients = [next(found) if need else None for need in needs]
