@@ -73,7 +73,7 @@ class CpuBackend:
     def batch_moments(self, call: Call) -> ChannelMoments:
         """Return the moments of a call's batch."""
         count, found = library.moments(call)
-        return ChannelMoments(found.new_tensor(float(count)), *found.unbind())
+        return ChannelMoments(found.new_full((), count), *found.unbind())
 
     def normalise(self, call: Call, moments: ChannelMoments) -> tuple[Tensor, bytearray]:
         """Compute what :meth:`forward` does in training, by the given moments."""

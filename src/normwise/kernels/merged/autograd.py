@@ -32,7 +32,7 @@ def merged_batch_norm(backend: StagedBackend, call: Call, merger: Merger) -> Ten
 def _forward(backend: StagedBackend, call: Call, merger: Merger) -> tuple[Tensor, Any, ChannelMoments]:
     """Return the output, what the backward pass needs, and the moments of the union."""
     union = merger.moments(backend.batch_moments(call))
-    if call.mask is None and union.count == 1:
+    if call.mask is None and int(union.count) == 1:
         raise one_value(call.x)
     y, saved = backend.normalise(call, union)
     return y, saved, union
