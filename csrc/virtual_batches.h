@@ -1,6 +1,6 @@
 // Virtual batches: consecutive parts of a batch, each normalised by its own statistics (Hoffer et al. 2017,
 // https://arxiv.org/abs/1705.08741, section 4). In both memory orders a part is one stretch of memory, so a kernel
-// takes it for a tensor of its own. The last part may be smaller.
+// takes it for a tensor of its own. Where parts can't be equal, the first ones have a sample more than the others.
 //
 //   forward   each part with its own row of `saved`; then running statistics, by the moments of all parts merged
 //   backward  each part; then the parameters' gradients, which are added up in double
