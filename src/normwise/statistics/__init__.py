@@ -1,5 +1,6 @@
 """Statistics of batch normalization layers: exact moments, recalibration, evaluation by batch, watching."""
 
+from normwise.statistics.accumulate.accumulate import accumulate
 from normwise.statistics.calibrate.calibrate import calibrate
 from normwise.statistics.evaluation_modes import evaluating, using_batch_statistics
 from normwise.statistics.model_inputs import Batch, Data, arguments_of, batches_of
@@ -10,6 +11,7 @@ __all__ = [
     "Batch",
     "Data",
     "Moments",
+    "accumulate",
     "arguments_of",
     "batches_of",
     "calibrate",
