@@ -28,8 +28,8 @@ _PACKAGES = {
         "ACTIVATIONS", "batch_norm", "moments", "normalise", "sequence_mask", "update_running",
     },
     "normwise.statistics": {
-        "Batch", "Data", "Moments", "accumulate", "arguments_of", "batches_of", "calibrate", "evaluating",
-        "using_batch_statistics", "watch",
+        "Batch", "Data", "Moments", "accumulate", "arguments_of", "backward_of_union", "batches_of", "calibrate",
+        "evaluating", "using_batch_statistics", "watch",
     },
     "normwise.surgery": {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
