@@ -395,3 +395,25 @@ def test_compiled_models_move_as_their_union(early: bool) -> None:
             compiled(part).sum().backward()
     _assert_moved_as(model[1], union[1])
     assert model.get_buffer("2.num_batches_tracked") == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: normwise.nn.GhostBatchNorm1d(3, virtual_batch_size=2),
+        lambda: normwise.nn.BatchRenorm1d(3, warmup_steps=0, r_max_steps=2, d_max_steps=2),
+        lambda: normwise.nn.SyncBatchNorm(3),
+    ],
+    ids=["ghost", "renorm", "sync"],
+)
+def test_ghost_renorm_and_synchronised_layers_move_as_their_union(make: Any) -> None:
+    layer = make()
+    union, x = copy.deepcopy(layer).double(), torch.randn(12, 3) + 2
+    for _ in range(3):
+        outputs = [copy.deepcopy(layer)(part) for part in x.chunk(3)]
+        union(x.double())
+        with normwise.accumulate(layer):
+            found = [layer(part) for part in x.chunk(3)]
+        # Renorm corrects each micro-batch by the running statistics of before.
+        torch.testing.assert_close(found, outputs, rtol=0, atol=0)
+    _assert_moved_as(layer, union)

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normwise.distributed import union_of
 from normwise.errors import MaskError, ModelError, ShapeError
 from normwise.functional import update_running
+from normwise.kernels.torch_backend.primitives import ChannelMoments
 from normwise.layers import StatisticsSlot, kind_of_norm, slot_of_mean, slots_of
 from normwise.layers.kind import STATISTICS
 from normwise.statistics.measure.batch_accumulator import BatchAccumulator
@@ -16,6 +18,8 @@ from normwise.statistics.moments import Moments
 from normwise.statistics.observe.normalised_inputs import Call, look_at_input, observe
 
 _COUNTER = "num_batches_tracked"
+#: Seconds that torch's synchronised layers, which have no limit of their own, wait for other ranks.
+_TIMEOUT = 60.0
 
 
 @dataclass
@@ -53,7 +57,7 @@ class AccumulatedLayer:
             layer,
             {slot.path: slot for slot in slots_of(path, layer)},
         )
-        self._several, self._own_forward = kind.traits.several_slots, kind.forward_of is None
+        self._synchronised, self._own_forward = kind.traits.synchronised, kind.forward_of is None
         self._seen: dict[str, _SeenBySlot] = {}
         self._call: _CallUnderWay | None = None
         self._ends: list[Callable[[], None]] = []
@@ -77,21 +81,34 @@ class AccumulatedLayer:
         """Move the running statistics by the union of all that was seen since the last time."""
         seen, self._seen = self._seen, {}
         layer: Any = self._layer
-        for path, one in seen.items():
-            slot, union = self._slots[path], one.moments.together
+        reached = 0
+        # All ranks, whatever each has seen, take part where their statistics are one.
+        for path in self._slots if self._synchronised else seen:
+            slot = self._slots[path]
+            one = seen.get(path) or _SeenBySlot(BatchAccumulator.empty(len(slot.mean)), layer.momentum)
             counter = self._counter(slot)
             if one.momentum is None and counter is None:
                 continue  # torch's layers do not move then, either
-            running_mean, running_var = slot.mean, slot.variance
-            # Metal has no float64.
-            wide = torch.float32 if running_mean.device.type == "mps" else torch.float64
-            mean = union.mean.to(running_mean.device, wide)
-            variance = (union.m2 / max(union.count, 1)).to(running_mean.device, wide)
-            update_running(
-                running_mean, running_var, mean, variance, union.count, one.momentum, counter=counter
-            )
-        if self._several and seen:
-            layer.extend(1 + max(self._slots[path].row or 0 for path in seen))
+            count, mean, variance = self._union(slot, one.moments.together)
+            update_running(slot.mean, slot.variance, mean, variance, count, one.momentum, counter=counter)
+            if slot.row is not None and count > 0:
+                reached = max(reached, slot.row + 1)
+        if reached:
+            layer.extend(reached)
+
+    def _union(self, slot: StatisticsSlot, seen: Moments) -> ChannelMoments:
+        """Return the moments of what a slot saw, on all ranks where these are synchronised."""
+        device = slot.mean.device
+        # Metal has no float64.
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        count = torch.full((), seen.count, dtype=wide, device=device)
+        own = ChannelMoments(count, seen.mean.to(device, wide), seen.m2.to(device, wide) / count.clamp(min=1))
+        if not self._synchronised:
+            return own
+        layer: Any = self._layer
+        name = f"{type(layer).__name__} {slot.path!r}, accumulated"
+        ranks = union_of(layer.process_group, name, device, getattr(layer, "timeout", _TIMEOUT))
+        return own if ranks is None else ranks.moments(own)
 
     def _counter(self, slot: StatisticsSlot) -> Tensor | None:
         counter = self._layer._buffers.get(_COUNTER)
