@@ -251,17 +251,78 @@ def test_arguments_are_checked() -> None:
         backward_of_union(model, x.chunk(2), lambda model, x: model(x))
 
 
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_a_checkpointed_layer_is_an_error_and_not_wrong(reentrant: bool) -> None:
-    model, x = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), torch.randn(8, 3)
+class _Checkpointed(nn.Module):
+    """Computes its parts anew in the backward pass, one by one; in one batch, for comparison, it does not."""
 
-    def loss(model: nn.Module, x: Tensor) -> Tensor:
-        output = checkpoint(model, x, use_reentrant=reentrant)
-        assert isinstance(output, Tensor)
-        return output.square().mean()
+    def __init__(self, *parts: nn.Module, reentrant: bool = False) -> None:
+        super().__init__()
+        self.parts, self.reentrant, self.calls = nn.ModuleList(parts), reentrant, 0
 
-    with pytest.raises(ArgumentError, match=r"BatchNorm1d '1' is called in the backward pass"):
-        backward_of_union(model, x.requires_grad_().chunk(2), loss)
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts:
+            if threading.current_thread() is threading.main_thread():
+                x = part(x)
+                continue
+            output = checkpoint(self._part, part, x, use_reentrant=self.reentrant)
+            assert isinstance(output, Tensor)
+            x = output
+        return x
+
+    def _part(self, part: nn.Module, x: Tensor) -> Tensor:
+        self.calls += 1
+        return part(x)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, normwise.nn.BatchNorm2d], ids=["torch", "ours"])
+def test_blocks_may_be_computed_anew_in_the_backward_pass(norm: Any) -> None:
+    def block() -> nn.Module:
+        return Block(nn.Conv2d(4, 4, 3, padding=1), norm(4), nn.Conv2d(4, 4, 3, padding=1), norm(4))
+
+    model = _Checkpointed(nn.Conv2d(3, 4, 3), nn.Sequential(norm(4), nn.ReLU(inplace=True)), block(), block())
+    _assert_as_union(model, _IMAGES.split((2, 4, 3)), _IMAGES)
+    assert model.calls == 2 * 3 * len(model.parts)
+
+
+def test_masked_fused_and_repeated_layers_may_be_computed_anew() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.norm = nn.Linear(5, 5), normwise.nn.BatchNorm1d(3, activation="silu")
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.linear(x)
+            return torch.tanh(self.norm(x, residual=x, mask=x[:, 0] < 0.5))
+
+    twice = Masked()
+    model = _Checkpointed(nn.Linear(5, 5), twice, Masked(), twice)
+    x = torch.randn(8, 3, 5, dtype=torch.float64)
+    _assert_as_union(model, x.split((3, 5)), x)
+
+
+@pytest.mark.parametrize(
+    ("norm", "reentrant", "text"),
+    [
+        (lambda: nn.BatchNorm1d(3), True, "use_reentrant=False"),
+        (lambda: normwise.nn.GhostBatchNorm1d(3), False, "leave this layer out"),
+        (lambda: _Transposed(3), False, "leave this layer out"),
+    ],
+    ids=["reentrant", "ghost", "subclass"],
+)
+def test_a_layer_that_can_not_be_computed_anew_is_an_error_and_not_wrong(
+    norm: Any, reentrant: bool, text: str
+) -> None:
+    model = _Checkpointed(nn.Sequential(nn.Linear(3, 3), norm(), nn.Tanh()), reentrant=reentrant)
+    with pytest.raises(
+        ArgumentError, match=rf"'parts.0.1' is called in the backward pass, .*micro-batch alone.*{text}"
+    ):
+        backward_of_union(model, torch.randn(8, 3, 3).requires_grad_().chunk(2), _square)
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_saved_tensors_may_go_elsewhere() -> None:
+    model = _residual(nn.BatchNorm2d)
+    with torch.autograd.graph.save_on_cpu():
+        _assert_as_union(model, _IMAGES.chunk(2), _IMAGES)
 
 
 def test_parts_without_batch_norm_may_be_checkpointed() -> None:

@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ShapeError
 from normwise.layers import layers_with_statistics
-from normwise.statistics.accumulate.joint_layers import forwards_replaced, joint_forward, mismatch
+from normwise.statistics.accumulate.joint_layers import layers_joined, mismatch
 from normwise.statistics.accumulate.lock_step import LockStep
 from normwise.statistics.accumulate.random_stream import RandomStream
 from normwise.statistics.preserve.force_eager import running_eagerly
@@ -65,11 +65,11 @@ def backward_of_union(
     streams = random_streams(len(micro_batches))
     lock_step = LockStep(streams, mismatch)
     layers = layers_with_statistics(model)
-    with running_eagerly(), forwards_replaced(layers, partial(joint_forward, lock_step)):
+    with running_eagerly(), layers_joined(layers, lock_step):
         with random_state_kept():
             losses = lock_step.run([partial(checked_loss, loss, model, batch) for batch in micro_batches])
         total = weighted_sum(shares, losses)
-        # The layers still have their other forward: a recomputation is an error, and not wrong.
+        # Activation checkpointing calls the layers again: they still are what they were in the forward pass.
         total.backward()
     return total.detach()
 

@@ -2,11 +2,15 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import torch
+
 from normwise.statistics.accumulate.random_stream import RandomStream
-from normwise.statistics.accumulate.thread_state import thread_state
+from normwise.statistics.accumulate.thread_state import saved_tensors_hooks, thread_state
 
 #: Makes one answer for each function of what each brought to a meeting.
 Join = Callable[[list[Any]], Sequence[Any]]
@@ -16,6 +20,10 @@ Mismatch = Callable[[list[str | None]], Exception]
 
 class _Ended(BaseException):
     """A signal that ends a function since another one failed."""
+
+
+def _saving_plainly() -> AbstractContextManager[Any]:
+    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
 
 
 @dataclass
@@ -52,6 +60,7 @@ class LockStep:
         self._failure: BaseException | None = None
         self._done = threading.Semaphore(0)
         self._own = threading.local()
+        self._hooks: Callable[[], AbstractContextManager[Any]] = _saving_plainly
 
     def run(self, functions: Sequence[Callable[[], Any]]) -> list[Any]:
         """Run the functions, and return what they return.
@@ -60,6 +69,8 @@ class LockStep:
             Whatever one of them raises, or ``mismatch`` makes where they do not meet at the same places.
         """
         call_here = thread_state()
+        if (hooks := saved_tensors_hooks()) is not None:
+            self._hooks = partial(torch.autograd.graph.saved_tensors_hooks, *hooks)
         threads = [
             threading.Thread(
                 target=call_here, args=(lambda at=at, function=function: self._run(at, function),)
@@ -100,6 +111,10 @@ class LockStep:
         self._wait(at)
         answer, runner.answer = runner.answer, None
         return answer
+
+    def saving_as_caller(self) -> AbstractContextManager[Any]:
+        """Let tensors be saved for the backward pass as they are for the caller of :meth:`run`, and not otherwise."""
+        return self._hooks()
 
     def _join(self, join: Join) -> None:
         places = [runner.place for runner in self._runners]

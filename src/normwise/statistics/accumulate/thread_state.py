@@ -32,13 +32,18 @@ def thread_state() -> Callable[[Callable[[], None]], None]:
     return call
 
 
+def saved_tensors_hooks() -> Any:
+    """Return the functions that pack and unpack what this thread saves for the backward pass; None for none."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def _carried() -> Callable[[], Any]:
     grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     autocast = [
         (kind, torch.get_autocast_dtype(kind)) for kind in _DEVICE_TYPES if torch.is_autocast_enabled(kind)
     ]
     cache = torch.is_autocast_cache_enabled()
-    saved: Any = torch._C._autograd._top_saved_tensors_default_hooks(True)  # pyright: ignore[reportAttributeAccessIssue]
+    saved = saved_tensors_hooks()
     functions = _get_current_function_mode_stack()
     dispatch = _python_dispatch._get_current_dispatch_mode_stack()
     stream = torch.cuda.current_stream() if torch.cuda.is_initialized() else None
