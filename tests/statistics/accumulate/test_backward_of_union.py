@@ -303,8 +303,8 @@ def test_masked_fused_and_repeated_layers_may_be_computed_anew() -> None:
     ("norm", "reentrant", "text"),
     [
         (lambda: nn.BatchNorm1d(3), True, "use_reentrant=False"),
-        (lambda: normwise.nn.GhostBatchNorm1d(3), False, "leave this layer out"),
-        (lambda: _Transposed(3), False, "leave this layer out"),
+        (lambda: normwise.nn.GhostBatchNorm1d(3), False, "leave others out"),
+        (lambda: _Transposed(3), False, "leave others out"),
     ],
     ids=["reentrant", "ghost", "subclass"],
 )
@@ -313,7 +313,7 @@ def test_a_layer_that_can_not_be_computed_anew_is_an_error_and_not_wrong(
 ) -> None:
     model = _Checkpointed(nn.Sequential(nn.Linear(3, 3), norm(), nn.Tanh()), reentrant=reentrant)
     with pytest.raises(
-        ArgumentError, match=rf"'parts.0.1' is called in the backward pass, .*micro-batch alone.*{text}"
+        ArgumentError, match=rf"'parts.0.1' is called in the backward pass, .* one micro-batch alone.*{text}"
     ):
         backward_of_union(model, torch.randn(8, 3, 3).requires_grad_().chunk(2), _square)
     assert not any("forward" in vars(module) for module in model.modules())

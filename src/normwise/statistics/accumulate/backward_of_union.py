@@ -34,9 +34,11 @@ def backward_of_union(
     rounding, whatever the layer is: masked, with an activation, a ghost or a synchronised one. All other layers see one
     micro-batch at a time. The running statistics move once.
 
-    It needs the memory of the union, since each BN layer's gradient needs all samples: only what other layers use for a
-    moment is less. On a GPU, call it within ``torch.autograd.graph.save_on_cpu()``. Where one large batch with
-    activation checkpointing fits, that is as exact, and faster.
+    Its memory is the union's, as the gradient of each BN layer needs all samples. Two things make it less, and leave it
+    exact. Parts of the model in ``torch.utils.checkpoint(..., use_reentrant=False)`` take two passes: the first finds
+    the statistics of the union, and keeps the inputs of those parts; the second, in the backward pass, computes a part
+    anew by these statistics, of all micro-batches before the next part. And on a GPU all of it may be called within
+    ``torch.autograd.graph.save_on_cpu()``.
 
     Args:
         model: Any model, in training; one that was compiled runs uncompiled.
@@ -51,7 +53,8 @@ def backward_of_union(
     Raises:
         ModelError: micro-batches that call the layers in different orders.
         ShapeError: inputs that can't be one batch, or a loss that is not one number.
-        ArgumentError: weights of another number, or a BN layer within what is checkpointed.
+        ArgumentError: weights of another number, or a layer that activation checkpointing can't compute anew: reentrant,
+            or another layer than ``BatchNorm1d``, ``2d`` and ``3d``, torch's or ours.
 
     Example:
         >>> import torch, normwise

@@ -47,7 +47,9 @@ class _JointForward:
         if not (layer.training or getattr(layer, "running_mean", None) is None):
             return self._forward(*args, **kwargs)
         if torch._C._current_graph_task_id() != -1:
-            return self._recomputed.output(args, kwargs)
+            return self._recomputed.repeated(self._lock_step, args, kwargs)
+        if self._lock_step.saves_otherwise() and self._recomputed.repeatable:
+            return self._recomputed.output(self._lock_step, args, kwargs)
         return self._lock_step.meet(self._name, (args, kwargs), self._compute)
 
     def _compute(self, calls: list[_Arguments]) -> Sequence[Any]:
@@ -58,8 +60,7 @@ class _JointForward:
             raise ShapeError(f"{self._name}: expected inputs of shape (N, C, *), got {shapes}")
         args = [self._joined([call[0][at] for call in calls]) for at in range(len(calls[0][0]))]
         kwargs = {key: self._joined([call[1][key] for call in calls]) for key in calls[0][1]}
-        self._recomputed.keep(tuple(args), kwargs, sizes)
-        # What the node of the graph keeps is that of all micro-batches: no checkpoint of one can compute it again.
+        # What the node of the graph keeps is of all micro-batches: no checkpoint of one can compute it anew.
         with self._lock_step.saving_as_caller():
             output = self._forward(*args, **kwargs)
         if not isinstance(output, Tensor) or len(output) != sum(sizes):

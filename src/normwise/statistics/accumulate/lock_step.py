@@ -60,6 +60,7 @@ class LockStep:
         self._failure: BaseException | None = None
         self._done = threading.Semaphore(0)
         self._own = threading.local()
+        self._callers: Any = None
         self._hooks: Callable[[], AbstractContextManager[Any]] = _saving_plainly
 
     def run(self, functions: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -69,8 +70,9 @@ class LockStep:
             Whatever one of them raises, or ``mismatch`` makes where they do not meet at the same places.
         """
         call_here = thread_state()
-        if (hooks := saved_tensors_hooks()) is not None:
-            self._hooks = partial(torch.autograd.graph.saved_tensors_hooks, *hooks)
+        self._callers = saved_tensors_hooks()
+        if self._callers is not None:
+            self._hooks = partial(torch.autograd.graph.saved_tensors_hooks, *self._callers)
         threads = [
             threading.Thread(
                 target=call_here, args=(lambda at=at, function=function: self._run(at, function),)
@@ -115,6 +117,10 @@ class LockStep:
     def saving_as_caller(self) -> AbstractContextManager[Any]:
         """Let tensors be saved for the backward pass as they are for the caller of :meth:`run`, and not otherwise."""
         return self._hooks()
+
+    def saves_otherwise(self) -> bool:
+        """Return whether a function is within hooks of its own on saved tensors: how a checkpoint begins."""
+        return saved_tensors_hooks() != self._callers
 
     def _join(self, join: Join) -> None:
         places = [runner.place for runner in self._runners]
