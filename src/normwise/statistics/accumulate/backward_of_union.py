@@ -53,8 +53,8 @@ def backward_of_union(
     Raises:
         ModelError: micro-batches that call the layers in different orders.
         ShapeError: inputs that can't be one batch, or a loss that is not one number.
-        ArgumentError: weights of another number, or a layer that activation checkpointing can't compute anew: reentrant,
-            or another layer than ``BatchNorm1d``, ``2d`` and ``3d``, torch's or ours.
+        ArgumentError: weights of another number, or a layer that activation checkpointing can't compute anew: another
+            than ``BatchNorm1d``, ``2d`` and ``3d``, torch's or ours, or in its reentrant variant.
 
     Example:
         >>> import torch, normwise

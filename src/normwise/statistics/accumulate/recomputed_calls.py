@@ -37,7 +37,7 @@ class RecomputedCalls:
 
     ``torch.utils.checkpoint`` without reentrancy computes a part of the model again for the tensors that its graph
     needs, and nothing else. So what the graph keeps of one micro-batch must be made by operators of that micro-batch
-    alone: its moments, and its normalization by the merged ones. Only the merge, of numbers of a channel, is everyone's.
+    alone: its moments, and its normalization by the merged ones. Only the merge, of numbers of a channel, is of all.
     """
 
     def __init__(self, name: str, layer: nn.Module) -> None:
@@ -82,8 +82,8 @@ class RecomputedCalls:
         if not self._unions or not lock_step.saves_otherwise():
             raise ArgumentError(
                 f"{self._name} is called in the backward pass, by activation checkpointing, for one micro-batch alone, "
-                "and its gradient would lack the others. Use torch.utils.checkpoint with use_reentrant=False, and layers "
-                "that can be computed anew: normwise.nn.BatchNorm1d, 2d, 3d and torch's; leave others out of it"
+                "and its gradient would lack the others. Use torch.utils.checkpoint with use_reentrant=False, and "
+                "layers that can be computed anew: normwise.nn.BatchNorm1d, 2d, 3d and torch's; leave others out of it"
             )
         x: Any = input_of_call(args, kwargs)
         own = moments(x, kwargs.get("mask")).mean.detach()
