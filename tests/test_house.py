@@ -31,7 +31,7 @@ _PACKAGES = {
     },
     "normwise.statistics": {
         "Batch", "Data", "Moments", "accumulate", "arguments_of", "backward_of_union", "batches_of", "calibrate",
-        "evaluating", "using_batch_statistics", "watch",
+        "evaluating", "merge_statistics", "using_batch_statistics", "watch",
     },
     "normwise.surgery": {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
