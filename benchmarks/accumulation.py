@@ -14,6 +14,7 @@ the union, the second normalises by them, and its gradients do not flow through 
 import argparse
 import copy
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -207,6 +208,8 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    # Tensors that are freed go back to the system at once, and are not counted any more.
+    os.environ |= {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(1, maxtasksperchild=1) as pool:
         peaks = {name: pool.apply(peak, (name, options.samples, options.parts)) for name in WAYS}
