@@ -338,3 +338,16 @@ def test_parts_without_batch_norm_may_be_checkpointed() -> None:
 
     x = torch.randn(8, 3, dtype=torch.float64)
     _assert_as_union(Model(), x.chunk(2), x)
+
+
+def test_a_compiled_model_is_as_with_one_batch() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), normwise.nn.BatchNorm1d(3, activation="relu")).double()
+    whole, x = copy.deepcopy(model), torch.randn(8, 3, dtype=torch.float64)
+    compiled: Any = torch.compile(model, backend="eager")
+    compiled(x)
+    model.load_state_dict(whole.state_dict())
+    backward_of_union(compiled, x.chunk(2), _square)
+    _square(whole, x).backward()
+    for mine, theirs in zip(model.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-10, atol=1e-13)
+    torch.testing.assert_close(model.state_dict(), whole.state_dict())
