@@ -1,0 +1,146 @@
+"""BN511: running statistics that differ between processes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.passes.running_statistics import FINE, error_of
+from normwise.doctor.facts.processes.rank_facts import RankNorm, ranks_text
+from normwise.doctor.rule import Case, Rule, measured
+from normwise.errors import NormwiseError
+from normwise.records import Severity, Source, Symptom
+from normwise.statistics import merge_statistics
+from normwise.surgery.core.decision import LeftError
+
+#: Distance of a process from all of them together, in σ, from which evaluation is wrong by it.
+_WRONG = 0.5
+#: The same up to which the statistics are alike: that of one step on shuffled data.
+_ALIKE = 0.02
+
+
+class UnmergedStatistics(Rule):
+    """Running statistics that differ between processes."""
+
+    code = "BN511"
+    name = "unmerged-statistics"
+    severity = "warning"
+    needs = ("processes",)
+    finds = "Running means and variances of a layer that are others on each process of a group."
+    why = (
+        "A local BN layer sees the data of its process alone, and a checkpoint holds those of rank 0: what the other "
+        "processes saw is lost, and a process evaluates to another score than the checkpoint will. "
+        "DistributedDataParallel copies the buffers of rank 0 over those of the others before each forward pass, which "
+        "hides the difference until the next step, and loses the same."
+    )
+    measured = (
+        "The running statistics of all processes are merged: the mean of the means, and the mean of the variances with "
+        "what the means differ by. The distance of a process is the root mean square of how far values normalised by "
+        "its statistics are from those normalised by the merged ones, in standard deviations. From 0.5 σ on it is an "
+        "error, and below 0.15 σ a note; up to 0.02 σ, as much as one step on shuffled data, the statistics are alike."
+    )
+    fixed = (
+        "normwise.statistics.merge_statistics gives all processes the merged statistics; call it before a checkpoint "
+        "is written and before evaluation. That is safe, and proven by measuring again on all processes. Synchronised "
+        "layers have no difference to merge."
+    )
+    safety = "safe"
+    sources = (
+        Source("pytorch issue 13711", "", "https://github.com/pytorch/pytorch/issues/13711"),
+        Source("timm issue 110", "", "https://github.com/huggingface/pytorch-image-models/issues/110"),
+        Source(
+            "Chan, Golub & LeVeque 1983", "equation 2.1", "https://doi.org/10.1080/00031305.1983.10483115"
+        ),
+    )
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers of which a process is far from all together."""
+        broadcasts = any(rank.broadcasts for rank in facts.ranks)
+        for path, norm in facts.ranks[0].norms.items():
+            held = {rank.rank: each for rank in facts.ranks if _is_usable(each := rank.norms[path])}
+            distances = dict(_distances(held))
+            worst = max(distances, key=lambda rank: distances[rank], default=None)
+            if worst is None or distances[worst] <= _ALIKE:
+                continue
+            evidence = [measured(f"values normalised on {ranks_text([worst])} off by", distances[worst], "σ")]
+            if worst != facts.ranks[0].rank and facts.ranks[0].rank in distances:
+                evidence.append(measured("on rank 0", distances[facts.ranks[0].rank], "σ"))
+            detail = "rank 0's are copied over the others before each forward pass" if broadcasts else ""
+            yield Symptom(path, norm.kind, tuple(evidence), detail, distances[worst])
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Judge by the distance."""
+        worst = symptoms[0].badness
+        return "error" if worst >= _WRONG else "warning" if worst > FINE else "info"
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Say how far a process is off."""
+        worst = symptoms[0]
+        return (
+            f"The running statistics of {worst.path or 'the model'} differ between the {len(facts.ranks)} processes, "
+            f"by up to {worst.badness:.2g} σ from those of all together; a checkpoint keeps those of one."
+        )
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Merge them."""
+        return (
+            "# on all processes, before a checkpoint and before evaluation:\n"
+            "normwise.statistics.merge_statistics(model, process_group)"
+        )
+
+    def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
+        """Merge those of the processes' copies."""
+        if facts.meeting is None:
+            raise LeftError("that needs the processes")
+        try:
+            merge_statistics(model, facts.meeting.group)
+        except NormwiseError as error:
+            raise LeftError(str(error)) from error
+        return f"statistics of {len(facts.ranks)} processes merged"
+
+    def sick(self) -> Case:
+        """Return two processes that each saw data of another brightness."""
+        torch.manual_seed(0)
+        models = [nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3)) for _ in range(2)]
+        for model, brightness in zip(models, (0.0, 2.0), strict=True):
+            for _ in range(100):
+                model(torch.randn(64, 4) + brightness)
+        first, second = (model.eval() for model in models)
+        return Case(first, ranks=(Case(second),))
+
+    def healthy(self) -> Case:
+        """Return two that saw the same kind of data."""
+        torch.manual_seed(0)
+        models = [nn.Sequential(nn.BatchNorm1d(4, momentum=None), nn.Linear(4, 3)) for _ in range(2)]
+        for model in models:
+            for _ in range(100):
+                model(torch.randn(64, 4))
+        first, second = (model.eval() for model in models)
+        return Case(first, ranks=(Case(second),))
+
+
+def _is_usable(norm: RankNorm) -> bool:
+    """Return whether there are statistics, and none of them is broken, which another rule says."""
+    if norm.mean is None or norm.variance is None:
+        return False
+    return bool(norm.mean.isfinite().all() and norm.variance.isfinite().all() and (norm.variance >= 0).all())
+
+
+def _distances(norms: dict[int, RankNorm]) -> Iterator[tuple[int, float]]:
+    """Yield the distance of each rank's statistics from the merged ones, in σ."""
+    if len(norms) < 2:
+        return
+    shares = [max(norm.steps or 0, 0) for norm in norms.values()]
+    weights = torch.tensor(shares if sum(shares) else [1] * len(shares), dtype=torch.float64)
+    weights = (weights / weights.sum())[:, None]
+    means = torch.stack([_double(norm.mean) for norm in norms.values()])
+    variances = torch.stack([_double(norm.variance) for norm in norms.values()])
+    mean = (weights * means).sum(0)
+    variance = (weights * (variances + (means - mean).square())).sum(0)
+    for rank, norm in norms.items():
+        yield rank, error_of(_double(norm.mean), _double(norm.variance), (mean, variance), norm.eps)
+
+
+def _double(tensor: Tensor | None) -> Tensor:
+    return torch.empty(0) if tensor is None else tensor.double()
