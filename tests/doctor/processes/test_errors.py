@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 import normwise
 from normwise.doctor.facts.processes.rank_facts import ranks_text
@@ -68,6 +70,8 @@ def _go_wrong(rank: int) -> dict[str, Any]:
         found["not a member"] = _said(lambda: normwise.diagnose(model, data, process_group=part))
     found["no group"] = _said(lambda: normwise.diagnose(model, data, process_group=0))  # pyright: ignore[reportArgumentType]
     found["no timeout"] = _said(lambda: normwise.diagnose(model, data, process_group=group, timeout=0))
+    sharded: Any = fully_shard(dense(nn.BatchNorm1d(8)), mesh=init_device_mesh("cpu", (2,)))
+    found["sharded"] = _said(lambda: normwise.diagnose(sharded, data))
     right()
     return found
 
@@ -96,6 +100,7 @@ def found() -> list[dict[str, Any]]:
         ),
         ("another call", "rank 0 came to diagnose a model, and rank 1 to copy", "rank 1 came to copy"),
         ("no group", "expected a process group", "expected a process group"),
+        ("sharded", "are sharded among processes (FSDPModule)", "full_state_dict=True"),
         ("no timeout", "positive number of seconds", "positive number of seconds"),
     ],
 )

@@ -86,7 +86,7 @@ class UnmergedStatistics(Rule):
         """Merge them."""
         return (
             "# on all processes, before a checkpoint and before evaluation:\n"
-            "normwise.statistics.merge_statistics(model, process_group)"
+            "normwise.statistics.merge_statistics(model, torch.distributed.group.WORLD)"
         )
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
