@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+import normwise
 from normwise.doctor.rules.statistics.stale_statistics import StaleStatistics
 from normwise.errors import DistributedError
 from normwise.surgery.core.decision import LeftError
@@ -25,6 +26,12 @@ def _unmerged(rank: int) -> nn.Module:
 def _unmerged_in_parallel(rank: int) -> nn.Module:
     model = DistributedDataParallel(dense(nn.BatchNorm1d(8)))
     model.module[1].load_state_dict(_unmerged(rank).get_submodule("1").state_dict())
+    return model
+
+
+def _frozen_apart(rank: int) -> nn.Module:
+    model = _unmerged(rank)
+    normwise.freeze(model)
     return model
 
 
@@ -86,6 +93,7 @@ def _fix_all(rank: int) -> dict[str, Any]:
         "merged in place": _healed(_unmerged, rank, None, "BN511", inplace=True),
         "calibrated": _healed(_stale, rank, batches(rank, 32, 20), "BN201"),
         "synchronised": _healed(_of_torch, rank, batches(rank), "BN702"),
+        "frozen": _healed(_frozen_apart, rank, None, "BN511"),
         "failed": _fail_on_one(rank),
     }
 
@@ -135,6 +143,13 @@ def test_calibrated_statistics_are_those_of_both_processes(found: list[dict[str,
     mean, variance = found[0]["calibrated"]["statistics"]
     torch.testing.assert_close(mean, values.mean(0), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(variance, values.var(0), rtol=1e-5, atol=1e-5)
+
+
+def test_frozen_layers_that_differ_are_left(found: list[dict[str, Any]]) -> None:
+    for rank in found:
+        assert rank["frozen"]["codes"] == ["BN511"]
+        assert not rank["frozen"]["proven"]
+        assert "layer '1' is frozen: load the same weights" in rank["frozen"]["said"]
 
 
 def test_layers_of_torch_become_ours_where_there_are_several_processes(found: list[dict[str, Any]]) -> None:

@@ -35,10 +35,11 @@ class UnmergedStatistics(Rule):
         "hides the difference until the next step, and loses the same."
     )
     measured = (
-        "The running statistics of all processes are merged: the mean of the means, and the mean of the variances with "
-        "what the means differ by. The distance of a process is the root mean square of how far values normalised by "
-        "its statistics are from those normalised by the merged ones, in standard deviations. From 0.5 σ on it is an "
-        "error, and below 0.15 σ a note; up to 0.02 σ, as much as one step on shuffled data, the statistics are alike."
+        "The running statistics of all processes are merged, as merge_statistics does: the mean of the means, and the "
+        "mean of the variances with what the means differ by. The distance of a process is the root mean square of how "
+        "far values normalised by its statistics are from those normalised by the merged ones, in standard deviations. "
+        "From 0.5 σ on it is an error, and below 0.15 σ a note; up to 0.02 σ, as much as a step on shuffled data, the "
+        "statistics are alike."
     )
     fixed = (
         "normwise.statistics.merge_statistics gives all processes the merged statistics; call it before a checkpoint "
@@ -59,7 +60,7 @@ class UnmergedStatistics(Rule):
         broadcasts = any(rank.broadcasts for rank in facts.ranks)
         for path, norm in facts.ranks[0].norms.items():
             held = {rank.rank: each for rank in facts.ranks if _is_usable(each := rank.norms[path])}
-            distances = dict(_distances(held))
+            distances = dict(_distances(held, cumulative=facts.norms[path].momentum is None))
             worst = max(distances, key=lambda rank: distances[rank], default=None)
             if worst is None or distances[worst] <= _ALIKE:
                 continue
@@ -93,6 +94,9 @@ class UnmergedStatistics(Rule):
         """Merge those of the processes' copies."""
         if facts.meeting is None:
             raise LeftError("that needs the processes")
+        frozen = [symptom.path for symptom in symptoms if facts.norms[symptom.path].frozen]
+        if frozen:
+            raise LeftError(f"layer {frozen[0]!r} is frozen: load the same weights on all processes")
         try:
             merge_statistics(model, facts.meeting.group)
         except NormwiseError as error:
@@ -127,12 +131,19 @@ def _is_usable(norm: RankNorm) -> bool:
     return bool(norm.mean.isfinite().all() and norm.variance.isfinite().all() and (norm.variance >= 0).all())
 
 
-def _distances(norms: dict[int, RankNorm]) -> Iterator[tuple[int, float]]:
-    """Yield the distance of each rank's statistics from the merged ones, in σ."""
+def _distances(norms: dict[int, RankNorm], *, cumulative: bool) -> Iterator[tuple[int, float]]:
+    """Yield the distance of each rank's statistics from the merged ones, in σ.
+
+    Args:
+        norms: A slot on each rank.
+        cumulative: Whether the statistics are the plain average of the batches, so that a batch more has more weight.
+    """
     if len(norms) < 2:
         return
-    shares = [max(norm.steps or 0, 0) for norm in norms.values()]
-    weights = torch.tensor(shares if sum(shares) else [1] * len(shares), dtype=torch.float64)
+    steps = [1 if norm.steps is None else max(norm.steps, 0) for norm in norms.values()]
+    weights = torch.tensor(steps, dtype=torch.float64)
+    weights = weights if cumulative else weights.sign()
+    weights = weights if weights.any() else torch.ones_like(weights)
     weights = (weights / weights.sum())[:, None]
     means = torch.stack([_double(norm.mean) for norm in norms.values()])
     variances = torch.stack([_double(norm.variance) for norm in norms.values()])
