@@ -2,6 +2,7 @@
 
 import time
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch.distributed as dist
@@ -64,6 +65,8 @@ def _go_wrong(rank: int) -> dict[str, Any]:
     right()
     part: Any = dist.new_group([0])
     if rank == 0:
+        with patch.object(dist, "all_gather_object", side_effect=RuntimeError("connection closed")):
+            found["gone"] = _said(lambda: normwise.diagnose(model, data, process_group=part))
         single = normwise.diagnose(model, data, process_group=part)
         found["group of one"] = [finding.code for finding in single.findings if finding.severity != "info"]
     else:
@@ -114,6 +117,12 @@ def test_each_process_says_what_is_wrong(
 def test_a_process_that_does_not_come_is_named_in_time(found: list[dict[str, Any]]) -> None:
     assert "rank 0 came to diagnose a model, and rank 1 did not within 1 seconds" in found[0]["absent"]
     assert found[0]["seconds"] >= 1
+
+
+def test_a_process_that_ends_in_an_exchange_is_an_error_of_ours(found: list[dict[str, Any]]) -> None:
+    assert found[0]["gone"] == (
+        "DistributedError: rank 0 came to diagnose a model, and another process ended meanwhile: connection closed"
+    )
 
 
 def test_a_group_of_one_and_one_without_this_process(found: list[dict[str, Any]]) -> None:

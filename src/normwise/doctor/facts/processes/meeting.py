@@ -71,7 +71,12 @@ class Meeting:
             sent = pickle.dumps((what, f"{type(error).__name__}: {error}", None))
         self._meet(what)
         received: list[Any] = [None] * len(self.ranks)
-        dist.all_gather_object(received, sent, group=self.group)
+        try:
+            dist.all_gather_object(received, sent, group=self.group)
+        except RuntimeError as error:
+            raise DistributedError(
+                f"rank {self.rank} came to {what}, and another process ended meanwhile: {error}"
+            ) from error
         if failure is not None:
             raise failure
         values: list[T] = []

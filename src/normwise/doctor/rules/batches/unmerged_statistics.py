@@ -1,16 +1,21 @@
 """BN511: running statistics that differ between processes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from normwise.doctor.facts.facts import Facts
-from normwise.doctor.facts.passes.running_statistics import FINE, error_of
+from normwise.doctor.facts.passes.running_statistics import (
+    averaging_noise,
+    error_of,
+    is_off,
+    severity_by_cost,
+)
 from normwise.doctor.facts.processes.rank_facts import RankNorm, ranks_text
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.errors import NormwiseError
-from normwise.records import Severity, Source, Symptom
+from normwise.records import SEVERITIES, Severity, Source, Symptom
 from normwise.statistics import merge_statistics
 from normwise.surgery.core.decision import LeftError
 
@@ -38,8 +43,8 @@ class UnmergedStatistics(Rule):
         "The running statistics of all processes are merged, as merge_statistics does: the mean of the means, and the "
         "mean of the variances with what the means differ by. The distance of a process is the root mean square of how "
         "far values normalised by its statistics are from those normalised by the merged ones, in standard deviations. "
-        "From 0.5 σ on it is an error, and below 0.15 σ a note; up to 0.02 σ, as much as a step on shuffled data, the "
-        "statistics are alike."
+        "From 0.5 σ on it is an error; below 0.15 σ, or 4 times the noise of a running average where data show that, "
+        "it is a note; up to 0.02 σ the statistics are alike."
     )
     fixed = (
         "normwise.statistics.merge_statistics gives all processes the merged statistics; call it before a checkpoint "
@@ -55,25 +60,51 @@ class UnmergedStatistics(Rule):
         ),
     )
 
+    supersedes = ("BN201",)
+
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the layers of which a process is far from all together."""
         broadcasts = any(rank.broadcasts for rank in facts.ranks)
         for path, norm in facts.ranks[0].norms.items():
-            held = {rank.rank: each for rank in facts.ranks if _is_usable(each := rank.norms[path])}
-            distances = dict(_distances(held, cumulative=facts.norms[path].momentum is None))
-            worst = max(distances, key=lambda rank: distances[rank], default=None)
-            if worst is None or distances[worst] <= _ALIKE:
+            merged, held = _merged(facts, path)
+            if merged is None:
+                continue
+            distances = {rank: _distance(each, merged) for rank, each in held.items()}
+            worst = max(distances, key=lambda rank: distances[rank])
+            if distances[worst] <= _ALIKE:
                 continue
             evidence = [measured(f"values normalised on {ranks_text([worst])} off by", distances[worst], "σ")]
             if worst != facts.ranks[0].rank and facts.ranks[0].rank in distances:
-                evidence.append(measured("on rank 0", distances[facts.ranks[0].rank], "σ"))
+                evidence.append(
+                    measured(f"on {ranks_text([facts.ranks[0].rank])}", distances[facts.ranks[0].rank], "σ")
+                )
+            if noise := _noise(facts, path):
+                evidence.append(measured("noise of a running average", noise, "σ"))
             detail = "rank 0's are copied over the others before each forward pass" if broadcasts else ""
             yield Symptom(path, norm.kind, tuple(evidence), detail, distances[worst])
 
+    def explained(self, facts: Facts, symptoms: Sequence[Symptom]) -> set[str]:
+        """Return the layers in which the merged statistics are those of the data."""
+        if "data" not in facts.has or facts.probe.failed:
+            return set()
+        right = set()
+        for path in (symptom.path for symptom in symptoms):
+            merged, exact = _merged(facts, path)[0], facts.probe.exact_statistics.get(path)
+            if merged is not None and exact is not None:
+                error = error_of(*merged, exact, facts.norms[path].eps)
+                right |= set() if is_off(error, _noise(facts, path)) else {path}
+        return right
+
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Judge by the distance."""
-        worst = symptoms[0].badness
-        return "error" if worst >= _WRONG else "warning" if worst > FINE else "info"
+        """Judge by the distance, and by what evaluation loses where that is the reason."""
+        distances = [one.badness for one in symptoms if is_off(one.badness, _noise(facts, one.path))]
+        if not distances:
+            return "info"
+        severity: Severity = "error" if max(distances) >= _WRONG else "warning"
+        if not self.explained(facts, symptoms) or not facts.probe.exact_helps:
+            return severity
+        by_cost = severity_by_cost(facts)
+        return by_cost if SEVERITIES.index(by_cost) < SEVERITIES.index(severity) else severity
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say how far a process is off."""
@@ -131,26 +162,34 @@ def _is_usable(norm: RankNorm) -> bool:
     return bool(norm.mean.isfinite().all() and norm.variance.isfinite().all() and (norm.variance >= 0).all())
 
 
-def _distances(norms: dict[int, RankNorm], *, cumulative: bool) -> Iterator[tuple[int, float]]:
-    """Yield the distance of each rank's statistics from the merged ones, in σ.
-
-    Args:
-        norms: A slot on each rank.
-        cumulative: Whether the statistics are the plain average of the batches, so that a batch more has more weight.
-    """
-    if len(norms) < 2:
-        return
-    steps = [1 if norm.steps is None else max(norm.steps, 0) for norm in norms.values()]
+def _merged(facts: Facts, path: str) -> tuple[tuple[Tensor, Tensor] | None, dict[int, RankNorm]]:
+    """Return the merged mean and variance of a slot, and the ranks that they are of; None for less than two."""
+    held = {rank.rank: each for rank in facts.ranks if _is_usable(each := rank.norms[path])}
+    if len(held) < 2:
+        return None, held
+    steps = [1 if norm.steps is None else max(norm.steps, 0) for norm in held.values()]
     weights = torch.tensor(steps, dtype=torch.float64)
-    weights = weights if cumulative else weights.sign()
+    # A plain average of the batches has more weight with each; a running average covers as many everywhere.
+    weights = weights if facts.norms[path].momentum is None else weights.sign()
     weights = weights if weights.any() else torch.ones_like(weights)
     weights = (weights / weights.sum())[:, None]
-    means = torch.stack([_double(norm.mean) for norm in norms.values()])
-    variances = torch.stack([_double(norm.variance) for norm in norms.values()])
+    means = torch.stack([_double(norm.mean) for norm in held.values()])
+    variances = torch.stack([_double(norm.variance) for norm in held.values()])
     mean = (weights * means).sum(0)
-    variance = (weights * (variances + (means - mean).square())).sum(0)
-    for rank, norm in norms.items():
-        yield rank, error_of(_double(norm.mean), _double(norm.variance), (mean, variance), norm.eps)
+    return (mean, (weights * (variances + (means - mean).square())).sum(0)), held
+
+
+def _distance(norm: RankNorm, merged: tuple[Tensor, Tensor]) -> float:
+    """Return how far values normalised by a rank's statistics are from those by the merged ones, in σ."""
+    return error_of(_double(norm.mean), _double(norm.variance), merged, norm.eps)
+
+
+def _noise(facts: Facts, path: str) -> float:
+    """Return the error of a running average over batches of these data, in σ; 0 where it is not known."""
+    if "data" not in facts.has or facts.probe.failed:
+        return 0.0
+    moments = facts.probe.moments.get(path)
+    return averaging_noise(facts.norms[path], moments) if moments is not None and moments.counts else 0.0
 
 
 def _double(tensor: Tensor | None) -> Tensor:
