@@ -1,6 +1,7 @@
 """Runs on a cluster of Dask."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -23,24 +24,42 @@ def connected(address: str, seconds: float) -> Iterator["DaskBackend"]:
         ClusterError: it does not answer, or has no worker.
     """
     check_answering(address, seconds, ("tcp", "tls"), "scheduler of Dask", "dask scheduler")
-    try:
-        client = distributed.Client(address, timeout=seconds, set_as_default=False)
-    except (OSError, asyncio.TimeoutError) as error:
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        raise ClusterError(
-            f"what answers at {address} is no scheduler of Dask of this version ({why}); start one by: dask scheduler"
-        ) from None
-    try:
+    with _without_logs():
         try:
-            client.wait_for_workers(1, timeout=6 * seconds)
-        except (TimeoutError, asyncio.TimeoutError):
+            client = distributed.Client(address, timeout=seconds, set_as_default=False)
+        except (OSError, asyncio.TimeoutError) as error:
+            why = (str(error) or type(error).__name__).splitlines()[0]
             raise ClusterError(
-                f"the scheduler at {address} has had no worker for {6 * seconds:g} s; start some by: "
-                f"dask worker {address} --nthreads 1"
+                f"what answers at {address} is no scheduler of Dask of this version ({why}); start one by: "
+                "dask scheduler"
             ) from None
-        yield DaskBackend(client, address)
+        try:
+            try:
+                client.wait_for_workers(1, timeout=6 * seconds)
+            except (TimeoutError, asyncio.TimeoutError):
+                raise ClusterError(
+                    f"the scheduler at {address} has had no worker for {6 * seconds:g} s; start some by: "
+                    f"dask worker {address} --nthreads 1"
+                ) from None
+            yield DaskBackend(client, address)
+        finally:
+            client.close()
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Keep off the terminal what Dask logs of a connection that breaks; the error says it."""
+    loggers = [
+        logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith("distributed")
+    ]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
     finally:
-        client.close()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class DaskBackend(ClusterBackend):

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from joblib.parallel import ParallelBackendBase
 
-from normwise.errors import ClusterError, NormwiseError
+from normwise.errors import ClusterError
 
 #: Calls of :func:`normwise.studies.cluster.cluster_runs.train_here`, as joblib has them: function, arguments, options.
 Calls = Sequence[tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]]
@@ -78,15 +78,14 @@ class ClusterBackend(ParallelBackendBase):
         return out
 
     def _explained(self, error: BaseException, batch: JoblibBatch) -> BaseException:
-        if isinstance(error, NormwiseError):
-            return error
-        if "No module named 'normwise" in str(error):
+        run: Path = batch.items[0][1][0]
+        explained = self.explain(error, run)
+        if "No module named 'normwise" in str(explained):
             return ClusterError(
                 "a worker of the cluster can't import normwise; install the same normwise, Python and packages on all "
                 "machines of the cluster, or start the workers in the environment of the study"
             )
-        run: Path = batch.items[0][1][0]
-        return self.explain(error, run)
+        return explained
 
 
 class _Failure:

@@ -1,12 +1,14 @@
 """Runs on a cluster of Ray."""
 
 import logging
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import ray
 import ray.exceptions
@@ -35,19 +37,36 @@ def connected(address: str, seconds: float) -> Iterator["RayBackend"]:
             f"the cluster of Ray at {address} can't be used from here: {str(error).splitlines()[0]}; the study "
             f"must be started on a machine of the cluster: ray start --address={address}"
         ) from None
-    try:
-        backend = RayBackend()
-        ends = time.monotonic() + 6 * seconds
-        while not backend.slots():
-            if time.monotonic() > ends:
-                raise ClusterError(
-                    f"the cluster of Ray at {address} has had no CPU for {6 * seconds:g} s; add a "
-                    f"machine by: ray start --address={address}"
-                )
-            time.sleep(0.5)
-        yield backend
-    finally:
-        ray.shutdown()
+    # Ray prints there which processes have died, where the study's records may be printed.
+    with redirect_stdout(cast("TextIO", _WithoutRay(sys.stdout))):
+        try:
+            backend = RayBackend()
+            ends = time.monotonic() + 6 * seconds
+            while not backend.slots():
+                if time.monotonic() > ends:
+                    raise ClusterError(
+                        f"the cluster of Ray at {address} has had no CPU for {6 * seconds:g} s; add a "
+                        f"machine by: ray start --address={address}"
+                    )
+                time.sleep(0.5)
+            yield backend
+        finally:
+            ray.shutdown()
+
+
+class _WithoutRay:
+    """Standard output, without the lines of Ray's own thread, which go to standard error."""
+
+    def __init__(self, stdout: TextIO):
+        self._stdout = stdout
+
+    def write(self, text: str) -> int:
+        """Write a text where it belongs."""
+        by_ray = threading.current_thread().name.startswith("ray_")
+        return (sys.stderr if by_ray else self._stdout).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stdout, name)
 
 
 class RayBackend(ClusterBackend):
