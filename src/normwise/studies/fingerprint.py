@@ -10,7 +10,17 @@ from normwise.kernels import backends_in_use, name_in_use
 from normwise.records import Environment
 
 #: Packages that a run computes with.
-_PACKAGES = ("data", "functional", "kernels", "layers", "models", "nn", "statistics", "training")
+_PACKAGES = (
+    "data",
+    "distributed",
+    "functional",
+    "kernels",
+    "layers",
+    "models",
+    "nn",
+    "statistics",
+    "training",
+)
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,14 @@ class Cluster:
     Attributes:
         backend: "dask" or "ray".
         address: Address of Dask's scheduler, such as "tcp://HOST:8786", or of Ray's head, such as "HOST:6379".
-        seconds: Time within which the scheduler must answer; its first worker may take six times as long.
+        seconds: Time within which the scheduler must answer.
+        worker_seconds: Time within which it must have a worker.
     """
 
     backend: str
     address: str
     seconds: float = 10.0
+    worker_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         if self.backend not in _KINDS:
@@ -45,7 +47,7 @@ class Cluster:
             ClusterError: the library is not installed, nobody answers at the address, or there is no worker.
         """
         try:
-            connected: Callable[[str, float], AbstractContextManager[ClusterBackend]] = resolve_name(
+            connected: Callable[[str, float, float], AbstractContextManager[ClusterBackend]] = resolve_name(
                 _KINDS[self.backend][0]
             )
         except ModuleNotFoundError as error:
@@ -53,4 +55,4 @@ class Cluster:
                 f"the backend {self.backend} needs the package {error.name}, which is not installed; "
                 f"install normwise with it: pip install 'normwise[{self.backend}]'"
             ) from None
-        return connected(self.address, self.seconds)
+        return connected(self.address, self.seconds, self.worker_seconds)

@@ -17,7 +17,7 @@ from normwise.studies.cluster.joblib_backend import ClusterBackend, JoblibBatch,
 
 
 @contextmanager
-def connected(address: str, seconds: float) -> Iterator["DaskBackend"]:
+def connected(address: str, seconds: float, worker_seconds: float) -> Iterator["DaskBackend"]:
     """Connect to Dask's scheduler.
 
     Raises:
@@ -35,10 +35,10 @@ def connected(address: str, seconds: float) -> Iterator["DaskBackend"]:
             ) from None
         try:
             try:
-                client.wait_for_workers(1, timeout=6 * seconds)
+                client.wait_for_workers(1, timeout=worker_seconds)
             except (TimeoutError, asyncio.TimeoutError):
                 raise ClusterError(
-                    f"the scheduler at {address} has had no worker for {6 * seconds:g} s; start some by: "
+                    f"the scheduler at {address} has had no worker for {worker_seconds:g} s; start some by: "
                     f"dask worker {address} --nthreads 1"
                 ) from None
             yield DaskBackend(client, address)

@@ -22,7 +22,7 @@ _RETRIES = 3
 
 
 @contextmanager
-def connected(address: str, seconds: float) -> Iterator["RayBackend"]:
+def connected(address: str, seconds: float, worker_seconds: float) -> Iterator["RayBackend"]:
     """Connect to Ray's head.
 
     Raises:
@@ -41,11 +41,11 @@ def connected(address: str, seconds: float) -> Iterator["RayBackend"]:
     with redirect_stdout(cast("TextIO", _WithoutRay(sys.stdout))):
         try:
             backend = RayBackend()
-            ends = time.monotonic() + 6 * seconds
+            ends = time.monotonic() + worker_seconds
             while not backend.slots():
                 if time.monotonic() > ends:
                     raise ClusterError(
-                        f"the cluster of Ray at {address} has had no CPU for {6 * seconds:g} s; add a "
+                        f"the cluster of Ray at {address} has had no CPU for {worker_seconds:g} s; add a "
                         f"machine by: ray start --address={address}"
                     )
                 time.sleep(0.5)
