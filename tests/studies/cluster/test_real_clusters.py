@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,22 +18,24 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def _study(folder: Path | str, cluster: tuple[str, str], **variables: str) -> subprocess.Popen[str]:
-    """Start a study of six runs; on standard error is what Ray says about killed workers."""
-    return subprocess.Popen(
+@contextmanager
+def _study(folder: Path | str, cluster: tuple[str, str], **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a study of six runs, and end it; on standard error is what Ray says about killed workers."""
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.support.cluster_study", str(folder), *cluster],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, **variables},
-    )
+    ) as study:
+        try:
+            yield study
+        finally:
+            study.kill()
 
 
 def _said(study: subprocess.Popen[str]) -> list[str]:
-    try:
-        return study.communicate(timeout=200)[0].splitlines()
-    finally:
-        study.kill()
+    return study.communicate(timeout=240)[0].splitlines()
 
 
 def _at_work(out: Path) -> tuple[Path, int]:
@@ -61,10 +64,10 @@ def test_with_a_worker_killed_no_run_is_lost_or_counted_twice(
     cluster: tuple[str, str], tmp_path: Path
 ) -> None:
     out, local = tmp_path / "cluster", tmp_path / "local"
-    study = _study(out, cluster)
-    _, worker = _at_work(out)
-    os.kill(worker, signal.SIGKILL)
-    assert _said(study) == [f"{done} of 6" for done in range(7)]
+    with _study(out, cluster) as study:
+        _, worker = _at_work(out)
+        os.kill(worker, signal.SIGKILL)
+        assert _said(study) == [f"{done} of 6" for done in range(7)]
     study_of_six_runs(local)
     assert len(list(out.glob("runs/*"))) == len(list(local.glob("runs/*"))) == 6
     for path in local.glob("runs/*/*"):
@@ -74,22 +77,24 @@ def test_with_a_worker_killed_no_run_is_lost_or_counted_twice(
 
 
 def test_a_run_that_kills_every_worker_is_named(cluster: tuple[str, str]) -> None:
-    (error,) = _said(_study("--kills", cluster))
+    with _study("--kills", cluster) as study:
+        (error,) = _said(study)
     assert error.startswith("error: the run poisoned was given up: its worker died 4 times")
 
 
 def test_when_a_study_is_interrupted_its_workers_stop(cluster: tuple[str, str], tmp_path: Path) -> None:
-    study = _study(tmp_path, cluster)
-    run, _ = _at_work(tmp_path)
-    study.send_signal(signal.SIGINT)
-    assert "6 of 6" not in _said(study)
+    with _study(tmp_path, cluster) as study:
+        run, _ = _at_work(tmp_path)
+        study.send_signal(signal.SIGINT)
+        assert "6 of 6" not in _said(study)
     wait_until(lambda: holder_of(run / ".lock") is None)
 
 
 def test_workers_with_other_kernels_are_refused(
     cluster: tuple[str, str], kernels: None, tmp_path: Path
 ) -> None:
-    *_, error = _said(_study(tmp_path, cluster, NORMWISE_KERNELS="torch"))
+    with _study(tmp_path, cluster, NORMWISE_KERNELS="torch") as study:
+        *_, error = _said(study)
     assert error.startswith("error: the worker ")
     assert " computes with something else than the study: " in error
     assert ", expected torch" in error
