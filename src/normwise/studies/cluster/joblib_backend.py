@@ -1,9 +1,8 @@
 """A cluster as a backend of joblib.
 
 joblib 1.6 has a backend for Dask, and Ray 2.60 one for joblib. The first waits forever for a task that the cluster
-gives up, such as one whose workers were killed several times. The second returns no result before all are there, and
-binds each task to one process early: the task is lost with that process. With both, joblib makes the calls in this
-process where the cluster has a single worker.
+gives up, such as one whose workers were killed several times. The second returns no result before all are there. With
+both, joblib makes the calls in this process where the cluster has a single worker.
 
 The backends here leave it to the cluster which worker makes a run, and which one makes it again. They tell joblib of
 every end that a run can have.
