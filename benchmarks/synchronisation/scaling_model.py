@@ -157,7 +157,11 @@ def table() -> None:
     layers = resnet50()
     widest = max(layers)
     forward, backward = forward_bytes(widest), backward_bytes(widest)
+    own = sum(_VALUE * (HEADER + 2 * channels + 1) for channels in layers)
     print(f"\nResNet-50, {len(layers)} layers; each puts in {forward:,} bytes forward, {backward:,} backward")
+    print(
+        f"forward that is {len(layers) * forward:,} bytes; with messages of each layer's own size it were {own:,}\n"
+    )
     print(
         "| network | ranks | forward, ms | backward, ms | a step, ms | received a step, MB |\n|---|---|---|---|---|---|"
     )
