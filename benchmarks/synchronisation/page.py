@@ -21,10 +21,12 @@ def machine(found: dict[str, Any]) -> Iterator[str]:
     """Return where and how it was measured."""
     begin, end = found["load"]["begin"][0], found["load"]["end"][0]
     yield (
-        f"torch {found['torch'].split('+')[0]}, {found['cores']} cores for all processes, of one thread each, gloo over the "
-        "loopback interface;"
+        f"torch {found['torch'].split('+')[0]}, {found['cores']} cores for all processes, of one thread each, gloo over"
     )
-    yield f"load of the machine {begin:.1f} before and {end:.1f} at the end, the processes' own included."
+    yield (
+        f"the loopback interface; load of the machine {begin:.1f} before and {end:.1f} at the end, the processes' own "
+        "included."
+    )
 
 
 def costs(found: dict[str, Any]) -> Iterator[str]:
