@@ -36,9 +36,10 @@ class RankUnion:
         counts, means, variances = found[:, 0], found[:, 1 : 1 + channels], found[:, 1 + channels :]
         total = counts.sum()
         shares = (counts / total.clamp(min=1))[:, None]
-        # From the mean of one rank that has values, so that what is added up are differences.
-        first = means[counts.argmax()]
-        union_mean = first + (shares * (means - first)).sum(0)
+        # From the mean of one rank that has values, so that what is added up are differences. Indexed by one number, a
+        # GPU would be waited for.
+        first = means.index_select(0, counts.argmax(0, keepdim=True))
+        union_mean = first[0] + (shares * (means - first)).sum(0)
         union_variance = (shares * (variances + (means - union_mean).square())).sum(0)
         kinds = [part.dtype for part in own]
         parts = (total, union_mean, union_variance)

@@ -1,6 +1,7 @@
 """Batch normalization in which each part of the batch has statistics of its own, on torch's operators."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -54,16 +55,17 @@ def _move(call: Call, counts: Tensor, means: Tensor, variances: Tensor) -> None:
     """Move the running statistics by the moments of the whole batch."""
     count = counts.sum()
     shares = (counts / count.clamp(min=1))[:, None]
-    # From the mean of one part that has values, so that what is added up are differences.
-    first = means[counts.argmax()]
-    mean = first + (shares * (means - first)).sum(0)
+    # From the mean of one part that has values, so that what is added up are differences. Indexed by one number, a GPU
+    # would be waited for.
+    first = means.index_select(0, counts.argmax(0, keepdim=True))
+    mean = first[0] + (shares * (means - first)).sum(0)
     variance = (shares * (variances + (means - mean).square())).sum(0)
     update_running(call.running_mean, call.running_var, mean, variance, count, call.momentum, call.counter)
 
 
 def _members(sizes: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return ``(parts, N)``, 1 where a sample is in a part, else 0."""
-    ends = torch.tensor(sizes, device="cpu").cumsum(0).tolist()
+    ends = list(accumulate(sizes))
     number = torch.arange(ends[-1], device=device)
     return torch.stack(
         [(number >= end - size) & (number < end) for size, end in zip(sizes, ends, strict=True)]

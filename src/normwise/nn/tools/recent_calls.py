@@ -33,10 +33,11 @@ class RecentCalls(Generic[_Numbers]):
         if not calls:
             return None
         distances = torch.stack([(known - mean).abs().sum() for known, _ in calls])
-        # Of equal ones the last.
-        index = len(calls) - 1 - distances.flip(0).nan_to_num(torch.inf).argmin()
+        # Of equal ones the last. Indexed by one number, a GPU would be waited for.
+        index = len(calls) - 1 - distances.flip(0).nan_to_num(torch.inf).argmin(0, keepdim=True)
         return tuple(
-            torch.stack(each)[index] for each in zip(*(numbers for _, numbers in calls), strict=True)
+            torch.stack(each).index_select(0, index)[0]
+            for each in zip(*(numbers for _, numbers in calls), strict=True)
         )
 
     def __eq__(self, other: object) -> bool:
