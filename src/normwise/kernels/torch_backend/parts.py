@@ -38,7 +38,7 @@ def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
 
     # Two passes around a shift that is the mean but for rounding; see primitives.moments.
     values = _where_real(x, mask).to(dtype)
-    shift = mean(values.detach())
+    shift = mean(values.detach()).to(dtype)
     shifted = _where_real(values - at_samples(shift), mask)
     error = mean(shifted)
     deviations = _where_real(shifted - at_samples(error), mask)
@@ -47,7 +47,8 @@ def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
     for parameter, apply in ((call.weight, torch.mul), (call.bias, torch.add)):
         if parameter is not None:
             y = apply(y, parameter.to(dtype).view(1, -1, *([1] * (x.dim() - 2))))
-    _move(call, counts, (shift + error).detach(), variance.detach())
+    # What was taken off, and no better mean, is what the rest is added to.
+    _move(call, counts, shift.to(wide) + error.detach(), variance.detach())
     return add_and_activate(y.to(x.dtype), call.activation, call.residual, mask)
 
 
