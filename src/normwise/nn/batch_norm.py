@@ -95,10 +95,15 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         training = self.training
         if not training:
             counter = None
-        elif not self.track_running_stats or is_recomputed():
-            # A model may still have the buffers when tracking was switched off: training leaves them be. So does a
-            # forward pass within a backward one, for which activation checkpointing computes it anew.
+        elif not self.track_running_stats:
+            # A model may still have the buffers when tracking was switched off: training leaves them be.
             mean = var = counter = None
+        elif is_recomputed():
+            # Activation checkpointing computes the forward pass anew, and moves nothing. Copies take the buffers'
+            # place: torch's operators keep those for the backward pass, and a repetition must keep as many tensors.
+            mean, var, counter = (
+                None if buffer is None else buffer.detach().clone() for buffer in (mean, var, counter)
+            )
         return self._compute(
             Call(
                 input,

@@ -73,7 +73,9 @@ class _BatchRenorm(_BatchNorm, NotScriptable):
             )
 
         def share(end: int) -> Tensor:
-            return ((steps - self.warmup_steps) / max(end - self.warmup_steps, 1)).clamp(0, 1)
+            # Without a ramp the batch after the warm-up has the limits in full.
+            begin = min(self.warmup_steps, end - 1)
+            return ((steps - begin) / (end - begin)).clamp(0, 1)
 
         return 1 + (self.r_max - 1) * share(self.r_max_steps), self.d_max * share(self.d_max_steps)
 
