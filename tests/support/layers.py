@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,6 +55,15 @@ KINDS = {
     "sync-2d": Kind(
         nn.SyncBatchNorm, torch.nn.BatchNorm2d, (2, 3, 4, 5), torch.channels_last, settings=_SYNC
     ),
+}
+
+
+#: Layers of ``(N, C, L)`` of each family, with settings of which a batch of a few samples takes notice.
+FAMILIES: dict[str, Callable[..., Any]] = {
+    "plain": nn.BatchNorm1d,
+    "ghost": partial(nn.GhostBatchNorm1d, virtual_batch_size=2),
+    "renorm": partial(nn.BatchRenorm1d, warmup_steps=0, r_max_steps=0, d_max_steps=0),
+    "sync": nn.SyncBatchNorm,
 }
 
 

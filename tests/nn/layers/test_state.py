@@ -3,12 +3,11 @@
 import copy
 import io
 import pickle
-from functools import partial
 
 import pytest
 import torch
 
-from normwise import nn
+from tests.support.layers import FAMILIES
 
 pytestmark = pytest.mark.usefixtures("implementation")
 
@@ -23,13 +22,6 @@ def used(layer):
     return layer
 
 
-#: Families of layers, with settings that make them differ from plain BN on the batches here.
-FAMILIES = {
-    "plain": nn.BatchNorm1d,
-    "ghost": partial(nn.GhostBatchNorm1d, virtual_batch_size=2),
-    "renorm": partial(nn.BatchRenorm1d, warmup_steps=0, r_max_steps=3, d_max_steps=3),
-    "sync": partial(nn.SyncBatchNorm, timeout=30.0),
-}
 each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 

@@ -10,14 +10,9 @@ from torch.utils.checkpoint import checkpoint
 
 from normwise import nn
 from tests.support.kernels.implementations import each_type
+from tests.support.layers import FAMILIES
 
-LAYERS: dict[str, Any] = {
-    "plain": nn.BatchNorm1d,
-    "plain average": partial(nn.BatchNorm1d, momentum=None),
-    "ghost": partial(nn.GhostBatchNorm1d, virtual_batch_size=2),
-    "renorm": partial(nn.BatchRenorm1d, warmup_steps=0, r_max_steps=0, d_max_steps=0),
-    "sync": nn.SyncBatchNorm,
-}
+LAYERS = {**FAMILIES, "plain average": partial(nn.BatchNorm1d, momentum=None)}
 
 
 def two_steps(

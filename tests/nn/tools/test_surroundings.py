@@ -22,6 +22,9 @@ LAYERS: list[tuple[Callable[[], nn.Module], torch.Tensor]] = [
     (lambda: normwise.nn.BatchNorm2d(3, activation="relu"), X),
     (lambda: normwise.nn.BatchNorm3d(3, inplace=True), X[:, :, None]),
     (lambda: normwise.nn.SequenceBatchNorm(5, batch_first=True), X[:, 0]),
+    (lambda: normwise.nn.GhostBatchNorm2d(3, virtual_batch_size=2), X),
+    (lambda: normwise.nn.BatchRenorm2d(3), X),
+    (lambda: normwise.nn.SyncBatchNorm(3), X),
 ]
 
 
@@ -105,9 +108,12 @@ def test_a_scripted_layer_can_be_saved() -> None:
     [
         normwise.nn.BatchNormLSTM(3, 2),
         normwise.nn.SequenceBatchNorm(3),
+        normwise.nn.GhostBatchNorm2d(3),
+        normwise.nn.BatchRenorm2d(3),
+        normwise.nn.SyncBatchNorm(3),
         normwise.convert(nn.Sequential(normwise.nn.BatchNorm2d(4, activation="relu")), "group")[0],
     ],
-    ids=["recurrent", "sequence", "activated"],
+    ids=["recurrent", "sequence", "ghost", "renorm", "sync", "activated"],
 )
 def test_a_layer_that_cannot_be_scripted_says_what_to_do(layer: nn.Module) -> None:
     with pytest.raises(
