@@ -124,6 +124,9 @@ def test_a_layer_that_cannot_be_scripted_says_what_to_do(layer: nn.Module) -> No
 
 FUSED = {
     "ours": lambda: normwise.nn.BatchNorm2d(3, activation="relu"),
+    "ghost": lambda: normwise.nn.GhostBatchNorm2d(3, activation="relu"),
+    "renorm": lambda: normwise.nn.BatchRenorm2d(3, activation="relu"),
+    "sync": lambda: normwise.nn.SyncBatchNorm(3, activation="relu"),
     "converted": lambda: normwise.convert(
         nn.Sequential(normwise.nn.BatchNorm2d(3, activation="relu")), "torch"
     )[0].get_submodule("0"),
@@ -132,7 +135,9 @@ FUSED = {
 
 @pytest.mark.parametrize("build", FUSED.values(), ids=FUSED)
 def test_conversion_to_synchronised_layers_does_not_drop_an_activation(build: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"would drop the activation 'relu' .*normwise\.convert\(model, "):
+    with pytest.raises(
+        ArgumentError, match=r"would drop the activation 'relu' .*normwise\.convert\(model, \"sync\"\)"
+    ):
         nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(build()))
 
 
