@@ -98,12 +98,10 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         elif not self.track_running_stats:
             # A model may still have the buffers when tracking was switched off: training leaves them be.
             mean = var = counter = None
-        elif is_recomputed():
-            # Activation checkpointing computes the forward pass anew, and moves nothing. Copies take the buffers'
-            # place: torch's operators keep those for the backward pass, and a repetition must keep as many tensors.
-            mean, var, counter = (
-                None if buffer is None else buffer.detach().clone() for buffer in (mean, var, counter)
-            )
+        elif is_recomputed() and mean is not None and var is not None:
+            # Activation checkpointing computes a forward pass anew within the backward one, which moves nothing. It
+            # moves copies, since autograd is to keep as many tensors as the first time.
+            mean, var, counter = mean.clone(), var.clone(), None
         return self._compute(
             Call(
                 input,
