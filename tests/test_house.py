@@ -21,9 +21,11 @@ _PACKAGES = {
         "Case", "Diagnosis", "Facts", "Rule", "all_rules", "check_every", "diagnose", "examine", "rules_named",
     },
     "normwise.nn": {
-        "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormGRU", "BatchNormLSTM", "LayerNormGRU", "LayerNormLSTM",
-        "SequenceBatchNorm",
+        "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormGRU", "BatchNormLSTM", "BatchRenorm1d",
+        "BatchRenorm2d", "BatchRenorm3d", "GhostBatchNorm1d", "GhostBatchNorm2d", "GhostBatchNorm3d", "LayerNormGRU",
+        "LayerNormLSTM", "SequenceBatchNorm", "SyncBatchNorm",
     },
+    "normwise.distributed": {"RankUnion", "joined", "union_of"},
     "normwise.functional": {
         "ACTIVATIONS", "batch_norm", "moments", "normalise", "sequence_mask", "update_running",
     },

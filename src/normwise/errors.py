@@ -7,6 +7,7 @@
     ├── MaskError (ValueError)       a mask of the wrong shape, type or device
     ├── ArgumentError (ValueError)   an argument that does not exist or contradicts another
     ├── AutogradError (RuntimeError) what autograd can't do: overwrite a leaf, or differentiate what was exchanged
+    ├── DistributedError (RuntimeError) processes that do not do together what all of them must
     ├── DataError                    a data file that is missing, cut short, corrupt or mismatched
     ├── ModelError (ValueError)      a model that cannot be built, run, changed or measured as was asked
     └── RunError                     a file or folder of normwise's own that can't be read, written or gone on with
@@ -34,6 +35,10 @@ class ArgumentError(NormwiseError, ValueError):
 
 class AutogradError(NormwiseError, RuntimeError):
     """Autograd can't do what was asked: overwrite this input, or differentiate by what was given back to it."""
+
+
+class DistributedError(NormwiseError, RuntimeError):
+    """Processes do not do together what all of them must: a rank is elsewhere, gone, or no member of the group."""
 
 
 class DataError(NormwiseError):

@@ -223,8 +223,8 @@ def test_a_new_family_is_known_by_what_it_declares(monkeypatch: pytest.MonkeyPat
     changes = normwise.fold(model, x)[1].changes + normwise.convert(model, "group")[1].changes
     assert [change.detail for change in changes] == ["it has two"] * 2
     ours = type(
-        "Ghost", (normwise.nn.BatchNorm2d,), {"traits": NormTraits("batch", (2,), "ghost", fuses=True)}
+        "Third", (normwise.nn.BatchNorm2d,), {"traits": NormTraits("batch", (2,), "third", fuses=True)}
     )
-    monkeypatch.setattr(normwise.nn, "Ghost", ours, raising=False)
-    assert conversion_families()["ghost"] == {ours: (2,)}
-    assert set(conversion_families()) == {"torch", "batch", "ghost"}
+    monkeypatch.setattr(normwise.nn, "Third", ours, raising=False)
+    assert conversion_families()["third"] == {ours: (2,)}
+    assert set(conversion_families()) == {"torch", "batch", "ghost", "renorm", "sync", "third"}

@@ -51,8 +51,11 @@ class Call:
     inplace: bool = False
     layout: Any = None
 
-    def check(self) -> None:
+    def check(self, *, alone: bool = True) -> None:
         """Raise the error of whatever is wrong with the call, before anything is computed.
+
+        Args:
+            alone: Whether the batch is normalised by its own statistics, so that it needs more than one value.
 
         Raises:
             ShapeError: too few axes, sizes that do not go together, or one value per channel in training.
@@ -88,7 +91,7 @@ class Call:
                 f"expected an input of a floating type, got {x.dtype}; convert it with .float()"
             )
         # A mask may leave one real position or none in any batch, which is no error: nor is a shape of one.
-        if training and self.mask is None and x.numel() == shape[1] and shape[1] > 0:
+        if training and alone and self.mask is None and x.numel() == shape[1] and shape[1] > 0:
             raise one_value(x)
         if self.eps <= 0 and (training or self.eps < 0):
             raise ArgumentError(

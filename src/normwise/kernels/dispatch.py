@@ -12,6 +12,8 @@ from normwise.kernels.backend import BACKENDS
 from normwise.kernels.call import Call
 from normwise.kernels.eager import is_eager
 from normwise.kernels.memory import check_memory
+from normwise.kernels.torch_backend import primitives
+from normwise.kernels.torch_backend.primitives import ChannelMoments
 
 
 def batch_norm(call: Call) -> Tensor:
@@ -49,3 +51,15 @@ def channel_sums(x: Tensor, mask: Tensor | None = None) -> tuple[int, Tensor, Te
                 return backend.moments(call)
     check_memory(x, mask)
     return torch_backend.channel_sums(x, mask)
+
+
+@torch.no_grad()
+def batch_moments(x: Tensor, mask: Tensor | None = None) -> ChannelMoments:
+    """Return count, mean and biased variance of each channel of ``(N, C, *)`` as tensors, without a gradient.
+
+    Nothing waits for a GPU.
+    """
+    if x.is_cpu and is_eager(x, mask):
+        count, mean, squares = channel_sums(x, mask)
+        return ChannelMoments(torch.tensor(float(count), dtype=torch.float64), mean, squares / max(count, 1))
+    return primitives.moments(x.detach(), mask)

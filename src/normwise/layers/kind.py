@@ -18,7 +18,7 @@ from normwise.nn.norm_traits import NormTraits
 
 PARAMETERS, STATISTICS = ("weight", "bias"), ("running_mean", "running_var")
 #: Methods that make up a forward pass: torch's layers have the first alone.
-_FORWARD_PASS = ("forward", "_normalise")
+_FORWARD_PASS = ("forward", "_normalise", "_compute")
 #: A subclass of torch's base of BN layers, but of none of the layers.
 _OTHER_BATCH = NormTraits("batch")
 _OTHER = NormTraits(
@@ -84,7 +84,9 @@ class LayerKind:
         kind = type(self.layer)
         owner = next(above for above in kind.__mro__ if "forward" in vars(above))
         known = owner is _BatchNorm or (self.known is not None and issubclass(self.known, owner))
-        same = all(getattr(kind, name, None) is getattr(owner, name, None) for name in _FORWARD_PASS)
+        same = all(
+            getattr(kind, name, None) is getattr(self.known or owner, name, None) for name in _FORWARD_PASS
+        )
         return owner if known and same and vars(self.layer).keys().isdisjoint(_FORWARD_PASS) else None
 
     @property

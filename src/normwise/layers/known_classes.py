@@ -13,7 +13,7 @@ TORCH: dict[type[Any], NormTraits] = {
     nn.BatchNorm1d: NormTraits("batch", (1,), "torch"),
     nn.BatchNorm2d: NormTraits("batch", (2,), "torch"),
     nn.BatchNorm3d: NormTraits("batch", (3,), "torch"),
-    nn.SyncBatchNorm: NormTraits("batch", (1, 2, 3)),
+    nn.SyncBatchNorm: NormTraits("batch", (1, 2, 3), synchronised=True),
     nn.InstanceNorm1d: NormTraits("instance", (1,), foldable=False, reason=_PER_SAMPLE),
     nn.InstanceNorm2d: NormTraits("instance", (2,), foldable=False, reason=_PER_SAMPLE),
     nn.InstanceNorm3d: NormTraits("instance", (3,), foldable=False, reason=_PER_SAMPLE),

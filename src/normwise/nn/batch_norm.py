@@ -13,6 +13,7 @@ from normwise.nn.convertible import from_batch_norm
 from normwise.nn.layer_path import named_error
 from normwise.nn.norm_traits import NormTraits
 from normwise.nn.tools.dropped_activation import KeepsActivation
+from normwise.nn.tools.recomputation import is_recomputed
 from normwise.nn.tools.scripted import compiled_as, scripted_forward
 from normwise.nn.tools.traced_leaf import is_traced, leaf_call
 
@@ -94,24 +95,30 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         training = self.training
         if not training:
             counter = None
-        elif not self.track_running_stats:
-            # A model may still have the buffers when tracking was switched off: training leaves them be.
+        elif not self.track_running_stats or is_recomputed():
+            # A model may still have the buffers when tracking was switched off: training leaves them be. So does a
+            # forward pass within a backward one, for which activation checkpointing computes it anew.
             mean = var = counter = None
-        call = Call(
-            input,
-            mean,
-            var,
-            weight,
-            bias,
-            training=training or (mean is None and var is None),
-            momentum=self.momentum,
-            eps=self.eps,
-            activation=activation,
-            residual=residual,
-            mask=mask,
-            counter=counter,
-            inplace=self.inplace,
+        return self._compute(
+            Call(
+                input,
+                mean,
+                var,
+                weight,
+                bias,
+                training=training or (mean is None and var is None),
+                momentum=self.momentum,
+                eps=self.eps,
+                activation=activation,
+                residual=residual,
+                mask=mask,
+                counter=counter,
+                inplace=self.inplace,
+            )
         )
+
+    def _compute(self, call: Call) -> Tensor:
+        """Check and compute a call: families of layers that normalise otherwise in training differ here."""
         call.check()
         return kernels.batch_norm(call)
 

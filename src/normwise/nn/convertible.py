@@ -8,6 +8,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 _Kind = TypeVar("_Kind", bound=_BatchNorm)
 
 PARAMETERS = ("weight", "bias")
+#: Arguments that torch's BN layers have.
+_USUAL = (
+    "self", "num_features", "eps", "momentum", "affine", "track_running_stats", "device", "dtype", "bias",
+)  # fmt: skip
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -36,7 +40,10 @@ def settings_of(kind: type[Any]) -> dict[str, Any]:
         if "__init__" in vars(above):
             parameters = inspect.signature(above.__init__).parameters.values()
             for parameter in parameters:
-                if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "bias":
+                named = parameter.kind is parameter.KEYWORD_ONLY or (
+                    issubclass(kind, _BatchNorm) and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+                )
+                if named and parameter.name not in _USUAL:
                     found.setdefault(parameter.name, parameter.default)
             # What a constructor has no name for it passes on to the one above it.
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):

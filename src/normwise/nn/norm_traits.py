@@ -30,6 +30,8 @@ class NormTraits:
             class has the methods ``slot_of_call(args, kwargs)``, the row that a call uses, and ``extend(slots)``, which
             gives rows that no call has reached the statistics of the last one that was, and says whether there were
             such.
+        synchronised: Whether the processes of a group are normalised by their statistics together. Such a class has an
+            attribute ``process_group``.
     """
 
     family: str = "batch"
@@ -40,3 +42,4 @@ class NormTraits:
     reason: str = ""
     fuses: bool = False
     several_slots: bool = False
+    synchronised: bool = False

@@ -110,7 +110,7 @@ def test_a_call_of_a_function_is_said() -> None:
 @pytest.mark.parametrize(
     ("to", "settings", "message"),
     [
-        ("bathc", {}, "one of batch, frozen, group, instance, layer, torch; got 'bathc'"),
+        ("bathc", {}, "one of batch, frozen, ghost, group, instance, layer, renorm, sync, torch; got 'bathc'"),
         ("layer", {"groups": 2}, "groups=2 is for to=\"group\"; 'layer' has none"),
         ("group", {"groups": 0}, "expected a positive number of groups, got 0"),
         ("group", {"groups": 2.0}, "expected a positive number of groups, got 2.0"),

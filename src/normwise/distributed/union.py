@@ -1,0 +1,90 @@
+"""The union of the batches of all processes, as what merges moments and sums."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from normwise.distributed.exchange import Exchange
+from normwise.distributed.place import Place
+from normwise.errors import DistributedError
+from normwise.kernels.torch_backend.primitives import ChannelMoments
+
+_exchanges: dict[tuple[dist.ProcessGroup, str], Exchange] = {}
+
+
+@dataclass(frozen=True)
+class RankUnion:
+    """The batches of all ranks of a group, at one layer; a :class:`normwise.kernels.merged.Merger`.
+
+    Attributes:
+        exchange: The collectives of the group.
+        layer: Class and path of the layer.
+    """
+
+    exchange: Exchange
+    layer: str
+
+    def moments(self, own: ChannelMoments) -> ChannelMoments:
+        """Return the moments of all ranks: one collective, of ``2 C + 1`` values a rank."""
+        count, mean, variance = own
+        channels = len(mean)
+        values = torch.cat([count.reshape(1), mean, variance])
+        place = Place(self.layer, "forward", len(values))
+        found = self.exchange.gather(values.double(), place)
+        counts, means, variances = found[:, 0], found[:, 1 : 1 + channels], found[:, 1 + channels :]
+        total = counts.sum()
+        shares = (counts / total.clamp(min=1))[:, None]
+        # From the mean of one rank that has values, so that what is added up are differences.
+        first = means[counts.argmax()]
+        union_mean = first + (shares * (means - first)).sum(0)
+        union_variance = (shares * (variances + (means - union_mean).square())).sum(0)
+        kinds = [part.dtype for part in own]
+        parts = (total, union_mean, union_variance)
+        return ChannelMoments(*(part.to(kind) for part, kind in zip(parts, kinds, strict=True)))
+
+    def gradient_sums(self, own: Tensor) -> Tensor:
+        """Return ``(2, C)`` added up over the ranks: one collective."""
+        place = Place(self.layer, "backward", own.numel())
+        return self.exchange.sum(own.double().flatten(), place).view(own.shape).to(own.dtype)
+
+
+def union_of(
+    group: dist.ProcessGroup | None, layer: str, device: torch.device, timeout: float
+) -> RankUnion | None:
+    """Return the union of the ranks' batches; None where this process is alone.
+
+    Args:
+        group: The process group; None for all processes.
+        layer: Class and path of the layer, for errors and checks.
+        device: Device of the tensors.
+        timeout: Seconds that a rank waits for the others at most, with gloo.
+
+    Raises:
+        DistributedError: this process is no member of the group.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return None
+    found = dist.group.WORLD if group is None else group
+    if not isinstance(found, dist.ProcessGroup) or dist.get_rank(found) < 0:
+        raise DistributedError(
+            f"{layer}: rank {dist.get_rank()} is no member of the layer's process group; give each rank the group that "
+            "it is in"
+        )
+    if dist.get_world_size(found) == 1:
+        return None
+    key = found, device.type
+    if key not in _exchanges:
+        # Those of groups that were destroyed go.
+        known = dist.distributed_c10d._world.pg_map
+        for old in [old for old in _exchanges if old[0] not in known]:
+            del _exchanges[old]
+        try:
+            _exchanges[key] = Exchange(found, device, timeout)
+        except RuntimeError as error:
+            raise DistributedError(
+                f"{layer}: the ranks did not meet to begin with: {error}. All ranks of a group must call its "
+                "synchronised layers"
+            ) from None
+    return RankUnion(_exchanges[key], layer)

@@ -1,0 +1,74 @@
+"""Batch normalization in which each part of the batch has statistics of its own, on torch's operators."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from normwise.kernels.call import Call
+from normwise.kernels.torch_backend.primitives import add_and_activate, update_running
+
+
+def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
+    """Return the output of a call of training whose parts, consecutive samples, have statistics of their own.
+
+    All parts are computed at once: values are added up by sample, ``(N, C)``, and these sums by part.
+    """
+    x, mask = call.x, call.mask
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    wide = torch.float32 if x.device.type == "mps" else torch.float64
+    members = _members(sizes, wide, x.device)
+    if mask is None:
+        per_sample = x.new_full((len(x),), x[0, 0].numel(), dtype=wide)
+    else:
+        per_sample = mask.flatten(1).sum(1).to(wide) if mask.dim() > 1 else mask.to(wide)
+    counts = members @ per_sample
+    per_value = 1 / counts.clamp(min=1)[:, None]
+    part_of = members.argmax(0)
+
+    def mean(values: Tensor) -> Tensor:
+        """Return the mean of ``(N, C, *)`` over each part, ``(parts, C)``."""
+        sums = values.flatten(2).sum(2) if values.dim() > 2 else values
+        return members @ sums.to(wide) * per_value
+
+    def at_samples(statistics: Tensor) -> Tensor:
+        """Return ``(parts, C)`` as ``(N, C, 1, ...)``."""
+        return statistics.to(dtype)[part_of].reshape(*x.shape[:2], *([1] * (x.dim() - 2)))
+
+    # Two passes around a shift that is the mean but for rounding; see primitives.moments.
+    values = _where_real(x, mask).to(dtype)
+    shift = mean(values.detach())
+    shifted = _where_real(values - at_samples(shift), mask)
+    error = mean(shifted)
+    deviations = _where_real(shifted - at_samples(error), mask)
+    variance = mean(deviations.square())
+    y = deviations * at_samples(torch.rsqrt(variance + call.eps))
+    for parameter, apply in ((call.weight, torch.mul), (call.bias, torch.add)):
+        if parameter is not None:
+            y = apply(y, parameter.to(dtype).view(1, -1, *([1] * (x.dim() - 2))))
+    _move(call, counts, (shift + error).detach(), variance.detach())
+    return add_and_activate(y.to(x.dtype), call.activation, call.residual, mask)
+
+
+def _move(call: Call, counts: Tensor, means: Tensor, variances: Tensor) -> None:
+    """Move the running statistics by the moments of the whole batch."""
+    count = counts.sum()
+    shares = (counts / count.clamp(min=1))[:, None]
+    # From the mean of one part that has values, so that what is added up are differences.
+    first = means[counts.argmax()]
+    mean = first + (shares * (means - first)).sum(0)
+    variance = (shares * (variances + (means - mean).square())).sum(0)
+    update_running(call.running_mean, call.running_var, mean, variance, count, call.momentum, call.counter)
+
+
+def _members(sizes: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return ``(parts, N)``, 1 where a sample is in a part, else 0."""
+    ends = torch.tensor(sizes, device="cpu").cumsum(0).tolist()
+    number = torch.arange(ends[-1], device=device)
+    return torch.stack(
+        [(number >= end - size) & (number < end) for size, end in zip(sizes, ends, strict=True)]
+    ).to(dtype)
+
+
+def _where_real(values: Tensor, mask: Tensor | None) -> Tensor:
+    return values if mask is None else torch.where(mask.unsqueeze(1), values, 0)

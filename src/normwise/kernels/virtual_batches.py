@@ -1,0 +1,30 @@
+"""Calls of batch normalization in which each part of the batch has statistics of its own."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from normwise.kernels.call import Call
+from normwise.kernels.torch_backend import parts
+
+
+def part_sizes(shape: Sequence[int], most: int) -> tuple[int, ...]:
+    """Return the samples of each part of a batch ``(N, C, *)``, as equal as can be and none more than ``most``.
+
+    Where a sample has one value per channel a part has two samples at least, even if ``most`` is 1 or the batch is odd.
+    """
+    samples, values = shape[0], 1
+    for size in shape[2:]:
+        values *= size
+    parts = -(-samples // most)
+    if values == 1:
+        parts = min(parts, samples // 2)
+    if parts <= 1:
+        return (samples,)
+    size, more = divmod(samples, parts)
+    return (size + 1,) * more + (size,) * (parts - more)
+
+
+def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
+    """Return the output of a call of training that was checked; its running statistics are moved by the whole batch."""
+    return parts.batch_norm_in_parts(call, sizes)

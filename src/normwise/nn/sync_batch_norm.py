@@ -1,0 +1,137 @@
+"""Batch normalization over the batches of all processes, on any backend of ``torch.distributed``."""
+
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from normwise.distributed import RankUnion, union_of
+from normwise.errors import ArgumentError
+from normwise.kernels import Call
+from normwise.kernels.merged import merged_batch_norm
+from normwise.nn.batch_norm import _BatchNorm
+from normwise.nn.layer_path import layer_path
+from normwise.nn.norm_traits import NormTraits
+from normwise.nn.tools.scripted import NotScriptable
+from normwise.nn.tools.shared_object import Shared
+
+#: Paths of layers in the models that called them, which take a walk up the stack to find.
+_paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+class SyncBatchNorm(_BatchNorm, NotScriptable):
+    r"""Batch normalization of ``(N, C, *)`` by the statistics of all ranks' batches together.
+
+    .. math::
+
+        m = \sum_k m_k \qquad \mu = \sum_k \frac{m_k}{m} \mu_k \qquad
+        \sigma^2 = \sum_k \frac{m_k}{m} \left(\sigma_k^2 + (\mu_k - \mu)^2\right)
+
+    with the number :math:`m_k` of values per channel on rank :math:`k`, which may differ from rank to rank and be 0,
+    and with ``mask`` counts the real positions. Output, gradient of the input and running statistics are those of one
+    process with the whole batch, to rounding; gradients of γ and β are of the rank's own samples, as those of all other
+    parameters are (``DistributedDataParallel`` averages them).
+
+    In evaluation, without an initialised process group, and in a group of one it is :class:`BatchNorm1d`; so a model
+    with it runs as it is on one process. A forward pass has one collective (:math:`2C + 1` float64 values from each
+    rank), a backward pass one (:math:`2C`), and messages have the size of the group's widest layer.
+    On a CPU the layers use process groups of their own, which are made at the first call.
+
+    Shape:
+        ``input``, ``residual`` and the output ``(N, C, *)``, of any number of axes; ``mask`` ``(N, *)``.
+
+    Args:
+        process_group: The ranks whose batches are taken together; None for all.
+        timeout: Seconds that a rank waits for the others in a collective at most, with gloo. NCCL has a limit of its
+            own, that of the process group.
+
+    The others are :class:`BatchNorm1d`'s, and ``state_dict`` is torch's, both ways. A copy has the same process group;
+    a pickled layer has none.
+
+    Raises:
+        DistributedError: the ranks are not at the same layer, or one has not come within ``timeout``: says which.
+        ShapeError: wrong channels, or one value per channel in training on all ranks together.
+        MaskError: a mask that is not boolean, or of another shape or device.
+        ArgumentError: an unknown activation, or an input that is not of a floating type.
+
+    References:
+        Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3, over the whole batch. Merging: Chan, Golub &
+        LeVeque 1983, equations 2.1 and 2.2.
+
+    Example:
+        On one process, as in a test, it is plain batch normalization:
+
+        >>> import torch, normwise
+        >>> normwise.nn.SyncBatchNorm(16, activation="relu")(torch.randn(8, 16, 5, 5)).shape
+        torch.Size([8, 16, 5, 5])
+    """
+
+    traits: ClassVar[NormTraits] = NormTraits("batch", (1, 2, 3), "sync", fuses=True, synchronised=True)
+    _shapes: ClassVar[dict[int, str]] = {
+        2: "(N, C)",
+        3: "(N, C, L)",
+        4: "(N, C, H, W)",
+        5: "(N, C, D, H, W)",
+    }
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: dist.ProcessGroup | None = None,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
+        activation: str | None = None,
+        inplace: bool = False,
+        timeout: float = 60.0,
+    ) -> None:
+        if not timeout > 0:
+            raise ArgumentError(f"timeout must be a positive number of seconds, got {timeout}")
+        super().__init__(
+            num_features,
+            eps,
+            momentum,
+            affine,
+            track_running_stats,
+            device,
+            dtype,
+            bias=bias,
+            activation=activation,
+            inplace=inplace,
+        )
+        self.process_group = process_group
+        self.timeout = timeout
+
+    @property
+    def process_group(self) -> dist.ProcessGroup | None:
+        """The ranks whose batches are taken together; None for all."""
+        return self._group.value
+
+    @process_group.setter
+    def process_group(self, group: dist.ProcessGroup | None) -> None:
+        self._group = Shared(group)
+
+    def rank_union(self, device: torch.device) -> RankUnion | None:
+        """Return what merges the statistics of the ranks; None where this process is alone."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return None
+        return union_of(self.process_group, self._name_here(), device, self.timeout)
+
+    def _name_here(self) -> str:
+        """Return the class and, once the layer was called in a model, its path there."""
+        if not (path := _paths.get(self, "")):
+            path = _paths[self] = layer_path(self)
+        return f"SyncBatchNorm {path!r}" if path else "SyncBatchNorm"
+
+    def _compute(self, call: Call) -> Tensor:
+        if not self.training or (union := self.rank_union(call.x.device)) is None:
+            return super()._compute(call)
+        call.check(alone=False)
+        return merged_batch_norm(call, union)
