@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from normwise.errors import ArgumentError, NormwiseError, RunError
+from normwise.errors import ArgumentError, DistributedError, NormwiseError, RunError
 from normwise.training.parallel.roll_call import Reason, RollCall
 
 #: How long a process waits for all to be started; for a part of a step that another has the like of; and for work
@@ -183,6 +183,8 @@ def _lost(error: BaseException) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         text = str(seen)
+        if isinstance(seen, DistributedError):  # of a synchronised layer, which says where it is
+            return text.rstrip(".")
         if isinstance(seen, dist.DistError) or (
             isinstance(seen, RuntimeError) and any(part in text for part in _CONNECTION)
         ):

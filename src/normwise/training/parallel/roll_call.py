@@ -120,8 +120,7 @@ class RollCall:
             teller, text = json.loads(self._store.compare_set(_REASON, "", own))
         except RuntimeError:
             return self._without_store()
-        self._reason = Reason(teller, text)
-        return self._reason
+        return self._take(teller, text)
 
     def _without_store(self) -> Reason:
         """Return the reason where the store is gone, which the process of rank 0 keeps when no launcher does."""
@@ -132,8 +131,13 @@ class RollCall:
 
     def _read(self) -> None:
         if self._reason is None and self._store.check([_REASON]):
-            self._reason = Reason(*json.loads(self._store.get(_REASON)))
+            self._take(*json.loads(self._store.get(_REASON)))
+
+    def _take(self, teller: int, text: str) -> Reason:
+        self._reason = Reason(teller, text)
+        with suppress(RuntimeError):
             self._store.set(f"read {self._rank}", "read")
+        return self._reason
 
     def _answer(self) -> None:
         answered = False
