@@ -1,6 +1,7 @@
 """The processes that a launcher such as torchrun started for one command, and which of them speaks."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 def let_the_first_speak() -> None:
     """Mute all processes that torchrun started but the first: they have one terminal."""
+    # Where a process is gone, torch's own warnings would bury the one line that says so. It reads that when imported.
+    if "RANK" in os.environ and "torch" not in sys.modules:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if _by_torchrun() and os.environ.get("RANK", "0") != "0":
         terminal.mute(True)
 

@@ -65,7 +65,11 @@ class Processes:
         try:
             found = rendezvous(self._address, self.rank, self.count, timeout=_START)
             store, self.rank, self.count = next(found)
-            dist.init_process_group("gloo", store=store, rank=self.rank, world_size=self.count, timeout=STEP)
+            dist.init_process_group(
+                "gloo", store=store, rank=self.rank, world_size=self.count, timeout=_START
+            )
+            # All are there now, and may be expected to keep step.
+            self._step: Any = dist.new_group(timeout=STEP)
             self._patient: Any = dist.new_group(timeout=_PATIENCE)
         except (RuntimeError, ValueError, OSError) as error:
             raise RunError(
@@ -110,7 +114,7 @@ class Processes:
             raise RunError(self.reason.text) from error
 
     def _disconnect(self) -> None:
-        self._patient = None
+        self._step = self._patient = None
         dist.destroy_process_group()
         gc.collect()
 
@@ -125,12 +129,12 @@ class Processes:
 
     def add(self, tensor: Tensor) -> None:
         """Put the sum over all processes into the tensor: the same bits in each."""
-        dist.all_reduce(tensor)
+        dist.all_reduce(tensor, group=self._step)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         """Return the tensors of all processes, which are of one shape."""
         gathered = [torch.empty_like(tensor) for _ in range(self.count)]
-        dist.all_gather(gathered, tensor)
+        dist.all_gather(gathered, tensor, group=self._step)
         return gathered
 
     def from_first(self, make: Callable[[], Any]) -> Any:
@@ -150,7 +154,7 @@ class Processes:
 
     def copy_from_first(self, tensor: Tensor) -> None:
         """Put the tensor of the first process into that of each."""
-        dist.broadcast(tensor, 0)
+        dist.broadcast(tensor, 0, group=self._step)
 
     def check_same(self, given: Mapping[str, Any]) -> None:
         """Compare what each process was given with what the first was: names and values of JSON.

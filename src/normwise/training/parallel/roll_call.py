@@ -58,7 +58,7 @@ class RollCall:
 
     def failed(self, text: str) -> Reason:
         """Tell the others that this process fails, and why; return the reason that all have."""
-        return self._agreed(f"process {self._rank} of {self._count} (rank {self._rank}) failed: {text}")
+        return self._agreed(f"rank {self._rank} of {self._count} failed: {text}")
 
     def lost(self, detail: str) -> Reason:
         """Find out which process is gone, where this one lost a connection; return the reason that all have.

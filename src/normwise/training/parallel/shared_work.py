@@ -51,7 +51,7 @@ class SharedWork:
         self.trained = model
         if layers_with_statistics(model):
             if config.statistics == "local":
-                self._local = LocalStatistics(model, processes, len(samples))
+                self._local = LocalStatistics(model, processes, group, len(samples))
             else:
                 self.trained = synchronised(model, group)
         self._parameters = list(self.trained.parameters())
@@ -123,15 +123,15 @@ class SharedWork:
         Raises:
             RunError: the parameters of this process are others than those of the first.
         """
-        if self._busy < self._processes.count:
-            for buffer in self.trained.buffers():
-                if self._local is None:
-                    self._processes.copy_from_first(buffer)
         self._check_parameters()
         if self._local is not None:
             with self._local.merged():
                 yield
             return
+        if self._busy < self._processes.count:
+            # Those that have no samples have no statistics of them.
+            for buffer in self.trained.buffers():
+                self._processes.copy_from_first(buffer)
         if self.trained is not self.model:
             self.model.load_state_dict(self.trained.state_dict())
         yield

@@ -20,12 +20,11 @@ def synchronised(model: nn.Module, group: Any) -> nn.Module:
     Raises:
         ArgumentError: a layer can't be synchronised.
     """
-    copy, _ = convert(model, "sync", timeout=STEP.total_seconds())
+    copy, _ = convert(model, "sync", process_group=group, timeout=STEP.total_seconds())
     for path, layer in layers_with_statistics(copy).items():
         if not kind_of_norm(layer).traits.synchronised:
             raise ArgumentError(
                 f"{path} ({type(layer).__name__}) can't have the statistics of all processes; take --statistics local, "
                 "one process, or another norm"
             )
-        layer.process_group = group
     return copy
