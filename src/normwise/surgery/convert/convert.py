@@ -72,8 +72,8 @@ def convert(
         inplace: Change the model itself, of which the parameters stay the same objects, instead of a copy.
         groups: For "group": at most so many; fewer where they don't divide the channels, or a group would be one value.
         settings: ``eps``; to BN also ``momentum``, ``track_running_stats`` and what a family has besides, such as
-            ``process_group`` or ``virtual_batch_size``, instead of what each layer has: ``eps=1e-3, momentum=0.01`` for weights from Keras. ``track_running_stats=True`` gives
-            layers that keep no statistics new ones.
+            ``process_group`` or ``virtual_batch_size``, instead of what each layer has: ``eps=1e-3, momentum=0.01`` for
+            weights from Keras. ``track_running_stats=True`` gives layers that keep no statistics new ones.
 
     Returns:
         The model, and what became of each of its norm layers and of its outputs.
