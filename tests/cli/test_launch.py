@@ -1,5 +1,8 @@
 """The environment that a launcher gives to a command."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +57,14 @@ def test_a_world_of_one_is_one_process(
     given = ["train", "image", "--model", "dense_bn", "--epochs", "1", "--out", f"{tmp_path}/run"]
     assert app.run_command_line(given) == 0
     assert "test accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [None, "INFO"])
+def test_warnings_of_torch_about_lost_connections_are_off_unless_asked_for(given: str | None) -> None:
+    code = "from normwise.cli import launch as l; l.let_the_first_speak(); print(l.os.environ['TORCH_CPP_LOG_LEVEL'])"
+    environment = {name: value for name, value in os.environ.items() if name != "TORCH_CPP_LOG_LEVEL"}
+    environment |= {"RANK": "0"} | ({} if given is None else {"TORCH_CPP_LOG_LEVEL": given})
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == (given or "ERROR")

@@ -15,6 +15,9 @@ from normwise.records import Point, ProcessSpan, Run, RunConfig
 from normwise.training import Processes, RunFolder, train
 from tests.support.processes import run
 
+#: On a machine that is busy with other things processes take long to start.
+pytestmark = pytest.mark.timeout(900)
+
 _FIELDS: dict[str, Any] = {
     "model": "dense_bn",
     "data": "digits",
@@ -103,7 +106,7 @@ def shared() -> Any:
     """Folder of the runs of all configurations, and the runs of each process."""
     with tempfile.TemporaryDirectory() as folder:
         parts = [(name, changes, count, None) for name, (changes, count) in _SAME.items()]
-        yield Path(folder), run(_parts, 4, folder, parts, timeout=240.0)
+        yield Path(folder), run(_parts, 4, folder, parts, timeout=600.0)
 
 
 @pytest.mark.parametrize("name", _SAME)
@@ -143,7 +146,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bytes(tmp_path: Path) -> 
     for name, changes in (("local", _LOCAL), ("dropout", _DROPOUT)):
         parts.append((f"{name} unbroken", changes, 2, None))
         parts += [(f"{name} broken", changes, 2, 3), (f"{name} broken", changes, 2, None)]
-    run(_parts, 2, str(tmp_path), parts, timeout=240.0)
+    run(_parts, 2, str(tmp_path), parts, timeout=600.0)
     for name in ("local", "dropout"):
         broken, unbroken = tmp_path / f"{name} broken", tmp_path / f"{name} unbroken"
         for file in ("run.json", "metrics.jsonl", "checkpoint.safetensors"):
@@ -152,7 +155,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bytes(tmp_path: Path) -> 
 
 def test_a_run_goes_on_in_another_number_of_processes(tmp_path: Path) -> None:
     parts = [("whole", {}, 2, 3), ("local", _LOCAL, 2, 3), ("whole", {}, 3, 7), ("local", _LOCAL, 3, 7)]
-    run(_parts, 3, str(tmp_path), parts, timeout=240.0)
+    run(_parts, 3, str(tmp_path), parts, timeout=600.0)
     whole = train(_config({}), tmp_path / "whole", resume=True, threads=1)
     assert whole.processes == (ProcessSpan(0, 2, 1), ProcessSpan(3, 3, 1), ProcessSpan(7, 1, 1))
     _alone(tmp_path, "whole", {})
