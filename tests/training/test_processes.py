@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +12,29 @@ import torch
 
 from normwise.errors import DataError, RunError
 from normwise.training import Processes
+from normwise.training.parallel import processes
 from tests.support.processes import Died, run, run_each
 
 
 def _ending(folder: str, name: str, rank: int, count: int, act: Any) -> tuple[str, str, int]:
     """Do something in each process; return how it ended: the exception, its text, and the rank that tells."""
-    processes = Processes(f"file://{folder}/{name}", rank, count)
+    ours = Processes(f"file://{folder}/{name}", rank, count)
     kind, text = "", ""
     try:
-        with processes:
-            act(processes)
+        with ours:
+            act(ours)
     except BaseException as error:
         kind, text = type(error).__name__, str(error)
-    return kind, text, -1 if processes.reason is None else processes.reason.teller
+    return kind, text, -1 if ours.reason is None else ours.reason.teller
 
 
-def _fail(processes: Processes) -> None:
-    if processes.rank == 1:
+def _fail(ours: Processes) -> None:
+    if ours.rank == 1:
         raise DataError("no such images")
     # A process that is busy with its own share, and one that waits.
-    if processes.rank == 2:
+    if ours.rank == 2:
         time.sleep(1)
-    processes.wait()
+    ours.wait()
 
 
 def _differ(processes: Processes) -> None:
@@ -108,3 +110,10 @@ def test_processes_that_can_not_meet_say_so(monkeypatch: pytest.MonkeyPatch) -> 
         RunError, match=r"did not find each other: .*MASTER_ADDR.* Start all of them, with the same"
     ):
         Processes("env://", 0, 2).__enter__()
+
+
+def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(processes, "_START", timedelta(seconds=0.2))
+    message = r"3 processes were expected, and within 0.2 s none came with the rank 0, 2\. Start all of them"
+    with pytest.raises(RunError, match=message):
+        Processes(f"file://{tmp_path}/store", 1, 3).__enter__()

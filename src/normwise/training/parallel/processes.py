@@ -4,6 +4,7 @@ import gc
 import json
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -21,6 +22,7 @@ from normwise.training.parallel.roll_call import Reason, RollCall
 #: How long a process waits for all to be started; for a part of a step that another has the like of; and for work
 #: that the first does alone, which may take as long as it takes: a connection that breaks ends the waiting.
 _START, STEP, _PATIENCE = timedelta(minutes=5), timedelta(seconds=45), timedelta(days=30)
+_START_ALL = "Start all of them, with the same MASTER_ADDR and MASTER_PORT, and each with its own RANK from 0 to WORLD_SIZE - 1"
 #: Parts of what gloo's errors say where a process is gone or late.
 _CONNECTION = (
     "gloo/",
@@ -65,22 +67,32 @@ class Processes:
         try:
             found = rendezvous(self._address, self.rank, self.count, timeout=_START)
             store, self.rank, self.count = next(found)
-            dist.init_process_group(
-                "gloo", store=store, rank=self.rank, world_size=self.count, timeout=_START
-            )
-            # All are there now, and may be expected to keep step.
-            self._step: Any = dist.new_group(timeout=STEP)
+            self._wait_for_all(store)
+            dist.init_process_group("gloo", store=store, rank=self.rank, world_size=self.count, timeout=STEP)
             self._patient: Any = dist.new_group(timeout=_PATIENCE)
         except (RuntimeError, ValueError, OSError) as error:
             raise RunError(
-                f"the processes of this run did not find each other: {_first_line(error)}. Start all of them, with the "
-                "same MASTER_ADDR and MASTER_PORT, and each with its own RANK from 0 to WORLD_SIZE - 1"
+                f"the processes of this run did not find each other: {_first_line(error)}. {_START_ALL}"
             ) from error
         self._roll = RollCall(store, self.rank, self.count)
         self._handler: Any = None
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.signal(signal.SIGTERM, _end)
         return self
+
+    def _wait_for_all(self, store: Any) -> None:
+        """Wait until all are started; once they are, none is waited for as long."""
+        here = [f"normwise/here/{rank}" for rank in range(self.count)]
+        store.set(here[self.rank], "here")
+        deadline = time.monotonic() + _START.total_seconds()
+        while not store.check(here):
+            if time.monotonic() > deadline:
+                missing = ", ".join(str(rank) for rank, name in enumerate(here) if not store.check([name]))
+                raise RunError(
+                    f"{self.count} processes were expected, and within {_START.total_seconds():g} s none came with the "
+                    f"rank {missing}. {_START_ALL}"
+                )
+            time.sleep(0.05)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -114,7 +126,7 @@ class Processes:
             raise RunError(self.reason.text) from error
 
     def _disconnect(self) -> None:
-        self._step = self._patient = None
+        self._patient = None
         dist.destroy_process_group()
         gc.collect()
 
@@ -129,12 +141,12 @@ class Processes:
 
     def add(self, tensor: Tensor) -> None:
         """Put the sum over all processes into the tensor: the same bits in each."""
-        dist.all_reduce(tensor, group=self._step)
+        dist.all_reduce(tensor)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         """Return the tensors of all processes, which are of one shape."""
         gathered = [torch.empty_like(tensor) for _ in range(self.count)]
-        dist.all_gather(gathered, tensor, group=self._step)
+        dist.all_gather(gathered, tensor)
         return gathered
 
     def from_first(self, make: Callable[[], Any]) -> Any:
@@ -154,7 +166,7 @@ class Processes:
 
     def copy_from_first(self, tensor: Tensor) -> None:
         """Put the tensor of the first process into that of each."""
-        dist.broadcast(tensor, 0, group=self._step)
+        dist.broadcast(tensor, 0)
 
     def check_same(self, given: Mapping[str, Any]) -> None:
         """Compare what each process was given with what the first was: names and values of JSON.
