@@ -8,10 +8,21 @@ import typer
 
 from normwise.cli.inputs.training_options import TrainingOptions, with_training_options
 from normwise.cli.inputs.training_request import TrainingRequest, run_training
+from normwise.cli.launch import let_the_first_speak
 from normwise.data.registry import READERS, named_data
 from normwise.errors import ArgumentError
 
 train_app = typer.Typer(help="Train one network, with a chosen norm.", no_args_is_help=True)
+
+
+@train_app.callback()
+def _begin() -> None:
+    """Train one network, with a chosen norm; under torchrun in several processes.
+
+    Example: torchrun --nproc-per-node 4 -m normwise train image --data mnist --out runs/mnist
+    """
+    let_the_first_speak()
+
 
 _NAMES = {task: ", ".join(map(str, named_data(task).values())) for task in READERS}
 _SEQUENCE_NORMS = (
