@@ -44,6 +44,11 @@ class RankUnion:
         parts = (total, union_mean, union_variance)
         return ChannelMoments(*(part.to(kind) for part, kind in zip(parts, kinds, strict=True)))
 
+    def largest(self, own: int, device: torch.device) -> int:
+        """Return the largest of the ranks' numbers: one collective, for which the host waits."""
+        value = torch.tensor([own], dtype=torch.float64, device=device)
+        return int(self.exchange.gather(value, Place(self.layer, "forward", 1)).max())
+
     def gradient_sums(self, own: Tensor) -> Tensor:
         """Return ``(2, C)`` added up over the ranks: one collective."""
         place = Place(self.layer, "backward", own.numel())

@@ -38,8 +38,7 @@ def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
     Raises:
         ShapeError: the union has one value per channel, and there is no mask.
     """
-    own = primitives.moments(call.x, call.mask)
-    mean, variance, count = _Union.apply(own.count, own.mean, own.variance, merger)
+    count, mean, variance = merged_moments(primitives.moments(call.x, call.mask), merger)
     # To ask for the count on a GPU would wait for it.
     if call.mask is None and call.x.is_cpu and count == 1:
         raise one_value(call.x)
@@ -57,6 +56,12 @@ def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
         call.running_mean, call.running_var, mean, variance, count, call.momentum, call.counter
     )
     return y
+
+
+def merged_moments(own: ChannelMoments, merger: Merger) -> ChannelMoments:
+    """Return the moments of the union, with the gradients of all that they are made of."""
+    mean, variance, count = _Union.apply(own.count, own.mean, own.variance, merger)
+    return ChannelMoments(count, mean, variance)
 
 
 class _Union(torch.autograd.Function):
