@@ -30,7 +30,8 @@ _PACKAGES = {
         "ACTIVATIONS", "batch_norm", "moments", "normalise", "sequence_mask", "update_running",
     },
     "normwise.statistics": {
-        "Batch", "Data", "Moments", "arguments_of", "batches_of", "calibrate", "evaluating", "using_batch_statistics",
+        "Batch", "Data", "Moments", "arguments_of", "batches_of", "calibrate", "evaluating", "merge_statistics",
+        "using_batch_statistics",
         "watch",
     },
     "normwise.surgery": {

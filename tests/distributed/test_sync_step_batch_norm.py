@@ -1,15 +1,17 @@
 """Recurrent layers synchronised over real processes, against one process with all sequences."""
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence, pad_sequence
+from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence, pad_sequence
 
 import normwise
 from tests.support.processes import run
-from tests.support.recurrent_oracle import FEATURES, UNITS, make
+from tests.support.recurrent_oracle import FEATURES, make
 
 #: Lengths of the sequences on each rank. Layers have statistics of their own for the first five steps.
 SPLITS: dict[str, list[list[int]]] = {
@@ -43,10 +45,9 @@ def _sequences(lengths: list[list[int]], seed: int) -> list[list[Tensor]]:
     ]
 
 
-def _weights(rows: int, size: int, seed: int) -> Tensor:
-    """Return numbers that depend on nothing else, as gradients of outputs."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, size, generator=generator, dtype=torch.float64)
+def _drawn(shape: Sequence[int], seed: int) -> Tensor:
+    """Return numbers that depend on shape and seed alone: gradients of outputs, and states to begin with."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def _padded(sequences: list[Tensor], layer: Any) -> Tensor:
@@ -69,14 +70,13 @@ def _step(layer: Any, sequences: list[Tensor], first: int, form: str) -> dict[st
     sizes = (layer.output_size, layer.hidden_size)[:states]
     rows = layer.num_layers * layer.directions
     begin = [
-        torch.stack(
-            [_weights(rows, size, 100 + number) for number in numbers] or [torch.zeros(rows, size).double()],
-            1,
-        )[:, : len(sequences)]
-        .clone()
-        .requires_grad_()
+        torch.cat(
+            [torch.zeros(rows, 0, size).double(), *(_drawn((rows, 1, size), 100 + k) for k in numbers)], 1
+        )
         for size in sizes
     ]
+    for state in begin:
+        state.requires_grad_()
     hx = tuple(begin) if states > 1 else begin[0]
     if form == "packed" and sequences:
         packed, last = layer(pack_sequence(leaves, enforce_sorted=False), hx)
@@ -86,15 +86,14 @@ def _step(layer: Any, sequences: list[Tensor], first: int, form: str) -> dict[st
     last = last if states > 1 else (last,)
     outputs = _by_sequence(output, lengths, layer.batch_first)
     # An empty output is part of the loss, too: autograd has to reach the steps of other ranks.
-    loss = output.sum() * 0 + sum(state.sum() * 0 for state in last)
+    loss = torch.stack([state.sum() * 0 for state in last]).sum()
     if form != "last states alone":
+        loss = loss + output.sum() * 0
         for number, of_sequence in zip(numbers, outputs, strict=True):
-            loss = loss + (of_sequence * _weights(*of_sequence.shape, number)).sum()
-    else:
-        loss = sum(state.sum() * 0 for state in last)
+            loss = loss + (of_sequence * _drawn(of_sequence.shape, number)).sum()
     for at, number in enumerate(numbers):
         for seed, state in enumerate(last):
-            loss = loss + (state[:, at] * _weights(*state[:, at].shape, 50 + 2 * number + seed)).sum()
+            loss = loss + (state[:, at] * _drawn(state[:, at].shape, 50 + 2 * number + seed)).sum()
     layer.zero_grad()
     loss.backward()
     found = {"y": [y.detach() for y in outputs], "x": [leaf.grad for leaf in leaves]}
@@ -110,7 +109,7 @@ def _train(layer: Any, rank: int | None, split: str, form: str) -> dict[str, lis
     for number in range(2):
         lengths = SPLITS[split] if number == 0 else [of_rank[::-1] for of_rank in SPLITS[split]]
         sequences = _sequences(lengths, number)
-        own = sum(sequences, []) if rank is None else sequences[rank]
+        own = list(chain.from_iterable(sequences)) if rank is None else sequences[rank]
         first = sum(map(len, sequences[: rank or 0]))
         result = _step(layer.train(), own, first, form)
         result |= {name: [parameter.grad.clone()] for name, parameter in layer.named_parameters()}

@@ -55,6 +55,7 @@ _GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "The doctor": _classifier,
     "Layers": _layers,
     "Sequences": _sequences,
+    "Small batches and several processes": _network,
     "Statistics": _network,
     "Surgery": _network,
 }

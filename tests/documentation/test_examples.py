@@ -29,6 +29,12 @@ _SAID = {
         r"after normwise.calibrate +([\d.]+)%\nrunning statistics were",
         lambda before, after: before < after,
     ),
+    "synchronised_statistics": (
+        r"local BN +weights ([\d.e+-]+) from one process, running means ([\d.e+-]+) σ[\s\S]*"
+        r"local BN, merged .* running means ([\d.e+-]+) σ[\s\S]*"
+        r"synchronised BN +weights ([\d.e+-]+) from one process, running means ([\d.e+-]+) σ",
+        lambda local, apart, merged, weights, means: weights < 1e-4 < local and merged == means == 0 < apart,
+    ),
 }
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 _ROOT = Path(__file__).parents[2]
+# Imported, and not run as a script: classes of what is pickled are found by the module's name.
+_CODE = f"import sys; from {__name__} import main; main(sys.argv[1:])"
 
 
 class Failed(AssertionError):
@@ -50,7 +52,7 @@ def run_each(function: Callable[..., Any], size: int, *args: Any, timeout: float
         environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
         children = [
             subprocess.Popen(
-                [sys.executable, "-m", "tests.support.processes", folder, str(rank), str(size)],
+                [sys.executable, "-c", _CODE, folder, str(rank), str(size)],
                 cwd=_ROOT,
                 env=environment,
                 start_new_session=True,
@@ -105,7 +107,3 @@ def _child(folder: Path, rank: int, size: int) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Run one rank."""
     _child(Path(arguments[0]), int(arguments[1]), int(arguments[2]))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -12,6 +12,8 @@ from normwise.distributed.missing import ADVICE, explained
 from normwise.distributed.place import HEADER, Place, header, name_in
 from normwise.errors import DistributedError
 
+# Its name from torch 2.13 on, and before.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 #: Values of a message before any layer asked for more: those of 63 channels.
 _FIRST = 127
 
@@ -78,9 +80,7 @@ class Exchange:
 
     def _all_gather(self, message: Tensor, place: Place | None) -> Tensor:
         found = message.new_empty(len(self.ranks) * len(message))
-        self._meet(
-            lambda: dist.all_gather_into_tensor(found, message, group=self._forward, async_op=True), place
-        )
+        self._meet(lambda: _all_gather(found, message, group=self._forward, async_op=True), place)
         return found.view(len(self.ranks), -1)
 
     def _all_reduce(self, message: Tensor, place: Place | None) -> None:
@@ -139,7 +139,7 @@ class Exchange:
         # All ranks see that, and are here: they tell one another where they are.
         told = Place(place.layer, "forward", 0)
         heads = head.new_empty(len(self.ranks) * HEADER)
-        dist.all_gather_into_tensor(heads, header(told, head.device), group=self._backward)
+        _all_gather(heads, header(told, head.device), group=self._backward)
         raise _elsewhere(heads.view(-1, HEADER), place, self.ranks)
 
 

@@ -2,6 +2,7 @@
 
 from normwise.statistics.calibrate.calibrate import calibrate
 from normwise.statistics.evaluation_modes import evaluating, using_batch_statistics
+from normwise.statistics.merge_statistics import merge_statistics
 from normwise.statistics.model_inputs import Batch, Data, arguments_of, batches_of
 from normwise.statistics.moments import Moments
 from normwise.statistics.watch.watch import watch
@@ -14,6 +15,7 @@ __all__ = [
     "batches_of",
     "calibrate",
     "evaluating",
+    "merge_statistics",
     "using_batch_statistics",
     "watch",
 ]

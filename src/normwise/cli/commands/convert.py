@@ -14,7 +14,8 @@ def convert(
     to: Annotated[
         str,
         typer.Option(
-            metavar="NORM", help="Norm: group, layer, instance, frozen, batch or torch (torch's own BN)."
+            metavar="NORM",
+            help="Norm: group, layer, instance, frozen, batch, torch (torch's own BN), sync, ghost or renorm.",
         ),
     ],
     model: arguments.ModelOption = None,

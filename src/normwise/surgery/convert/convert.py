@@ -37,17 +37,20 @@ def convert(
     ============  ======================================================================================
     "batch"       ``normwise.nn.BatchNorm1d``, ``2d``, ``3d``
     "torch"       ``torch.nn.BatchNorm1d``, ``2d``, ``3d``
+    "sync"        ``normwise.nn.SyncBatchNorm``, over the processes of a group
+    "ghost"       ``normwise.nn.GhostBatchNorm1d``, ``2d``, ``3d``, in virtual batches
+    "renorm"      ``normwise.nn.BatchRenorm1d``, ``2d``, ``3d``
     "frozen"      what they were, with statistics that stay, as :func:`normwise.freeze` makes them
     "group"       ``torch.nn.GroupNorm`` of up to 32 groups, with four or more channels in each if there are
     "layer"       ``torch.nn.GroupNorm`` of one group: over channels and positions; γ and β stay the channels'
     "instance"    ``torch.nn.InstanceNorm1d``, ``2d``, ``3d``: over positions
     ============  ======================================================================================
 
-    and any further family of BN layers in ``normwise.nn``, by the ``conversion`` in its ``traits``. All BN layers are
-    converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's ``FrozenBatchNorm2d``.
-    Layers within ``BatchNormLSTM`` and ``BatchNormGRU``, which have statistics for each step, become "sync", and "batch"
-    again, and are left as they are by any other target.
-    A layer of constants is tried on random numbers first, and left where it computes something else than BN.
+    All BN layers are converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's
+    ``FrozenBatchNorm2d``. A layer of constants is tried on random numbers first, and left where it computes something
+    else than BN. Any further class of BN layers in ``normwise.nn`` is a target by the ``conversion`` in its ``traits``.
+    Norms within ``BatchNormLSTM`` and ``BatchNormGRU``, which have statistics for each step, become "sync", and "batch"
+    again; other targets leave them as they are.
     To BN, ``torch.nn.GroupNorm`` and ``InstanceNorm`` layers are converted, too.
 
     Kept are γ and β, running statistics, momentum, ε, counters, types, devices, hooks, modes, ``requires_grad``, tied
@@ -69,9 +72,9 @@ def convert(
             included.
         inplace: Change the model itself, of which the parameters stay the same objects, instead of a copy.
         groups: For "group": at most so many; fewer where they don't divide the channels, or a group would be one value.
-        settings: ``eps``; to BN also ``momentum``, ``track_running_stats`` and what a family has besides, instead of
-            what each layer has: ``eps=1e-3, momentum=0.01`` for weights from Keras. ``track_running_stats=True`` gives
-            layers that keep no statistics new ones.
+        settings: ``eps``; to BN also ``momentum``, ``track_running_stats`` and what a family has besides, such as
+            ``process_group`` or ``virtual_batch_size``, instead of what each layer has: ``eps=1e-3, momentum=0.01`` for
+            weights from Keras. ``track_running_stats=True`` gives layers that keep no statistics new ones.
 
     Returns:
         The model, and what became of each of its norm layers and of its outputs.

@@ -30,8 +30,8 @@ def step_class(layer: nn.Module, name: str) -> type[Any] | None:
 def change_step_class(layer: Any, target: type[Any], given: Mapping[str, Any]) -> str:
     """Give a norm with several slots another class of its family, in place, and return what it became.
 
-    Its tensors, hooks, mode and attributes stay as they are; a setting that the new class has no place for is noted, for
-    the way back.
+    Its tensors, hooks, mode and attributes stay as they are. A setting that the new class has no place for is noted on
+    the layer, for the way back.
 
     Raises:
         LeftError: it is one already, or a subclass, which may do anything, or it needs what is not wanted.
@@ -48,11 +48,13 @@ def change_step_class(layer: Any, target: type[Any], given: Mapping[str, Any]) -
     }
     wanted = values | {name: given[name] for name in ("eps", "momentum") if name in given}
     frozen = is_frozen(layer)
-    if target is before and not frozen and all(getattr(layer, name) == value for name, value in wanted.items()):
+    same = target is before and all(getattr(layer, name) == value for name, value in wanted.items())
+    if same and not frozen:
         raise LeftError("it is one already")
     unfreeze_layer(layer)
     vars(layer).pop(MEMORY, None)
-    if lost := _let_go(layer, {name: default for name, default in settings_of(before).items() if name not in values}):
+    gone = {name: default for name, default in settings_of(before).items() if name not in values}
+    if lost := _let_go(layer, gone):
         vars(layer)[MEMORY] = lost
     change_class(layer, target)
     for name, value in values.items():

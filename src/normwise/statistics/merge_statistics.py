@@ -1,0 +1,115 @@
+"""Running statistics of several processes, merged into those of all their data."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from normwise.errors import ArgumentError, DistributedError
+from normwise.layers import layers_with_statistics
+from normwise.layers.kind import kind_of_norm
+from normwise.layers.write_tensor import write
+
+_NAMES = ("running_mean", "running_var", "num_batches_tracked")
+#: Weight, mean and variance of a layer, float64 on the CPU, and its number of batches.
+_Statistics = tuple[Tensor, Tensor, Tensor, Tensor | None]
+
+
+def merge_statistics(
+    model: nn.Module, process_group: dist.ProcessGroup | None = None, *, samples: int = 1
+) -> None:
+    r"""Give all ranks the running statistics of all their data, in place; all ranks of the group call it together.
+
+    .. math::
+
+        \mu = \sum_k w_k \mu_k \qquad \sigma^2 = \sum_k w_k \left(\sigma_k^2 + (\mu_k - \mu)^2\right)
+
+    with the spread between the ranks' means, which an average of variances leaves out. The weights :math:`w_k`, which
+    add up to 1, are ``samples``; where a layer has ``momentum=None``, so that its statistics are the plain average of
+    its batches, times their number. A rank on which a layer has seen no batch has no weight in it. Afterwards
+    ``num_batches_tracked`` is the largest of the ranks'.
+
+    Call it before a checkpoint of a model that was trained with local statistics, and before its evaluation: else the
+    file has the statistics of the rank that wrote it, and so has every rank of its own data. Synchronised layers have
+    the same on all ranks already, and frozen ones are left alone. Without an initialised process group, or in a group
+    of one, nothing is changed.
+
+    Args:
+        model: The model of this rank, or what it is wrapped in.
+        process_group: The ranks; None for all.
+        samples: Samples of a batch on this rank, or any number in proportion to them.
+
+    Raises:
+        ArgumentError: ``samples`` is not positive.
+        DistributedError: the ranks have other layers, or other sizes; nothing is changed.
+
+    References:
+        Chan, Golub & LeVeque 1983, equations 2.1 and 2.2.
+
+    Example:
+        >>> import torch, normwise
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8))
+        >>> normwise.statistics.merge_statistics(model)  # on every rank, before rank 0 saves model.state_dict()
+    """
+    if not samples > 0:
+        raise ArgumentError(f"samples must be positive, got {samples}")
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(process_group) == 1:
+        return
+    layers = {
+        path: layer
+        for path, layer in layers_with_statistics(model).items()
+        if (kind := kind_of_norm(layer)).initialised and kind.has_statistics and not kind.frozen
+    }
+    own = {path: _statistics_of(layer, samples) for path, layer in layers.items()}
+    everybody: list[Any] = [None] * dist.get_world_size(process_group)
+    dist.all_gather_object(everybody, own, group=process_group)
+    _check_alike(everybody)
+    for path, layer in layers.items():
+        merged = _merged([of_rank[path] for of_rank in everybody])
+        for name, value in zip(_NAMES, merged or (), strict=False):
+            if value is not None:
+                write(layer.get_buffer(name), value)
+
+
+def _statistics_of(layer: Any, samples: int) -> _Statistics:
+    mean, variance = (layer.get_buffer(name).detach().cpu().double() for name in _NAMES[:2])
+    count = layer._buffers.get("num_batches_tracked")
+    count = None if count is None else count.detach().cpu()
+    weight = torch.ones(mean.shape[:-1], dtype=torch.float64)
+    if count is not None:
+        weight = weight * (count if layer.momentum is None else count > 0)
+    return weight * samples, mean, variance, count
+
+
+def _merged(ranks: list[_Statistics]) -> tuple[Tensor, Tensor, Tensor | None] | None:
+    """Return mean, variance and number of batches; None where no rank has seen a batch."""
+    weights, means, variances = (torch.stack(each) for each in list(zip(*ranks, strict=True))[:3])
+    total = weights.sum(0)
+    if not total.any():
+        return None
+    shares = (weights / total.where(total > 0, 1)).unsqueeze(-1)
+    # Rows that no rank has reached stay those of the first.
+    shares[0] += (total == 0).unsqueeze(-1)
+    # From one of the means, so that what is added up are differences.
+    mean = means[0] + (shares * (means - means[0])).sum(0)
+    variance = (shares * (variances + (means - mean).square())).sum(0)
+    counts = [of_rank[3] for of_rank in ranks if of_rank[3] is not None]
+    return mean, variance, torch.stack(counts).amax(0) if len(counts) == len(ranks) else None
+
+
+def _check_alike(ranks: list[dict[str, _Statistics]]) -> None:
+    first = ranks[0]
+    for rank, other in enumerate(ranks):
+        if first.keys() != other.keys():
+            differ = sorted(first.keys() ^ other.keys())
+            raise DistributedError(
+                f"the ranks have other BN layers with statistics to merge: {', '.join(differ)} on rank "
+                f"{0 if differ[0] in first else rank} only. All ranks must have the same model"
+            )
+        for path, (_, mean, *_) in other.items():
+            if mean.shape != first[path][1].shape:
+                raise DistributedError(
+                    f"the running_mean of {path!r} has the shape {tuple(first[path][1].shape)} on rank 0 and "
+                    f"{tuple(mean.shape)} on rank {rank}. All ranks must have the same model"
+                )
