@@ -38,7 +38,9 @@ def named_error(layer: nn.Module, error: NormwiseError) -> NormwiseError:
     that succeed, a context manager as much as a check. While torch.compile reads the code the error itself is raised:
     before torch 2.13 it can't follow ``from None``, and it calls the layer without compiling where an error is raised.
     """
-    return type(error)(f"{_described(layer, layer_path(layer))}: {error}")
+    where = _described(layer, layer_path(layer))
+    # That of a collective names the layer itself, since it may also come from a backward pass.
+    return error if str(error).startswith(where) else type(error)(f"{where}: {error}")
 
 
 def remembered_name(layer: nn.Module) -> str:
