@@ -38,7 +38,8 @@ def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
     Raises:
         ShapeError: the union has one value per channel, and there is no mask.
     """
-    count, mean, variance = merged_moments(primitives.moments(call.x, call.mask), merger)
+    own = primitives.moments(call.x, call.mask)
+    mean, variance, count = _Union.apply(own.count, own.mean, own.variance, merger)
     # To ask for the count on a GPU would wait for it.
     if call.mask is None and call.x.is_cpu and count == 1:
         raise one_value(call.x)
@@ -59,7 +60,10 @@ def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
 
 
 def merged_moments(own: ChannelMoments, merger: Merger) -> ChannelMoments:
-    """Return the moments of the union, with the gradients of all that they are made of."""
+    """Return the moments of the union, with gradients.
+
+    Those of several batches are ``(K,)`` and ``(K, C)``, each merged by itself.
+    """
     mean, variance, count = _Union.apply(own.count, own.mean, own.variance, merger)
     return ChannelMoments(count, mean, variance)
 
@@ -73,7 +77,8 @@ class _Union(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         union = merger.moments(ChannelMoments(count, mean, variance))
         ctx.merger = merger
-        ctx.save_for_backward(count / union.count.clamp(min=1), mean, union.mean)
+        share = (count / union.count.clamp(min=1)).unsqueeze(-1)
+        ctx.save_for_backward(share, mean, union.mean)
         ctx.mark_non_differentiable(union.count)
         return union.mean, union.variance, union.count
 

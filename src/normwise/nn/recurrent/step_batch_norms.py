@@ -1,6 +1,7 @@
 """Recurrent layers with BN that has statistics for each step."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -35,8 +36,10 @@ class WithStepNorms(Recurrent):
         self, name: str, gates: Tensor, batch_sizes: Sequence[int], bias: Tensor | None
     ) -> Sequence[Tensor]:
         norm = self._norm("ih", name)
-        steps = [norm(step, number) for number, step in enumerate(gates.split(tuple(batch_sizes)))]
-        return steps if bias is None else [step + bias for step in steps]
+        steps = gates.split(tuple(batch_sizes))
+        with norm.merged_ahead(steps) if isinstance(norm, SyncStepBatchNorm) else nullcontext():
+            normed = [norm(step, number) for number, step in enumerate(steps)]
+        return normed if bias is None else [step + bias for step in normed]
 
     def _takes_none(self) -> bool:
         return any(isinstance(module, SyncStepBatchNorm) for module in self.modules())

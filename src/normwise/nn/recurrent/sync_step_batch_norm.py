@@ -1,5 +1,8 @@
 """Batch normalization with running statistics for each time step, over the sequences of all processes."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -8,6 +11,7 @@ from torch import Tensor
 
 from normwise.kernels.merged import merged_moments
 from normwise.kernels.torch_backend import primitives
+from normwise.kernels.torch_backend.primitives import ChannelMoments
 from normwise.nn.mixins.synchronised import Synchronised
 from normwise.nn.norm_traits import NormTraits
 from normwise.nn.recurrent.step_batch_norm import StepBatchNorm
@@ -48,6 +52,9 @@ class SyncStepBatchNorm(Synchronised, StepBatchNorm):
         synchronised=True,
     )
 
+    #: Inputs of steps, and the moments of all ranks for them.
+    _ahead: Mapping[int, tuple[Tensor, ChannelMoments]] = MappingProxyType({})
+
     def __init__(
         self,
         num_features: int,
@@ -65,6 +72,21 @@ class SyncStepBatchNorm(Synchronised, StepBatchNorm):
         super().__init__(num_features, max_length, eps, momentum, device, dtype, bias=bias, gamma=gamma)
         self.synchronise(process_group, timeout)
 
+    @contextmanager
+    def merged_ahead(self, inputs: Sequence[Tensor]) -> Iterator[None]:
+        """Merge the moments of the inputs of all steps in one collective, for the calls within the context."""
+        if not self.training or (union := self.rank_union(inputs[0].device)) is None:
+            yield
+            return
+        own = (torch.stack(parts) for parts in zip(*map(primitives.moments, inputs), strict=True))
+        merged = map(Tensor.unbind, merged_moments(ChannelMoments(*own), union))
+        by_step = zip(inputs, map(ChannelMoments, *merged), strict=True)
+        self._ahead = dict(enumerate(by_step))
+        try:
+            yield
+        finally:
+            del self._ahead
+
     def forward(self, input: Tensor, step: int) -> Tensor:
         """Normalise ``(N, C)`` as of time step ``step``, counted from 0; N may be 0."""
         if not self.training or (union := self.rank_union(input.device)) is None:
@@ -72,7 +94,12 @@ class SyncStepBatchNorm(Synchronised, StepBatchNorm):
         self._check(input)
         slot = self.slot(step)
         running_mean, running_var = self.running_mean[slot], self.running_var[slot]
-        count, mean, variance = merged_moments(primitives.moments(input), union)
+        # Not those of an input that a hook has changed.
+        known = self._ahead.get(step)
+        if known is None or known[0] is not input:
+            count, mean, variance = merged_moments(primitives.moments(input), union)
+        else:
+            count, mean, variance = known[1]
         # Selected, since to ask for the count would wait for a GPU. Both are copies: other steps of this batch move the
         # buffers before autograd reads them.
         alone = count <= 1
