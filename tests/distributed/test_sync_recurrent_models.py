@@ -50,6 +50,10 @@ def _sequences(seed: int) -> list[list[Tensor]]:
     ]
 
 
+def _whole(seed: int) -> list[Tensor]:
+    return [sequence for of_rank in _sequences(seed) for sequence in of_rank]
+
+
 def _loss(model: nn.Module, sequences: list[Tensor]) -> Tensor:
     """Return a sum over the real frames, each of which has the same weight on whatever rank."""
     lengths = torch.tensor([len(sequence) for sequence in sequences])
@@ -125,6 +129,24 @@ def _sequence_norm(rank: int) -> Any:
     return found
 
 
+def _scale(module: nn.Module, args: tuple[Tensor, int]) -> tuple[Tensor, int]:
+    return 2 * args[0] + args[0].square(), args[1]
+
+
+def _hooked(rank: int | None) -> Any:
+    """Train a layer of which a hook changes what a norm is given."""
+    layer: Any = BatchNormLSTM(3, 4, dtype=torch.float64)
+    with torch.no_grad():
+        for seed, parameter in enumerate(layer.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+    if rank is not None:
+        layer = _synchronised(layer)
+    layer.norm_ih_l0.register_forward_pre_hook(_scale)
+    y = layer(pack_sequence(_whole(0) if rank is None else _sequences(0)[rank], enforce_sorted=False))[0].data
+    y.square().sum().backward()
+    return _state(layer), _gradients(layer)
+
+
 def _alone(rank: int) -> Any:
     """Return results of what one rank may do by itself: evaluation, a group of one, and frozen norms."""
     groups = [dist.new_group([member]) for member in range(2)]
@@ -148,7 +170,7 @@ def _alone(rank: int) -> Any:
 
 
 def _on_rank(rank: int) -> dict[str, Any]:
-    checks = (_data_parallel, _checkpointed, _sequence_norm, _alone)
+    checks = (_data_parallel, _checkpointed, _sequence_norm, _hooked, _alone)
     return {check.__name__: check(rank) for check in checks}
 
 
@@ -163,10 +185,6 @@ def _close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         torch.testing.assert_close(
             found[name], value, atol=1e-9, rtol=1e-9, msg=lambda text, name=name: f"{name}: {text}"
         )
-
-
-def _whole(seed: int) -> list[Tensor]:
-    return [sequence for of_rank in _sequences(seed) for sequence in of_rank]
 
 
 def test_data_parallel_training_is_that_of_one_process(ranks: Any) -> None:
@@ -195,6 +213,14 @@ def test_checkpointed_layers_move_statistics_once(ranks: Any) -> None:
             _close(state, plain[0])
             _close(gradients, plain[1])
         assert plain[0]["lstm.norm_hh_l0.num_batches_tracked"].tolist() == [1, 1, 1, 1]
+
+
+def test_an_input_that_a_hook_changes_has_its_own_statistics(ranks: Any) -> None:
+    state, gradients = _hooked(None)
+    for of_rank in ranks:
+        _close(of_rank["_hooked"][0], state)
+    summed = {name: ranks[0]["_hooked"][1][name] + ranks[1]["_hooked"][1][name] for name in gradients}
+    _close(summed, gradients)
 
 
 def test_norms_between_recurrent_layers_take_real_positions_of_all_ranks(ranks: Any) -> None:

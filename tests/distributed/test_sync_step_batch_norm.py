@@ -22,6 +22,8 @@ SPLITS: dict[str, list[list[int]]] = {
     "one is longest": [[6, 2], [2, 2, 1]],
     "only one alone": [[3], []],
 }
+#: The same for three ranks.
+OF_THREE = {"2, 0 and 4": [[2, 5], [], [6, 1, 1, 3]], "1, 1 and 0": [[7], [4], []]}
 LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
     "LSTM": ("BatchNormLSTM", {}),
     "GRU": ("BatchNormGRU", {"momentum": None}),
@@ -107,7 +109,8 @@ def _train(layer: Any, rank: int | None, split: str, form: str) -> dict[str, lis
     """Train two steps on one rank, or, with None, on the sequences of all, and return all that came of it."""
     found: dict[str, list[Tensor]] = {}
     for number in range(2):
-        lengths = SPLITS[split] if number == 0 else [of_rank[::-1] for of_rank in SPLITS[split]]
+        lengths = (SPLITS | OF_THREE)[split]
+        lengths = lengths if number == 0 else [of_rank[::-1] for of_rank in lengths]
         sequences = _sequences(lengths, number)
         own = list(chain.from_iterable(sequences)) if rank is None else sequences[rank]
         first = sum(map(len, sequences[: rank or 0]))
@@ -135,21 +138,29 @@ CASES = [(kind, split, "padded") for kind in LAYERS for split in SPLITS] + [
 ]
 
 
-def _on_rank(rank: int) -> list[dict[str, list[Tensor]]]:
+CASES_OF_THREE = [(kind, split, "padded") for kind in LAYERS for split in OF_THREE]
+Results = list[dict[str, list[Tensor]]]
+
+
+def _on_rank(rank: int, cases: list[tuple[str, str, str]]) -> Results:
     return [
         _train(normwise.convert(_new(kind), "sync", timeout=30.0)[0], rank, split, form)
-        for kind, split, form in CASES
+        for kind, split, form in cases
     ]
 
 
 @pytest.fixture(scope="module")
-def ranks() -> list[list[dict[str, list[Tensor]]]]:
-    return run(_on_rank, 2)
+def ranks() -> list[Results]:
+    return run(_on_rank, 2, CASES)
 
 
-@pytest.mark.parametrize("case", range(len(CASES)), ids=lambda case: ", ".join(CASES[case]))
-def test_ranks_compute_what_one_process_computes_with_all_sequences(ranks: Any, case: int) -> None:
-    kind, split, form = CASES[case]
+@pytest.fixture(scope="module")
+def three_ranks() -> list[Results]:
+    return run(_on_rank, 3, CASES_OF_THREE)
+
+
+def _compare(ranks: list[Results], cases: list[tuple[str, str, str]], case: int) -> None:
+    kind, split, form = cases[case]
     expected = _train(_new(kind), None, split, form)
     parts = [of_rank[case] for of_rank in ranks]
     parameters = dict(_new(kind).named_parameters())
@@ -157,14 +168,24 @@ def test_ranks_compute_what_one_process_computes_with_all_sequences(ranks: Any, 
         name = label[:-2]
         of_ranks = [part[label] for part in parts]
         if name in PER_SEQUENCE:
-            found = of_ranks[0] + of_ranks[1]
+            found = list(chain.from_iterable(of_ranks))
         elif name in parameters:
-            found = [of_ranks[0][0] + of_ranks[1][0]]
+            found = [torch.stack([value for (value,) in of_ranks]).sum(0)]
         else:
-            assert torch.equal(of_ranks[0][0], of_ranks[1][0]), label
+            assert all(torch.equal(of_ranks[0][0], value) for (value,) in of_ranks), label
             found = of_ranks[0]
         assert len(found) == len(values)
         for one, other in zip(found, values, strict=True):
             torch.testing.assert_close(
                 one, other, atol=1e-9, rtol=1e-9, msg=lambda text, label=label: f"{label}: {text}"
             )
+
+
+@pytest.mark.parametrize("case", range(len(CASES)), ids=lambda case: ", ".join(CASES[case]))
+def test_ranks_compute_what_one_process_computes_with_all_sequences(ranks: list[Results], case: int) -> None:
+    _compare(ranks, CASES, case)
+
+
+@pytest.mark.parametrize("case", range(len(CASES_OF_THREE)), ids=lambda case: ", ".join(CASES_OF_THREE[case]))
+def test_three_ranks_do(three_ranks: list[Results], case: int) -> None:
+    _compare(three_ranks, CASES_OF_THREE, case)

@@ -26,10 +26,10 @@ class SyncStepBatchNorm(Synchronised, StepBatchNorm):
     statistics of each step are those of one process with all sequences. A batch of one has no statistics: that means
     one sequence on all ranks together.
 
-    A call has one collective forward, :math:`2C + 1` float64 values from each rank, and one backward, :math:`2C`. A
-    rank without sequences at a step calls with ``(0, C)``. The recurrent layers do so: the ranks agree on the number of
-    steps, in one collective a forward pass, for which the host waits. In evaluation, without an initialised process
-    group and in a group of one it is :class:`StepBatchNorm`.
+    A call has one collective forward, :math:`2C + 1` float64 values from each rank, and one backward, :math:`2C`; calls
+    in the context of ``merged_ahead`` share them. A rank without sequences at a step calls with ``(0, C)``. The
+    recurrent layers do so: the ranks agree on the number of steps, in one collective a forward pass, for which the host
+    waits. In evaluation, without an initialised process group and in a group of one it is :class:`StepBatchNorm`.
 
     Args:
         process_group: The ranks whose sequences are taken together; None for all.
