@@ -14,7 +14,7 @@ from tests.support.cluster_study import study_of_six_runs
 from tests.support.clusters import holder_of, running_cluster, wait_until
 
 pytestmark = [
-    # Half a minute each on an idle machine, of which the imports of a dozen processes are most.
+    # On a machine with much else to do the imports of a dozen processes took four minutes.
     pytest.mark.timeout(900),
     pytest.mark.skipif(
         not Path("/proc/self/fd").exists(), reason="no /proc, which tells who holds the lock of a run"
