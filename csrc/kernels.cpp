@@ -75,4 +75,4 @@ void backward(const Call& call) { return call.bfloat16 ? choose_backward<bf16>(c
 #define NW_TEXT_OF(name) #name
 #define NW_TEXT(name) NW_TEXT_OF(name)
 
-Kernels NW_ENTRY() { return {NW_TEXT(NW_ISA), NW_ISA::forward, NW_ISA::backward}; }
+Kernels NW_ENTRY() { return {NW_TEXT(NW_ISA), NW_ISA::forward, NW_ISA::backward, NW_ISA::finish_moments}; }

@@ -1,21 +1,20 @@
-// The Python module: reads a call's attributes, asks its tensors for their addresses, and calls a kernel. Which set of
-// kernels is decided once, when the module is loaded.
+// The Python module: takes a call and what its results are written to, and calls a kernel. Which set of kernels is
+// decided once, when the module is loaded.
 #include <nanobind/nanobind.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <iterator>
-#include <stdexcept>
 #include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
+#include "arguments.h"
 #include "call.h"
+#include "python.h"
+#include "virtual_batches.h"
 
-namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace {
@@ -40,73 +39,6 @@ const Kernels& kernels() {
   return chosen;
 }
 
-// Python has checked all that only it can see, such as what memory a tensor has; here is what can be seen of numbers.
-void require(bool holds, const char* what) {
-  if (!holds) throw std::invalid_argument(what);
-}
-
-// An attribute of a class with slots. Its descriptor is kept, since a look-up by name costs small calls more than the
-// value itself.
-class Attribute {
- public:
-  explicit Attribute(const char* name) : name_(PyUnicode_InternFromString(name)) {
-    if (name_ == nullptr) nb::raise_python_error();
-  }
-
-  nb::object of(nb::handle object) {
-    PyTypeObject* type = Py_TYPE(object.ptr());
-    if (type != type_) {
-      nb::object descriptor = nb::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(type), name_));
-      if (!descriptor.is_valid()) nb::raise_python_error();
-      get_ = Py_TYPE(descriptor.ptr())->tp_descr_get;
-      require(get_ != nullptr, "a call is of a class with slots");
-      Py_XDECREF(descriptor_);
-      descriptor_ = descriptor.release().ptr();
-      type_ = type;
-    }
-    nb::object value = nb::steal(get_(descriptor_, object.ptr(), reinterpret_cast<PyObject*>(type_)));
-    if (!value.is_valid()) nb::raise_python_error();
-    return value;
-  }
-
-  bool flag(nb::handle object) {
-    const int holds = PyObject_IsTrue(of(object).ptr());
-    if (holds < 0) nb::raise_python_error();
-    return holds != 0;
-  }
-
- private:
-  PyObject* name_;
-  PyTypeObject* type_ = nullptr;
-  PyObject* descriptor_ = nullptr;
-  descrgetfunc get_ = nullptr;
-};
-
-double number(nb::handle value) {
-  const double found = PyFloat_AsDouble(value.ptr());
-  if (found == -1.0 && PyErr_Occurred()) nb::raise_python_error();
-  return found;
-}
-
-// Where a tensor's elements are, by its own word; null for None.
-template <class T>
-T* pointer(nb::handle tensor) {
-  // The method itself: plain tensors have no other, and to look it up costs more than to call it. Never released.
-  static PyObject* const data_ptr =
-      nb::object(nb::module_::import_("torch").attr("Tensor").attr("data_ptr")).release().ptr();
-  if (tensor.is_none()) return nullptr;
-  PyObject* arguments[] = {tensor.ptr()};
-  const nb::object address = nb::steal(PyObject_Vectorcall(data_ptr, arguments, 1, nullptr));
-  if (!address.is_valid()) nb::raise_python_error();
-  return reinterpret_cast<T*>(nb::cast<uintptr_t>(address));
-}
-
-// The same of a tensor that is an attribute. The call keeps it alive.
-template <class T>
-T* pointer(nb::handle call, Attribute& attribute) {
-  return pointer<T>(attribute.of(call));
-}
-
 // Huge pages for an output before its first touch: fewer faults, each of which costs more than the arithmetic.
 void advise(void* p, int64_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
@@ -122,118 +54,37 @@ void advise(void* p, int64_t bytes) {
 #endif
 }
 
-// A mask, of which a byte that is not 0 is True, as bytes of 0 and 1: the kernels look for either. `copy` is where they
-// are put if they have to be.
-int64_t take_mask(Call& call, const uint8_t* mask, std::vector<uint8_t>& copy) {
-  const int64_t positions = call.n * call.s;
-  if (mask == nullptr) return positions;
-  int64_t count = 0;
-  uint8_t all = 0;
-  for (int64_t i = 0; i < positions; ++i) {
-    count += mask[i] != 0;
-    all |= mask[i];
-  }
-  call.mask = mask;
-  if (all > 1) {
-    copy.resize(static_cast<size_t>(positions));
-    std::transform(mask, mask + positions, copy.begin(), [](uint8_t byte) { return uint8_t{byte != 0}; });
-    call.mask = copy.data();
-  }
-  return count;
-}
-
-// A second thread is worth its while for so many elements of its own.
-constexpr int64_t ELEMENTS_PER_THREAD = 32768;
-// Outputs go past the caches where all arrays of a pass together are more than a last-level cache keeps.
-constexpr int64_t STREAMED = int64_t{32} << 20;
-
-// Attributes that both passes read, of a Call or a BackwardCall of normwise.kernels: each has attributes of its own.
-enum class Pass { forward, backward };
-
-template <Pass pass>
-Call call_of(nb::handle given, bool bfloat16, int threads, int activation, int arrays,
-             std::vector<uint8_t>& mask_copy) {
-  static Attribute layout_attribute("layout");
-  static Attribute x_attribute("x");
-  static Attribute mask_attribute("mask");
-  static Attribute weight_attribute("weight");
-  static Attribute bias_attribute("bias");
-  static Attribute training_attribute("training");
-  Call call{};
-  const nb::tuple layout = nb::cast<nb::tuple>(layout_attribute.of(given));
-  require(layout.size() == 4, "the layout is (n, c, s, channels_last)");
-  call.n = nb::cast<int64_t>(layout[0]);
-  call.c = nb::cast<int64_t>(layout[1]);
-  call.s = nb::cast<int64_t>(layout[2]);
-  call.channels_last = nb::cast<bool>(layout[3]);
-  require(call.n > 0 && call.c > 0 && call.s > 0, "every size must be 1 or more");
-  int64_t elements = 0, most = 0;
-  const bool overflows = __builtin_mul_overflow(call.n, call.c, &elements) ||
-                         __builtin_mul_overflow(elements, call.s, &elements) ||
-                         __builtin_mul_overflow(elements, int64_t{16}, &most);
-  require(!overflows, "more elements than memory can have");
-  require(activation >= 0 && activation < static_cast<int>(std::size(ACTIVATION_NAMES)), "an unknown activation");
-  call.bfloat16 = bfloat16;
-  call.training = training_attribute.flag(given);
-  call.activation = static_cast<Activation>(activation);
-  call.x = pointer<const void>(given, x_attribute);
-  require(call.x != nullptr, "the input has no memory");
-  call.weight = pointer<const float>(given, weight_attribute);
-  call.bias = pointer<const float>(given, bias_attribute);
-  const int64_t size = bfloat16 ? 2 : 4;
-  call.bytes = elements * size;
-  call.threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, elements / ELEMENTS_PER_THREAD)));
-  call.stream = arrays * call.bytes >= STREAMED;
-  call.count = take_mask(call, pointer<const uint8_t>(given, mask_attribute), mask_copy);
-  return call;
-}
-
-// Returns the saved statistics. `counter` is the number of batches so far; without a momentum the running statistics
-// are the plain average over them. A batch with fewer than two real positions does not count.
+// Returns the saved statistics.
 nb::object forward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle out, nb::handle batch) {
-  static Attribute residual_attribute("residual");
-  static Attribute momentum_attribute("momentum");
-  static Attribute eps_attribute("eps");
-  static Attribute running_mean_attribute("running_mean");
-  static Attribute running_var_attribute("running_var");
-  static Attribute counter_attribute("counter");
   std::vector<uint8_t> mask_copy;
-  const void* residual = pointer<const void>(given, residual_attribute);
-  const int arrays = residual != nullptr ? 3 : 2;  // of all elements: input, output, residual
-  Call call = call_of<Pass::forward>(given, bfloat16, threads, activation, arrays, mask_copy);
-  call.y = pointer<void>(out);
-  require(call.y != nullptr, "the output has no memory");
-  call.running_mean = pointer<float>(given, running_mean_attribute);
-  call.running_var = pointer<float>(given, running_var_attribute);
+  Call call = forward_call_of(given, bfloat16, threads, activation, out, mask_copy);
   require(call.training || (call.running_mean != nullptr && call.running_var != nullptr),
           "evaluation needs running statistics");
-  // Aligned as malloc aligns.
-  nb::object saved = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(2 * call.c * 8)));
-  if (!saved.is_valid()) nb::raise_python_error();
-  call.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
-  call.eps = number(eps_attribute.of(given));
-  call.residual = residual;
+  nb::object saved = saved_statistics(call);
   call.batch = pointer<double>(batch);
-  const nb::object momentum = momentum_attribute.of(given);
-  call.momentum = momentum.is_none() ? 0.0 : number(momentum);
-  int64_t* counter = pointer<int64_t>(given, counter_attribute);
-  if (counter != nullptr && call.training && call.count > 1) {
-    const int64_t batches = ++*counter;
-    if (momentum.is_none()) call.momentum = 1.0 / static_cast<double>(batches);
-  }
+  move_counter(given, call);
   const nb::gil_scoped_release released;
   if (call.y != call.x) advise(call.y, call.bytes);
-  kernels().forward(call);
+  if (call.parts > 1) {
+    virtual_batches::forward(kernels(), call);
+  } else {
+    kernels().forward(call);
+  }
   return saved;
 }
 
-// Writes the mean and the sum of squared deviations of each channel, (2, c), and returns how many positions are real.
+// Halves of a pass know no virtual batches.
+void require_whole(const Call& call) { require(call.parts == 1, "half a pass takes the batch as a whole"); }
+
+// Writes the mean and the biased variance of each channel, (2, c), and returns how many positions are real.
 int64_t moments(nb::handle given, bool bfloat16, int threads, nb::handle found) {
   std::vector<uint8_t> mask_copy;
   Call call = call_of<Pass::forward>(given, bfloat16, threads, 0, 1, mask_copy);
+  require_whole(call);
   call.moments = pointer<double>(found);
   require(call.moments != nullptr, "the moments have no memory");
   call.training = true;
+  call.stage = Stage::reduce;
   std::vector<double> saved(static_cast<size_t>(2 * call.c));
   call.saved = saved.data();
   const nb::gil_scoped_release released;
@@ -241,37 +92,79 @@ int64_t moments(nb::handle given, bool bfloat16, int threads, nb::handle found) 
   return call.count;
 }
 
+// What is left of a forward pass in training once there are moments, of `count` positions that need not all be the
+// call's. Returns the saved statistics.
+nb::object normalise(nb::handle given, bool bfloat16, int threads, int activation, nb::handle out, int64_t count,
+                     nb::handle moments) {
+  std::vector<uint8_t> mask_copy;
+  Call call = forward_call_of(given, bfloat16, threads, activation, out, mask_copy);
+  require_whole(call);
+  require(call.training && count >= 0, "moments are those of training, and of a count");
+  call.count = count;
+  call.moments = pointer<double>(moments);
+  require(call.moments != nullptr, "the moments have no memory");
+  nb::object saved = saved_statistics(call);
+  move_counter(given, call);
+  const nb::gil_scoped_release released;
+  advise(call.y, call.bytes);
+  kernels().finish(call);
+  call.training = false;
+  call.stage = Stage::apply;
+  kernels().forward(call);
+  return saved;
+}
+
 void backward(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_x, nb::handle grad_residual,
               nb::handle grad_weight, nb::handle grad_bias) {
-  static Attribute saved_attribute("saved");
-  static Attribute slope_source_attribute("slope_source");
-  static Attribute grad_y_attribute("grad_y");
-  static Attribute from_output_attribute("from_output");
   std::vector<uint8_t> mask_copy;
-  const void* slope_source = pointer<const void>(given, slope_source_attribute);
-  const int arrays = slope_source != nullptr ? 4 : 3;  // input, gradients of output and input, slope source
-  Call call = call_of<Pass::backward>(given, bfloat16, threads, activation, arrays, mask_copy);
-  call.slope_source = slope_source;
-  call.grad_y = pointer<const void>(given, grad_y_attribute);
+  Call call = backward_call_of(given, bfloat16, threads, activation, grad_residual, mask_copy);
   call.grad_x = pointer<void>(grad_x);
-  call.grad_residual = pointer<void>(grad_residual);
   call.grad_weight = pointer<float>(grad_weight);
   call.grad_bias = pointer<float>(grad_bias);
-  require(call.grad_y != nullptr && call.grad_x != nullptr && call.grad_weight != nullptr && call.grad_bias != nullptr,
+  require(call.grad_x != nullptr && call.grad_weight != nullptr && call.grad_bias != nullptr,
           "a gradient has no memory");
-  require(slope_source == nullptr || call.grad_residual != nullptr, "the gradient of the residual has no memory");
-  call.from_output = from_output_attribute.flag(given);
-  require(!call.from_output || (slope_source == nullptr &&
-                                (call.activation == Activation::none || call.activation == Activation::leaky_relu)),
-          "this activation can't be undone");
-  const nb::object saved = saved_attribute.of(given);
-  require(
-      PyByteArray_Check(saved.ptr()) && PyByteArray_GET_SIZE(saved.ptr()) == static_cast<Py_ssize_t>(2 * call.c * 8),
-      "the saved statistics are of another size");
-  call.saved = reinterpret_cast<double*>(PyByteArray_AS_STRING(saved.ptr()));
   const nb::gil_scoped_release released;
   advise(call.grad_x, call.bytes);
   advise(call.grad_residual, call.bytes);
+  if (call.parts > 1) {
+    virtual_batches::backward(kernels(), call);
+  } else {
+    kernels().backward(call);
+  }
+}
+
+// The first half of the backward pass: writes the gradients of mean and variance, (2, c), those of the parameters, and
+// the real positions of the residual's.
+void moments_gradient(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_residual,
+                      nb::handle grad_weight, nb::handle grad_bias, nb::handle grad_moments) {
+  std::vector<uint8_t> mask_copy;
+  Call call = backward_call_of(given, bfloat16, threads, activation, grad_residual, mask_copy);
+  require_whole(call);
+  call.stage = Stage::reduce;
+  call.grad_weight = pointer<float>(grad_weight);
+  call.grad_bias = pointer<float>(grad_bias);
+  call.grad_moments = pointer<double>(grad_moments);
+  require(call.grad_moments != nullptr, "a gradient has no memory");
+  const nb::gil_scoped_release released;
+  advise(call.grad_residual, call.bytes);
+  kernels().backward(call);
+}
+
+// The second half: writes the gradient of the input, from those of the moments of `count` positions that need not all
+// be the call's, and the padding of the residual's.
+void input_gradient(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_x,
+                    nb::handle grad_residual, int64_t count, nb::handle grad_moments) {
+  std::vector<uint8_t> mask_copy;
+  Call call = backward_call_of(given, bfloat16, threads, activation, grad_residual, mask_copy);
+  require_whole(call);
+  require(count >= 0, "a count of positions is 0 or more");
+  call.stage = Stage::apply;
+  call.count = count;
+  call.grad_x = pointer<void>(grad_x);
+  call.grad_moments = pointer<double>(grad_moments);
+  require(call.grad_x != nullptr && call.grad_moments != nullptr, "a gradient has no memory");
+  const nb::gil_scoped_release released;
+  advise(call.grad_x, call.bytes);
   kernels().backward(call);
 }
 
@@ -283,6 +176,11 @@ NB_MODULE(_native, m) {
   m.def("moments", &moments, "call"_a, "bfloat16"_a, "threads"_a, "found"_a);
   m.def("backward", &backward, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "grad_x"_a,
         "grad_residual"_a.none(), "grad_weight"_a, "grad_bias"_a);
+  m.def("normalise", &normalise, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "out"_a, "count"_a, "moments"_a);
+  m.def("moments_gradient", &moments_gradient, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a,
+        "grad_residual"_a.none(), "grad_weight"_a.none(), "grad_bias"_a.none(), "grad_moments"_a);
+  m.def("input_gradient", &input_gradient, "call"_a, "bfloat16"_a, "threads"_a, "activation"_a, "grad_x"_a,
+        "grad_residual"_a.none(), "count"_a, "grad_moments"_a);
   m.attr("activations") = [] {
     nb::list names;
     for (const char* name : ACTIVATION_NAMES) names.append(name);

@@ -4,80 +4,15 @@
 #include <cmath>
 #include <cstdio>
 #include <iterator>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "call.h"
 #include "reference.h"
+#include "smoke_tensors.h"
+#include "virtual_batches.h"
 
 namespace {
-
-struct Setting {
-  int64_t n, c, s;
-  bool channels_last, bfloat16, training, masked, residual, in_place;
-  Activation activation;
-  int threads;
-};
-
-using Bytes = std::vector<unsigned char>;
-
-// A call with tensors of its own: the kernels' and the reference's begin equal.
-struct Tensors {
-  Setting setting;
-  Call call{};
-  Bytes x, residual, y, grad_y, grad_x, grad_residual;
-  std::vector<uint8_t> mask;
-  std::vector<float> weight, bias, running_mean, running_var, grad_weight, grad_bias;
-  std::vector<double> saved;
-
-  explicit Tensors(const Setting& of) : setting(of) {
-    std::mt19937 random(1);
-    std::normal_distribution<double> normal;
-    const int64_t elements = of.n * of.c * of.s;
-    call.n = of.n, call.c = of.c, call.s = of.s;
-    call.channels_last = of.channels_last, call.bfloat16 = of.bfloat16, call.training = of.training;
-    call.threads = of.threads, call.activation = of.activation, call.momentum = 0.1, call.eps = 1e-5;
-    call.count = of.n * of.s;
-    const auto elementwise = [&](Bytes& tensor, double mean) {
-      tensor.resize(static_cast<size_t>(elements) * sizeof(float));
-      for (int64_t i = 0; i < elements; ++i) reference::set(call, tensor.data(), i, mean + normal(random));
-      return tensor.data();
-    };
-    const auto per_channel = [&](std::vector<float>& numbers, float least) {
-      numbers.resize(static_cast<size_t>(of.c));
-      for (float& v : numbers) v = least + std::fabs(static_cast<float>(normal(random)));
-      return numbers.data();
-    };
-    call.x = elementwise(x, 3);
-    call.y = of.in_place ? x.data() : elementwise(y, 0);
-    if (of.residual) call.residual = elementwise(residual, 0);
-    call.grad_y = elementwise(grad_y, 0.5);
-    call.grad_x = elementwise(grad_x, 0);
-    call.weight = per_channel(weight, 0.5f);
-    call.bias = per_channel(bias, -0.5f);
-    call.running_mean = per_channel(running_mean, 2.5f);
-    call.running_var = per_channel(running_var, 0.5f);
-    call.grad_weight = per_channel(grad_weight, 0);
-    call.grad_bias = per_channel(grad_bias, 0);
-    saved.resize(static_cast<size_t>(2 * of.c));
-    call.saved = saved.data();
-    if (of.masked) {
-      mask.resize(static_cast<size_t>(of.n * of.s));
-      for (uint8_t& m : mask) m = random() % 4 != 0;
-      mask[0] = mask[1] = 1;
-      call.mask = mask.data();
-      call.count = std::count(mask.begin(), mask.end(), uint8_t{1});
-    }
-    if (of.residual && of.activation != Activation::none) {
-      call.slope_source = of.activation == Activation::relu ? call.y : call.residual;
-      call.grad_residual = elementwise(grad_residual, 0);
-    }
-    call.from_output = of.in_place;
-  }
-  Tensors(const Tensors&) = delete;
-  Tensors& operator=(const Tensors&) = delete;
-};
 
 // The kernels compute activations in float, the reference in double.
 constexpr double MOST_UNITS = 8;
@@ -95,10 +30,76 @@ double difference(int64_t count, double unit, Value value) {
   return error / (largest * unit);
 }
 
-std::string first_difference(const Kernels& kernels, const Setting& setting) {
-  Tensors got(setting), expected(setting);
-  kernels.forward(got.call);
-  reference::forward(expected.call);
+// The forward pass as processes go through it that merge their moments between its halves.
+void forward_in_halves(const Kernels& kernels, Tensors& tensors) {
+  Call call = tensors.call;
+  call.moments = tensors.moments.data();
+  call.stage = Stage::reduce;
+  call.y = nullptr;
+  kernels.forward(call);
+  call = tensors.call;
+  call.moments = tensors.moments.data();
+  kernels.finish(call);
+  call.stage = Stage::apply;
+  call.training = false;
+  kernels.forward(call);
+}
+
+void backward_in_halves(const Kernels& kernels, Tensors& tensors) {
+  Call call = tensors.call;
+  call.grad_moments = tensors.grad_moments.data();
+  call.stage = Stage::reduce;
+  call.grad_x = nullptr;
+  kernels.backward(call);
+  call.stage = Stage::apply;
+  call.grad_x = tensors.call.grad_x;
+  call.grad_weight = call.grad_bias = nullptr;
+  kernels.backward(call);
+}
+
+// Parts as the reference has them: batches of their own, but for the running statistics.
+void reference_forward_in_parts(const Call& call) {
+  Bytes y(static_cast<size_t>(call.n * call.c * call.s) * sizeof(float));
+  std::vector<double> saved(static_cast<size_t>(2 * call.c));
+  Call whole = call;
+  whole.y = y.data();
+  whole.saved = saved.data();
+  reference::forward(whole);
+  for (int64_t i = 0; i < call.parts; ++i) reference::forward(virtual_batches::part_of(call, i));
+}
+
+void reference_backward_in_parts(const Call& call) {
+  std::vector<double> weight(static_cast<size_t>(call.c)), bias(weight);
+  for (int64_t i = 0; i < call.parts; ++i) {
+    Call part = virtual_batches::part_of(call, i);
+    part.grad_weight = call.grad_weight;
+    part.grad_bias = call.grad_bias;
+    reference::backward(part);
+    for (size_t c = 0; c < weight.size(); ++c) {
+      weight[c] += static_cast<double>(call.grad_weight[c]);
+      bias[c] += static_cast<double>(call.grad_bias[c]);
+    }
+  }
+  std::copy(weight.begin(), weight.end(), call.grad_weight);
+  std::copy(bias.begin(), bias.end(), call.grad_bias);
+}
+
+void forward(const Kernels& kernels, Tensors& tensors, Way way) {
+  if (way == Way::halves) return forward_in_halves(kernels, tensors);
+  if (way == Way::parts) return virtual_batches::forward(kernels, tensors.call);
+  kernels.forward(tensors.call);
+}
+
+void backward(const Kernels& kernels, Tensors& tensors, Way way) {
+  if (way == Way::halves) return backward_in_halves(kernels, tensors);
+  if (way == Way::parts) return virtual_batches::backward(kernels, tensors.call);
+  kernels.backward(tensors.call);
+}
+
+std::string first_difference(const Kernels& kernels, const Setting& setting, Way way) {
+  Tensors got(setting, way), expected(setting, way);
+  forward(kernels, got, way);
+  (way == Way::parts ? reference_forward_in_parts : reference::forward)(expected.call);
   const double float_unit = std::ldexp(1, -23), unit = setting.bfloat16 ? std::ldexp(1, -7) : float_unit;
   const int64_t elements = setting.n * setting.c * setting.s;
   std::string found;
@@ -123,8 +124,8 @@ std::string first_difference(const Kernels& kernels, const Setting& setting) {
   // The backward pass starts from the same output. Sums may cancel: what counts is the largest of what was added up.
   std::copy(expected.y.begin(), expected.y.end(), got.y.begin());
   std::copy(expected.x.begin(), expected.x.end(), got.x.begin());
-  kernels.backward(got.call);
-  reference::backward(expected.call);
+  backward(kernels, got, way);
+  (way == Way::parts ? reference_backward_in_parts : reference::backward)(expected.call);
   elementwise("grad x", got.call.grad_x, expected.call.grad_x);
   elementwise("grad residual", got.call.grad_residual, expected.call.grad_residual);
   per_channel("grad weight", got.grad_weight, expected.grad_weight, 32);
@@ -151,19 +152,26 @@ std::vector<Setting> settings() {
 }
 
 bool equals_reference(const Kernels& kernels) {
-  int wrong = 0;
-  const std::vector<Setting> all = settings();
-  for (const Setting& s : all) {
-    const std::string found = first_difference(kernels, s);
-    if (found.empty()) continue;
-    if (++wrong > 20) continue;
-    std::printf("%s, (%d, %d, %d), channels %s, %s, %s%s%s%s, activation %d, threads %d:%s\n", kernels.name,
+  int calls = 0, wrong = 0;
+  const auto check = [&](const Setting& s, Way way) {
+    ++calls;
+    const std::string found = first_difference(kernels, s, way);
+    if (found.empty() || ++wrong > 20) return;
+    std::printf("%s%s, (%d, %d, %d), channels %s, %s, %s%s%s%s, activation %d, threads %d:%s\n", kernels.name,
+                way == Way::whole    ? ""
+                : way == Way::halves ? " in halves"
+                                     : " in parts",
                 static_cast<int>(s.n), static_cast<int>(s.c), static_cast<int>(s.s),
                 s.channels_last ? "last" : "second", s.bfloat16 ? "bfloat16" : "float",
                 s.training ? "training" : "evaluation", s.masked ? ", mask" : "", s.residual ? ", residual" : "",
                 s.in_place ? ", in place" : "", static_cast<int>(s.activation), s.threads, found.c_str());
+  };
+  for (const Setting& s : settings()) {
+    check(s, Way::whole);
+    if (s.training) check(s, Way::parts);
+    if (s.training && !s.in_place) check(s, Way::halves);
   }
-  std::printf("%s: %d calls, %d differ from the reference\n", kernels.name, static_cast<int>(all.size()), wrong);
+  std::printf("%s: %d calls, %d differ from the reference\n", kernels.name, calls, wrong);
   return wrong == 0;
 }
 

@@ -38,7 +38,8 @@ _PACKAGES = {
     },
     "normwise.testing": {"assert_healthy"},
     "normwise.studies": {
-        "PRESETS", "Claim", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
+        "PRESETS", "Claim", "Cluster", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named",
+        "run_study",
     },
 }  # fmt: skip
 

@@ -57,7 +57,8 @@ inline void inverse_affine_of(const Call& call, int64_t c_begin, int64_t c_end, 
   }
 }
 
-// Writes InputGradient's numbers of the channels, from the sums as finish_backward leaves them.
+// Writes InputGradient's numbers of the channels, from the gradients of mean and variance, as finish_backward leaves
+// them.
 template <class T, bool from_output>
 void input_gradient_of(const Call& call, int64_t c_begin, int64_t c_end, ChannelSums sums, float* to, int64_t stride) {
   // One position alone is its own mean: nothing depends on it. In evaluation the statistics are constants.
@@ -66,16 +67,16 @@ void input_gradient_of(const Call& call, int64_t c_begin, int64_t c_end, Channel
   const double* const mean = call.saved + c_begin;
   const double* const inv_std = call.saved + call.c + c_begin;
   const float* const weight = call.weight ? call.weight + c_begin : nullptr;
-  const double* const gradients = sums.values;
-  const double* const products = sums.products;
+  const double* const of_mean = sums.values;
+  const double* const of_variance = sums.products;
 #pragma GCC ivdep
   for (int64_t i = 0; i < c_end - c_begin; ++i) {
     const double scale = (weight ? static_cast<double>(weight[i]) : 1.0) * inv_std[i];
-    const double slope = inverse_count != 0 ? scale * inv_std[i] * inv_std[i] * products[i] * inverse_count : 0.0;
+    const double slope = inverse_count != 0 ? -2 * of_variance[i] * inverse_count : 0.0;
     const double moved = from_output ? 0.0 : slope * mean_remainder<T>(mean[i]);
     to[i] = static_cast<float>(scale * depends);
     to[stride + i] = static_cast<float>(slope);
-    to[2 * stride + i] = inverse_count != 0 ? static_cast<float>(scale * gradients[i] * inverse_count - moved) : 0.0f;
+    to[2 * stride + i] = inverse_count != 0 ? static_cast<float>(-of_mean[i] * inverse_count - moved) : 0.0f;
   }
 }
 

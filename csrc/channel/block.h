@@ -2,7 +2,8 @@
 // for the steps. ForwardPlanes, BackwardPlanes, ForwardColumns and BackwardColumns each have three methods:
 //
 //   reduce(block, ...)           the first pass over memory: adds up the sums of the block's channels
-//   finish(c_begin, c_end, sums) once the sums of these channels are over all rows: statistics, parameters' gradients
+//   finish(c_begin, c_end, sums) once the sums of these channels are over all rows: statistics, or gradients of
+//                                them and of the parameters
 //   apply(block, ...)            the second pass over memory: writes the outputs
 #pragma once
 
@@ -23,7 +24,7 @@ struct Block {
 // In which order memory is passed over: the second time backwards, to find in the cache what was read last.
 enum class Order { forwards, backwards };
 
-// Two numbers of each of some channels; see sums.h. finish() may overwrite the products.
+// Two numbers of each of some channels; see sums.h. finish() overwrites them with what apply() needs.
 struct ChannelSums {
   double* values;
   double* products;

@@ -23,6 +23,7 @@ struct BackwardColumns {
     panel.spread(panel.affine(), 3, block.channels(), [&](float* p) {
       (from_output ? inverse_affine_of : affine_of<T>)(call, block.c_begin, block.c_end, p, panel.stride());
     });
+    if (call.stage == Stage::apply) return;
     const auto real = [&](const ColumnBlock& rows) {
       over_tiles<T, 2>(view, rows, Order::forwards,
                        [&](auto width, const Tile& tile) { add_tile(width, tile, panel); });
@@ -35,6 +36,7 @@ struct BackwardColumns {
   }
 
   NW_INLINE void apply(const ColumnBlock& block, const Panel& panel, ChannelSums sums) {
+    if (call.stage == Stage::reduce) return;
     panel.spread(panel.input_gradient(), 3, block.channels(), [&](float* p) {
       input_gradient_of<T, from_output>(call, block.c_begin, block.c_end, sums, p, panel.stride());
     });

@@ -30,13 +30,13 @@ struct ForwardColumns {
   NW_INLINE void finish(int64_t c_begin, int64_t c_end, ChannelSums sums) {
     if (call.training) {
       finish_forward(call, c_begin, c_end, &shifts[static_cast<size_t>(c_begin)], sums);
-    } else {
+    } else if (call.stage == Stage::all) {
       use_running(call, c_begin, c_end);
     }
   }
 
   NW_INLINE void apply(const ColumnBlock& block, const Panel& panel, ChannelSums) {
-    if (call.y == nullptr) return;
+    if (call.stage == Stage::reduce) return;
     panel.spread(panel.affine(), 3, block.channels(),
                  [&](float* p) { affine_of<T>(call, block.c_begin, block.c_end, p, panel.stride()); });
     const Order order = call.training ? Order::backwards : Order::forwards;

@@ -74,6 +74,7 @@ struct BackwardPlanes {
   }
 
   NW_INLINE void reduce(const Block& block, Sums* sums) {
+    if (call.stage == Stage::apply) return;
     const GroupNumbers<Affine> affines = affines_of(block);
     const auto row = [&](int64_t at, int64_t length, int64_t c) {
       const int64_t beside = has_residual ? at : 0;
@@ -89,6 +90,7 @@ struct BackwardPlanes {
   }
 
   NW_INLINE void apply(const Block& block, ChannelSums sums) {
+    if (call.stage == Stage::reduce) return;
     const GroupNumbers<Affine> affines = affines_of(block);
     GroupNumbers<InputGradient> gradients;
     input_gradient_of<T, from_output>(call, block.c_begin, block.c_end, sums, gradients.numbers, MAX_GROUP);

@@ -76,7 +76,7 @@ struct ForwardPlanes {
   }
 
   NW_INLINE void apply(const Block& block, ChannelSums) {
-    if (call.y == nullptr) return;
+    if (call.stage == Stage::reduce) return;
     GroupNumbers<Affine> affines;
     affine_of<T>(call, block.c_begin, block.c_end, affines.numbers, MAX_GROUP);
     const auto row = [&](int64_t at, int64_t length, int64_t c) {
@@ -87,7 +87,7 @@ struct ForwardPlanes {
   }
 };
 
-// With running statistics there is one pass, through memory in order.
+// With statistics that are there already, running or given, there is one pass, through memory in order.
 template <class T, Fused act, bool has_residual>
 void evaluate_planes(const Call& call) {
   const T* const x = static_cast<const T*>(call.x);
@@ -95,7 +95,7 @@ void evaluate_planes(const Call& call) {
   T* const y = static_cast<T*>(call.y);
   const bool streams = streams_rows<T>(call);
   std::vector<float> numbers(static_cast<size_t>(3 * call.c));
-  use_running(call, 0, call.c);
+  if (call.stage == Stage::all) use_running(call, 0, call.c);
   affine_of<T>(call, 0, call.c, numbers.data(), call.c);
 #pragma omp parallel num_threads(call.threads)
   {

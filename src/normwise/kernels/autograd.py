@@ -78,14 +78,16 @@ class _BatchNorm(torch.autograd.Function):
         ctx.save_for_backward(y if inplace else x, weight, bias, source, call.mask)
         # Not the call itself: it would keep the input alive, whatever hooks on saved tensors do with it. One attribute,
         # since those of autograd's context are slow.
-        ctx.kept = backend, saved, call.training, call.eps, activation, inplace
+        ctx.kept = backend, saved, call.training, call.eps, activation, inplace, call.parts
         return y
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, bias, source, mask = ctx.saved_tensors
-        backend, saved, training, eps, activation, from_output = ctx.kept
-        call = BackwardCall(x, weight, bias, saved, source, grad_y, mask, training, activation, from_output)
+        backend, saved, training, eps, activation, from_output, parts = ctx.kept
+        call = BackwardCall(
+            x, weight, bias, saved, source, grad_y, mask, training, activation, from_output, parts
+        )
         # Hooks on saved tensors may have given them back in another order, or as others, than the forward pass saw. The
         # gradient has the output's shape and type: autograd makes sure of that.
         if (

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from normwise.kernels.backward_call import BackwardCall, Gradients
+from normwise.kernels.backward_call import BackwardCall, Gradients, MomentsGradient
 from normwise.kernels.call import Call
 from normwise.kernels.cpu.backend import CpuBackend
+from normwise.kernels.torch_backend.primitives import ChannelMoments
 from normwise.kernels.triton.backend import TritonBackend
 
 
@@ -109,8 +110,44 @@ class Backend(Protocol):
         ...
 
 
+class StagedBackend(Backend, Protocol):
+    """A backend of which each pass can be done in two halves, with other numbers of channels between them.
+
+    So are calls computed whose moments are those of several batches (:mod:`normwise.kernels.merged`). The methods take
+    calls of training that are covered.
+    """
+
+    def batch_moments(self, call: Call) -> ChannelMoments:
+        """Return the moments of ``x`` and ``mask``."""
+        ...
+
+    def normalise(self, call: Call, moments: ChannelMoments) -> tuple[Tensor, Any]:
+        """Do what :meth:`forward` does, but for ``inplace``, by the given moments in the place of the batch's own."""
+        ...
+
+    def moments_gradient(self, call: BackwardCall) -> MomentsGradient:
+        """Return the gradients of the moments that normalised, of the parameters and of the residual."""
+        ...
+
+    def input_gradient(
+        self, call: BackwardCall, count: int, grad_moments: Tensor, grad_residual: Tensor | None
+    ) -> Tensor:
+        """Return the gradient of the input.
+
+        Args:
+            call: What :meth:`moments_gradient` got.
+            count: Positions that the moments are of.
+            grad_moments: Gradients of the moments, added up over all batches that these are of.
+            grad_residual: What :meth:`moments_gradient` returned; its padding is written.
+        """
+        ...
+
+
+_CPU = CpuBackend()
 #: Compiled backends, in order of preference: a call goes to the first that covers it, else to torch's operators.
-BACKENDS: tuple[Backend, ...] = (CpuBackend(), TritonBackend())
+BACKENDS: tuple[Backend, ...] = (_CPU, TritonBackend())
+#: Those of them whose passes come in halves, and which know of parts of a batch.
+STAGED_BACKENDS: tuple[StagedBackend, ...] = (_CPU,)
 
 
 def backends_in_use(dispatch_key: str) -> tuple[Backend, ...]:

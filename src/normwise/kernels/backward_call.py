@@ -1,7 +1,7 @@
 """One backward pass of batch normalization: what the forward pass kept, and the gradient of its output."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -21,6 +21,7 @@ class BackwardCall:
         training: Whether the batch's own statistics normalised.
         activation: The activation by name.
         from_output: Whether the output took the input's place.
+        parts: Number of parts of the batch that were normalised each by its own statistics.
         layout: Private to the backend that covers the call.
     """
 
@@ -34,9 +35,27 @@ class BackwardCall:
     training: bool = True
     activation: str | None = None
     from_output: bool = False
+    parts: int = 1
     layout: Any = None
 
 
 #: Gradients of the input, ``(N, C, *)``, of weight and bias, ``(C,)`` in float32, and of the residual where there was a
 #: slope source, else None.
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor | None]
+
+
+class MomentsGradient(NamedTuple):
+    """Result of the first half of a backward pass.
+
+    Attributes:
+        moments: Gradients of the mean and the biased variance, float64 ``(2, C)``. Those of several batches that were
+            normalised by the same moments add up to the gradients of these.
+        weight, bias: Gradients of the parameters, ``(C,)`` in float32.
+        residual: Gradient of the residual where there was a slope source, else None. The second half writes its
+            padding.
+    """
+
+    moments: Tensor
+    weight: Tensor
+    bias: Tensor
+    residual: Tensor | None

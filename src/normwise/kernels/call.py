@@ -33,6 +33,8 @@ class Call:
         mask: Boolean ``(N, *)``, True where a position is real.
         counter: Number of batches so far, one int64, which training moves.
         inplace: Whether the output may take the input's place in memory.
+        parts: Number of parts of the batch that training normalises each by its own statistics; see
+            :mod:`normwise.kernels.virtual_batches`. Only what that module calls knows of them.
         layout: Private to the backend that covers the call: what it found out about the input, for its forward pass.
     """
 
@@ -49,6 +51,7 @@ class Call:
     mask: Tensor | None = None
     counter: Tensor | None = None
     inplace: bool = False
+    parts: int = 1
     layout: Any = None
 
     def check(self, *, alone: bool = True) -> None:

@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
+from normwise.kernels import autograd
+from normwise.kernels.backend import STAGED_BACKENDS
 from normwise.kernels.call import Call
+from normwise.kernels.eager import is_eager
+from normwise.kernels.memory import check_memory
 from normwise.kernels.torch_backend import parts
 
 
@@ -26,5 +31,19 @@ def part_sizes(shape: Sequence[int], most: int) -> tuple[int, ...]:
 
 
 def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
-    """Return the output of a call of training that was checked; its running statistics are moved by the whole batch."""
+    """Return the output of a call of training that was checked; its running statistics are moved by the whole batch.
+
+    Args:
+        call: The call.
+        sizes: What :func:`part_sizes` returned.
+    """
+    x, mean, var, weight, bias = call.x, call.running_mean, call.running_var, call.weight, call.bias
+    if not torch.compiler.is_compiling():
+        if is_eager(x, mean, var, weight, bias, call.residual, call.mask, call.counter):
+            for backend in STAGED_BACKENDS:
+                if backend.covers(call):
+                    call.parts = len(sizes)
+                    return autograd.batch_norm(backend, call)
+        if x.is_cpu:
+            check_memory(x, mean, var, weight, bias, call.residual, call.mask, call.counter)
     return parts.batch_norm_in_parts(call, sizes)

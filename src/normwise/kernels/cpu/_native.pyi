@@ -22,4 +22,27 @@ def backward(
     grad_weight: Tensor,
     grad_bias: Tensor,
 ) -> None: ...
+def normalise(
+    call: Call, bfloat16: bool, threads: int, activation: int, out: Tensor, count: int, moments: Tensor
+) -> bytearray: ...
+def moments_gradient(
+    call: BackwardCall,
+    bfloat16: bool,
+    threads: int,
+    activation: int,
+    grad_residual: Tensor | None,
+    grad_weight: Tensor | None,
+    grad_bias: Tensor | None,
+    grad_moments: Tensor,
+) -> None: ...
+def input_gradient(
+    call: BackwardCall,
+    bfloat16: bool,
+    threads: int,
+    activation: int,
+    grad_x: Tensor,
+    grad_residual: Tensor | None,
+    count: int,
+    grad_moments: Tensor,
+) -> None: ...
 def instruction_set() -> str: ...

@@ -10,8 +10,8 @@ from torch import Tensor
 from normwise.kernels.backward_call import BackwardCall
 from normwise.kernels.call import Call
 from normwise.kernels.coverage import Coverage
-from normwise.kernels.cpu import library
-from normwise.kernels.torch_backend.primitives import move
+from normwise.kernels.cpu import library, stages
+from normwise.kernels.torch_backend.primitives import ChannelMoments, move, update_running
 
 _coverage = Coverage("cpu", {torch.float32: 4, torch.bfloat16: 2}, library.COVERED_ACTIVATIONS)
 
@@ -50,7 +50,8 @@ class CpuBackend:
 
     # Functions as they are: small calls cost what Python costs.
     backward = staticmethod(library.backward)
-    moments = staticmethod(library.moments)
+    moments_gradient = staticmethod(stages.moments_gradient)
+    input_gradient = staticmethod(stages.input_gradient)
 
     def covers(self, call: Call) -> bool:
         """Return whether the kernels can compute the call; then its layout is set."""
@@ -63,6 +64,27 @@ class CpuBackend:
     def covers_types(self, call: Call) -> bool:
         """Return whether types and devices of a call are covered, and parameters and statistics are contiguous."""
         return library.library is not None and _coverage.covers_types(call)
+
+    def moments(self, call: Call) -> tuple[int, Tensor, Tensor]:
+        """Return the real positions, and per channel, in float64, the mean and the sum of squared deviations."""
+        count, found = library.moments(call)
+        return count, found[0], found[1].mul_(count)
+
+    def batch_moments(self, call: Call) -> ChannelMoments:
+        """Return the moments of a call's batch."""
+        count, found = library.moments(call)
+        return ChannelMoments(found.new_full((), count), *found.unbind())
+
+    def normalise(self, call: Call, moments: ChannelMoments) -> tuple[Tensor, bytearray]:
+        """Compute what :meth:`forward` does in training, by the given moments."""
+        count, given = int(moments.count), torch.stack((moments.mean, moments.variance))
+        mean, var = call.running_mean, call.running_var
+        if mean is None or var is None or mean.dtype is torch.float32:
+            return stages.normalise(call, count, given)
+        # Statistics in another type than the kernels' are moved here.
+        apart = replace(call, running_mean=None, running_var=None, counter=None)
+        update_running(mean, var, moments.mean, moments.variance, moments.count, call.momentum, call.counter)
+        return stages.normalise(apart, count, given)
 
     def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, bytearray]:
         """Compute the output and the saved statistics, and move the running ones."""

@@ -15,7 +15,7 @@ from normwise.kernels.call import Call
 
 _FLOAT, _BFLOAT = torch.float32, torch.bfloat16
 #: Activations by the numbers that ``csrc/call.h`` gives them.
-_NUMBERS: dict[str | None, int] = {None: 0} | {name: row.number for name, row in ACTIVATIONS.items()}
+NUMBERS: dict[str | None, int] = {None: 0} | {name: row.number for name, row in ACTIVATIONS.items()}
 #: ``NORMWISE_KERNELS`` turns the kernels off by this word; the name of an instruction set asks for that one.
 _OFF = "torch"
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
@@ -37,7 +37,7 @@ def _load() -> tuple[ModuleType | None, str]:
         return None, "not there: no compiler could build them when normwise was installed"
     except ImportError as error:
         return None, f"there, but don't load: {error}"
-    if any(_NUMBERS.get(name) != number for number, name in enumerate(module.activations[1:], 1)):
+    if any(NUMBERS.get(name) != number for number, name in enumerate(module.activations[1:], 1)):
         return None, "there, but of another version: their activations are others. Install normwise again"
     return module, ""
 
@@ -75,16 +75,16 @@ def forward(
     if out is None:
         out = x if call.inplace else torch.empty_like(x)
     if bfloat16:
-        call = replace(call, weight=_as_float(call.weight), bias=_as_float(call.bias))
-    saved = library.forward(call, bfloat16, torch.get_num_threads(), _NUMBERS[call.activation], out, batch)
+        call = replace(call, weight=as_float(call.weight), bias=as_float(call.bias))
+    saved = library.forward(call, bfloat16, torch.get_num_threads(), NUMBERS[call.activation], out, batch)
     return out, saved
 
 
-def moments(call: Call) -> tuple[int, Tensor, Tensor]:
-    """Return the real positions, and per channel, in float64, the mean and the sum of squared deviations from it."""
-    found = torch.empty(2, call.layout[1], dtype=torch.float64)
+def moments(call: Call) -> tuple[int, Tensor]:
+    """Return the real positions, and per channel, in float64 ``(2, C)``, the mean and the biased variance."""
+    found = call.x.new_empty(2, call.layout[1], dtype=torch.float64)
     count = loaded().moments(call, call.x.dtype is _BFLOAT, torch.get_num_threads(), found)
-    return count, found[0], found[1]
+    return count, found
 
 
 def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
@@ -101,12 +101,12 @@ def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
         grad_weight = call.grad_y.new_empty(call.layout[1], dtype=_FLOAT)
     grad_bias = torch.empty_like(grad_weight)
     if bfloat16:
-        call = replace(call, weight=_as_float(call.weight), bias=_as_float(call.bias))
+        call = replace(call, weight=as_float(call.weight), bias=as_float(call.bias))
     library.backward(
         call,
         bfloat16,
         torch.get_num_threads(),
-        _NUMBERS[call.activation],
+        NUMBERS[call.activation],
         grad_x,
         grad_residual,
         grad_weight,
@@ -115,6 +115,6 @@ def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
     return grad_x, grad_weight, grad_bias, grad_residual
 
 
-def _as_float(tensor: Tensor | None) -> Tensor | None:
+def as_float(tensor: Tensor | None) -> Tensor | None:
     """Return the tensor in float32, which the kernels' parameters have; those of bfloat16 inputs may be shorter."""
     return None if tensor is None else tensor.float()

@@ -3,7 +3,7 @@
 They serve second derivatives, and tensors that the backend's own backward pass does not cover.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from normwise.kernels.call import Call
 from normwise.kernels.gradient_rules import residual_gradient
 from normwise.kernels.memory import check_memory
 from normwise.kernels.torch_backend.batch_norm import batch_norm
+from normwise.kernels.torch_backend.parts import equal_parts
 
 
 def check_saved(call: BackwardCall) -> None:
@@ -44,7 +45,11 @@ def check_saved(call: BackwardCall) -> None:
 
 
 def gradients_by_torch(
-    call: BackwardCall, statistics: Tensor, eps: float, needed: Sequence[bool]
+    call: BackwardCall,
+    statistics: Tensor,
+    eps: float,
+    needed: Sequence[bool],
+    compute: Callable[[Call], Tensor] | None = None,
 ) -> list[Tensor | None]:
     """Return the gradients of input, weight, bias and residual; for a second derivative functions of everything.
 
@@ -53,6 +58,7 @@ def gradients_by_torch(
         statistics: Float64 ``(2, C)``, mean and 1 / deviation of the forward pass.
         eps: What was added to the variance.
         needed: Which of the four are needed; the others are None.
+        compute: Computation of the output by operators that autograd differentiates, if it is no plain call's.
     """
     x, weight, bias, residual, mask = call.x, call.weight, call.bias, call.slope_source, call.mask
     activation, grad_y = call.activation, call.grad_y
@@ -68,7 +74,7 @@ def gradients_by_torch(
         # What the forward pass normalised with: the buffers may have moved since.
         mean, var = statistics[0].float(), (statistics[1].pow(-2) - eps).float()
     if call.from_output:
-        x = _input_of(x, statistics, weight, bias, activation)
+        x = _input_of(x, statistics.view(call.parts, 2, -1), weight, bias, activation)
     if residual is not None and activation is not None and ACTIVATIONS[activation].slope_from_output:
         # Of the residual only the ReLU's output was kept, which says where the slope is 1.
         grad_y = torch.where(residual <= 0, 0, grad_y)
@@ -100,8 +106,11 @@ def gradients_by_torch(
             activation=activation,
             residual=added,
             mask=mask,
+            parts=call.parts,
         )
-        y = batch_norm(again)
+        if compute is None:
+            compute = batch_norm if call.parts == 1 else equal_parts
+        y = compute(again)
     sources = [tensor for tensor, need in zip(inputs, needs, strict=True) if need and tensor is not None]
     found = iter(torch.autograd.grad(y, sources, grad_y, create_graph=twice) if sources else ())
     gradients = [next(found) if need else None for need in needs]
@@ -113,11 +122,16 @@ def gradients_by_torch(
 def _input_of(
     y: Tensor, statistics: Tensor, weight: Tensor | None, bias: Tensor | None, activation: str | None
 ) -> Tensor:
-    """Return the input, computed from the output that took its place."""
+    """Return the input, computed from the output that took its place; ``statistics`` are those of each part."""
     shape = (1, -1, *([1] * (y.dim() - 2)))
     z = y.double() if activation is None else torch.where(y > 0, y, y * 100).double()
     if bias is not None:
         z = z - bias.detach().double().view(shape)
     if weight is not None:
         z = z / weight.detach().double().view(shape)
-    return (z / statistics[1].view(shape) + statistics[0].view(shape)).to(y.dtype)
+    parts = z.tensor_split(len(statistics))
+    inputs = [
+        part / inverse.view(shape) + mean.view(shape)
+        for part, (mean, inverse) in zip(parts, statistics, strict=True)
+    ]
+    return torch.cat(inputs).to(y.dtype)

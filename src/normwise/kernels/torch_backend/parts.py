@@ -50,6 +50,12 @@ def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
     return add_and_activate(y.to(x.dtype), call.activation, call.residual, mask)
 
 
+def equal_parts(call: Call) -> Tensor:
+    """Return the output of a call that says only how many parts there are: the first ones have a sample more."""
+    size, more = divmod(len(call.x), call.parts)
+    return batch_norm_in_parts(call, (size + 1,) * more + (size,) * (call.parts - more))
+
+
 def _move(call: Call, counts: Tensor, means: Tensor, variances: Tensor) -> None:
     """Move the running statistics by the moments of the whole batch."""
     count = counts.sum()

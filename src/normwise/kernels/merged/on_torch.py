@@ -1,43 +1,18 @@
-"""Batch normalization by the statistics of a union: this batch and others, such as those of other processes."""
+"""Batch normalization by the moments of a union of batches, on torch's operators."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from normwise.kernels.call import Call, one_value
+from normwise.kernels.merged.merger import Merger
 from normwise.kernels.torch_backend import primitives
 from normwise.kernels.torch_backend.primitives import ChannelMoments
 
 
-class Merger(Protocol):
-    """The union of this batch and others: it takes what belongs to this one, and returns what belongs to all."""
-
-    def moments(self, own: ChannelMoments) -> ChannelMoments:
-        """Return the moments of the union; no gradient flows."""
-        ...
-
-    def gradient_sums(self, own: Tensor) -> Tensor:
-        """Return ``(2, C)``, float64, added up over the union."""
-        ...
-
-
 def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
-    r"""Return the output of a call of training that is normalised by the moments of a union, and move its statistics.
-
-    With the parts :math:`k` of the union, counts :math:`m_k` and :math:`m = \sum_k m_k`:
-
-    .. math::
-
-        \mu = \sum_k \frac{m_k}{m} \mu_k \qquad
-        \sigma^2 = \sum_k \frac{m_k}{m} \left(\sigma_k^2 + (\mu_k - \mu)^2\right)
-
-    The gradient of the input is that of the whole union; those of γ and β are of this part alone, as the gradients of
-    all other parameters are.
-
-    Raises:
-        ShapeError: the union has one value per channel, and there is no mask.
-    """
+    """Return the output of a call of training, and move its statistics; see the module ``dispatch``."""
     own = primitives.moments(call.x, call.mask)
     mean, variance, count = _Union.apply(own.count, own.mean, own.variance, merger)
     # To ask for the count on a GPU would wait for it.
