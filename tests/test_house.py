@@ -14,8 +14,8 @@ import normwise
 
 _PACKAGES = {
     "normwise": {
-        "__version__", "accelerate", "calibrate", "convert", "diagnose", "doctor", "errors", "fold", "freeze",
-        "functional", "insert", "nn", "reference", "tune_allocator", "unfreeze", "watch",
+        "__version__", "accelerate", "accumulate", "calibrate", "convert", "diagnose", "doctor", "errors", "fold",
+        "freeze", "functional", "insert", "nn", "reference", "tune_allocator", "unfreeze", "watch",
     },
     "normwise.doctor": {
         "Case", "Diagnosis", "Facts", "Rule", "all_rules", "check_every", "diagnose", "examine", "rules_named",
@@ -30,16 +30,16 @@ _PACKAGES = {
         "ACTIVATIONS", "batch_norm", "moments", "normalise", "sequence_mask", "update_running",
     },
     "normwise.statistics": {
-        "Batch", "Data", "Moments", "arguments_of", "batches_of", "calibrate", "evaluating", "merge_statistics",
-        "using_batch_statistics",
-        "watch",
+        "Batch", "Data", "Moments", "accumulate", "arguments_of", "backward_of_union", "batches_of", "calibrate",
+        "evaluating", "merge_statistics", "using_batch_statistics", "watch",
     },
     "normwise.surgery": {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
     },
     "normwise.testing": {"assert_healthy"},
     "normwise.studies": {
-        "PRESETS", "Claim", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
+        "PRESETS", "Claim", "Cluster", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named",
+        "run_study",
     },
 }  # fmt: skip
 

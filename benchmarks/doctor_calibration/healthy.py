@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.doctor_calibration.outcome import Outcome, outcome_of
+from benchmarks.doctor_calibration.plants.processes import pair, shard
 from benchmarks.doctor_calibration.recipes import Recipe
 from benchmarks.doctor_calibration.trained import Trained, trained
 from normwise.doctor import Case
@@ -14,6 +15,8 @@ from normwise.layers import batch_norms
 
 #: Accuracy on the test samples that a healthy model has.
 LEAST_ACCURACY = 0.9
+#: Values a channel of a batch from which two processes may train it with local statistics.
+FEWEST = 16
 #: How much higher it may be with batch statistics.
 MOST_GAIN = 0.02
 _LOSS = nn.CrossEntropyLoss()
@@ -49,7 +52,7 @@ def health_of(base: Trained) -> Health:
 
 
 def visits(base: Trained) -> Iterator[Outcome]:
-    """Diagnose a healthy model alone, on test samples, and as it trains."""
+    """Diagnose a healthy model alone, on test samples, as it trains, and as two processes do with local statistics."""
     name = base.recipe.name
     model = base.model()
     yield outcome_of(Case(model), name, "alone")
@@ -58,6 +61,12 @@ def visits(base: Trained) -> Iterator[Outcome]:
     yield outcome_of(Case(model, data, _LOSS if base.recipe.seed % 2 else None), name, "on test samples")
     model = base.model().train()
     yield outcome_of(Case(model, base.loader(), _LOSS, base.optimizer(model)), name, "as it trains")
+    if base.recipe.batch >= FEWEST:
+        models = [base.model(), base.model()]
+        loaders = [shard(base, rank) for rank in range(2)]
+        for each, loader in zip(models, loaders, strict=True):
+            base.collect(each, 60, loader)
+        yield outcome_of(pair(base, models, loaders), name, "as two processes train it")
 
 
 def examined(recipe: Recipe) -> tuple[Health, list[Outcome]]:

@@ -6,9 +6,9 @@ import warnings
 from dataclasses import dataclass
 
 import normwise
-from normwise.doctor import Case
+from normwise.doctor import Case, Diagnosis, all_rules, examine
 from normwise.errors import NormwiseError
-from normwise.records import Finding
+from normwise.records import Examination, Finding
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def outcome_of(case: Case, model: str, visit: str, expected: str = "") -> Outcom
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            diagnosis = normwise.diagnose(case.model, case.data, loss=case.loss, optimizer=case.optimizer)
+            diagnosis = _diagnosis(case)
             found = tuple((one.code, one.severity) for one in diagnosis.findings)
             words = tuple(_words(one) for one in diagnosis.findings)
         except NormwiseError as problem:
@@ -71,6 +71,13 @@ def outcome_of(case: Case, model: str, visit: str, expected: str = "") -> Outcom
                 f"{type(problem).__name__} in {where.name} of {where.filename.rpartition('/')[2]}: {problem}"
             )
     return Outcome(model, visit, expected, found, words, time.perf_counter() - began, error)
+
+
+def _diagnosis(case: Case) -> Diagnosis | Examination:
+    """Diagnose as a user would; of several processes, ask each in turn."""
+    if case.ranks:
+        return examine(case.facts(), all_rules())
+    return normwise.diagnose(case.model, case.data, loss=case.loss, optimizer=case.optimizer)
 
 
 def _words(finding: Finding) -> str:

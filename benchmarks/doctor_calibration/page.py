@@ -20,9 +20,9 @@ Made by `{command}` with torch {torch}.
 **Healthy models.** {healthy} trained models: dense nets, CNNs, small ResNets and LSTMs on {data}, of different seeds,
 batch sizes, lengths of training, momentum, optimisers, with BN before and after the activation, with torch's layers and
 ours. Healthy means, without the doctor: an accuracy of {least:.0%} or more on test samples, and no more than {gain:.0%}
-more with batch statistics in place of the running ones. Each visits the doctor three times: the model alone; in
-evaluation with test samples; in training mode with its loader, loss and optimiser. A finding above "info" is a false
-alarm.
+more with batch statistics in place of the running ones. Each visits the doctor three or four times: the model alone; in
+evaluation with test samples; in training mode with its loader, loss and optimiser; and, with batches of 16 or more, as
+two processes train it, each with local statistics of its half of the data. A finding above "info" is a false alarm.
 
 **Plants.** {plants} sick models: copies of the healthy ones with one fault each, {faults} faults in all, given to the
 doctor as a user would. The fault is found if its rule is among the findings, and is a hit if that is the first of them,

@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
     from normwise import surgery as surgery
     from normwise.allocator import tune_allocator
     from normwise.doctor import diagnose
-    from normwise.statistics import calibrate, watch
+    from normwise.statistics import accumulate, calibrate, watch
     from normwise.surgery import accelerate, convert, fold, freeze, insert, unfreeze
 
     __version__: str
@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "__version__",
     "accelerate",
+    "accumulate",
     "calibrate",
     "convert",
     "diagnose",
@@ -40,6 +41,7 @@ __all__ = [
 
 _NAMES = {
     "accelerate": "surgery:accelerate",
+    "accumulate": "statistics:accumulate",
     "calibrate": "statistics:calibrate",
     "convert": "surgery:convert",
     "diagnose": "doctor:diagnose",

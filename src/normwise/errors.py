@@ -10,6 +10,7 @@
     ├── DistributedError (RuntimeError) processes that do not do together what all of them must
     ├── DataError                    a data file that is missing, cut short, corrupt or mismatched
     ├── ModelError (ValueError)      a model that cannot be built, run, changed or measured as was asked
+    ├── ClusterError                 a cluster that does not answer, or whose workers can't make a study's runs
     └── RunError                     a file or folder of normwise's own that can't be read, written or gone on with
 
 Each message says where, what was got, what was expected and how to mend it. Those that a drop-in
@@ -58,6 +59,10 @@ class RunError(NormwiseError):
 
     So is every file that normwise was asked to write and can't.
     """
+
+
+class ClusterError(NormwiseError):
+    """A cluster does not answer, its workers are not fit for a study, or it gave a run up."""
 
 
 class BatchNormWarning(UserWarning):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
+from torch.distributed import ProcessGroup
 from torch.optim import Optimizer
 
 from normwise.doctor import diagnose
@@ -20,6 +21,8 @@ def assert_healthy(
     loss: Callable[..., Any] | None = None,
     optimizer: Optimizer | None = None,
     ignore: Iterable[str] = (),
+    process_group: ProcessGroup | None = None,
+    timeout: float = 300.0,
 ) -> None:
     """Assert that :func:`normwise.diagnose` finds neither an error nor a warning; notes pass.
 
@@ -31,6 +34,8 @@ def assert_healthy(
             Without any, only the numbers and modes of the layers are checked.
         loss, optimizer: As :func:`normwise.diagnose` takes them.
         ignore: Rules to leave out: codes, names or beginnings of codes, such as ``"BN2"``.
+        process_group, timeout: As :func:`normwise.diagnose` takes them: all processes of the group assert together, and
+            a finding of one fails on all.
 
     Raises:
         AssertionError: there are such findings; says which, with the evidence and the fixes.
@@ -46,7 +51,15 @@ def assert_healthy(
         >>> assert_healthy(model.eval(), x)
     """
     __tracebackhide__ = True  # pytest shows the line of the test
-    diagnosis = diagnose(model, batch, loss=loss, optimizer=optimizer, ignore=ignore)
+    diagnosis = diagnose(
+        model,
+        batch,
+        loss=loss,
+        optimizer=optimizer,
+        ignore=ignore,
+        process_group=process_group,
+        timeout=timeout,
+    )
     faults = [finding for finding in diagnosis.findings if finding.severity != "info"]
     if faults:
         raise AssertionError("\n\n".join([headline(diagnosis.examination), *map(finding_text, faults)]))

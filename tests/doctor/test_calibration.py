@@ -20,7 +20,7 @@ _HEALTHY = (
     Recipe("cnn", epochs=4, width=8, depth=3, library="normwise"),
     Recipe("steps", batch=64, epochs=15, width=16, optimizer="adam"),
 )
-_SICK = ("BN101", "BN201", "BN203", "BN301", "BN601", "BN603")
+_SICK = ("BN101", "BN201", "BN203", "BN301", "BN511", "BN512", "BN513", "BN514", "BN601", "BN603")
 _CODES = {rule.code for rule in all_rules()}
 
 

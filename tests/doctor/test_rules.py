@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import normwise
-from normwise.doctor import Rule, all_rules, examine
+from normwise.doctor import Diagnosis, Rule, all_rules, examine
 from normwise.doctor.rule import Case, FileCase
 from normwise.records import Examination
 from tests.support.untouched import everything_of
@@ -16,6 +16,8 @@ _FAMILIES = {
     "wiring": "1", "statistics": "2", "modes": "3", "numerics": "4", "batches": "5", "optimizer": "6", "delivery": "7",
 }  # fmt: skip
 _of_model = [rule for rule in _RULES if "onnx" not in rule.needs]
+#: Rules whose cases say what several processes have, of which there is one here: tests/doctor/processes has two.
+_of_processes = [rule for rule in _RULES if "processes" in rule.needs]
 
 
 def _examined(case: Case | FileCase, *rules: Rule) -> Examination:
@@ -64,13 +66,17 @@ def test_the_cases_of_a_rule_are_of_a_model_unless_it_is_for_files(rule: Rule) -
 @pytest.mark.parametrize("rule", _of_model, ids=lambda rule: rule.code)
 def test_a_diagnosis_changes_nothing(rule: Rule) -> None:
     case = _model_of(rule)
-    before = everything_of(case.model, case.optimizer, case.loss)
-    normwise.diagnose(case.model, case.data, loss=case.loss, optimizer=case.optimizer, select=[rule.code])
-    assert everything_of(case.model, case.optimizer, case.loss) == before
+    cases = [case, *case.ranks]
+    before = [everything_of(each.model, each.optimizer, each.loss) for each in cases]
+    facts = case.facts()
+    Diagnosis(facts, (rule,), examine(facts, [rule]))
+    assert [everything_of(each.model, each.optimizer, each.loss) for each in cases] == before
 
 
 @pytest.mark.parametrize(
-    "rule", [rule for rule in _of_model if rule.safety == "safe"], ids=lambda rule: rule.code
+    "rule",
+    [rule for rule in _of_model if rule.safety == "safe" and rule not in _of_processes],
+    ids=lambda rule: rule.code,
 )
 def test_a_safe_fix_is_proven_and_heals(rule: Rule) -> None:
     case = _model_of(rule)
@@ -84,6 +90,27 @@ def test_a_safe_fix_is_proven_and_heals(rule: Rule) -> None:
     assert everything_of(case.model, case.optimizer, case.loss) == before
     again = normwise.diagnose(healed, case.data, loss=case.loss, select=[rule.code])
     assert again.findings == ()
+
+
+@pytest.mark.parametrize("rule", _of_processes, ids=lambda rule: rule.code)
+def test_a_rule_about_processes_is_named_where_there_are_several_and_one_is_asked(
+    rule: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = _model_of(rule)
+    alone = Case(case.model, case.data, case.loss, case.optimizer)
+    assert rule.code not in _examined(alone, rule).skipped
+    assert rule.code not in _examined(alone, rule).checked
+    monkeypatch.setattr("normwise.doctor.facts.facts.processes", lambda: 2)
+    if case.data is not None:
+        monkeypatch.setattr("normwise.doctor.facts.facts.stop_synchronisation", lambda kinds: None)
+    assert "call normwise.diagnose on all, with process_group" in _examined(alone, rule).skipped[rule.code]
+
+
+@pytest.mark.parametrize("rule", _of_processes, ids=lambda rule: rule.code)
+def test_a_fix_of_processes_that_are_not_there_is_left(rule: Rule) -> None:
+    facts = _model_of(rule).facts()
+    _, treatment = Diagnosis(facts, (rule,), examine(facts, [rule])).fix()
+    assert not treatment.proven
 
 
 @pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule.code)

@@ -9,6 +9,7 @@ from pathlib import Path
 from normwise.doctor import Rule
 
 _OF_FILES = "from normwise.doctor import Facts, examine, rules_named"
+_OF_PROCESSES = "from normwise.doctor import Case, examine, rules_named"
 
 
 def script_of(rule: Rule, *, sick: bool) -> str:
@@ -18,7 +19,9 @@ def script_of(rule: Rule, *, sick: bool) -> str:
     module = sys.modules[type(rule).__module__]
     shown = _with_call(body, rule.code)
     imports, definitions = _used(inspect.getsource(module), shown)
-    needed = "import normwise" if "normwise.diagnose" in shown else _OF_FILES
+    needed = "import normwise" if "normwise.diagnose(" in shown else _OF_FILES
+    if "processes" in rule.needs:
+        needed = _OF_PROCESSES
     there = [line for line in imports if line.split()[-1] not in needed.split(" import ")[-1].split(", ")]
     imports = sorted({*there, needed}, key=lambda line: (line.startswith("from"), line))
     # What a method imports for itself may be among them.
@@ -49,6 +52,9 @@ def _with_call(body: str, code: str) -> str:
 def _call_of(call: ast.Call, code: str) -> str:
     if ast.unparse(call.func) == "FileCase":
         return f'examine(Facts.of_onnx({ast.unparse(call.args[0])}), rules_named(["{code}"]))'
+    if any(word.arg == "ranks" for word in call.keywords):
+        # One process shows what several have; they would call normwise.diagnose with a process_group.
+        return f'examine({ast.unparse(call)}.facts(), rules_named(["{code}"]))'
     names = ("model", "data", "loss", "optimizer")
     arguments = {name: ast.unparse(value) for name, value in zip(names, call.args, strict=False)}
     arguments |= {word.arg or "": ast.unparse(word.value) for word in call.keywords}

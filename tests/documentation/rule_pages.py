@@ -26,13 +26,18 @@ _NEEDS = {
     "loss": "a loss",
     "optimizer": "the optimizer",
     "onnx": "an ONNX file",
+    "processes": "several processes",
 }
 _INTRODUCTION = """\
 `normwise doctor` and `normwise.diagnose` apply these rules. An *error* makes results wrong, a *warning* may, and
 *info* is worth knowing and no fault of a healthy model. A *safe* fix is applied by `--fix` and proven by measuring
 again; an *unsafe* one changes training or the structure of the model, and a *manual* one is in your own script: their
 code is shown. A rule that needs what was not given is skipped, and named. `normwise explain BN201` shows the text of
-a page."""
+a page. Rules that need several processes are applied where all of them call `normwise.diagnose` with a
+`process_group`: see [several processes](processes.md)."""
+_PROCESSES = """\
+Here one process has the models and the data of all: each `Case` is one of them. Processes of a training call
+`normwise.diagnose(model, loader, process_group=torch.distributed.group.WORLD)` instead."""
 _FAMILIES = {
     "wiring": "BN1xx: wiring",
     "statistics": "BN2xx: statistics",
@@ -100,6 +105,7 @@ def page(rule: Rule) -> str:
         _prose(text.fixed),
         "## A sick model",
         _described(rule.sick),
+        *([_PROCESSES] if "processes" in text.needs else []),
         _block(script_of(rule, sick=True), "python"),
         "The doctor says:",
         _block(said_of(rule), "text"),

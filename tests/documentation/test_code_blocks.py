@@ -50,10 +50,20 @@ def _classifier() -> dict[str, Any]:
     }
 
 
+def _micro_batches() -> dict[str, Any]:
+    """A classifier in training, and micro-batches."""
+    given = _classifier()
+    given["model"].train()
+    batches = [(torch.randn(8, 4), torch.randint(3, (8,))) for _ in range(8)]
+    return given | {"loader": batches}
+
+
 #: What a section of a page says that there is, by its heading.
 _GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "The doctor": _classifier,
     "Layers": _layers,
+    "Normalised by the statistics of all": _micro_batches,
+    "Running statistics that move once": _micro_batches,
     "Sequences": _sequences,
     "Small batches and several processes": _network,
     "Statistics": _network,

@@ -12,14 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from normwise.errors import RunError
-from normwise.kernels.cpu import library as compiled
 from normwise.records import Environment, Run, RunConfig, Study, from_plain
 from normwise.studies import Claim, Judgement, Preset, preset_named, run_study, runner, workers
+from normwise.studies.fingerprint import Fingerprint
 
 
 class _Small(Claim):
@@ -101,41 +100,17 @@ def test_runs_of_other_code_are_not_taken_for_ones_of_this(
     tmp_path: Path, quick: Preset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_study(quick, [_Small()], tmp_path)
-    monkeypatch.setattr(runner, "_code", lambda: "another")
+    other = replace(Fingerprint.here(), sources="another")
+    monkeypatch.setattr(Fingerprint, "here", staticmethod(lambda: other))
     run_study(quick, [_Small()], tmp_path)
     assert len(_times(tmp_path)) == 6
 
 
-def test_runs_by_other_kernels_are_not_taken_for_ones_by_these(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def digest(library: ModuleType | None, instructions: str) -> str:
-        monkeypatch.setattr(compiled, "library", library)
-        monkeypatch.setattr(runner, "name_in_use", lambda: instructions)
-        runner._code.cache_clear()
-        return runner._code()
-
-    def built(content: bytes) -> ModuleType:
-        library = ModuleType("_native")
-        library.__file__ = str(tmp_path / content.decode())
-        Path(library.__file__).write_bytes(content)
-        return library
-
-    try:
-        digests = [
-            digest(None, "torch"),
-            digest(built(b"one"), "avx2"),
-            digest(built(b"one"), "avx512"),
-            digest(built(b"two"), "avx512"),
-        ]
-    finally:
-        runner._code.cache_clear()
-    assert len(set(digests)) == 4
-
-
 def test_runs_on_other_data_are_not_taken_for_ones_on_these(tmp_path: Path, quick: Preset) -> None:
-    config = _Small().runs(quick)[0]
-    assert runner._folder(tmp_path, config, "a" * 64) != runner._folder(tmp_path, config, "b" * 64)
+    config, here = _Small().runs(quick)[0], Fingerprint.here()
+    assert runner._folder(tmp_path, config, "a" * 64, here) != runner._folder(
+        tmp_path, config, "b" * 64, here
+    )
 
 
 def test_the_study_says_what_it_took_by_the_clock(tmp_path: Path, quick: Preset) -> None:

@@ -9,6 +9,7 @@ from benchmarks.doctor_calibration.plants import (
     modes,
     numerics,
     optimizer,
+    processes,
     statistics,
     wiring,
 )
@@ -18,7 +19,7 @@ from benchmarks.doctor_calibration.trained import trained
 
 ALL_PLANTS: tuple[Plant, ...] = tuple(
     plant
-    for family in (wiring, statistics, modes, numerics, batches, optimizer, delivery)
+    for family in (wiring, statistics, modes, numerics, batches, processes, optimizer, delivery)
     for plant in family.plants.found
 )
 

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
+from torch.distributed import ProcessGroup
 from torch.optim import Optimizer
 
 from normwise.doctor.diagnosis import Diagnosis
-from normwise.doctor.examine import examine
+from normwise.doctor.examine_together import examine_together
 from normwise.doctor.facts.facts import Facts
+from normwise.doctor.facts.processes.meeting import Meeting
 from normwise.doctor.find_rules import rules_named
 from normwise.doctor.rule import Rule
 from normwise.errors import ArgumentError
@@ -27,6 +29,8 @@ def diagnose(
     ignore: Iterable[str] = (),
     severities: Mapping[str, Severity] | None = None,
     name: str = "",
+    process_group: ProcessGroup | None = None,
+    timeout: float = 300.0,
 ) -> Diagnosis:
     """Find what is wrong with the batch normalization of a model: the evidence, and a fix for each finding.
 
@@ -34,6 +38,11 @@ def diagnose(
     evaluation passes over the batches (running statistics, those of each batch, exact ones) and one training step; with
     a loss, what each fault costs; with the optimiser, what it has and lacks. Everything is left bit for bit as it was:
     parameters, buffers, gradients, modes, hooks, the optimiser's state and the random states, also after an exception.
+
+    **Several processes.** Without a ``process_group`` this process diagnoses alone: it waits for nobody, whatever the
+    model has, as synchronised layers use their own batch meanwhile. With one, all its processes make the same call,
+    each with its copy of the model and its own data, and have the same findings, of any of them. Only then are those
+    rules applied that compare processes. ``fix()`` is then a call of all of them, too.
 
     Args:
         model: Any model with BN layers: torch's, ours, subclasses, and known layers of other libraries.
@@ -46,6 +55,9 @@ def diagnose(
         select, ignore: Rules to apply, and to leave out: codes, names or beginnings of codes, such as ``"BN2"``.
         severities: Severities of rules by code, instead of their own.
         name: Name of the model in the report; its class by default.
+        process_group: Processes that diagnose together, such as ``torch.distributed.group.WORLD``, which is None, this
+            process alone, before ``init_process_group``.
+        timeout: Seconds for which a process waits for the others of the group.
 
     Returns:
         The findings, worst first. ``print`` it, ask for ``findings`` and ``is_healthy``, or call ``fix()``.
@@ -54,6 +66,7 @@ def diagnose(
         ArgumentError: what is given is not as above; no batches; no rule of such a name.
         ModelError: there is no BN layer, or the model fails on the data and no finding says why.
         DataError: the data raise an exception.
+        DistributedError: a process of the group did not come in time, failed, or diagnoses something else; names it.
 
     Example:
         >>> import torch, normwise
@@ -65,9 +78,14 @@ def diagnose(
     if max_batches < 1:
         raise ArgumentError(f"max_batches must be at least 1, got {max_batches}")
     rules = chosen_rules(select, ignore)
-    facts = Facts.of_model(model, data, loss=loss, optimizer=optimizer, max_batches=max_batches, name=name)
     checked = checked_severities(severities or {})
-    return Diagnosis(facts, rules, examine(facts, rules, checked), checked)
+    meeting = None if process_group is None else Meeting(process_group, timeout)
+
+    def facts_of() -> Facts:
+        return Facts.of_model(model, data, loss=loss, optimizer=optimizer, max_batches=max_batches, name=name)
+
+    facts, examination = examine_together(facts_of, rules, checked, meeting)
+    return Diagnosis(facts, rules, examination, checked)
 
 
 def chosen_rules(select: Iterable[str], ignore: Iterable[str]) -> tuple[Rule, ...]:

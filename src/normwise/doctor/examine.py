@@ -23,6 +23,7 @@ _MISSING: dict[Need, str] = {
     "loss": "they need a loss",
     "optimizer": "they need the optimizer",
     "onnx": "they are for ONNX files",
+    "processes": "they compare processes: call normwise.diagnose on all, with process_group",
 }
 
 
@@ -45,8 +46,8 @@ def examine(
     for rule in rules:
         lacking: list[Need] = [need for need in rule.needs if need not in facts.has]
         if lacking:
-            # The wish for an ONNX file is no wish of who has a model.
-            if "onnx" not in lacking:
+            # The wish for an ONNX file is no wish of who has a model, nor that for processes of who has one.
+            if "onnx" not in lacking and ("processes" not in lacking or facts.processes > 1):
                 is_sealed = facts.data is not None and lacking[0] in ("data", "loss")
                 skipped[rule.code] = (facts.sealed if is_sealed else "") or _MISSING[lacking[0]]
             continue

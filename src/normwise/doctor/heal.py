@@ -15,11 +15,14 @@ from normwise.surgery.core.decision import LeftError
 def calibrate_copy(facts: Facts, model: nn.Module, *, include_frozen: bool = False) -> str:
     """Replace the running statistics of a copy by exact ones of the data, those of frozen layers if asked to.
 
+    Of processes that examine the model together, the data of all count.
+
     Raises:
         LeftError: that can't be done.
     """
     try:
-        record = calibrate(model, data_to_read_again(facts), include_frozen=include_frozen)
+        group = None if facts.meeting is None else facts.meeting.group
+        record = calibrate(model, data_to_read_again(facts), include_frozen=include_frozen, group=group)
     except NormwiseError as error:
         raise LeftError(str(error)) from error
     replaced = sum(layer.calibrated for layer in record.layers)

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from normwise.doctor.facts.facts import Facts, Need
+from normwise.doctor.facts.processes.collect_rank_facts import collect_rank_facts
 from normwise.records import Measured, RuleText, Safety, Severity, Source, Symptom
 from normwise.statistics import Data
 
@@ -23,16 +24,23 @@ class Case:
     Attributes:
         model: The model.
         data, loss, optimizer: As :func:`normwise.diagnose` takes them.
+        ranks: Models and data of the other processes of a group, of which this is rank 0; in one process each is asked
+            for its facts in turn.
     """
 
     model: nn.Module
     data: Data | None = None
     loss: Callable[..., Any] | None = None
     optimizer: Optimizer | None = None
+    ranks: "Sequence[Case]" = ()
 
     def facts(self) -> Facts:
-        """Return the facts about it."""
-        return Facts.of_model(self.model, self.data, loss=self.loss, optimizer=self.optimizer)
+        """Return the facts about it, and those of the other processes."""
+        facts = Facts.of_model(self.model, self.data, loss=self.loss, optimizer=self.optimizer)
+        if self.ranks:
+            of_all = [facts, *(case.facts() for case in self.ranks)]
+            facts.ranks = tuple(collect_rank_facts(each, rank) for rank, each in enumerate(of_all))
+        return facts
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
-from normwise.doctor.examine import examine
+from normwise.doctor.examine_together import examine_together
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Rule
-from normwise.errors import ArgumentError, ModelError
-from normwise.records import Examination, Remedy, Severity, Treatment
+from normwise.errors import ArgumentError, DistributedError, ModelError
+from normwise.records import Examination, Remedy, Severity, Symptom, Treatment
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.decision import LeftError
 
@@ -19,6 +20,7 @@ from normwise.surgery.core.decision import LeftError
 _ROUNDING = 1e-3
 #: Share of right answers that may be lost where there is no loss to compare: that of some samples at the border.
 _LOST = 0.02
+_COPY = "copy the model that is to be mended"
 
 
 def treat(
@@ -33,35 +35,37 @@ def treat(
     """Apply the safe fixes of an examination's findings, prove their gain, and return the healed model.
 
     The fixes are proven where none of the findings that were mended is found again, and where neither loss nor outputs
-    in evaluation are farther from those with exact statistics than before. Else the model is returned as it was.
+    in evaluation are farther from those with exact statistics than before. Else the model is returned as it was. Where
+    several processes have examined it together, each applies the same fixes, and they measure together.
 
     Raises:
         ArgumentError: ``model`` has other layers than the one that was examined.
         ModelError: the model can't be copied.
+        DistributedError: a process did not come, failed, or could not apply a fix that another one did.
     """
     old = facts.model if model is None else model
     if list(facts.layers) != [path for path, _ in old.named_modules() if path in facts.layers]:
         raise ArgumentError(
             "the model has other BN layers than the one that was diagnosed; diagnose it first"
         )
-    try:
-        healed = _copy(old)
-    except Exception as error:
-        raise ModelError(f"the model can't be copied: {error}") from error
+    healed = _copied(old) if facts.meeting is None else facts.meeting.in_step(_COPY, lambda: _copied(old))
     by_code = {rule.code: rule for rule in rules}
     remedies = _apply(facts, by_code, examination, healed)
     if not any(remedy.applied for remedy in remedies):
         return old, Treatment(
             remedies, False, "no finding has a fix that is safe to apply", examination, examination
         )
-    again = Facts.of_model(
-        healed,
-        None if facts.data is None else [batch.given for batch in facts.batches.batches],
-        loss=facts.loss,
-        max_batches=facts.max_batches,
-        name=facts.name,
-    )
-    after = examine(again, rules, severities)
+
+    def facts_again() -> Facts:
+        return Facts.of_model(
+            healed,
+            None if facts.data is None else [batch.given for batch in facts.batches.batches],
+            loss=facts.loss,
+            max_batches=facts.max_batches,
+            name=facts.name,
+        )
+
+    _, after = examine_together(facts_again, rules, severities, facts.meeting)
     faults = _faults(remedies, examination, after)
     if faults:
         left = tuple(
@@ -80,13 +84,23 @@ def treat(
     return healed, Treatment(remedies, True, _proof(examination, after), examination, after)
 
 
+def _copied(model: nn.Module) -> nn.Module:
+    try:
+        return _copy(model)
+    except Exception as error:
+        raise ModelError(f"the model can't be copied: {error}") from error
+
+
 def _copy(model: nn.Module) -> nn.Module:
-    """Copy a model, also where modules hold computed weights, such as those under the masks of pruning."""
+    """Copy a model, also where modules hold computed weights, such as those under the masks of pruning.
+
+    A copy is of the same process groups.
+    """
     memo: dict[int, object] = {
-        id(value): value.detach().clone()
+        id(value): value if isinstance(value, ProcessGroup) else value.detach().clone()
         for module in model.modules()
         for value in vars(module).values()
-        if isinstance(value, Tensor) and not value.is_leaf
+        if isinstance(value, ProcessGroup) or (isinstance(value, Tensor) and not value.is_leaf)
     }
     return copy.deepcopy(model, memo)
 
@@ -98,12 +112,31 @@ def _apply(
     for finding in examination.findings:
         applied, reason = False, f"its fix is {finding.safety}: see the finding"
         if finding.safety == "safe":
-            try:
-                applied, reason = True, rules[finding.code].heal(facts, model, finding.symptoms)
-            except LeftError as left:
-                reason = str(left)
+            applied, reason = _healed(facts, rules[finding.code], model, finding.symptoms)
         remedies.append(Remedy(finding.code, finding.name, applied, reason))
     return tuple(remedies)
+
+
+def _healed(facts: Facts, rule: Rule, model: nn.Module, symptoms: Sequence[Symptom]) -> tuple[bool, str]:
+    """Apply a fix, on all processes that meet; return whether it was applied, and what it did or why not."""
+
+    def heal() -> tuple[bool, str]:
+        try:
+            return True, rule.heal(facts, model, symptoms)
+        except LeftError as left:
+            return False, str(left)
+
+    if facts.meeting is None:
+        return heal()
+    answers = facts.meeting.gather(f"apply the fix of {rule.code}", heal)
+    left = {rank: why for rank, (done, why) in zip(facts.meeting.ranks, answers, strict=True) if not done}
+    if left and len(left) < len(answers):
+        rank, why = next(iter(left.items()))
+        raise DistributedError(
+            f"the fix of {rule.code} could be applied on {len(answers) - len(left)} of {len(answers)} processes, and "
+            f"not on rank {rank}: {why}. The models were left as they were; ignore {rule.code} to apply the others"
+        )
+    return answers[0]
 
 
 def _faults(remedies: Sequence[Remedy], before: Examination, after: Examination) -> list[str]:

@@ -4,6 +4,13 @@ from normwise.doctor.facts.facts import Facts
 from normwise.records import outcome_text
 
 
+def calibration(facts: Facts, model: str = "model", *, include_frozen: bool = False) -> str:
+    """Return the call that calibrates a model; where there are several processes, with the data of all of them."""
+    frozen = ", include_frozen=True" if include_frozen else ""
+    group = ", group=torch.distributed.group.WORLD" if facts.processes > 1 else ""
+    return f"normwise.calibrate({model}, loader{frozen}{group})"
+
+
 def cost_of_statistics(facts: Facts) -> str:
     """Compare evaluation with the running statistics and with exact ones; empty where nothing was measured."""
     probe = facts.probe

@@ -8,14 +8,16 @@ from torch.nn import functional as F
 
 from normwise import functional, kernels
 
-_OF_TORCH = ("input", "weight", "bias", "running_mean", "running_var", "training")
+_OF_TORCH = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum")
+#: Of operators that are told by their name by what they normalise.
+_NAMED = tuple(name for name in _OF_TORCH if name != "training")
 _OF_OURS = (
     *("input", "running_mean", "running_var", "weight", "bias", "training"),
     *("momentum", "eps", "activation", "residual", "mask"),
 )
 #: Functions that normalise by running statistics, and the names of their first arguments.
 ARGUMENTS: dict[Any, tuple[str, ...]] = {
-    F.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training"),
+    F.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum"),
     functional.batch_norm: _OF_OURS,
     kernels.batch_norm: ("call",),
     torch.batch_norm: _OF_TORCH,
@@ -24,9 +26,9 @@ ARGUMENTS: dict[Any, tuple[str, ...]] = {
     torch.ops.aten.native_batch_norm.default: _OF_TORCH,
     torch.ops.aten._native_batch_norm_legit.default: _OF_TORCH,
     torch.ops.aten._native_batch_norm_legit_functional.default: _OF_TORCH,
-    torch.ops.aten._native_batch_norm_legit_no_training.default: _OF_TORCH[:-1],
-    torch.ops.aten._batch_norm_with_update.default: _OF_TORCH[:-1],
-    torch.ops.aten._batch_norm_no_update.default: _OF_TORCH[:-1],
+    torch.ops.aten._native_batch_norm_legit_no_training.default: _NAMED,
+    torch.ops.aten._batch_norm_with_update.default: _NAMED,
+    torch.ops.aten._batch_norm_no_update.default: _NAMED,
     torch.ops.aten.cudnn_batch_norm.default: _OF_TORCH,
     torch.ops.aten.miopen_batch_norm.default: _OF_TORCH,
 }

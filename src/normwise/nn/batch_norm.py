@@ -95,10 +95,13 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         training = self.training
         if not training:
             counter = None
-        elif not self.track_running_stats or is_recomputed():
-            # A model may still have the buffers when tracking was switched off: training leaves them be. So does a
-            # forward pass within a backward one, for which activation checkpointing computes it anew.
+        elif not self.track_running_stats:
+            # A model may still have the buffers when tracking was switched off: training leaves them be.
             mean = var = counter = None
+        elif is_recomputed() and mean is not None and var is not None:
+            # Activation checkpointing computes a forward pass anew within the backward one, which moves nothing. It
+            # moves copies, since autograd is to keep as many tensors as the first time.
+            mean, var, counter = mean.clone(), var.clone(), None
         return self._compute(
             Call(
                 input,

@@ -82,7 +82,8 @@ class RuleText:
 
     Attributes:
         code, name, severity, safety: As :class:`Finding` has them.
-        needs: What the rule has to be given: "numbers", "model", "data", "loss", "optimizer".
+        needs: What the rule has to be given: "numbers", "model", "data", "loss", "optimizer", "onnx" or
+            "processes".
         finds, why, measured, fixed: What it finds, why that hurts, how it is measured, how it is fixed and how safe
             that is.
         sick, healthy: Source code of a minimal model that has it, and of one that does not.

@@ -1,6 +1,7 @@
 """Claims about batch normalization as experiments: protocol, runs, rule, verdict."""
 
 from normwise.studies.claim import Claim, Judgement
+from normwise.studies.cluster import Cluster
 from normwise.studies.find_claims import all_claims, claims_named
 from normwise.studies.preset import PRESETS, Network, Preset, preset_named
 from normwise.studies.runner import run_study
@@ -8,6 +9,7 @@ from normwise.studies.runner import run_study
 __all__ = [
     "PRESETS",
     "Claim",
+    "Cluster",
     "Judgement",
     "Network",
     "Preset",

@@ -4,17 +4,15 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime, timezone
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from normwise.data import LabelledData, load_data
 from normwise.files import write_whole
-from normwise.kernels import backends_in_use, name_in_use
 from normwise.records import Environment, Option, Run, RunConfig, Study, Task, check_at_once, to_json
 from normwise.studies.claim import Claim
+from normwise.studies.cluster import Cluster, runs_on_cluster
+from normwise.studies.fingerprint import Fingerprint
 from normwise.studies.preset import Preset
 from normwise.studies.workers import runs_in_parallel
 from normwise.training import RunFolder
@@ -29,6 +27,7 @@ def run_study(
     out: Path,
     *,
     jobs: int = 1,
+    cluster: Cluster | None = None,
     on_run: OnRun | None = None,
 ) -> Study:
     """Make the runs that are not there yet, judge the claims, and keep the study in ``out``.
@@ -42,23 +41,31 @@ def run_study(
         preset: What is run.
         claims: Which claims.
         out: The study's folder.
-        jobs: How many processes, each on one thread. Inside ``joblib.parallel_config`` with the backend of
-            a Dask or Ray cluster, that is used.
+        jobs: How many processes of this machine, each on one thread.
+        cluster: Cluster whose workers make the runs instead; they share the folder ``out``.
         on_run: Told of the progress.
 
     Raises:
         ArgumentError: more jobs than can be started.
+        ClusterError: the cluster does not answer, its workers are not fit for the study, or it gave a run up.
         DataError: the data can't be had.
         RunError: a run's folder is damaged.
     """
     begun = time.monotonic()
+    # A worker of a cluster has another working directory.
+    out = out.absolute()
     check_at_once("jobs", jobs)
     per_claim = {claim.name: claim.runs(preset) for claim in claims}
     wanted = [config for runs in per_claim.values() for config in runs]
     # Once and first: an error about the data comes at once, and no two workers download.
     sources = list(dict.fromkeys(map(_source, wanted)))
     digests = {source: _loaded(source).sha256 for source in sources}
-    configs = {_folder(out, config, digests[_source(config)]): config for config in sorted(wanted, key=_turn)}
+    fingerprint = Fingerprint.here()
+
+    def folder_of(config: RunConfig) -> Path:
+        return _folder(out, config, digests[_source(config)], fingerprint)
+
+    configs = {folder_of(config): config for config in sorted(wanted, key=_turn)}
     finished = {folder: run for folder in configs if (run := _finished(folder)) is not None}
     steps, done = sum(config.steps for config in configs.values()), 0
 
@@ -68,8 +75,13 @@ def run_study(
 
     done = sum(configs[folder].steps for folder in finished)
     tell()
+    todo = [item for item in configs.items() if item[0] not in finished]
     with closing(
-        runs_in_parallel([item for item in configs.items() if item[0] not in finished], jobs)
+        runs_in_parallel(todo, jobs)
+        if cluster is None
+        else runs_on_cluster(
+            [(folder, config, digests[_source(config)]) for folder, config in todo], cluster, out, fingerprint
+        )
     ) as results:
         for folder, run in results:
             finished[folder] = run
@@ -83,13 +95,7 @@ def run_study(
         cpu_seconds=sum(RunFolder(folder).seconds for folder in configs),
         environment=Environment.here(),
         findings=tuple(
-            claim.result(
-                preset,
-                [
-                    finished[_folder(out, config, digests[_source(config)])]
-                    for config in per_claim[claim.name]
-                ],
-            )
+            claim.result(preset, [finished[folder_of(config)] for config in per_claim[claim.name]])
             for claim in claims
         ),
         wall_seconds=round(time.monotonic() - begun, 3),
@@ -117,30 +123,11 @@ def _turn(config: RunConfig) -> tuple[int, str]:
     return -(config.steps // 10_000), config.key
 
 
-def _folder(out: Path, config: RunConfig, data_sha256: str) -> Path:
+def _folder(out: Path, config: RunConfig, data_sha256: str, fingerprint: Fingerprint) -> Path:
     # Runs on other data, of other versions, of another machine or of other code are not mixed with these, and
-    # not lost either. How many cores there are does not matter to a run on one thread.
-    here = replace(Environment.here(), cores=1)
-    text = f"{config.key} {data_sha256} {to_json(here)} {_code()}"
+    # not lost either.
+    text = f"{config.key} {data_sha256} {to_json(fingerprint)}"
     return out / "runs" / hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@cache
-def _code() -> str:
-    """A digest of what a run computes with: the version alone does not tell two checkouts apart.
-
-    These are the sources, the compiled kernels, and whether and with which instructions these are in use.
-    """
-    package = files("normwise")
-    digest = hashlib.sha256()
-    for name in ("data", "functional", "kernels", "layers", "models", "nn", "statistics", "training"):
-        for source in sorted(Path(str(package / name)).glob("**/*.py")):
-            digest.update(source.read_bytes())
-    digest.update(name_in_use().encode())
-    for backend in backends_in_use("CPU"):
-        for file in backend.files:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _finished(folder: Path) -> Run | None:

@@ -27,10 +27,10 @@ def runs_in_parallel(
     When the caller stops or is interrupted, the workers are ended; each run goes on from its checkpoint next time.
     """
     # A worker watches from its first moment on, and not from its first task, which it may never get.
-    local = isinstance(joblib.parallel.get_active_backend()[0], joblib.parallel.LokyBackend)
-    watching = {"initializer": end_with_parent, "initargs": (os.getpid(),)} if local else {}
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", **watching)
-    tasks = (joblib.delayed(_one)(folder, config, os.getpid()) for folder, config in todo)
+    watching = {"initializer": end_with_parent, "initargs": (os.getpid(),)}
+    # The backend is named, so that no joblib.parallel_config around it brings one whose tasks share a random state.
+    parallel = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered", **watching)
+    tasks = (joblib.delayed(_one)(folder, config) for folder, config in todo)
     results: Generator[tuple[Path, Run], None, None] | None = None
     try:
         with _interruptions_held() if jobs > 1 else nullcontext():
@@ -40,13 +40,13 @@ def runs_in_parallel(
     except BaseException:
         # Nobody waits for what the workers are at: each run goes on from its checkpoint next time.
         if results is not None:
-            with _quietly():
+            with quietly():
                 results.close()
         raise
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep to itself what joblib says when its workers are killed: results nobody had, a thread that missed them."""
     hook = threading.excepthook
     threading.excepthook = lambda arguments: None
@@ -87,9 +87,7 @@ def _interruptions_held() -> Iterator[None]:
                 handler(came[0], None)
 
 
-def _one(folder: Path, config: RunConfig, study: int) -> tuple[Path, Run]:
-    if os.getppid() == study:  # a worker of this machine, also where another backend has started it
-        end_with_parent(study)
+def _one(folder: Path, config: RunConfig) -> tuple[Path, Run]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -135,6 +135,16 @@ def test_a_networks_own_options_and_placement_are_passed_on(tmp_path: Path) -> N
         ),
         (("study", "taller"), "error: unknown claim 'taller'; known are fewer_steps"),
         (("study", "--preset", "huge"), "'huge'"),
+        (("study", "--backend", "spark"), "'spark'"),
+        (
+            ("study", "--backend", "dask"),
+            "error: the backend dask needs the address of a cluster, such as tcp://HOST",
+        ),
+        (("study", "--address", "host:1"), "error: --address is a cluster's; say of which kind by --backend"),
+        (
+            ("study", "--backend", "ray", "--address", "host:1", "--jobs", "2"),
+            "error: --jobs is a number of processes",
+        ),
         (("explain", "taller"), "error: unknown claim 'taller'; known are fewer_steps"),
         (("report", "."), "error: . holds no run: it has no run.json"),
         (("dance",), "dance"),

@@ -301,6 +301,7 @@ def test_random_networks_are_left_as_they_were(data: st.DataObject) -> None:
 
 
 def test_what_a_fix_does_to_a_copy_leaves_the_model_as_it_was() -> None:
+    torch.manual_seed(0)  # with one of five others the outputs hardly need the statistics
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(2))
     model(_X)
     with torch.no_grad():

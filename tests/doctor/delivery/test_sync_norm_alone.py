@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import normwise
-from normwise.doctor.rules.delivery import sync_norm_alone
+from normwise.doctor.facts import facts
 
 
 def _synchronised() -> nn.Module:
@@ -35,7 +35,13 @@ def test_layers_of_other_classes_are_not_converted_along() -> None:
 
 
 def test_in_a_group_it_is_an_error_on_the_cpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_norm_alone, "_processes", lambda: 2)
+    monkeypatch.setattr(facts, "processes", lambda: 2)
     (finding,) = normwise.diagnose(_synchronised(), select=["BN702"]).findings
     assert (finding.severity, finding.symptoms[0].detail) == ("error", "on the CPU")
+    assert 'normwise.convert(model, "sync"' in finding.fix
     assert normwise.diagnose(_synchronised().to("meta"), select=["BN702"]).findings == ()
+
+
+def test_ours_may_be_alone() -> None:
+    model, _ = normwise.convert(_synchronised(), "sync")
+    assert normwise.diagnose(model, torch.randn(8, 3, 6, 6), select=["BN702"]).findings == ()

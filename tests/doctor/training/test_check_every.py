@@ -131,7 +131,7 @@ def test_a_layer_that_is_frozen_whole_gets_no_warning() -> None:
     assert _found(model, _steps(model, *_BATCHES)) == []
 
 
-def test_accumulated_gradients_are_warned_of_with_the_momentum_that_they_need() -> None:
+def test_accumulated_gradients_are_warned_of_with_what_mends_them() -> None:
     model = _network()
 
     def train(optimizer: torch.optim.Optimizer) -> None:
@@ -139,7 +139,18 @@ def test_accumulated_gradients_are_warned_of_with_the_momentum_that_they_need() 
         _step(model, optimizer, *_BATCHES[3:])
 
     (said,) = _warned(model, train)
-    assert re.match(r"BN504 .* 3 micro-batches .*\*\* \(1 / 3\)", said)
+    assert re.match(r"BN504 .* 3 micro-batches .*normwise.accumulate\(model, optimizer=optimizer\)", said)
+
+
+def test_accumulated_statistics_get_no_warning() -> None:
+    model = _network()
+
+    def train(optimizer: torch.optim.Optimizer) -> None:
+        with normwise.accumulate(model, optimizer=optimizer):
+            _step(model, optimizer, *_BATCHES[:3])
+            _step(model, optimizer, *_BATCHES[3:])
+
+    assert _found(model, train) == []
 
 
 def test_passes_on_different_data_are_warned_of() -> None:

@@ -11,6 +11,14 @@ from normwise.cli.progress import progress_bar
 from normwise.cli.record_output import write_report
 
 
+class BackendName(str, Enum):
+    """Names of what makes the runs."""
+
+    loky = "loky"
+    dask = "dask"
+    ray = "ray"
+
+
 class PresetName(str, Enum):
     """Names of presets."""
 
@@ -35,21 +43,45 @@ def study(
         typer.Option(help="Folder of the study; studies/PRESET[-CLAIM...] if not given.", show_default=False),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one a core if not given.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Processes of this machine; one a core if not given.", show_default=False),
+    ] = None,
+    backend: Annotated[
+        BackendName,
+        typer.Option(
+            help="loky: processes of this machine. dask, ray: the workers of a cluster, see docs/clusters.md."
+        ),
+    ] = BackendName.loky,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the cluster: of Dask's scheduler (tcp://HOST:8786) or Ray's head (HOST:6379).",
+            show_default=False,
+        ),
     ] = None,
     json: JsonTableOption = False,
 ) -> None:
     """Train with and without BN on images, speech and text, and give each claim about BN a verdict with numbers.
 
     A study that was interrupted, however hard, goes on when the same command is given again.
-    Finished runs are never repeated.
+    Finished runs are never repeated. On a cluster all workers share the study's folder.
 
     Example: normwise study fewer_steps small_batches --preset quick --out studies/two-claims
     """
+    from normwise.errors import ArgumentError
     from normwise.records import usable_cores
     from normwise.report import study_page, study_table
-    from normwise.studies import claims_named, preset_named, run_study
+    from normwise.studies import Cluster, claims_named, preset_named, run_study
 
+    on_cluster = backend is not BackendName.loky
+    if address is not None and not on_cluster:
+        raise ArgumentError("--address is a cluster's; say of which kind by --backend dask or --backend ray")
+    if jobs is not None and on_cluster:
+        raise ArgumentError(
+            f"--jobs is a number of processes of this machine; with --backend {backend.value} as many runs are made at "
+            "once as the cluster has workers. Leave it out"
+        )
+    cluster = Cluster(backend.value, address or "") if on_cluster else None
     # A study of some claims does not take the place of the report on all.
     folder = out or Path("studies") / "-".join([preset.value, *(claim or ())])
     with progress_bar(1.0) as bar:
@@ -58,6 +90,7 @@ def study(
             claims_named(tuple(claim or ())),
             folder,
             jobs=jobs or usable_cores(),
+            cluster=cluster,
             on_run=lambda done, total, share: bar.show(share, f"{done} of {total} runs"),
         )
     write_report(record, folder, study_page, study_table, json=json)

@@ -24,14 +24,18 @@ from normwise.doctor.facts.passes.probe import Probe, run_probe
 from normwise.doctor.facts.passes.task import Task
 from normwise.doctor.facts.passes.trace_flow import trace_flow
 from normwise.doctor.facts.passes.training_step import NormCall, TrainingStep, run_training_step
+from normwise.doctor.facts.processes.meeting import Meeting
+from normwise.doctor.facts.processes.rank_facts import RankFacts
+from normwise.doctor.facts.processes.synchronisation import members, processes, stop_synchronisation
 from normwise.doctor.facts.saved.onnx_norms import OnnxNorm, read_onnx
 from normwise.errors import DataError, ModelError
 from normwise.layers import LayerKind, batch_norms
 from normwise.statistics import Data
 from normwise.statistics.preserve.preserve_model import unchanged
 
-#: Kinds of input of a rule: numbers of the layers, which a checkpoint has, too; a model; batches; a loss; an optimiser.
-Need = Literal["numbers", "model", "data", "loss", "optimizer", "onnx"]
+#: Kinds of input of a rule: numbers of the layers, which a checkpoint has, too; a model; batches; a loss; an optimiser;
+#: an ONNX file; the facts of several processes.
+Need = Literal["numbers", "model", "data", "loss", "optimizer", "onnx", "processes"]
 
 
 @dataclass(eq=False)
@@ -47,6 +51,8 @@ class Facts:
         given_model, data, loss, optimizer: As the user gave them.
         max_batches: Number of batches to read.
         onnx: Nodes of an ONNX file by path; None for everything else.
+        meeting: Meetings of the processes that examine copies of the model together; None for one on its own.
+        ranks: Facts of each of them, once they have met.
     """
 
     name: str
@@ -57,6 +63,8 @@ class Facts:
     optimizer: Optimizer | None = None
     max_batches: int = 20
     onnx: Mapping[str, OnnxNorm] | None = None
+    meeting: Meeting | None = None
+    ranks: tuple[RankFacts, ...] = ()
 
     @staticmethod
     def of_model(
@@ -113,9 +121,24 @@ class Facts:
             )
         return Facts(name, norms, onnx=nodes)
 
-    @cached_property
+    @property
     def has(self) -> frozenset[Need]:
         """Kinds of input that there are."""
+        several: frozenset[Need] = frozenset({"processes"} if len(self.ranks) > 1 else ())
+        return self._given | several
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that there are; 0 where they are in no process group."""
+        return processes() or len(self.ranks)
+
+    def processes_of(self, layer_path: str) -> int:
+        """Return the number of processes whose batches a BN layer normalises together in training; 1 for most."""
+        kind = self.layers[layer_path]
+        return max(1, len(members(kind)) or self.processes) if kind.traits.synchronised else 1
+
+    @cached_property
+    def _given(self) -> frozenset[Need]:
         model, loss = self.given_model is not None, self.loss is not None
         data = model and self.data is not None and not self.sealed
         found: dict[Need, bool] = {
@@ -243,11 +266,12 @@ class Facts:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Leave model, loss, optimiser and random states as they were."""
+        """Leave model, loss, optimiser and random states as they were; meanwhile no layer waits for other processes."""
         reached = ReachedObjects(self.model, self.loss, self.optimizer)
         with unchanged(*reached.models, data=self.data):
             reached.drop_gradients()
             refuse_calls_of_uninitialised(self.layers)
+            stop_synchronisation(self.layers.values())
             yield
 
     @contextmanager
@@ -257,6 +281,7 @@ class Facts:
         with unchanged(*reached.models, data=self.data, parameters=False), torch.no_grad():
             self.model.eval()
             refuse_calls_of_uninitialised(self.layers)
+            stop_synchronisation(self.layers.values())
             yield
 
     @cached_property

@@ -23,7 +23,9 @@ def check_every(n: int, model: nn.Module, optimizer: Optimizer | None = None) ->
     the optimiser counts steps. The numbers of the training stay what they are, to the last bit. The model may be
     copied, saved, wrapped and put into other modes meanwhile. Compiled code calls no hooks of layers, and stays
     compiled: within it only BN203, BN303 and BN504 are checked, by what the layers hold. Pass the model that the
-    training loop calls: what ``torch.compile`` or a wrapper for several processes made.
+    training loop calls: what ``torch.compile`` or a wrapper for several processes made. Of several processes each may
+    have a check, or one alone: a check sees its own process, and sends nothing to the others. What differs between them
+    is found by :func:`normwise.diagnose` with a ``process_group``.
 
     Args:
         n: Interval of the checks, in steps of the optimiser.

@@ -67,7 +67,8 @@ def _recomputed(step: ObservedStep) -> Problem | None:
         step,
         "a backward pass calls it again, as activation checkpointing does, and moves its running statistics twice a "
         "step",
-        "set layer.momentum = 1 - (1 - layer.momentum) ** 0.5 in the layers that are recomputed",
+        'convert the layers, model, _ = normwise.convert(model, "batch"), to normwise\'s, which move nothing then; or '
+        "set layer.momentum = 1 - (1 - layer.momentum) ** 0.5 in those that are recomputed",
     )
 
 
@@ -104,7 +105,8 @@ def _repeated(step: ObservedStep) -> list[Problem | None]:
             step,
             f"gradients of {most} micro-batches are accumulated: each is normalised by itself, and moves the running "
             "statistics",
-            f"set layer.momentum = 1 - (1 - layer.momentum) ** (1 / {most})",
+            "train within normwise.accumulate(model, optimizer=optimizer): then each step moves them once, as its "
+            "whole batch would",
         ),
     ]
 

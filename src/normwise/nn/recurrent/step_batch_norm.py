@@ -10,6 +10,7 @@ from normwise import kernels
 from normwise.errors import ArgumentError, ShapeError
 from normwise.kernels import Call
 from normwise.nn.norm_traits import NormTraits
+from normwise.nn.tools.recomputation import is_recomputed
 
 
 class StepBatchNorm(nn.Module):
@@ -103,8 +104,10 @@ class StepBatchNorm(nn.Module):
         slot = self.slot(step)
         by_batch = self.training and len(input) > 1
         tracks = self.track_running_stats or not by_batch
+        # What activation checkpointing computes anew moves nothing.
+        moves = by_batch and tracks and not is_recomputed()
         mean, var = (self.running_mean[slot], self.running_var[slot]) if tracks else (None, None)
-        if self.training and not by_batch:
+        if self.training and tracks and not moves:
             # Autograd keeps them, and other steps of this batch move the buffers that they are rows of.
             mean, var = self.running_mean[slot].clone(), self.running_var[slot].clone()
         return kernels.batch_norm(
@@ -117,7 +120,7 @@ class StepBatchNorm(nn.Module):
                 training=by_batch,
                 momentum=self.momentum,
                 eps=self.eps,
-                counter=self.num_batches_tracked[slot] if by_batch and tracks else None,
+                counter=self.num_batches_tracked[slot] if moves else None,
             )
         )
 

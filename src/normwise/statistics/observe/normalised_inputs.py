@@ -23,12 +23,14 @@ class Call(NamedTuple):
         mask: ``(N, *)``, True where a position is real; None where all are.
         running_mean: What was given as running mean; None where only the batch's statistics are used.
         training: Whether it normalises by the batch.
+        momentum: Weight of the batch in the running statistics; None for their plain average.
     """
 
     values: Tensor
     mask: Tensor | None
     running_mean: Tensor | None
     training: bool
+    momentum: float | Tensor | None = 0.1
 
 
 #: Called before a layer normalises; says whether the call was one by the layer's own statistics.
@@ -63,7 +65,8 @@ def look_at_input(look: Look, layer: nn.Module, args: tuple[Any, ...], kwargs: d
     if (x := input_of_call(args, kwargs)) is None:
         return  # forward will say so
     mean = mean_of_call(layer, args, kwargs)
-    look(layer, Call(x, kwargs.get("mask"), mean, layer.training or mean is None))
+    momentum = getattr(layer, "momentum", 0.1)
+    look(layer, Call(x, kwargs.get("mask"), mean, layer.training or mean is None, momentum))
 
 
 class _Observed:
@@ -111,13 +114,14 @@ class _Calls(TorchFunctionMode):
         call = None
         if called is kernels.batch_norm:
             ours: kernels.Call = args[0]
-            call = Call(ours.x, ours.mask, ours.running_mean, ours.training)
+            call = Call(ours.x, ours.mask, ours.running_mean, ours.training, ours.momentum)
         elif names is not None:
             given = dict(zip(names, args, strict=False)) | kwargs
             x = given.get("input", given.get("x"))
             if isinstance(x, Tensor):
                 training = bool(given.get("training", called in BY_BATCH))
-                call = Call(x, given.get("mask"), given.get("running_mean"), training)
+                momentum = given.get("momentum", 0.1)
+                call = Call(x, given.get("mask"), given.get("running_mean"), training, momentum)
         if call is not None:
             self.seen = self._look(self._layer, call) or self.seen
         return func(*args, **kwargs)

@@ -25,7 +25,7 @@ def random_state_kept(holder: Any = None) -> Iterator[Callable[[], None]]:
     It is that of torch's, NumPy's and Python's global generators, which loaders and augmentations draw from, and of
     those that ``holder`` holds, such as a loader's own.
     """
-    restores = [*_of_globals(), *(_of(generator) for generator in generators_of(holder))]
+    restores = [*global_state(), *(_of(generator) for generator in generators_of(holder))]
 
     def restore() -> None:
         for one in restores:
@@ -37,7 +37,8 @@ def random_state_kept(holder: Any = None) -> Iterator[Callable[[], None]]:
         restore()
 
 
-def _of_globals() -> list[_Restore]:
+def global_state() -> list[_Restore]:
+    """Return functions that put the global generators of torch, NumPy and Python back to where they are now."""
     restores: list[_Restore] = [
         partial(torch.set_rng_state, torch.get_rng_state()),
         partial(np.random.set_state, np.random.get_state()),  # noqa: NPY002 (theirs, not ours)

@@ -25,7 +25,8 @@ class SmallestBatch:
 def values_of_smallest_batch(facts: Facts) -> dict[str, SmallestBatch]:
     """Return the values a channel that each BN layer which normalises by the batch gets in training, by its path.
 
-    They are those of the training step on the first batch, in proportion to the number of samples.
+    They are those of the training step on the first batch, in proportion to the number of samples. For a synchronised
+    layer they are those of all its processes, each of which gets a batch of that size.
     """
     batches = facts.batches
     first, last = batches.batches[0].size, batches.last_size
@@ -45,8 +46,9 @@ def values_of_smallest_batch(facts: Facts) -> dict[str, SmallestBatch]:
             continue
         # Values that don't grow with the batch, such as one a forward pass, count as they are.
         grows = call.values % first == 0 or call.values > first
+        processes = facts.processes_of(call.layer_path)
         values, usual = (
-            max(round(call.values * size / first), 1) if grows else call.values
+            processes * (max(round(call.values * size / first), 1) if grows else call.values)
             for size in (smallest, batches.usual_size)
         )
         if call.layer_path not in found or values < found[call.layer_path].values:

@@ -48,6 +48,8 @@ class UserBatches:
         usual_size: Number of samples of most batches.
         last_size: Number of samples of the last batch of a pass; None where it is not known without a whole pass.
         shuffles: Whether the loader draws a random order; None where that is not known.
+        batches_a_pass: Number of batches of a pass; None where it is not known without a whole pass.
+        sampler: Class of the loader's sampler; empty for other data.
     """
 
     batches: tuple[UserBatch, ...]
@@ -55,6 +57,8 @@ class UserBatches:
     usual_size: int
     last_size: int | None
     shuffles: bool | None
+    batches_a_pass: int | None
+    sampler: str
 
 
 def read_batches(model: nn.Module, data: Data, most: int) -> UserBatches:
@@ -79,7 +83,15 @@ def read_batches(model: nn.Module, data: Data, most: int) -> UserBatches:
     sizes = [batch.size for batch in batches]
     usual = max(set(sizes), key=sizes.count)
     last, shuffles = _rest_of(source)
-    return UserBatches(tuple(batches), is_whole, usual, sizes[-1] if is_whole else last, shuffles)
+    return UserBatches(
+        tuple(batches),
+        is_whole,
+        usual,
+        sizes[-1] if is_whole else last,
+        shuffles,
+        len(batches) if is_whole else _length(source),
+        type(source.sampler).__name__ if isinstance(source, DataLoader) else "",
+    )
 
 
 def _read(source: Iterable[Any], most: int) -> Iterable[Any]:
@@ -120,6 +132,13 @@ def _bytes(given: Any) -> int:
     return sum(leaf.numel() * leaf.element_size() for leaf in leaves if isinstance(leaf, Tensor))
 
 
+def _length(source: Any) -> int | None:
+    try:
+        return len(source) if isinstance(source, Sized) else None
+    except (TypeError, NotImplementedError):  # a loader of a stream has a length that can't be asked for
+        return None
+
+
 def _rest_of(source: Any) -> tuple[int | None, bool | None]:
     """Return the size of the last batch, and whether the order is random; None for what is not known."""
     if not isinstance(source, DataLoader):
@@ -130,7 +149,8 @@ def _rest_of(source: Any) -> tuple[int | None, bool | None]:
             return len(first), None
         return None, None
     sampler, batch_sampler = source.sampler, source.batch_sampler
-    shuffles = "Random" in type(sampler).__name__
+    # That of several processes is shuffled in itself.
+    shuffles = "Random" in type(sampler).__name__ or getattr(sampler, "shuffle", False) is True
     size = getattr(batch_sampler, "batch_size", source.batch_size)
     drops = bool(getattr(batch_sampler, "drop_last", source.drop_last))
     try:

@@ -23,13 +23,15 @@ def examinable(model: Any, *, has_data: bool) -> dict[str, LayerKind]:
 
     Raises:
         ArgumentError: it is no model.
-        ModelError: it has no BN layer and no graph that calls one, or can't be called without being changed.
+        ModelError: it has no BN layer and no graph that calls one, is sharded, or can't be called without being
+            changed.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentError(f"expected a torch.nn.Module as the model, got {type(model).__name__}")
     kinds = batch_norms(model)
     if not kinds and not graph_calls(model):
         raise ModelError(_without_layers(model))
+    _refuse_sharded(model)
     if has_data:
         _refuse_without_values(model, kinds)
     return kinds
@@ -44,6 +46,18 @@ def refuse_calls_of_uninitialised(kinds: Mapping[str, LayerKind]) -> None:
     for path, kind in kinds.items():
         if not kind.initialised:
             kind.layer.register_forward_pre_hook(partial(refuse, path), prepend=True)
+
+
+def _refuse_sharded(model: nn.Module) -> None:
+    """Refuse a model of which each process has a part: each look at it, and each pass, would wait for the others."""
+    # By name: to import the classes takes a second.
+    classes = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
+    if found := sorted(classes & {"FSDPModule", "FullyShardedDataParallel"}):
+        raise ModelError(
+            f"the parameters of {type(model).__name__} are sharded among processes ({found[0]}), so that no process "
+            "can examine it. Examine the model before it is sharded, or load the full state into one that is not: "
+            "torch.distributed.checkpoint.state_dict.get_model_state_dict with full_state_dict=True gives it"
+        )
 
 
 def _refuse_without_values(model: nn.Module, kinds: dict[str, LayerKind]) -> None:

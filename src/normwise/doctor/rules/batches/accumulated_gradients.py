@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Case, Rule, measured
@@ -27,11 +27,13 @@ class AccumulatedGradients(Rule):
     )
     measured = (
         "In one training step with loss(model, batch), which makes the backward passes itself, the calls of each BN "
-        "layer are counted between one backward pass and the next; those of a recomputation are left out."
+        "layer are counted between one backward pass and the next; those of a recomputation are left out. A layer that "
+        "has counted fewer batches than there were backward passes is fine: its statistics are accumulated."
     )
     fixed = (
-        "Set momentum to 1 - (1 - m)^(1/k): a step then keeps as much of the running statistics as one large batch "
-        "would. The noise of a micro-batch stays; where it is too small, freeze the statistics or take GroupNorm."
+        "Train within normwise.accumulate: the running statistics then move once a step, exactly as one large batch "
+        "would move them. Each micro-batch is still normalised by itself; where it is too small for that, "
+        "normwise.statistics.backward_of_union normalises it by the statistics of all, or freeze the statistics."
     )
     safety = "unsafe"
     sources = (
@@ -45,6 +47,8 @@ class AccumulatedGradients(Rule):
             counts = Counter(call.backwards for call in found)
             if len(counts) < 2 or len(set(counts.values())) > 1:
                 continue  # a network that several losses train in turn, such as a discriminator
+            if facts.step.counted.get(path, len(counts)) < len(counts):
+                continue  # within normwise.accumulate
             norm = facts.norms.get(path)
             evidence = [
                 measured("updates of the statistics a step", len(counts)),
@@ -66,12 +70,10 @@ class AccumulatedGradients(Rule):
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Lower the momentum."""
-        times = int(symptoms[0].evidence[0].value)
+        """Accumulate the statistics as well."""
         return (
-            "for module in model.modules():\n"
-            "    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.momentum is not None:\n"
-            f"        module.momentum = 1 - (1 - module.momentum) ** (1 / {times})"
+            "with normwise.accumulate(model, optimizer=optimizer):\n"
+            "    train()  # the loop as it is; each step of the optimizer moves the statistics once"
         )
 
     def sick(self) -> Case:
@@ -94,7 +96,9 @@ class AccumulatedGradients(Rule):
         return Case(model.eval(), [(x, y)], accumulate)
 
     def healthy(self) -> Case:
-        """Return one that makes a single pass."""
+        """Return one that accumulates the statistics as well."""
+        import normwise
+
         torch.manual_seed(0)
         model = nn.Sequential(
             nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, momentum=None), nn.ReLU(), nn.Linear(8, 3)
@@ -102,7 +106,13 @@ class AccumulatedGradients(Rule):
         x, y = torch.randn(64, 4), torch.randint(3, (64,))
         model(x)
 
-        def loss(model: nn.Module, batch: Any) -> Tensor:
-            return nn.functional.cross_entropy(model(batch[0]), batch[1])
+        def accumulate(model: nn.Module, batch: Any) -> float:
+            total = 0.0
+            with normwise.accumulate(model):
+                for inputs, target in zip(*(part.chunk(4) for part in batch), strict=True):
+                    loss = nn.functional.cross_entropy(model(inputs), target) / 4
+                    loss.backward()
+                    total += loss.item()
+            return total
 
-        return Case(model.eval(), [(x, y)], loss)
+        return Case(model.eval(), [(x, y)], accumulate)

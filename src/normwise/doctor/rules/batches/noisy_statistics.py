@@ -38,12 +38,13 @@ class NoisyStatistics(Rule):
         "In a pass in which each BN layer normalises by the batch, with dropout off, the scatter of the samples' own "
         "means gives the standard error of a batch's mean, and its inverse square is the number of independent values. "
         "The order of the samples plays no part in it. A layer is named from 6 down, and from 12 down where the "
-        "outputs of the model are off by more than 0.45 standard deviations from those with exact statistics. It is a "
+        "outputs of the model are off by more than 0.45 standard deviations from those with exact statistics. A "
+        "synchronised layer has as many batches at once as there are processes, and their values count. It is a "
         "warning where the data are likely those of training, or a loss is given."
     )
     fixed = (
-        "Take larger batches; over several GPUs, torch.nn.SyncBatchNorm. Gradient accumulation does not help. Else a "
-        "norm that needs no batch, after which the model is trained again, or frozen statistics for fine-tuning."
+        "Take larger batches; over several processes, normwise.nn.SyncBatchNorm. Gradient accumulation does not help. "
+        "Else a norm that needs no batch, after which the model is trained again, or frozen statistics for fine-tuning."
     )
     safety = "unsafe"
     sources = (
@@ -65,12 +66,15 @@ class NoisyStatistics(Rule):
             if norm.layer_path in facts.modes.stuck_in_evaluation:
                 continue
             noise = _noise(moments)
-            if noise is None or not noise**-2 <= (_SOME if suffers else _FEW):
+            # The outputs of a synchronised layer were measured with the batch of this process alone.
+            processes = facts.processes_of(norm.layer_path)
+            noise = None if noise is None else noise / processes**0.5
+            if noise is None or not noise**-2 <= (_SOME if suffers and processes == 1 else _FEW):
                 continue
             evidence = [
                 measured("batches' means are off by", noise, "σ"),
                 measured("independent values a channel", noise**-2),
-                measured("values a channel", sorted(moments.counts)[len(moments.counts) // 2]),
+                measured("values a channel", processes * sorted(moments.counts)[len(moments.counts) // 2]),
                 measured("samples in the usual batch", facts.batches.usual_size),
             ]
             of_variance = moments.variance_noise[moments.variance_noise > 0]

@@ -27,8 +27,8 @@ class OneValuePerChannel(Rule):
     measured = (
         "One training step on the first batch counts the values a channel that each BN layer gets, which makes the "
         "values a sample. The smallest batch is that of the batches which were read, or the last batch that follows "
-        "from the loader's length, batch size and drop_last. It is an error where the data are likely those of "
-        "training, or a loss is given."
+        "from the loader's length, batch size and drop_last. A synchronised layer gets those of all its processes. "
+        "It is an error where the data are likely those of training, or a loss is given."
     )
     fixed = (
         "Where the last batch is the cause: drop_last=True in the loader, or a batch size that leaves more than one "

@@ -32,8 +32,9 @@ class RecomputedStatistics(Rule):
         "outside the backward pass."
     )
     fixed = (
-        "Set the momentum of the layers that are recomputed to 1 - √(1 - m): two updates by one batch are then exactly "
-        "one with m. Or leave BN layers out of what is checkpointed."
+        "Convert the layers to normwise's, which know a recomputation and move nothing in it; outputs, gradients and "
+        "state_dict stay what they are. For layers that can't be converted set momentum to 1 - √(1 - m): two updates "
+        "by one batch are then exactly one with m. Or leave BN layers out of what is checkpointed."
     )
     safety = "unsafe"
     sources = (
@@ -77,8 +78,10 @@ class RecomputedStatistics(Rule):
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Lower the momentum of the layers that are recomputed."""
+        """Convert the layers, or lower the momentum of those that are recomputed and can't be converted."""
         paths = list(dict.fromkeys(facts.norms[symptom.path].layer_path for symptom in symptoms))
+        if all(facts.layers[path].exact and facts.layers[path].traits.convertible for path in paths):
+            return 'model, _ = normwise.convert(model, "batch")'
         return (
             f"for path in {paths!r}:\n"
             "    layer = model.get_submodule(path)\n"

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import distributed, nn
+from torch import nn
 
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.errors import NormwiseError
+from normwise.layers import LayerKind
 from normwise.records import Severity, Source, Symptom
 from normwise.surgery.convert.convert import convert
 from normwise.surgery.core.decision import LeftError
@@ -28,9 +29,13 @@ class SyncNormAlone(Rule):
         "Without a group the layer computes what BatchNorm computes, and synchronises nothing; within one it raises "
         "an error in training on the CPU. Outside of the cluster, tools for export and folding often don't know it."
     )
-    measured = "The process group, the number of its processes, and the device of each layer are read."
+    measured = (
+        "The process group of each layer, the number of its processes, and the device of the layer are read. "
+        "normwise.nn.SyncBatchNorm is not named: it runs everywhere, and alone it is BatchNorm."
+    )
     fixed = (
-        "normwise.convert makes torch's BatchNorm of them: parameters, statistics, keys and outputs in evaluation stay "
+        "normwise.convert makes torch's BatchNorm of them where there is one process, and normwise.nn.SyncBatchNorm, "
+        "which trains on a CPU, where there are several: parameters, statistics, keys and outputs in evaluation stay "
         "what they are. That is safe, and proven by measuring again; it needs a batch, which tells the dimensions."
     )
     safety = "safe"
@@ -41,17 +46,17 @@ class SyncNormAlone(Rule):
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
         """Return the layers that are alone, or that can't train where they are."""
-        processes = _processes()
         for path, kind in facts.layers.items():
             if not isinstance(kind.layer, nn.SyncBatchNorm) or kind.frozen:
                 continue
+            count = facts.processes_of(path) if facts.processes else 0
             on_cpu = all(tensor.device.type == "cpu" for tensor in kind.layer.state_dict().values())
-            if processes > 1 and not on_cpu:
+            if count > 1 and not on_cpu:
                 continue
             yield Symptom(
                 path,
                 type(kind.layer).__name__,
-                (measured("processes in the group", processes),),
+                (measured("processes in the group", count),),
                 "on the CPU" if on_cpu else "",
                 float(on_cpu),
             )
@@ -60,28 +65,29 @@ class SyncNormAlone(Rule):
         """Say what is missing."""
         count = len(symptoms)
         layers = "A SyncBatchNorm layer" if count == 1 else f"{count} SyncBatchNorm layers"
-        if _processes() > 0 and any(symptom.detail for symptom in symptoms):
+        if _fails(facts, symptoms):
             return f"{layers} in a process group {'is' if count == 1 else 'are'} on the CPU, where training fails."
         return f"{layers} {'has' if count == 1 else 'have'} no other process to synchronise with."
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return "error" where training will fail."""
-        return "error" if _processes() > 0 and any(symptom.detail for symptom in symptoms) else "warning"
+        return "error" if _fails(facts, symptoms) else "warning"
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Convert them."""
-        return 'model, _ = normwise.convert(model, "torch", example=batch)'
+        return f'model, _ = normwise.convert(model, "{_target(facts)}", example=batch)'
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Convert those of the copy."""
         if "data" not in facts.has:
             raise LeftError("that needs a batch, which tells the dimensions")
-        others = [path for path, kind in facts.layers.items() if kind.ours or kind.adapter is not None]
+        target = _target(facts)
+        others = [path for path, kind in facts.layers.items() if _would_change(kind, target)]
         if others:
             raise LeftError(f"layer {others[0]!r} is of another class, and would be converted as well")
         given = facts.batches.batches[0]
         try:
-            _, report = convert(model, "torch", example=given.kwargs or given.args[:1], inplace=True)
+            _, report = convert(model, target, example=given.kwargs or given.args[:1], inplace=True)
         except NormwiseError as error:
             raise LeftError(str(error)) from error
         left = [path for path, module in model.named_modules() if isinstance(module, nn.SyncBatchNorm)]
@@ -90,7 +96,8 @@ class SyncNormAlone(Rule):
             raise LeftError(
                 f"layer {left[0]!r} can't be converted: {reasons.get(left[0], 'it was not called')}"
             )
-        return f"{len(symptoms)} SyncBatchNorm layers were made BatchNorm layers of torch"
+        made = "BatchNorm layers of torch" if target == "torch" else "SyncBatchNorm layers of normwise"
+        return f"{len(symptoms)} SyncBatchNorm layers were made {made}"
 
     def sick(self) -> Case:
         """Return a model from a cluster, on its own."""
@@ -111,8 +118,17 @@ class SyncNormAlone(Rule):
         return Case(model.eval(), [x])
 
 
-def _processes() -> int:
-    """Return the number of processes in the group; 0 where there is none."""
-    if not distributed.is_available() or not distributed.is_initialized():
-        return 0
-    return distributed.get_world_size()
+def _target(facts: Facts) -> str:
+    return "sync" if facts.processes > 1 else "torch"
+
+
+def _would_change(kind: LayerKind, target: str) -> bool:
+    """Return whether a conversion of all layers would change one that has no part in it."""
+    if isinstance(kind.layer, nn.SyncBatchNorm):
+        return False
+    return kind.ours or kind.adapter is not None or target == "sync"
+
+
+def _fails(facts: Facts, symptoms: Sequence[Symptom]) -> bool:
+    """Return whether torch's layers raise an error in training: they ask for the group before they count it."""
+    return facts.processes > 0 and any(symptom.detail for symptom in symptoms)

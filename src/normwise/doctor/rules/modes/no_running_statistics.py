@@ -7,7 +7,7 @@ from torch import nn
 
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_batch_mates, cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_batch_mates, cost_of_statistics
 from normwise.records import Severity, Source, Symptom
 
 #: Share of their own scatter by which outputs may move with the batch until evaluation is called wrong.
@@ -101,7 +101,7 @@ class NoRunningStatistics(Rule):
                 "for found in normwise.surgery.find(model):\n"
                 "    found.layer.track_running_stats = True  # or normwise.freeze(model), to keep statistics"
             )
-        return f"{first}\nnormwise.calibrate(model, loader)"
+        return f"{first}\n{calibration(facts)}"
 
     def sick(self) -> Case:
         """Return a layer that was built without running statistics."""

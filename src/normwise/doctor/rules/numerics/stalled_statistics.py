@@ -10,7 +10,7 @@ from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.heal import calibrate_copy, float_norms
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Source, Symptom
 
 #: Distance of a running mean in σ, and of a running variance as a share, from which it is wrong.
@@ -113,8 +113,7 @@ class StalledStatistics(Rule):
             "for module in model.modules():\n"
             "    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):\n"
             "        module.float()\n"
-            "normwise.calibrate(model, loader)"
-        )
+        ) + calibration(facts)
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Convert the layers to float32, and calibrate the copy."""

@@ -10,7 +10,7 @@ from normwise.doctor.facts.model.changed_weights import averaged_modules
 from normwise.doctor.facts.passes.running_statistics import is_off, layer_errors
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Source, Symptom
 
 
@@ -86,7 +86,7 @@ class AveragedWithoutStatistics(Rule):
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Calibrate."""
-        return "normwise.calibrate(averaged_model, loader)  # after the last update of its weights"
+        return f"{calibration(facts, 'averaged_model')}  # after the last update of its weights"
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Calibrate the copy."""

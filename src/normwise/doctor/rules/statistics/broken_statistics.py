@@ -8,7 +8,7 @@ from torch import nn
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Source, Symptom
 
 
@@ -75,7 +75,7 @@ class BrokenStatistics(Rule):
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Calibrate."""
-        return "normwise.calibrate(model, loader)"
+        return calibration(facts)
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Calibrate the copy."""

@@ -18,7 +18,7 @@ from normwise.doctor.facts.passes.running_statistics import (
     severity_by_cost,
 )
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Severity, Source, Symptom
 
 #: Error of the first layers, in σ, from which a change of the data is worth a name; without layers that agree, or a
@@ -142,7 +142,7 @@ class DataShift(Rule):
             is_scaled_only = math.isnan(shift.offset) or shift.offset == 0
             moved = "x" if is_scaled_only else f"(x - {shift.offset:.3g})"
             undo = f"x = {moved} / {shift.scale:.3g}  # or rather: preprocess the data as for training"
-        return f"{undo}\nnormwise.calibrate(model, loader)  # instead, where the data are meant to be others"
+        return f"{undo}\n{calibration(facts)}  # instead, where the data are meant to be others"
 
     def sick(self) -> Case:
         """Return a model that gets data 16 times as large as in training."""

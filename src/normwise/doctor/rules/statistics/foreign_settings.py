@@ -11,7 +11,7 @@ from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.running_statistics import HIGH_MOMENTUM, severity_by_cost
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Severity, Source, Symptom
 from normwise.surgery.core.decision import LeftError
 
@@ -105,8 +105,7 @@ class ForeignSettings(Rule):
             "for layer in model.modules():\n"
             f'    if (getattr(layer, "momentum", None) or 0) > {HIGH_MOMENTUM:g}:\n'
             "        layer.momentum = 1 - layer.momentum\n"
-            "normwise.calibrate(model, loader)"
-        )
+        ) + calibration(facts)
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Set momentum in the copy, and calibrate it where there are data."""

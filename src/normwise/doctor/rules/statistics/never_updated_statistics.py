@@ -10,7 +10,7 @@ from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.running_statistics import FINE, layer_errors
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Measured, Severity, Source, Symptom
 
 
@@ -108,8 +108,8 @@ class NeverUpdatedStatistics(Rule):
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Load them, or calibrate."""
         frozen = any(facts.norms[symptom.path].frozen for symptom in symptoms)
-        options = ", include_frozen=True" if frozen else ""
-        return f"normwise.calibrate(model, loader{options})  # or load a checkpoint with running_mean and running_var"
+        code = calibration(facts, include_frozen=frozen)
+        return f"{code}  # or load a checkpoint with running_mean and running_var"
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Calibrate the copy."""

@@ -18,7 +18,7 @@ from normwise.doctor.facts.passes.running_statistics import (
 )
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Severity, Source, Symptom
 
 #: Momentum below which the running average covers so many steps that weights have moved on.
@@ -98,7 +98,7 @@ class StaleStatistics(Rule):
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Calibrate."""
         frozen = any(facts.norms[symptom.path].frozen for symptom in symptoms)
-        return f"normwise.calibrate(model, loader{', include_frozen=True' if frozen else ''})"
+        return calibration(facts, include_frozen=frozen)
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Calibrate the copy."""

@@ -13,7 +13,7 @@ from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.flow import Op
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Severity, Source, Symptom
 
 #: Variance with dropout over that without, from which evaluation may be another network: 7 % of σ.
@@ -105,7 +105,7 @@ class DropoutBeforeNorm(Rule):
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Calibrate, and move dropout."""
         return (
-            "normwise.calibrate(model, loader)  # statistics without dropout\n"
+            f"{calibration(facts)}  # statistics without dropout\n"
             "# before the next training: move dropout behind the last BN layer"
         )
 

@@ -1,0 +1,116 @@
+"""Facts that one process of a group tells the others about its model and its data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from normwise.errors import DistributedError
+
+
+@dataclass(frozen=True, eq=False)
+class RankNorm:
+    """One slot of a BN layer on one process.
+
+    Attributes:
+        layer_path: Path of the layer.
+        kind: Class of the layer.
+        mean, variance: ``(C,)``, running statistics; None where there are none.
+        steps: Number of batches that moved them; None where it is not known.
+        eps: The number added to the variance; None where it is not known.
+    """
+
+    layer_path: str
+    kind: str
+    mean: Tensor | None
+    variance: Tensor | None
+    steps: int | None
+    eps: float | None
+
+
+@dataclass(frozen=True)
+class SyncCall:
+    """One call of a synchronised layer in a training step.
+
+    Attributes:
+        path: Path of the layer.
+        members: Ranks that take part; empty for all of the group.
+    """
+
+    path: str
+    members: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class RankFacts:
+    """Facts of one process.
+
+    Attributes:
+        rank: Rank of the process, among all that there are.
+        inputs: Kinds of input that it was given, such as "data".
+        rules: Codes of the rules that it applies.
+        norms: Each slot of its BN layers, by path.
+        synchronised: Paths of the layers whose batch is that of several processes.
+        local_values: Values a channel from a usual batch, of each layer that normalises by the batch of its process
+            alone, by path.
+        batches: Number of batches of an epoch; None where it is not known.
+        batches_read: Number of batches that were read; the data have more where ``batches`` is None.
+        sampler: Class of the sampler of its loader; empty for other data.
+        calls: Calls of synchronised layers in a training step, in order.
+        failed: Reason why the step ended early; empty where it did not.
+        parallel: True where the model is in torch's DistributedDataParallel.
+        broadcasts: True where that copies the buffers of its first rank over those of the others.
+    """
+
+    rank: int
+    inputs: frozenset[str]
+    rules: tuple[str, ...]
+    norms: Mapping[str, RankNorm]
+    synchronised: frozenset[str] = frozenset()
+    local_values: Mapping[str, int] | None = None
+    batches: int | None = None
+    batches_read: int = 0
+    sampler: str = ""
+    calls: tuple[SyncCall, ...] = ()
+    failed: str = ""
+    parallel: bool = False
+    broadcasts: bool = False
+
+
+def check_alike(ranks: Sequence[RankFacts]) -> None:
+    """Check that processes examine the same layers, with the same rules, and were given as much.
+
+    Raises:
+        DistributedError: they do not; names the first two ranks that differ.
+    """
+    first = ranks[0]
+    for other in ranks[1:]:
+        pair = f"rank {first.rank} and rank {other.rank}"
+        if list(first.norms) != list(other.norms):
+            apart = sorted(first.norms.keys() ^ other.norms.keys())
+            said = f"only one of them has the layer {apart[0]!r}" if apart else "they are in another order"
+            raise DistributedError(
+                f"{pair} diagnose models with other BN layers: {said}; expected copies of one model on all processes"
+            )
+        if first.inputs != other.inputs:
+            kinds = ", ".join(sorted(first.inputs ^ other.inputs))
+            raise DistributedError(
+                f"{pair} were not given the same kinds of input: only one of them has {kinds}; call normwise.diagnose "
+                "with the same arguments on all processes"
+            )
+        if first.rules != other.rules:
+            codes = ", ".join(sorted({*first.rules} ^ {*other.rules}))
+            raise DistributedError(
+                f"{pair} apply other rules: only one of them has {codes}; pass the same select and ignore on all "
+                "processes"
+            )
+
+
+def ranks_text(ranks: Sequence[int]) -> str:
+    """Return ranks in words, such as ``"rank 1"`` or ``"ranks 0, 1 and 5 others"``."""
+    if len(ranks) == 1:
+        return f"rank {ranks[0]}"
+    shown = [str(rank) for rank in ranks] if len(ranks) <= 6 else [*map(str, ranks[:5])]
+    if len(ranks) > 6:
+        return f"ranks {', '.join(shown)} and {len(ranks) - 5} others"
+    return f"ranks {', '.join(shown[:-1])} and {shown[-1]}"
