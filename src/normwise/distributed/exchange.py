@@ -15,13 +15,16 @@ from normwise.errors import DistributedError
 
 #: Values of a message before any layer asked for more: those of 63 channels.
 FIRST = 127
+#: Values that a first message has at most, those of 4096 channels. With more of them all layers would send as much.
+MOST = 8193
 
 
 class Exchange:
     """The collectives of all synchronised layers in one process group, on one kind of device.
 
     gloo ends the process where ranks send messages of different sizes, and NCCL hangs. So all messages of a direction
-    have one size, that of the widest layer so far: a wider layer sends its rest in a second message, the first time.
+    have one size, that of the widest layer so far: a wider layer sends its rest in a second message, the first
+    time, and with more than ``MOST`` values each time.
     Each message says of which layer it is. On a CPU the forward passes meet over sockets of their own and the backward
     passes over others, apart from what others, such as ``DistributedDataParallel``, send.
 
@@ -83,7 +86,7 @@ class Exchange:
         if values > self._gathered:
             rest = _rest(own, values, self._gathered)
             found = torch.cat([found, self._all_gather(rest, place)], 1)
-            self._gathered = values
+            self._gathered = values if values <= MOST else self._gathered
         return found
 
     def sum(self, own: Tensor, place: Place | None, call: int = 0) -> Tensor:
@@ -106,7 +109,7 @@ class Exchange:
             rest = _rest(own, values, self._summed)
             self._all_reduce(rest, place)
             found = torch.cat([found, rest])
-            self._summed = values
+            self._summed = values if values <= MOST else self._summed
         return found
 
     def _all_gather(self, message: Tensor, place: Place | None) -> Tensor:

@@ -31,26 +31,37 @@ class RankUnion:
     call: int = 0
 
     def moments(self, own: ChannelMoments) -> ChannelMoments:
-        """Return the moments of all ranks: one collective, of ``2 C + 1`` values a rank."""
-        count, mean, variance = own
-        channels = len(mean)
-        values = torch.cat([count.reshape(1), mean, variance])
+        """Return the moments of all ranks: one collective, of ``2 C + 1`` values a rank.
+
+        Those of several batches, ``(K,)`` and ``(K, C)``, are merged each by itself, in one collective, too.
+        """
+        sizes = [part.numel() for part in own]
+        values = torch.cat([part.flatten() for part in own])
         place = Place(self.layer, "forward", len(values), self.timeout)
         found = self.exchange.gather(values.double(), place)
         self.call = self.exchange.calls
-        counts, means, variances = found[:, 0], found[:, 1 : 1 + channels], found[:, 1 + channels :]
-        total = counts.sum()
-        shares = (counts / total.clamp(min=1))[:, None]
+        counts, means, variances = (
+            of_ranks.reshape(-1, *part.shape)
+            for of_ranks, part in zip(found.split(sizes, 1), own, strict=True)
+        )
+        total = counts.sum(0)
+        shares = (counts / total.clamp(min=1)).unsqueeze(-1)
         # From the mean of one rank that has values, so that what is added up are differences.
-        first = means[counts.argmax()]
+        most = counts.argmax(0, keepdim=True).unsqueeze(-1)
+        first = means.gather(0, most.expand_as(means[:1]))[0]
         union_mean = first + (shares * (means - first)).sum(0)
         union_variance = (shares * (variances + (means - union_mean).square())).sum(0)
         kinds = [part.dtype for part in own]
         parts = (total, union_mean, union_variance)
         return ChannelMoments(*(part.to(kind) for part, kind in zip(parts, kinds, strict=True)))
 
+    def largest(self, own: int, device: torch.device) -> int:
+        """Return the largest of the ranks' numbers: one collective, for which the host waits."""
+        value = torch.tensor([own], dtype=torch.float64, device=device)
+        return int(self.exchange.gather(value, Place(self.layer, "forward", 1, self.timeout)).max())
+
     def gradient_sums(self, own: Tensor) -> Tensor:
-        """Return ``(2, C)`` added up over the ranks: one collective."""
+        """Return ``(2, C)``, or ``(2, K, C)``, added up over the ranks: one collective."""
         place = Place(self.layer, "backward", own.numel(), self.timeout)
         return self.exchange.sum(own.double().flatten(), place, self.call).view(own.shape).to(own.dtype)
 
