@@ -23,6 +23,8 @@ SHAPES = ((32, 64, 32, 32), (32, 512, 4, 4))
 #: Bytes of the messages for the model.
 SIZES = (1 << 10, 1 << 13, 1 << 15, 1 << 17, 1 << 19, 1 << 21)
 WARMING = 3
+#: Times as many rounds of what takes a millisecond, of which the least is asked for.
+MORE = 8
 KINDS: dict[str, Callable[[int], nn.Module]] = {
     "torch, local": nn.BatchNorm2d,
     "normwise, local": normwise.nn.BatchNorm2d,
@@ -83,7 +85,7 @@ def layers(rank: int, ranks: int, rounds: int) -> dict[str, Any]:
         times = in_turn(passes, rounds)
         rows = {name: {**times[name], **bytes_of(run)} for name, run in passes.items()}
         union = union_of(cast("dist.ProcessGroup", group), "a layer", x.device, 60.0)
-        alone = in_turn({"both": exchange(cast("RankUnion", union), x)}, rounds)["both"]
+        alone = in_turn({"both": exchange(cast("RankUnion", union), x)}, MORE * rounds)["both"]
         rows["SyncBatchNorm"]["collectives"] = alone["clock"]
         found["×".join(map(str, shape))] = rows
     return found
@@ -173,7 +175,7 @@ def collectives(ranks: int, rounds: int) -> dict[str, Any]:
         def all_reduce(message: Tensor = message) -> None:
             dist.all_reduce(message)
 
-        for name, row in in_turn({"all_gather": all_gather, "all_reduce": all_reduce}, 2 * rounds).items():
+        for name, row in in_turn({"all_gather": all_gather, "all_reduce": all_reduce}, MORE * rounds).items():
             found[name][str(size)] = row["clock"]
     return found
 

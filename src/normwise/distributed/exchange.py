@@ -168,8 +168,7 @@ class Exchange:
             self._raise_unless_alike(heads, place)
 
     def _raise_unless_alike(self, heads: Tensor, place: Place | None) -> None:
-        present = heads[:, 0] > 0
-        if not present.any() or not (heads[:, 1] != heads[present][0, 1])[present].any():
+        if len({tag for present, tag in heads[:, :2].tolist() if present}) <= 1:
             return
         raise DistributedError(
             f"{place or f'joined, rank {dist.get_rank()}'}: the ranks are not at the same layer: "
