@@ -192,7 +192,7 @@ def _all_cases(rank: int) -> list[State]:
 @pytest.fixture(scope="module")
 def of_ranks() -> list[list[State]]:
     """Return what each rank computed in each case."""
-    return run(_all_cases, 2, timeout=300.0)
+    return run(_all_cases, 2, timeout=900.0)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

@@ -214,7 +214,7 @@ def _failures(rank: int) -> list[tuple[str | None, float]]:
 
 
 def test_each_rank_gets_an_error_that_names_layer_and_ranks_within_the_timeout() -> None:
-    results = run(_failures, 2, timeout=300.0)
+    results = run(_failures, 2, timeout=600.0)
     for case, *of_ranks in zip(CASES, *results, strict=True):
         for (error, seconds), words in zip(of_ranks, CASES[case], strict=True):
             label = f"{case.__name__}: {error}"

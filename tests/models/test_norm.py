@@ -16,6 +16,8 @@ SHAPE = (3, 12, 12)
     ("norm", "dense", "images"),
     [
         ("batch", normwise.nn.BatchNorm1d, normwise.nn.BatchNorm2d),
+        ("ghost", normwise.nn.GhostBatchNorm1d, normwise.nn.GhostBatchNorm2d),
+        ("renorm", normwise.nn.BatchRenorm1d, normwise.nn.BatchRenorm2d),
         ("none", nn.Identity, nn.Identity),
         ("layer", nn.LayerNorm, nn.GroupNorm),
         ("group", nn.GroupNorm, nn.GroupNorm),

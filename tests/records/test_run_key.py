@@ -28,6 +28,7 @@ CHANGES: dict[str, Any] = {
     "task": "text",
     "data_options": {"split": "speaker"},
     "clip": 1.0,
+    "statistics": "local",
 }
 
 

@@ -20,7 +20,7 @@ from normwise.visible import visible
 
 
 @contextmanager
-def progress_bar(total: float | None) -> Iterator["ProgressBar"]:
+def progress_bar(total: float | None, *, shown: bool = True) -> Iterator["ProgressBar"]:
     """A bar of so much work; of work of which the amount is not known, with None."""
     progress = Progress(
         # Where the line is short the bar gives way first, then the text, and the numbers never.
@@ -31,7 +31,7 @@ def progress_bar(total: float | None) -> Iterator["ProgressBar"]:
         TextColumn("left"),
         console=(console := Console(stderr=True)),
         expand=True,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
     )
     with progress:
         yield ProgressBar(progress, progress.add_task("", total=total))

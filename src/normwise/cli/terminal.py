@@ -15,6 +15,8 @@ _ESCAPED = "normwise.escaped"
 #: Letters of a message; what is longer has a whole file in it.
 _LONGEST = 2000
 
+_muted = False
+
 
 class OutputError(NormwiseError):
     """Standard output can't be written to."""
@@ -26,6 +28,7 @@ class NobodyReads(OutputError):
 
 def prepare() -> None:
     """Make the streams fit for any text, in any locale."""
+    mute(False)
     for number in range(3):
         try:
             os.fstat(number)
@@ -36,6 +39,12 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ESCAPED)
+
+
+def mute(muted: bool) -> None:
+    """Print nothing from now on, in a process beside others of which one speaks for all; or print again."""
+    global _muted
+    _muted = muted
 
 
 def say(text: str) -> None:
@@ -64,6 +73,8 @@ def show(*renderables: Any, **styles: Any) -> None:
 
 def complain(text: str, title: str = "error") -> None:
     """Print one line on standard error: what is wrong, or what is worth a note."""
+    if _muted:
+        return
     line = visible(text)
     if len(line) > _LONGEST:
         line = f"{line[: _LONGEST // 2]} [...] {line[-_LONGEST // 2 :]}"
@@ -75,6 +86,8 @@ def complain(text: str, title: str = "error") -> None:
 
 def complain_lines(text: str) -> None:
     """Print several lines on standard error, such as a traceback."""
+    if _muted:
+        return
     with suppress(OSError, AttributeError):
         sys.stderr.write(visible_lines(text))
         sys.stderr.flush()
@@ -96,7 +109,8 @@ def _write(action: Callable[[Any], Any]) -> None:
     try:
         if sys.stdout is None:
             raise OutputError("standard output is closed; open it, or send it to a file")
-        action(sys.stdout)
+        if not _muted:
+            action(sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
         raise NobodyReads("nobody reads standard output") from None

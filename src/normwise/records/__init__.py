@@ -44,7 +44,7 @@ from normwise.records.surgery.folding import Folding
 from normwise.records.surgery.insertion import Insertion
 from normwise.records.training.input_spec import InputSpec, Task
 from normwise.records.training.prediction import Prediction
-from normwise.records.training.run import Option, Point, Result, Run, RunConfig
+from normwise.records.training.run import Option, Point, ProcessSpan, Result, Run, RunConfig
 from normwise.records.training.saved import read_record, record_of
 
 __all__ = [
@@ -78,6 +78,7 @@ __all__ = [
     "Point",
     "Prediction",
     "ProbeOutcome",
+    "ProcessSpan",
     "Recording",
     "Remedy",
     "Result",

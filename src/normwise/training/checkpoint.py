@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,18 @@ class RunProgress:
 
 
 def save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, progress: RunProgress
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    progress: RunProgress,
+    extra: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write the checkpoint whole, or leave the one that stands; without an optimiser where it has no state."""
+    """Write the checkpoint whole, or leave the one that stands; without an optimiser where it has no state.
+
+    ``extra`` tensors are for :func:`load_extra`.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"extra.{name}": tensor for name, tensor in (extra or {}).items()}
     states = {} if optimizer is None else optimizer.state_dict()["state"]
     for index, state in states.items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
@@ -83,6 +92,12 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
             state.setdefault(int(index), {})[key] = tensors[name]
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return progress
+
+
+def load_extra(path: Path, name: str) -> Tensor | None:
+    """Return the ``extra`` tensor of that name, where a checkpoint that :func:`load` could read has one."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        return file.get_tensor(f"extra.{name}") if f"extra.{name}" in set(file.keys()) else None
 
 
 @dataclass(frozen=True)

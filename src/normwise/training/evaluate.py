@@ -23,11 +23,13 @@ def logits(model: nn.Module, samples: Samples) -> Tensor:
         return torch.cat([model(**batch) for batch in InOrder(samples, CHUNK)])
 
 
-def loss_of(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy in nats; of a single output the binary one, with the sigmoid."""
+def loss_of(outputs: Tensor, labels: Tensor, *, total: bool = False) -> Tensor:
+    """Mean cross-entropy in nats, or their total; of a single output the binary one, with the sigmoid."""
+    reduction = "sum" if total else "mean"
     if outputs.shape[1] == 1:
-        return F.binary_cross_entropy_with_logits(outputs[:, 0], labels.to(outputs.dtype))
-    return F.cross_entropy(outputs, labels)
+        wanted = labels.to(outputs.dtype)
+        return F.binary_cross_entropy_with_logits(outputs[:, 0], wanted, reduction=reduction)
+    return F.cross_entropy(outputs, labels, reduction=reduction)
 
 
 def predicted(outputs: Tensor) -> Tensor:

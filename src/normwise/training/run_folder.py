@@ -24,26 +24,13 @@ from normwise.records import (
     read_record,
     record_of,
     to_json,
-    to_plain,
 )
+from normwise.training.run_head import RunHead
 from normwise.training.run_lock import contents, locked
 
 #: Largest ``metrics.jsonl``, in bytes: a line has hundreds of them.
 _LARGEST_METRICS = 2**30
 _ADVICE = "Restore the file, or begin anew in another folder"
-
-
-@dataclass(frozen=True)
-class _Head:
-    """``run.json``."""
-
-    config: RunConfig
-    environment: Environment
-    result: Result | None
-    # Runs of before these were kept have none.
-    threads: int | None = None
-    data_sha256: str | None = None
-    kernels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,13 +87,14 @@ class RunFolder:
         with locked(self.path, names, lambda: self.exists, wait=wait):
             yield
 
-    def begin(self, config: RunConfig, data: LabelledData, threads: int | None) -> int:
+    def begin(self, config: RunConfig, data: LabelledData, threads: int | None, processes: int = 1) -> int:
         """Write ``run.json``, or check that the one that is there is of the same run; give the number of threads.
 
         Args:
             config: What to do.
             data: All of them, which must be those that the run was begun with.
             threads: How many to compute with; None for as many as the run was begun with, or as torch has.
+            processes: How many processes compute.
 
         Raises:
             ArgumentError: more threads than can be started.
@@ -119,17 +107,7 @@ class RunFolder:
         if self.exists:
             # The metrics may end in half a line, which going on cuts off.
             existing = self._head()
-            changed = existing.data_sha256 not in (None, data.sha256)
-            if changed and existing.config.data == config.data:
-                raise RunError(
-                    f"the data of {config.data} are not those that the run in {self.path} was begun with; "
-                    "put these back, or choose another folder"
-                )
-            if existing.config != config:
-                raise RunError(
-                    f"{self.path} holds a run of another configuration: {config_differences(config, existing.config)}. "
-                    "Choose another folder, or the options of that run"
-                )
+            existing.check(self.path, config, data, kernels)
             if not is_there(self._input_spec):  # begun by a version that did not keep it
                 self._write_input_spec(data)
             elif self.input_spec() != data.input_spec:
@@ -137,28 +115,22 @@ class RunFolder:
                     f"{self._input_spec} is not what the data of {config.data} give: their classes, sizes or "
                     "vocabulary are others now. Choose another folder, or delete this one to start anew"
                 )
-            begun_with = existing.threads or threads or torch.get_num_threads()
-            if threads not in (None, begun_with):
-                raise RunError(
-                    f"the run in {self.path} was begun with threads={begun_with}; with {threads} its last digits "
-                    "would be others. Leave --threads out, or choose another folder"
-                )
-            check_at_once("threads", begun_with)
-            if existing.kernels not in (None, kernels):
-                raise RunError(
-                    f"the run in {self.path} was begun with other kernels: {existing.kernels}, where these are "
-                    f"{kernels}; its last digits would be others. Set the environment variable "
-                    f"NORMWISE_KERNELS={existing.kernels}, or choose another folder"
-                )
-            return begun_with
+            return existing.threads_for(self.path, threads, processes)
         # What an interruption may leave: the lock and parts of files, with a dot, and what is written first.
         if any(not path.name.startswith(".") and path != self._input_spec for path in contents(self.path)):
             raise RunError(f"{self.path} is not empty and holds no run; choose another folder")
         threads = threads or torch.get_num_threads()
         # First, so that there is none without it: a run is there once it has its head.
         self._write_input_spec(data)
-        self._write_run(_Head(config, Environment.here(), None, threads, data.sha256, kernels))
+        head = RunHead(config, Environment.here(), None, threads, data.sha256, kernels)
+        self._write_run(head.going_on(0, processes, threads))
         return threads
+
+    def go_on(self, step: int, processes: int, threads: int) -> None:
+        """Note that so many processes go on after ``step``, where it was another number before."""
+        head = self._head()
+        if (changed := head.going_on(step, processes, threads)) != head:
+            self._write_run(changed)
 
     def input_spec(self) -> InputSpec:
         """How inputs of the network are made, and what the classes are called.
@@ -252,24 +224,17 @@ class RunFolder:
             head.threads,
             head.data_sha256,
             head.kernels,
+            head.processes,
         )
 
-    def _head(self) -> _Head:
-        return read_record(self._run, _Head, _ADVICE)
+    def _head(self) -> RunHead:
+        return read_record(self._run, RunHead, _ADVICE)
 
     def _write_input_spec(self, data: LabelledData) -> None:
         write_whole(self._input_spec, _bytes(data.input_spec) + b"\n")
 
-    def _write_run(self, head: _Head) -> None:
+    def _write_run(self, head: RunHead) -> None:
         write_whole(self._run, _bytes(head, indent=2) + b"\n")
-
-
-def config_differences(config: RunConfig, existing: RunConfig) -> str:
-    """Say in which fields a run that exists is another than the one that is asked for; empty where in none."""
-    ours, theirs = to_plain(config), to_plain(existing)
-    return ", ".join(
-        f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in ours if ours[name] != theirs[name]
-    )
 
 
 def _bytes(record: Any, *, indent: int | None = None) -> bytes:

@@ -5,7 +5,7 @@ import math
 import pytest
 from rich.console import Console
 
-from normwise.records import Result, Run, Study
+from normwise.records import ProcessSpan, Result, Run, Study
 from normwise.report import run_text, study_table, study_text
 
 
@@ -71,6 +71,14 @@ def test_threads_and_data_of_a_run_are_told_where_they_were_kept(run: Run) -> No
     kept = run_text(dataclasses.replace(run, threads=2, data_sha256="0123abcd"))
     assert "Threads              2" in kept
     assert "SHA-256 of the data  0123abcd" in kept
+
+
+def test_the_processes_of_a_run_are_told_where_there_were_several(run: Run) -> None:
+    assert "Processes" not in run_text(run)
+    spans = (ProcessSpan(0, 4, 1), ProcessSpan(120, 2, 2))
+    text = _unbroken(run_text(dataclasses.replace(run, processes=spans)))
+    assert "4 from step 0, 1 thread each; 2 from step 120, 2 threads each" in text
+    assert "Statistics over processes synchronised" in text
 
 
 def test_a_study_without_findings_is_still_a_text(study: Study) -> None:

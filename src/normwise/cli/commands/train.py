@@ -8,10 +8,21 @@ import typer
 
 from normwise.cli.inputs.training_options import TrainingOptions, with_training_options
 from normwise.cli.inputs.training_request import TrainingRequest, run_training
+from normwise.cli.launch import let_the_first_speak
 from normwise.data.registry import READERS, named_data
 from normwise.errors import ArgumentError
 
 train_app = typer.Typer(help="Train one network, with a chosen norm.", no_args_is_help=True)
+
+
+@train_app.callback()
+def _begin() -> None:
+    """Train one network, with a chosen norm; under torchrun in several processes.
+
+    Example: torchrun --nproc-per-node 4 -m normwise train image --data mnist --out runs/mnist
+    """
+    let_the_first_speak()
+
 
 _NAMES = {task: ", ".join(map(str, named_data(task).values())) for task in READERS}
 _SEQUENCE_NORMS = (
@@ -48,7 +59,10 @@ def image(
         ),
     ] = "digits",
     norm: Annotated[
-        str, typer.Option(help="batch, none, layer, group or instance; for row_lstm also recurrent_batch.")
+        str,
+        typer.Option(
+            help="batch, ghost, renorm, none, layer, group or instance; for row_lstm also recurrent_batch."
+        ),
     ] = "batch",
     placement: Annotated[
         str | None,

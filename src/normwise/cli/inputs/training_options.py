@@ -18,6 +18,13 @@ class OptimizerName(str, Enum):
     adam = "adam"
 
 
+class StatisticsName(str, Enum):
+    """Statistics that BN normalises with where several processes train."""
+
+    synchronised = "synchronised"
+    local = "local"
+
+
 _DEFAULT_LR = {OptimizerName.sgd: 0.1, OptimizerName.adam: 0.001}
 
 
@@ -26,7 +33,7 @@ class TrainingOptions:
     """Options that do not depend on what is trained; their order is that of the help.
 
     Attributes:
-        epochs, batch_size, lr, optimizer, clip, seed, option, threads, out, resume: As their help says.
+        epochs, batch_size, lr, optimizer, clip, seed, option, threads, statistics, out, resume: As their help says.
     """
 
     epochs: Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
@@ -57,9 +64,18 @@ class TrainingOptions:
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Threads; if not given all cores, or as many as a resumed run was begun with."
+            min=1,
+            help="Threads of each process; if not given all cores (under torchrun 1), or as many as a resumed run was "
+            "begun with.",
         ),
     ] = None
+    statistics: Annotated[
+        StatisticsName,
+        typer.Option(
+            help="Under torchrun, BN's statistics: synchronised are those of the whole batch, local those of each "
+            "process's own samples."
+        ),
+    ] = StatisticsName.synchronised
     out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None
     resume: Annotated[
         bool,

@@ -1,13 +1,14 @@
 """A training run as the command line asks for it: begun, or gone on with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from normwise.cli.inputs.training_options import TrainingOptions
+from normwise.cli.launch import launched_processes
 from normwise.cli.progress import progress_bar
 from normwise.cli.terminal import say
 from normwise.errors import ArgumentError, RunError
@@ -27,6 +28,7 @@ _FIELDS = {
     "optimizer": ("optimizer",),
     "seed": ("seed",),
     "clip": ("clip",),
+    "statistics": ("statistics",),
     **dict.fromkeys(("option", "placement"), ("options",)),
     **dict.fromkeys(("split", "speaker", "rate", "vectors"), ("data_options",)),
 }
@@ -73,6 +75,7 @@ class TrainingRequest:
             task=self.task,
             data_options=self.data_options,
             clip=training.clip or None,
+            statistics=training.statistics.value,
         )
 
 
@@ -81,9 +84,48 @@ def run_training(context: typer.Context, request: TrainingRequest, training: Tra
 
     A run that is gone on with keeps its own values of the options that were not given.
     """
+    from normwise.records import RunConfig, from_plain
+    from normwise.training import train
+
+    with launched_processes() as processes:
+        if processes is None:
+            config, folder, steps_per_epoch = _asked(context, request, training)
+        else:
+            # The folder may be on the machine of the first process alone.
+            processes.check_same(
+                {name: str(value) for name, value in context.params.items() if name != "out"}
+            )
+            plain, out, steps_per_epoch = processes.from_first(
+                lambda: _plain(*_asked(context, request, training))
+            )
+            config, folder = from_plain(RunConfig, plain), Path(out)
+        first = processes is None or processes.first
+        epochs = -(-config.steps // steps_per_epoch)
+        with progress_bar(config.steps, shown=first) as bar:
+            accuracy = ""
+
+            def show(step: int, loss: float, point: "Point | None") -> None:
+                nonlocal accuracy
+                if point is not None:
+                    accuracy = f", accuracy {point.test_accuracy:.2%}"
+                epoch = min(step // steps_per_epoch + 1, epochs)
+                bar.show(step, f"epoch {epoch}/{epochs}, loss {loss:.4f}{accuracy}")
+
+            threads = training.threads
+            run = train(
+                config, folder, resume=training.resume, threads=threads, on_step=show, processes=processes
+            )
+    if first:
+        say(_summary(run, folder))
+
+
+def _asked(
+    context: typer.Context, request: TrainingRequest, training: TrainingOptions
+) -> "tuple[RunConfig, Path, int]":
+    """Return the configuration that is asked for, the folder of the run, and the steps of an epoch."""
     from normwise.data import load_data
     from normwise.records import check_at_once
-    from normwise.training import RunFolder, train
+    from normwise.training import RunFolder
 
     request = replace(request, options=_network_options(training.option) | dict(request.options))
     if training.threads is not None:
@@ -102,21 +144,11 @@ def run_training(context: typer.Context, request: TrainingRequest, training: Tra
     config = request.config(training, count)
     if existing is not None:
         config = replace(existing, **{field: getattr(config, field) for field in given})
-    steps_per_epoch = max(1, count // config.batch_size)
-    epochs = -(-config.steps // steps_per_epoch)
-    with progress_bar(config.steps) as bar:
-        accuracy = ""
+    return config, folder, max(1, count // config.batch_size)
 
-        def show(step: int, loss: float, point: "Point | None") -> None:
-            nonlocal accuracy
-            if point is not None:
-                accuracy = f", accuracy {point.test_accuracy:.2%}"
-            bar.show(
-                step, f"epoch {min(step // steps_per_epoch + 1, epochs)}/{epochs}, loss {loss:.4f}{accuracy}"
-            )
 
-        run = train(config, folder, resume=resume, threads=training.threads, on_step=show)
-    say(_summary(run, folder))
+def _plain(config: "RunConfig", folder: Path, steps_per_epoch: int) -> list[Any]:
+    return [asdict(config), str(folder), steps_per_epoch]
 
 
 def _given(context: typer.Context) -> set[str]:

@@ -5,7 +5,14 @@ from collections.abc import Callable
 from torch import nn
 
 from normwise.errors import ModelError
-from normwise.nn import BatchNorm1d, BatchNorm2d
+from normwise.nn import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchRenorm1d,
+    BatchRenorm2d,
+    GhostBatchNorm1d,
+    GhostBatchNorm2d,
+)
 from normwise.nn.group_count import groups_of
 
 #: Makes the layer for so many channels on so many spatial axes (0 behind a dense layer, 2 for images).
@@ -15,6 +22,14 @@ NormChoice = str | NormFactory
 
 def _batch(channels: int, axes: int) -> nn.Module:
     return BatchNorm1d(channels) if axes == 0 else BatchNorm2d(channels)
+
+
+def _ghost(channels: int, axes: int) -> nn.Module:
+    return GhostBatchNorm1d(channels) if axes == 0 else GhostBatchNorm2d(channels)
+
+
+def _renorm(channels: int, axes: int) -> nn.Module:
+    return BatchRenorm1d(channels) if axes == 0 else BatchRenorm2d(channels)
 
 
 def _none(channels: int, axes: int) -> nn.Module:
@@ -41,6 +56,8 @@ def _instance(channels: int, axes: int) -> nn.Module:
 
 NORMS: dict[str, NormFactory] = {
     "batch": _batch,
+    "ghost": _ghost,
+    "renorm": _renorm,
     "none": _none,
     "layer": _layer,
     "group": _group,

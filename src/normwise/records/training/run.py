@@ -12,16 +12,16 @@ from normwise.records.training.input_spec import Task
 
 Option = bool | int | float | str
 
-_LATER: dict[str, Any] = {"task": "image", "data_options": {}, "clip": None}
+_LATER: dict[str, Any] = {"task": "image", "data_options": {}, "clip": None, "statistics": "synchronised"}
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """What a run is asked for. Two of equal configuration give the same bytes on the same machine and versions
-    with the same number of threads and the same data.
+    with the same number of processes and of threads, and the same data.
 
-    Threads and data are no part of it, nor of its key: a configuration is asked for by name, here and on another
-    machine, before any data is read. What a run had of them is in :class:`Run`.
+    Processes, threads and data are no part of it, nor of its key: a configuration is asked for by name, here and on
+    another machine, before any data is read. What a run had of them is in :class:`Run`.
 
     Attributes:
         model: Name of the network, as in ``normwise.models``.
@@ -40,6 +40,8 @@ class RunConfig:
         task: What is classified, which says among which data sets and networks the names are.
         data_options: Further keyword arguments of the data set, such as ``{"split": "speaker"}``.
         clip: Largest norm of all gradients together, to which they are scaled down; None leaves them.
+        statistics: In several processes, whether BN normalises with the statistics of the whole batch, or each process
+            with those of its own samples. In one process both are the same.
     """
 
     model: str
@@ -59,6 +61,7 @@ class RunConfig:
     task: Task = "image"
     data_options: Mapping[str, Option] = field(default_factory=dict)
     clip: float | None = None
+    statistics: Literal["synchronised", "local"] = "synchronised"
 
     @property
     def key(self) -> str:
@@ -115,6 +118,22 @@ class Result:
 
 
 @dataclass(frozen=True)
+class ProcessSpan:
+    """A part of a run in one number of processes; the next span begins where it ends.
+
+    Attributes:
+        step: Optimiser steps taken before it. The digits of what follows are those of this number of processes: with
+            synchronised statistics they differ by rounding from those of another number.
+        count: Number of processes.
+        threads: How many threads each of them computes with.
+    """
+
+    step: int
+    count: int
+    threads: int
+
+
+@dataclass(frozen=True)
 class Run:
     """A run as its folder has it.
 
@@ -128,6 +147,8 @@ class Run:
             kept.
         kernels: Implementation that computes, on which its last digits depend, too: an instruction set of the compiled
             kernels, or "torch"; None in runs of before this was kept.
+        processes: Parts of the run in different numbers of processes; before the first of them it is one, with
+            ``threads``. Empty for a run in one process from start to end.
     """
 
     config: RunConfig
@@ -137,3 +158,4 @@ class Run:
     threads: int | None = None
     data_sha256: str | None = None
     kernels: str | None = None
+    processes: tuple[ProcessSpan, ...] = ()

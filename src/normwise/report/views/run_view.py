@@ -54,9 +54,22 @@ def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
         ("Key", config.key),
         # Runs of before these were kept have none.
         ("Threads", MISSING if run.threads is None else str(run.threads)),
+        *_process_rows(run),
         ("Kernels", run.kernels or MISSING),
         ("SHA-256 of the data", run.data_sha256 or MISSING),
     )
+
+
+def _process_rows(run: Run) -> tuple[tuple[str, str], ...]:
+    """Return in how many processes it ran, and with which statistics; nothing for a run in one."""
+    if not run.processes:
+        return ()
+    spans = [f"{span.count} from step {span.step}, {_threads(span.threads)} each" for span in run.processes]
+    return ("Processes", "; ".join(spans)), ("Statistics over processes", run.config.statistics)
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread" + ("" if count == 1 else "s")
 
 
 def result_rows(run: Run) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,81 @@
+"""The processes that a launcher such as torchrun started for one command, and which of them speaks."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from normwise.cli import terminal
+from normwise.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from normwise.training import Processes
+
+_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def let_the_first_speak() -> None:
+    """Mute all processes that torchrun started but the first: they have one terminal."""
+    # Where a process is gone, torch's own warnings would bury the one line that says so. It reads that when imported.
+    if "RANK" in os.environ and "torch" not in sys.modules:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if _by_torchrun() and os.environ.get("RANK", "0") != "0":
+        terminal.mute(True)
+
+
+@contextmanager
+def launched_processes() -> Iterator["Processes | None"]:
+    """Bring the processes together that were started for this command; None where it is one.
+
+    Where torchrun started them, one of them tells why they end early; those that were started by hand all do, as each
+    may have a terminal of its own.
+
+    Raises:
+        ArgumentError: the environment names some of what they need, and not the rest.
+        RunError: a process is not there, has failed or is gone.
+    """
+    if not _several():
+        yield None
+        return
+    from normwise.training import Processes
+
+    processes = Processes()
+    try:
+        with processes:
+            yield processes
+    except BaseException:
+        reason = processes.reason
+        terminal.mute(_by_torchrun() and reason is not None and reason.teller != processes.rank)
+        raise
+
+
+def _several() -> bool:
+    """Tell whether the environment is that of one of several processes."""
+    given = {name: value for name in _VARIABLES if (value := os.environ.get(name))}
+    # A scheduler may leave one of them in the environment of any command.
+    if not {"RANK", "WORLD_SIZE"} <= set(given):
+        return False
+    for name in ("RANK", "WORLD_SIZE"):
+        if not given[name].isdecimal():
+            raise ArgumentError(
+                f"the environment variable {name} must be a whole number, got {given[name]!r}"
+            )
+    if int(given["WORLD_SIZE"]) == 1:
+        return False
+    if not int(given["RANK"]) < int(given["WORLD_SIZE"]):
+        raise ArgumentError(
+            f"the environment says RANK={given['RANK']} of WORLD_SIZE={given['WORLD_SIZE']}; ranks are counted "
+            "from 0 to WORLD_SIZE - 1"
+        )
+    missing = [name for name in _VARIABLES if name not in given]
+    if missing:
+        raise ArgumentError(
+            f"the environment says RANK={given['RANK']} of WORLD_SIZE={given['WORLD_SIZE']} processes, and lacks "
+            f"{' and '.join(missing)}; start them with torchrun, set these too, or unset RANK and WORLD_SIZE"
+        )
+    return True
+
+
+def _by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ

@@ -1,0 +1,67 @@
+"""The work of a run in one process: gradients of a step, outputs on the test set, checkpoints."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from normwise.data import BatchOrder, LabelledData
+from normwise.files import is_there
+from normwise.statistics import using_batch_statistics
+from normwise.training import checkpoint
+from normwise.training.checkpoint import RunProgress
+from normwise.training.evaluate import logits, loss_of
+
+
+class OneProcess:
+    """All the work of a run; ``SharedWork`` does a share of it, with the same methods.
+
+    Attributes:
+        model: Network that is asked for, which is evaluated and saved.
+        trained: Network that is trained; the same here.
+    """
+
+    def __init__(self, model: nn.Module, data: LabelledData, order: BatchOrder, seed: int):
+        self.model, self.data, self.order, self.seed = model, data, order, seed
+        self.trained = model
+
+    def seed_draws(self, step: int) -> None:
+        """Seed what a step draws, for dropout: by the seed and the step alone, so that a resumed run draws the same."""
+        torch.default_generator.manual_seed(zlib.crc32(f"{self.seed}/{step}".encode()))
+
+    def gradients(self, step: int, save: Callable[[], bool]) -> tuple[Tensor, Callable[[], bool]]:
+        """Give the parameters their gradients; return the loss, and the question whether to save after this step."""
+        loss = self._loss(self.order(step))
+        for parameter in self.trained.parameters():
+            parameter.grad = None
+        loss.backward()
+        return loss.detach(), save
+
+    @torch.no_grad()
+    def loss_left_alone(self, step: int) -> Tensor:
+        """Return the loss of a training batch, without a trace in the model."""
+        with using_batch_statistics(self.trained):
+            return self._loss(self.order(step))
+
+    def test_outputs(self) -> Tensor:
+        """Return the outputs on the test set, within :meth:`whole_model`."""
+        return logits(self.model, self.data.test)
+
+    @contextmanager
+    def whole_model(self) -> Iterator[None]:
+        """Make ``model`` what was trained so far."""
+        yield
+
+    def load(self, path: Path, optimizer: torch.optim.Optimizer | None) -> RunProgress:
+        """Go on from a checkpoint, or begin where there is none."""
+        return checkpoint.load(path, self.model, optimizer) if is_there(path) else RunProgress()
+
+    def save(self, path: Path, optimizer: torch.optim.Optimizer | None, progress: RunProgress) -> None:
+        """Write a checkpoint."""
+        checkpoint.save(path, self.model, optimizer, progress)
+
+    def _loss(self, index: Tensor) -> Tensor:
+        return loss_of(self.model(**self.data.training.inputs(index)), self.data.training.labels[index])

@@ -1,0 +1,217 @@
+"""The processes of one run: what they tell each other, and one reason for all when one of them ends."""
+
+import gc
+import json
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
+
+from normwise.errors import ArgumentError, DistributedError, NormwiseError, RunError
+from normwise.training.parallel.roll_call import Reason, RollCall
+
+#: How long a process waits for all to be started; for a part of a step that another has the like of; and for work
+#: that the first does alone, which may take as long as it takes: a connection that breaks ends the waiting.
+_START, STEP, _PATIENCE = timedelta(minutes=5), timedelta(seconds=45), timedelta(days=30)
+_START_ALL = "Start all of them, with the same MASTER_ADDR and MASTER_PORT, and each with its own RANK from 0 to WORLD_SIZE - 1"
+#: Parts of what gloo's errors say where a process is gone or late.
+_CONNECTION = (
+    "gloo/",
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Timed out waiting",
+    "Broken pipe",
+)
+
+
+class _Ended(BaseException):
+    """SIGTERM came: the launcher ends this process, as torchrun does where another has failed."""
+
+
+class Processes:
+    """The processes of one run while it lasts: ``with Processes("env://") as processes``.
+
+    An exception in one of them reaches the others as a RunError that says which one and why. So does the death of one:
+    its connections break, or it is silent for 45 seconds in the middle of a step. Connections are gloo's, on CPUs.
+
+    Args:
+        address: Where they find each other, as ``init_process_group`` takes it; ``env://`` for the variables
+            RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
+        rank: Number of this process, where the address does not tell.
+        count: Number of processes, where the address does not tell.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        count: Number of processes.
+        reason: Why the run has ended early, for all processes the same; None while it has not.
+
+    Raises:
+        RunError: the others can't be reached, when the context is entered.
+    """
+
+    reason: Reason | None = None
+
+    def __init__(self, address: str = "env://", rank: int = -1, count: int = -1):
+        self._address, self.rank, self.count = address, rank, count
+
+    def __enter__(self) -> "Processes":
+        try:
+            found = rendezvous(self._address, self.rank, self.count, timeout=_START)
+            store, self.rank, self.count = next(found)
+            self._wait_for_all(store)
+            dist.init_process_group("gloo", store=store, rank=self.rank, world_size=self.count, timeout=STEP)
+            self._patient: Any = dist.new_group(timeout=_PATIENCE)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise RunError(
+                f"the processes of this run did not find each other: {_first_line(error)}. {_START_ALL}"
+            ) from error
+        self._roll = RollCall(store, self.rank, self.count)
+        self._handler: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGTERM, _end)
+        return self
+
+    def _wait_for_all(self, store: Any) -> None:
+        """Wait until all are started; once they are, none is waited for as long."""
+        here = [f"normwise/here/{rank}" for rank in range(self.count)]
+        store.set(here[self.rank], "here")
+        deadline = time.monotonic() + _START.total_seconds()
+        while not store.check(here):
+            if time.monotonic() > deadline:
+                missing = ", ".join(str(rank) for rank, name in enumerate(here) if not store.check([name]))
+                raise RunError(
+                    f"{self.count} processes were expected, and within {_START.total_seconds():g} s none came with the "
+                    f"rank {missing}. {_START_ALL}"
+                )
+            time.sleep(0.05)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._handler is not None:  # what follows takes seconds, and must not be cut short
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            if error is None:
+                self._disconnect()
+            else:
+                self._end_together(error)
+        finally:
+            self._roll.stop()
+            if self._handler is not None:
+                signal.signal(signal.SIGTERM, self._handler)
+
+    def _end_together(self, error: BaseException) -> None:
+        """Agree with the others on a reason; raise it unless it is this process's own exception."""
+        lost = _lost(error)
+        if lost is None:
+            name = "" if isinstance(error, NormwiseError) else f"{type(error).__name__}: "
+            self.reason = self._roll.failed(name + (str(error) or "it was interrupted"))
+        # The frames of the exception hold the connections open, for which others may be waiting.
+        traceback.clear_frames(error.__traceback__)
+        self._disconnect()
+        if lost is not None:
+            self.reason = self._roll.lost(lost)
+        if self.first:
+            self._roll.let_others_read()
+        if lost is not None and self.reason is not None:
+            raise RunError(self.reason.text) from error
+
+    def _disconnect(self) -> None:
+        self._patient = None
+        dist.destroy_process_group()
+        gc.collect()
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that reads and writes the folder of the run."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Wait for all others, however long that takes, unless one of them is gone."""
+        dist.barrier(self._patient)
+
+    def add(self, tensor: Tensor) -> None:
+        """Put the sum over all processes into the tensor: the same bits in each."""
+        dist.all_reduce(tensor)
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """Return the tensors of all processes, which are of one shape."""
+        gathered = [torch.empty_like(tensor) for _ in range(self.count)]
+        dist.all_gather(gathered, tensor)
+        return gathered
+
+    def from_first(self, make: Callable[[], Any]) -> Any:
+        """Return in each process what ``make`` returns in the first, where alone it is called: a value of JSON."""
+        return json.loads(self.bytes_from_first(lambda: json.dumps(make()).encode()))
+
+    def bytes_from_first(self, make: Callable[[], bytes]) -> bytes:
+        """Return in each process the bytes that ``make`` returns in the first, where alone it is called."""
+        content = make() if self.first else b""
+        size = torch.tensor([len(content)])
+        dist.broadcast(size, 0, group=self._patient)
+        if not size:
+            return b""
+        data = torch.frombuffer(bytearray(content or bytes(int(size))), dtype=torch.uint8)
+        dist.broadcast(data, 0, group=self._patient)
+        return data.numpy().tobytes()
+
+    def copy_from_first(self, tensor: Tensor) -> None:
+        """Put the tensor of the first process into that of each."""
+        dist.broadcast(tensor, 0)
+
+    def check_same(self, given: Mapping[str, Any]) -> None:
+        """Compare what each process was given with what the first was: names and values of JSON.
+
+        Raises:
+            ArgumentError: this process was given something else.
+        """
+        expected = self.from_first(lambda: dict(given))
+        differs = [
+            f"{name} is {value!r} here and {expected.get(name)!r} there"
+            for name, value in json.loads(json.dumps(dict(given))).items()
+            if value != expected.get(name)
+        ]
+        if differs:
+            raise ArgumentError(
+                f"rank {self.rank} was started otherwise than rank 0: {', '.join(differs)}. Give all the same "
+                "command, data and version"
+            )
+        self.wait()
+
+    def of_the_first(self, count: int) -> Any:
+        """Return a group of the first so many processes; None where that is all of them."""
+        return None if count == self.count else dist.new_group(list(range(count)), timeout=STEP)
+
+
+def _lost(error: BaseException) -> str | None:
+    """Return how a connection to another process was lost; None for an error of another kind."""
+    if isinstance(error, _Ended):
+        return "the processes were told to end (SIGTERM)"
+    seen: BaseException | None = error
+    while seen is not None:
+        text = str(seen)
+        if isinstance(seen, DistributedError):  # of a synchronised layer, which says where it is
+            return text.rstrip(".")
+        if isinstance(seen, dist.DistError) or (
+            isinstance(seen, RuntimeError) and any(part in text for part in _CONNECTION)
+        ):
+            return f"the processes lost each other, although each is there: {_first_line(error)}"
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise _Ended

@@ -1,0 +1,79 @@
+"""``run.json``: what a run was begun with, and whether it can go on here."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from normwise.data import LabelledData
+from normwise.errors import RunError
+from normwise.records import Environment, ProcessSpan, Result, RunConfig, check_at_once, to_plain
+
+
+@dataclass(frozen=True)
+class RunHead:
+    """``run.json``; the attributes are those of :class:`normwise.records.Run`."""
+
+    config: RunConfig
+    environment: Environment
+    result: Result | None
+    # Runs of before these were kept have none.
+    threads: int | None = None
+    data_sha256: str | None = None
+    kernels: str | None = None
+    processes: tuple[ProcessSpan, ...] = ()
+
+    def check(self, path: Path, config: RunConfig, data: LabelledData, kernels: str) -> None:
+        """Raise RunError unless a run of this configuration, data and kernels is this one, which is in ``path``."""
+        changed = self.data_sha256 not in (None, data.sha256)
+        if changed and self.config.data == config.data:
+            raise RunError(
+                f"the data of {config.data} are not those that the run in {path} was begun with; "
+                "put these back, or choose another folder"
+            )
+        if self.config != config:
+            raise RunError(
+                f"{path} holds a run of another configuration: {config_differences(config, self.config)}. "
+                "Choose another folder, or the options of that run"
+            )
+        if self.kernels not in (None, kernels):
+            raise RunError(
+                f"the run in {path} was begun with other kernels: {self.kernels}, where these are "
+                f"{kernels}; its last digits would be others. Set the environment variable "
+                f"NORMWISE_KERNELS={self.kernels}, or choose another folder"
+            )
+
+    def threads_for(self, path: Path, threads: int | None, processes: int) -> int:
+        """Return how many threads to go on with, in so many processes.
+
+        Raises:
+            RunError: another number than the run was begun with, in as many processes.
+        """
+        last = self.processes[-1] if self.processes else None
+        if processes != (last.count if last else 1):
+            # Its last digits are others in any case, and as many threads as before may be too many here.
+            return threads or torch.get_num_threads()
+        begun_with = (last.threads if last else self.threads) or threads or torch.get_num_threads()
+        if threads not in (None, begun_with):
+            raise RunError(
+                f"the run in {path} was begun with threads={begun_with}; with {threads} its last digits "
+                "would be others. Leave --threads out, or choose another folder"
+            )
+        check_at_once("threads", begun_with)
+        return begun_with
+
+    def going_on(self, step: int, processes: int, threads: int) -> "RunHead":
+        """Return it with what a run has that goes on after ``step``, in so many processes of so many threads."""
+        spans = tuple(span for span in self.processes if span.step < step)
+        before = (spans[-1].count, spans[-1].threads) if spans else (1, self.threads or threads)
+        if (processes, threads) != before:
+            spans = (*spans, ProcessSpan(step, processes, threads))
+        return replace(self, processes=spans)
+
+
+def config_differences(config: RunConfig, existing: RunConfig) -> str:
+    """Say in which fields a run that exists is another than the one that is asked for; empty where in none."""
+    ours, theirs = to_plain(config), to_plain(existing)
+    return ", ".join(
+        f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in ours if ours[name] != theirs[name]
+    )
