@@ -77,10 +77,10 @@ class SmallBatchRemedies(Claim):
             f"{_RATE} {DIVERGED}",
             "One process holds 2, 4, 8 or 16 samples at once. BN, renormalization and GroupNorm make a step of them. "
             "Synchronised over two processes, a step has twice as many samples, and so have the statistics; it is run "
-            "in one process, which is the same to rounding, as a test with two real ones shows. Accumulated, a step has "
-            f"{_LARGE} samples, each part of them normalised by its own statistics, and the running statistics move "
-            "once, by all: that is ghost batch normalization of 32 samples in such parts, which is what is run; a test shows "
-            "that both are the same.",
+            "in one process, which is the same to rounding, as a test with two real ones shows. Accumulated, a step "
+            f"has {_LARGE} samples, each part of them normalised by its own statistics, and the running statistics "
+            "move once, by all: that is ghost batch normalization in such parts, which is what is run, and the same to "
+            "rounding, as a test shows.",
             "Renormalization is plain BN for the first eighth of a run's steps; its limits grow to r = 3 and d = 5 at "
             "the half. The paper has 5,000, 40,000 and 25,000 steps, more than these runs have.",
         )
