@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import normwise
+from normwise.errors import ModelError
 from normwise.models import NORMS, TASKS, build
 
 #: Networks of layers that each see a whole image.
@@ -16,6 +17,8 @@ SHAPE = (3, 12, 12)
     ("norm", "dense", "images"),
     [
         ("batch", normwise.nn.BatchNorm1d, normwise.nn.BatchNorm2d),
+        ("ghost", normwise.nn.GhostBatchNorm1d, normwise.nn.GhostBatchNorm2d),
+        ("renorm", normwise.nn.BatchRenorm1d, normwise.nn.BatchRenorm2d),
         ("none", nn.Identity, nn.Identity),
         ("layer", nn.LayerNorm, nn.GroupNorm),
         ("group", nn.GroupNorm, nn.GroupNorm),
@@ -101,3 +104,18 @@ def test_the_layers_of_a_factory_are_used(model: str) -> None:
     network = build(model, SHAPE, 10, norm=lambda channels, axes: Doubling())
     network(torch.randn(2, *SHAPE))
     assert Doubling.calls == sum(isinstance(module, Doubling) for module in network.modules()) > 0
+
+
+def test_a_number_behind_the_name_is_the_virtual_batch_or_the_steps_of_the_run() -> None:
+    ghost = build("cnn_64", SHAPE, 10, norm="ghost:8").get_submodule("hidden.norm")
+    assert isinstance(ghost, normwise.nn.GhostBatchNorm1d)
+    assert ghost.virtual_batch_size == 8
+    renorm = build("cnn_64", SHAPE, 10, norm="renorm:400").get_submodule("features.0.norm")
+    assert isinstance(renorm, normwise.nn.BatchRenorm2d)
+    assert (renorm.warmup_steps, renorm.r_max_steps, renorm.d_max_steps) == (50, 200, 200)
+
+
+@pytest.mark.parametrize("norm", ["ghost:0", "ghost:", "ghost:-1", "batch:8", "renorm:1.5"])
+def test_any_other_number_is_an_unknown_norm(norm: str) -> None:
+    with pytest.raises(ModelError, match=f"unknown norm '{norm}'; known are batch, .*ghost:SAMPLES"):
+        build("cnn_64", SHAPE, 10, norm=norm)

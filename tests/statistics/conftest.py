@@ -8,17 +8,24 @@ from torch import Tensor, nn
 
 import normwise
 
+KINDS = {
+    "torch": (nn.BatchNorm2d, nn.BatchNorm2d),
+    "normwise": (normwise.nn.BatchNorm2d, normwise.nn.BatchNorm2d),
+    # One virtual batch, and warm-up: what tests expect of BN is expected of them.
+    "small batches": (normwise.nn.GhostBatchNorm2d, normwise.nn.BatchRenorm2d),
+}
 
-@pytest.fixture(params=[nn.BatchNorm2d, normwise.nn.BatchNorm2d], ids=["torch", "normwise"])
+
+@pytest.fixture(params=KINDS.values(), ids=list(KINDS))
 def deep(request: pytest.FixtureRequest) -> nn.Sequential:
     """Two convolutions with BN for images of two channels; the statistics and affine are arbitrary numbers."""
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(2, 3, 3),
-        request.param(3),
+        request.param[0](3),
         nn.ReLU(),
         nn.Conv2d(3, 4, 3),
-        request.param(4),
+        request.param[1](4),
         nn.Flatten(),
         nn.Dropout(0.5),
         nn.LazyLinear(5),

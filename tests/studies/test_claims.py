@@ -13,7 +13,7 @@ from normwise.studies import PRESETS, Claim, all_claims, claims_named, preset_na
 _CLAIMS = all_claims()
 
 
-def test_the_nine_claims_are_found_by_their_files() -> None:
+def test_the_claims_are_found_by_their_files() -> None:
     assert [claim.name for claim in _CLAIMS] == [
         "fewer_steps",
         "higher_learning_rate",
@@ -24,6 +24,7 @@ def test_the_nine_claims_are_found_by_their_files() -> None:
         "recurrent_nets",
         "padding",
         "per_step_statistics",
+        "small_batch_remedies",
     ]
 
 

@@ -14,7 +14,7 @@ from normwise.studies import Claim, Cluster, Judgement, Preset, preset_named, ru
 
 
 class SixRuns(Claim):
-    """Six runs of less than a second each."""
+    """Six runs of about a second each."""
 
     number, name, statement, falsifier, rule, sources = 1, "six_runs", "s", "f", "r", ()
 
@@ -24,7 +24,7 @@ class SixRuns(Claim):
     def runs(self, preset: Preset) -> tuple[RunConfig, ...]:
         return tuple(
             RunConfig(
-                "dense_bn", "digits", "batch", 600, 20, lr, seed, 100, train_samples=100, test_samples=50
+                "dense_bn", "digits", "batch", 1000, 20, lr, seed, 100, train_samples=100, test_samples=50
             )
             for seed in preset.seeds
             for lr in (0.1, 0.2)

@@ -25,7 +25,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 _ROOT = Path(__file__).parents[2]
 #: The machine of a test may have a lot to do.
-_SECONDS = 120.0
+_SECONDS = 240.0
 
 
 @contextmanager

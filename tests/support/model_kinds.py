@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 from torch.optim.swa_utils import AveragedModel
 
+from normwise.nn import BatchRenorm2d, GhostBatchNorm2d, SyncBatchNorm
 from tests.support.operations import Example
 
 
@@ -162,8 +163,14 @@ class Flagged(Network):
         return self.relu2(self.conv2(self.relu1(self.bn1(y))))
 
 
+def _small_batches(network: Network) -> Network:
+    network.bn1, network.head[1] = GhostBatchNorm2d(4, virtual_batch_size=2), SyncBatchNorm(6)
+    network.block[1] = BatchRenorm2d(4, warmup_steps=0)
+    return network
+
+
 def _bound(network: nn.Module) -> nn.Module:
-    """A forward pass on the instance that a copy takes along."""
+    # A forward pass on the instance that a copy takes along.
     network.forward = Network.forward.__get__(network)
     return network
 
@@ -178,12 +185,9 @@ def _parametrized(network: Network) -> Network:
 def _randomised(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            for name, low, high in (
-                ("weight", 0.5, 2),
-                ("bias", -1, 1),
-                ("running_mean", -1, 1),
-                ("running_var", 0.5, 2),
-            ):
+            centred, positive = (-1, 1), (0.5, 2)
+            bounds = {"weight": positive, "bias": centred, "running_mean": centred, "running_var": positive}
+            for name, (low, high) in bounds.items():
                 with torch.no_grad():
                     tensor = getattr(module, name)
                     if not parametrize.is_parametrized(module, name):
@@ -238,6 +242,7 @@ SUBJECTS = [
     Subject("ties", Ties),
     Subject("opaque", Opaque),
     Subject("flagged", Flagged),
+    Subject("small batches", lambda: _small_batches(Network())),
     Subject("bound forward", lambda: _bound(Network())),
     Subject("parametrized", lambda: _parametrized(Network())),
     Subject("averaged", lambda: AveragedModel(Network())),

@@ -1,45 +1,69 @@
 """Collectives that can't be mistaken for one another: messages of one size, which say at which layer a rank is."""
 
 from collections import deque
-from collections.abc import Callable
-from datetime import timedelta
+from threading import Lock
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from normwise.distributed.missing import ADVICE, explained
-from normwise.distributed.place import HEADER, Place, header, name_in
+from normwise.distributed.connection import Connection, GlooConnection, GroupConnection, uses_gloo
+from normwise.distributed.meet import meet
+from normwise.distributed.missing import ADVICE, explained, leave_word
+from normwise.distributed.place import HEADER, Place, agree, header, name_in, sum_header
 from normwise.errors import DistributedError
 
-# Its name from torch 2.13 on, and before.
-_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 #: Values of a message before any layer asked for more: those of 63 channels.
-_FIRST = 127
+FIRST = 127
+#: Values that a first message has at most, those of 4096 channels. With more of them all layers would send as much.
+MOST = 8193
 
 
 class Exchange:
     """The collectives of all synchronised layers in one process group, on one kind of device.
 
     gloo ends the process where ranks send messages of different sizes, and NCCL hangs. So all messages of a direction
-    have one size, that of the widest layer so far: a wider layer sends its rest in a second message, the first time.
-    Each message says of which layer it is. On a CPU the forward passes meet in a group of their own and the backward
-    passes in another, apart from what others, such as ``DistributedDataParallel``, send in theirs.
+    have one size, that of the widest layer so far: a wider layer sends its rest in a second message, the first
+    time, and with more than ``MOST`` values each time.
+    Each message says of which layer it is. On a CPU the forward passes meet over sockets of their own and the backward
+    passes over others, apart from what others, such as ``DistributedDataParallel``, send.
+
+    After a collective that not all ranks came to, the next message of a late rank would be taken for an answer to
+    another. So each later one is an error.
 
     Attributes:
         ranks: Ranks of the group.
-        timeout: Seconds after which a rank that waits for others gives up; None where the backend's limit holds.
+        calls: Number of forward passes that met.
     """
 
-    def __init__(self, group: dist.ProcessGroup, device: torch.device, timeout: float) -> None:
+    def __init__(self, group: dist.ProcessGroup, device: torch.device) -> None:
         self.ranks = dist.get_process_group_ranks(group)
-        self.timeout: float | None = None
-        self._forward = self._backward = group
-        self._gathered = self._summed = _FIRST
+        self.calls = 0
+        self._group = group
+        self._limited = uses_gloo(group, device)
+        self._forward: Connection = GroupConnection(group)
+        self._backward: Connection = self._forward
+        self._gathered = self._summed = FIRST
+        self._locks = {"forward": Lock(), "backward": Lock()}
+        self._lost: str = ""
         self._unread: deque[tuple[torch.cuda.Event, Tensor, Place]] = deque()
-        if device.type == "cpu" and "gloo" in str(dist.get_backend_config(group)):
-            self.timeout = timeout
-            self._forward, self._backward = _own_group(self.ranks), _own_group(self.ranks)
+
+    def connect(self, place: Place) -> None:
+        """Connect the ranks.
+
+        Raises:
+            DistributedError: a rank did not come.
+        """
+        if not self._limited:
+            return
+        leave_word(self._group, place)
+        try:
+            self._forward = GlooConnection(self._group, "forward", place.timeout)
+            self._backward = GlooConnection(self._group, "backward", place.timeout)
+        except RuntimeError as error:
+            self._lost = str(place)
+            raise explained(place, error, self._group, self._limited) from None
+        leave_word(self._group, None)
 
     def gather(self, own: Tensor, place: Place | None) -> Tensor:
         """Return ``(ranks, values)``, float64: the values of each rank, 0 for ranks that take no part.
@@ -51,64 +75,82 @@ class Exchange:
         Raises:
             DistributedError: another rank is at another place, or did not come.
         """
-        message = _message(own, place, self._gathered)
+        self.calls += 1
+        self._read_checks()
+        message = _message(own, header(place, own.device), self._gathered)
         found = self._all_gather(message, place)
         heads = found[:, :HEADER]
-        self._check_places(heads, place)
         values = int(heads[:, 2].max()) if place is None else place.values
+        self._check_places(heads, place, now=values > self._gathered)
         found = found[:, HEADER : HEADER + values]
         if values > self._gathered:
             rest = _rest(own, values, self._gathered)
             found = torch.cat([found, self._all_gather(rest, place)], 1)
-            self._gathered = values
+            self._gathered = values if values <= MOST else self._gathered
         return found
 
-    def sum(self, own: Tensor, place: Place | None) -> Tensor:
-        """Return float64 ``(values,)``, added up over the ranks; see :meth:`gather`."""
-        message = _message(own, place, self._summed)
+    def sum(self, own: Tensor, place: Place | None, call: int = 0) -> Tensor:
+        """Return float64 ``(values,)``, added up over the ranks; see :meth:`gather`.
+
+        Args:
+            own: Float64 ``(values,)`` of this rank.
+            place: Layer and pass; None for a rank that only keeps the others from waiting, and has no values.
+            call: Number of the forward pass that it belongs to, from ``calls``.
+        """
+        message = _message(own, sum_header(place, call, own.device), self._summed)
         self._all_reduce(message, place)
         head = message[:HEADER]
-        self._check_sums(head, place)
-        values = int(head[3] / head[0].clamp(min=1)) if place is None else place.values
+        # A GPU would be waited for; where a backward pass is out of step there, the next forward pass tells.
+        if not head.is_cuda or place is None:
+            self._check_sums(head, place, call)
+        values = int(head[1] / head[0].clamp(min=1)) if place is None else place.values
         found = message[HEADER : HEADER + values]
         if values > self._summed:
             rest = _rest(own, values, self._summed)
             self._all_reduce(rest, place)
             found = torch.cat([found, rest])
-            self._summed = values
+            self._summed = values if values <= MOST else self._summed
         return found
 
     def _all_gather(self, message: Tensor, place: Place | None) -> Tensor:
-        found = message.new_empty(len(self.ranks) * len(message))
-        self._meet(lambda: _all_gather(found, message, group=self._forward, async_op=True), place)
-        return found.view(len(self.ranks), -1)
+        return self._met(self._forward, "forward", message, place)
 
     def _all_reduce(self, message: Tensor, place: Place | None) -> None:
-        self._meet(lambda: dist.all_reduce(message, group=self._backward, async_op=True), place)
+        self._met(self._backward, "backward", message, place, add=True)
 
-    def _meet(self, begin: Callable[[], dist.Work | None], place: Place | None) -> None:
-        """Wait for a collective; a rank without a place waits as long as the backend does."""
-        self._read_checks()
+    def _met(
+        self, over: Connection, direction: str, message: Tensor, place: Place | None, add: bool = False
+    ) -> Tensor:
+        """Return the messages of all ranks, or their sum."""
+        if self._lost:
+            raise DistributedError(
+                f"{place or 'joined'}, rank {dist.get_rank()}: the ranks lost one another before, at {self._lost}. "
+                "Start all processes again from a checkpoint"
+            )
+        if not self._locks[direction].acquire(blocking=False):
+            raise DistributedError(
+                f"{place or 'joined'}, rank {dist.get_rank()}: two threads of this process call synchronised layers at "
+                "once, and other ranks can't know in which order; call them from one thread"
+            )
+        found = message if add else message.new_empty(len(self.ranks) * len(message))
         try:
-            work = begin()
-            if work is None:
-                return
-            if self.timeout is None or place is None:
-                work.wait()
-            else:
-                work.wait(timedelta(seconds=self.timeout))
-        except RuntimeError as error:
-            if place is None:
-                raise DistributedError(
-                    f"another rank ended while this one kept it company: {error}"
-                ) from None
-            raise explained(place, error, self.ranks, self.timeout) from None
+            meet(
+                (lambda: over.all_reduce(found)) if add else (lambda: over.all_gather(found, message)),
+                place,
+                self._group,
+                self._limited,
+            )
+        except BaseException:
+            # A message that was sent and not answered stays on its way, also where somebody pressed Ctrl-C.
+            self._lost = str(place or "the batches of other ranks")
+            raise
+        finally:
+            self._locks[direction].release()
+        return found if add else found.view(len(self.ranks), -1)
 
-    def _check_places(self, heads: Tensor, place: Place | None) -> None:
+    def _check_places(self, heads: Tensor, place: Place | None, now: bool) -> None:
         """Raise an error unless all ranks are at the same place."""
-        if place is None:
-            return
-        if heads.is_cuda:
+        if heads.is_cuda and place is not None and not now:
             # To look at it now would wait for the GPU.
             event = torch.cuda.Event()
             kept = torch.empty(heads.shape, dtype=heads.dtype, pin_memory=True).copy_(
@@ -116,43 +158,39 @@ class Exchange:
             )
             event.record()
             self._unread.append((event, kept, place))
-            return
-        wrong = (heads[:, 0] > 0) & (heads[:, 1] != place.tag)
-        if wrong.any():
-            raise _elsewhere(heads, place, self.ranks)
+        else:
+            self._raise_unless_alike(heads, place)
 
     def _read_checks(self) -> None:
         """Raise an error of an earlier call on a GPU, if what it received has come by now."""
         while self._unread and self._unread[0][0].query():
             _, heads, place = self._unread.popleft()
-            if ((heads[:, 0] > 0) & (heads[:, 1] != place.tag)).any():
-                raise _elsewhere(heads, place, self.ranks)
+            self._raise_unless_alike(heads, place)
 
-    def _check_sums(self, head: Tensor, place: Place | None) -> None:
-        # A GPU would be waited for; where a backward pass is out of step there, the next forward pass tells.
-        if place is None or head.is_cuda:
+    def _raise_unless_alike(self, heads: Tensor, place: Place | None) -> None:
+        present = heads[:, 0] > 0
+        if not present.any() or not (heads[:, 1] != heads[present][0, 1])[present].any():
             return
-        ranks, tags, squares = head[:3].tolist()
-        # Only equal numbers have both the sum and the sum of squares of as many times one of them.
-        if (tags, squares) == (ranks * place.tag, ranks * place.tag**2):
+        raise DistributedError(
+            f"{place or f'joined, rank {dist.get_rank()}'}: the ranks are not at the same layer: "
+            f"{_whereabouts(heads, self.ranks)}. {ADVICE}"
+        )
+
+    def _check_sums(self, head: Tensor, place: Place | None, call: int) -> None:
+        if agree(head.tolist()):
             return
         # All ranks see that, and are here: they tell one another where they are.
-        told = Place(place.layer, "forward", 0)
-        heads = head.new_empty(len(self.ranks) * HEADER)
-        _all_gather(heads, header(told, head.device), group=self._backward)
-        raise _elsewhere(heads.view(-1, HEADER), place, self.ranks)
+        told = place and Place(f"{place.layer}, call {call}", "forward", 0, place.timeout)
+        heads = self._met(self._backward, "backward", header(told, head.device), place)
+        raise DistributedError(
+            f"{place or f'joined, rank {dist.get_rank()}'}: the ranks go backward through different calls: "
+            f"{_whereabouts(heads, self.ranks)}. {ADVICE}"
+        )
 
 
-def _own_group(ranks: list[int]) -> dist.ProcessGroup:
-    group = dist.new_group(ranks, backend="gloo", use_local_synchronization=True)
-    if not isinstance(group, dist.ProcessGroup):
-        raise RuntimeError(f"no process group of the ranks {ranks} could be made")
-    return group
-
-
-def _message(own: Tensor, place: Place | None, most: int) -> Tensor:
+def _message(own: Tensor, head: Tensor, most: int) -> Tensor:
     message = own.new_zeros(HEADER + most)
-    message[:HEADER] = header(place, own.device)
+    message[:HEADER] = head
     message[HEADER : HEADER + min(len(own), most)] = own[:most]
     return message
 
@@ -163,10 +201,9 @@ def _rest(own: Tensor, values: int, sent: int) -> Tensor:
     return rest
 
 
-def _elsewhere(heads: Tensor, place: Place, ranks: list[int]) -> DistributedError:
-    """Return the error for ranks that are at different layers."""
-    where = [
+def _whereabouts(heads: Tensor, ranks: list[int]) -> str:
+    """Return at which layer each rank is."""
+    return ", ".join(
         f"rank {rank} " + (f"is at {name_in(head)}" if head[0] > 0 else "has no more batches")
         for rank, head in zip(ranks, heads, strict=True)
-    ]
-    return DistributedError(f"{place}: the ranks are not at the same layer: {', '.join(where)}. {ADVICE}")
+    )

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.distributed.algorithms.join import Join, Joinable, JoinHook
+from torch.distributed.algorithms.join import Join
 from torch.nn.parallel import DistributedDataParallel
 
 from normwise.distributed.exchange import Exchange
-from normwise.errors import ArgumentError
+from normwise.errors import ArgumentError, DistributedError
 
 
 @contextmanager
@@ -34,13 +34,19 @@ def joined(model: DistributedDataParallel, **options: Any) -> Iterator[None]:
             "many batches"
         )
     company = _Company(model)
-    with Join([model, company], **options):
-        yield
-    if company.failure is not None:
-        raise company.failure
+    try:
+        with Join([model], **options):
+            yield
+            # Before the hooks of Join, of which DistributedDataParallel's waits for the others' backward pass.
+            company.begin()
+    except RuntimeError as error:
+        if company.failure is None or isinstance(error, DistributedError):
+            raise
+        raise company.failure from error
+    company.end()
 
 
-class _Company(Joinable):
+class _Company:
     """Takes part in the collectives of synchronised layers for a rank that has no more batches.
 
     Others go on with forward and backward passes in whatever order, so each direction has a thread. When all ranks have
@@ -48,59 +54,40 @@ class _Company(Joinable):
     """
 
     def __init__(self, model: DistributedDataParallel) -> None:
-        super().__init__()
-        self._model = model
-        self._device = next(model.parameters()).device
         self.failure: Exception | None = None
+        self._device = next(model.parameters()).device
         # By all ranks now: one that has no batch at all would else not come.
         layers = [module for module in model.modules() if hasattr(type(module), "rank_union")]
         unions = [getattr(type(layer), "rank_union")(layer, self._device) for layer in layers]  # noqa: B009
-        self.exchanges: list[Exchange] = list(dict.fromkeys(union.exchange for union in unions if union))
+        exchanges: list[Exchange] = list(dict.fromkeys(union.exchange for union in unions if union))
+        self._threads = [
+            threading.Thread(target=self._serve, args=(exchange, backward), daemon=True)
+            for exchange in exchanges
+            for backward in (False, True)
+        ]
 
-    def join_hook(self, **_: Any) -> JoinHook:
-        """Return the hook of a rank that has no more batches."""
-        return _Hook(self)
-
-    @property
-    def join_device(self) -> torch.device:
-        """The model's device."""
-        return self._device
-
-    @property
-    def join_process_group(self) -> Any:
-        """The model's process group."""
-        return self._model.process_group
-
-
-class _Hook(JoinHook):
-    def __init__(self, company: _Company) -> None:
-        self._company = company
-        self._threads: list[threading.Thread] = []
-
-    def main_hook(self) -> None:
+    def begin(self) -> None:
         """Begin to keep company."""
-        if not self._threads:
-            self._begin()
+        for thread in self._threads:
+            thread.start()
 
-    def post_hook(self, is_last_joiner: bool) -> None:
-        """Wait for the end: all ranks are here."""
-        self.main_hook()
+    def end(self) -> None:
+        """Wait for the end: all ranks are here.
+
+        Raises:
+            DistributedError: the ranks were not at the same layer.
+        """
         for thread in self._threads:
             thread.join()
-
-    def _begin(self) -> None:
-        for exchange in self._company.exchanges:
-            for backward in (False, True):
-                thread = threading.Thread(target=self._serve, args=(exchange, backward), daemon=True)
-                thread.start()
-                self._threads.append(thread)
+        if self.failure is not None:
+            raise self.failure
 
     def _serve(self, exchange: Exchange, backward: bool) -> None:
-        nothing = torch.zeros(0, dtype=torch.float64, device=self._company.join_device)
+        nothing = torch.zeros(0, dtype=torch.float64, device=self._device)
         meet = exchange.sum if backward else exchange.gather
         try:
             while meet(nothing, None).numel():
                 # Nobody sends values any more once all ranks are here.
                 continue
         except Exception as error:
-            self._company.failure = error
+            self.failure = error

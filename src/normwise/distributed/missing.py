@@ -1,14 +1,15 @@
-"""Ranks that did not come to a collective, named by what they left in the store that all ranks share."""
+"""Ranks that did not come to a collective, named by what they left in the store that the group shares."""
 
 import time
 from contextlib import suppress
 
 import torch.distributed as dist
 
+from normwise.distributed.connection import store_of
 from normwise.distributed.place import Place
 from normwise.errors import DistributedError
 
-#: Seconds to wait for the word of other ranks that wait as well.
+#: Seconds to wait for the word of other ranks that wait as well. They leave it when they have waited for a second.
 _PATIENCE = 3.0
 ADVICE = (
     "All ranks must call the same synchronised layers in the same order: give each as many batches "
@@ -17,41 +18,51 @@ ADVICE = (
 )
 
 
-def explained(place: Place, error: RuntimeError, ranks: list[int], timeout: float | None) -> DistributedError:
+def leave_word(group: dist.ProcessGroup, place: Place | None) -> None:
+    """Tell the other ranks where this one waits; None where it waits no more."""
+    # The process that keeps the store may be the one that ended.
+    with suppress(RuntimeError, ValueError, KeyError):
+        store_of(group).set(_key(dist.get_rank()), "" if place is None else str(place))
+
+
+def explained(place: Place, error: Exception, group: dist.ProcessGroup, limited: bool) -> DistributedError:
     """Return the error for a collective that failed or took too long, with what can be found out about other ranks."""
     own = dist.get_rank()
-    waited = "" if timeout is None else f" within {timeout:g} s"
-    others = [rank for rank in ranks if rank != own]
-    ended = "closed by peer" in str(error) or "Connection reset" in str(error) or "Broken pipe" in str(error)
-    found = _others(place, own, others, 0.0 if ended else _PATIENCE)
+    others = [rank for rank in dist.get_process_group_ranks(group) if rank != own]
+    text = str(error)
+    ended = any(sign in text for sign in ("closed by peer", "Connection reset", "Broken pipe"))
+    found = _words(group, others, 0.0 if ended else _PATIENCE)
     where = [f"rank {rank} is at {found[rank]}" for rank in others if rank in found]
     absent = [str(rank) for rank in others if rank not in found]
     if absent:
         who = f"rank{'s' if len(absent) > 1 else ''} {', '.join(absent)}"
         where.append(f"{who} came to no synchronised layer")
-    what = "a connection was closed, so a process has ended" if ended else f"not all ranks came{waited}"
-    reason = (
-        f" ({str(error).splitlines()[0][:200]})"
-        if str(error) and "timed out" not in str(error).lower()
-        else ""
-    )
-    return DistributedError(f"{place}, rank {own}: {what}: {'; '.join(where)}{reason}. {ADVICE}")
+    if ended:
+        what = "a connection was closed, so a process has ended"
+    else:
+        what = "not all ranks came" + (f" within {place.timeout:g} s" if limited else "")
+    slow = "" if ended or not limited else ". Where a rank may take longer, raise the layer's timeout"
+    timed_out = "timed out" in text.lower() or "timeout" in text.lower()
+    reason = "" if timed_out or not text else f" ({text.splitlines()[0][:200]})"
+    return DistributedError(f"{place}, rank {own}: {what}: {'; '.join(where)}{reason}. {ADVICE}{slow}")
 
 
-def _others(place: Place, own: int, others: list[int], patience: float) -> dict[int, str]:
-    """Leave word of where this rank is, and return where others are, as far as they have left word."""
+def _words(group: dist.ProcessGroup, others: list[int], patience: float) -> dict[int, str]:
+    """Return where others wait, as far as they have left word within some seconds."""
     found: dict[int, str] = {}
-    # The process that keeps the store may be the one that ended.
-    with suppress(RuntimeError, ValueError):
-        store = dist.distributed_c10d._get_default_store()
-        store.set(f"normwise/waits/{own}", str(place))
+    with suppress(RuntimeError, ValueError, KeyError):
+        store = store_of(group)
         end = time.monotonic() + patience
         while True:
             for rank in others:
-                key = f"normwise/waits/{rank}"
-                if rank not in found and store.check([key]):
-                    found[rank] = store.get(key).decode(errors="replace")
+                word = store.get(_key(rank)) if store.check([_key(rank)]) else b""
+                if word:
+                    found[rank] = word.decode(errors="replace")
             if len(found) == len(others) or time.monotonic() >= end:
                 break
             time.sleep(0.1)
     return found
+
+
+def _key(rank: int) -> str:
+    return f"normwise/waits/{rank}"

@@ -12,6 +12,8 @@ from torch import Tensor
 HEADER = 10
 #: Bytes of a header that are left for the layer's name, of which the end says more than the beginning.
 _NAME_BYTES = 8 * (HEADER - 3)
+#: Tags and calls have 20 bits, so that the squares of those of thousands of ranks add up exactly in float64.
+_BITS = 0xFFFFF
 Direction = Literal["forward", "backward"]
 
 
@@ -23,11 +25,13 @@ class Place:
         layer: Class and path of the layer, for people.
         direction: The pass that it is in.
         values: Number of values that a rank sends.
+        timeout: Seconds that a rank waits there.
     """
 
     layer: str
     direction: Direction
     values: int
+    timeout: float
 
     def __str__(self) -> str:
         """Return a description for messages."""
@@ -35,27 +39,41 @@ class Place:
 
     @property
     def tag(self) -> int:
-        """A number of 20 bits, so that the squares of those of thousands of ranks add up exactly in float64."""
-        return zlib.crc32(f"{self.layer}/{self.direction}/{self.values}".encode()) & 0xFFFFF
+        """A number that tells places apart."""
+        return zlib.crc32(f"{self.layer}/{self.direction}/{self.values}".encode()) & _BITS
 
 
 @cache
 def header(place: Place | None, device: torch.device) -> Tensor:
-    """Return float64 ``(HEADER,)``, not to be written into; all 0 for a rank that takes no part itself.
+    """Return float64 ``(HEADER,)`` of a forward pass, not to be written into.
 
-    Forward it is 1, the tag, the number of values and the name; backward, where headers are added up, 1, the tag and
-    its square, the number of values.
+    It is 1, the tag, the number of values and the name; all 0 for a rank that takes no part itself.
     """
     numbers = torch.zeros(HEADER, dtype=torch.float64, device="cpu")
-    if place is None:
-        return numbers.to(device)
-    if place.direction == "backward":
-        numbers[:4] = torch.tensor([1, place.tag, place.tag**2, place.values])
-        return numbers.to(device)
-    numbers[:3] = torch.tensor([1, place.tag, place.values])
-    name = place.layer.encode()[-_NAME_BYTES:].rjust(_NAME_BYTES, b"\0")
-    numbers[3:] = torch.frombuffer(bytearray(name), dtype=torch.uint8).view(torch.float64)
+    if place is not None:
+        numbers[:3] = torch.tensor([1, place.tag, place.values])
+        name = place.layer.encode()[-_NAME_BYTES:].rjust(_NAME_BYTES, b"\0")
+        numbers[3:] = torch.frombuffer(bytearray(name), dtype=torch.uint8).view(torch.float64)
     return numbers.to(device)
+
+
+def sum_header(place: Place | None, call: int, device: torch.device) -> Tensor:
+    """Return float64 ``(HEADER,)`` of a backward pass, where headers are added up.
+
+    It is 1, the number of values, the tag and its square, the number of the forward pass's call and its square.
+    """
+    if place is None:
+        return torch.zeros(HEADER, dtype=torch.float64, device=device)
+    call &= _BITS
+    numbers = [1, place.values, place.tag, place.tag**2, call, call**2, *[0] * (HEADER - 6)]
+    return torch.tensor(numbers, dtype=torch.float64, device=device)
+
+
+def agree(sums: list[float]) -> bool:
+    """Return whether the headers that added up to this one were all alike."""
+    ranks, _, tags, tag_squares, calls, call_squares, *_ = map(int, sums)
+    # Only equal numbers have as large a sum of squares as their mean has.
+    return ranks * tag_squares == tags**2 and ranks * call_squares == calls**2
 
 
 def name_in(header: Tensor) -> str:

@@ -14,40 +14,56 @@ from normwise.kernels.torch_backend.primitives import ChannelMoments
 _exchanges: dict[tuple[dist.ProcessGroup, str], Exchange] = {}
 
 
-@dataclass(frozen=True)
+@dataclass
 class RankUnion:
-    """The batches of all ranks of a group, at one layer; a :class:`normwise.kernels.merged.Merger`.
+    """The batches of all ranks of a group, at one call of a layer; a :class:`normwise.kernels.merged.Merger`.
 
     Attributes:
         exchange: The collectives of the group.
         layer: Class and path of the layer.
+        timeout: Seconds that a rank waits for the others.
+        call: Number of the last forward pass among those of the group.
     """
 
     exchange: Exchange
     layer: str
+    timeout: float
+    call: int = 0
 
     def moments(self, own: ChannelMoments) -> ChannelMoments:
-        """Return the moments of all ranks: one collective, of ``2 C + 1`` values a rank."""
-        count, mean, variance = own
-        channels = len(mean)
-        values = torch.cat([count.reshape(1), mean, variance])
-        place = Place(self.layer, "forward", len(values))
+        """Return the moments of all ranks: one collective, of ``2 C + 1`` values a rank.
+
+        Those of several batches, ``(K,)`` and ``(K, C)``, are merged each by itself, in one collective, too.
+        """
+        sizes = [part.numel() for part in own]
+        values = torch.cat([part.flatten() for part in own])
+        place = Place(self.layer, "forward", len(values), self.timeout)
         found = self.exchange.gather(values.double(), place)
-        counts, means, variances = found[:, 0], found[:, 1 : 1 + channels], found[:, 1 + channels :]
-        total = counts.sum()
-        shares = (counts / total.clamp(min=1))[:, None]
+        self.call = self.exchange.calls
+        counts, means, variances = (
+            of_ranks.reshape(-1, *part.shape)
+            for of_ranks, part in zip(found.split(sizes, 1), own, strict=True)
+        )
+        total = counts.sum(0)
+        shares = (counts / total.clamp(min=1)).unsqueeze(-1)
         # From the mean of one rank that has values, so that what is added up are differences.
-        first = means[counts.argmax()]
+        most = counts.argmax(0, keepdim=True).unsqueeze(-1)
+        first = means.gather(0, most.expand_as(means[:1]))[0]
         union_mean = first + (shares * (means - first)).sum(0)
         union_variance = (shares * (variances + (means - union_mean).square())).sum(0)
         kinds = [part.dtype for part in own]
         parts = (total, union_mean, union_variance)
         return ChannelMoments(*(part.to(kind) for part, kind in zip(parts, kinds, strict=True)))
 
+    def largest(self, own: int, device: torch.device) -> int:
+        """Return the largest of the ranks' numbers: one collective, for which the host waits."""
+        value = torch.tensor([own], dtype=torch.float64, device=device)
+        return int(self.exchange.gather(value, Place(self.layer, "forward", 1, self.timeout)).max())
+
     def gradient_sums(self, own: Tensor) -> Tensor:
-        """Return ``(2, C)`` added up over the ranks: one collective."""
-        place = Place(self.layer, "backward", own.numel())
-        return self.exchange.sum(own.double().flatten(), place).view(own.shape).to(own.dtype)
+        """Return ``(2, C)``, or ``(2, K, C)``, added up over the ranks: one collective."""
+        place = Place(self.layer, "backward", own.numel(), self.timeout)
+        return self.exchange.sum(own.double().flatten(), place, self.call).view(own.shape).to(own.dtype)
 
 
 def union_of(
@@ -62,7 +78,7 @@ def union_of(
         timeout: Seconds that a rank waits for the others at most, with gloo.
 
     Raises:
-        DistributedError: this process is no member of the group.
+        DistributedError: this process is no member of the group, or the ranks could not be connected.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return None
@@ -80,11 +96,7 @@ def union_of(
         known = dist.distributed_c10d._world.pg_map
         for old in [old for old in _exchanges if old[0] not in known]:
             del _exchanges[old]
-        try:
-            _exchanges[key] = Exchange(found, device, timeout)
-        except RuntimeError as error:
-            raise DistributedError(
-                f"{layer}: the ranks did not meet to begin with: {error}. All ranks of a group must call its "
-                "synchronised layers"
-            ) from None
-    return RankUnion(_exchanges[key], layer)
+        # One that could not be connected stays, and says so at each call.
+        _exchanges[key] = Exchange(found, device)
+        _exchanges[key].connect(Place(layer, "forward", 0, timeout))
+    return RankUnion(_exchanges[key], layer, timeout)

@@ -26,7 +26,8 @@ def part_sizes(shape: Sequence[int], most: int) -> tuple[int, ...]:
         parts = min(parts, samples // 2)
     if parts <= 1:
         return (samples,)
-    size, more = divmod(samples, parts)
+    # Not divmod, which torch.compile can't follow where the batch size is a symbol.
+    size, more = samples // parts, samples % parts
     return (size + 1,) * more + (size,) * (parts - more)
 
 

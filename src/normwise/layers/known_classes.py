@@ -48,21 +48,20 @@ def known_class(kind: type[Any]) -> tuple[type[Any], NormTraits] | None:
     return None
 
 
-def conversion_families() -> dict[str, dict[type[Any], tuple[int, ...]]]:
-    """Return the classes of BN layers that are targets of a conversion, and their dimensions, by the family's name.
+def conversion_families(family: str = "batch") -> dict[str, dict[type[Any], tuple[int, ...]]]:
+    """Return the classes of a family that are targets of a conversion, and their dimensions, by the target's name.
 
     They are torch's and those that ``normwise.nn`` has by a public name.
     """
     found: dict[str, dict[type[Any], tuple[int, ...]]] = {}
     for kind in (*TORCH, *public_classes()):
         traits = TORCH.get(kind) or declared_traits(kind)
-        if traits is not None and traits.conversion is not None:
+        if traits is not None and traits.conversion is not None and traits.family == family:
             found.setdefault(traits.conversion, {})[kind] = traits.dimensions
     return found
 
 
 def public_classes() -> list[type[Any]]:
-    """Return the classes that ``normwise.nn`` has by a public name."""
-    return [
-        value for name, value in vars(own).items() if not name.startswith("_") and isinstance(value, type)
-    ]
+    """Return the classes that ``normwise.nn``, or its package of recurrent layers, has by a public name."""
+    public = (vars(own) | vars(own.recurrent)).items()
+    return [value for name, value in public if not name.startswith("_") and isinstance(value, type)]

@@ -67,10 +67,15 @@ class _BatchRenorm(_BatchNorm, NotScriptable):
         steps = self.num_batches_tracked
         if steps is None:
             # Nothing counts: as after all steps.
-            return torch.tensor(float(self.r_max)), torch.tensor(float(self.d_max))
+            device = None if self.running_mean is None else self.running_mean.device
+            return torch.full((), float(self.r_max), device=device), torch.full(
+                (), float(self.d_max), device=device
+            )
 
         def share(end: int) -> Tensor:
-            return ((steps - self.warmup_steps) / max(end - self.warmup_steps, 1)).clamp(0, 1)
+            # Without a ramp the batch after the warm-up has the limits in full.
+            begin = min(self.warmup_steps, end - 1)
+            return ((steps - begin) / (end - begin)).clamp(0, 1)
 
         return 1 + (self.r_max - 1) * share(self.r_max_steps), self.d_max * share(self.d_max_steps)
 
@@ -85,12 +90,11 @@ class _BatchRenorm(_BatchNorm, NotScriptable):
         ):
             r, d = self._correction(call, running_mean, running_var)
             weight, bias = call.weight, call.bias
-            # y = γ (x̂ r + d) + β is batch normalization with γ r and γ d + β in the place of γ and β.
-            shift = d if weight is None else weight * d
-            call.weight, call.bias = (
-                r if weight is None else weight * r,
-                shift if bias is None else shift + bias,
-            )
+            # y = γ (x̂ r + d) + β is batch normalization with γ r and γ d + β in the place of γ and β; of their type, as
+            # torch's operators take no others.
+            kind = running_mean.dtype if weight is None else weight.dtype
+            scale, shift = (r, d) if weight is None else (weight * r, weight * d)
+            call.weight, call.bias = scale.to(kind), (shift if bias is None else shift + bias).to(kind)
         return kernels.batch_norm(call)
 
     @torch.no_grad()

@@ -51,7 +51,11 @@ class _GhostBatchNorm(_BatchNorm, NotScriptable):
 
     def _compute(self, call: Call) -> Tensor:
         call.check()
-        sizes = part_sizes(call.x.shape, self.virtual_batch_size) if self.training else ()
+        shape = call.x.shape
+        if torch._C._is_tracing():
+            # Sizes are tensors there; what is traced has the parts of the example.
+            shape = tuple(map(int, shape))
+        sizes = part_sizes(shape, self.virtual_batch_size) if self.training else ()
         # One part is the whole batch.
         return super()._compute(call) if len(sizes) <= 1 else batch_norm_in_parts(call, sizes)
 

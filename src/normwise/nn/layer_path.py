@@ -1,11 +1,15 @@
 """What a layer is called in the model that is running, for error messages."""
 
 import sys
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from normwise.errors import NormwiseError
+
+#: Paths of layers in the models that called them, which take a walk up the stack to find.
+_paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
 def layer_path(layer: nn.Module) -> str:
@@ -34,6 +38,18 @@ def named_error(layer: nn.Module, error: NormwiseError) -> NormwiseError:
     that succeed, a context manager as much as a check. While torch.compile reads the code the error itself is raised:
     before torch 2.13 it can't follow ``from None``, and it calls the layer without compiling where an error is raised.
     """
-    path = layer_path(layer)
-    where = f"{type(layer).__name__} {path!r}" if path else type(layer).__name__
-    return type(error)(f"{where}: {error}")
+    where = _described(layer, layer_path(layer))
+    # That of a collective names the layer itself, since it may also come from a backward pass.
+    return error if str(error).startswith(where) else type(error)(f"{where}: {error}")
+
+
+def remembered_name(layer: nn.Module) -> str:
+    """Return the layer's class and, once it was called in a model, its path in the first that did."""
+    if not (path := _paths.get(layer, "")) and (path := layer_path(layer)):
+        _paths[layer] = path
+    return _described(layer, path)
+
+
+def _described(layer: nn.Module, path: str) -> str:
+    kind = type(layer).__name__
+    return f"{kind} {path!r}" if path else kind

@@ -17,6 +17,7 @@ class NormTraits:
         dimensions: Axes of an input besides those of batch and channels: (1,) for 1-d, where there may be none, too.
         conversion: The family's name in ``normwise.convert(model, to=...)``; None for a class that is no target.
             Such a class has a classmethod ``from_batch_norm``, or takes the arguments of torch's BN layers.
+            A layer with ``several_slots`` becomes a class of its family that is above or below its own.
             Keyword-only arguments of its constructor, but for ``bias``, are settings of that kind of layer; each has a
             default, and is an attribute of the same name.
         foldable: Whether evaluation is a scale and a shift of each channel, by ``running_mean``, ``running_var``,

@@ -1,27 +1,20 @@
 """Batch normalization over the batches of all processes, on any backend of ``torch.distributed``."""
 
 from typing import ClassVar
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
-from normwise.distributed import RankUnion, union_of
-from normwise.errors import ArgumentError
 from normwise.kernels import Call
 from normwise.kernels.merged import merged_batch_norm
 from normwise.nn.batch_norm import _BatchNorm
-from normwise.nn.layer_path import layer_path
+from normwise.nn.mixins.synchronised import Synchronised
 from normwise.nn.norm_traits import NormTraits
 from normwise.nn.tools.scripted import NotScriptable
-from normwise.nn.tools.shared_object import Shared
-
-#: Paths of layers in the models that called them, which take a walk up the stack to find.
-_paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
-class SyncBatchNorm(_BatchNorm, NotScriptable):
+class SyncBatchNorm(Synchronised, _BatchNorm, NotScriptable):
     r"""Batch normalization of ``(N, C, *)`` by the statistics of all ranks' batches together.
 
     .. math::
@@ -92,8 +85,6 @@ class SyncBatchNorm(_BatchNorm, NotScriptable):
         inplace: bool = False,
         timeout: float = 60.0,
     ) -> None:
-        if not timeout > 0:
-            raise ArgumentError(f"timeout must be a positive number of seconds, got {timeout}")
         super().__init__(
             num_features,
             eps,
@@ -106,29 +97,7 @@ class SyncBatchNorm(_BatchNorm, NotScriptable):
             activation=activation,
             inplace=inplace,
         )
-        self.process_group = process_group
-        self.timeout = timeout
-
-    @property
-    def process_group(self) -> dist.ProcessGroup | None:
-        """The ranks whose batches are taken together; None for all."""
-        return self._group.value
-
-    @process_group.setter
-    def process_group(self, group: dist.ProcessGroup | None) -> None:
-        self._group = Shared(group)
-
-    def rank_union(self, device: torch.device) -> RankUnion | None:
-        """Return what merges the statistics of the ranks; None where this process is alone."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return None
-        return union_of(self.process_group, self._name_here(), device, self.timeout)
-
-    def _name_here(self) -> str:
-        """Return the class and, once the layer was called in a model, its path there."""
-        if not (path := _paths.get(self, "")):
-            path = _paths[self] = layer_path(self)
-        return f"SyncBatchNorm {path!r}" if path else "SyncBatchNorm"
+        self.synchronise(process_group, timeout)
 
     def _compute(self, call: Call) -> Tensor:
         if not self.training or (union := self.rank_union(call.x.device)) is None:

@@ -38,7 +38,8 @@ def using_batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
 
     Afterwards every layer's mode is as it was, also when an exception passes through. The running
     statistics don't move: ``track_running_stats`` is off meanwhile, and torch's layers and ours then
-    leave their buffers alone. A subclass with a forward pass of its own may not: its buffers are put back.
+    leave their buffers alone. A :class:`normwise.nn.BatchRenorm1d` corrects nothing then, and ghost layers normalise
+    each virtual batch. A subclass with a forward pass of its own may not: its buffers are put back.
     """
     layers = layers_with_statistics(model).values()
     tracking = {layer: layer.track_running_stats for layer in layers}

@@ -61,6 +61,14 @@ def test_kernels_that_are_not_there_are_said_to_be_so():
     )
 
 
+def test_kernels_of_another_version_are_not_used():
+    other = "import sys, types; sys.modules['normwise.kernels.cpu._native'] = types.ModuleType('other')\n"
+    assert in_a_process(other + USED) == (
+        "CPU: torch's operators (the compiled kernels are there, but of another version: they have no forward(). "
+        "Install normwise again)"
+    )
+
+
 @pytest.mark.skipif(
     platform.system() != "Linux" or not (shutil.which("g++") or shutil.which("clang++")),
     reason="without a compiler there is nothing that could have been built",

@@ -1,5 +1,7 @@
 """A layer's errors name it by its path in the model, and leave it as it was."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -62,14 +64,25 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("momentum", [0.1, None])
+LAYERS = {
+    "plain": partial(nn.BatchNorm2d, 8),
+    "plain average": partial(nn.BatchNorm2d, 8, momentum=None),
+    "ghost": partial(nn.GhostBatchNorm2d, 8, virtual_batch_size=1),
+    "renorm": partial(nn.BatchRenorm2d, 8, warmup_steps=0, momentum=None),
+    "sync": partial(nn.SyncBatchNorm, 8, momentum=None),
+}
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 @pytest.mark.parametrize("case", CASES)
-def test_error_names_the_layer_and_leaves_it_untouched(case, momentum):
+def test_error_names_the_layer_and_leaves_it_untouched(case, make):
     change, kind, message = CASES[case]
-    layer = nn.BatchNorm2d(8, momentum=momentum)
+    layer = make()
+    if case == "axes" and isinstance(layer, nn.SyncBatchNorm):
+        return  # It takes any number of them.
     layer(GOOD)
     before = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
-    with pytest.raises(kind, match="^BatchNorm2d: " + message) as caught:
+    with pytest.raises(kind, match=f"^{type(layer).__name__}: " + message) as caught:
         layer(**{"input": GOOD, **change})
     # What torch.nn raises, and so what its users catch.
     assert isinstance(caught.value, ValueError)
@@ -83,6 +96,9 @@ def test_error_names_the_layer_and_leaves_it_untouched(case, momentum):
         (nn.BatchNorm1d, (8,), r"\(N, C\) or \(N, C, L\)"),
         (nn.BatchNorm2d, (2, 8, 4), r"\(N, C, H, W\)"),
         (nn.BatchNorm3d, (2, 8, 4, 4), r"\(N, C, D, H, W\)"),
+        (nn.GhostBatchNorm1d, (2, 8, 4, 4), r"\(N, C\) or \(N, C, L\)"),
+        (nn.BatchRenorm3d, (2, 8, 4, 4), r"\(N, C, D, H, W\)"),
+        (nn.SyncBatchNorm, (8,), r"\(N, C\) or \(N, C, L\) or \(N, C, H, W\) or \(N, C, D, H, W\)"),
     ],
 )
 def test_wrong_number_of_axes_says_which_are_right(cls, shape, expected):
@@ -139,16 +155,22 @@ def test_in_a_compiled_model_the_error_is_the_same_but_for_the_path(shape: tuple
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("size", [(2, 8, 2, 2), (16, 8, 20, 20)], ids=["small", "large"])
-@pytest.mark.parametrize("found", [(4,), (9,), (8, 1), (1,)], ids=str)
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        *((LAYERS["plain"], found) for found in [(4,), (9,), (8, 1), (1,)]),
+        *((LAYERS[family], (1,)) for family in ("ghost", "renorm")),
+    ],
+)
 @pytest.mark.parametrize("name", ["weight", "bias", "running_mean", "running_var"])
 def test_parameters_and_statistics_of_another_size_are_one_error_whatever_the_input(
-    name, found, size, training
+    name, found, size, training, make
 ):
-    layer = nn.BatchNorm2d(8).train(training)
+    layer = make().train(training)
     wrong = torch.ones(found)
     setattr(layer, name, torch.nn.Parameter(wrong) if name in layer._parameters else wrong)
     before = {key: value.clone() for key, value in layer.state_dict().items()}
-    with pytest.raises(ShapeError, match="^BatchNorm2d: the input has 8 channels .*, but " + name) as caught:
+    with pytest.raises(ShapeError, match="orm2d: the input has 8 channels .*, but " + name) as caught:
         layer(torch.randn(size))
     assert f"has the shape {found}; expected (8,)" in str(caught.value)
     torch.testing.assert_close(layer.state_dict(), before, rtol=0, atol=0)

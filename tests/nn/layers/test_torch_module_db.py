@@ -10,11 +10,21 @@ from normwise import nn
 from tests.support.kernels.implementations import each_type
 
 INFOS = {info.module_cls: info for info in module_db}
-OURS = {
-    torch.nn.BatchNorm1d: nn.BatchNorm1d,
-    torch.nn.BatchNorm2d: nn.BatchNorm2d,
-    torch.nn.BatchNorm3d: nn.BatchNorm3d,
-}
+#: Our layers in the place of each of torch's: a batch is one virtual batch, a warm-up begins, a process is alone.
+PAIRS = [
+    *(
+        (torch.nn.BatchNorm1d, each)
+        for each in (nn.BatchNorm1d, nn.GhostBatchNorm1d, nn.BatchRenorm1d, nn.SyncBatchNorm)
+    ),
+    *(
+        (torch.nn.BatchNorm2d, each)
+        for each in (nn.BatchNorm2d, nn.GhostBatchNorm2d, nn.BatchRenorm2d, nn.SyncBatchNorm)
+    ),
+    *(
+        (torch.nn.BatchNorm3d, each)
+        for each in (nn.BatchNorm3d, nn.GhostBatchNorm3d, nn.BatchRenorm3d, nn.SyncBatchNorm)
+    ),
+]
 
 
 def samples(theirs, dtype=torch.float64, training=True):
@@ -36,8 +46,8 @@ def error_samples(theirs):
 
 def indexed(database):
     return [
-        pytest.param(theirs, index, id=f"{theirs.__name__}-{index}")
-        for theirs in OURS
+        pytest.param(theirs, ours, index, id=f"{theirs.__name__}-{ours.__name__}-{index}")
+        for theirs, ours in PAIRS
         for index in range(len(database(theirs)))
     ]
 
@@ -65,10 +75,10 @@ def run(layer, sample):
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @each_type(torch.float32, torch.float64)
-@pytest.mark.parametrize(("theirs", "index"), indexed(samples))
-def test_sample_equals_torchs_layer(theirs, index, dtype, training, agree):
+@pytest.mark.parametrize(("theirs", "ours", "index"), indexed(samples))
+def test_sample_equals_torchs_layer(theirs, ours, index, dtype, training, agree):
     sample = samples(theirs, dtype, training)[index]
-    layers = [build(cls, sample, dtype, training) for cls in (OURS[theirs], theirs)]
+    layers = [build(cls, sample, dtype, training) for cls in (ours, theirs)]
     (got, buffers), (expected, torchs_buffers) = (run(layer, sample) for layer in layers)
     agree(got, expected, dtype)
     if sample.forward_input.args[0].numel() == 0:
@@ -87,13 +97,13 @@ def test_sample_equals_torchs_layer(theirs, index, dtype, training, agree):
         torch.testing.assert_close(got[0], expected)
 
 
-@pytest.mark.parametrize(("theirs", "index"), indexed(error_samples))
-def test_error_sample_fails_as_torchs_layer_does(theirs, index):
+@pytest.mark.parametrize(("theirs", "ours", "index"), indexed(error_samples))
+def test_error_sample_fails_as_torchs_layer_does(theirs, ours, index):
     sample = error_samples(theirs)[index]
     assert sample.error_on == ModuleErrorEnum.FORWARD_ERROR
     arguments = sample.module_error_input.constructor_input
-    layer = OURS[theirs](*arguments.args, **arguments.kwargs)
+    layer = ours(*arguments.args, **arguments.kwargs)
     with pytest.raises(sample.error_type, match=sample.error_regex) as caught:
         layer(*sample.module_error_input.forward_input.args)
     # Ours, with the layer's name, and not torch's from further down.
-    assert re.match(OURS[theirs].__name__, str(caught.value))
+    assert re.match(ours.__name__, str(caught.value))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from normwise import nn
+from tests.support.layers import FAMILIES
 
 pytestmark = pytest.mark.usefixtures("compiler_caches_cleared")
 
@@ -53,13 +54,24 @@ def test_whole_graph_equals_eager(variant, inputs, training):
     assert_compiled_equals_eager(layers, "aot_eager", inputs)
 
 
+@pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("family", ["ghost", "renorm", "sync"])
+def test_whole_graph_of_other_families_equals_eager(family, training, masked):
+    layers = [FAMILIES[family](3, activation="gelu").train(training) for _ in range(2)]
+    assert_compiled_equals_eager(layers, "aot_eager", ("residual", "mask") if masked else ())
+
+
 # Not ours: torch's code generator defines something with torch.jit, which torch has deprecated.
 @pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "clang++", "c++"))),
     reason="inductor needs a C++ compiler, and none is found",
 )
-def test_generated_code_equals_eager():
-    layers = [nn.BatchNorm1d(3, momentum=None, activation="gelu") for _ in range(2)]
+@pytest.mark.parametrize(
+    "family", ["plain", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("ghost", "renorm"))]
+)
+def test_generated_code_equals_eager(family):
+    layers = [FAMILIES[family](3, momentum=None, activation="gelu") for _ in range(2)]
     assert_compiled_equals_eager(layers, "inductor", ("residual", "mask"))
 
 
@@ -80,6 +92,15 @@ def test_other_batch_sizes_make_one_dynamic_graph_and_no_more(masked):
     assert len(graphs) == 2
     assert layer.num_batches_tracked is not None
     assert layer.num_batches_tracked.item() == 4
+
+
+def test_ghost_layers_have_a_graph_for_each_number_of_parts():
+    layer, eager = FAMILIES["ghost"](3), FAMILIES["ghost"](3)
+    call = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for size in (5, 6, 4, 3, 2, 7):
+        x = torch.randn(size, 3, 5)
+        torch.testing.assert_close(call(x), eager(x))
+    torch.testing.assert_close(layer.state_dict(), eager.state_dict())
 
 
 def test_batch_without_a_variance_moves_nothing_in_a_compiled_layer_either():

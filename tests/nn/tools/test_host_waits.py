@@ -53,13 +53,29 @@ def step(layer: nn.Module, x: Tensor, **options: Any) -> None:
         (y[0] if isinstance(y, tuple) else y).sum().backward()
 
 
+BN = {
+    "plain": normwise.nn.BatchNorm2d,
+    "ghost": partial(normwise.nn.GhostBatchNorm2d, virtual_batch_size=3),
+    "renorm": partial(normwise.nn.BatchRenorm2d, warmup_steps=0),
+    "sync": normwise.nn.SyncBatchNorm,
+}
+
+
+@pytest.mark.parametrize("kind", BN.values(), ids=BN)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("residual", [False, True], ids=["alone", "residual"])
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_bn(training: bool, masked: bool, momentum: float | None, residual: bool, dtype: torch.dtype) -> None:
-    layer = normwise.nn.BatchNorm2d(3, momentum=momentum, activation="relu", device="meta").train(training)
+def test_bn(
+    training: bool,
+    masked: bool,
+    momentum: float | None,
+    residual: bool,
+    dtype: torch.dtype,
+    kind: Callable[..., nn.Module],
+) -> None:
+    layer = kind(3, momentum=momentum, activation="relu", device="meta").train(training)
     x = on_device(8, 3, 6, 6, dtype=dtype)
     mask = on_device(8, 6, 6, dtype=torch.bool) if masked else None
     step(layer, x, residual=on_device(8, 3, 6, 6, dtype=dtype) if residual else None, mask=mask)

@@ -22,6 +22,9 @@ LAYERS: list[tuple[Callable[[], nn.Module], torch.Tensor]] = [
     (lambda: normwise.nn.BatchNorm2d(3, activation="relu"), X),
     (lambda: normwise.nn.BatchNorm3d(3, inplace=True), X[:, :, None]),
     (lambda: normwise.nn.SequenceBatchNorm(5, batch_first=True), X[:, 0]),
+    (lambda: normwise.nn.GhostBatchNorm2d(3, virtual_batch_size=2), X),
+    (lambda: normwise.nn.BatchRenorm2d(3), X),
+    (lambda: normwise.nn.SyncBatchNorm(3), X),
 ]
 
 
@@ -105,9 +108,12 @@ def test_a_scripted_layer_can_be_saved() -> None:
     [
         normwise.nn.BatchNormLSTM(3, 2),
         normwise.nn.SequenceBatchNorm(3),
+        normwise.nn.GhostBatchNorm2d(3),
+        normwise.nn.BatchRenorm2d(3),
+        normwise.nn.SyncBatchNorm(3),
         normwise.convert(nn.Sequential(normwise.nn.BatchNorm2d(4, activation="relu")), "group")[0],
     ],
-    ids=["recurrent", "sequence", "activated"],
+    ids=["recurrent", "sequence", "ghost", "renorm", "sync", "activated"],
 )
 def test_a_layer_that_cannot_be_scripted_says_what_to_do(layer: nn.Module) -> None:
     with pytest.raises(
@@ -118,6 +124,9 @@ def test_a_layer_that_cannot_be_scripted_says_what_to_do(layer: nn.Module) -> No
 
 FUSED = {
     "ours": lambda: normwise.nn.BatchNorm2d(3, activation="relu"),
+    "ghost": lambda: normwise.nn.GhostBatchNorm2d(3, activation="relu"),
+    "renorm": lambda: normwise.nn.BatchRenorm2d(3, activation="relu"),
+    "sync": lambda: normwise.nn.SyncBatchNorm(3, activation="relu"),
     "converted": lambda: normwise.convert(
         nn.Sequential(normwise.nn.BatchNorm2d(3, activation="relu")), "torch"
     )[0].get_submodule("0"),
@@ -126,7 +135,9 @@ FUSED = {
 
 @pytest.mark.parametrize("build", FUSED.values(), ids=FUSED)
 def test_conversion_to_synchronised_layers_does_not_drop_an_activation(build: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"would drop the activation 'relu' .*normwise\.convert\(model, "):
+    with pytest.raises(
+        ArgumentError, match=r"would drop the activation 'relu' .*normwise\.convert\(model, \"sync\"\)"
+    ):
         nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(build()))
 
 

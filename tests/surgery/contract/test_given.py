@@ -32,7 +32,7 @@ def test_model_example_and_random_states_are_as_they_were(
         }
         modules = dict(model.named_modules(remove_duplicate=False))
         assert all(
-            "Norm" in type(modules[path.removesuffix(".weight").removesuffix(".bias")]).__name__
+            "norm" in type(modules[path.removesuffix(".weight").removesuffix(".bias")]).__name__.lower()
             for path in changed
         )
     else:

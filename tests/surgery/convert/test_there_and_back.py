@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import normwise
 from normwise.errors import ArgumentError
+from normwise.layers import kind_of_norm
 from normwise.nn.norm_traits import NormTraits
 from normwise.surgery.proof.rounding import rounding
 from tests.support.layers import new_layer
@@ -65,6 +66,18 @@ def _trained(kind: Any, **options: Any) -> Any:
         (nn.BatchNorm2d, {}, ["batch", "torch"]),
         (nn.BatchNorm2d, {"affine": False, "momentum": 0.3}, ["batch", "frozen", "torch"]),
         (nn.BatchNorm2d, {"bias": False}, ["frozen", "batch", "torch"]),
+        (nn.BatchNorm2d, {}, ["ghost", "renorm", "sync", "torch"]),
+        (normwise.nn.BatchNorm2d, {"activation": "silu"}, ["sync", "ghost", "batch"]),
+        (
+            normwise.nn.GhostBatchNorm2d,
+            {"virtual_batch_size": 4, "activation": "silu"},
+            ["torch", "sync", "ghost"],
+        ),
+        (normwise.nn.GhostBatchNorm2d, {"virtual_batch_size": 4}, ["frozen", "batch", "renorm", "ghost"]),
+        (normwise.nn.BatchRenorm2d, {"r_max": 2.0, "warmup_steps": 9}, ["torch", "ghost", "renorm"]),
+        (normwise.nn.BatchRenorm2d, {"d_max": 2.0, "activation": "relu"}, ["sync", "batch", "renorm"]),
+        (normwise.nn.SyncBatchNorm, {"timeout": 7.0, "activation": "relu"}, ["batch", "ghost", "sync"]),
+        (normwise.nn.SyncBatchNorm, {"timeout": 7.0}, ["torch", "renorm", "frozen", "sync"]),
     ],
 )
 def test_to_another_batch_norm_and_back_is_the_identity(kind: Any, options: dict, way: list[str]) -> None:
@@ -75,6 +88,39 @@ def test_to_another_batch_norm_and_back_is_the_identity(kind: Any, options: dict
     for to in way:
         new = _convert(new, to, example=IMAGES)
     _assert_same(new, model)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (normwise.nn.GhostBatchNorm2d, {"virtual_batch_size": 4, "activation": "silu"}),
+        (normwise.nn.BatchRenorm2d, {"r_max": 2.0, "d_max_steps": 30_000}),
+        (normwise.nn.SyncBatchNorm, {"timeout": 7.0}),
+    ],
+)
+def test_settings_of_a_family_come_back_by_way_of_another_norm(kind: Any, options: dict) -> None:
+    layer = kind(8, **options)
+    expected = copy.deepcopy(layer)
+    layer(IMAGES)
+    way = [kind_of_norm(layer).traits.conversion or "", "group"]
+    new: nn.Module = nn.Sequential(layer)
+    for to in way[::-1]:
+        new = _convert(new, to, example=IMAGES)
+    _assert_same(new, nn.Sequential(expected))
+
+
+@pytest.mark.parametrize("to", ["ghost", "renorm", "sync"])
+def test_settings_of_a_family_can_be_given(to: str) -> None:
+    settings = {"ghost": {"virtual_batch_size": 8}, "renorm": {"r_max": 1.5}, "sync": {"timeout": 3.0}}[to]
+    new, report = normwise.convert(_trained(normwise.nn.BatchNorm2d, activation="relu"), to, **settings)
+    assert not report.alters
+    for layer in (
+        module for module in new.modules() if isinstance(module, nn.BatchNorm2d | normwise.nn.SyncBatchNorm)
+    ):
+        assert {name: getattr(layer, name) for name in settings} == settings
+    assert new.get_submodule("0").activation == "relu"
+    with pytest.raises(ArgumentError, match=f"{to!r} has no setting speed"):
+        normwise.convert(nn.BatchNorm2d(8), to, speed=1)
 
 
 @pytest.mark.parametrize("back", ["batch", "torch"])

@@ -59,7 +59,10 @@ def image(
         ),
     ] = "digits",
     norm: Annotated[
-        str, typer.Option(help="batch, none, layer, group or instance; for row_lstm also recurrent_batch.")
+        str,
+        typer.Option(
+            help="batch, ghost, renorm, none, layer, group or instance; for row_lstm also recurrent_batch."
+        ),
     ] = "batch",
     placement: Annotated[
         str | None,

@@ -16,6 +16,8 @@ from normwise.kernels.call import Call
 _FLOAT, _BFLOAT = torch.float32, torch.bfloat16
 #: Activations by the numbers that ``csrc/call.h`` gives them.
 NUMBERS: dict[str | None, int] = {None: 0} | {name: row.number for name, row in ACTIVATIONS.items()}
+#: What the module has; one that was built from other sources may lack some, and compute others differently.
+_FUNCTIONS = ("forward", "moments", "normalise", "backward", "moments_gradient", "input_gradient")
 #: ``NORMWISE_KERNELS`` turns the kernels off by this word; the name of an instruction set asks for that one.
 _OFF = "torch"
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
@@ -37,6 +39,8 @@ def _load() -> tuple[ModuleType | None, str]:
         return None, "not there: no compiler could build them when normwise was installed"
     except ImportError as error:
         return None, f"there, but don't load: {error}"
+    if missing := [name for name in _FUNCTIONS if not hasattr(module, name)]:
+        return None, f"there, but of another version: they have no {missing[0]}(). Install normwise again"
     if any(NUMBERS.get(name) != number for number, name in enumerate(module.activations[1:], 1)):
         return None, "there, but of another version: their activations are others. Install normwise again"
     return module, ""

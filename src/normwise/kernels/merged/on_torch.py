@@ -34,6 +34,15 @@ def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
     return y
 
 
+def merged_moments(own: ChannelMoments, merger: Merger) -> ChannelMoments:
+    """Return the moments of the union, with gradients.
+
+    Those of several batches are ``(K,)`` and ``(K, C)``, each merged by itself.
+    """
+    mean, variance, count = _Union.apply(own.count, own.mean, own.variance, merger)
+    return ChannelMoments(count, mean, variance)
+
+
 class _Union(torch.autograd.Function):
     """Mean, biased variance and count of the union; backward, the share that this part has in them."""
 
@@ -43,7 +52,8 @@ class _Union(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         union = merger.moments(ChannelMoments(count, mean, variance))
         ctx.merger = merger
-        ctx.save_for_backward(count / union.count.clamp(min=1), mean, union.mean)
+        share = (count / union.count.clamp(min=1)).unsqueeze(-1)
+        ctx.save_for_backward(share, mean, union.mean)
         ctx.mark_non_differentiable(union.count)
         return union.mean, union.variance, union.count
 

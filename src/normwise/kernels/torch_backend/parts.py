@@ -1,6 +1,7 @@
 """Batch normalization in which each part of the batch has statistics of its own, on torch's operators."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
 
     # Two passes around a shift that is the mean but for rounding; see primitives.moments.
     values = _where_real(x, mask).to(dtype)
-    shift = mean(values.detach())
+    shift = mean(values.detach()).to(dtype)
     shifted = _where_real(values - at_samples(shift), mask)
     error = mean(shifted)
     deviations = _where_real(shifted - at_samples(error), mask)
@@ -46,7 +47,8 @@ def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
     for parameter, apply in ((call.weight, torch.mul), (call.bias, torch.add)):
         if parameter is not None:
             y = apply(y, parameter.to(dtype).view(1, -1, *([1] * (x.dim() - 2))))
-    _move(call, counts, (shift + error).detach(), variance.detach())
+    # What was taken off, and no better mean, is what the rest is added to.
+    _move(call, counts, shift.to(wide) + error.detach(), variance.detach())
     return add_and_activate(y.to(x.dtype), call.activation, call.residual, mask)
 
 
@@ -60,16 +62,17 @@ def _move(call: Call, counts: Tensor, means: Tensor, variances: Tensor) -> None:
     """Move the running statistics by the moments of the whole batch."""
     count = counts.sum()
     shares = (counts / count.clamp(min=1))[:, None]
-    # From the mean of one part that has values, so that what is added up are differences.
-    first = means[counts.argmax()]
-    mean = first + (shares * (means - first)).sum(0)
+    # From the mean of one part that has values, so that what is added up are differences. Indexed by one number, a GPU
+    # would be waited for.
+    first = means.index_select(0, counts.argmax(0, keepdim=True))
+    mean = first[0] + (shares * (means - first)).sum(0)
     variance = (shares * (variances + (means - mean).square())).sum(0)
     update_running(call.running_mean, call.running_var, mean, variance, count, call.momentum, call.counter)
 
 
 def _members(sizes: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return ``(parts, N)``, 1 where a sample is in a part, else 0."""
-    ends = torch.tensor(sizes, device="cpu").cumsum(0).tolist()
+    ends = list(accumulate(sizes))
     number = torch.arange(ends[-1], device=device)
     return torch.stack(
         [(number >= end - size) & (number < end) for size, end in zip(sizes, ends, strict=True)]

@@ -8,7 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from normwise.errors import ArgumentError
 from normwise.kernels.torch_backend.activations import ACTIVATIONS
+
+_is_mapped = torch._C._functorch.is_batchedtensor  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class ChannelMoments(NamedTuple):
@@ -96,6 +99,8 @@ def update_running(
     Without a momentum they are the plain average over the batches; where nothing counts these, they stay.
     """
     moved = count > 1
+    if running_mean is not None:
+        _check_mapped(running_mean, mean)
     with torch.no_grad():
         if counter is not None:
             counter.add_(moved)
@@ -105,6 +110,16 @@ def update_running(
             n = count.to(torch.promote_types(variance.dtype, torch.float32))
             move(running_mean, mean, momentum, moved)
             move(running_var, variance * (n / (n - 1).clamp(min=1)), momentum, moved)
+
+
+def _check_mapped(running: Tensor, batch: Tensor) -> None:
+    """Raise ArgumentError where ``torch.vmap`` maps over the input, and not over the statistics that it would move."""
+    if not torch.compiler.is_compiling() and _is_mapped(batch) and not _is_mapped(running):
+        raise ArgumentError(
+            "torch.vmap maps over the input and not over the running statistics, which training would move for each of "
+            "its entries; use track_running_stats=False or .eval(), or map over the buffers as well, as of "
+            "torch.func.stack_module_state"
+        )
 
 
 def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved: Tensor | bool) -> None:

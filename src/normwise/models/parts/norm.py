@@ -5,7 +5,14 @@ from collections.abc import Callable
 from torch import nn
 
 from normwise.errors import ModelError
-from normwise.nn import BatchNorm1d, BatchNorm2d
+from normwise.nn import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchRenorm1d,
+    BatchRenorm2d,
+    GhostBatchNorm1d,
+    GhostBatchNorm2d,
+)
 from normwise.nn.group_count import groups_of
 
 #: Makes the layer for so many channels on so many spatial axes (0 behind a dense layer, 2 for images).
@@ -15,6 +22,18 @@ NormChoice = str | NormFactory
 
 def _batch(channels: int, axes: int) -> nn.Module:
     return BatchNorm1d(channels) if axes == 0 else BatchNorm2d(channels)
+
+
+def _ghost(channels: int, axes: int, samples: int = 32) -> nn.Module:
+    kind = GhostBatchNorm1d if axes == 0 else GhostBatchNorm2d
+    return kind(channels, virtual_batch_size=samples)
+
+
+def _renorm(channels: int, axes: int, steps: int | None = None) -> nn.Module:
+    kind = BatchRenorm1d if axes == 0 else BatchRenorm2d
+    if steps is None:
+        return kind(channels)
+    return kind(channels, warmup_steps=steps // 8, r_max_steps=steps // 2, d_max_steps=steps // 2)
 
 
 def _none(channels: int, axes: int) -> nn.Module:
@@ -41,11 +60,18 @@ def _instance(channels: int, axes: int) -> nn.Module:
 
 NORMS: dict[str, NormFactory] = {
     "batch": _batch,
+    "ghost": _ghost,
+    "renorm": _renorm,
     "none": _none,
     "layer": _layer,
     "group": _group,
     "instance": _instance,
 }
+
+
+#: Norms that take a number behind their name and a colon: the samples of a virtual batch, as in "ghost:8"; the steps of
+#: a run, of which an eighth is without correction and at the half of which the limits are reached, as in "renorm:400".
+_NUMBERED: dict[str, Callable[[int, int, int], nn.Module]] = {"ghost": _ghost, "renorm": _renorm}
 
 
 def norm_factory(norm: NormChoice) -> NormFactory:
@@ -56,6 +82,12 @@ def norm_factory(norm: NormChoice) -> NormFactory:
     """
     if callable(norm):
         return norm
+    name, colon, number = norm.partition(":")
+    if colon and name in _NUMBERED and number.isascii() and number.isdigit() and int(number) > 0:
+        numbered = _NUMBERED[name]
+        return lambda channels, axes: numbered(channels, axes, int(number))
     if norm not in NORMS:
-        raise ModelError(f"unknown norm {norm!r}; known are {', '.join(NORMS)}")
+        raise ModelError(
+            f"unknown norm {norm!r}; known are {', '.join(NORMS)}, ghost:SAMPLES and renorm:STEPS"
+        )
     return NORMS[norm]

@@ -21,6 +21,10 @@ class BatchNormLSTM(WithStepNorms, NormLSTM):
     statistics (see :class:`StepBatchNorm`). Steps that no training batch has reached have the statistics of the
     last one that was.
 
+    ``normwise.convert(model, "sync")`` makes the statistics of each step those of all processes' sequences that reach
+    it. Their numbers and lengths may differ from rank to rank, and a rank's batch may then have none, ``(L, 0, F)``;
+    such a rank, too, must call the layer, and ``backward`` on a loss that its empty output is in.
+
     γ begin at 0.1, biases at 0: with 1 the tanh saturate and gradients vanish (section 4 of the paper). There is one
     bias b, since BN cancels one within. :func:`normwise.calibrate` replaces the running statistics step by step.
 

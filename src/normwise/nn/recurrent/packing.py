@@ -59,7 +59,7 @@ class Packing:
             return pad_packed_sequence(packed, batch_first=batch_first, total_length=self.length)[0]
         if self.like == "unbatched":
             return data
-        steps_first = data.view(self.length, self.count, -1)
+        steps_first = data.view(self.length, self.count, data.shape[1])
         return steps_first.transpose(0, 1) if batch_first else steps_first
 
     def sorted(self, state: Tensor) -> Tensor:
@@ -77,8 +77,11 @@ def pack(
     features: int,
     *,
     batch_first: bool,
+    takes_none: bool = False,
 ) -> tuple[Tensor, Packing]:
     """What a recurrent layer was given as ``(total, features)``, and how that is laid out.
+
+    With ``takes_none`` a batch may have no sequences, but a length.
 
     Raises:
         ShapeError: wrong axes or features, or no step.
@@ -94,7 +97,9 @@ def pack(
         sizes = tuple(input.batch_sizes.tolist())
         return input.data, Packing(sizes, input.sorted_indices, input.unsorted_indices, "packed", len(sizes))
     layout = "(N, L, F)" if batch_first else "(L, N, F)"
-    if input.dim() not in (2, 3) or input.shape[-1] != features or 0 in input.shape:
+    none = takes_none and input.dim() == 3 and input.shape[0 if batch_first else 1] == 0
+    needed = (input.shape[1 if batch_first else 0],) if none else input.shape
+    if input.dim() not in (2, 3) or input.shape[-1] != features or 0 in needed:
         raise ShapeError(
             f"expected an input of shape {layout}, or (L, F) without a batch, with F = {features}, got "
             f"{tuple(input.shape)}"
@@ -107,7 +112,7 @@ def pack(
         return input, Packing((1,) * len(input), None, None, "unbatched", len(input))
     steps_first = input.transpose(0, 1) if batch_first else input
     length, count = steps_first.shape[:2]
-    if lengths is None:
+    if lengths is None or (none and len(lengths) == 0):
         return steps_first.reshape(length * count, features), Packing(
             (count,) * length, None, None, "plain", length
         )

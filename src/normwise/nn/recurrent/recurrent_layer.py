@@ -118,12 +118,15 @@ class Recurrent(NotScriptable, ABC):
         if is_traced(input):
             return leaf_call(self, input, hx=hx, lengths=lengths)
         try:
-            data, packing = pack(input, lengths, self.input_size, batch_first=self.batch_first)
+            data, packing = pack(
+                input, lengths, self.input_size, batch_first=self.batch_first, takes_none=self._takes_none()
+            )
             states = self._begin(hx, data, packing)
         except NormwiseError as error:
             if torch.compiler.is_compiling():
                 raise
             raise named_error(self, error) from None
+        batch_sizes = self._all_steps(packing.batch_sizes, data.device)
         reversal = packing.reversal(data.device) if self.bidirectional else None
         ended: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
@@ -133,14 +136,14 @@ class Recurrent(NotScriptable, ABC):
                 read = data if backwards is None else data[backwards]
                 begin = tuple(state[len(ended)] for state in states)
                 gates = nn.functional.linear(read, self.get_parameter(f"weight_ih_{name}"))
-                steps, end = self._run(name, gates, packing.batch_sizes, begin)
+                steps, end = self._run(name, gates, batch_sizes, begin)
                 output = torch.cat(steps)
                 outputs.append(output if backwards is None else output[backwards])
                 ended.append(end)
             data = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
             if self.dropout and layer < self.num_layers - 1:
                 data = nn.functional.dropout(data, self.dropout, self.training)
-        self._after(len(packing.batch_sizes))
+        self._after(len(batch_sizes))
         last = tuple(packing.unsorted(torch.stack(of_state)) for of_state in zip(*ended, strict=True))
         if packing.like == "unbatched":
             last = tuple(state[:, 0] for state in last)
@@ -192,6 +195,14 @@ class Recurrent(NotScriptable, ABC):
 
     def _bias(self, name: str) -> Tensor | None:
         return self.get_parameter(f"bias_{name}") if self.bias else None
+
+    def _takes_none(self) -> bool:
+        """Return whether a batch may have no sequences."""
+        return False
+
+    def _all_steps(self, batch_sizes: Sequence[int], device: torch.device) -> Sequence[int]:
+        """Return the number of sequences at each step that is to be computed, 0 for those of other processes alone."""
+        return batch_sizes
 
     def _after(self, steps: int) -> None:
         """Called when the longest sequence, of so many steps, is through."""

@@ -42,6 +42,7 @@ class StepBatchNorm(nn.Module):
 
     traits: ClassVar[NormTraits] = NormTraits(
         "step",
+        conversion="batch",
         foldable=False,
         convertible=False,
         reason="it stands within a recurrent layer, which gives it a time step",
@@ -99,8 +100,7 @@ class StepBatchNorm(nn.Module):
 
     def forward(self, input: Tensor, step: int) -> Tensor:
         """Normalise ``(N, C)`` as of time step ``step``, counted from 0."""
-        if input.dim() != 2 or input.shape[1] != self.num_features:
-            raise ShapeError(f"expected an input of shape (N, {self.num_features}), got {tuple(input.shape)}")
+        self._check(input)
         slot = self.slot(step)
         by_batch = self.training and len(input) > 1
         tracks = self.track_running_stats or not by_batch
@@ -123,6 +123,10 @@ class StepBatchNorm(nn.Module):
                 counter=self.num_batches_tracked[slot] if moves else None,
             )
         )
+
+    def _check(self, input: Tensor) -> None:
+        if input.dim() != 2 or input.shape[1] != self.num_features:
+            raise ShapeError(f"expected an input of shape (N, {self.num_features}), got {tuple(input.shape)}")
 
     def extend(self, steps: int) -> Tensor | bool:
         """Give steps from ``steps`` on, of which none has seen a batch, the statistics of the step before them.

@@ -1,12 +1,18 @@
 """Recurrent layers with BN that has statistics for each step."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from normwise.errors import ArgumentError
+from normwise.nn.layer_path import remembered_name
 from normwise.nn.recurrent.recurrent_layer import Recurrent, StepNorm
 from normwise.nn.recurrent.step_batch_norm import StepBatchNorm
+from normwise.nn.recurrent.sync_step_batch_norm import SyncStepBatchNorm
 
 
 class WithStepNorms(Recurrent):
@@ -30,8 +36,28 @@ class WithStepNorms(Recurrent):
         self, name: str, gates: Tensor, batch_sizes: Sequence[int], bias: Tensor | None
     ) -> Sequence[Tensor]:
         norm = self._norm("ih", name)
-        steps = [norm(step, number) for number, step in enumerate(gates.split(tuple(batch_sizes)))]
-        return steps if bias is None else [step + bias for step in steps]
+        steps = gates.split(tuple(batch_sizes))
+        with norm.merged_ahead(steps) if isinstance(norm, SyncStepBatchNorm) else nullcontext():
+            normed = [norm(step, number) for number, step in enumerate(steps)]
+        return normed if bias is None else [step + bias for step in normed]
+
+    def _takes_none(self) -> bool:
+        return any(isinstance(module, SyncStepBatchNorm) for module in self.modules())
+
+    def _all_steps(self, batch_sizes: Sequence[int], device: torch.device) -> Sequence[int]:
+        norms = [m for m in self.modules() if isinstance(m, SyncStepBatchNorm) and m.training]
+        unions = [union for norm in norms if (union := norm.rank_union(device)) is not None]
+        if not unions:
+            return batch_sizes
+        if len({union.exchange for union in unions}) > 1:
+            raise ArgumentError(
+                f"{remembered_name(self)}: expected norms of one process group, got several groups; give them one with "
+                'normwise.convert(model, "sync", process_group=...)'
+            )
+        own = [size for size in batch_sizes if size]
+        # At least one, so that there is something to be concatenated.
+        steps = max(1, replace(unions[0], layer=remembered_name(self)).largest(len(own), device))
+        return (*own, *[0] * (steps - len(own)))
 
     def _after(self, steps: int) -> None:
         for module in self.modules():

@@ -15,8 +15,7 @@ _FOLD = "use normwise.fold, which keeps it"
 _DROPPING: dict[CodeType, tuple[str, str]] = {
     nn.SyncBatchNorm.convert_sync_batchnorm.__func__.__code__: (
         "torch.nn.SyncBatchNorm.convert_sync_batchnorm",
-        "build the layer without activation= and put the activation behind it as a module of its own; or take a norm "
-        'that needs no synchronisation: normwise.convert(model, "group") keeps the activation',
+        'use normwise.convert(model, "sync"), which keeps it, and whose layers run on a CPU, too',
     ),
     fusion.fuse_conv_bn_eval.__code__: ("torch.nn.utils.fuse_conv_bn_eval", _FOLD),
     fusion.fuse_linear_bn_eval.__code__: ("torch.nn.utils.fuse_linear_bn_eval", _FOLD),

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+_transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 _Numbers = TypeVar("_Numbers", bound=tuple[Tensor, ...])
 #: Number of forward passes that are remembered.
 MOST = 32
@@ -21,8 +22,12 @@ class RecentCalls(Generic[_Numbers]):
         self._calls: deque[tuple[Tensor, _Numbers]] = deque(maxlen=MOST)
 
     def add(self, mean: Tensor, numbers: _Numbers) -> None:
-        """Remember the numbers of a forward pass on a batch with this mean, ``(C,)``."""
-        self._calls.append((mean, numbers))
+        """Remember the numbers of a forward pass on a batch with this mean, ``(C,)``.
+
+        Tensors of function transforms and fake ones mean nothing outside of them, and are not remembered.
+        """
+        if type(mean) is Tensor and _transforms() is None:
+            self._calls.append((mean, numbers))
 
     def nearest(self, mean: Tensor) -> tuple[Tensor, ...] | None:
         """Return the numbers of the batch with the nearest mean; None where none is remembered.
@@ -33,10 +38,11 @@ class RecentCalls(Generic[_Numbers]):
         if not calls:
             return None
         distances = torch.stack([(known - mean).abs().sum() for known, _ in calls])
-        # Of equal ones the last.
-        index = len(calls) - 1 - distances.flip(0).nan_to_num(torch.inf).argmin()
+        # Of equal ones the last. Indexed by one number, a GPU would be waited for.
+        index = len(calls) - 1 - distances.flip(0).nan_to_num(torch.inf).argmin(0, keepdim=True)
         return tuple(
-            torch.stack(each)[index] for each in zip(*(numbers for _, numbers in calls), strict=True)
+            torch.stack(each).index_select(0, index)[0]
+            for each in zip(*(numbers for _, numbers in calls), strict=True)
         )
 
     def __eq__(self, other: object) -> bool:

@@ -17,6 +17,7 @@ from normwise.statistics.measure.batch_accumulator import BatchAccumulator
 from normwise.statistics.moments import Moments
 from normwise.statistics.observe.normalised_inputs import Call, look_at_input, observe
 
+_transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 _COUNTER = "num_batches_tracked"
 #: Seconds that torch's synchronised layers, which have no limit of their own, wait for other ranks.
 _TIMEOUT = 60.0
@@ -115,6 +116,8 @@ class AccumulatedLayer:
         return counter if counter is None or slot.row is None else counter[slot.row]
 
     def _before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if _transforms() is not None or torch._C._is_tracing():
+            return  # values of torch.func and of a trace mean nothing outside
         buffers = {name: layer._buffers.get(name) for name in (*STATISTICS, _COUNTER)}
         own = {name: buffer for name, buffer in buffers.items() if buffer is not None}
         moves = (

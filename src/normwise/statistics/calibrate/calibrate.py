@@ -39,7 +39,8 @@ def calibrate(
     evaluation passes as there are layers. ``"training"``: each layer sees its inputs as training shows them, normalised
     by the statistics of their own batch, in a single pass; a batch with one value a channel is normalised by all that
     was seen so far. Take it where one pass must do, where the data can be read once only, or for what running averages
-    would converge to (``torch.optim.swa_utils.update_bn``). With large, shuffled batches both agree nearly.
+    would converge to (``torch.optim.swa_utils.update_bn``). With large, shuffled batches both agree nearly. Ghost and
+    renorm layers normalise by the whole batch meanwhile, as plain BN does.
 
     **Variance.** ``"population"``: of all values together, that between the batches' means included,
     :math:`\frac{1}{n-1}\sum (x - \mu)^2`. ``"batch"``: the average of the batches' own unbiased variances, each

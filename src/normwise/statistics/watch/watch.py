@@ -36,8 +36,10 @@ def watch(
     training does.
 
     Moments and noise are computed in float64, over the real positions alone where a mask is given to a layer of ours,
-    and of this process's part of the batch. A layer that a step calls several times is recorded by its first call. Of a
-    subclass with a forward of its own, what it gives to ``batch_norm`` is recorded, and not what it was called with.
+    and of this process's part of the batch: also of a synchronised layer, which normalises by the union of all parts,
+    and of a ghost layer's batch as a whole, by which its running statistics move, and not of each virtual batch. A
+    layer that a step calls several times is recorded by its first call. Of a subclass with a forward of its own, what
+    it gives to ``batch_norm`` is recorded, and not what it was called with.
 
     The model's numbers stay what they are without it, to the last bit, and so does the random state. Between records
     one hook counts passes. All hooks go when the block ends, also by an exception; the records stay. Watches can be

@@ -1,6 +1,8 @@
 """Styles and words of the report: the same thing looks and reads the same in every figure."""
 
 BATCH, NONE, RECOMPUTED, GROUP, LAYER, RECURRENT, UNMASKED = range(7)
+# There are seven to look at: these are those of things that stand in other figures.
+RENORM, GHOST, SYNCHRONISED = 7 + NONE, 7 + RECOMPUTED, 7 + LAYER
 STYLE = {
     "batch": BATCH,
     "none": NONE,

@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from normwise.layers import find, kind_of_norm
 from normwise.records import Conversion
 from normwise.statistics import Batch
-from normwise.surgery.convert.describe_norm import can_be_source
 from normwise.surgery.convert.target import ConvertedLayer, NormTarget
 from normwise.surgery.convert.targets import target_named
 from normwise.surgery.core.decision import Decision, decide
@@ -50,6 +49,8 @@ def convert(
     All BN layers are converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's
     ``FrozenBatchNorm2d``. A layer of constants is tried on random numbers first, and left where it computes something
     else than BN. Any further class of BN layers in ``normwise.nn`` is a target by the ``conversion`` in its ``traits``.
+    Norms within ``BatchNormLSTM`` and ``BatchNormGRU``, which have statistics for each step, become "sync", and "batch"
+    again; other targets leave them as they are.
     To BN, ``torch.nn.GroupNorm`` and ``InstanceNorm`` layers are converted, too.
 
     Kept are γ and β, running statistics, momentum, ε, counters, types, devices, hooks, modes, ``requires_grad``, tied
@@ -117,11 +118,7 @@ def _convert_all(
 ) -> tuple[list[Decision], list[ConvertedLayer]]:
     """Convert what can be converted, in place, and return the decision on each place."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    layers = {
-        path: layer
-        for path, layer in model.named_modules()
-        if can_be_source(layer, to_batch_norm=target.is_batch_norm)
-    }
+    layers = {path: layer for path, layer in model.named_modules() if target.converts(layer)}
     converted: list[ConvertedLayer] = []
 
     def convert_layer(path: str, layer: nn.Module) -> str:
@@ -135,7 +132,7 @@ def _convert_all(
             decisions.append(Decision(found.path, found.kind, False, reason))
             continue
         traits = kind_of_norm(found.layer).traits
-        if not traits.convertible:
+        if not traits.convertible and found.path not in layers:
             decisions.append(Decision(found.path, found.kind, False, traits.reason))
     return decisions, converted
 

@@ -21,6 +21,7 @@ from normwise.surgery.convert.describe_norm import (
     EVERY_MODULE,
     MEMORY,
     NormDescription,
+    can_be_source,
     check_class,
     describe_norm,
 )
@@ -56,6 +57,10 @@ class NormTarget(ABC):
     @abstractmethod
     def settings(self) -> set[str]:
         """Names of what may be given."""
+
+    def converts(self, layer: nn.Module) -> bool:
+        """Return whether this target is one for the layer."""
+        return can_be_source(layer, to_batch_norm=self.is_batch_norm)
 
     @abstractmethod
     def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:

@@ -13,14 +13,14 @@ from normwise.nn.convertible import from_batch_norm, settings_of
 from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.frozen import freeze_layer, is_frozen
 from normwise.surgery.convert.describe_norm import NormDescription
+from normwise.surgery.convert.given_numbers import set_on
 from normwise.surgery.convert.target import ConvertedLayer, NormTarget, RebuiltNorm
+from normwise.surgery.convert.to_step_norm import change_step_class, step_class
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
 
 #: Settings of our layers that belong to the place where a layer is, and not to the kind of norm.
 _OF_THE_PLACE = {"activation", "inplace"}
-#: A momentum above this makes statistics of hardly more than the last batch.
-_LARGE = 0.5
 
 
 class ToBatchNorm(RebuiltNorm):
@@ -39,6 +39,18 @@ class ToBatchNorm(RebuiltNorm):
         """Settings that torch's BN has, and those that the family adds."""
         further = {name for kind in self.classes for name in settings_of(kind)} - _OF_THE_PLACE
         return {"eps", "momentum", "track_running_stats", *further}
+
+    def converts(self, layer: nn.Module) -> bool:
+        """Return whether this target is one for the layer; of norms with statistics for each step some are."""
+        return super().converts(layer) or step_class(layer, self.name) is not None
+
+    def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
+        """Convert a layer, in place: the object stays, and so does whatever refers to it."""
+        if (target := step_class(layer, self.name)) is None:
+            return super().convert(layer, call, like)
+        eps = vars(layer)["eps"]
+        detail = change_step_class(layer, target, self.given)
+        return ConvertedLayer(detail, alters=vars(layer)["eps"] != eps)
 
     def make(self, norm: NormDescription) -> nn.Module:
         """The family's layer for as many dimensions; a subclass of one of them stays what it is."""
@@ -110,15 +122,3 @@ class ToFrozen(NormTarget):
             raise LeftError("it is frozen already")
         freeze_layer(layer)
         return ConvertedLayer("; ".join(["its statistics are fixed", *notes]), kind.eps != eps)
-
-
-def set_on(layer: Any, given: Mapping[str, Any]) -> list[str]:
-    """Give BN another ε and momentum, where they are given; returns what was changed, for the report."""
-    notes = []
-    for name in ("eps", "momentum"):
-        if name in given and given[name] != getattr(layer, name):
-            notes.append(f"its {name} is {given[name]}, and was {getattr(layer, name)}")
-            setattr(layer, name, given[name])
-            if name == "momentum" and (given[name] or 0) > _LARGE:
-                notes.append("that is the weight of the new batch: Keras's 0.99 is 0.01 here")
-    return notes

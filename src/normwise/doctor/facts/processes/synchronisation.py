@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from normwise.kernels.merged import Merger
 from normwise.kernels.torch_backend.primitives import ChannelMoments
 from normwise.layers import LayerKind
 
@@ -43,7 +44,7 @@ def stop_synchronisation(kinds: Iterable[LayerKind]) -> None:
             layer.process_group = _Alone()
 
 
-class _Copies:
+class _Copies(Merger):
     """The union of the batches of several processes that all have the batch of this one.
 
     Args:

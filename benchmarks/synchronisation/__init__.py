@@ -1,0 +1,1 @@
+"""Measurements and a model of synchronised batch normalization."""

@@ -1,0 +1,83 @@
+"""Collectives of one direction of passes, apart from what others send."""
+
+from datetime import timedelta
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store
+
+# Its name from torch 2.13 on, and before.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+#: Seconds that a rank without batches waits for the next pass of the others, as long as torch's own collectives do.
+_COMPANY = 1800.0
+
+
+class Connection(Protocol):
+    """Two collectives, begun and not waited for."""
+
+    def all_gather(self, found: Tensor, message: Tensor) -> dist.Work | None:
+        """Fill ``found`` with the messages of all ranks, one after the other."""
+        ...
+
+    def all_reduce(self, message: Tensor) -> dist.Work | None:
+        """Add up the messages of all ranks in place."""
+        ...
+
+
+class GroupConnection:
+    """Those of the process group itself: CUDA's streams keep them in order."""
+
+    def __init__(self, group: dist.ProcessGroup) -> None:
+        self._group = group
+
+    def all_gather(self, found: Tensor, message: Tensor) -> dist.Work | None:
+        """See :class:`Connection`."""
+        return _all_gather(found, message, group=self._group, async_op=True)
+
+    def all_reduce(self, message: Tensor) -> dist.Work | None:
+        """See :class:`Connection`."""
+        return dist.all_reduce(message, group=self._group, async_op=True)
+
+
+class GlooConnection:
+    """Those of sockets between the ranks of a group that nothing else uses.
+
+    ``torch.distributed.new_group`` would need a name that all ranks agree on, and its names depend on how many groups
+    a rank is in.
+
+    Args:
+        group: The ranks.
+        name: Name of the connection, the same on all ranks.
+        timeout: Seconds to wait for the other ranks to connect.
+
+    Raises:
+        RuntimeError: a rank did not connect in time.
+    """
+
+    def __init__(self, group: dist.ProcessGroup, name: str, timeout: float) -> None:
+        store = PrefixStore(f"normwise/{name}", store_of(group))
+        # The stub of a backend does not know collectives.
+        self._backend: Any = dist.ProcessGroupGloo(
+            store, dist.get_rank(group), dist.get_world_size(group), timedelta(seconds=timeout)
+        )
+        self._backend._set_default_timeout(timedelta(seconds=_COMPANY))
+
+    def all_gather(self, found: Tensor, message: Tensor) -> dist.Work | None:
+        """See :class:`Connection`."""
+        return self._backend._allgather_base(found, message)
+
+    def all_reduce(self, message: Tensor) -> dist.Work | None:
+        """See :class:`Connection`."""
+        return self._backend.allreduce([message])
+
+
+def uses_gloo(group: dist.ProcessGroup, device: torch.device) -> bool:
+    """Return whether a group's tensors on a device are sent by gloo's sockets."""
+    return device.type == "cpu" and "gloo" in str(dist.get_backend_config(group))
+
+
+def store_of(group: dist.ProcessGroup) -> Store:
+    """Return the store that the ranks of a group share."""
+    return dist.distributed_c10d._world.pg_map[group][1]

@@ -1,0 +1,123 @@
+"""Batch normalization with running statistics for each time step, over the sequences of all processes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import ClassVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from normwise.kernels.merged import merged_moments
+from normwise.kernels.torch_backend import primitives
+from normwise.kernels.torch_backend.primitives import ChannelMoments
+from normwise.nn.mixins.synchronised import Synchronised
+from normwise.nn.norm_traits import NormTraits
+from normwise.nn.recurrent.step_batch_norm import StepBatchNorm
+from normwise.nn.tools.recomputation import is_recomputed
+
+
+class SyncStepBatchNorm(Synchronised, StepBatchNorm):
+    r"""Batch normalization of ``(N, C)`` at a time step, by the statistics of all ranks' sequences that reach it.
+
+    It is to :class:`StepBatchNorm` what :class:`normwise.nn.SyncBatchNorm` is to :class:`normwise.nn.BatchNorm1d`, and
+    takes its place in the recurrent layers by ``normwise.convert(model, "sync")``. Output, gradient and the running
+    statistics of each step are those of one process with all sequences. A batch of one has no statistics: that means
+    one sequence on all ranks together.
+
+    A call has one collective forward, :math:`2C + 1` float64 values from each rank, and one backward, :math:`2C`; calls
+    in the context of ``merged_ahead`` share them. A rank without sequences at a step calls with ``(0, C)``. The
+    recurrent layers do so: the ranks agree on the number of steps, in one collective a forward pass, for which the host
+    waits. In evaluation, without an initialised process group and in a group of one it is :class:`StepBatchNorm`.
+
+    Args:
+        process_group: The ranks whose sequences are taken together; None for all.
+        timeout: Seconds that a rank waits for the others in a collective at most, with gloo.
+
+    The others, and the ``state_dict``, are :class:`StepBatchNorm`'s.
+
+    Raises:
+        DistributedError: the ranks are not at the same layer, or one has not come within ``timeout``: says which.
+        ShapeError: wrong channels.
+    """
+
+    traits: ClassVar[NormTraits] = NormTraits(
+        "step",
+        conversion="sync",
+        foldable=False,
+        convertible=False,
+        reason=StepBatchNorm.traits.reason,
+        several_slots=True,
+        synchronised=True,
+    )
+
+    #: Inputs of steps, and the moments of all ranks for them.
+    _ahead: Mapping[int, tuple[Tensor, ChannelMoments]] = MappingProxyType({})
+
+    def __init__(
+        self,
+        num_features: int,
+        max_length: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
+        gamma: float = 1.0,
+        process_group: dist.ProcessGroup | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        super().__init__(num_features, max_length, eps, momentum, device, dtype, bias=bias, gamma=gamma)
+        self.synchronise(process_group, timeout)
+
+    @contextmanager
+    def merged_ahead(self, inputs: Sequence[Tensor]) -> Iterator[None]:
+        """Merge the moments of the inputs of all steps in one collective, for the calls within the context."""
+        if not self.training or (union := self.rank_union(inputs[0].device)) is None:
+            yield
+            return
+        own = (torch.stack(parts) for parts in zip(*map(primitives.moments, inputs), strict=True))
+        merged = map(Tensor.unbind, merged_moments(ChannelMoments(*own), union))
+        by_step = zip(inputs, map(ChannelMoments, *merged), strict=True)
+        self._ahead = dict(enumerate(by_step))
+        try:
+            yield
+        finally:
+            del self._ahead
+
+    def forward(self, input: Tensor, step: int) -> Tensor:
+        """Normalise ``(N, C)`` as of time step ``step``, counted from 0; N may be 0."""
+        if not self.training or (union := self.rank_union(input.device)) is None:
+            return super().forward(input, step)
+        self._check(input)
+        slot = self.slot(step)
+        running_mean, running_var = self.running_mean[slot], self.running_var[slot]
+        # Not those of an input that a hook has changed.
+        known = self._ahead.get(step)
+        if known is None or known[0] is not input:
+            count, mean, variance = merged_moments(primitives.moments(input), union)
+        else:
+            count, mean, variance = known[1]
+        # Selected, since to ask for the count would wait for a GPU. Both are copies: other steps of this batch move the
+        # buffers before autograd reads them.
+        alone = count <= 1
+        y = primitives.normalise(
+            input,
+            torch.where(alone, running_mean, mean),
+            torch.rsqrt(torch.where(alone, running_var, variance) + self.eps),
+            self.weight,
+            self.bias,
+        )
+        if self.track_running_stats and not is_recomputed():
+            primitives.update_running(
+                running_mean,
+                running_var,
+                mean,
+                variance,
+                count,
+                self.momentum,
+                self.num_batches_tracked[slot],
+            )
+        return y
