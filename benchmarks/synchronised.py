@@ -36,10 +36,10 @@ from benchmarks.synchronisation.cases import KINDS, measure  # noqa: E402
 
 
 def spread(rows: list[list[float]]) -> dict[str, float]:
-    """Return median, 10th and 90th percentile of the rounds of the last rank."""
+    """Return median, least, 10th and 90th percentile of the rounds of the last rank."""
     last = [max(of_ranks) for of_ranks in zip(*rows, strict=True)]
     tenths = statistics.quantiles(last, n=10, method="inclusive")
-    return {"median": statistics.median(last), "low": tenths[0], "high": tenths[-1]}
+    return {"median": statistics.median(last), "least": min(last), "low": tenths[0], "high": tenths[-1]}
 
 
 def merged(of_ranks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,17 +1,14 @@
 """Costs of SyncBatchNorm by the latency and bandwidth model, for numbers of ranks that are not at hand.
 
-Run: python -m benchmarks.synchronisation.scaling_model [build/synchronised.json]
+Run: python -m benchmarks.synchronisation.scaling_model
 
-Prints the table of docs/scaling.md. With the file that benchmarks/synchronised.py writes it first prints latency and
-bandwidth fitted to the collectives that were measured, and what follows for the layers that were.
+Prints the table of docs/scaling.md. page.py also writes there latency and bandwidth fitted to the collectives that
+benchmarks/synchronised.py measured, and what follows for the layers that it measured.
 """
 
-import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from normwise.distributed.exchange import FIRST
@@ -131,25 +128,17 @@ def fitted(measured: dict[str, Any], statistic: str) -> dict[str, tuple[float, f
     return found
 
 
-def check(measured: dict[str, Any]) -> None:
-    """Print what was fitted, and computed beside measured costs of layers."""
-    for statistic in ("low", "median"):
-        print(f"\nFitted to the {'10th percentile' if statistic == 'low' else 'median'} of rounds")
-        links = fitted(measured, statistic)
-        for name, (alpha, bandwidth) in links.items():
-            print(f"  {name}: a step {1e6 * alpha:.0f} µs, {bandwidth / 1e9:.2f} GB/s")
-        for ranks, of_shape in measured["layers"].items():
-            k = int(ranks)
-            for shape, of_kind in of_shape.items():
-                # No wider layer was in the group when a shape was measured.
-                widest = int(shape.split("×")[1])
-                computed = ring_gather(k, forward_bytes(widest), *links[f"{ranks} all_gather"])
-                computed += ring_reduce(k, backward_bytes(widest), *links[f"{ranks} all_reduce"])
-                collectives = of_kind["SyncBatchNorm"]["collectives_ms"][statistic]
-                print(
-                    f"  {ranks} ranks, {shape}: both collectives of a layer {1e3 * computed:.2f} ms computed, "
-                    f"{collectives:.2f} ms measured"
-                )
+def comparison(measured: dict[str, Any], statistic: str) -> list[tuple[str, str, float, float]]:
+    """Return ranks, shape, seconds computed and milliseconds measured of both collectives of each layer."""
+    links, found = fitted(measured, statistic), []
+    for ranks, of_shape in measured["layers"].items():
+        for shape, of_kind in of_shape.items():
+            # No wider layer was in the group when a shape was measured.
+            widest = int(shape.split("×")[1])
+            computed = ring_gather(int(ranks), forward_bytes(widest), *links[f"{ranks} all_gather"])
+            computed += ring_reduce(int(ranks), backward_bytes(widest), *links[f"{ranks} all_reduce"])
+            found.append((ranks, shape, computed, of_kind["SyncBatchNorm"]["collectives_ms"][statistic]))
+    return found
 
 
 def table() -> None:
@@ -169,19 +158,12 @@ def table() -> None:
         for ranks in (8, 64, 1024):
             there = 1e3 * len(layers) * gather_seconds(link, ranks, forward)
             back = 1e3 * len(layers) * reduce_seconds(link, ranks, backward)
-            # A tree's ranks receive a message up and one down at most from each of two branches.
+            # Of a tree as well a rank receives two messages on average, one on the way up and one down.
             received = len(layers) * ((ranks - 1) * forward + 2 * (ranks - 1) / ranks * backward) / 1e6
             print(
                 f"| {link.name} | {ranks:,} | {there:,.1f} | {back:,.1f} | {there + back:,.1f} | {received:,.0f} |"
             )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the check, where there is a file, and the table."""
-    if arguments:
-        check(json.loads(Path(arguments[0]).read_text()))
-    table()
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    table()
