@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 import normwise
 from normwise.distributed import joined
-from normwise.errors import ArgumentError, DistributedError
+from normwise.errors import ArgumentError
 from normwise.layers import kind_of_norm
 from normwise.nn import BatchNormLSTM, SequenceBatchNorm
 from normwise.nn.recurrent import SyncStepBatchNorm
@@ -251,48 +251,6 @@ def test_norms_of_one_layer_in_several_groups_are_an_error(ranks: Any) -> None:
         assert of_rank["_alone"][-1] == (
             "BatchNormLSTM: expected norms of one process group, got several groups; give them one with "
             'normwise.convert(model, "sync", process_group=...)'
-        )
-
-
-def _absent(rank: int) -> str:
-    model = nn.Sequential(_synchronised(BatchNormLSTM(3, 4), timeout=5.0))
-    x = torch.zeros(4, 2, 3)
-    model(x)
-    if rank == 1:
-        dist.barrier()
-        return ""
-    try:
-        model(x)
-    except DistributedError as error:
-        return str(error)
-    finally:
-        dist.barrier()
-    return "no error"
-
-
-def test_a_rank_that_does_not_call_is_an_error_that_names_layer_and_rank() -> None:
-    message, _ = run(_absent, 2)
-    assert message.startswith(
-        "BatchNormLSTM '0' (forward pass), rank 0: not all ranks came within 5 s: rank 1 came to no synchronised layer"
-    )
-
-
-def _elsewhere(rank: int) -> str:
-    model = _synchronised(BatchNormLSTM(3, 4, 2), timeout=20.0)
-    if rank == 1:
-        normwise.freeze(model.norm_ih_l0)
-    try:
-        model(torch.zeros(4, 2, 3))
-    except DistributedError as error:
-        return str(error)
-    return "no error"
-
-
-def test_ranks_whose_norms_differ_are_an_error_that_names_both() -> None:
-    for message in run(_elsewhere, 2):
-        assert (
-            "the ranks are not at the same layer: rank 0 is at SyncStepBatchNorm 'norm_ih_l0', rank 1 is at "
-            "SyncStepBatchNorm 'norm_hh_l0'" in message
         )
 
 

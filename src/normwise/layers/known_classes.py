@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from normwise import nn as own
+from normwise.nn import recurrent
 from normwise.nn.norm_traits import NormTraits
 
 _PER_SAMPLE = "it normalises each sample by itself, and has no running statistics"
@@ -63,5 +64,5 @@ def conversion_families(family: str = "batch") -> dict[str, dict[type[Any], tupl
 
 def public_classes() -> list[type[Any]]:
     """Return the classes that ``normwise.nn``, or its package of recurrent layers, has by a public name."""
-    public = (vars(own) | vars(own.recurrent)).items()
+    public = (vars(own) | vars(recurrent)).items()
     return [value for name, value in public if not name.startswith("_") and isinstance(value, type)]

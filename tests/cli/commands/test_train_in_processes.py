@@ -85,9 +85,10 @@ def _torchrun(count: int, folder: Path, *command: str) -> "subprocess.CompletedP
     return subprocess.CompletedProcess(given, child.returncode, out, errors)
 
 
-def _kill_when_saved(folder: Path, rank: int) -> None:
-    checkpoint, deadline = folder / "run/checkpoint.safetensors", time.monotonic() + 150
+def _kill_when_saved(folder: Path, rank: int, started: "subprocess.Popen[str]") -> None:
+    checkpoint, deadline = folder / "run/checkpoint.safetensors", time.monotonic() + 280
     while not checkpoint.exists():
+        assert started.poll() is None, started.communicate()[1]
         assert time.monotonic() < deadline, "no checkpoint came"
         time.sleep(0.02)
     os.kill(int((folder / f"pid{rank}").read_text()), signal.SIGKILL)
@@ -124,7 +125,7 @@ def test_one_killed_under_torchrun_ends_all_and_the_run_goes_on_in_any_number_of
     (tmp_path / "child.py").write_text(_CHILD)
     command = [*_TORCHRUN, "2", "--master-port", str(_free_port()), "child.py", *_TRAIN, "--out", "run"]
     with _started([command], tmp_path, by_hand=False) as (torchrun,):
-        _kill_when_saved(tmp_path, rank=1)
+        _kill_when_saved(tmp_path, 1, torchrun)
         killed = time.monotonic()
         _, errors = torchrun.communicate(timeout=120)
         # Seconds on an idle machine; the promise is a minute.
@@ -154,7 +155,7 @@ def test_the_first_killed_among_processes_started_by_hand_ends_the_others(
     (tmp_path / "child.py").write_text(_CHILD)
     command = [sys.executable, "child.py", *_TRAIN, "--out", "run"]
     with _started([command] * 3, tmp_path, by_hand=True) as children:
-        _kill_when_saved(tmp_path, rank=0)
+        _kill_when_saved(tmp_path, 0, children[0])
         killed = time.monotonic()
         ends = [child.communicate(timeout=120)[1] for child in children]
         assert time.monotonic() - killed < 60

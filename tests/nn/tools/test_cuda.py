@@ -1,6 +1,7 @@
 """On a GPU the same numbers as on the CPU."""
 
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import torch
@@ -10,9 +11,17 @@ from normwise import functional, nn
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-def results(device, training, masked, momentum):
+KINDS = {
+    "plain": nn.BatchNorm2d,
+    "ghost": partial(nn.GhostBatchNorm2d, virtual_batch_size=3),
+    "renorm": partial(nn.BatchRenorm2d, warmup_steps=0, r_max_steps=0, d_max_steps=0),
+    "sync": nn.SyncBatchNorm,
+}
+
+
+def results(device, training, masked, momentum, kind):
     generator = torch.Generator().manual_seed(0)
-    layer = nn.BatchNorm2d(3, momentum=momentum, activation="relu", device=device).train(training)
+    layer = kind(3, momentum=momentum, activation="relu", device=device).train(training)
     collected = []
     for _ in range(3):
         x, residual, grad_output = (torch.randn(8, 3, 6, 6, generator=generator) for _ in range(3))
@@ -23,13 +32,14 @@ def results(device, training, masked, momentum):
     return [tensor.cpu() for tensor in [*collected, *layer.buffers()]]
 
 
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("masked", [False, True], ids=["full", "masked"])
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_gpu_equals_cpu(training, masked, momentum):
+def test_gpu_equals_cpu(training, masked, momentum, kind):
     torch.testing.assert_close(
-        results("cuda", training, masked, momentum),
-        results("cpu", training, masked, momentum),
+        results("cuda", training, masked, momentum, kind),
+        results("cpu", training, masked, momentum, kind),
         rtol=1e-4,
         atol=1e-5,
     )

@@ -1,8 +1,7 @@
 """Batch normalization with running statistics for each time step, over the sequences of all processes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -16,6 +15,9 @@ from normwise.nn.mixins.synchronised import Synchronised
 from normwise.nn.norm_traits import NormTraits
 from normwise.nn.recurrent.step_batch_norm import StepBatchNorm
 from normwise.nn.tools.recomputation import is_recomputed
+
+#: Moments that ``merged_ahead`` has merged, by layer and input: another tensor, which a hook has made, has its own.
+_ahead: dict[tuple[int, int], ChannelMoments] = {}
 
 
 class SyncStepBatchNorm(Synchronised, StepBatchNorm):
@@ -52,9 +54,6 @@ class SyncStepBatchNorm(Synchronised, StepBatchNorm):
         synchronised=True,
     )
 
-    #: Inputs of steps, and the moments of all ranks for them.
-    _ahead: Mapping[int, tuple[Tensor, ChannelMoments]] = MappingProxyType({})
-
     def __init__(
         self,
         num_features: int,
@@ -80,12 +79,13 @@ class SyncStepBatchNorm(Synchronised, StepBatchNorm):
             return
         own = (torch.stack(parts) for parts in zip(*map(primitives.moments, inputs), strict=True))
         merged = map(Tensor.unbind, merged_moments(ChannelMoments(*own), union))
-        by_step = zip(inputs, map(ChannelMoments, *merged), strict=True)
-        self._ahead = dict(enumerate(by_step))
+        keys = [(id(self), id(input)) for input in inputs]
+        _ahead.update(zip(keys, map(ChannelMoments, *merged), strict=True))
         try:
             yield
         finally:
-            del self._ahead
+            for key in keys:
+                _ahead.pop(key, None)
 
     def forward(self, input: Tensor, step: int) -> Tensor:
         """Normalise ``(N, C)`` as of time step ``step``, counted from 0; N may be 0."""
@@ -94,12 +94,9 @@ class SyncStepBatchNorm(Synchronised, StepBatchNorm):
         self._check(input)
         slot = self.slot(step)
         running_mean, running_var = self.running_mean[slot], self.running_var[slot]
-        # Not those of an input that a hook has changed.
-        known = self._ahead.get(step)
-        if known is None or known[0] is not input:
-            count, mean, variance = merged_moments(primitives.moments(input), union)
-        else:
-            count, mean, variance = known[1]
+        if (merged := _ahead.get((id(self), id(input)))) is None:
+            merged = merged_moments(primitives.moments(input), union)
+        count, mean, variance = merged
         # Selected, since to ask for the count would wait for a GPU. Both are copies: other steps of this batch move the
         # buffers before autograd reads them.
         alone = count <= 1

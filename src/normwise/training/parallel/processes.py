@@ -22,7 +22,9 @@ from normwise.training.parallel.roll_call import Reason, RollCall
 #: How long a process waits for all to be started; for a part of a step that another has the like of; and for work
 #: that the first does alone, which may take as long as it takes: a connection that breaks ends the waiting.
 _START, STEP, _PATIENCE = timedelta(minutes=5), timedelta(seconds=45), timedelta(days=30)
-_START_ALL = "Start all of them, with the same MASTER_ADDR and MASTER_PORT, and each with its own RANK from 0 to WORLD_SIZE - 1"
+_START_ALL = (
+    "Start all of them, with the same MASTER_ADDR and MASTER_PORT, and each with its own RANK, counted from 0"
+)
 #: Parts of what gloo's errors say where a process is gone or late.
 _CONNECTION = (
     "gloo/",
