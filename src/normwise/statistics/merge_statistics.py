@@ -70,6 +70,9 @@ def merge_statistics(
         for name, value in zip(_NAMES, merged or (), strict=False):
             if value is not None:
                 write(layer.get_buffer(name), value)
+        if merged is not None and kind_of_norm(layer).traits.several_slots and merged[2] is not None:
+            # Rows that no rank has reached have those of the last that was, as after a forward pass.
+            layer.extend(int(merged[2].nonzero().max()) + 1)
 
 
 def _statistics_of(layer: Any, samples: int) -> _Statistics:
