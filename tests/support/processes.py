@@ -1,21 +1,25 @@
 """Functions run in several processes that form a group, with their results."""
 
+import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 
-_ROOT = Path(__file__).parents[2]
-# Imported, and not run as a script: classes of what is pickled are found by the module's name.
-_CODE = f"import sys; from {__name__} import main; main(sys.argv[1:])"
+# Forked from a process that has imported what takes seconds, and has computed nothing yet.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    ["torch", "normwise.nn", "normwise.statistics", "normwise.surgery", "normwise.doctor"]
+)
 
 
 class Failed(AssertionError):
@@ -49,41 +53,46 @@ def run_each(function: Callable[..., Any], size: int, *args: Any, timeout: float
     with tempfile.TemporaryDirectory() as folder:
         task = Path(folder) / "task"
         task.write_bytes(pickle.dumps((function.__module__, function.__qualname__, args)))
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
         children = [
-            subprocess.Popen(
-                [sys.executable, "-c", _CODE, folder, str(rank), str(size)],
-                cwd=_ROOT,
-                env=environment,
-                start_new_session=True,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+            _CONTEXT.Process(target=_child, args=(Path(folder), rank, size), daemon=True)
             for rank in range(size)
         ]
+        end = time.monotonic() + timeout
         try:
-            return [_result(Path(folder), rank, child, timeout) for rank, child in enumerate(children)]
+            for child in children:
+                child.start()
+            return [_result(Path(folder), rank, child, timeout, end) for rank, child in enumerate(children)]
         finally:
             for child in children:
-                if child.poll() is None:
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-                assert child.stderr is not None
-                child.stderr.close()
+                if child.is_alive():
+                    _kill(child)
+                child.join()
 
 
-def _result(folder: Path, rank: int, child: "subprocess.Popen[str]", timeout: float) -> Any:
+def _kill(child: BaseProcess) -> None:
     try:
-        _, errors = child.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
+        # With what it has started itself.
+        os.killpg(child.pid or 0, signal.SIGKILL)
+    except ProcessLookupError:  # it has not made a group of its own yet
+        child.kill()
+
+
+def _result(folder: Path, rank: int, child: BaseProcess, timeout: float, end: float) -> Any:
+    child.join(max(end - time.monotonic(), 0))
+    if child.is_alive():
         return Died(f"it was still running after {timeout:g} s")
-    path = folder / f"result{rank}"
+    path, errors = folder / f"result{rank}", folder / f"errors{rank}"
     if not path.exists():
-        return Died(f"it ended with {child.returncode}: {errors[-3000:]}")
+        said = errors.read_text(errors="replace") if errors.exists() else ""
+        return Died(f"it ended with {child.exitcode}: {said[-3000:]}")
     return pickle.loads(path.read_bytes())
 
 
 def _child(folder: Path, rank: int, size: int) -> None:
+    os.setsid()
+    with (folder / f"errors{rank}").open("wb") as errors:
+        os.dup2(errors.fileno(), 2)
+    os.environ |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     module, name, args = pickle.loads((folder / "task").read_bytes())
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
@@ -102,8 +111,3 @@ def _child(folder: Path, rank: int, size: int) -> None:
     if not isinstance(result, Died):
         # A rank that waits for others is told by the end of those that failed.
         torch.distributed.destroy_process_group()
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run one rank."""
-    _child(Path(arguments[0]), int(arguments[1]), int(arguments[2]))
