@@ -52,7 +52,7 @@ class _GhostBatchNorm(_BatchNorm, NotScriptable):
     def _compute(self, call: Call) -> Tensor:
         call.check()
         shape = call.x.shape
-        if torch._C._is_tracing():
+        if not torch.compiler.is_compiling() and torch._C._is_tracing():
             # Sizes are tensors there; what is traced has the parts of the example.
             shape = tuple(map(int, shape))
         sizes = part_sizes(shape, self.virtual_batch_size) if self.training else ()
