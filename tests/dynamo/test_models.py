@@ -63,7 +63,7 @@ def assert_same(
             if training is not None:
                 one.train(training)
         wanted = numbers_of(old, old, x)
-        # Sums in another order; a bias before BN has a gradient of 0, but for the rounding of the gradients that cancel.
+        # Sums in another order; a bias before BN has a gradient of 0, but for the rounding of gradients that cancel.
         largest = max(float(grad.abs().max()) for grad in wanted["parameters"].values() if grad is not None)
         torch.testing.assert_close(numbers_of(new, run, x), wanted, rtol=1e-3, atol=2e-4 * max(1.0, largest))
     return found
