@@ -13,6 +13,28 @@ from normwise.errors import ArgumentError
 from normwise.nn import SyncBatchNorm
 from tests.support.processes import run
 
+
+def _stopped_early(rank: int) -> int:
+    model = DistributedDataParallel(nn.Sequential(nn.Linear(3, 4), SyncBatchNorm(4)))
+    steps: list[int] = []
+
+    def train() -> None:
+        with joined(model, throw_on_early_termination=True):
+            for step in range(3 - 2 * rank):
+                model(torch.randn(4, 3)).square().sum().backward()
+                steps.append(step)
+
+    with pytest.raises(RuntimeError, match="exhausted"):
+        train()
+    # The next epoch.
+    model(torch.randn(4, 3)).square().sum().backward()
+    return len(steps)
+
+
+def test_all_ranks_stop_with_the_first_and_can_go_on() -> None:
+    assert run(_stopped_early, 2) == [1, 1]
+
+
 State = dict[str, Tensor]
 #: Samples of the batches of each rank.
 UNEVEN = [((3, 2, 4), (5,)), ((2, 0), (), (3, 4, 2))]

@@ -52,12 +52,24 @@ def _other_layers(rank: int) -> None:
 
 def _unused_rank(rank: int) -> list[float]:
     layer = nn.BatchNorm1d(1, momentum=1.0)
+    if rank == 0:
+        nn.init.constant_(layer.get_buffer("running_mean"), float("nan"))
     if rank == 1:
         layer(torch.tensor([[1.0], [3.0]]))
     merge_statistics(layer)
     assert layer.running_mean is not None
     assert layer.running_var is not None
     return [layer.running_mean.item(), layer.running_var.item(), int(layer.num_batches_tracked or 0)]
+
+
+def _wrong_samples(rank: int) -> None:
+    merge_statistics(nn.BatchNorm1d(3), samples=rank)
+
+
+def test_a_wrong_number_of_samples_on_one_rank_is_an_error_on_all() -> None:
+    for text in run_each(_wrong_samples, 2):
+        assert isinstance(text, Died)
+        assert "rank 0: samples must be positive, got 0" in text
 
 
 def test_other_layers_are_an_error_on_all_ranks() -> None:

@@ -46,7 +46,13 @@ class Exchange:
         self._gathered = self._summed = FIRST
         self._locks = {"forward": Lock(), "backward": Lock()}
         self._lost: str = ""
-        self._unread: deque[tuple[torch.cuda.Event, Tensor, Place]] = deque()
+        #: Headers on their way from a GPU, of forward passes with the place, of backward passes with their call, too.
+        self._unread: deque[tuple[torch.cuda.Event, Tensor, Place | None, int | None]] = deque()
+
+    @property
+    def apart(self) -> bool:
+        """True where the ranks have connections of their own, in which nobody else sends."""
+        return self._limited
 
     def connect(self, place: Place) -> None:
         """Connect the ranks.
@@ -60,9 +66,12 @@ class Exchange:
         try:
             self._forward = GlooConnection(self._group, "forward", place.timeout)
             self._backward = GlooConnection(self._group, "backward", place.timeout)
-        except RuntimeError as error:
+        except BaseException as error:
+            # Without connections of its own the next call would take the group's, in which others send.
             self._lost = str(place)
-            raise explained(place, error, self._group, self._limited) from None
+            if isinstance(error, RuntimeError):
+                raise explained(place, error, self._group, self._limited) from None
+            raise
         leave_word(self._group, None)
 
     def gather(self, own: Tensor, place: Place | None) -> Tensor:
@@ -97,11 +106,13 @@ class Exchange:
             place: Layer and pass; None for a rank that only keeps the others from waiting, and has no values.
             call: Number of the forward pass that it belongs to, from ``calls``.
         """
+        self._read_checks()
         message = _message(own, sum_header(place, call, own.device), self._summed)
         self._all_reduce(message, place)
         head = message[:HEADER]
-        # A GPU would be waited for; where a backward pass is out of step there, the next forward pass tells.
-        if not head.is_cuda or place is None:
+        if head.is_cuda and place is not None and place.values <= self._summed:
+            self._read_later(head, place, call)
+        else:
             self._check_sums(head, place, call)
         values = int(head[1] / head[0].clamp(min=1)) if place is None else place.values
         found = message[HEADER : HEADER + values]
@@ -151,21 +162,28 @@ class Exchange:
     def _check_places(self, heads: Tensor, place: Place | None, now: bool) -> None:
         """Raise an error unless all ranks are at the same place."""
         if heads.is_cuda and place is not None and not now:
-            # To look at it now would wait for the GPU.
-            event = torch.cuda.Event()
-            kept = torch.empty(heads.shape, dtype=heads.dtype, pin_memory=True).copy_(
-                heads, non_blocking=True
-            )
-            event.record()
-            self._unread.append((event, kept, place))
+            self._read_later(heads, place, None)
         else:
             self._raise_unless_alike(heads, place)
+
+    def _read_later(self, heads: Tensor, place: Place | None, call: int | None) -> None:
+        """Copy headers from a GPU, for which to wait now would cost time."""
+        event = torch.cuda.Event()
+        kept = torch.empty(heads.shape, dtype=heads.dtype, pin_memory=True).copy_(heads, non_blocking=True)
+        event.record()
+        self._unread.append((event, kept, place, call))
 
     def _read_checks(self) -> None:
         """Raise an error of an earlier call on a GPU, if what it received has come by now."""
         while self._unread and self._unread[0][0].query():
-            _, heads, place = self._unread.popleft()
-            self._raise_unless_alike(heads, place)
+            _, heads, place, call = self._unread.popleft()
+            if call is None:
+                self._raise_unless_alike(heads, place)
+            elif not agree(heads.tolist()):
+                raise DistributedError(
+                    f"{place}, rank {dist.get_rank()}: the ranks went backward through different calls, and gradients "
+                    f"since then are wrong. {ADVICE}"
+                )
 
     def _raise_unless_alike(self, heads: Tensor, place: Place | None) -> None:
         if len({tag for present, tag in heads[:, :2].tolist() if present}) <= 1:

@@ -20,12 +20,14 @@ def joined(model: DistributedDataParallel, **options: Any) -> Iterator[None]:
     A rank whose batches are used up takes part in the collectives of the others as a rank with no samples does: their
     statistics are those of the samples that there are.
 
+    For models on a CPU. With ``throw_on_early_termination=True`` nothing is kept from waiting: all ranks stop.
+
     Args:
         model: The model in ``DistributedDataParallel``; each rank enters the context.
         options: Those of ``torch.distributed.algorithms.join.Join``, such as ``divide_by_initial_world_size``.
 
     Raises:
-        ArgumentError: it is no ``DistributedDataParallel``.
+        ArgumentError: it is no ``DistributedDataParallel``, or on a GPU.
         DistributedError: a process ended, or the ranks are not at the same layer.
     """
     if not isinstance(model, DistributedDataParallel):
@@ -38,7 +40,8 @@ def joined(model: DistributedDataParallel, **options: Any) -> Iterator[None]:
         with Join([model], **options):
             yield
             # Before the hooks of Join, of which DistributedDataParallel's waits for the others' backward pass.
-            company.begin()
+            if not options.get("throw_on_early_termination", False):
+                company.begin()
     except RuntimeError as error:
         if company.failure is None or isinstance(error, DistributedError):
             raise
@@ -60,6 +63,12 @@ class _Company:
         layers = [module for module in model.modules() if hasattr(type(module), "rank_union")]
         unions = [getattr(type(layer), "rank_union")(layer, self._device) for layer in layers]  # noqa: B009
         exchanges: list[Exchange] = list(dict.fromkeys(union.exchange for union in unions if union))
+        if not all(exchange.apart for exchange in exchanges):
+            raise ArgumentError(
+                "joined works for models on a CPU, where synchronised layers have connections of their own; on a GPU "
+                "give each rank as many batches (DataLoader(drop_last=True) with a DistributedSampler)"
+            )
+        self._began = False
         self._threads = [
             threading.Thread(target=self._serve, args=(exchange, backward), daemon=True)
             for exchange in exchanges
@@ -70,6 +79,7 @@ class _Company:
         """Begin to keep company."""
         for thread in self._threads:
             thread.start()
+            self._began = True
 
     def end(self) -> None:
         """Wait for the end: all ranks are here.
@@ -77,7 +87,7 @@ class _Company:
         Raises:
             DistributedError: the ranks were not at the same layer.
         """
-        for thread in self._threads:
+        for thread in self._threads if self._began else ():
             thread.join()
         if self.failure is not None:
             raise self.failure

@@ -14,7 +14,7 @@ _PATIENCE = 3.0
 ADVICE = (
     "All ranks must call the same synchronised layers in the same order: give each as many batches "
     "(DistributedSampler and DataLoader(drop_last=True), or normwise.distributed.joined), and let no branch depend on "
-    "the rank"
+    "the rank. A layer's path is that in the outermost module that is called, which must be the same on all ranks, too"
 )
 
 

@@ -134,23 +134,25 @@ class BatchRenorm1d(_BatchRenorm, nn.BatchNorm1d):
     :math:`\mu, \sigma = \sqrt{\mathrm{var} + \epsilon}` as they were before the batch. r and d are constants to the
     gradient. Where neither limit is reached, :math:`y = \gamma (x - \mu) / \sigma + \beta`, which is evaluation's.
 
-    The limits follow the number of batches t, ``num_batches_tracked``, which ``state_dict`` has: up to ``warmup_steps``
-    r is 1 and d is 0, which is batch normalization; then :math:`r_{max}` grows to ``r_max`` at ``r_max_steps``, and
-    :math:`d_{max}` to ``d_max`` at ``d_max_steps``, linearly. The defaults are the paper's. For a fine-tuning of some
-    thousand steps choose smaller numbers. Without running statistics it is batch normalization.
+    The limits follow the number t of batches before this one, ``num_batches_tracked``, which ``state_dict`` has: up to
+    ``warmup_steps`` r is 1 and d is 0, which is batch normalization; then :math:`r_{max}` grows to ``r_max`` at
+    ``r_max_steps``, and :math:`d_{max}` to ``d_max`` at ``d_max_steps``, linearly. The defaults are the paper's. For a
+    fine-tuning of some thousand steps choose smaller numbers. Without running statistics it is batch normalization.
 
     Shape:
         ``input``, ``residual`` and the output ``(N, C)`` or ``(N, C, L)``; ``mask`` ``(N,)`` or ``(N, L)``.
 
     Args:
         r_max, d_max: The limits in the end: 1 or more, and 0 or more.
-        warmup_steps: Number of batches that are normalised as by :class:`BatchNorm1d`.
+        warmup_steps: Largest t at which a batch is normalised as by :class:`BatchNorm1d`; where ``r_max_steps`` is the
+            same, there is no ramp, and from that t on r has its limits in full.
         r_max_steps, d_max_steps: Number of batches after which the limits are ``r_max`` and ``d_max``.
 
     The others are :class:`BatchNorm1d`'s, as are the errors. ``state_dict`` is torch's, both ways: a trained BN layer's
     has its number of batches, with which the warm-up may be over. The paper averages σ, this layer the variance, as BN
-    does. Under activation checkpointing a forward pass is repeated with the r and d that it had, as long as no more
-    than 32 other forward passes of the layer came between.
+    does. Under activation checkpointing a forward pass is repeated with the r and d that it had; more than 32 forward
+    passes of the layer before the backward pass are an error there. Don't compile a checkpointed part of a model that
+    has this layer: torch.compile computes it anew from running statistics that have moved.
 
     References:
         Ioffe 2017, https://arxiv.org/abs/1702.03275, section 3 (algorithm 1) and section 4.1 (the schedule).

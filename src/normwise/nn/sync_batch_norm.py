@@ -30,10 +30,11 @@ class SyncBatchNorm(Synchronised, _BatchNorm, NotScriptable):
     In evaluation, without an initialised process group, and in a group of one it is :class:`BatchNorm1d`; so a model
     with it runs as it is on one process. A forward pass has one collective (:math:`2C + 1` float64 values from each
     rank), a backward pass one (:math:`2C`), and messages have the size of the group's widest layer.
-    On a CPU the layers use process groups of their own, which are made at the first call.
+    On a CPU the layers have connections of their own, which are made at the first call.
 
     Shape:
-        ``input``, ``residual`` and the output ``(N, C, *)``, of any number of axes; ``mask`` ``(N, *)``.
+        ``input``, ``residual`` and the output ``(N, C, *)``, with up to three axes behind the channels; ``mask``
+        ``(N, *)``.
 
     Args:
         process_group: The ranks whose batches are taken together; None for all.

@@ -41,7 +41,7 @@ def merge_statistics(
         samples: Samples of a batch on this rank, or any number in proportion to them.
 
     Raises:
-        ArgumentError: ``samples`` is not positive.
+        ArgumentError: ``samples`` is not positive, on any rank.
         DistributedError: the ranks have other layers, or other sizes; nothing is changed.
 
     References:
@@ -52,9 +52,10 @@ def merge_statistics(
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8))
         >>> normwise.statistics.merge_statistics(model)  # on every rank, before rank 0 saves model.state_dict()
     """
-    if not samples > 0:
-        raise ArgumentError(f"samples must be positive, got {samples}")
+    wrong = "" if samples > 0 else f"samples must be positive, got {samples}"
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size(process_group) == 1:
+        if wrong:
+            raise ArgumentError(wrong)
         return
     layers = {
         path: layer
@@ -62,8 +63,13 @@ def merge_statistics(
         if (kind := kind_of_norm(layer)).initialised and kind.has_statistics and not kind.frozen
     }
     own = {path: _statistics_of(layer, samples) for path, layer in layers.items()}
-    everybody: list[Any] = [None] * dist.get_world_size(process_group)
-    dist.all_gather_object(everybody, own, group=process_group)
+    told: list[Any] = [None] * dist.get_world_size(process_group)
+    # Where one rank must raise an error all do: the others would wait.
+    dist.all_gather_object(told, (wrong, own), group=process_group)
+    for rank, (text, _) in enumerate(told):
+        if text:
+            raise ArgumentError(f"rank {rank}: {text}")
+    everybody = [statistics for _, statistics in told]
     _check_alike(everybody)
     for path, layer in layers.items():
         merged = _merged([of_rank[path] for of_rank in everybody])
@@ -94,6 +100,11 @@ def _merged(ranks: list[_Statistics]) -> tuple[Tensor, Tensor, Tensor | None] | 
     shares = (weights / total.where(total > 0, 1)).unsqueeze(-1)
     # Rows that no rank has reached stay those of the first.
     shares[0] += (total == 0).unsqueeze(-1)
+    # Of a rank without weight, which may hold anything, the numbers of one with weight: 0 · NaN is NaN.
+    most = weights.argmax(0, keepdim=True).unsqueeze(-1).expand_as(means[:1])
+    means, variances = (
+        each.where(shares > 0, each.gather(0, most).expand_as(each)) for each in (means, variances)
+    )
     # From one of the means, so that what is added up are differences.
     mean = means[0] + (shares * (means - means[0])).sum(0)
     variance = (shares * (variances + (means - mean).square())).sum(0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from normwise import nn, reference
-from normwise.errors import ArgumentError
+from normwise.errors import ArgumentError, AutogradError
 from tests.support import family_oracles
 from tests.support.grids import grid
 from tests.support.kernels.implementations import PAIRS, each_type
@@ -274,3 +274,34 @@ def test_a_copy_between_forward_and_backward_goes_on_alike(how: Any) -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         nn.BatchRenorm1d(3, **settings)
+
+
+def _gradient(batches: list[Tensor], *, checkpointed: bool) -> Tensor:
+    """Return the gradient behind a renorm layer that is called with all batches before the backward pass."""
+    torch.manual_seed(0)
+    linear, layer = torch.nn.Linear(3, 3), nn.BatchRenorm1d(3, warmup_steps=0, r_max_steps=0, d_max_steps=0)
+
+    def block(x: Tensor) -> Tensor:
+        return layer(linear(x)).tanh()
+
+    losses = [
+        (checkpoint(block, x, use_reentrant=False) if checkpointed else block(x))
+        .mul(number + 1)
+        .pow(3)
+        .mean()
+        for number, x in enumerate(batches)
+    ]
+    torch.stack(losses).sum().backward()
+    assert linear.weight.grad is not None
+    return linear.weight.grad
+
+
+def test_the_same_batch_in_two_passes_is_repeated_with_the_r_and_d_of_each() -> None:
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(_gradient([x, x], checkpointed=True), _gradient([x, x], checkpointed=False))
+
+
+def test_more_passes_than_are_remembered_are_an_error() -> None:
+    batches = list(torch.randn(40, 8, 3, generator=torch.Generator().manual_seed(1)).unbind())
+    with pytest.raises(AutogradError, match="at most 32 forward passes may come between a checkpointed one"):
+        _gradient(batches, checkpointed=True)

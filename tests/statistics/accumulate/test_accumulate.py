@@ -417,3 +417,11 @@ def test_ghost_renorm_and_synchronised_layers_move_as_their_union(make: Any) -> 
         # Renorm corrects each micro-batch by the running statistics of before.
         torch.testing.assert_close(found, outputs, rtol=0, atol=0)
     _assert_moved_as(layer, union)
+
+
+def test_what_is_no_optimizer_is_refused_before_anything_is_touched() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(3))
+    with pytest.raises(ArgumentError, match=r"expected an optimizer of torch\.optim, got list"):
+        normwise.accumulate(model, optimizer=[torch.optim.SGD(model.parameters(), 0.1)])  # pyright: ignore[reportArgumentType]
+    model(torch.randn(4, 3))
+    assert int(model[0].num_batches_tracked) == 1

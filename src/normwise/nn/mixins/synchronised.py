@@ -9,6 +9,8 @@ from normwise.errors import ArgumentError
 from normwise.nn.layer_path import remembered_name
 from normwise.nn.tools.shared_object import Shared
 
+_LONGEST = 30 * 24 * 3600.0
+
 
 class Synchronised(nn.Module):
     """Base of synchronised layers: their process group, and how long a rank waits for the others."""
@@ -20,10 +22,12 @@ class Synchronised(nn.Module):
         """Set the ranks whose batches are taken together, and the seconds that a rank waits for the others.
 
         Raises:
-            ArgumentError: the timeout is not positive.
+            ArgumentError: the timeout is not positive, or longer than a month.
         """
-        if not timeout > 0:
-            raise ArgumentError(f"timeout must be a positive number of seconds, got {timeout}")
+        if not 0 < timeout <= _LONGEST:
+            raise ArgumentError(
+                f"timeout must be a number of seconds above 0 and at most {_LONGEST:g}, got {timeout}"
+            )
         self.process_group = process_group
         self.timeout = timeout
 

@@ -6,6 +6,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from normwise.errors import AutogradError
+
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 _Numbers = TypeVar("_Numbers", bound=tuple[Tensor, ...])
 #: Number of forward passes that are remembered.
@@ -19,7 +21,8 @@ class RecentCalls(Generic[_Numbers]):
     """
 
     def __init__(self) -> None:
-        self._calls: deque[tuple[Tensor, _Numbers]] = deque(maxlen=MOST)
+        #: Mean and numbers of each call, and how often it was repeated, a 0-dimensional tensor.
+        self._calls: deque[tuple[Tensor, _Numbers, Tensor]] = deque(maxlen=MOST)
 
     def add(self, mean: Tensor, numbers: _Numbers) -> None:
         """Remember the numbers of a forward pass on a batch with this mean, ``(C,)``.
@@ -27,22 +30,38 @@ class RecentCalls(Generic[_Numbers]):
         Tensors of function transforms and fake ones mean nothing outside of them, and are not remembered.
         """
         if type(mean) is Tensor and _transforms() is None:
-            self._calls.append((mean, numbers))
+            self._calls.append((mean, numbers, mean.new_zeros(())))
 
     def nearest(self, mean: Tensor) -> tuple[Tensor, ...] | None:
         """Return the numbers of the batch with the nearest mean; None where none is remembered.
 
-        Nothing waits for a GPU.
+        Of the same batch in several passes it is the last one that was repeated least often: backward passes go from
+        the last to the first. Nothing waits for a GPU.
+
+        Raises:
+            AutogradError: on a CPU, no batch has that mean.
         """
-        calls = [(known, numbers) for known, numbers in self._calls if known.device == mean.device]
+        calls = [call for call in self._calls if call[0].device == mean.device]
         if not calls:
             return None
-        distances = torch.stack([(known - mean).abs().sum() for known, _ in calls])
-        # Of equal ones the last. Indexed by one number, a GPU would be waited for.
-        index = len(calls) - 1 - distances.flip(0).nan_to_num(torch.inf).argmin(0, keepdim=True)
+        distances = torch.stack([(known - mean).abs().sum() for known, _, _ in calls]).nan_to_num(torch.inf)
+        least = distances.min()
+        if mean.is_cpu and least > 1e-6 * (1 + mean.abs().sum()):
+            raise AutogradError(
+                f"a forward pass within a backward pass is on none of the layer's last {len(calls)} batches, so that "
+                f"its r and d are not known any more: at most {MOST} forward passes may come between a checkpointed "
+                "one and its repetition"
+            )
+        repeated = torch.stack([times for _, _, times in calls])
+        position = torch.arange(len(calls), device=mean.device)
+        # Indexed by one number, a GPU would be waited for.
+        order = torch.where(distances == least, position - len(calls) * repeated, -torch.inf)
+        index = order.argmax(0, keepdim=True)
+        for number, (_, _, times) in enumerate(calls):
+            times += (index[0] == number).to(times)
         return tuple(
             torch.stack(each).index_select(0, index)[0]
-            for each in zip(*(numbers for _, numbers in calls), strict=True)
+            for each in zip(*(numbers for _, numbers, _ in calls), strict=True)
         )
 
     def __eq__(self, other: object) -> bool:

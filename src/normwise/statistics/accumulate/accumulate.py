@@ -90,6 +90,11 @@ class Accumulation:
         self._modules = layers
         self._layers = [AccumulatedLayer(path, layer) for path, layer in layers.items()]
         self._optimizer = _unwrapped(optimizer)
+        if not (self._optimizer is None or isinstance(self._optimizer, Optimizer)):
+            raise ArgumentError(
+                f"expected an optimizer of torch.optim, got {type(optimizer).__name__}; without one, call step() of "
+                "what normwise.accumulate returns"
+            )
         self._handle: Any = None
         self._holds_eager = False
 

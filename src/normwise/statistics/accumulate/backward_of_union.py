@@ -1,6 +1,6 @@
 """Gradients of micro-batches that are normalised by the statistics of their union."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ Loss = Callable[[nn.Module, Any], Tensor]
 
 
 def backward_of_union(
-    model: nn.Module, micro_batches: Sequence[Any], loss: Loss, *, weights: Sequence[float] | None = None
+    model: nn.Module, micro_batches: Iterable[Any], loss: Loss, *, weights: Sequence[float] | None = None
 ) -> Tensor:
     r"""Add to ``.grad`` what one backward pass of the union of micro-batches would: an exact gradient accumulation.
 
@@ -64,6 +64,7 @@ def backward_of_union(
         >>> model[1].num_batches_tracked, model[0].weight.grad.shape
         (tensor(1), torch.Size([8, 4]))
     """
+    micro_batches = list(micro_batches)
     shares = shares_of(micro_batches, weights)
     streams = random_streams(len(micro_batches))
     lock_step = LockStep(streams, mismatch)

@@ -25,7 +25,7 @@ _LABELS = {
     "renorm": "batch renormalization",
     "group": "GroupNorm",
     "synchronised": "BN synchronised over two processes",
-    "accumulated": "BN with gradients accumulated to 32, as ghost batches",
+    "accumulated": "ghost batches of 32 samples, or gradients accumulated to 32",
 }
 
 
@@ -146,6 +146,11 @@ class SmallBatchRemedies(Claim):
         return Judgement(verdict, sentence, (overall, *effects), figures)
 
 
+def _sizes(kind: str) -> tuple[int, ...]:
+    """Return the samples in one process at once at which there are runs."""
+    return (*_SIZES, _LARGE) if kind == "batch" else _SIZES
+
+
 def _networks(preset: Preset) -> list[Network]:
     return [network for network in preset.networks if network.model in _DENSE]
 
@@ -184,17 +189,18 @@ def _figure(model: str, runs: Sequence[Run], preset: Preset) -> Figure:
     }
     return Figure(
         name=f"remedies-{model}",
-        title=f"{model}: test accuracy after the same number of samples, by values per statistic in one process",
-        caption=f"Mean over seeds; the band spans the lowest and the highest seed. {_RATE} {DIVERGED}",
-        x_label="values per statistic in one process",
+        title=f"{model}: test accuracy after the same number of samples, by values per statistic",
+        caption="Mean over seeds; the band spans the lowest and the highest seed. GroupNorm stands at the samples of a "
+        f"step, on which its statistics don't rest. {_RATE} {DIVERGED}",
+        x_label="values per statistic",
         y_label="test accuracy",
         y_percent=True,
         # Names, not numbers: each size gets its own tick, at equal distances.
         series=tuple(
             spread_series(
                 _LABELS.get(kind, "BN"),
-                tuple(str(size) for size in _SIZES),
-                [_runs_of(kind, size, own, preset) for size in _SIZES],
+                tuple(str(2 * size if kind == "synchronised" else size) for size in _sizes(kind)),
+                [_runs_of(kind, size, own, preset) for size in _sizes(kind)],
                 final_accuracy,
                 style,
             )

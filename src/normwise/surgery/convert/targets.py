@@ -53,7 +53,7 @@ def _check(given: Mapping[str, Any]) -> None:
             f"expected a momentum in (0, 1], or None for the plain average of all batches, got {momentum!r}. It is the "
             "weight of the new batch: Keras's 0.99 is 0.01 here"
         )
-    if not _is_number(timeout := given.get("timeout", 1.0)) or not timeout > 0:
+    if not _is_number(timeout := given.get("timeout", 1.0)) or not 0 < timeout < math.inf:
         raise ArgumentError(f"expected a positive number of seconds as timeout, got {timeout!r}")
     if not isinstance(track := given.get("track_running_stats", True), bool):
         raise ArgumentError(f"expected True or False as track_running_stats, got {track!r}")

@@ -9,6 +9,9 @@ from normwise.layers import kind_of_norm, layers_with_statistics
 from normwise.surgery import convert
 from normwise.training.parallel.processes import STEP
 
+#: Families that training would no longer be of, once they were synchronised.
+_OTHER_TRAINING = ("ghost", "renorm")
+
 
 def synchronised(model: nn.Module, group: Any) -> nn.Module:
     """Return a copy of the network with synchronised layers in place of its BN layers.
@@ -20,6 +23,12 @@ def synchronised(model: nn.Module, group: Any) -> nn.Module:
     Raises:
         ArgumentError: a layer can't be synchronised.
     """
+    for path, layer in layers_with_statistics(model).items():
+        if kind_of_norm(layer).traits.conversion in _OTHER_TRAINING:
+            raise ArgumentError(
+                f"{path} ({type(layer).__name__}) normalises otherwise in training than by the whole batch, which "
+                "synchronised statistics are; take --statistics local, one process, or another norm"
+            )
     copy, _ = convert(model, "sync", process_group=group, timeout=STEP.total_seconds())
     for path, layer in layers_with_statistics(copy).items():
         if not kind_of_norm(layer).traits.synchronised:
