@@ -424,4 +424,4 @@ def test_what_is_no_optimizer_is_refused_before_anything_is_touched() -> None:
     with pytest.raises(ArgumentError, match=r"expected an optimizer of torch\.optim, got list"):
         normwise.accumulate(model, optimizer=[torch.optim.SGD(model.parameters(), 0.1)])  # pyright: ignore[reportArgumentType]
     model(torch.randn(4, 3))
-    assert int(model[0].num_batches_tracked) == 1
+    assert model[0].get_buffer("num_batches_tracked") == 1
