@@ -1,4 +1,4 @@
-"""What one of several processes measures of synchronised and local batch normalization."""
+"""Measurements of one of several processes: synchronised and local batch normalization."""
 
 import json
 import time

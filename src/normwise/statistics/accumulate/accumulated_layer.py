@@ -25,7 +25,7 @@ _TIMEOUT = 60.0
 
 @dataclass
 class _SeenBySlot:
-    """What a slot saw since its statistics were moved last.
+    """Inputs of a slot since its statistics were moved last.
 
     Attributes:
         moments: Those of all values.

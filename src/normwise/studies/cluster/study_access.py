@@ -20,7 +20,7 @@ _LOOKS = 2.0
 
 @dataclass(frozen=True)
 class StudyAccess:
-    """What a worker must find to make runs of a study.
+    """Conditions that a worker must find to make runs of a study.
 
     Attributes:
         fingerprint: Versions, machine and code of the study's process.

@@ -134,7 +134,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that reads and writes the folder of the run."""
+        """True for the process that reads and writes the folder of the run."""
         return self.rank == 0
 
     def wait(self) -> None:

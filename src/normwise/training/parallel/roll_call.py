@@ -35,7 +35,7 @@ class Reason:
 
 
 class RollCall:
-    """What one process knows of the others' end.
+    """Knowledge of one process about the end of the others.
 
     Args:
         store: Store that all processes have.
