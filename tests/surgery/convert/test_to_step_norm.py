@@ -125,7 +125,7 @@ def test_a_frozen_norm_trains_again_and_the_report_says_so(model: Any) -> None:
 def test_a_timeout_is_a_positive_number(model: Any) -> None:
     with pytest.raises(normwise.errors.ArgumentError, match="a positive number of seconds as timeout, got 0"):
         _convert(model, "sync", timeout=0)
-    with pytest.raises(normwise.errors.ArgumentError, match="timeout must be a positive number of seconds"):
+    with pytest.raises(normwise.errors.ArgumentError, match="timeout must be a number of seconds above 0"):
         SyncStepBatchNorm(3, 2, timeout=-1.0)
 
 

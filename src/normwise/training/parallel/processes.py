@@ -69,9 +69,11 @@ class Processes:
         try:
             found = rendezvous(self._address, self.rank, self.count, timeout=_START)
             store, self.rank, self.count = next(found)
-            self._wait_for_all(store)
+            self._wait_for_all(store, "here")
             dist.init_process_group("gloo", store=store, rank=self.rank, world_size=self.count, timeout=STEP)
             self._patient: Any = dist.new_group(timeout=_PATIENCE)
+            # One that failed at once would else be gone while others still connect.
+            self._wait_for_all(store, "connected")
         except (RuntimeError, ValueError, OSError) as error:
             raise RunError(
                 f"the processes of this run did not find each other: {_first_line(error)}. {_START_ALL}"
@@ -82,9 +84,9 @@ class Processes:
             self._handler = signal.signal(signal.SIGTERM, _end)
         return self
 
-    def _wait_for_all(self, store: Any) -> None:
-        """Wait until all are started; once they are, none is waited for as long."""
-        here = [f"normwise/here/{rank}" for rank in range(self.count)]
+    def _wait_for_all(self, store: Any, state: str) -> None:
+        """Wait until all are started, or connected; once they are, none is waited for as long."""
+        here = [f"normwise/{state}/{rank}" for rank in range(self.count)]
         store.set(here[self.rank], "here")
         deadline = time.monotonic() + _START.total_seconds()
         while not store.check(here):
