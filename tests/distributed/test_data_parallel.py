@@ -44,7 +44,7 @@ class Net(nn.Module):
         return torch.relu(self.bn2(self.conv2(x)))
 
     def rest(self, x: Tensor) -> Tensor:
-        """What follows."""
+        """The rest of the network."""
         return self.head(x.mean((2, 3)))
 
 
