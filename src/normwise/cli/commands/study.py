@@ -34,7 +34,7 @@ def study(
     preset: Annotated[
         PresetName,
         typer.Option(
-            help="quick: scikit-learn's digits, made-up speech and text, three to four minutes. full: MNIST, spoken "
+            help="quick: scikit-learn's digits, made-up speech and text, four minutes or more. full: MNIST, spoken "
             "digits and film reviews, more than an hour."
         ),
     ] = PresetName.quick,
