@@ -1,5 +1,7 @@
 """Synchronised layers in process groups: of some ranks, destroyed and made again, and several models at once."""
 
+import weakref
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -86,3 +88,18 @@ def test_all_processes_may_leave_their_group_and_begin_anew(tmp_path: object) ->
         torch.testing.assert_close(before, _expected(_data(2), rank))
         torch.testing.assert_close(alone, _expected([_data(2)[rank]], 0))
         torch.testing.assert_close(after, _expected(_data(2, 1), rank))
+
+
+def _destroyed(rank: int) -> list[bool]:
+    """Return whether the group is there before and after it is destroyed, with a layer that had a pass in it."""
+    world = weakref.ref(dist.distributed_c10d._get_default_group())
+    layer = SyncBatchNorm(4)
+    layer(_data(2)[rank].requires_grad_()).sum().backward()
+    found = [world() is not None]
+    dist.destroy_process_group()
+    return [*found, world() is not None]
+
+
+def test_a_group_that_is_destroyed_ends_with_its_threads() -> None:
+    """A thread of gloo that lets go of a tensor while Python ends aborts the process."""
+    assert run(_destroyed, 2) == [[True, False]] * 2

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any, Protocol
+from weakref import ref
 
 import torch
 import torch.distributed as dist
@@ -25,20 +26,27 @@ class Connection(Protocol):
         """Add up the messages of all ranks in place."""
         ...
 
+    def close(self) -> None:
+        """End the threads that serve it, if it has some of its own."""
+        ...
+
 
 class GroupConnection:
     """Those of the process group itself: CUDA's streams keep them in order."""
 
     def __init__(self, group: dist.ProcessGroup) -> None:
-        self._group = group
+        self._weak_group = ref(group)
 
     def all_gather(self, found: Tensor, message: Tensor) -> dist.Work | None:
         """See :class:`Connection`."""
-        return _all_gather(found, message, group=self._group, async_op=True)
+        return _all_gather(found, message, group=self._weak_group(), async_op=True)
 
     def all_reduce(self, message: Tensor) -> dist.Work | None:
         """See :class:`Connection`."""
-        return dist.all_reduce(message, group=self._group, async_op=True)
+        return dist.all_reduce(message, group=self._weak_group(), async_op=True)
+
+    def close(self) -> None:
+        """See :class:`Connection`."""
 
 
 class GlooConnection:
@@ -71,6 +79,10 @@ class GlooConnection:
     def all_reduce(self, message: Tensor) -> dist.Work | None:
         """See :class:`Connection`."""
         return self._backend.allreduce([message])
+
+    def close(self) -> None:
+        """See :class:`Connection`."""
+        self._backend = None
 
 
 def uses_gloo(group: dist.ProcessGroup, device: torch.device) -> bool:

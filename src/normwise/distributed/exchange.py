@@ -2,6 +2,7 @@
 
 from collections import deque
 from threading import Lock
+from weakref import ref
 
 import torch
 import torch.distributed as dist
@@ -39,7 +40,7 @@ class Exchange:
     def __init__(self, group: dist.ProcessGroup, device: torch.device) -> None:
         self.ranks = dist.get_process_group_ranks(group)
         self.calls = 0
-        self._group = group
+        self._weak_group = ref(group)
         self._limited = uses_gloo(group, device)
         self._forward: Connection = GroupConnection(group)
         self._backward: Connection = self._forward
@@ -73,6 +74,22 @@ class Exchange:
                 raise explained(place, error, self._group, self._limited) from None
             raise
         leave_word(self._group, None)
+
+    def close(self) -> None:
+        """End the connections, and wait for the threads that serve them."""
+        self._lost = self._lost or "the end of the process"
+        self._forward.close()
+        self._backward.close()
+
+    @property
+    def _group(self) -> dist.ProcessGroup:
+        group = self._weak_group()
+        if group is None:
+            raise DistributedError(
+                f"the process group of ranks {self.ranks} was destroyed between a forward pass of synchronised layers "
+                "and its backward pass; destroy it after the last backward pass"
+            )
+        return group
 
     def gather(self, own: Tensor, place: Place | None) -> Tensor:
         """Return ``(ranks, values)``, float64: the values of each rank, 0 for ranks that take no part.
@@ -133,6 +150,7 @@ class Exchange:
         self, over: Connection, direction: str, message: Tensor, place: Place | None, add: bool = False
     ) -> Tensor:
         """Return the messages of all ranks, or their sum."""
+        group = self._group
         if self._lost:
             raise DistributedError(
                 f"{place or 'joined'}, rank {dist.get_rank()}: the ranks lost one another before, at {self._lost}. "
@@ -148,7 +166,7 @@ class Exchange:
             meet(
                 (lambda: over.all_reduce(found)) if add else (lambda: over.all_gather(found, message)),
                 place,
-                self._group,
+                group,
                 self._limited,
             )
         except BaseException:

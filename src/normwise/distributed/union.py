@@ -1,6 +1,8 @@
 """The union of the batches of all processes, as what merges moments and sums."""
 
+import atexit
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.distributed as dist
@@ -11,7 +13,9 @@ from normwise.distributed.place import Place
 from normwise.errors import DistributedError
 from normwise.kernels.torch_backend.primitives import ChannelMoments
 
-_exchanges: dict[tuple[dist.ProcessGroup, str], Exchange] = {}
+#: By group and kind of device. A group that was destroyed must end: a thread of gloo that is still busy while Python
+#: ends aborts the process.
+_exchanges: WeakKeyDictionary[dist.ProcessGroup, dict[str, Exchange]] = WeakKeyDictionary()
 
 
 @dataclass
@@ -90,13 +94,16 @@ def union_of(
         )
     if dist.get_world_size(found) == 1:
         return None
-    key = found, device.type
-    if key not in _exchanges:
-        # Those of groups that were destroyed go.
-        known = dist.distributed_c10d._world.pg_map
-        for old in [old for old in _exchanges if old[0] not in known]:
-            del _exchanges[old]
+    of_group = _exchanges.setdefault(found, {})
+    if device.type not in of_group:
         # One that could not be connected stays, and says so at each call.
-        _exchanges[key] = Exchange(found, device)
-        _exchanges[key].connect(Place(layer, "forward", 0, timeout))
-    return RankUnion(_exchanges[key], layer, timeout)
+        of_group[device.type] = Exchange(found, device)
+        of_group[device.type].connect(Place(layer, "forward", 0, timeout))
+    return RankUnion(of_group[device.type], layer, timeout)
+
+
+@atexit.register
+def _close() -> None:
+    for of_group in _exchanges.values():
+        for exchange in of_group.values():
+            exchange.close()
