@@ -17,10 +17,13 @@ study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
 
 # Style and types are those of the pinned torch.
-# The kernels for GPUs are interpreted in a process of their own: there nothing can be compiled.
+# The kernels for GPUs are interpreted in a process of their own: there nothing can be compiled. Keras has one backend a
+# process.
 test: $(if $(TORCH),$(VENV)/dev.stamp,check)
-	$(BIN)/python -m pytest --numprocesses 2
+	env -u KERAS_BACKEND $(BIN)/python -m pytest --numprocesses 2
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest --numprocesses 2 tests/kernels/triton/interpreted
+	for backend in tensorflow jax torch; do \
+	  KERAS_BACKEND=$$backend $(BIN)/python -m pytest --numprocesses 2 tests/keras || exit 1; done
 
 # Combinations of options that `make test` leaves out, because each repeats what others test.
 exhaustive: $(VENV)/dev.stamp

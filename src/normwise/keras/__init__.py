@@ -1,0 +1,5 @@
+"""Batch normalization for Keras 3: the layer, and what examines, changes and proves models that have it."""
+
+from normwise.keras.batch_normalization import BatchNormalization
+
+__all__ = ["BatchNormalization"]

@@ -1,0 +1,347 @@
+"""Batch normalization for Keras 3, on all of its backends."""
+
+from typing import Any
+
+import keras
+
+from normwise.keras.call import Call
+from normwise.keras.moments import BatchMoments, Tensor
+from normwise.keras.renorm import Schedule, correction, limits_of
+from normwise.keras.untyped import ops
+from normwise.keras.with_ops import batch_normalization as with_ops
+
+
+@keras.saving.register_keras_serializable(package="normwise")
+class BatchNormalization(keras.layers.BatchNormalization):
+    r"""Normalise each channel by the statistics of its batch: ``keras.layers.BatchNormalization``, and what that lacks.
+
+    .. math::
+
+        y = a\left(\gamma \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta + r\right)
+
+    In training :math:`\mu` and :math:`\sigma^2` are mean and biased variance of the batch over all axes but ``axis``,
+    and the moving statistics become ``momentum * moving + (1 - momentum) * batch``; else they are the moving ones.
+    ``trainable = False`` means inference, as in Keras. Names, order and shapes of the weights are Keras's (gamma, beta,
+    moving_mean, moving_variance, and with ``renorm`` moving_stddev, renorm_mean, renorm_stddev), so that weights load
+    both ways; ``momentum=None`` and a schedule of ``renorm`` add one, ``batches``, behind them.
+
+    It differs where Keras's layer is wrong or refuses: the variance keeps its digits at any mean, masks fit any axis, a
+    batch without a real position moves nothing, one channel may have a mask, and ``renorm`` is clipped unless it is
+    asked not to be. On the torch backend it computes with normwise's kernels.
+
+    Shape:
+        ``inputs``, ``residual`` and the output: any, with two axes or more. ``mask``: the shape of the inputs without
+        ``axis``, or a leading part of it, or with an ``axis`` of size 1.
+
+    Args:
+        axis: The axis of the channels, an integer.
+        momentum: Weight of what was, between 0 and 1 (torch's ``momentum`` is that of the new batch); None for the
+            plain average over all batches so far.
+        epsilon: Added to the variance; Keras's default is 1e-3, torch's 1e-5.
+        center, scale: Whether there are β and γ.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: Initial values.
+        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: Of β and γ.
+        renorm: Whether training is batch renormalization (Ioffe 2017).
+        renorm_clipping: Limits of r and d: None for the paper's schedule, a dictionary with Keras's keys ``rmax``,
+            ``rmin`` and ``dmax`` for limits that stay (a missing one is no limit), and with ``warmup_steps``,
+            ``rmax_steps`` or ``dmax_steps`` among them for a schedule of your own.
+        renorm_momentum: Weight of what was in the statistics that r and d compare with.
+        synchronized: Whether statistics are those of all replicas: of a ``tf.distribute`` strategy on TensorFlow, of
+            the processes of ``torch.distributed`` on torch; on JAX ``keras.distribution`` makes them so in any case.
+        activation: None, or an activation of Keras, applied last.
+        virtual_batch_size: Samples at most whose statistics normalise together (ghost batch normalization, Hoffer et
+            al. 2017); parts of a batch are as equal as can be. The moving statistics are moved by the whole batch. None
+            for the whole batch.
+        unbiased_moving_variance: Whether the moving variance gets Bessel's correction, count over count less one, as in
+            torch.
+        kwargs: Those of ``keras.layers.Layer``.
+
+    Call arguments:
+        inputs: Input.
+        training: Whether the statistics of the batch normalise.
+        mask: Boolean, True where a position is real. The others have no part in the statistics; their output is
+            computed as that of all others, as in Keras.
+        residual: Added before the activation, of the shape of the inputs.
+
+    Raises:
+        ValueError: an argument that does not exist or contradicts another; a mask or residual of another shape.
+
+    References:
+        Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithms 1 and 2. Ioffe 2017,
+        https://arxiv.org/abs/1702.03275, algorithm 1 and section 4.2. Hoffer, Hubara & Soudry 2017,
+        https://arxiv.org/abs/1705.08741, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float | None = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        renorm: bool = False,
+        renorm_clipping: dict[str, Any] | None = None,
+        renorm_momentum: float = 0.99,
+        synchronized: bool = False,
+        *,
+        activation: Any = None,
+        virtual_batch_size: int | None = None,
+        unbiased_moving_variance: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        _check_share("momentum", momentum)
+        _check_share("renorm_momentum", renorm_momentum)
+        if not epsilon >= 0:
+            raise ValueError(f"expected an epsilon of 0 or more, got {epsilon!r}")
+        if virtual_batch_size is not None and (type(virtual_batch_size) is not int or virtual_batch_size < 1):
+            raise ValueError(
+                f"virtual_batch_size must be a whole number of samples, 1 or more, or None, got {virtual_batch_size!r}"
+            )
+        if virtual_batch_size is not None and (renorm or synchronized):
+            other = "renorm" if renorm else "synchronized"
+            raise ValueError(f"virtual_batch_size and {other}=True contradict one another; leave one out")
+        super().__init__(
+            axis=axis,
+            momentum=0.99 if momentum is None else momentum,
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            moving_mean_initializer=moving_mean_initializer,
+            moving_variance_initializer=moving_variance_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+            **kwargs,
+        )
+        self.momentum = None if momentum is None else float(momentum)
+        self.renorm = renorm
+        self.renorm_clipping = renorm_clipping
+        self.renorm_momentum = renorm_momentum
+        self.synchronized = synchronized
+        self.activation = None if activation is None else keras.activations.get(activation)
+        self.virtual_batch_size = virtual_batch_size
+        self.unbiased_moving_variance = unbiased_moving_variance
+        self._limits = limits_of(renorm_clipping if renorm else {})
+        self.batches: Any = None
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of a shape."""
+        rank = len(input_shape)
+        if rank < 2 or not -rank <= self.axis < rank:
+            raise ValueError(
+                f"{self.name}: expected inputs with two axes or more, and axis {self.axis} among them, got the shape "
+                f"{tuple(input_shape)}"
+            )
+        channels = input_shape[self.axis]
+        if channels is None:
+            raise ValueError(
+                f"{self.name}: the number of channels, axis {self.axis} of the shape {tuple(input_shape)}, must be "
+                "known"
+            )
+        if self.virtual_batch_size is not None and self.axis % rank == 0:
+            raise ValueError(
+                f"{self.name}: virtual_batch_size cuts the first axis, which can't be that of the channels"
+            )
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self._affine("gamma", channels)
+        if self.center:
+            self.beta = self._affine("beta", channels)
+        self.moving_mean = self._moving("moving_mean", channels, self.moving_mean_initializer)
+        self.moving_variance = self._moving("moving_variance", channels, self.moving_variance_initializer)
+        if self.renorm:
+            # As Keras has them: deviations, which begin as roots of the initial variance.
+            self.moving_stddev = self._moving("moving_stddev", channels, self._initial_deviation)
+            self.renorm_mean = self._moving("renorm_mean", channels, _again(self.moving_mean_initializer))
+            self.renorm_stddev = self._moving("renorm_stddev", channels, self._initial_deviation)
+        if self.momentum is None or isinstance(self._limits, Schedule):
+            self.batches = self.add_weight(
+                shape=(), name="batches", dtype="int32", initializer="zeros", trainable=False, autocast=False
+            )
+        self.input_spec = keras.InputSpec(ndim=rank, axes={self.axis: channels})
+        self._reduction_axes = [axis for axis in range(rank) if axis != self.axis % rank]
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None, residual: Any = None) -> Any:
+        """Return the normalised inputs; in training move the statistics."""
+        axis = self.axis % len(inputs.shape)
+        moving = not (training and self.trainable)
+        kind = keras.backend.result_type(inputs.dtype, "float32")
+        if residual is not None and not _same(residual.shape, inputs.shape):
+            raise ValueError(
+                f"{self.name}: the residual has the shape {tuple(residual.shape)}, expected that of the inputs, "
+                f"{tuple(inputs.shape)}"
+            )
+        call = Call(
+            inputs,
+            axis,
+            self.epsilon,
+            self.name,
+            None if self.gamma is None else ops.cast(self.gamma, kind),
+            None if self.beta is None else ops.cast(self.beta, kind),
+            statistics=(ops.cast(self.moving_mean, kind), ops.cast(self.moving_variance, kind))
+            if moving
+            else None,
+            mask=None if mask is None or moving else self._real(mask, inputs, axis),
+            residual=residual,
+            activation=self.activation,
+            virtual_batch_size=None if moving else self.virtual_batch_size,
+            synchronized=self.synchronized and not moving,
+            correct=self._corrected if self.renorm and not moving else None,
+        )
+        outputs, found = _computed(call)
+        if found is not None:
+            self._move(found)
+        return ops.cast(outputs, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return all arguments, as ``from_config`` takes them."""
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "renorm": self.renorm,
+            "renorm_clipping": self.renorm_clipping,
+            "renorm_momentum": self.renorm_momentum,
+            "synchronized": self.synchronized,
+            "activation": None if self.activation is None else keras.activations.serialize(self.activation),
+            "virtual_batch_size": self.virtual_batch_size,
+            "unbiased_moving_variance": self.unbiased_moving_variance,
+        }
+
+    def _affine(self, name: str, channels: int) -> Any:
+        return self.add_weight(
+            shape=(channels,),
+            name=name,
+            initializer=getattr(self, f"{name}_initializer"),
+            regularizer=getattr(self, f"{name}_regularizer"),
+            constraint=getattr(self, f"{name}_constraint"),
+            trainable=True,
+            autocast=False,
+        )
+
+    def _moving(self, name: str, channels: int, initializer: Any) -> Any:
+        return self.add_weight(
+            shape=(channels,), name=name, initializer=initializer, trainable=False, autocast=False
+        )
+
+    def _initial_deviation(self, shape: Any, dtype: Any = None) -> Any:
+        return ops.sqrt(_again(self.moving_variance_initializer)(shape, dtype=dtype))
+
+    def _real(self, mask: Any, inputs: Any, axis: int) -> Any:
+        """Return a mask that broadcasts to the inputs, with one channel."""
+        mask = ops.cast(ops.convert_to_tensor(mask), "bool")
+        given, shape = list(mask.shape), list(inputs.shape)
+        if len(given) == len(shape) and given[axis] == 1:
+            whole = given
+        else:
+            whole = [*given[:axis], 1, *given[axis:]] if len(given) >= axis else given
+            whole = whole + [1] * (len(shape) - len(whole))
+        fits = len(whole) == len(shape) and all(
+            a == axis or None in (have, want) or have in (1, want)
+            for a, (have, want) in enumerate(zip(whole, shape, strict=True))
+        )
+        if not fits:
+            expected = [size for a, size in enumerate(shape) if a != axis]
+            raise ValueError(
+                f"{self.name}: the mask has the shape {tuple(given)}, expected that of the inputs without axis {axis}, "
+                f"{tuple(expected)}, or its first axes"
+            )
+        return ops.reshape(mask, [-1 if size is None else size for size in whole])
+
+    def _corrected(self, found: BatchMoments, gamma: Any, beta: Any) -> tuple[Tensor, Tensor]:
+        """Return γ r and γ d + β, with which batch normalization is batch renormalization."""
+        kind = found.mean.dtype
+        least = ops.cast(self.epsilon, kind) ** 0.5
+        r, d = correction(
+            found.mean,
+            ops.sqrt(found.variance + self.epsilon),
+            ops.cast(self.renorm_mean, kind),
+            # An average that has hardly begun may be near to 0.
+            ops.maximum(ops.cast(self.renorm_stddev, kind), least),
+            self._limits,
+            None if self.batches is None else ops.cast(self.batches, kind),
+        )
+        kind = kind if gamma is None else gamma.dtype
+        r, d = ops.cast(r, kind), ops.cast(d, kind)
+        scale, shift = (r, d) if gamma is None else (r * gamma, d * gamma)
+        return scale, shift if beta is None else shift + beta
+
+    def _move(self, found: BatchMoments) -> None:
+        """Move the moving statistics towards those of a batch."""
+        count = found.positions
+        some = True if isinstance(count, int) else count > 0
+        if some is True and count == 0:
+            return
+        mean, variance = ops.stop_gradient(found.mean), ops.stop_gradient(found.variance)
+        share: Any = self.momentum
+        if self.momentum is None:
+            before = ops.cast(self.batches, mean.dtype)
+            share = before / (before + 1)
+
+        def move(weight: Any, batch: Any, share: Any) -> Any:
+            was = ops.cast(weight, batch.dtype)
+            new = was * share + batch * (1 - share)
+            weight.assign(new if some is True else ops.where(some, new, was))
+            return new
+
+        if self.renorm:
+            deviation = ops.sqrt(variance + self.epsilon)
+            move(self.renorm_mean, mean, self.renorm_momentum)
+            move(self.renorm_stddev, deviation, self.renorm_momentum)
+            move(self.moving_mean, mean, share)
+            squares = ops.square(move(self.moving_stddev, deviation, share))
+            # A square of a root may be less than what the root was taken of.
+            new = ops.maximum(squares - self.epsilon, 0)
+            was = ops.cast(self.moving_variance, new.dtype)
+            self.moving_variance.assign(new if some is True else ops.where(some, new, was))
+        else:
+            move(self.moving_mean, mean, share)
+            if self.unbiased_moving_variance:
+                variance = variance * _bessel(count)
+            move(self.moving_variance, variance, share)
+        if self.batches is not None:
+            self.batches.assign(self.batches + (1 if some is True else ops.cast(some, "int32")))
+
+
+def _bessel(count: Any) -> Any:
+    """Return count over count less one, and 1 for one value, which has no variance to correct."""
+    if isinstance(count, int):
+        return count / max(count - 1, 1)
+    return count / ops.maximum(count - 1, ops.ones_like(count))
+
+
+def _computed(call: Call) -> tuple[Any, BatchMoments | None]:
+    if keras.backend.backend() == "torch":
+        from normwise.keras import on_torch
+
+        if on_torch.covers(call):
+            return on_torch.batch_normalization(call)
+    return with_ops(call)
+
+
+def _check_share(name: str, value: float | None) -> None:
+    if value is not None and not 0 <= value <= 1:
+        raise ValueError(f"expected a {name} between 0 and 1, the weight of what was, got {value!r}")
+
+
+def _same(given: Any, expected: Any) -> bool:
+    return len(given) == len(expected) and all(
+        None in (have, want) or have == want for have, want in zip(given, expected, strict=True)
+    )
+
+
+def _again(initializer: Any) -> Any:
+    """Return an initializer of its own, since one with a seed gives each weight the same values."""
+    if isinstance(initializer, keras.initializers.Initializer):
+        return initializer.__class__.from_config(initializer.get_config())
+    return initializer

@@ -1,0 +1,148 @@
+"""The bridge to normwise's own kernels, on Keras's torch backend: the one file of this package that knows torch."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import torch
+from torch import Tensor
+
+from normwise import functional, kernels
+from normwise.distributed import RankUnion, union_of
+from normwise.keras.call import Call
+from normwise.keras.moments import BatchMoments
+from normwise.kernels import Call as KernelCall
+from normwise.kernels.merged import merged_batch_norm
+from normwise.kernels.torch_backend.primitives import ChannelMoments
+from normwise.kernels.virtual_batches import batch_norm_in_parts, part_sizes
+
+#: Activations that the kernels fuse and that Keras has with the same settings.
+_FUSED: dict[Any, str] = {
+    keras.activations.relu: "relu",
+    keras.activations.relu6: "relu6",
+    keras.activations.elu: "elu",
+    keras.activations.gelu: "gelu",
+    keras.activations.silu: "silu",
+    keras.activations.hard_silu: "hardswish",
+    keras.activations.sigmoid: "sigmoid",
+    keras.activations.tanh: "tanh",
+}
+#: Seconds that a rank waits for the others with ``synchronized=True``, as with ``normwise.nn.SyncBatchNorm``.
+_TIMEOUT = 60.0
+
+
+def covers(call: Call) -> bool:
+    """Return whether :func:`batch_normalization` computes a call; ``keras.ops`` compute the others."""
+    x = call.x
+    if x.device.type not in ("cpu", "cuda") or x.ndim < 2 or not x.is_floating_point():
+        return False
+    if call.statistics is not None:
+        return True
+    # One value per channel has no deviation, of which the kernels make an error and Keras zeros.
+    alone = x.numel() <= x.shape[call.axis]
+    return not alone and not (call.mask is not None and call.virtual_batch_size is not None)
+
+
+def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
+    """Return the output of a call, and the moments of its batch in training."""
+    flat = call.axis == call.x.ndim - 1 and call.x.is_contiguous() and call.virtual_batch_size is None
+    channels = call.x.shape[call.axis]
+
+    def viewed(x: Tensor) -> Tensor:
+        # Rows of channels are the layout of the kernels with the least to compute; any other is a view as well.
+        return x.reshape(-1, channels) if flat else x.movedim(call.axis, 1)
+
+    fused = None if call.activation is None else _FUSED.get(call.activation)
+    kernel_call = KernelCall(
+        viewed(call.x),
+        weight=call.gamma,
+        bias=call.beta,
+        eps=call.epsilon,
+        activation=fused,
+        residual=None if call.residual is None else viewed(call.residual.to(call.x.dtype)),
+    )
+    mask = call.mask
+    if mask is not None:
+        sizes = [1 if axis == call.axis else size for axis, size in enumerate(call.x.shape)]
+        mask = mask.expand(sizes)
+        mask = mask.reshape(-1) if flat else mask.movedim(call.axis, 1).squeeze(1)
+    if call.statistics is not None:
+        kernel_call.running_mean, kernel_call.running_var = call.statistics
+        y, found = kernels.batch_norm(kernel_call), None
+    else:
+        y, found = _in_training(call, kernel_call, mask)
+    y = y.view(call.x.shape) if flat else y.movedim(1, call.axis)
+    return (y if fused or call.activation is None else call.activation(y)), found
+
+
+def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tuple[Tensor, BatchMoments]:
+    """Return what the statistics of the batch make of it, in the kernels' layout, and its moments."""
+    x = kernel_call.x
+    kernel_call.training = True
+    union = None
+    if call.synchronized:
+        union = union_of(None, f"BatchNormalization {call.name!r}", x.device, _TIMEOUT)
+    if call.correct is not None:
+        merged = kernels.batch_moments(x, mask)
+        if union is not None:
+            merged = union.moments(merged)
+        moments = BatchMoments(merged.count, merged.mean, merged.variance)
+        kernel_call.weight, kernel_call.bias = call.correct(moments, call.gamma, call.beta)
+    if union is not None:
+        return _of_all_ranks(kernel_call, _Remembered(union), mask)
+    if mask is not None:
+        return _masked(kernel_call, functional.moments(x, mask))
+    kind = torch.promote_types(x.dtype, torch.float32)
+    # With a momentum of 1 they are the batch's afterwards.
+    kernel_call.running_mean, kernel_call.running_var = x.new_zeros((2, x.shape[1]), dtype=kind)
+    kernel_call.momentum = 1.0
+    sizes = part_sizes(x.shape, call.virtual_batch_size) if call.virtual_batch_size is not None else ()
+    y = batch_norm_in_parts(kernel_call, sizes) if len(sizes) > 1 else kernels.batch_norm(kernel_call)
+    count = x.numel() // x.shape[1]
+    variance = kernel_call.running_var * ((count - 1) / count)
+    return y, BatchMoments(count, kernel_call.running_mean, variance)
+
+
+def _masked(kernel_call: KernelCall, found: ChannelMoments) -> tuple[Tensor, BatchMoments]:
+    """Return the whole batch normalised by the moments of its real positions, as Keras does."""
+    y = functional.normalise(
+        kernel_call.x,
+        found.mean,
+        torch.rsqrt(found.variance + kernel_call.eps),
+        kernel_call.weight,
+        kernel_call.bias,
+        activation=kernel_call.activation,
+        residual=kernel_call.residual,
+    )
+    return y, BatchMoments(found.count, found.mean, found.variance)
+
+
+@dataclass
+class _Remembered:
+    """A union that remembers its moments; a :class:`normwise.kernels.merged.Merger`."""
+
+    union: RankUnion
+    found: list[ChannelMoments] = field(default_factory=list)
+
+    def moments(self, own: ChannelMoments) -> ChannelMoments:
+        """See :class:`normwise.distributed.RankUnion`."""
+        self.found.append(self.union.moments(own))
+        return self.found[-1]
+
+    def gradient_sums(self, own: Tensor) -> Tensor:
+        """See :class:`normwise.distributed.RankUnion`."""
+        return self.union.gradient_sums(own)
+
+
+def _of_all_ranks(
+    kernel_call: KernelCall, union: _Remembered, mask: Tensor | None
+) -> tuple[Tensor, BatchMoments]:
+    """Return what the statistics of the batches of all ranks make of this one, and their moments."""
+    kernel_call.mask = mask
+    y = merged_batch_norm(kernel_call, union)
+    moments = ChannelMoments(*(value.detach() for value in union.found[-1]))
+    if mask is not None:
+        # What is no real position has no part in the gradient of the statistics.
+        rest, _ = _masked(kernel_call, moments)
+        y = torch.where(mask.unsqueeze(1) if mask.ndim > 1 else mask[:, None], y, rest)
+    return y, BatchMoments(*moments)

@@ -1,0 +1,122 @@
+"""Batch renormalization (Ioffe 2017): limits of r and d, and what they make of γ and β."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from normwise.keras.moments import Tensor
+from normwise.keras.untyped import ops
+
+#: Keys of ``renorm_clipping`` that Keras has, and ours.
+_LIMITS = ("rmax", "rmin", "dmax")
+_STEPS = ("warmup_steps", "rmax_steps", "dmax_steps")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Limits that grow with the number of batches, as in the paper's section 4.2.
+
+    Attributes:
+        rmax: Largest r in the end; the smallest is its inverse.
+        dmax: Largest d in the end.
+        warmup_steps: Batches in which r is 1 and d is 0, which is batch normalization.
+        rmax_steps, dmax_steps: Batches after which the limits have grown to ``rmax`` and ``dmax``, linearly.
+    """
+
+    rmax: float = 3.0
+    dmax: float = 5.0
+    warmup_steps: int = 5_000
+    rmax_steps: int = 40_000
+    dmax_steps: int = 25_000
+
+    def limits(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the limits of r and d at the number of batches so far, a 0-dimensional floating tensor."""
+
+        def share(end: int) -> Tensor:
+            begin = min(self.warmup_steps, end - 1)
+            return ops.clip((step - begin) / (end - begin), 0.0, 1.0)
+
+        return 1 + (self.rmax - 1) * share(self.rmax_steps), self.dmax * share(self.dmax_steps)
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """Limits that stay, as Keras has them; None for none.
+
+    Attributes:
+        rmax: Largest r.
+        rmin: Smallest r.
+        dmax: Largest d, and -d.
+    """
+
+    rmax: float | None = None
+    rmin: float | None = None
+    dmax: float | None = None
+
+
+def limits_of(given: Mapping[str, Any] | None) -> Schedule | Clipping:
+    """Return what ``renorm_clipping`` asks for.
+
+    Args:
+        given: None for the paper's schedule; Keras's keys alone for limits that stay; steps among them for a schedule.
+
+    Raises:
+        ValueError: an unknown key, or limits that contradict one another.
+    """
+    if given is None:
+        return Schedule()
+    if unknown := sorted(set(given) - {*_LIMITS, *_STEPS}):
+        raise ValueError(
+            f"renorm_clipping has {', '.join(map(repr, unknown))}; expected some of {', '.join(_LIMITS)}, and for "
+            f"limits that grow {', '.join(_STEPS)}"
+        )
+    rmax, rmin, dmax = (given.get(key) for key in _LIMITS)
+    if rmax is not None and rmin is not None and rmax < rmin:
+        raise ValueError(f"renorm_clipping: expected rmax of rmin or more, got rmax={rmax} and rmin={rmin}")
+    if dmax is not None and dmax < 0:
+        raise ValueError(f"renorm_clipping: expected dmax of 0 or more, got dmax={dmax}")
+    if not set(given) & set(_STEPS):
+        return Clipping(rmax, rmin, dmax)
+    if rmin is not None:
+        raise ValueError(
+            f"renorm_clipping: with limits that grow rmin is the inverse of rmax; leave out rmin={rmin}"
+        )
+    schedule = Schedule(**{key: value for key, value in given.items() if value is not None})
+    if schedule.rmax < 1 or not 0 <= schedule.warmup_steps <= min(schedule.rmax_steps, schedule.dmax_steps):
+        raise ValueError(
+            "renorm_clipping: expected rmax of 1 or more and 0 <= warmup_steps <= rmax_steps and dmax_steps, got "
+            f"{asdict(schedule)}"
+        )
+    return schedule
+
+
+def correction(
+    mean: Tensor,
+    deviation: Tensor,
+    running_mean: Tensor,
+    running_deviation: Tensor,
+    limits: Schedule | Clipping,
+    step: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Return r and d, ``(C,)``, which are constants to the gradient.
+
+    Args:
+        mean: Of the batch.
+        deviation: Of the batch, ``sqrt(variance + epsilon)``.
+        running_mean, running_deviation: What renormalization keeps.
+        limits: What clips r and d.
+        step: Number of batches so far, for a schedule.
+    """
+    r = deviation / running_deviation
+    d = (mean - running_mean) / running_deviation
+    if isinstance(limits, Schedule):
+        rmax, dmax = limits.limits(step)
+        r, d = ops.clip(r, 1 / rmax, rmax), ops.clip(d, -dmax, dmax)
+    else:
+        if limits.rmin is not None:
+            r = ops.maximum(r, limits.rmin)
+        if limits.rmax is not None:
+            r = ops.minimum(r, limits.rmax)
+        if limits.dmax is not None:
+            d = ops.clip(d, -limits.dmax, limits.dmax)
+    return ops.stop_gradient(r), ops.stop_gradient(d)
