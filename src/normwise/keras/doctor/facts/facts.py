@@ -84,7 +84,7 @@ class Facts:
 
     @cached_property
     def is_new(self) -> bool:
-        """True where nothing has been trained or loaded yet: that is no fault, but there is nothing to evaluate either."""
+        """True where nothing has been trained or loaded yet, which is no fault."""
         return all(
             norm.mean is None or (norm.is_initial and not norm.steps and not norm.parameter_spread)
             for norm in self.norms.values()

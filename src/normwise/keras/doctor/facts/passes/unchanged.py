@@ -3,7 +3,8 @@
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -15,9 +16,9 @@ from normwise.keras.untyped import ops
 @contextmanager
 def unchanged(model: Any) -> Iterator[None]:
     """Put all variables of a model and the random states back at the end, also after an exception."""
-    variables = [*model.variables, *_global_seed()]
-    held = [np.array(ops.convert_to_numpy(_exact(variable))) for variable in variables]
-    with random_states_kept():
+    with random_states_kept(), _global_seed_kept() as seeds:
+        variables = [*model.variables, *seeds]
+        held = [np.array(ops.convert_to_numpy(_exact(variable))) for variable in variables]
         try:
             yield
         finally:
@@ -47,12 +48,17 @@ def _exact(variable: Any) -> Any:
     return ops.cast(variable, "float32") if kind in ("bfloat16", "float16") else variable
 
 
-def _global_seed() -> list[Any]:
-    """Return the state that random functions without a seed draw from; Keras has no public name for it."""
-    with suppress(ImportError, AttributeError):
-        from keras.src.random.seed_generator import (
-            global_seed_generator,
-        )
-
-        return [global_seed_generator().state]
-    return []
+@contextmanager
+def _global_seed_kept() -> Iterator[list[Any]]:
+    """Yield the state that random functions without a seed draw from, where there is one; Keras has no name for it."""
+    try:
+        state = import_module("keras.src.backend.common.global_state")
+    except ImportError:
+        yield []
+        return
+    generator = state.get_global_attribute("global_seed_generator")
+    try:
+        yield [] if generator is None else [generator.state]
+    finally:
+        # The first function that draws makes one.
+        state.set_global_attribute("global_seed_generator", generator)
