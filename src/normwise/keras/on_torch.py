@@ -40,7 +40,9 @@ def covers(call: Call) -> bool:
         return True
     # One value per channel has no deviation, of which the kernels make an error and Keras zeros.
     alone = x.numel() <= x.shape[call.axis]
-    return not alone and not (call.mask is not None and call.virtual_batch_size is not None)
+    if call.mask is None:
+        return not alone
+    return not alone and call.virtual_batch_size is None and call.mask.shape[call.axis] == 1
 
 
 def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
@@ -87,7 +89,10 @@ def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tu
         if union is not None:
             merged = union.moments(merged)
         moments = BatchMoments(merged.count, merged.mean, merged.variance)
-        kernel_call.weight, kernel_call.bias = call.correct(moments, call.gamma, call.beta)
+        # Computed in float64, as the moments are.
+        kind = torch.promote_types(x.dtype, torch.float32)
+        scale, shift = call.correct(moments, call.gamma, call.beta)
+        kernel_call.weight, kernel_call.bias = scale.to(kind), shift.to(kind)
     if union is not None:
         return _of_all_ranks(kernel_call, _Remembered(union), mask)
     if mask is not None:
