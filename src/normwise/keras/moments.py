@@ -48,11 +48,13 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
     axes = tuple(a for a in range(len(x.shape)) if a != axis)
     if mask is None:
         first = tuple(slice(None) if a == axis else slice(0, 1) for a in range(len(x.shape)))
-        shifted = x - ops.stop_gradient(x[first])
+        # A sum, of one value a channel: an empty batch has none.
+        pivot = ops.stop_gradient(ops.sum(x[first], axes, keepdims=True))
+        shifted = x - pivot
         rest = ops.mean(shifted, axes, keepdims=True)
         deviations = shifted - rest
         spread = ops.mean(ops.square(deviations), axes, keepdims=True)
-        mean = ops.stop_gradient(x[first]) + rest
+        mean = pivot + rest
         count = positions_of(x, axis)
     else:
         real = ops.broadcast_to(mask, _with_one_channel(x, axis))
