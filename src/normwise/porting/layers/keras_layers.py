@@ -44,14 +44,14 @@ class KerasLayer:
         """See :class:`normwise.porting.layers.layer.Layer`."""
         found = weights_of(self.module, self.part, self.order)
         return {
-            name: np.ascontiguousarray(one.to_torch(value_of(one.variable))) for name, one in found.items()
+            name: np.array(one.to_torch(value_of(one.variable)), order="C") for name, one in found.items()
         }
 
     def write(self, kind: str, arrays: Mapping[str, Array]) -> None:
         """See :class:`normwise.porting.layers.layer.Layer`."""
         for name, one in weights_of(self.module, self.part, self.order).items():
             if name in arrays:
-                one.variable.assign(np.ascontiguousarray(one.to_keras(arrays[name])))
+                one.variable.assign(np.array(one.to_keras(arrays[name]), order="C"))
         if getattr(self.module, "renorm", False):
             # Renormalization begins from the statistics that the layer has now, as if r were 1 and d were 0.
             mean, variance = value_of(self.module.moving_mean), value_of(self.module.moving_variance)

@@ -60,4 +60,4 @@ class Layer(Protocol):
 
 def named(layer: Layer) -> str:
     """Return a layer as messages name it."""
-    return f"{layer.path!r} ({layer.class_name})"
+    return f"{repr(layer.path) if layer.path else 'the model'} ({layer.class_name})"

@@ -26,9 +26,8 @@ class PortedLayer:
     def __str__(self) -> str:
         """In one line."""
         said = "moved" if math.isnan(self.output_error) else f"outputs differ by {self.output_error:.1e}"
-        return (
-            f"{self.source} -> {self.target} ({self.kind}): {said}{'; ' if self.detail else ''}{self.detail}"
-        )
+        between = f"{self.source or 'the model'} -> {self.target or 'the model'} ({self.kind})"
+        return f"{between}: {said}{'; ' if self.detail else ''}{self.detail}"
 
 
 @dataclass(frozen=True)
