@@ -2,5 +2,6 @@
 
 from normwise.keras.batch_normalization import BatchNormalization
 from normwise.keras.doctor import diagnose
+from normwise.keras.surgery import CalibrateCallback, calibrate, freeze, unfreeze
 
-__all__ = ["BatchNormalization", "diagnose"]
+__all__ = ["BatchNormalization", "CalibrateCallback", "calibrate", "diagnose", "freeze", "unfreeze"]
