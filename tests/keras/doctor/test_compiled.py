@@ -60,7 +60,7 @@ def test_a_layer_that_was_made_trainable_without_compile_is_found() -> None:
 def test_statistics_that_fit_moves_although_training_is_false_in_the_call(given: bool) -> None:
     inputs = keras.Input((4,))
     hidden = norm()(L.Dense(8, use_bias=False)(inputs), training=False)
-    model = keras.Model(inputs, L.Dense(3)(hidden))
+    model: Any = keras.Model(inputs, L.Dense(3)(hidden))
     x = samples(64, 4)
     trained(model, x)
     model.compile("sgd", "mse", jit_compile=False)
@@ -77,9 +77,9 @@ def test_statistics_that_fit_moves_although_training_is_false_in_the_call(given:
 
 def test_asking_for_the_wiring_counts_no_names() -> None:
     wired_training_holds.__wrapped__()
-    first, second = keras.Input((1,)), None
+    first: Any = keras.Input((1,))
     wired_training_holds.__wrapped__()
-    second = keras.Input((1,))
+    second: Any = keras.Input((1,))
     names = [tensor._keras_history.operation.name for tensor in (first, second)]
     numbers = [int(name.rpartition("_")[2]) if name[-1].isdigit() else 0 for name in names]
     assert numbers[1] == numbers[0] + 1

@@ -13,7 +13,7 @@ from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
 from normwise.keras.doctor.facts.passes.moments import BatchMoments, Moments
 from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, observed
 from normwise.keras.doctor.facts.passes.task import Task, right_answers, scores_of
-from normwise.keras.doctor.facts.passes.unchanged import unchanged
+from normwise.keras.surgery.process_state import unchanged
 from normwise.records import ProbeOutcome
 
 #: Samples of a batch whose outputs are compared.
