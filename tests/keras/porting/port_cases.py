@@ -49,7 +49,11 @@ CASES: dict[str, Case] = {
     "dense_without_bias": Case(lambda: nn.Linear(5, 3, bias=False), lambda: [L.Dense(3, use_bias=False)], (5,)),
     "dense_over_time": Case(lambda: nn.Linear(5, 3), lambda: [L.Dense(3)], (4, 5)),
     "conv1d": Case(lambda: nn.Conv1d(3, 4, 3, stride=2), lambda: [L.Conv1D(4, 3, strides=2)], (9, 3)),
-    "conv2d": Case(lambda: nn.Conv2d(3, 4, (3, 5), padding="same"), lambda: [L.Conv2D(4, (3, 5), padding="same")], (6, 5, 3)),
+    "conv2d": Case(
+        lambda: nn.Conv2d(3, 4, (3, 5), padding="same"),
+        lambda: [L.Conv2D(4, (3, 5), padding="same")],
+        (6, 5, 3),
+    ),
     "conv3d": Case(lambda: nn.Conv3d(2, 3, 2), lambda: [L.Conv3D(3, 2)], (4, 3, 5, 2)),
     "dilated": Case(lambda: nn.Conv2d(3, 4, 3, dilation=2), lambda: [L.Conv2D(4, 3, dilation_rate=2)], (7, 7, 3)),
     "grouped": Case(lambda: nn.Conv2d(4, 6, 3, groups=2), lambda: [L.Conv2D(6, 3, groups=2)], (6, 5, 4)),
