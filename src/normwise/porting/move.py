@@ -109,7 +109,7 @@ def move(request: Request) -> Porting:
         pairs = models.pairs(None, None)
         for pair in pairs:
             if isinstance(pair.source, StateLayer):
-                pair.source.axis = 1 if pair.kind in ("conv", "conv_transpose", "batch_norm") else -1
+                pair.source.axis = pair.source.axis_of(pair.kind)
         inputs = models.inputs()
         of_torch, of_keras = models.run_torch(inputs), models.run_keras(inputs)
     else:

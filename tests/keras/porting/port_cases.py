@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import normwise as nw
 from normwise.keras import BatchNormalization
+from normwise.keras.networks.parts.layer_norm_lstm_cell import LayerNormLSTMCell
 
 L = keras.layers
 
@@ -131,6 +132,11 @@ CASES: dict[str, Case] = {
     "two_bigrus": Case(
         lambda: Sequences(nn.GRU(5, 3, num_layers=2, batch_first=True, bidirectional=True), last=True),
         lambda: [L.Bidirectional(L.GRU(3, return_sequences=True)), L.Bidirectional(L.GRU(3))],
+        (6, 5),
+    ),
+    "layer_norm_lstm": Case(
+        lambda: Sequences(nw.nn.LayerNormLSTM(5, 3, batch_first=True, bidirectional=True)),
+        lambda: [L.Bidirectional(L.RNN(LayerNormLSTMCell(3), return_sequences=True))],
         (6, 5),
     ),
     "flattened_image": Case(
