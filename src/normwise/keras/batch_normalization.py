@@ -61,7 +61,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         inputs: Input.
         training: Whether the statistics of the batch normalise.
         mask: Boolean, True where a position is real. The others have no part in the statistics; their output is
-            computed as that of all others, as in Keras.
+            computed as that of all others, as in Keras, with 0 for what is infinite or not a number.
         residual: Added before the activation, of the shape of the inputs.
 
     Raises:
@@ -183,6 +183,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 f"{self.name}: the residual has the shape {tuple(residual.shape)}, expected that of the inputs, "
                 f"{tuple(inputs.shape)}"
             )
+        if mask is not None:
+            mask = None if moving else broadcast_mask(mask, inputs.shape, axis, self.name)
+        if mask is not None:
+            # Nothing times infinity is no number, so that padding with one would reach the gradients.
+            inputs = ops.where(ops.logical_or(mask, ops.isfinite(inputs)), inputs, ops.zeros_like(inputs))
         call = Call(
             inputs,
             axis,
@@ -193,7 +198,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             statistics=(ops.cast(self.moving_mean, kind), ops.cast(self.moving_variance, kind))
             if moving
             else None,
-            mask=None if mask is None or moving else broadcast_mask(mask, inputs.shape, axis, self.name),
+            mask=mask,
             residual=residual,
             activation=self.activation,
             virtual_batch_size=None if moving else self.virtual_batch_size,
@@ -223,7 +228,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Load the weights of a file; one of Keras's layer, which has no ``batches``, begins to count at 0."""
         last = len(self.weights) - 1
         if self.batches is not None and len(store.keys()) == last:
-            store = {**{key: store[key] for key in store.keys()}, str(last): 0}
+            store = {**{key: store[key] for key in store}, str(last): 0}
         super().load_own_variables(store)
 
     def _affine(self, name: str, channels: int) -> Any:
