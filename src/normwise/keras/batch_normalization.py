@@ -47,8 +47,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
             ``rmin`` and ``dmax`` for limits that stay (a missing one is no limit), and with ``warmup_steps``,
             ``rmax_steps`` or ``dmax_steps`` among them for a schedule of your own.
         renorm_momentum: Weight of what was in the statistics that r and d compare with.
-        synchronized: Whether statistics are those of all replicas: of a ``tf.distribute`` strategy on TensorFlow, of
-            the processes of ``torch.distributed`` on torch; on JAX ``keras.distribution`` makes them so in any case.
+        synchronized: Whether statistics are those of all replicas, merged by their counts: of a ``tf.distribute``
+            strategy on TensorFlow; of the processes of ``torch.distributed`` on torch; on JAX of the devices of all
+            axes that ``jax.shard_map`` or ``jax.pmap`` maps (``keras.distribution`` makes statistics those of the
+            whole batch in any case).
         activation: None, or an activation of Keras, applied last.
         virtual_batch_size: Samples at most whose statistics normalise together (ghost batch normalization, Hoffer et
             al. 2017); parts of a batch are as equal as can be. The moving statistics are moved by the whole batch. None
