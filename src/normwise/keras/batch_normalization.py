@@ -6,7 +6,7 @@ import keras
 
 from normwise.keras.call import Call
 from normwise.keras.masks import broadcast_mask
-from normwise.keras.moments import BatchMoments, Tensor
+from normwise.keras.moments import BatchMoments, Tensor, moments_type
 from normwise.keras.renorm import Schedule, correction, limits_of
 from normwise.keras.untyped import ops
 from normwise.keras.with_ops import batch_normalization as with_ops
@@ -179,7 +179,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Return the normalised inputs; in training move the statistics."""
         axis = self.axis % len(inputs.shape)
         moving = not (training and self.trainable)
-        kind = keras.backend.result_type(inputs.dtype, "float32")
+        kind = moments_type(inputs)
         if residual is not None and not _same(residual.shape, inputs.shape):
             raise ValueError(
                 f"{self.name}: the residual has the shape {tuple(residual.shape)}, expected that of the inputs, "
@@ -228,9 +228,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def load_own_variables(self, store: Any) -> None:
         """Load the weights of a file; one of Keras's layer, which has no ``batches``, begins to count at 0."""
-        last = len(self.weights) - 1
-        if self.batches is not None and len(store.keys()) == last:
-            store = {**{key: store[key] for key in store}, str(last): 0}
+        keys, last = store.keys(), len(self.weights) - 1
+        if self.batches is not None and len(keys) == last:
+            store = {**{key: store[key] for key in keys}, str(last): 0}
         super().load_own_variables(store)
 
     def _affine(self, name: str, channels: int) -> Any:
@@ -293,7 +293,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             move(self.renorm_stddev, ops.sqrt(variance + self.epsilon), self.renorm_momentum)
             squares = ops.square(move(self.moving_stddev, ops.sqrt(corrected + self.epsilon), share))
             # A square of a root may be less than what the root was taken of.
-            new = ops.maximum(squares - self.epsilon, 0)
+            new = ops.maximum(squares - self.epsilon, ops.zeros_like(squares))
             was = ops.cast(self.moving_variance, new.dtype)
             self.moving_variance.assign(new if some is True else ops.where(some, new, was))
         else:

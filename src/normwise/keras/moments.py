@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+import keras
+
 from normwise.keras.untyped import ops
 
 #: A tensor of whatever backend Keras runs on.
@@ -27,6 +29,12 @@ class BatchMoments(NamedTuple):
     variance: Tensor
     deviations: Tensor = None
     spread: Tensor = None
+
+
+def moments_type(x: Tensor) -> str:
+    """Return the type in which the moments of a tensor are computed."""
+    # Not result_type of Keras, which makes float32 of float64 on torch.
+    return "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
 
 
 def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMoments:
