@@ -1,5 +1,6 @@
 """Batch normalization for Keras 3, on all of its backends."""
 
+import math
 from typing import Any
 
 import keras
@@ -255,13 +256,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _corrected(self, found: BatchMoments, gamma: Any, beta: Any) -> tuple[Tensor, Tensor]:
         """Return γ r and γ d + β, with which batch normalization is batch renormalization."""
         kind = found.mean.dtype
-        least = ops.cast(self.epsilon, kind) ** 0.5
+        least = math.sqrt(self.epsilon)
         r, d = correction(
             found.mean,
             ops.sqrt(found.variance + self.epsilon),
             ops.cast(self.renorm_mean, kind),
             # An average that has hardly begun may be near to 0.
-            ops.maximum(ops.cast(self.renorm_stddev, kind), least),
+            ops.clip(ops.cast(self.renorm_stddev, kind), least, math.inf),
             self._limits,
             None if self.batches is None else ops.cast(self.batches, kind),
         )
@@ -293,7 +294,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             move(self.renorm_stddev, ops.sqrt(variance + self.epsilon), self.renorm_momentum)
             squares = ops.square(move(self.moving_stddev, ops.sqrt(corrected + self.epsilon), share))
             # A square of a root may be less than what the root was taken of.
-            new = ops.maximum(squares - self.epsilon, ops.zeros_like(squares))
+            new = ops.clip(squares - self.epsilon, 0.0, math.inf)
             was = ops.cast(self.moving_variance, new.dtype)
             self.moving_variance.assign(new if some is True else ops.where(some, new, was))
         else:
