@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from normwise.keras.call import Call
+from normwise.keras.call import Call, computed_in
 from normwise.keras.masks import broadcast_mask
 from normwise.keras.moments import BatchMoments, Tensor
 from normwise.keras.renorm import Schedule, correction, limits_of
@@ -183,7 +183,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Return the normalised inputs; in training move the statistics."""
         axis = self.axis % len(inputs.shape)
         moving = not (training and self.trainable) or self.frozen_statistics
-        kind = keras.backend.result_type(inputs.dtype, "float32")
+        kind = computed_in(inputs.dtype)
         if residual is not None and not _same(residual.shape, inputs.shape):
             raise ValueError(
                 f"{self.name}: the residual has the shape {tuple(residual.shape)}, expected that of the inputs, "

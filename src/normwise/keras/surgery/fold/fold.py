@@ -39,9 +39,10 @@ def fold(model: Any, example: Any, *, tolerance: float | None = None) -> tuple[A
     be between. Nested models are followed; layers with a call of their own, and wrappers such as ``TimeDistributed``,
     are not, and BN layers in them are left.
 
-    Each pair is proven before it is folded: the two layers and the new one are computed in float64 (on JAX in float32),
-    on what the first gets on the example and on random numbers. A pair that does not agree, to 1e-9 of the largest
-    output (3.5e-4 on JAX), is left with the reason. In the end the outputs of the models are compared on the example.
+    Each pair is proven before it is folded: the two layers and the new one are computed on what the first gets on the
+    example and on random numbers, in float64 on TensorFlow, and in float32 on JAX and torch, where Keras computes in no
+    more. A pair that does not agree, to 1e-9 of the largest output in float64 and 3.5e-4 in float32, is left with the
+    reason. In the end the outputs of the models are compared on the example.
 
     Args:
         model: A functional or sequential model of Keras, with its layers, Keras's BN or ours. It is left as it is.
