@@ -45,8 +45,9 @@ def _assert_equal(model: Any, folded: Any, x: Any) -> None:
     np.testing.assert_allclose(double(folded(x, training=False)), double(model(x, training=False)), atol=2e-5)
 
 
-@pytest.mark.parametrize("use_bias", [True, False])
-@pytest.mark.parametrize("name", _MIXERS)
+@pytest.mark.parametrize(
+    ("name", "use_bias"), [(name, number % 2 > 0) for number, name in enumerate(_MIXERS)]
+)
 def test_bn_is_folded_into_the_layer_before_it(name: str, use_bias: bool, scrambled: Scramble) -> None:
     make, shape = _MIXERS[name]
     kind = _KINDS[use_bias]
@@ -110,6 +111,33 @@ def test_channels_first_is_the_axis_of_the_channels(scrambled: Scramble) -> None
     _assert_equal(model, folded, x)
 
 
+def test_layers_on_both_sides_of_a_convolution_are_folded_into_it_in_half_precision_too(
+    scrambled: Scramble,
+) -> None:
+    model = scrambled(
+        keras.Sequential(
+            [
+                keras.Input((5, 5, 3)),
+                layers.BatchNormalization(name="before"),
+                layers.Conv2D(4, 3, use_bias=False, name="conv"),
+                nk.BatchNormalization(name="behind"),
+            ]
+        )
+    )
+    x = _random(2, 5, 5, 3)
+    folded, report = nk.fold(model, x)
+    assert _details(report) == {
+        "before": "folded into Conv2D 'conv' behind it",
+        "behind": "folded into Conv2D 'conv' before it",
+    }
+    _assert_equal(model, folded, x)
+    for layer in model.layers:
+        layer.dtype_policy = "mixed_float16"
+    _, report = nk.fold(model, x)
+    assert all(change.changed for change in report.changes)
+    assert report.tolerance == pytest.approx(2**-5)
+
+
 def test_activation_and_residual_of_a_layer_stay_in_its_place(scrambled: Scramble) -> None:
     given = keras.Input((4,))
     shortcut = layers.Dense(4, name="shortcut")(given)
@@ -155,7 +183,7 @@ def test_what_can_not_be_folded_is_left_and_the_reason_is_said(scrambled: Scramb
     y = nk.BatchNormalization(name="broken")(layers.Dense(4)(y))
     y = layers.Reshape((2, 2))(y)
     y = layers.TimeDistributed(nk.BatchNormalization(name="inner"), name="wrapper")(y)
-    y = nk.BatchNormalization(name="of_float64", dtype="float64")(layers.Dense(2, name="float32")(y))
+    y = nk.BatchNormalization(name="of_half", dtype="float16")(layers.Dense(2, name="float32")(y))
     model = scrambled(keras.Model(given, y))
     model.get_layer("broken").moving_variance.assign([1.0, -1.0, 1.0, 1.0])
     model.get_layer("broken").moving_mean.assign(np.zeros(4))
@@ -167,7 +195,7 @@ def test_what_can_not_be_folded_is_left_and_the_reason_is_said(scrambled: Scramb
     assert details["shared"] == "it is called 2 times"
     assert "channel 1 are the mean 0 and the variance -1; calibrate" in details["broken"]
     assert details["wrapper/inner"] == "it is within 'wrapper', a layer whose call can't be followed"
-    assert details["of_float64"] == "it gives float64, and Dense 'float32' float32"
+    assert details["of_half"] == "it gives float16, and Dense 'float32' float32"
     assert len(folded.layers) == len(model.layers)
 
 

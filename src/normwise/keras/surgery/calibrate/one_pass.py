@@ -63,7 +63,7 @@ def measure(
     Raises:
         ModelError: the model fails on a batch, or gives a layer values that are not finite.
     """
-    channels = {path: len(np.ravel(layers[path].moving_mean)) for path in measured}
+    channels = {path: layers[path].moving_mean.shape[0] for path in measured}
     found = Measurement({path: Accumulator.empty(channels[path]) for path in measured})
 
     def look(path: str, layer: Any, args: Any, kwargs: Any) -> None:
