@@ -39,10 +39,7 @@ def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
     Yields:
         The state of the generators.
     """
-    before, state = (
-        [(variable, as_array(variable.value).copy()) for variable in model.variables],
-        RandomState(),
-    )
+    before = [(variable, as_array(variable).copy()) for variable in model.non_trainable_variables]
     state = RandomState()
     kept = {id(variable) for variable in but}
     try:
@@ -53,9 +50,7 @@ def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
         raise
     finally:
         for variable, value in before:
-            if id(variable) not in kept and not np.array_equal(
-                as_array(variable.value), value, equal_nan=True
-            ):
+            if id(variable) not in kept and not np.array_equal(as_array(variable), value, equal_nan=True):
                 variable.assign(value)
         state.put_back()
 
