@@ -17,6 +17,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -62,10 +63,10 @@ def kernels(setting: Setting, seed: int) -> list[np.ndarray]:
     """Return initial kernels as Keras draws them (Glorot), the same for every form and framework."""
     rng = np.random.default_rng(seed)
     sizes = [64, *[128] * setting.layers, 10]
-    limits = [(6 / (a + b)) ** 0.5 for a, b in zip(sizes, sizes[1:], strict=False)]
+    limits = [(6 / (a + b)) ** 0.5 for a, b in pairwise(sizes)]
     return [
         rng.uniform(-limit, limit, (a, b)).astype("float32")
-        for limit, a, b in zip(limits, sizes, sizes[1:], strict=False)
+        for limit, (a, b) in zip(limits, pairwise(sizes), strict=True)
     ]
 
 
@@ -182,6 +183,7 @@ def row(measure: Callable[..., float], setting: Setting, seeds: int, epochs: int
 
 def main(settings: tuple[Setting, ...] = SETTINGS, seeds: int = 3, epochs: int = 10) -> None:
     """Print test accuracies of the four forms, the size of gradients, and moving statistics afterwards."""
+    torch.set_num_threads(1)  # the networks are tiny
     print(f"{'':38}" + "".join(f"{form:>13}" for form in FORMS))
     frameworks = {f"Keras on {keras.backend.backend()}": accuracy_in_keras}
     # Of TensorFlow and Triton, which torch's optimisers import where it is installed, each brings its own LLVM; a
