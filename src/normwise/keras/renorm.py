@@ -67,14 +67,14 @@ def limits_of(given: Mapping[str, Any] | None) -> Schedule | Clipping:
         return Schedule()
     if unknown := sorted(set(given) - {*_LIMITS, *_STEPS}):
         raise ValueError(
-            f"renorm_clipping has {', '.join(map(repr, unknown))}; expected some of {', '.join(_LIMITS)}, and for "
-            f"limits that grow {', '.join(_STEPS)}"
+            f"Received invalid keys of renorm_clipping: {', '.join(map(repr, unknown))}; expected some of "
+            f"{', '.join(_LIMITS)}, and for limits that grow {', '.join(_STEPS)}"
         )
     rmax, rmin, dmax = (given.get(key) for key in _LIMITS)
     if rmax is not None and rmin is not None and rmax < rmin:
-        raise ValueError(f"renorm_clipping: expected rmax of rmin or more, got rmax={rmax} and rmin={rmin}")
+        raise ValueError(f"renorm_clipping: rmax should be rmin or more, got rmax={rmax} and rmin={rmin}")
     if dmax is not None and dmax < 0:
-        raise ValueError(f"renorm_clipping: expected dmax of 0 or more, got dmax={dmax}")
+        raise ValueError(f"renorm_clipping: dmax should be non-negative, got dmax={dmax}")
     if not set(given) & set(_STEPS):
         return Clipping(rmax, rmin, dmax)
     if rmin is not None:

@@ -24,7 +24,7 @@ def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
         else:
             found = moments_in_parts(x, call.axis, call.virtual_batch_size, call.mask)
         if call.synchronized:
-            found = merged(found, shape)
+            found = merged(found, shape, call.name)
         deviations, spread = found.deviations, found.spread
     gamma, beta = call.gamma, call.beta
     if found is not None and call.correct is not None:

@@ -1,0 +1,7 @@
+"""Models of Keras changed, and the change proven."""
+
+from normwise.keras.surgery.calibrate.calibrate import calibrate
+from normwise.keras.surgery.calibrate_callback import CalibrateCallback
+from normwise.keras.surgery.freeze import freeze, unfreeze
+
+__all__ = ["CalibrateCallback", "calibrate", "freeze", "unfreeze"]

@@ -1,0 +1,71 @@
+"""What an operation leaves as it was: variables of a model, and the generators of random numbers."""
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from normwise.keras.surgery.arrays import as_array
+
+
+class RandomState:
+    """States of the generators of Python, NumPy and torch, where torch is in the process."""
+
+    def __init__(self) -> None:
+        self._python = random.getstate()
+        self._numpy = np.random.get_state()  # noqa: NPY002 (what users' data sets draw from)
+        torch = _torch()
+        self._torch = None if torch is None else torch.get_rng_state()
+
+    def put_back(self) -> None:
+        """Let the generators go on from here again."""
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)  # noqa: NPY002
+        if self._torch is not None:
+            _torch().set_rng_state(self._torch)
+
+
+@contextmanager
+def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
+    """Leave a model's variables and the generators as they were, also after an exception.
+
+    Args:
+        model: A model.
+        but: Variables that may change, if nothing fails.
+
+    Yields:
+        The state of the generators.
+    """
+    before, state = (
+        [(variable, as_array(variable.value).copy()) for variable in model.variables],
+        RandomState(),
+    )
+    state = RandomState()
+    kept = {id(variable) for variable in but}
+    try:
+        with without_gradients():
+            yield state
+    except BaseException:
+        kept = set()
+        raise
+    finally:
+        for variable, value in before:
+            if id(variable) not in kept and not np.array_equal(
+                as_array(variable.value), value, equal_nan=True
+            ):
+                variable.assign(value)
+        state.put_back()
+
+
+def without_gradients() -> Any:
+    """Return a context in which torch, where it is in the process, remembers no graph."""
+    torch = _torch()
+    return nullcontext() if torch is None else torch.no_grad()
+
+
+def _torch() -> Any:
+    """Return torch where it is imported already; this package imports it nowhere else."""
+    return sys.modules.get("torch")
