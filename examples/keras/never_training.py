@@ -26,6 +26,7 @@ import torch
 from torch import nn
 
 import normwise
+import normwise.keras
 from normwise.data import digits
 from normwise.keras import BatchNormalization
 
@@ -117,10 +118,15 @@ def accuracy_in_keras(form: str, setting: Setting, seed: int, epochs: int = 10) 
     # Of the weights only kernels have two axes; the others begin as ever.
     drawn = iter(kernels(setting, seed))
     model.set_weights([next(drawn) if w.ndim == 2 else w for w in _initial(form, setting)])
-    images, labels, test_images, test_labels = data(setting.brightest)
+    images, labels = data(setting.brightest)[:2]
     chosen = order(len(images), epochs, seed)
     model.fit(images[chosen], labels[chosen], BATCH, shuffle=False, verbose=0)
-    return 100 * model.evaluate(test_images, test_labels, 500, verbose=0)[1]
+    return test_accuracy(model, setting)
+
+
+def test_accuracy(model: Any, setting: Setting) -> float:
+    """Return the accuracy of a network in Keras on the test images in percent."""
+    return 100 * model.evaluate(*data(setting.brightest)[2:], batch_size=500, verbose=0)[1]
 
 
 def in_torch(form: str, setting: Setting, seed: int) -> nn.Sequential:
@@ -199,15 +205,18 @@ def main(settings: tuple[Setting, ...] = SETTINGS, seeds: int = 3, epochs: int =
     for enlarged in (1, 10, 100):
         norms = "".join(f"{gradient(form, enlarged):13.4f}" for form in FORMS)
         print(f"  {f'initial kernel times {enlarged}':36}{norms}")
-    print("after training (the first setting)")
+    print("after training, seed 0 of the first setting")
     for form in FORMS[1:]:
-        accuracy_in_keras(form, settings[0], 0, epochs)
+        accuracy = accuracy_in_keras(form, settings[0], 0, epochs)
         layer = in_keras(form, settings[0]).layers[2]
         mean, variance = (keras.ops.convert_to_numpy(w) for w in (layer.moving_mean, layer.moving_variance))
         print(
-            f"  {form}: moving mean {mean.min():.3g} to {mean.max():.3g}, variance {variance.min():.3g} to "
-            f"{variance.max():.3g}"
+            f"  {form + ':':13}moving mean {mean.min():.3g} to {mean.max():.3g}, variance {variance.min():.3g} to "
+            f"{variance.max():.3g}; accuracy {accuracy:.1f} %"
         )
+    model = in_keras("not updated", settings[0])
+    normwise.keras.calibrate(model, data(settings[0].brightest)[0])
+    print(f"  not updated, then normwise.keras.calibrate: accuracy {test_accuracy(model, settings[0]):.1f} %")
 
 
 if __name__ == "__main__":
