@@ -60,9 +60,7 @@ def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
         raise
     finally:
         for variable, value in before:
-            if id(variable) not in kept and not np.array_equal(
-                as_array(variable.value), value, equal_nan=True
-            ):
+            if id(variable) not in kept and not np.array_equal(as_array(variable), value, equal_nan=True):
                 variable.assign(value)
         state.put_back()
 
