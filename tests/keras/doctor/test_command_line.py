@@ -1,18 +1,19 @@
-"""``normwise doctor net.keras``, in a process of its own."""
+"""``normwise doctor net.keras``, run in this process."""
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
 
+from normwise.cli import main
 from tests.keras.doctor.planted import foreign_settings, samples
 
 pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="a command is the same on all backends, and takes seconds"
+    keras.backend.backend() != "torch", reason="a command is the same on all backends"
 )
 
 
@@ -28,22 +29,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "normwise", "doctor", "net.keras", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+Doctor = Callable[..., tuple[int, str, str]]
 
 
-def test_numbers_and_configuration_are_examined_without_data(folder: Path) -> None:
-    done = _doctor(folder, "--json")
-    assert done.returncode == 1, done.stderr
-    (finding,) = json.loads(done.stdout)["findings"]
+@pytest.fixture
+def doctor(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["normwise", "doctor", "net.keras", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_numbers_and_configuration_are_examined_without_data(doctor: Doctor) -> None:
+    code, out, err = doctor("--json")
+    assert code == 1, err
+    (finding,) = json.loads(out)["findings"]
     assert finding["code"] == "BN205"
 
 
-def test_a_model_is_mended_with_data_and_written(folder: Path) -> None:
-    done = _doctor(folder, "--data", "data.py:made", "--fix", "mended.keras")
-    assert done.returncode == 0, done.stderr
-    assert "written: mended.keras" in done.stdout
+def test_a_model_is_mended_with_data_and_written(doctor: Doctor, folder: Path) -> None:
+    code, out, err = doctor("--data", "data.py:made", "--fix", "mended.keras")
+    assert code == 0, err
+    assert "written: mended.keras" in out
     mended: Any = keras.saving.load_model(folder / "mended.keras")
     assert mended.get_layer("norm").momentum == pytest.approx(0.9)
 
@@ -56,7 +68,7 @@ def test_a_model_is_mended_with_data_and_written(folder: Path) -> None:
         (["--data", "mnist"], "for a Keras model, expected file.py:name"),
     ],
 )
-def test_what_does_not_fit_a_keras_model_is_an_error(folder: Path, arguments: list[str], says: str) -> None:
-    done = _doctor(folder, *arguments)
-    assert done.returncode == 2
-    assert says in " ".join(done.stderr.split())
+def test_what_does_not_fit_a_keras_model_is_an_error(doctor: Doctor, arguments: list[str], says: str) -> None:
+    code, _, err = doctor(*arguments)
+    assert code == 2
+    assert says in " ".join(err.split())

@@ -130,13 +130,9 @@ def doctor(
     configuration = read_configuration(Path.cwd())
     rules = chosen_rules(configuration, _codes(select), _codes(ignore))
     if is_keras:
-        for name, value in (("--model", model), ("--optimizer", optimizer)):
-            if value is not None:
-                raise ArgumentError(
-                    f"{name} can't be used with {target}: a Keras model has its own in the file"
-                )
+        refused = {"--model": model, "--optimizer": optimizer}
         network, keras_found, rules = keras_diagnosis(
-            target, rules, configuration, data=data, loss=loss, max_batches=max_batches
+            target, rules, configuration, data=data, loss=loss, refused=refused, max_batches=max_batches
         )
         if fix is not None:
             raise typer.Exit(_fix_keras(network, keras_found, fix, chosen, html, quiet=quiet))

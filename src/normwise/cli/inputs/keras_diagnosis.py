@@ -1,6 +1,6 @@
 """The diagnosis of a Keras model that the command line names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ def keras_diagnosis(
     *,
     data: str | None,
     loss: str | None,
+    refused: Mapping[str, str | None],
     max_batches: int,
 ) -> "tuple[Any, Diagnosis, tuple[Rule, ...]]":
     """Return a model, its diagnosis, and the rules that were chosen and that there are for Keras models.
@@ -31,11 +32,15 @@ def keras_diagnosis(
         configuration: For severities.
         data: ``file.py:name`` of arrays, batches, or a function that gives either.
         loss: The name of a loss of Keras, or ``file.py:name``.
+        refused: Options that are for torch, with what was given.
         max_batches: Batches to read.
 
     Raises:
         NormwiseError: there is no such model, something does not fit, or none of the rules is for Keras models.
     """
+    for name, value in refused.items():
+        if value is not None:
+            raise ArgumentError(f"{name} can't be used with {target}: a Keras model has its own in the file")
     model = load_keras(Path(target))
     from normwise.keras.doctor import all_rules, diagnose
 
