@@ -20,7 +20,9 @@ class ExplodingChannels(Rule):
     name = "exploding-channels"
     severity = "error"
     needs = ("data",)
-    finds = "Inputs of a BN layer that are not finite, or beyond an eighth of the largest float16 in that type."
+    finds = (
+        "Inputs of a BN layer that are not finite, or beyond an eighth of the largest float16 in that type."
+    )
     safety = "manual"
     supersedes = ("BN201",)
 
