@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import keras
-
 from normwise.keras.moments import BatchMoments, Tensor
 
 #: Makes γ and β of a batch from its moments.
@@ -43,11 +41,3 @@ class Call:
     virtual_batch_size: int | None = None
     synchronized: bool = False
     correct: Correction | None = None
-
-
-def computed_in(kind: str) -> str:
-    """Return the type in which inputs of a type are computed: float32, or float64.
-
-    ``keras.backend.result_type`` makes float32 of float64 and float32 on the torch backend.
-    """
-    return "float64" if keras.backend.standardize_dtype(kind) == "float64" else "float32"
