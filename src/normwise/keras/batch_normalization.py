@@ -58,6 +58,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             for the whole batch.
         unbiased_moving_variance: Whether the moving variance gets Bessel's correction, count over count less one, as in
             torch.
+        frozen_statistics: Whether the moving statistics normalise, and stay, in training too, while γ and β learn;
+            ``trainable=False`` fixes those as well. :func:`normwise.keras.freeze` sets it.
         kwargs: Those of ``keras.layers.Layer``.
 
     Call arguments:
@@ -108,6 +110,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         activation: Any = None,
         virtual_batch_size: int | None = None,
         unbiased_moving_variance: bool = False,
+        frozen_statistics: bool = False,
         **kwargs: Any,
     ) -> None:
         _check_share("momentum", momentum)
@@ -145,6 +148,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.activation = None if activation is None else keras.activations.get(activation)
         self.virtual_batch_size = virtual_batch_size
         self.unbiased_moving_variance = unbiased_moving_variance
+        self.frozen_statistics = frozen_statistics
         self._limits = limits_of(renorm_clipping if renorm else {})
         self.batches: Any = None
 
@@ -188,7 +192,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, residual: Any = None) -> Any:
         """Return the normalised inputs; in training move the statistics."""
         axis = self.axis % len(inputs.shape)
-        moving = not (training and self.trainable)
+        moving = not (training and self.trainable) or self.frozen_statistics
         kind = moments_type(inputs)
         if residual is not None and not _same(residual.shape, inputs.shape):
             raise ValueError(
@@ -234,6 +238,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             "activation": None if self.activation is None else keras.activations.serialize(self.activation),
             "virtual_batch_size": self.virtual_batch_size,
             "unbiased_moving_variance": self.unbiased_moving_variance,
+            "frozen_statistics": self.frozen_statistics,
         }
 
     def load_own_variables(self, store: Any) -> None:
