@@ -15,7 +15,13 @@ import pytest
 
 import normwise.keras
 
-_PACKAGES = {"normwise.keras": {"BatchNormalization"}}
+_PACKAGES = {
+    "normwise.keras": {
+        "BatchNormalization", "CalibrateCallback", "calibrate", "diagnose", "fold", "freeze", "unfreeze",
+    },
+    "normwise.keras.doctor": {"Diagnosis", "all_rules", "diagnose"},
+    "normwise.keras.surgery": {"CalibrateCallback", "calibrate", "fold", "freeze", "unfreeze"},
+}  # fmt: skip
 
 
 def _modules() -> list[str]:

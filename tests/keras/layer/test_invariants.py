@@ -11,7 +11,9 @@ from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
 
 # Few examples of one shape: on JAX every new shape is compiled.
-_SEARCH = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+_SEARCH = settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 _BATCHES = st.integers(0, 10**6).map(lambda seed: np.random.default_rng(seed).standard_normal((8, 4, 3)))
 
 

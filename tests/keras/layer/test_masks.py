@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras.src import backend
 
 from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
@@ -141,7 +142,7 @@ def test_the_mask_of_a_masking_layer_arrives_and_goes_on() -> None:
 
     embedded = keras.layers.Embedding(5, 2, mask_zero=True)(np.array([[1, 2, 0], [3, 0, 0]]))
     y = layer(embedded, training=True)
-    passed_on = keras.src.backend.get_keras_mask(y)
+    passed_on = backend.get_keras_mask(y)
     np.testing.assert_array_equal(
         ops.convert_to_numpy(passed_on), [[True, True, False], [True, False, False]]
     )

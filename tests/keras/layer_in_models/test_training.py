@@ -150,7 +150,7 @@ def test_a_training_step_written_by_hand_in_tensorflow(jit_compile: bool) -> Non
     @tf.function(jit_compile=jit_compile)
     def step(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
-            value = loss_of(y, model(x, training=True))
+            value: Any = loss_of(y, model(x, training=True))
         optimizer.apply_gradients(
             zip(tape.gradient(value, model.trainable_weights), model.trainable_weights, strict=True)
         )

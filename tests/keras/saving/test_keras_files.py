@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from normwise.keras import BatchNormalization
+from normwise.keras.untyped import ops
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -20,7 +21,7 @@ def twice(x: Any) -> Any:
 
 def _model(layer: Any) -> Any:
     """Return a model with statistics that a few batches moved, without `fit`, which would compile."""
-    inputs = keras.Input((6, 4))
+    inputs: Any = keras.Input((6, 4))
     hidden = keras.layers.Conv1D(3, 2, padding="same", use_bias=False, name="conv")(inputs)
     hidden = layer(hidden, residual=inputs[..., :3])
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(hidden))
@@ -82,7 +83,7 @@ def test_a_file_brings_the_model_and_its_state_back(name: str, tmp_path: Path) -
     assert again.get_config() == layer.get_config()
     for x, training in ((_x(), False), (_x(), True), (_x(), False)):
         got, wanted = loaded(x, training=training), model(x, training=training)
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(got), keras.ops.convert_to_numpy(wanted))
+        np.testing.assert_array_equal(ops.convert_to_numpy(got), ops.convert_to_numpy(wanted))
     for was, now in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(was, now)
 
@@ -92,9 +93,7 @@ def test_another_process_that_imports_normwise_keras_computes_the_same(tmp_path:
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", _x())
     _in_another_process(_OTHER_PROCESS, *(tmp_path / name for name in ("model.keras", "x.npy", "y.npy")))
-    np.testing.assert_allclose(
-        np.load(tmp_path / "y.npy"), keras.ops.convert_to_numpy(model(_x())), atol=1e-6
-    )
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), ops.convert_to_numpy(model(_x())), atol=1e-6)
 
 
 def test_a_process_without_the_import_is_told_the_missing_class(tmp_path: Path) -> None:
@@ -120,7 +119,7 @@ def test_weight_files_move_between_keras_layer_and_ours(
     first.save_weights(tmp_path / "a.weights.h5")
     second.load_weights(tmp_path / "a.weights.h5")
     np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(second(_x())), keras.ops.convert_to_numpy(first(_x())), atol=1e-5
+        ops.convert_to_numpy(second(_x())), ops.convert_to_numpy(first(_x())), atol=1e-5
     )
 
 
@@ -129,9 +128,7 @@ def test_clones_have_the_settings_and_weights_of_their_own(name: str) -> None:
     model = _model(BatchNormalization(**_SETTINGS[name]))
     clone: Any = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
-    np.testing.assert_array_equal(
-        keras.ops.convert_to_numpy(clone(_x())), keras.ops.convert_to_numpy(model(_x()))
-    )
+    np.testing.assert_array_equal(ops.convert_to_numpy(clone(_x())), ops.convert_to_numpy(model(_x())))
     before = model.get_weights()
     clone(_x(), training=True)
     for was, now in zip(before, model.get_weights(), strict=True):
