@@ -76,6 +76,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithms 1 and 2. Ioffe 2017,
         https://arxiv.org/abs/1702.03275, algorithm 1 and section 4.2. Hoffer, Hubara & Soudry 2017,
         https://arxiv.org/abs/1705.08741, algorithm 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from normwise.keras import BatchNormalization
+        >>> layer = BatchNormalization(momentum=0.0)
+        >>> x, mask = np.array([[[1.0], [3.0], [99.0]]]), np.array([[True, True, False]])
+        >>> y = layer(x, training=True, mask=mask)
+        >>> [float(weight[0]) for weight in layer.get_weights()]  # gamma, beta, moving mean and variance
+        [1.0, 0.0, 2.0, 1.0]
     """
 
     def __init__(

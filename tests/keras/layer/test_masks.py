@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras.src import backend
 
 from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
@@ -126,22 +127,22 @@ def test_masked_positions_come_out_normalised_as_all_others(training: bool) -> N
     np.testing.assert_allclose(y, again, atol=1e-5)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1])
-def test_the_mask_of_a_masking_layer_arrives_and_goes_on(value: float) -> None:
+def test_the_mask_of_a_masking_layer_arrives_and_goes_on() -> None:
+    value = 0.1
     row = [[1, 5], [2, 5], [value, value], [value, value]]
     x = np.array([row] * 4, "float32")
     inputs = keras.Input((None, 2))
     hidden = keras.layers.Masking(value)(inputs)
     layer: Any = BatchNormalization(momentum=0.0)
     model: Any = keras.Model(inputs, layer(hidden))
-    model.compile("rmsprop", "mse", jit_compile=False)
+    model.compile("rmsprop", "mse", jit_compile=keras.backend.backend() == "jax")
     model.fit(x, x, batch_size=4, epochs=2, verbose=0)
     np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_mean), [1.5, 5.0], rtol=1e-5)
     np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_variance), [0.25, 0.0], atol=1e-5)
 
     embedded = keras.layers.Embedding(5, 2, mask_zero=True)(np.array([[1, 2, 0], [3, 0, 0]]))
     y = layer(embedded, training=True)
-    passed_on = keras.src.backend.get_keras_mask(y)
+    passed_on = backend.get_keras_mask(y)
     np.testing.assert_array_equal(
         ops.convert_to_numpy(passed_on), [[True, True, False], [True, False, False]]
     )

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras.src import backend
 
 from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
@@ -64,7 +65,7 @@ def test_statistics_keep_values_that_half_precision_has_not() -> None:
     layer: Any = BatchNormalization(dtype="mixed_float16")
     layer.build((1, 4, 4, 3))
     large = ops.full((3,), 70_000.0)
-    with keras.src.backend.AutocastScope("float16"):
+    with backend.AutocastScope("float16"):
         layer.moving_variance.assign(large)
         np.testing.assert_array_equal(ops.convert_to_numpy(layer.moving_variance.value), 70_000.0)
 
