@@ -12,6 +12,7 @@ import normwise as nw
 from normwise.errors import ArgumentError, ModelError
 from normwise.keras import BatchNormalization
 from normwise.records import Porting, from_plain, to_plain
+from tests.keras.porting.port_cases import NOT_ON_JAX
 
 L = keras.layers
 
@@ -177,6 +178,16 @@ def test_a_state_dict_is_permuted_behind_a_flatten_too() -> None:
         )
 
 
+def test_a_keras_model_with_mean_and_variance_swapped_is_named() -> None:
+    source = _keras_mlp()
+    gamma, beta, _, _ = source.get_layer("norm").get_weights()
+    source.get_layer("norm").set_weights([gamma, beta, np.full(5, 2.0), np.linspace(-1, 3, 5)])
+    with pytest.raises(
+        ModelError, match=r"'norm' \(BatchNormalization\): its running variance .* the two are swapped"
+    ):
+        nw.port(source, _mlp())
+
+
 def test_models_stay_as_they_were_but_for_weights() -> None:
     source, target = _mlp().train(), _keras_mlp()
     target.get_layer("norm").trainable = False
@@ -206,6 +217,7 @@ def test_a_subclassed_model_is_moved_with_an_example() -> None:
     assert nw.port(_mlp(), target, example=x).output_error < 1e-5
 
 
+@NOT_ON_JAX
 def test_padding_of_sequences_is_left_out_of_the_comparison() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
