@@ -17,6 +17,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -25,6 +26,7 @@ import torch
 from torch import nn
 
 import normwise
+import normwise.keras
 from normwise.data import digits
 from normwise.keras import BatchNormalization
 
@@ -62,10 +64,10 @@ def kernels(setting: Setting, seed: int) -> list[np.ndarray]:
     """Return initial kernels as Keras draws them (Glorot), the same for every form and framework."""
     rng = np.random.default_rng(seed)
     sizes = [64, *[128] * setting.layers, 10]
-    limits = [(6 / (a + b)) ** 0.5 for a, b in zip(sizes, sizes[1:], strict=False)]
+    limits = [(6 / (a + b)) ** 0.5 for a, b in pairwise(sizes)]
     return [
         rng.uniform(-limit, limit, (a, b)).astype("float32")
-        for limit, a, b in zip(limits, sizes, sizes[1:], strict=False)
+        for limit, (a, b) in zip(limits, pairwise(sizes), strict=True)
     ]
 
 
@@ -116,10 +118,15 @@ def accuracy_in_keras(form: str, setting: Setting, seed: int, epochs: int = 10) 
     # Of the weights only kernels have two axes; the others begin as ever.
     drawn = iter(kernels(setting, seed))
     model.set_weights([next(drawn) if w.ndim == 2 else w for w in _initial(form, setting)])
-    images, labels, test_images, test_labels = data(setting.brightest)
+    images, labels = data(setting.brightest)[:2]
     chosen = order(len(images), epochs, seed)
     model.fit(images[chosen], labels[chosen], BATCH, shuffle=False, verbose=0)
-    return 100 * model.evaluate(test_images, test_labels, 500, verbose=0)[1]
+    return test_accuracy(model, setting)
+
+
+def test_accuracy(model: Any, setting: Setting) -> float:
+    """Return the accuracy of a network in Keras on the test images in percent."""
+    return 100 * model.evaluate(*data(setting.brightest)[2:], batch_size=500, verbose=0)[1]
 
 
 def in_torch(form: str, setting: Setting, seed: int) -> nn.Sequential:
@@ -182,6 +189,7 @@ def row(measure: Callable[..., float], setting: Setting, seeds: int, epochs: int
 
 def main(settings: tuple[Setting, ...] = SETTINGS, seeds: int = 3, epochs: int = 10) -> None:
     """Print test accuracies of the four forms, the size of gradients, and moving statistics afterwards."""
+    torch.set_num_threads(1)  # the networks are tiny
     print(f"{'':38}" + "".join(f"{form:>13}" for form in FORMS))
     frameworks = {f"Keras on {keras.backend.backend()}": accuracy_in_keras}
     # Of TensorFlow and Triton, which torch's optimisers import where it is installed, each brings its own LLVM; a
@@ -197,15 +205,18 @@ def main(settings: tuple[Setting, ...] = SETTINGS, seeds: int = 3, epochs: int =
     for enlarged in (1, 10, 100):
         norms = "".join(f"{gradient(form, enlarged):13.4f}" for form in FORMS)
         print(f"  {f'initial kernel times {enlarged}':36}{norms}")
-    print("after training (the first setting)")
+    print("after training, seed 0 of the first setting")
     for form in FORMS[1:]:
-        accuracy_in_keras(form, settings[0], 0, epochs)
+        accuracy = accuracy_in_keras(form, settings[0], 0, epochs)
         layer = in_keras(form, settings[0]).layers[2]
         mean, variance = (keras.ops.convert_to_numpy(w) for w in (layer.moving_mean, layer.moving_variance))
         print(
-            f"  {form}: moving mean {mean.min():.3g} to {mean.max():.3g}, variance {variance.min():.3g} to "
-            f"{variance.max():.3g}"
+            f"  {form + ':':13}moving mean {mean.min():.3g} to {mean.max():.3g}, variance {variance.min():.3g} to "
+            f"{variance.max():.3g}; accuracy {accuracy:.1f} %"
         )
+    model = in_keras("not updated", settings[0])
+    normwise.keras.calibrate(model, data(settings[0].brightest)[0])
+    print(f"  not updated, then normwise.keras.calibrate: accuracy {test_accuracy(model, settings[0]):.1f} %")
 
 
 if __name__ == "__main__":
