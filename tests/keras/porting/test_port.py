@@ -253,6 +253,30 @@ def test_padding_of_sequences_is_left_out_of_the_comparison() -> None:
     assert max(layer.output_error for layer in report.layers) < 1e-5
 
 
+@NOT_ON_JAX
+def test_a_stateful_layer_begins_anew_and_keeps_its_state() -> None:
+    layer: Any = L.LSTM(4, stateful=True)
+    target = keras.Sequential([keras.Input((5, 3), batch_size=2), layer])
+    x = torch.randn(2, 5, 3)
+    nw.port(nn.LSTM(3, 4, batch_first=True), target, example=x)
+    assert not np.any(keras.ops.convert_to_numpy(layer.states[0]))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="on a CPU TensorFlow has no such convolution")
+@pytest.mark.parametrize("flatten", ["channels_first", "channels_last"])
+def test_keras_may_have_channels_first_too(flatten: str) -> None:
+    source = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(48, 3))
+    layers = [
+        L.Conv2D(4, 3, data_format="channels_first"),
+        L.BatchNormalization(axis=1),
+        L.Flatten(flatten),
+        L.Dense(3),
+    ]
+    target = keras.Sequential([keras.Input((2, 5, 6)), *layers])
+    assert nw.port(source, target).output_error < 1e-5
+    assert nw.port(target, source, example=torch.randn(2, 2, 5, 6).numpy()).output_error < 1e-5
+
+
 def test_a_report_is_a_record() -> None:
     report = nw.port(_mlp(), _keras_mlp())
     assert from_plain(Porting, to_plain(report)) == report
