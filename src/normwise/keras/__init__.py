@@ -2,6 +2,6 @@
 
 from normwise.keras.batch_normalization import BatchNormalization
 from normwise.keras.doctor import diagnose
-from normwise.keras.surgery import CalibrateCallback, calibrate, freeze, unfreeze
+from normwise.keras.surgery import CalibrateCallback, calibrate, fold, freeze, unfreeze
 
-__all__ = ["BatchNormalization", "CalibrateCallback", "calibrate", "diagnose", "freeze", "unfreeze"]
+__all__ = ["BatchNormalization", "CalibrateCallback", "calibrate", "diagnose", "fold", "freeze", "unfreeze"]

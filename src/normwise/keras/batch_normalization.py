@@ -1,12 +1,13 @@
 """Batch normalization for Keras 3, on all of its backends."""
 
+import math
 from typing import Any
 
 import keras
 
 from normwise.keras.call import Call
 from normwise.keras.masks import broadcast_mask
-from normwise.keras.moments import BatchMoments, Tensor
+from normwise.keras.moments import BatchMoments, Tensor, moments_type
 from normwise.keras.renorm import Schedule, correction, limits_of
 from normwise.keras.untyped import ops
 from normwise.keras.with_ops import batch_normalization as with_ops
@@ -65,7 +66,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         inputs: Input.
         training: Whether the statistics of the batch normalise.
         mask: Boolean, True where a position is real. The others have no part in the statistics; their output is
-            computed as that of all others, as in Keras.
+            computed as that of all others, as in Keras, with 0 for what is infinite or not a number.
         residual: Added before the activation, of the shape of the inputs.
 
     Raises:
@@ -183,12 +184,17 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Return the normalised inputs; in training move the statistics."""
         axis = self.axis % len(inputs.shape)
         moving = not (training and self.trainable) or self.frozen_statistics
-        kind = keras.backend.result_type(inputs.dtype, "float32")
+        kind = moments_type(inputs)
         if residual is not None and not _same(residual.shape, inputs.shape):
             raise ValueError(
                 f"{self.name}: the residual has the shape {tuple(residual.shape)}, expected that of the inputs, "
                 f"{tuple(inputs.shape)}"
             )
+        if mask is not None:
+            mask = None if moving else broadcast_mask(mask, inputs.shape, axis, self.name)
+        if mask is not None:
+            # Nothing times infinity is no number, so that padding with one would reach the gradients.
+            inputs = ops.where(ops.logical_or(mask, ops.isfinite(inputs)), inputs, ops.zeros_like(inputs))
         call = Call(
             inputs,
             axis,
@@ -199,7 +205,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             statistics=(ops.cast(self.moving_mean, kind), ops.cast(self.moving_variance, kind))
             if moving
             else None,
-            mask=None if mask is None or moving else broadcast_mask(mask, inputs.shape, axis, self.name),
+            mask=mask,
             residual=residual,
             activation=self.activation,
             virtual_batch_size=None if moving else self.virtual_batch_size,
@@ -228,9 +234,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def load_own_variables(self, store: Any) -> None:
         """Load the weights of a file; one of Keras's layer, which has no ``batches``, begins to count at 0."""
-        last = len(self.weights) - 1
-        if self.batches is not None and len(store.keys()) == last:
-            store = {**{key: store[key] for key in store.keys()}, str(last): 0}
+        keys, last = store.keys(), len(self.weights) - 1
+        if self.batches is not None and len(keys) == last:
+            store = {**{key: store[key] for key in keys}, str(last): 0}
         super().load_own_variables(store)
 
     def _affine(self, name: str, channels: int) -> Any:
@@ -255,13 +261,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _corrected(self, found: BatchMoments, gamma: Any, beta: Any) -> tuple[Tensor, Tensor]:
         """Return γ r and γ d + β, with which batch normalization is batch renormalization."""
         kind = found.mean.dtype
-        least = ops.cast(self.epsilon, kind) ** 0.5
+        least = math.sqrt(self.epsilon)
         r, d = correction(
             found.mean,
             ops.sqrt(found.variance + self.epsilon),
             ops.cast(self.renorm_mean, kind),
             # An average that has hardly begun may be near to 0.
-            ops.maximum(ops.cast(self.renorm_stddev, kind), least),
+            ops.clip(ops.cast(self.renorm_stddev, kind), least, math.inf),
             self._limits,
             None if self.batches is None else ops.cast(self.batches, kind),
         )
@@ -293,7 +299,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             move(self.renorm_stddev, ops.sqrt(variance + self.epsilon), self.renorm_momentum)
             squares = ops.square(move(self.moving_stddev, ops.sqrt(corrected + self.epsilon), share))
             # A square of a root may be less than what the root was taken of.
-            new = ops.maximum(squares - self.epsilon, 0)
+            new = ops.clip(squares - self.epsilon, 0.0, math.inf)
             was = ops.cast(self.moving_variance, new.dtype)
             self.moving_variance.assign(new if some is True else ops.where(some, new, was))
         else:

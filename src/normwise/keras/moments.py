@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+import keras
+
 from normwise.keras.untyped import ops
 
 #: A tensor of whatever backend Keras runs on.
@@ -27,6 +29,12 @@ class BatchMoments(NamedTuple):
     variance: Tensor
     deviations: Tensor = None
     spread: Tensor = None
+
+
+def moments_type(x: Tensor) -> str:
+    """Return the type in which the moments of a tensor are computed."""
+    # Not result_type of Keras, which makes float32 of float64 on torch.
+    return "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
 
 
 def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMoments:
@@ -98,18 +106,20 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
         chosen = values if real is None else ops.where(real, values, ops.zeros_like(values))
         return _added(ops.sum(chosen, axes, keepdims=True), numbers, parts) / some
 
-    means = mean_of_parts(x)
-    rough = x - ops.take(means, numbers, axis=0)
+    # About the mean of the parts, so that means are small and their differences exact.
+    pivot = ops.stop_gradient(ops.mean(mean_of_parts(x), 0, keepdims=True))
+    shifted = x - pivot
+    means = mean_of_parts(shifted)
+    rough = shifted - ops.take(means, numbers, axis=0)
     rest = mean_of_parts(rough)
     deviations = rough - ops.take(rest, numbers, axis=0)
     variances = mean_of_parts(ops.square(deviations))
     means = means + rest
     count = ops.sum(counts, 0, keepdims=True)
     shares = counts / ops.maximum(count, ops.ones_like(count))
-    # From the mean of one part, so that what is added up are differences.
-    first = means[:1]
-    mean = first + ops.sum(shares * (means - first), 0, keepdims=True)
+    mean = ops.sum(shares * means, 0, keepdims=True)
     variance = ops.sum(shares * (variances + ops.square(means - mean)), 0)
+    mean = pivot + mean
     spread = ops.take(variances, numbers, axis=0)
     count = _each_channel(count, axis)
     return BatchMoments(count, ops.reshape(mean, (-1,)), ops.reshape(variance, (-1,)), deviations, spread)

@@ -83,7 +83,11 @@ def merged(own: BatchMoments, name: str) -> BatchMoments:
     if union is None:
         return own
     count = torch.as_tensor(own.positions, dtype=own.mean.dtype, device=own.mean.device)
-    return BatchMoments(*merged_moments(ChannelMoments(count, own.mean, own.variance), union))
+    if count.ndim == 0:
+        return BatchMoments(*merged_moments(ChannelMoments(count, own.mean, own.variance), union))
+    # Channels with masks of their own are batches of one channel.
+    found = merged_moments(ChannelMoments(count, own.mean[:, None], own.variance[:, None]), union)
+    return BatchMoments(found.count, found.mean[:, 0], found.variance[:, 0])
 
 
 def _union(name: str, device: torch.device) -> RankUnion | None:
@@ -139,14 +143,12 @@ def _masked(
     return y, moments
 
 
-def _correct(call: Call, kernel_call: KernelCall, found: BatchMoments) -> None:
-    """Give a call the γ and β that renormalization makes of its batch."""
-    if call.correct is None:
-        return
-    # Computed in float64, as the moments are.
-    kind = torch.promote_types(kernel_call.x.dtype, torch.float32)
-    scale, shift = call.correct(found, call.gamma, call.beta)
-    kernel_call.weight, kernel_call.bias = scale.to(kind), shift.to(kind)
+def _correct(call: Call, kernel_call: KernelCall, moments: BatchMoments) -> None:
+    """Give a call the γ and β that renormalization makes, in float64 as the moments are."""
+    if call.correct is not None:
+        kind = torch.promote_types(call.x.dtype, torch.float32)
+        scale, shift = call.correct(moments, call.gamma, call.beta)
+        kernel_call.weight, kernel_call.bias = scale.to(kind), shift.to(kind)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Batch renormalization (Ioffe 2017): limits of r and d, and what they make of γ and β."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -113,10 +114,9 @@ def correction(
         rmax, dmax = limits.limits(step)
         r, d = ops.clip(r, 1 / rmax, rmax), ops.clip(d, -dmax, dmax)
     else:
-        if limits.rmin is not None:
-            r = ops.maximum(r, limits.rmin)
-        if limits.rmax is not None:
-            r = ops.minimum(r, limits.rmax)
+        # Not maximum and minimum of Keras, which make float32 of float64 on torch.
+        if limits.rmin is not None or limits.rmax is not None:
+            r = ops.clip(r, limits.rmin or 0.0, math.inf if limits.rmax is None else limits.rmax)
         if limits.dmax is not None:
             d = ops.clip(d, -limits.dmax, limits.dmax)
     return ops.stop_gradient(r), ops.stop_gradient(d)

@@ -109,7 +109,7 @@ def move(request: Request) -> Porting:
         pairs = models.pairs(None, None)
         for pair in pairs:
             if isinstance(pair.source, StateLayer):
-                pair.source.axis = 1 if pair.kind in ("conv", "conv_transpose", "batch_norm") else -1
+                pair.source.axis = pair.source.axis_of(pair.kind)
         inputs = models.inputs()
         of_torch, of_keras = models.run_torch(inputs), models.run_keras(inputs)
     else:
@@ -117,8 +117,10 @@ def move(request: Request) -> Porting:
         of_torch, of_keras = models.run_torch(inputs), models.run_keras(inputs)
         pairs = models.pairs(of_torch, of_keras.record)
     set_orders(pairs, of_keras, from_torch=request.from_torch, moved_input=inputs.moved)
-    arrays = [checked_arrays(pair) for pair in pairs]
-    changed = [check_settings(pair, convert=request.convert_settings) for pair in pairs]
+    checked = [
+        (check_settings(pair, convert=request.convert_settings), checked_arrays(pair)) for pair in pairs
+    ]
+    changed, arrays = [settings for settings, _ in checked], [weights for _, weights in checked]
     factors, notes = bessel_factors(
         pairs,
         of_torch if request.from_torch and models.evaluates else of_keras.record,

@@ -76,8 +76,10 @@ def port(
     from normwise.porting.move import Request, move
 
     # On its torch backend a layer of Keras is a torch.nn.Module as well.
-    kinds = ["keras" if isinstance(one, keras.layers.Layer) else _framework(one) for one in (source, target)]
-    if "keras" not in kinds or kinds[0] == kinds[1] or kinds[1] == "state dict":
+    kinds = tuple(
+        "keras" if isinstance(one, keras.layers.Layer) else _framework(one) for one in (source, target)
+    )
+    if kinds not in (("torch", "keras"), ("keras", "torch"), ("state dict", "keras")):
         raise ArgumentError(
             f"port moves weights from a torch model or state dict to a Keras model, or from a Keras model to a torch "
             f"model; got {kinds[0]} and {kinds[1]}"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import normwise as nw
 from normwise.keras import BatchNormalization
+from normwise.keras.networks.parts.layer_norm_lstm_cell import LayerNormLSTMCell
 
 L = keras.layers
 
@@ -49,7 +50,11 @@ CASES: dict[str, Case] = {
     "dense_without_bias": Case(lambda: nn.Linear(5, 3, bias=False), lambda: [L.Dense(3, use_bias=False)], (5,)),
     "dense_over_time": Case(lambda: nn.Linear(5, 3), lambda: [L.Dense(3)], (4, 5)),
     "conv1d": Case(lambda: nn.Conv1d(3, 4, 3, stride=2), lambda: [L.Conv1D(4, 3, strides=2)], (9, 3)),
-    "conv2d": Case(lambda: nn.Conv2d(3, 4, (3, 5), padding="same"), lambda: [L.Conv2D(4, (3, 5), padding="same")], (6, 5, 3)),
+    "conv2d": Case(
+        lambda: nn.Conv2d(3, 4, (3, 5), padding="same"),
+        lambda: [L.Conv2D(4, (3, 5), padding="same")],
+        (6, 5, 3),
+    ),
     "conv3d": Case(lambda: nn.Conv3d(2, 3, 2), lambda: [L.Conv3D(3, 2)], (4, 3, 5, 2)),
     "dilated": Case(lambda: nn.Conv2d(3, 4, 3, dilation=2), lambda: [L.Conv2D(4, 3, dilation_rate=2)], (7, 7, 3)),
     "grouped": Case(lambda: nn.Conv2d(4, 6, 3, groups=2), lambda: [L.Conv2D(6, 3, groups=2)], (6, 5, 4)),
@@ -127,6 +132,11 @@ CASES: dict[str, Case] = {
     "two_bigrus": Case(
         lambda: Sequences(nn.GRU(5, 3, num_layers=2, batch_first=True, bidirectional=True), last=True),
         lambda: [L.Bidirectional(L.GRU(3, return_sequences=True)), L.Bidirectional(L.GRU(3))],
+        (6, 5),
+    ),
+    "layer_norm_lstm": Case(
+        lambda: Sequences(nw.nn.LayerNormLSTM(5, 3, batch_first=True, bidirectional=True)),
+        lambda: [L.Bidirectional(L.RNN(LayerNormLSTMCell(3), return_sequences=True))],
         (6, 5),
     ),
     "flattened_image": Case(

@@ -262,7 +262,7 @@ def test_nothing_has_changed_after_an_exception() -> None:
 def test_modes_of_training_and_the_optimiser_stay() -> None:
     model, x = _network(), _data()
     model.compile("adam", "mse", jit_compile=False)
-    model.fit(x, x[:, :2], verbose=0)
+    model.optimizer.build(model.trainable_variables)
     before = {
         weight.path: double(weight) for weight in [*model.trainable_weights, *model.optimizer.variables]
     }
@@ -271,7 +271,6 @@ def test_modes_of_training_and_the_optimiser_stay() -> None:
         np.testing.assert_array_equal(double(weight), before[weight.path])
     assert model.optimizer.built
     assert all(layer.trainable for layer in model.layers)
-    model.fit(x, x[:, :2], verbose=0)
 
 
 def test_inputs_in_half_precision_are_added_up_in_float64() -> None:
@@ -309,3 +308,29 @@ def test_a_model_without_weights_or_layers_gets_a_clear_error() -> None:
         nk.calibrate(keras.Sequential([keras.Input((6,)), layers.Dense(2)]), _data())
     with pytest.raises(ArgumentError, match="expected a model of Keras, got ndarray"):
         nk.calibrate(_data(), _network())
+
+
+class _Traced(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nk.BatchNormalization(name="bn")
+        self.bn.build((None, 6))
+
+    def call(self, x: Any) -> Any:
+        if keras.backend.backend() == "jax":
+            import jax
+
+            return jax.jit(self.bn)(x)
+        import tensorflow as tf
+
+        return tf.function(self.bn)(x)
+
+
+def test_a_layer_in_traced_code_is_left_and_the_reason_is_said() -> None:
+    if keras.backend.backend() == "torch":
+        pytest.skip("torch has no traced code that Keras would run")
+    model = _Traced()
+    model.built = True
+    with pytest.raises(ModelError, match="'bn': it is called in traced code, such as that of"):
+        nk.calibrate(model, _data())
+    np.testing.assert_array_equal(double(model.bn.moving_mean), np.zeros(6))

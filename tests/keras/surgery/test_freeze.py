@@ -84,3 +84,14 @@ def test_statistics_alone_are_no_setting_of_keras_s_own_layer() -> None:
     with pytest.raises(ArgumentError, match="'keras' is Keras's own BatchNormalization"):
         nk.freeze(model, parameters=False)
     assert not model.layers[0].frozen_statistics
+
+
+def test_nothing_is_frozen_where_the_optimiser_can_not_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    model: Any = keras.Sequential([keras.Input((6,)), layers.Dense(4), nk.BatchNormalization(name="bn")])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    monkeypatch.setattr(type(model.optimizer), "from_config", lambda config: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        nk.freeze(model)
+    assert model.get_layer("bn").trainable
+    assert nk.unfreeze(model) == ()

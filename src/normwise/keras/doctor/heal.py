@@ -1,24 +1,26 @@
-"""Exact statistics for the layers of a model that is healed."""
+"""Exact statistics for a model that is healed."""
 
-from typing import Any
+from collections.abc import Iterable
 
-from normwise.errors import ModelError
+from normwise.errors import ModelError, NormwiseError
 from normwise.keras.doctor.facts.facts import Facts
+from normwise.keras.surgery import calibrate
+from normwise.records import Symptom
 
 
-def take_exact_statistics(facts: Facts, layers: dict[str, Any]) -> str:
-    """Replace the moving statistics of all layers that the data reach by the exact ones of the probe.
-
-    Those are of the pass in which each layer normalises by the batch, as in training: they are what a moving average
-    over these batches tends to, and each layer's inputs are those that normalised layers before it give.
+def calibrate_model(facts: Facts, symptoms: Iterable[Symptom]) -> str:
+    """Replace the moving statistics by exact ones of the batches, those of frozen layers if they are among the places.
 
     Raises:
-        ModelError: there are no data.
+        ModelError: that can't be done; says why.
     """
     if "data" not in facts.has:
         raise ModelError("that needs data")
-    exact = facts.probe.exact_statistics
-    for path, (mean, variance) in exact.items():
-        layers[path].moving_mean.assign(mean.astype("float32"))
-        layers[path].moving_variance.assign(variance.astype("float32"))
-    return f"statistics of {len(exact)} of {len(layers)} layers replaced by exact ones"
+    frozen = any(not facts.norms[symptom.path].trainable for symptom in symptoms)
+    batches = [(batch.inputs,) for batch in facts.batches.batches]
+    try:
+        record = calibrate(facts.model, batches, include_frozen=frozen)
+    except NormwiseError as error:
+        raise ModelError(str(error)) from error
+    replaced = sum(layer.calibrated for layer in record.layers)
+    return f"statistics of {replaced} of {len(record.layers)} layers replaced by exact ones"

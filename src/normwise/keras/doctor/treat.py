@@ -70,13 +70,12 @@ def _again(facts: Facts) -> Facts:
     return found
 
 
-def _held(layer: Any) -> tuple[Any, Any, float | None]:
-    mean, variance = (ops.copy(each) for each in (layer.moving_mean, layer.moving_variance))
-    return mean, variance, layer.momentum
+def _held(layer: Any) -> tuple[list[Any], float | None]:
+    return [ops.copy(variable) for variable in layer.non_trainable_variables], layer.momentum
 
 
-def _put_back(layers: Mapping[str, Any], held: Mapping[str, tuple[Any, Any, float | None]]) -> None:
-    for path, (mean, variance, momentum) in held.items():
-        layers[path].moving_mean.assign(mean)
-        layers[path].moving_variance.assign(variance)
+def _put_back(layers: Mapping[str, Any], held: Mapping[str, tuple[list[Any], float | None]]) -> None:
+    for path, (values, momentum) in held.items():
+        for variable, value in zip(layers[path].non_trainable_variables, values, strict=True):
+            variable.assign(value)
         layers[path].momentum = momentum

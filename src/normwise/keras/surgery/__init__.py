@@ -2,6 +2,7 @@
 
 from normwise.keras.surgery.calibrate.calibrate import calibrate
 from normwise.keras.surgery.calibrate_callback import CalibrateCallback
+from normwise.keras.surgery.fold.fold import fold
 from normwise.keras.surgery.freeze import freeze, unfreeze
 
-__all__ = ["CalibrateCallback", "calibrate", "freeze", "unfreeze"]
+__all__ = ["CalibrateCallback", "calibrate", "fold", "freeze", "unfreeze"]

@@ -10,12 +10,13 @@ from normwise.keras.untyped import ops
 
 def as_array(value: Any) -> np.ndarray[Any, Any]:
     """Return a tensor of TensorFlow, JAX or torch, or anything that NumPy takes, as an array."""
-    if isinstance(value, np.ndarray):
-        return value
+    if isinstance(value, keras.Variable):
+        value = value.value
+    if hasattr(value, "detach"):  # torch's, which NumPy takes with a warning, and bfloat16 not at all
+        value = value.detach().cpu()
+        return (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
     if keras.ops.is_tensor(value):
         return ops.convert_to_numpy(value)
-    if hasattr(value, "detach"):  # torch's, where Keras has another backend
-        return value.detach().cpu().numpy()
     return value.numpy() if hasattr(value, "numpy") else np.asarray(value)
 
 

@@ -1,5 +1,7 @@
 """Moving statistics that stay what they are while a model trains."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from normwise.errors import ArgumentError
@@ -43,14 +45,14 @@ def freeze(model: Any, *, parameters: bool = True) -> tuple[str, ...]:
                 f"{keras_own[0]!r} is Keras's own BatchNormalization, which can't fix its statistics and let γ and β "
                 "learn; use normwise.keras.BatchNormalization, or freeze(model) to fix them all. Nothing is frozen"
             )
-    for layer in layers.values():
-        if _BEFORE not in vars(layer):
-            vars(layer)[_BEFORE] = (layer.trainable, getattr(layer, "frozen_statistics", False))
-        if parameters:
-            layer.trainable = False
-        else:
-            layer.frozen_statistics = True
-    renew_compiled(model)
+    with _restored(layers):
+        for layer in layers.values():
+            vars(layer).setdefault(_BEFORE, _flags_of(layer))
+            if parameters:
+                layer.trainable = False
+            else:
+                layer.frozen_statistics = True
+        renew_compiled(model)
     return tuple(layers)
 
 
@@ -67,20 +69,39 @@ def unfreeze(model: Any) -> tuple[str, ...]:
         The paths of the layers that were frozen and are not now.
     """
     check_model(model)
-    thawed = []
-    for path, layer in batch_norms(model).items():
-        was_frozen = _is_frozen(layer)
-        trainable, frozen_statistics = vars(layer).pop(_BEFORE, (True, False))
-        if not was_frozen:
-            continue
-        layer.trainable = trainable
-        if isinstance(layer, BatchNormalization):
-            layer.frozen_statistics = frozen_statistics
-        if not _is_frozen(layer):
-            thawed.append(path)
-    renew_compiled(model)
-    return tuple(thawed)
+    layers = batch_norms(model)
+    frozen = [path for path, layer in layers.items() if _is_frozen(layer)]
+    with _restored(layers):
+        for path in frozen:
+            _put(layers[path], vars(layers[path]).pop(_BEFORE, (True, False)))
+        renew_compiled(model)
+    return tuple(path for path in frozen if not _is_frozen(layers[path]))
+
+
+def _flags_of(layer: Any) -> tuple[bool, bool]:
+    return layer.trainable, getattr(layer, "frozen_statistics", False)
+
+
+def _put(layer: Any, flags: tuple[bool, bool]) -> None:
+    layer.trainable = flags[0]
+    if isinstance(layer, BatchNormalization):
+        layer.frozen_statistics = flags[1]
 
 
 def _is_frozen(layer: Any) -> bool:
-    return not layer.trainable or getattr(layer, "frozen_statistics", False)
+    return _flags_of(layer) != (True, False)
+
+
+@contextmanager
+def _restored(layers: dict[str, Any]) -> Iterator[None]:
+    """Give layers back their flags after an exception."""
+    before = {path: (_flags_of(layer), vars(layer).get(_BEFORE)) for path, layer in layers.items()}
+    try:
+        yield
+    except BaseException:
+        for path, (flags, remembered) in before.items():
+            _put(layers[path], flags)
+            vars(layers[path]).pop(_BEFORE, None)
+            if remembered is not None:
+                vars(layers[path])[_BEFORE] = remembered
+        raise

@@ -4,19 +4,24 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from normwise.keras.surgery.arrays import as_array
 
+_GENERATOR = "global_seed_generator"
+
 
 class RandomState:
-    """States of the generators of Python, NumPy and torch, where torch is in the process."""
+    """States of the generators of Python, NumPy and Keras, and of torch, where it is in the process."""
 
     def __init__(self) -> None:
         self._python = random.getstate()
         self._numpy = np.random.get_state()  # noqa: NPY002 (what users' data sets draw from)
+        self._keras = _keras_generator()
+        self._keras_state = None if self._keras is None else as_array(self._keras.state.value).copy()
         torch = _torch()
         self._torch = None if torch is None else torch.get_rng_state()
 
@@ -24,6 +29,11 @@ class RandomState:
         """Let the generators go on from here again."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)  # noqa: NPY002
+        if self._keras is not None:
+            self._keras.state.assign(self._keras_state)
+        elif _keras_generator() is not None:
+            # What drew a number first has made one.
+            _keras_globals().set_global_attribute(_GENERATOR, None)
         if self._torch is not None:
             _torch().set_rng_state(self._torch)
 
@@ -39,11 +49,8 @@ def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
     Yields:
         The state of the generators.
     """
-    before, state = (
-        [(variable, as_array(variable.value).copy()) for variable in model.variables],
-        RandomState(),
-    )
     state = RandomState()
+    before = [(variable, as_array(variable.value).copy()) for variable in model.variables]
     kept = {id(variable) for variable in but}
     try:
         with without_gradients():
@@ -53,11 +60,19 @@ def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
         raise
     finally:
         for variable, value in before:
-            if id(variable) not in kept and not np.array_equal(
-                as_array(variable.value), value, equal_nan=True
-            ):
+            if id(variable) not in kept and not np.array_equal(as_array(variable), value, equal_nan=True):
                 variable.assign(value)
         state.put_back()
+
+
+def _keras_generator() -> Any:
+    """Return what Keras's functions without a seed draw from; None where none has drawn yet."""
+    return _keras_globals().get_global_attribute(_GENERATOR)
+
+
+def _keras_globals() -> Any:
+    # Keras has no public name for it.
+    return import_module("keras.src.backend.common.global_state")
 
 
 def without_gradients() -> Any:

@@ -140,7 +140,7 @@ def _model_outputs(
         return error, []
     if _differ_by_an_end(pairs, source, target, tolerance):
         return math.nan, [
-            "one of the models ends in an activation, such as a softmax, that the other has not: their layers are "
+            "one of the models ends in a function, such as a softmax, that the other has not: their layers are "
             "compared, and not their outputs"
         ]
     raise ModelError(
@@ -166,6 +166,8 @@ def _differ_by_an_end(
         return False
     ends = [record.calls[list(record.calls)[-1]].output for record in (source, target)]
     outputs = (source.outputs[0], target.outputs[0])
+    if outputs[0].shape != outputs[1].shape:
+        return False
     return any(
         end is not None and end.shape == shown.shape and _difference(end, shown) <= tolerance
         for end, shown in zip(ends, reversed(outputs), strict=True)

@@ -65,6 +65,10 @@ def _note(record: ModelRecord, layer: TorchLayer, module: Any, args: Any, kwargs
         isinstance(args[0], Tensor) and args[0].ndim == 3 and getattr(module, "batch_first", True) is False
     )
     given, real = _padded(args[0], time_first)
+    if layer.caller is not layer.module or layer.kind == "layer_norm_lstm":  # of ours, which take lengths
+        lengths = kwargs.get("lengths", args[1] if len(args) > 1 else None)
+        if lengths is not None:
+            real = sequence_mask(torch.as_tensor(lengths), given.shape[1]).cpu().numpy()
     if layer.kind in RECURRENT:
         sequences, states = output
         states = states[0] if isinstance(states, tuple) else states
@@ -77,10 +81,6 @@ def _note(record: ModelRecord, layer: TorchLayer, module: Any, args: Any, kwargs
         record.calls[id(layer)] = CallRecord(to_numpy(given), shown, last=ended, real=real)
         return
     value, _ = _padded(output, time_first)
-    if layer.caller is not layer.module:  # which takes lengths
-        lengths = kwargs.get("lengths", args[1] if len(args) > 1 else None)
-        if lengths is not None:
-            real = sequence_mask(torch.as_tensor(lengths), value.shape[1]).cpu().numpy()
     last_axis: Callable[[Tensor], Tensor] = lambda x: x if x.ndim < 2 else x.movedim(layer.axis, -1)  # noqa: E731
     shown = to_numpy(last_axis(value))
     found = kind_of(layer.module)

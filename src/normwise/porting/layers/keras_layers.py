@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from normwise.errors import ModelError
 from normwise.porting.layers.keras_weights import kind_of_layer, parts_of, value_of, weights_of
-from normwise.porting.layers.torch_arrays import Array, Arrays
+from normwise.porting.layers.torch_arrays import RECURRENT, Array, Arrays
 
 #: What renormalization keeps besides, and our layer's plain average.
 _RENORM = ("moving_stddev", "renorm_mean", "renorm_stddev")
@@ -40,6 +41,15 @@ class KerasLayer:
         """True where its moving variance has Bessel's correction, as torch's."""
         return bool(getattr(self.module, "unbiased_moving_variance", False))
 
+    @property
+    def _owners(self) -> list[Any]:
+        """Return the objects that hold its settings: the cells of a recurrent layer, else the layer itself."""
+        if self.kind not in RECURRENT:
+            return [self.module]
+        if isinstance(self.module, keras.layers.Bidirectional):
+            return [self.module.forward_layer.cell, self.module.backward_layer.cell]
+        return [self.module.cell]
+
     def arrays(self, kind: str) -> Arrays:
         """See :class:`normwise.porting.layers.layer.Layer`."""
         found = weights_of(self.module, self.part, self.order)
@@ -62,14 +72,18 @@ class KerasLayer:
     def keep(self) -> Callable[[], None]:
         """See :class:`normwise.porting.layers.layer.Layer`."""
         before = [(variable, value_of(variable)) for variable in self.module.weights]
-        names = [name for name in ("epsilon", "momentum") if hasattr(self.module, name)]
-        settings = {name: getattr(self.module, name) for name in names}
+        settings = [
+            (owner, name, getattr(owner, name))
+            for owner in self._owners
+            for name in ("epsilon", "momentum")
+            if hasattr(owner, name)
+        ]
 
         def restore() -> None:
             for variable, value in before:
                 variable.assign(value)
-            for name, value in settings.items():
-                setattr(self.module, name, value)
+            for owner, name, value in settings:
+                setattr(owner, name, value)
 
         return restore
 
@@ -86,12 +100,13 @@ class KerasLayer:
             return {"eps": layer.epsilon, "momentum": None if momentum is None else opposite(momentum)}
         if self.kind == "group_norm":
             return {"eps": layer.epsilon, "groups": layer.groups}
-        return {"eps": layer.epsilon} if self.kind == "layer_norm" else {}
+        return {"eps": self._owners[0].epsilon} if self.kind in ("layer_norm", "layer_norm_lstm") else {}
 
     def configure(self, settings: Mapping[str, Any]) -> list[str]:
         """See :class:`normwise.porting.layers.layer.Layer`."""
         if "eps" in settings:
-            self.module.epsilon = settings["eps"]
+            for owner in self._owners:
+                owner.epsilon = settings["eps"]
         if "momentum" not in settings:
             return []
         momentum = settings["momentum"]

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from normwise.errors import ModelError
-from normwise.porting.layers.torch_arrays import COUNTER, DIRECTIONS, Array
+from normwise.keras.networks.parts.layer_norm_lstm_cell import LayerNormLSTMCell
+from normwise.porting.layers.torch_arrays import COUNTER, DIRECTIONS, RECURRENT, Array
 
 L = keras.layers
 _CONV = (L.Conv1D, L.Conv2D, L.Conv3D)
@@ -40,10 +41,11 @@ def kind_of_layer(layer: Any) -> str | None:
     """Return the kind of a layer, a key of ``NEUTRAL``; None for one that is not known."""
     if isinstance(layer, L.Bidirectional):
         inner = kind_of_layer(layer.forward_layer)
-        return inner if inner in ("lstm", "gru") else None
+        return inner if inner in RECURRENT else None
     if isinstance(layer, L.RNN):
         cell = layer.cell
-        return "lstm" if isinstance(cell, L.LSTMCell) else "gru" if isinstance(cell, L.GRUCell) else None
+        cells = {"lstm": L.LSTMCell, "gru": L.GRUCell, "layer_norm_lstm": LayerNormLSTMCell}
+        return next((kind for kind, known in cells.items() if isinstance(cell, known)), None)
     kinds = {
         "linear": L.Dense,
         "conv": (*_CONV, *_DEPTHWISE),
@@ -154,7 +156,16 @@ def _recurrent(layer: Any) -> dict[str, Weight]:
     for end in DIRECTIONS[: len(layers)]:
         cell = layers[end].cell
         exchange = _exchanged if isinstance(cell, L.GRUCell) else _same
-        _check_cell(layer, cell)
+        if isinstance(cell, LayerNormLSTMCell):
+            for part, gain in (
+                ("ih", cell.gamma_input),
+                ("hh", cell.gamma_recurrent),
+                ("c", cell.gamma_cell),
+            ):
+                weights[f"norm_{part}.weight{end}"] = Weight(gain)
+            weights[f"norm_c.bias{end}"] = Weight(cell.beta_cell)
+        else:
+            _check_cell(layer, cell)
         for name, variable in (("weight_ih", cell.kernel), ("weight_hh", cell.recurrent_kernel)):
             weights[f"{name}{end}"] = Weight(
                 variable,

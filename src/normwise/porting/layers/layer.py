@@ -16,6 +16,7 @@ NEUTRAL: dict[str, dict[str, float]] = {
     "embedding": {},
     "lstm": {"bias": 0.0, "bias_reverse": 0.0},
     "gru": {"bias": 0.0, "bias_reverse": 0.0},
+    "layer_norm_lstm": {"bias": 0.0, "bias_reverse": 0.0},
 }
 #: Settings that may differ and are set on the target; all others must be the same.
 CONVERTED = ("eps", "momentum")

@@ -1,7 +1,7 @@
 """Layers of a torch state dict, of which names and tensors alone are known."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ from normwise.errors import ModelError
 from normwise.porting.layers.layer import NEUTRAL, Layer
 from normwise.porting.layers.torch_arrays import COUNTER, RECURRENT, Array, Arrays, arrays_of, tensors_of
 
-_RECURRENT = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)(_reverse)?")
+_RECURRENT = re.compile(
+    r"(?:(.*)\.)?((?:weight|bias)_(?:ih|hh)|bias|norm_(?:ih|hh|c))_l(\d+)(_reverse)?(\.weight|\.bias)?"
+)
 
 
 @dataclass(eq=False)
@@ -25,6 +27,11 @@ class StateLayer:
     kind: str | None = None
     module: Any = None
     axis: int = -1
+
+    @staticmethod
+    def axis_of(kind: str) -> int:
+        """Return the axis of the channels in the outputs of a layer of a kind."""
+        return 1 if kind in ("conv", "conv_transpose", "batch_norm", "group_norm") else -1
 
     def arrays(self, kind: str) -> Arrays:
         """See :class:`normwise.porting.layers.layer.Layer`."""
@@ -58,8 +65,9 @@ def state_layers(state: Mapping[str, Any]) -> list[StateLayer]:
             )
         path, _, name = key.rpartition(".")
         number = ""
-        if found := _RECURRENT.fullmatch(name):
-            name, number = f"{found[1]}{found[3] or ''}", found[2]
+        if found := _RECURRENT.fullmatch(key):
+            path, number = found[1] or "", found[3]
+            name = f"{found[2]}{found[5] or ''}{found[4] or ''}"
             numbers.setdefault(path, set()).add(number)
         layers.setdefault((path, number), StateLayer(path, {})).tensors[name] = tensor
     for (path, number), layer in layers.items():
@@ -68,7 +76,12 @@ def state_layers(state: Mapping[str, Any]) -> list[StateLayer]:
     return list(layers.values())
 
 
-def state_dict_of(layers: list[Layer]) -> dict[str, Tensor]:
+def state_path(path: str) -> str:
+    """Return the path of a layer of Keras's as torch would write it."""
+    return re.sub(r"[/.]+", ".", path)
+
+
+def state_dict_of(layers: Sequence[Layer]) -> dict[str, Tensor]:
     """Return the weights of layers as torch's modules of the same names would have them.
 
     Batch normalization gets γ and β both where it has one of them, and a counter of batches.
@@ -85,9 +98,10 @@ def state_dict_of(layers: list[Layer]) -> dict[str, Tensor]:
                     name: (0 * like + value).astype(like.dtype) for name, value in neutral.items()
                 } | arrays
             arrays.setdefault(COUNTER, torch.zeros((), dtype=torch.int64).numpy())
-        path = re.sub(r"[/.]+", ".", layer.path)
+        path = state_path(layer.path)
         for name, value in tensors_of(kind, arrays).items():
             if kind in RECURRENT:
-                name = f"{name.removesuffix('_reverse')}_l0{'_reverse' if name.endswith('_reverse') else ''}"
+                base, dot, rest = name.removesuffix("_reverse").partition(".")
+                name = f"{base}_l0{'_reverse' if name.endswith('_reverse') else ''}{dot}{rest}"
             state[f"{path}.{name}"] = torch.as_tensor(value).contiguous()
     return state

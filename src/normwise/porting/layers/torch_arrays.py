@@ -13,7 +13,7 @@ from torch import Tensor
 Array = np.ndarray
 Arrays = dict[str, Array]
 
-RECURRENT = ("lstm", "gru")
+RECURRENT = ("lstm", "gru", "layer_norm_lstm")
 #: Directions of a recurrent layer, as its names end.
 DIRECTIONS = ("", "_reverse")
 COUNTER = "num_batches_tracked"
@@ -30,7 +30,7 @@ def to_numpy(tensor: Tensor) -> Array:
 def arrays_of(kind: str, tensors: Mapping[str, Tensor]) -> Arrays:
     """Return the arrays of a layer's tensors, by torch's names without the number of a recurrent layer."""
     arrays = {name: to_numpy(tensor) for name, tensor in tensors.items()}
-    if kind in RECURRENT:
+    if kind in ("lstm", "gru"):
         for end in DIRECTIONS:
             if f"bias_ih{end}" in arrays:
                 both = arrays.pop(f"bias_ih{end}"), arrays.pop(f"bias_hh{end}")
@@ -41,7 +41,7 @@ def arrays_of(kind: str, tensors: Mapping[str, Tensor]) -> Arrays:
 def tensors_of(kind: str, arrays: Mapping[str, Array]) -> Arrays:
     """Return a layer's tensors, as arrays: the inverse of :func:`arrays_of`, with an LSTM's second bias of zeros."""
     tensors = dict(arrays)
-    if kind in RECURRENT:
+    if kind in ("lstm", "gru"):
         for end in DIRECTIONS:
             if f"bias{end}" in tensors:
                 bias = tensors.pop(f"bias{end}")

@@ -1,5 +1,6 @@
 """Layers with weights of a torch model."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,9 @@ from torch.nn.parameter import is_lazy
 
 from normwise.errors import ModelError
 from normwise.layers import kind_of
-from normwise.nn import SequenceBatchNorm
+from normwise.nn import LayerNormLSTM, SequenceBatchNorm
 from normwise.porting.layers.layer import CONVERTED
-from normwise.porting.layers.torch_arrays import Array, Arrays, arrays_of, tensors_of
+from normwise.porting.layers.torch_arrays import RECURRENT, Array, Arrays, arrays_of, tensors_of
 
 _CLASSES: dict[type[nn.Module], str] = {
     nn.Linear: "linear",
@@ -27,6 +28,7 @@ _CLASSES: dict[type[nn.Module], str] = {
     nn.Embedding: "embedding",
     nn.LSTM: "lstm",
     nn.GRU: "gru",
+    LayerNormLSTM: "layer_norm_lstm",
 }
 _BEHIND_BATCH = ("conv", "conv_transpose", "batch_norm", "group_norm")
 
@@ -72,14 +74,19 @@ class TorchLayer:
     def keep(self) -> Callable[[], None]:
         """See :class:`normwise.porting.layers.layer.Layer`."""
         before = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
-        settings = {name: getattr(self.module, name) for name in CONVERTED if hasattr(self.module, name)}
+        settings = [
+            (module, name, getattr(module, name))
+            for module in (self.module, *self.module.children())
+            for name in CONVERTED
+            if hasattr(module, name)
+        ]
 
         def restore() -> None:
             with torch.no_grad():
                 for name, value in before.items():
                     self.tensors[name].copy_(value)
-            for name, value in settings.items():
-                setattr(self.module, name, value)
+            for module, name, value in settings:
+                setattr(module, name, value)
 
         return restore
 
@@ -96,13 +103,14 @@ class TorchLayer:
             )
         if self.kind == "group_norm":
             return {"eps": module.eps, "groups": module.num_groups}
-        return {"eps": module.eps} if self.kind == "layer_norm" else {}
+        return {"eps": module.eps} if self.kind in ("layer_norm", "layer_norm_lstm") else {}
 
     def configure(self, settings: Mapping[str, Any]) -> list[str]:
         """See :class:`normwise.porting.layers.layer.Layer`."""
         for name, value in settings.items():
             if hasattr(self.module, name):
-                setattr(self.module, name, value)
+                for module in (self.module, *self.module.children()):
+                    setattr(module, name, value)
             elif name == "eps":
                 return [f"{self.path!r} has no ε that could be set to {value:g}"]
         return []
@@ -117,7 +125,10 @@ def torch_layers(model: nn.Module) -> list[TorchLayer]:
     layers: list[TorchLayer] = []
     unknown: list[str] = []
     callers = {id(m.norm): m for m in model.modules() if isinstance(m, SequenceBatchNorm)}
+    within: set[int] = set()
     for path, module in model.named_modules():
+        if id(module) in within:
+            continue
         held = {
             name: tensor
             for name, tensor in (*module._parameters.items(), *module._buffers.items())
@@ -128,8 +139,9 @@ def torch_layers(model: nn.Module) -> list[TorchLayer]:
                 f"{path!r} ({type(module).__name__}) has no shapes yet; call the model on a batch"
             )
         kind = _kind(module)
-        if kind in ("lstm", "gru"):
-            layers += _recurrent(path, kind, module, held)
+        if kind in RECURRENT:
+            within.update(map(id, module.modules()))
+            layers += _recurrent(path, kind, module)
         elif kind is not None:
             axis = 1 if kind in _BEHIND_BATCH and id(module) not in callers else -1
             layers.append(TorchLayer(path, kind, module, held, axis, caller=callers.get(id(module), module)))
@@ -155,16 +167,16 @@ def _kind(module: nn.Module) -> str | None:
     return next((kind for known, kind in _CLASSES.items() if isinstance(module, known)), None)
 
 
-def _recurrent(path: str, kind: str, module: Any, held: Mapping[str, Tensor]) -> list[TorchLayer]:
+def _recurrent(path: str, kind: str, module: Any) -> list[TorchLayer]:
     """Return each layer of a module with several, named ``path`` or ``path.l0``, ``path.l1`` …"""
     if module.proj_size:
         raise ModelError(f"{path!r} ({type(module).__name__}) has proj_size, which Keras has not")
     layers = []
     for number in range(module.num_layers):
+        # Norms within have names such as norm_ih_l0_reverse.weight.
+        end = re.compile(rf"_l{number}(_reverse)?(?=\.|$)(.*)")
         tensors = {
-            name.replace(f"_l{number}", ""): tensor
-            for name, tensor in held.items()
-            if name.removesuffix("_reverse").endswith(f"_l{number}")
+            end.sub(r"\2\1", name): tensor for name, tensor in module.named_parameters() if end.search(name)
         }
         own = path if module.num_layers == 1 else f"{path}.l{number}"
         layers.append(TorchLayer(own, kind, module, tensors, -1, number, module))

@@ -12,7 +12,7 @@ from normwise.keras.doctor.facts.model.wiring import Wiring, wiring_of
 from normwise.keras.doctor.facts.passes.probe import Probe, run_probe
 from normwise.keras.doctor.facts.passes.task import Task, loss_named
 from normwise.keras.doctor.facts.passes.training_pass import TrainingPass, run_training_pass
-from normwise.keras.doctor.facts.passes.unchanged import random_states_kept
+from normwise.keras.surgery.process_state import RandomState
 
 #: What a rule has to be given.
 Need = Literal["model", "data"]
@@ -64,8 +64,16 @@ class Facts:
     @cached_property
     def batches(self) -> UserBatches:
         """Batches of the data."""
-        with random_states_kept():
-            return read_batches(self.data, self.max_batches, self.batch_size)
+        state = RandomState()
+        try:
+            return read_batches(
+                self.data,
+                self.max_batches,
+                self.batch_size,
+                len(getattr(self.model, "inputs", None) or [None]),
+            )
+        finally:
+            state.put_back()
 
     @cached_property
     def probe(self) -> Probe:
@@ -84,7 +92,7 @@ class Facts:
 
     @cached_property
     def is_new(self) -> bool:
-        """True where nothing has been trained or loaded yet: that is no fault, but there is nothing to evaluate either."""
+        """True where nothing has been trained or loaded yet, which is no fault."""
         return all(
             norm.mean is None or (norm.is_initial and not norm.steps and not norm.parameter_spread)
             for norm in self.norms.values()

@@ -79,6 +79,19 @@ def first_of(batch: Any) -> Any:
     return batch
 
 
+def input_of(example: Any, inputs: int) -> Any:
+    """Return the input of a model, as arrays, from one batch that a user gives as an example.
+
+    Args:
+        example: The input; a tuple or list whose first item is it; a dictionary or list of several.
+        inputs: How many inputs the model has.
+    """
+    several = (
+        isinstance(example, list) and inputs > 1 and len(example) == inputs and all(map(is_array, example))
+    )
+    return keras.tree.map_structure(_leaf, example if several else first_of(example))
+
+
 def _source(data: Data, inputs: int, batch_size: int, ends: bool) -> Callable[[], Iterable[Any]]:
     if isinstance(data, keras.utils.PyDataset):
         return lambda: _of_py_dataset(data, ends)

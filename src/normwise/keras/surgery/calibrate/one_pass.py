@@ -1,8 +1,8 @@
 """One pass over data, in which the values that BN layers normalise are measured."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from normwise.keras.surgery.batch_norms import has_own_call
 from normwise.keras.surgery.calibrate.batches import Batches
 from normwise.keras.surgery.calibrate.layer_statistics import put
 from normwise.keras.surgery.calibrate.moments import Accumulator, Moments
+from normwise.keras.surgery.observing import observing
 
 TRACED = "it is called in traced code, such as that of tf.function, jax.jit or a scan, which shows no values"
 BY_BATCH = "it normalises by the batch in evaluation, too"
@@ -62,10 +63,11 @@ def measure(
     Raises:
         ModelError: the model fails on a batch, or gives a layer values that are not finite.
     """
-    channels = {path: len(np.ravel(layers[path].moving_mean)) for path in measured}
+    channels = {path: layers[path].moving_mean.shape[0] for path in measured}
     found = Measurement({path: Accumulator.empty(channels[path]) for path in measured})
 
-    def look(path: str, layer: Any, x: Any, training: Any, mask: Any) -> None:
+    def look(path: str, layer: Any, args: Any, kwargs: Any) -> None:
+        x, training, mask = _of_call(*args, **kwargs)
         if training and layer.trainable and not getattr(layer, "frozen_statistics", False):
             found.reasons[path] = BY_BATCH
             return
@@ -103,31 +105,11 @@ def measure(
     return found
 
 
-@contextmanager
-def observing(layers: Mapping[str, Any], look: Any) -> Iterator[None]:
-    """Call ``look(path, layer, inputs, training, mask)`` before each call of a layer."""
-    own: dict[str, Any] = {}
-    try:
-        for path, layer in layers.items():
-            own[path] = vars(layer).get("call")
-            vars(layer)["call"] = _looked_at(path, layer, layer.call, look)
-        yield
-    finally:
-        for path, call in own.items():
-            if call is None:
-                del vars(layers[path])["call"]
-            else:
-                vars(layers[path])["call"] = call
-
-
-def _looked_at(path: str, layer: Any, call: Any, look: Any) -> Any:
-    def looked_at(inputs: Any, *args: Any, training: Any = None, mask: Any = None, **kwargs: Any) -> Any:
-        if args:
-            training, mask = (*args, mask)[:2]
-        look(path, layer, inputs, training, mask)
-        return call(inputs, training=training, mask=mask, **kwargs)
-
-    return looked_at
+def _of_call(
+    inputs: Any, training: Any = None, mask: Any = None, residual: Any = None
+) -> tuple[Any, Any, Any]:
+    """Return input, mode and mask of a call of a BN layer."""
+    return inputs, training, mask
 
 
 def reason_to_leave(layer: Any, include_frozen: bool) -> str:

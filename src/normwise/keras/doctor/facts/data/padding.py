@@ -12,7 +12,7 @@ from normwise.keras.doctor.facts.model.norm_facts import NormFacts
 from normwise.keras.doctor.facts.passes.moments import Moments
 from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, observed
 from normwise.keras.doctor.facts.passes.task import Task
-from normwise.keras.doctor.facts.passes.unchanged import unchanged
+from normwise.keras.surgery.process_state import unchanged
 
 #: Batches that are looked at.
 _BATCHES = 4

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
 from normwise.errors import ArgumentError, DataError, NormwiseError
-from normwise.keras.untyped import ops
+from normwise.keras.surgery.arrays import as_array, is_array
 
 #: Bytes of batches that are kept.
 _MOST_BYTES = 2**29
@@ -48,14 +47,16 @@ class UserBatches:
     shuffles: bool
 
 
-def read_batches(data: Any, most: int, batch_size: int) -> UserBatches:
-    """Read up to ``most`` batches, and no more than half a gigabyte.
+def read_batches(data: Any, most: int, batch_size: int, inputs: int = 1) -> UserBatches:
+    """Read up to ``most`` batches, and no more than half a gigabyte, for a model of so many inputs.
 
     Raises:
         ArgumentError: no batches, or what is no batch.
         DataError: the data raise an exception.
     """
-    arrays = is_arrays(data)
+    if callable(data) and not isinstance(data, Iterable) and not hasattr(data, "shape"):
+        data = data()
+    arrays = is_arrays(data, inputs)
     batches: list[UserBatch] = []
     is_whole, size = True, 0
     for given in _read(_cut(data, batch_size) if arrays else _batches_of(data), most + 1):
@@ -81,16 +82,21 @@ def leaves(structure: Any) -> list[Any]:
     return [leaf for leaf in keras.tree.flatten(structure) if hasattr(leaf, "shape")]
 
 
-def is_arrays(data: Any) -> bool:
+def is_arrays(data: Any, inputs: int = 1) -> bool:
     """Return whether data are whole arrays, as ``fit`` takes them: x, ``(x, y)``, ``(x, y, weights)``, or a dict."""
     parts = data if isinstance(data, tuple) else (data,)
-    return bool(parts) and all(
-        part is None or hasattr(part, "shape") or (isinstance(part, Mapping) and bool(part)) for part in parts
-    )
+    return bool(parts) and all(part is None or _is_whole(part, inputs) for part in parts)
+
+
+def _is_whole(part: Any, inputs: int) -> bool:
+    """Return whether it is an array, or a dictionary or list with one for each input of a model that has several."""
+    if isinstance(part, list):
+        return 1 < inputs == len(part) and all(map(is_array, part))
+    return is_array(part) or (isinstance(part, Mapping) and bool(part))
 
 
 def _cut(data: Any, batch_size: int) -> Iterator[Any]:
-    arrays = keras.tree.map_structure(lambda leaf: None if leaf is None else _array(leaf), data)
+    arrays = keras.tree.map_structure(lambda leaf: None if leaf is None else as_array(leaf), data)
     sizes = {len(leaf) for leaf in leaves(arrays) if leaf.ndim}
     if len(sizes) != 1:
         raise ArgumentError(
@@ -132,20 +138,14 @@ def _read(source: Iterable[Any], most: int) -> Iterator[Any]:
 
 def _batch(given: Any) -> UserBatch:
     inputs, target, _ = keras.utils.unpack_x_y_sample_weight(given)
-    inputs = keras.tree.map_structure(_array, inputs)
-    target = None if target is None else keras.tree.map_structure(_array, target)
+    inputs = keras.tree.map_structure(as_array, inputs)
+    target = None if target is None else keras.tree.map_structure(as_array, target)
     first = next((leaf for leaf in leaves(inputs) if leaf.ndim), None)
     if first is None:
         raise ArgumentError(
             f"a batch is of type {type(given).__name__}; expected an array, (x, y), or a dict of arrays"
         )
     return UserBatch(inputs, target, len(first))
-
-
-def _array(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value
-    return np.asarray(ops.convert_to_numpy(value)) if ops.is_tensor(value) else np.asarray(value)
 
 
 def _shuffles(data: Any) -> bool:

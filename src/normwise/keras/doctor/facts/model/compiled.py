@@ -19,7 +19,7 @@ def frozen_since_compile(facts: Facts) -> list[str]:
     return [
         path
         for path, norm in facts.norms.items()
-        if not norm.trainable and any(id(value) in held for value in _parameters(norm.layer))
+        if not norm.layer.trainable and any(id(value) in held for value in _parameters(norm.layer))
     ]
 
 
@@ -31,7 +31,7 @@ def unfrozen_since_compile(facts: Facts) -> list[str]:
     return [
         path
         for path, norm in facts.norms.items()
-        if norm.trainable
+        if norm.layer.trainable
         and norm.parameters_trainable
         and not any(id(value) in held for value in _parameters(norm.layer))
     ]

@@ -1,6 +1,5 @@
 """Numbers and settings of one BN layer of a Keras model."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from normwise.keras.surgery.batch_norms import batch_norms
 from normwise.keras.untyped import ops
 
 #: Numbers of each channel, ``(C,)``, in float64.
@@ -27,8 +27,10 @@ class NormFacts:
         eps: Added to the variance.
         momentum: Weight of the old value; None for a cumulative average.
         steps: Number of batches that moved the statistics; None where it is not known.
-        statistics_type, trainable, parameters_trainable: Type of the moving statistics; whether the layer is trainable,
-            as training and statistics go; whether γ or β is, or None where there is neither.
+        statistics_type: Type of the moving statistics.
+        trainable: Whether the statistics are those of the batch in training, and move: the layer is trainable, and its
+            statistics are not frozen.
+        parameters_trainable: Whether γ or β is trained; None where there is neither.
     """
 
     path: str
@@ -88,34 +90,7 @@ class NormFacts:
 def norm_facts(model: Any) -> dict[str, NormFacts]:
     """Return the numbers of each BN layer of a model, by path, in the order of the model."""
     steps = _steps_of(model)
-    return {path: _of_layer(path, layer, steps) for path, layer in norm_layers(model)}
-
-
-def norm_layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield path and layer of each BN layer in a model, Keras's own and ours; a shared one once."""
-    seen: set[int] = set()
-    for path, layer in all_layers(model):
-        if isinstance(layer, keras.layers.BatchNormalization) and id(layer) not in seen:
-            seen.add(id(layer))
-            yield path, layer
-
-
-def all_layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield path and layer of the model itself and of everything in it, as often as it is there."""
-    yield path, model
-    taken: dict[str, int] = {}
-    for layer in children(model):
-        count = taken[layer.name] = taken.get(layer.name, 0) + 1
-        name = layer.name if count == 1 else f"{layer.name}#{count}"
-        yield from all_layers(layer, f"{path}/{name}" if path else name)
-
-
-def children(layer: Any) -> list[Any]:
-    """Return the layers straight in a layer."""
-    if isinstance(layer, keras.Model):
-        return list(layer.layers)
-    # Wrappers and layers of the user's have no public list; Keras itself keeps this one for all of them.
-    return list(layer._layers)
+    return {path: _of_layer(path, layer, steps) for path, layer in batch_norms(model).items()}
 
 
 def _of_layer(path: str, layer: Any, steps: int | None) -> NormFacts:
@@ -135,7 +110,7 @@ def _of_layer(path: str, layer: Any, steps: int | None) -> NormFacts:
         None if layer.momentum is None else float(layer.momentum),
         steps if counted is None else int(ops.convert_to_numpy(counted)),
         keras.backend.standardize_dtype(layer.moving_mean.dtype) if built else "",
-        bool(layer.trainable),
+        bool(layer.trainable) and not getattr(layer, "frozen_statistics", False),
         any(value.trainable for value in held) if held else None,
     )
 

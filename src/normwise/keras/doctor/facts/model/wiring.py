@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from normwise.keras.doctor.facts.model.norm_facts import NormFacts, all_layers
+from normwise.keras.doctor.facts.model.norm_facts import NormFacts
+from normwise.keras.surgery.batch_norms import layers_of
 
 
 @dataclass(eq=False)
@@ -63,11 +64,11 @@ def wiring_of(model: Any, norms: Mapping[str, NormFacts]) -> Wiring:
         _follow(graph, "", _inputs(graph), None, paths, ops, is_score=True)
     else:
         inside: set[int] = set()
-        for path, layer in all_layers(model):
+        for path, layer in layers_of(model).items():
             found = _graph_of(layer)
             if found is None or id(layer) in inside:
                 continue
-            inside.update(id(each) for _, each in all_layers(layer))
+            inside.update(id(each) for each in layers_of(layer).values())
             _follow(found, path, _inputs(found), None, paths, ops, is_score=False)
     for op in ops:
         for before in op.inputs:

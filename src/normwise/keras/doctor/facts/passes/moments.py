@@ -31,7 +31,8 @@ class Moments:
             flat = flat[:, real.reshape(-1)]
         if not flat.shape[1]:
             return cls(0, np.zeros(len(flat)), np.zeros(len(flat)))
-        return cls(flat.shape[1], flat.mean(1), flat.var(1))
+        with np.errstate(invalid="ignore", over="ignore"):  # the values may be infinite, or not numbers
+            return cls(flat.shape[1], flat.mean(1), flat.var(1))
 
     @classmethod
     def merge(cls, parts: "Sequence[Moments]") -> "Moments":
@@ -133,5 +134,6 @@ class BatchMoments:
 
 def sample_scatter(values: NDArray[Any]) -> Channels:
     """Return the unbiased variance of the samples' own means, ``(C,)``; NaN for less than two."""
-    own = values.astype(np.float64).mean(2)
-    return own.var(0, ddof=1) if len(own) > 1 else np.full(own.shape[1], np.nan)
+    with np.errstate(invalid="ignore", over="ignore"):
+        own = values.astype(np.float64).mean(2)
+        return own.var(0, ddof=1) if len(own) > 1 else np.full(own.shape[1], np.nan)

@@ -46,15 +46,15 @@ def observed(norms: Mapping[str, NormFacts], visit: Visit, unseen: dict[str, str
 
     A layer within a loop that the backend compiles is called as ever; ``unseen`` gets the reason then, by path.
     """
-    layers = {path: norm.layer for path, norm in norms.items() if norm.mean is not None}
+    built = [norm for norm in norms.values() if norm.mean is not None]
     try:
-        for path, layer in layers.items():
+        for norm in built:
             # Of the instance, as Layer.__setattr__ would track or refuse it; Operation.__call__ finds it first.
-            vars(layer)["call"] = _watching(path, layer, layer.call, visit, unseen)
+            vars(norm.layer)["call"] = _watching(norm, norm.layer.call, visit, unseen)
         yield
     finally:
-        for layer in layers.values():
-            vars(layer).pop("call", None)
+        for norm in built:
+            vars(norm.layer).pop("call", None)
 
 
 def channels_second(values: NDArray[Any], axis: int) -> NDArray[Any]:
@@ -64,14 +64,15 @@ def channels_second(values: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def _watching(
-    path: str, layer: Any, original: Callable[..., Any], visit: Visit, unseen: dict[str, str]
+    norm: NormFacts, original: Callable[..., Any], visit: Visit, unseen: dict[str, str]
 ) -> Callable[..., Any]:
+    path, layer = norm.path, norm.layer
     signature = inspect.signature(original)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs)
         inputs, mask = given.arguments["inputs"], given.arguments.get("mask")
-        training = bool(given.arguments.get("training")) and layer.trainable
+        training = bool(given.arguments.get("training")) and norm.trainable
         try:
             kind = keras.backend.standardize_dtype(inputs.dtype)
             values = np.asarray(ops.convert_to_numpy(ops.cast(inputs, "float32")))

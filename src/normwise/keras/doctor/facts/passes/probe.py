@@ -13,7 +13,7 @@ from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
 from normwise.keras.doctor.facts.passes.moments import BatchMoments, Moments
 from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, observed
 from normwise.keras.doctor.facts.passes.task import Task, right_answers, scores_of
-from normwise.keras.doctor.facts.passes.unchanged import unchanged
+from normwise.keras.surgery.process_state import unchanged
 from normwise.records import ProbeOutcome
 
 #: Samples of a batch whose outputs are compared.
@@ -65,7 +65,8 @@ class Probe:
         running, exact = self.losses.get("running", ()), self.losses.get("exact", ())
         if not running or len(running) != len(exact):
             return math.isnan(self.running.distance) or self.running.distance > _MOVED
-        gaps = np.subtract(running, exact)
+        with np.errstate(invalid="ignore"):
+            gaps = np.subtract(running, exact)
         gap = float(gaps.mean())
         if not math.isfinite(gap):
             return not math.isfinite(self.running.loss) and math.isfinite(self.exact.loss)
@@ -187,10 +188,11 @@ class _Run:
         numbers = [sum(output.size for output in outputs) for outputs in by_shape.values()]
         if sum(numbers) < 2:
             return math.nan
-        variances = [_scatter(np.concatenate(outputs)) for outputs in by_shape.values()]
-        spread = (np.dot(numbers, variances) / sum(numbers)) ** 0.5
-        errors = np.concatenate([(one - exact).reshape(-1) for one, exact in pairs])
-        return float(np.sqrt(np.square(errors).mean()) / max(spread, 1e-30))
+        with np.errstate(invalid="ignore", over="ignore"):  # outputs may be infinite, or not numbers
+            variances = [_scatter(np.concatenate(outputs)) for outputs in by_shape.values()]
+            spread = (np.dot(numbers, variances) / sum(numbers)) ** 0.5
+            errors = np.concatenate([(one - exact).reshape(-1) for one, exact in pairs])
+            return float(np.sqrt(np.square(errors).mean()) / max(spread, 1e-30))
 
 
 def _scatter(outputs: NDArray[Any]) -> float:

@@ -8,7 +8,7 @@ from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
 from normwise.keras.doctor.facts.passes.moments import Moments, sample_scatter
 from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, observed
 from normwise.keras.doctor.facts.passes.task import Task
-from normwise.keras.doctor.facts.passes.unchanged import unchanged
+from normwise.keras.surgery.process_state import unchanged
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from normwise.keras.doctor.facts.facts import Facts
-from normwise.keras.doctor.heal import take_exact_statistics
+from normwise.keras.doctor.heal import calibrate_model
 from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Symptom
@@ -57,4 +57,4 @@ class BrokenStatistics(Rule):
 
     def heal(self, facts: Facts, layers: dict[str, Any], symptoms: Sequence[Symptom]) -> str:
         """Replace the statistics by exact ones."""
-        return take_exact_statistics(facts, layers)
+        return calibrate_model(facts, symptoms)

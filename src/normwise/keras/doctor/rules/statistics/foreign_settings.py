@@ -8,7 +8,7 @@ import numpy as np
 from normwise.keras.doctor.facts.facts import Facts
 from normwise.keras.doctor.facts.model.norm_facts import NormFacts
 from normwise.keras.doctor.facts.passes.moving_statistics import HIGH_MOMENTUM, severity_by_cost
-from normwise.keras.doctor.heal import take_exact_statistics
+from normwise.keras.doctor.heal import calibrate_model
 from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import calibration, cost_of_statistics, paths_code
 from normwise.records import Safety, Severity, Symptom
@@ -92,7 +92,7 @@ class ForeignSettings(Rule):
         done = (
             f"momentum of {len(symptoms)} layers is 1 - momentum now: compile the model again before training"
         )
-        return f"{done}; {take_exact_statistics(facts, layers)}" if "data" in facts.has else done
+        return f"{done}; {calibrate_model(facts, symptoms)}" if "data" in facts.has else done
 
 
 def _low(facts: Facts, norm: NormFacts) -> float | None:

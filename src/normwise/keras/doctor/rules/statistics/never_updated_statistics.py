@@ -6,7 +6,7 @@ from typing import Any
 from normwise.keras.doctor.facts.facts import Facts
 from normwise.keras.doctor.facts.model.norm_facts import NormFacts
 from normwise.keras.doctor.facts.passes.moving_statistics import FINE, layer_errors
-from normwise.keras.doctor.heal import take_exact_statistics
+from normwise.keras.doctor.heal import calibrate_model
 from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Measured, Severity, Symptom
@@ -80,7 +80,7 @@ class NeverUpdatedStatistics(Rule):
 
     def heal(self, facts: Facts, layers: dict[str, Any], symptoms: Sequence[Symptom]) -> str:
         """Replace the statistics by exact ones."""
-        return take_exact_statistics(facts, layers)
+        return calibrate_model(facts, symptoms)
 
 
 def _norms(facts: Facts, symptoms: Sequence[Symptom]) -> list[NormFacts]:

@@ -14,7 +14,7 @@ from normwise.keras.doctor.facts.passes.moving_statistics import (
     layer_errors,
     severity_by_cost,
 )
-from normwise.keras.doctor.heal import take_exact_statistics
+from normwise.keras.doctor.heal import calibrate_model
 from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Severity, Symptom
@@ -81,7 +81,7 @@ class StaleStatistics(Rule):
 
     def heal(self, facts: Facts, layers: dict[str, Any], symptoms: Sequence[Symptom]) -> str:
         """Replace the statistics by exact ones."""
-        return take_exact_statistics(facts, layers)
+        return calibrate_model(facts, symptoms)
 
 
 def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:

@@ -11,7 +11,7 @@ from normwise.keras.doctor.facts.facts import Facts
 from normwise.keras.doctor.facts.model.neighbours import carries_dropout, dropout_rate
 from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
 from normwise.keras.doctor.facts.model.wiring import Op
-from normwise.keras.doctor.heal import take_exact_statistics
+from normwise.keras.doctor.heal import calibrate_model
 from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Severity, Symptom
@@ -81,7 +81,7 @@ class DropoutBeforeNorm(Rule):
 
     def heal(self, facts: Facts, layers: dict[str, Any], symptoms: Sequence[Symptom]) -> str:
         """Replace the statistics by exact ones, which are without dropout."""
-        return take_exact_statistics(facts, layers)
+        return calibrate_model(facts, symptoms)
 
 
 @dataclass(frozen=True)
