@@ -1,4 +1,4 @@
-"""What people expect of `trainable` and of `training`, with Keras's layer and ours: only one of them freezes a layer."""
+"""`trainable` and `training` in Keras's layer and ours: only the first freezes a layer."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def _moves(model: Any, layer: Any) -> bool:
     """Return whether a call in training, as fit makes it, moves the statistics."""
     before = np.array(keras.ops.convert_to_numpy(layer.moving_mean))
     model(_X, training=True)
-    return bool((keras.ops.convert_to_numpy(layer.moving_mean) != before).any())
+    return not np.array_equal(keras.ops.convert_to_numpy(layer.moving_mean), before)
 
 
 @pytest.mark.parametrize("kind", [keras.layers.BatchNormalization, BatchNormalization])
