@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+import keras
+
 from normwise.keras.untyped import ops
 
 #: A tensor of whatever backend Keras runs on.
@@ -13,8 +15,8 @@ class BatchMoments(NamedTuple):
     """Moments of a batch, or of each of its parts, and what is left of the batch without its mean.
 
     Attributes:
-        positions: Real ones of each channel: a number where it is known, else a 0-dimensional tensor of the type of
-            the moments.
+        positions: Real ones of each channel: a number where it is known, else a tensor of the type of the moments,
+            0-dimensional, or ``(C,)`` where channels have masks of their own.
         mean: ``(C,)``.
         variance: The biased one, ``(C,)``.
         deviations: ``x - mean``, of the shape of ``x``; with parts, each from the mean of its own.
@@ -27,6 +29,12 @@ class BatchMoments(NamedTuple):
     variance: Tensor
     deviations: Tensor = None
     spread: Tensor = None
+
+
+def moments_type(x: Tensor) -> str:
+    """Return the type in which the moments of a tensor are computed."""
+    # Not result_type of Keras, which makes float32 of float64 on torch.
+    return "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
 
 
 def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMoments:
@@ -42,22 +50,26 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
     Args:
         x: ``(N, ...)``, float32 or float64.
         axis: Of the channels, not negative.
-        mask: Boolean, True where a position is real; it broadcasts to ``x`` and has one channel. Without a real
-            position mean and variance are 0.
+        mask: Boolean, True where a position is real; it broadcasts to ``x``. Without a real position mean and variance
+            are 0.
     """
     axes = tuple(a for a in range(len(x.shape)) if a != axis)
     if mask is None:
         first = tuple(slice(None) if a == axis else slice(0, 1) for a in range(len(x.shape)))
-        shifted = x - ops.stop_gradient(x[first])
-        rest = ops.mean(shifted, axes, keepdims=True)
-        deviations = shifted - rest
-        spread = ops.mean(ops.square(deviations), axes, keepdims=True)
-        mean = ops.stop_gradient(x[first]) + rest
+        # The sum of one value, or of none in an empty batch, whose mean and variance are 0.
+        pivot = ops.sum(ops.stop_gradient(x[first]), axes, keepdims=True)
         count = positions_of(x, axis)
+        some = max(count, 1) if isinstance(count, int) else ops.maximum(count, ops.ones_like(count))
+        shifted = x - pivot
+        rest = ops.sum(shifted, axes, keepdims=True) / some
+        deviations = shifted - rest
+        spread = ops.sum(ops.square(deviations), axes, keepdims=True) / some
+        mean = pivot + rest
     else:
-        real = ops.broadcast_to(mask, _with_one_channel(x, axis))
-        count = ops.sum(ops.cast(real, x.dtype))
-        some = ops.maximum(count, ops.ones_like(count))
+        real = _over_batch(mask, x, axis)
+        counts = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
+        some = ops.maximum(counts, ops.ones_like(counts))
+        count = _each_channel(counts, axis)
         first_mean = ops.sum(ops.where(real, x, ops.zeros_like(x)), axes, keepdims=True) / some
         rough = x - first_mean
         # The mean of many values has lost digits, the mean of what is left has them.
@@ -81,12 +93,12 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
         mask: See :func:`batch_moments`.
     """
     axes = tuple(a for a in range(1, len(x.shape)) if a != axis)
-    real = None if mask is None else ops.broadcast_to(mask, _with_one_channel(x, axis))
+    real = None if mask is None else _over_batch(mask, x, axis)
     numbers, parts = part_numbers(ops.shape(x)[0], most, math.prod(known(x, axes)) if axes else 1)
     ones = ops.ones_like(x[(slice(None), *(slice(0, 1),) * (len(x.shape) - 1))])
     each = ones * ops.cast(math.prod(known(x, axes)), x.dtype)
     if real is not None:
-        each = ops.sum(ops.cast(real, x.dtype), tuple(range(1, len(x.shape))), keepdims=True)
+        each = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
     counts = _added(each, numbers, parts)
     some = ops.maximum(counts, ops.ones_like(counts))
 
@@ -94,19 +106,22 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
         chosen = values if real is None else ops.where(real, values, ops.zeros_like(values))
         return _added(ops.sum(chosen, axes, keepdims=True), numbers, parts) / some
 
-    means = mean_of_parts(x)
-    rough = x - ops.take(means, numbers, axis=0)
+    # About the mean of the parts, so that means are small and their differences exact.
+    pivot = ops.stop_gradient(ops.mean(mean_of_parts(x), 0, keepdims=True))
+    shifted = x - pivot
+    means = mean_of_parts(shifted)
+    rough = shifted - ops.take(means, numbers, axis=0)
     rest = mean_of_parts(rough)
     deviations = rough - ops.take(rest, numbers, axis=0)
     variances = mean_of_parts(ops.square(deviations))
     means = means + rest
-    count = ops.sum(counts)
+    count = ops.sum(counts, 0, keepdims=True)
     shares = counts / ops.maximum(count, ops.ones_like(count))
-    # From the mean of one part, so that what is added up are differences.
-    first = means[:1]
-    mean = first + ops.sum(shares * (means - first), 0, keepdims=True)
+    mean = ops.sum(shares * means, 0, keepdims=True)
     variance = ops.sum(shares * (variances + ops.square(means - mean)), 0)
+    mean = pivot + mean
     spread = ops.take(variances, numbers, axis=0)
+    count = _each_channel(count, axis)
     return BatchMoments(count, ops.reshape(mean, (-1,)), ops.reshape(variance, (-1,)), deviations, spread)
 
 
@@ -149,8 +164,17 @@ def known(x: Tensor, axes: Any) -> list[Any]:
     return [shape[a] for a in axes]
 
 
-def _with_one_channel(x: Tensor, axis: int) -> tuple[Any, ...]:
-    return tuple(1 if a == axis else size for a, size in enumerate(ops.shape(x)))
+def _over_batch(mask: Tensor, x: Tensor, axis: int) -> Tensor:
+    """Return a mask of the size of the batch, with one channel where it has one."""
+    one = mask.shape[axis] == 1
+    return ops.broadcast_to(
+        mask, tuple(1 if one and a == axis else size for a, size in enumerate(ops.shape(x)))
+    )
+
+
+def _each_channel(counts: Tensor, axis: int) -> Tensor:
+    """Return counts without axes of size 1: a scalar, or ``(C,)`` where channels have counts of their own."""
+    return ops.reshape(counts, () if counts.shape[axis] == 1 else (-1,))
 
 
 def _added(values: Tensor, numbers: Tensor, parts: Any) -> Tensor:

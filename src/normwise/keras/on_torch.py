@@ -1,6 +1,6 @@
 """The bridge to normwise's own kernels, on Keras's torch backend: the one file of this package that knows torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from normwise.distributed import RankUnion, union_of
 from normwise.keras.call import Call
 from normwise.keras.moments import BatchMoments
 from normwise.kernels import Call as KernelCall
-from normwise.kernels.merged import merged_batch_norm
+from normwise.kernels.merged import merged_batch_norm, merged_moments
 from normwise.kernels.torch_backend.primitives import ChannelMoments
 from normwise.kernels.virtual_batches import batch_norm_in_parts, part_sizes
 
@@ -40,7 +40,9 @@ def covers(call: Call) -> bool:
         return True
     # One value per channel has no deviation, of which the kernels make an error and Keras zeros.
     alone = x.numel() <= x.shape[call.axis]
-    return not alone and not (call.mask is not None and call.virtual_batch_size is not None)
+    if call.mask is None:
+        return not alone
+    return not alone and call.virtual_batch_size is None and call.mask.shape[call.axis] == 1
 
 
 def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
@@ -75,23 +77,40 @@ def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
     return (y if fused or call.activation is None else call.activation(y)), found
 
 
+def merged(own: BatchMoments, name: str) -> BatchMoments:
+    """Return the moments of all ranks, without deviations, where the kernels don't apply."""
+    union = _union(name, own.mean.device)
+    if union is None:
+        return own
+    count = torch.as_tensor(own.positions, dtype=own.mean.dtype, device=own.mean.device)
+    if count.ndim == 0:
+        return BatchMoments(*merged_moments(ChannelMoments(count, own.mean, own.variance), union))
+    # Channels with masks of their own are batches of one channel.
+    found = merged_moments(ChannelMoments(count, own.mean[:, None], own.variance[:, None]), union)
+    return BatchMoments(found.count, found.mean[:, 0], found.variance[:, 0])
+
+
+def _union(name: str, device: torch.device) -> RankUnion | None:
+    return union_of(None, f"BatchNormalization {name!r}", device, _TIMEOUT)
+
+
 def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tuple[Tensor, BatchMoments]:
     """Return what the statistics of the batch make of it, in the kernels' layout, and its moments."""
     x = kernel_call.x
     kernel_call.training = True
-    union = None
-    if call.synchronized:
-        union = union_of(None, f"BatchNormalization {call.name!r}", x.device, _TIMEOUT)
-    if call.correct is not None:
-        merged = kernels.batch_moments(x, mask)
-        if union is not None:
-            merged = union.moments(merged)
-        moments = BatchMoments(merged.count, merged.mean, merged.variance)
-        kernel_call.weight, kernel_call.bias = call.correct(moments, call.gamma, call.beta)
-    if union is not None:
-        return _of_all_ranks(kernel_call, _Remembered(union), mask)
+    union = _union(call.name, x.device) if call.synchronized else None
     if mask is not None:
-        return _masked(kernel_call, functional.moments(x, mask))
+        return _masked(call, kernel_call, mask, union)
+    known = None
+    if call.correct is not None:
+        known = kernels.batch_moments(x)
+        if union is not None:
+            known = union.moments(known)
+        _correct(call, kernel_call, BatchMoments(*known))
+    if union is not None:
+        remembered = _Remembered(union, [] if known is None else [known])
+        y = merged_batch_norm(kernel_call, remembered)
+        return y, BatchMoments(*remembered.known[0])
     kind = torch.promote_types(x.dtype, torch.float32)
     # With a momentum of 1 they are the batch's afterwards.
     kernel_call.running_mean, kernel_call.running_var = x.new_zeros((2, x.shape[1]), dtype=kind)
@@ -103,8 +122,15 @@ def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tu
     return y, BatchMoments(count, kernel_call.running_mean, variance)
 
 
-def _masked(kernel_call: KernelCall, found: ChannelMoments) -> tuple[Tensor, BatchMoments]:
-    """Return the whole batch normalised by the moments of its real positions, as Keras does."""
+def _masked(
+    call: Call, kernel_call: KernelCall, mask: Tensor, union: RankUnion | None
+) -> tuple[Tensor, BatchMoments]:
+    """Return the whole batch normalised by the moments of its real positions, as Keras does, and these."""
+    found = functional.moments(kernel_call.x, mask)
+    if union is not None:
+        found = merged_moments(found, union)
+    moments = BatchMoments(*found)
+    _correct(call, kernel_call, moments)
     y = functional.normalise(
         kernel_call.x,
         found.mean,
@@ -114,35 +140,30 @@ def _masked(kernel_call: KernelCall, found: ChannelMoments) -> tuple[Tensor, Bat
         activation=kernel_call.activation,
         residual=kernel_call.residual,
     )
-    return y, BatchMoments(found.count, found.mean, found.variance)
+    return y, moments
+
+
+def _correct(call: Call, kernel_call: KernelCall, moments: BatchMoments) -> None:
+    """Give a call the γ and β that renormalization makes, in float64 as the moments are."""
+    if call.correct is not None:
+        kind = torch.promote_types(call.x.dtype, torch.float32)
+        scale, shift = call.correct(moments, call.gamma, call.beta)
+        kernel_call.weight, kernel_call.bias = scale.to(kind), shift.to(kind)
 
 
 @dataclass
 class _Remembered:
-    """A union that remembers its moments; a :class:`normwise.kernels.merged.Merger`."""
+    """A union that asks the others once for its moments; a :class:`normwise.kernels.merged.Merger`."""
 
     union: RankUnion
-    found: list[ChannelMoments] = field(default_factory=list)
+    known: list[ChannelMoments]
 
     def moments(self, own: ChannelMoments) -> ChannelMoments:
         """See :class:`normwise.distributed.RankUnion`."""
-        self.found.append(self.union.moments(own))
-        return self.found[-1]
+        if not self.known:
+            self.known.append(self.union.moments(own))
+        return self.known[0]
 
     def gradient_sums(self, own: Tensor) -> Tensor:
         """See :class:`normwise.distributed.RankUnion`."""
         return self.union.gradient_sums(own)
-
-
-def _of_all_ranks(
-    kernel_call: KernelCall, union: _Remembered, mask: Tensor | None
-) -> tuple[Tensor, BatchMoments]:
-    """Return what the statistics of the batches of all ranks make of this one, and their moments."""
-    kernel_call.mask = mask
-    y = merged_batch_norm(kernel_call, union)
-    moments = ChannelMoments(*(value.detach() for value in union.found[-1]))
-    if mask is not None:
-        # What is no real position has no part in the gradient of the statistics.
-        rest, _ = _masked(kernel_call, moments)
-        y = torch.where(mask.unsqueeze(1) if mask.ndim > 1 else mask[:, None], y, rest)
-    return y, BatchMoments(*moments)

@@ -63,7 +63,7 @@ def test_its_network_is_the_one_that_the_package_has(name: str) -> None:
 
 
 def test_there_are_no_others() -> None:
-    assert {path.stem for path in _EXAMPLES.glob("*.py")} == {*_NETWORKS, "tutorial_data"}
+    assert {path.stem for path in _EXAMPLES.glob("*.py")} == {*_NETWORKS, "tutorial_data", "never_training"}
 
 
 @pytest.mark.parametrize("size", [32, 64])
