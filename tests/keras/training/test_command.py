@@ -11,6 +11,7 @@ from PIL import Image
 from normwise.cli import main
 from normwise.data import load_data
 from normwise.training import RunFolder
+from tests.support.keras.marks import not_on_jax
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -52,6 +53,7 @@ def test_a_run_is_trained_reported_gone_on_with_and_predicts(normwise: Command, 
     assert predicted.strip().endswith(str(image))
 
 
+@not_on_jax
 def test_the_folder_says_the_framework_where_none_is_named(
     normwise: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from normwise.errors import RunError
 from normwise.records import Point, RunConfig
 from normwise.training import RunFolder, train
+from tests.support.keras.marks import not_on_jax
 
 Config = Callable[..., RunConfig]
 
@@ -37,7 +38,7 @@ def _same(first: Path, second: Path) -> None:
 
 
 @pytest.mark.parametrize("checkpoint_seconds", [0.0, 1e9], ids=["at every step", "never"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=not_on_jax)])
 def test_it_ends_as_one_that_was_not_interrupted(
     optimizer: str, checkpoint_seconds: float, config: Config, tmp_path: Path
 ) -> None:
@@ -69,6 +70,7 @@ def test_dropout_goes_on_as_it_would_have(
     _same(tmp_path / "whole", tmp_path / "cut")
 
 
+@not_on_jax
 def test_a_finished_run_is_returned_as_it_is(config: Config, tmp_path: Path) -> None:
     run = train(config(steps=2), tmp_path / "run")
     before = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
@@ -83,6 +85,7 @@ def _cut(asked: RunConfig, folder: Path) -> None:
         train(asked, folder, on_step=_interrupt_at(3), checkpoint_seconds=0)
 
 
+@not_on_jax
 def test_another_backend_or_version_is_an_error_that_names_both(config: Config, tmp_path: Path) -> None:
     _cut(config(), tmp_path / "run")
     path = tmp_path / "run" / "run.json"
@@ -97,6 +100,7 @@ def test_another_backend_or_version_is_an_error_that_names_both(config: Config, 
         train(config(), tmp_path / "run", resume=True)
 
 
+@not_on_jax
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -128,6 +132,7 @@ def test_a_checkpoint_of_another_network_is_an_error(
         train(config(), tmp_path / "run", resume=True)
 
 
+@not_on_jax
 def test_a_damaged_checkpoint_is_an_error(config: Config, tmp_path: Path) -> None:
     _cut(config(), tmp_path / "run")
     (tmp_path / "run" / "checkpoint.safetensors").write_bytes(b"no tensors")

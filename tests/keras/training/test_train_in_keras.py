@@ -21,6 +21,7 @@ from normwise.records import Point, RunConfig
 from normwise.training import Processes, RunFolder, predict, train, trained_network
 from normwise.training.keras.arrays import array_of
 from normwise.training.keras.run_network import begin_with_vectors, keras_network
+from tests.support.keras.marks import not_on_jax
 
 Config = Callable[..., RunConfig]
 
@@ -45,6 +46,7 @@ def test_a_run_has_the_folder_and_the_records_of_one_in_torch(config: Config, tm
     assert str(run.kernels).startswith(f"Keras {keras.__version__}, {keras.backend.backend()} ")
 
 
+@not_on_jax
 @pytest.mark.parametrize("clip", [None, 0.01])
 def test_gradients_are_clipped_to_the_norm_of_all_together(
     clip: float | None, config: Config, tmp_path: Path
@@ -66,6 +68,7 @@ def test_a_run_that_diverges_says_so(config: Config, tmp_path: Path) -> None:
     assert run.result.batch_statistics_accuracy is None
 
 
+@not_on_jax
 def test_weights_that_the_last_step_ruins_count_as_divergence(config: Config, tmp_path: Path) -> None:
     run = train(config(lr=1e30, norm="none", steps=1), tmp_path / "run")
     assert run.result is not None
@@ -76,7 +79,7 @@ def test_weights_that_the_last_step_ruins_count_as_divergence(config: Config, tm
     ("task", "data", "model", "options"),
     [
         ("speech", "tones", "speech_lstm", {}),
-        ("text", "phrases", "sentiment_bilstm", {"width": 4}),
+        pytest.param("text", "phrases", "sentiment_bilstm", {"width": 4}, marks=not_on_jax),
     ],
 )
 def test_sequences_are_trained_and_predicted(
@@ -110,6 +113,7 @@ def test_predictions_are_those_of_the_trained_network(config: Config, tmp_path: 
     assert np.mean(right) > 0.6
 
 
+@not_on_jax
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
@@ -162,6 +166,7 @@ def test_without_its_backend_the_error_names_the_variable(
         train(config(), tmp_path / "run")
 
 
+@not_on_jax
 def test_operations_on_networks_in_torch_refuse_a_run_in_keras(config: Config, tmp_path: Path) -> None:
     run = train(config(steps=1), tmp_path / "run")
     folder = RunFolder(tmp_path / "run")
@@ -169,6 +174,7 @@ def test_operations_on_networks_in_torch_refuse_a_run_in_keras(config: Config, t
         trained_network(folder, run, folder.input_spec())
 
 
+@not_on_jax
 def test_a_run_in_torch_is_another_configuration(config: Config, tmp_path: Path) -> None:
     train(config(steps=1), tmp_path / "run")
     with pytest.raises(RunError, match="framework is 'keras', not 'torch'"):
