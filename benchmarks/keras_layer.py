@@ -4,8 +4,8 @@ Run: python benchmarks/keras_layer.py [--backend NAME] [--jit | --no-jit] [--onl
 
 A network of four BN layers with ReLU, and a small network of convolutions, each with Keras's layers and with ours. Both
 take their steps in turn (``train_on_batch`` with SGD, ``predict_on_batch``) in one process, a process for each backend
-and each value of ``jit_compile``. Times are medians of 25 rounds (or N) after 5 that don't count; a ratio is Keras's time
-over ours, above 1 ours is faster, the median of the rounds with the 10th and 90th percentile.
+and each value of ``jit_compile``. Times are medians of 25 rounds (or N) after 5 that don't count; a ratio is Keras's
+time over ours, above 1 ours is faster, the median of the rounds with the 10th and 90th percentile.
 
 ``--cpu-time`` takes the time that all threads of the process spend on the processor, for a machine that does other
 things as well. ``--only "32×50×128 predict"`` measures lines that have all the words.
@@ -97,10 +97,10 @@ def measure(jit: bool, only: list[str], rounds: int, clock: Callable[[], float])
             theirs, ours = in_turn([model[task] for model in models], rounds, clock)
             ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
             tenths = statistics.quantiles(ratios, n=10)
+            backend = keras.backend.backend() + (", jit_compile" if jit else "")
             print(
-                f"| {keras.backend.backend()}{', jit_compile' if jit else ''} | {name} | {statistics.median(theirs):.3g} "
-                f"| {statistics.median(ours):.3g} | {statistics.median(ratios):.2f} "
-                f"({tenths[0]:.2f}–{tenths[-1]:.2f}) |",
+                f"| {backend} | {name} | {statistics.median(theirs):.3g} | {statistics.median(ours):.3g} "
+                f"| {statistics.median(ratios):.2f} ({tenths[0]:.2f}–{tenths[-1]:.2f}) |",
                 flush=True,
             )
 

@@ -53,7 +53,7 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
         mask: Boolean, True where a position is real; it broadcasts to ``x`` and has one channel. Without a real
             position mean and variance are 0.
     """
-    axes = tuple(a for a in range(len(x.shape)) if a != axis)
+    axes: tuple[int, ...] = tuple(a for a in range(len(x.shape)) if a != axis)
     real = None if mask is None else ops.broadcast_to(mask, _with_one_channel(x, axis))
     count = positions_of(x, axis) if real is None else ops.sum(ops.cast(real, x.dtype))
     some = max(count, 1) if isinstance(count, int) else ops.maximum(count, ops.ones_like(count))
