@@ -14,7 +14,7 @@ import normwise
 _PACKAGES = {
     "normwise": {
         "__version__", "accelerate", "accumulate", "calibrate", "convert", "diagnose", "doctor", "errors", "fold",
-        "freeze", "functional", "insert", "nn", "reference", "tune_allocator", "unfreeze", "watch",
+        "freeze", "functional", "insert", "nn", "port", "reference", "tune_allocator", "unfreeze", "watch",
     },
     "normwise.doctor": {
         "Case", "Diagnosis", "Facts", "Rule", "all_rules", "check_every", "diagnose", "examine", "rules_named",
@@ -35,6 +35,7 @@ _PACKAGES = {
     "normwise.surgery": {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
     },
+    "normwise.porting": {"port", "port_to_state"},
     "normwise.testing": {"assert_healthy"},
     "normwise.studies": {
         "PRESETS", "Claim", "Cluster", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named",

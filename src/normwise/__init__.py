@@ -14,6 +14,7 @@ if typing.TYPE_CHECKING:
     from normwise import surgery as surgery
     from normwise.allocator import tune_allocator
     from normwise.doctor import diagnose
+    from normwise.porting import port
     from normwise.statistics import accumulate, calibrate, watch
     from normwise.surgery import accelerate, convert, fold, freeze, insert, unfreeze
 
@@ -33,6 +34,7 @@ __all__ = [
     "functional",
     "insert",
     "nn",
+    "port",
     "reference",
     "tune_allocator",
     "unfreeze",
@@ -48,6 +50,7 @@ _NAMES = {
     "fold": "surgery:fold",
     "freeze": "surgery:freeze",
     "insert": "surgery:insert",
+    "port": "porting:port",
     "tune_allocator": "allocator:tune_allocator",
     "unfreeze": "surgery:unfreeze",
     "watch": "statistics:watch",

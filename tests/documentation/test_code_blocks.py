@@ -12,7 +12,8 @@ from torch import nn
 import normwise
 
 _ROOT = Path(__file__).parents[2]
-_PAGES = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted((_ROOT / "docs").glob("*.md"))]
+_PAGES = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted((_ROOT / "docs").glob("*.md")),
+          *sorted((_ROOT / "docs/keras").glob("*.md"))]  # fmt: skip
 
 
 def _layers() -> dict[str, Any]:
@@ -87,6 +88,8 @@ def _blocks() -> Iterator[Any]:
 @pytest.mark.parametrize(("heading", "code"), list(_blocks()))
 def test_it_runs(heading: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # Keras has one backend a process. On all of them its pages run in tests/keras/documentation.
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     torch.manual_seed(0)
     given = _GIVEN[heading]() if heading in _GIVEN else {}
     exec(compile(code, "<block>", "exec"), {"normwise": normwise, "torch": torch, **given})

@@ -17,6 +17,7 @@ from normwise.cli.commands.convert import convert
 from normwise.cli.commands.doctor import doctor
 from normwise.cli.commands.explain import explain
 from normwise.cli.commands.fold import fold
+from normwise.cli.commands.port import port
 from normwise.cli.commands.predict import predict
 from normwise.cli.commands.report import report
 from normwise.cli.commands.study import study
@@ -40,6 +41,7 @@ app.command()(doctor)
 app.command()(calibrate)
 app.command()(fold)
 app.command()(convert)
+app.command()(port)
 app.command()(bench)
 app.command()(report)
 app.command()(explain)

@@ -7,14 +7,13 @@ from normwise.doctor.facts.facts import Facts, Need
 from normwise.doctor.rule import Rule
 from normwise.errors import ModelError
 from normwise.records import (
-    SEVERITIES,
     Environment,
     Examination,
-    Finding,
     LayerHealth,
     ProbeOutcome,
     Severity,
     Symptom,
+    findings_of,
 )
 
 _MISSING: dict[Need, str] = {
@@ -41,7 +40,7 @@ def examine(
         NormwiseError: the data can't be read, or the model fails on them and no finding says why.
     """
     began = time.perf_counter()
-    findings: dict[str, Finding] = {}
+    found: dict[str, list[Symptom]] = {}
     skipped: dict[str, str] = {}
     for rule in rules:
         lacking: list[Need] = [need for need in rule.needs if need not in facts.has]
@@ -51,22 +50,16 @@ def examine(
                 is_sealed = facts.data is not None and lacking[0] in ("data", "loss")
                 skipped[rule.code] = (facts.sealed if is_sealed else "") or _MISSING[lacking[0]]
             continue
-        symptoms = sorted(rule.evidence(facts), key=lambda symptom: symptom.badness, reverse=True)
-        if symptoms:
-            findings[rule.code] = _finding(rule, facts, symptoms, severities or {})
-    findings = _without_superseded(findings, {rule.code: rule for rule in rules}, facts)
+        found[rule.code] = list(rule.evidence(facts))
+    findings = findings_of(rules, facts, found, severities)
     has_data = "data" in facts.has
     probe = facts.probe if has_data else None
-    if (
-        probe is not None
-        and probe.failed
-        and all(finding.severity != "error" for finding in findings.values())
-    ):
+    if probe is not None and probe.failed and all(finding.severity != "error" for finding in findings):
         raise ModelError(f"the model fails on its data, so that it can't be examined: {probe.failed}")
     nothing = ProbeOutcome()
     return Examination(
         facts.name,
-        tuple(sorted(findings.values(), key=lambda one: (SEVERITIES.index(one.severity), one.code))),
+        findings,
         tuple(layer_health(facts)),
         probe.running if probe else nothing,
         probe.batch if probe else nothing,
@@ -77,45 +70,6 @@ def examine(
         time.perf_counter() - began,
         Environment.here(),
     )
-
-
-def _finding(
-    rule: Rule, facts: Facts, symptoms: list[Symptom], severities: Mapping[str, Severity]
-) -> Finding:
-    return Finding(
-        rule.code,
-        rule.name,
-        severities.get(rule.code) or rule.severity_of(facts, symptoms),
-        rule.message(facts, symptoms),
-        tuple(symptoms),
-        rule.cost(facts, symptoms),
-        rule.fix(facts, symptoms),
-        rule.safety_of(facts, symptoms),
-    )
-
-
-def _without_superseded(
-    findings: Mapping[str, Finding], rules: Mapping[str, Rule], facts: Facts
-) -> dict[str, Finding]:
-    """Drop what another finding explains: in the layers that both found, and all where either is of the whole model.
-
-    A note explains notes alone.
-    """
-    kept = dict(findings)
-    for code in findings:
-        explained = rules[code].explained(facts, findings[code].symptoms)
-        for other in rules[code].supersedes:
-            if other not in kept or code not in kept:
-                continue
-            if findings[code].severity == "info" and kept[other].severity != "info":
-                continue  # a note must not hide a fault
-            of_parts = "" not in explained
-            left = [s for s in kept[other].symptoms if of_parts and s.path and s.path not in explained]
-            if left and len(left) < len(kept[other].symptoms):
-                kept[other] = _finding(rules[other], facts, left, {other: kept[other].severity})
-            elif not left:
-                del kept[other]
-    return kept
 
 
 def layer_health(facts: Facts) -> list[LayerHealth]:

@@ -1,7 +1,6 @@
 """Safe fixes, applied to a copy and proven by measuring again."""
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -12,14 +11,10 @@ from normwise.doctor.examine_together import examine_together
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Rule
 from normwise.errors import ArgumentError, DistributedError, ModelError
-from normwise.records import Examination, Remedy, Severity, Symptom, Treatment
+from normwise.records import Examination, Remedy, Severity, Symptom, Treatment, faults_of, proof_of
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.decision import LeftError
 
-#: How much greater the loss may be afterwards: rounding, and no more.
-_ROUNDING = 1e-3
-#: Share of right answers that may be lost where there is no loss to compare: that of some samples at the border.
-_LOST = 0.02
 _COPY = "copy the model that is to be mended"
 
 
@@ -66,7 +61,7 @@ def treat(
         )
 
     _, after = examine_together(facts_again, rules, severities, facts.meeting)
-    faults = _faults(remedies, examination, after)
+    faults = faults_of(remedies, examination, after)
     if faults:
         left = tuple(
             replace(remedy, applied=False, reason=f"undone, {remedy.reason}") if remedy.applied else remedy
@@ -81,7 +76,7 @@ def treat(
             kept.restore()
             raise
         healed = old
-    return healed, Treatment(remedies, True, _proof(examination, after), examination, after)
+    return healed, Treatment(remedies, True, proof_of(examination, after), examination, after)
 
 
 def _copied(model: nn.Module) -> nn.Module:
@@ -137,43 +132,3 @@ def _healed(facts: Facts, rule: Rule, model: nn.Module, symptoms: Sequence[Sympt
             f"not on rank {rank}: {why}. The models were left as they were; ignore {rule.code} to apply the others"
         )
     return answers[0]
-
-
-def _faults(remedies: Sequence[Remedy], before: Examination, after: Examination) -> list[str]:
-    """Return what speaks against the fixes."""
-    found = {finding.code: len(finding.symptoms) for finding in after.findings}
-    faults = [
-        f"{remedy.code} is found again in {found[remedy.code]} places"
-        for remedy in remedies
-        if remedy.applied and remedy.code in found
-    ]
-    known = {finding.code for finding in before.findings}
-    faults += [
-        f"{finding.code} {finding.name} is new"
-        for finding in after.findings
-        if finding.code not in known and finding.severity == "error"
-    ]
-    old, new = before.running.loss, after.running.loss
-    if math.isfinite(old) and not new <= old * (1 + _ROUNDING) + _ROUNDING:
-        faults.append(f"the loss in evaluation is {new:.4g}, and was {old:.4g}")
-    if not math.isfinite(old) and after.running.accuracy < before.running.accuracy - _LOST:
-        faults.append(
-            f"accuracy in evaluation is {after.running.accuracy:.1%}, and was {before.running.accuracy:.1%}"
-        )
-    old, new = before.running.distance, after.running.distance
-    if math.isfinite(old) and not new <= old * (1 + _ROUNDING) + _ROUNDING:
-        faults.append(f"outputs are {new:.3g} σ from those with exact statistics, and were {old:.3g} σ")
-    return faults
-
-
-def _proof(before: Examination, after: Examination) -> str:
-    old, new = before.running, after.running
-    if not math.isnan(new.accuracy):
-        was = "unknown" if math.isnan(old.accuracy) else f"{old.accuracy:.1%}"
-        text = f"accuracy in evaluation {was} before, {new.accuracy:.1%} after"
-        return text if math.isnan(new.loss) else f"{text}; loss {old.loss:.3g} before, {new.loss:.3g} after"
-    if not math.isnan(new.loss):
-        return f"loss in evaluation {old.loss:.3g} before, {new.loss:.3g} after"
-    if new.distance < old.distance:
-        return f"outputs were {old.distance:.2g} σ from those with exact statistics, and are {new.distance:.2g} σ"
-    return "the findings are gone"

@@ -1,11 +1,13 @@
 """Batch normalization for Keras 3, on all of its backends."""
 
+import math
 from typing import Any
 
 import keras
 
 from normwise.keras.call import Call
-from normwise.keras.moments import BatchMoments, Tensor
+from normwise.keras.masks import broadcast_mask
+from normwise.keras.moments import BatchMoments, Tensor, moments_type
 from normwise.keras.renorm import Schedule, correction, limits_of
 from normwise.keras.untyped import ops
 from normwise.keras.with_ops import batch_normalization as with_ops
@@ -30,8 +32,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     asked not to be. On the torch backend it computes with normwise's kernels.
 
     Shape:
-        ``inputs``, ``residual`` and the output: any, with two axes or more. ``mask``: the shape of the inputs without
-        ``axis``, or a leading part of it, or with an ``axis`` of size 1.
+        ``inputs``, ``residual`` and the output: any, with two axes or more. ``mask``: the shape of the inputs, or that
+        without ``axis``, or a leading part of either; any axis may have the size 1.
 
     Args:
         axis: The axis of the channels, an integer.
@@ -56,13 +58,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
             for the whole batch.
         unbiased_moving_variance: Whether the moving variance gets Bessel's correction, count over count less one, as in
             torch.
+        frozen_statistics: Whether the moving statistics normalise, and stay, in training too, while γ and β learn;
+            ``trainable=False`` fixes those as well. :func:`normwise.keras.freeze` sets it.
         kwargs: Those of ``keras.layers.Layer``.
 
     Call arguments:
         inputs: Input.
         training: Whether the statistics of the batch normalise.
         mask: Boolean, True where a position is real. The others have no part in the statistics; their output is
-            computed as that of all others, as in Keras.
+            computed as that of all others, as in Keras, with 0 for what is infinite or not a number.
         residual: Added before the activation, of the shape of the inputs.
 
     Raises:
@@ -97,6 +101,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         activation: Any = None,
         virtual_batch_size: int | None = None,
         unbiased_moving_variance: bool = False,
+        frozen_statistics: bool = False,
         **kwargs: Any,
     ) -> None:
         _check_share("momentum", momentum)
@@ -134,6 +139,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.activation = None if activation is None else keras.activations.get(activation)
         self.virtual_batch_size = virtual_batch_size
         self.unbiased_moving_variance = unbiased_moving_variance
+        self.frozen_statistics = frozen_statistics
         self._limits = limits_of(renorm_clipping if renorm else {})
         self.batches: Any = None
 
@@ -177,13 +183,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, residual: Any = None) -> Any:
         """Return the normalised inputs; in training move the statistics."""
         axis = self.axis % len(inputs.shape)
-        moving = not (training and self.trainable)
-        kind = keras.backend.result_type(inputs.dtype, "float32")
+        moving = not (training and self.trainable) or self.frozen_statistics
+        kind = moments_type(inputs)
         if residual is not None and not _same(residual.shape, inputs.shape):
             raise ValueError(
                 f"{self.name}: the residual has the shape {tuple(residual.shape)}, expected that of the inputs, "
                 f"{tuple(inputs.shape)}"
             )
+        if mask is not None:
+            mask = None if moving else broadcast_mask(mask, inputs.shape, axis, self.name)
+        if mask is not None:
+            # Nothing times infinity is no number, so that padding with one would reach the gradients.
+            inputs = ops.where(ops.logical_or(mask, ops.isfinite(inputs)), inputs, ops.zeros_like(inputs))
         call = Call(
             inputs,
             axis,
@@ -194,7 +205,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             statistics=(ops.cast(self.moving_mean, kind), ops.cast(self.moving_variance, kind))
             if moving
             else None,
-            mask=None if mask is None or moving else self._real(mask, inputs, axis),
+            mask=mask,
             residual=residual,
             activation=self.activation,
             virtual_batch_size=None if moving else self.virtual_batch_size,
@@ -218,7 +229,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
             "activation": None if self.activation is None else keras.activations.serialize(self.activation),
             "virtual_batch_size": self.virtual_batch_size,
             "unbiased_moving_variance": self.unbiased_moving_variance,
+            "frozen_statistics": self.frozen_statistics,
         }
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the weights of a file; one of Keras's layer, which has no ``batches``, begins to count at 0."""
+        keys, last = store.keys(), len(self.weights) - 1
+        if self.batches is not None and len(keys) == last:
+            store = {**{key: store[key] for key in keys}, str(last): 0}
+        super().load_own_variables(store)
 
     def _affine(self, name: str, channels: int) -> Any:
         return self.add_weight(
@@ -239,42 +258,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _initial_deviation(self, shape: Any, dtype: Any = None) -> Any:
         return ops.sqrt(_again(self.moving_variance_initializer)(shape, dtype=dtype))
 
-    def _real(self, mask: Any, inputs: Any, axis: int) -> Any:
-        """Return a mask that broadcasts to the inputs, with one channel."""
-        mask = ops.cast(ops.convert_to_tensor(mask), "bool")
-        given, shape = list(mask.shape), list(inputs.shape)
-        if len(given) == len(shape) and given[axis] == 1:
-            whole = given
-        else:
-            whole = [*given[:axis], 1, *given[axis:]] if len(given) >= axis else given
-            whole = whole + [1] * (len(shape) - len(whole))
-        fits = len(whole) == len(shape) and all(
-            a == axis or None in (have, want) or have in (1, want)
-            for a, (have, want) in enumerate(zip(whole, shape, strict=True))
-        )
-        if not fits:
-            expected = [size for a, size in enumerate(shape) if a != axis]
-            raise ValueError(
-                f"{self.name}: the mask has the shape {tuple(given)}, expected that of the inputs without axis {axis}, "
-                f"{tuple(expected)}, or its first axes"
-            )
-        return ops.reshape(mask, [-1 if size is None else size for size in whole])
-
     def _corrected(self, found: BatchMoments, gamma: Any, beta: Any) -> tuple[Tensor, Tensor]:
         """Return γ r and γ d + β, with which batch normalization is batch renormalization."""
         kind = found.mean.dtype
-        least = ops.cast(self.epsilon, kind) ** 0.5
+        least = math.sqrt(self.epsilon)
         r, d = correction(
             found.mean,
             ops.sqrt(found.variance + self.epsilon),
             ops.cast(self.renorm_mean, kind),
             # An average that has hardly begun may be near to 0.
-            ops.maximum(ops.cast(self.renorm_stddev, kind), least),
+            ops.clip(ops.cast(self.renorm_stddev, kind), least, math.inf),
             self._limits,
             None if self.batches is None else ops.cast(self.batches, kind),
         )
-        kind = kind if gamma is None else gamma.dtype
-        r, d = ops.cast(r, kind), ops.cast(d, kind)
         scale, shift = (r, d) if gamma is None else (r * gamma, d * gamma)
         return scale, shift if beta is None else shift + beta
 
@@ -296,23 +292,20 @@ class BatchNormalization(keras.layers.BatchNormalization):
             weight.assign(new if some is True else ops.where(some, new, was))
             return new
 
+        corrected = variance * _bessel(count) if self.unbiased_moving_variance else variance
+        move(self.moving_mean, mean, share)
         if self.renorm:
-            deviation = ops.sqrt(variance + self.epsilon)
             move(self.renorm_mean, mean, self.renorm_momentum)
-            move(self.renorm_stddev, deviation, self.renorm_momentum)
-            move(self.moving_mean, mean, share)
-            squares = ops.square(move(self.moving_stddev, deviation, share))
+            move(self.renorm_stddev, ops.sqrt(variance + self.epsilon), self.renorm_momentum)
+            squares = ops.square(move(self.moving_stddev, ops.sqrt(corrected + self.epsilon), share))
             # A square of a root may be less than what the root was taken of.
-            new = ops.maximum(squares - self.epsilon, 0)
+            new = ops.clip(squares - self.epsilon, 0.0, math.inf)
             was = ops.cast(self.moving_variance, new.dtype)
             self.moving_variance.assign(new if some is True else ops.where(some, new, was))
         else:
-            move(self.moving_mean, mean, share)
-            if self.unbiased_moving_variance:
-                variance = variance * _bessel(count)
-            move(self.moving_variance, variance, share)
+            move(self.moving_variance, corrected, share)
         if self.batches is not None:
-            self.batches.assign(self.batches + (1 if some is True else ops.cast(some, "int32")))
+            self.batches.assign(self.batches + (1 if some is True else ops.cast(ops.any(some), "int32")))
 
 
 def _bessel(count: Any) -> Any:

@@ -20,7 +20,7 @@ class Call:
         name: Of the layer, for errors.
         gamma, beta: ``(C,)``, float32 or float64; None for 1 and 0.
         statistics: Mean and variance that normalise, ``(C,)``; None for those of the batch.
-        mask: Boolean, True where a position is real; it broadcasts to ``x`` and has one channel.
+        mask: Boolean, True where a position is real; it broadcasts to ``x``, with one channel or all.
         residual: Added before the activation, of the shape of ``x``.
         activation: A function of ``keras.activations``; None for none.
         virtual_batch_size: Samples at most whose statistics normalise together; None for all.

@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+import keras
+
 from normwise.keras.untyped import ops
 
 #: A tensor of whatever backend Keras runs on.
@@ -17,8 +19,8 @@ class BatchMoments(NamedTuple):
     """Moments of a batch, or of each of its parts, and what is left of the batch without its mean.
 
     Attributes:
-        positions: Real ones of each channel: a number where it is known, else a 0-dimensional tensor of the type of
-            the moments.
+        positions: Real ones of each channel: a number where it is known, else a tensor of the type of the moments,
+            0-dimensional, or ``(C,)`` where channels have masks of their own.
         mean: ``(C,)``.
         variance: The biased one, ``(C,)``.
         deviations: ``x`` less a constant that is about the mean, of the shape of ``x``; with parts, that of its own.
@@ -36,6 +38,12 @@ class BatchMoments(NamedTuple):
     spread: Tensor = None
 
 
+def moments_type(x: Tensor) -> str:
+    """Return the type in which the moments of a tensor are computed."""
+    # Not result_type of Keras, which makes float32 of float64 on torch.
+    return "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
+
+
 def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMoments:
     r"""Return the moments of a batch.
 
@@ -50,29 +58,37 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
     Args:
         x: ``(N, ...)``, float32 or float64.
         axis: Of the channels, not negative.
-        mask: Boolean, True where a position is real; it broadcasts to ``x`` and has one channel. Without a real
-            position mean and variance are 0.
+        mask: Boolean, True where a position is real; it broadcasts to ``x``. Without a real position mean and variance
+            are 0.
     """
     axes: tuple[int, ...] = tuple(a for a in range(len(x.shape)) if a != axis)
-    real = None if mask is None else ops.broadcast_to(mask, _with_one_channel(x, axis))
-    count = positions_of(x, axis) if real is None else ops.sum(ops.cast(real, x.dtype))
-    some = max(count, 1) if isinstance(count, int) else ops.maximum(count, ops.ones_like(count))
+    real = None if mask is None else _over_batch(mask, x, axis)
+    if real is None:
+        count = some = positions_of(x, axis)
+    else:
+        some = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
+        count = _each_channel(some, axis)
+    some = max(some, 1) if isinstance(some, int) else ops.maximum(some, ops.ones_like(some))
+
+    def chosen(values: Tensor) -> Tensor:
+        return values if real is None else ops.where(real, values, ops.zeros_like(values))
 
     def mean_of(values: Tensor) -> Tensor:
-        chosen = values if real is None else ops.where(real, values, ops.zeros_like(values))
         # Of each sample first: TensorFlow adds up one value after the other, and loses more digits the more there are.
-        of_samples = ops.sum(chosen, axes[1:], keepdims=True) if len(axes) > 1 else chosen
+        of_samples = ops.sum(values, axes[1:], keepdims=True) if len(axes) > 1 else values
         return ops.sum(of_samples, axes[0], keepdims=True) / some
 
     if _loses_digits(x, axes):
         pivot = _pivot(x, axes, real)
-        about = pivot + mean_of(x - pivot)
+        about = pivot + mean_of(chosen(x - pivot))
     else:
-        about = mean_of(x)
+        about = mean_of(chosen(x))
     about = ops.stop_gradient(about)
     deviations = x - about
-    rest = mean_of(deviations)
-    spread = _not_negative(mean_of(ops.square(deviations)) - ops.square(rest))
+    # Chosen before the square, whose derivative is none where padding holds NaN.
+    inside = chosen(deviations)
+    rest = mean_of(inside)
+    spread = _not_negative(mean_of(ops.square(inside)) - ops.square(rest))
     mean, variance = (ops.reshape(value, (-1,)) for value in (about + rest, spread))
     return BatchMoments(count, mean, variance, deviations, rest, spread)
 
@@ -89,12 +105,12 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
         mask: See :func:`batch_moments`.
     """
     axes = tuple(a for a in range(1, len(x.shape)) if a != axis)
-    real = None if mask is None else ops.broadcast_to(mask, _with_one_channel(x, axis))
+    real = None if mask is None else _over_batch(mask, x, axis)
     numbers, parts = part_numbers(ops.shape(x)[0], most, math.prod(known(x, axes)) if axes else 1)
     ones = ops.ones_like(x[(slice(None), *(slice(0, 1),) * (len(x.shape) - 1))])
     each = ones * ops.cast(math.prod(known(x, axes)), x.dtype)
     if real is not None:
-        each = ops.sum(ops.cast(real, x.dtype), tuple(range(1, len(x.shape))), keepdims=True)
+        each = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
     counts = _added(each, numbers, parts)
     some = ops.maximum(counts, ops.ones_like(counts))
 
@@ -107,14 +123,15 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
     means = mean_of_parts(shifted)
     about = ops.stop_gradient(means)
     deviations, rest = shifted - ops.take(about, numbers, axis=0), means - about
-    variances = _not_negative(mean_of_parts(ops.square(deviations)) - ops.square(rest))
-    count = ops.sum(counts)
+    inside = deviations if real is None else ops.where(real, deviations, ops.zeros_like(deviations))
+    variances = _not_negative(mean_of_parts(ops.square(inside)) - ops.square(rest))
+    count = ops.sum(counts, 0, keepdims=True)
     shares = counts / ops.maximum(count, ops.ones_like(count))
     shifted_mean = ops.sum(shares * means, 0, keepdims=True)
     variance = ops.sum(shares * (variances + ops.square(means - shifted_mean)), 0)
     mean, variance = (ops.reshape(value, (-1,)) for value in (pivot + shifted_mean, variance))
     rest, spread = (ops.take(values, numbers, axis=0) for values in (rest, variances))
-    return BatchMoments(count, mean, variance, deviations, rest, spread)
+    return BatchMoments(_each_channel(count, axis), mean, variance, deviations, rest, spread)
 
 
 def part_numbers(samples: Any, most: int, values: Any) -> tuple[Tensor, Any]:
@@ -184,8 +201,17 @@ def _pivot(x: Tensor, axes: tuple[int, ...], real: Tensor | None) -> Tensor:
     return ops.where(ops.any(real, axes, keepdims=True), largest, ops.zeros_like(largest))
 
 
-def _with_one_channel(x: Tensor, axis: int) -> tuple[Any, ...]:
-    return tuple(1 if a == axis else size for a, size in enumerate(ops.shape(x)))
+def _over_batch(mask: Tensor, x: Tensor, axis: int) -> Tensor:
+    """Return a mask of the size of the batch, with one channel where it has one."""
+    one = mask.shape[axis] == 1
+    return ops.broadcast_to(
+        mask, tuple(1 if one and a == axis else size for a, size in enumerate(ops.shape(x)))
+    )
+
+
+def _each_channel(counts: Tensor, axis: int) -> Tensor:
+    """Return counts without axes of size 1: a scalar, or ``(C,)`` where channels have counts of their own."""
+    return ops.reshape(counts, () if counts.shape[axis] == 1 else (-1,))
 
 
 def _added(values: Tensor, numbers: Tensor, parts: Any) -> Tensor:

@@ -40,7 +40,9 @@ def covers(call: Call) -> bool:
         return True
     # One value per channel has no deviation, of which the kernels make an error and Keras zeros.
     alone = x.numel() <= x.shape[call.axis]
-    return not alone and not (call.mask is not None and call.virtual_batch_size is not None)
+    if call.mask is None:
+        return not alone
+    return not alone and call.virtual_batch_size is None and call.mask.shape[call.axis] == 1
 
 
 def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
@@ -81,7 +83,11 @@ def merged(own: BatchMoments, name: str) -> BatchMoments:
     if union is None:
         return own
     count = torch.as_tensor(own.positions, dtype=own.mean.dtype, device=own.mean.device)
-    return BatchMoments(*merged_moments(ChannelMoments(count, own.mean, own.variance), union))
+    if count.ndim == 0:
+        return BatchMoments(*merged_moments(ChannelMoments(count, own.mean, own.variance), union))
+    # Channels with masks of their own are batches of one channel.
+    found = merged_moments(ChannelMoments(count, own.mean[:, None], own.variance[:, None]), union)
+    return BatchMoments(found.count, found.mean[:, 0], found.variance[:, 0])
 
 
 def _union(name: str, device: torch.device) -> RankUnion | None:
@@ -100,7 +106,7 @@ def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tu
         known = kernels.batch_moments(x)
         if union is not None:
             known = union.moments(known)
-        kernel_call.weight, kernel_call.bias = call.correct(BatchMoments(*known), call.gamma, call.beta)
+        _correct(call, kernel_call, BatchMoments(*known))
     if union is not None:
         remembered = _Remembered(union, [] if known is None else [known])
         y = merged_batch_norm(kernel_call, remembered)
@@ -124,8 +130,7 @@ def _masked(
     if union is not None:
         found = merged_moments(found, union)
     moments = BatchMoments(*found)
-    if call.correct is not None:
-        kernel_call.weight, kernel_call.bias = call.correct(moments, call.gamma, call.beta)
+    _correct(call, kernel_call, moments)
     y = functional.normalise(
         kernel_call.x,
         found.mean,
@@ -136,6 +141,14 @@ def _masked(
         residual=kernel_call.residual,
     )
     return y, moments
+
+
+def _correct(call: Call, kernel_call: KernelCall, moments: BatchMoments) -> None:
+    """Give a call the γ and β that renormalization makes, in float64 as the moments are."""
+    if call.correct is not None:
+        kind = torch.promote_types(call.x.dtype, torch.float32)
+        scale, shift = call.correct(moments, call.gamma, call.beta)
+        kernel_call.weight, kernel_call.bias = scale.to(kind), shift.to(kind)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Batch renormalization (Ioffe 2017): limits of r and d, and what they make of γ and β."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -67,14 +68,14 @@ def limits_of(given: Mapping[str, Any] | None) -> Schedule | Clipping:
         return Schedule()
     if unknown := sorted(set(given) - {*_LIMITS, *_STEPS}):
         raise ValueError(
-            f"renorm_clipping has {', '.join(map(repr, unknown))}; expected some of {', '.join(_LIMITS)}, and for "
-            f"limits that grow {', '.join(_STEPS)}"
+            f"Received invalid keys of renorm_clipping: {', '.join(map(repr, unknown))}; expected some of "
+            f"{', '.join(_LIMITS)}, and for limits that grow {', '.join(_STEPS)}"
         )
     rmax, rmin, dmax = (given.get(key) for key in _LIMITS)
     if rmax is not None and rmin is not None and rmax < rmin:
-        raise ValueError(f"renorm_clipping: expected rmax of rmin or more, got rmax={rmax} and rmin={rmin}")
+        raise ValueError(f"renorm_clipping: rmax should be rmin or more, got rmax={rmax} and rmin={rmin}")
     if dmax is not None and dmax < 0:
-        raise ValueError(f"renorm_clipping: expected dmax of 0 or more, got dmax={dmax}")
+        raise ValueError(f"renorm_clipping: dmax should be non-negative, got dmax={dmax}")
     if not set(given) & set(_STEPS):
         return Clipping(rmax, rmin, dmax)
     if rmin is not None:
@@ -113,10 +114,9 @@ def correction(
         rmax, dmax = limits.limits(step)
         r, d = ops.clip(r, 1 / rmax, rmax), ops.clip(d, -dmax, dmax)
     else:
-        if limits.rmin is not None:
-            r = ops.maximum(r, limits.rmin)
-        if limits.rmax is not None:
-            r = ops.minimum(r, limits.rmax)
+        # Not maximum and minimum of Keras, which make float32 of float64 on torch.
+        if limits.rmin is not None or limits.rmax is not None:
+            r = ops.clip(r, limits.rmin or 0.0, math.inf if limits.rmax is None else limits.rmax)
         if limits.dmax is not None:
             d = ops.clip(d, -limits.dmax, limits.dmax)
     return ops.stop_gradient(r), ops.stop_gradient(d)

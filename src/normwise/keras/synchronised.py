@@ -59,21 +59,22 @@ def merged(own: BatchMoments, shape: list[int], name: str) -> BatchMoments:
 def _merged(own: BatchMoments, replicas: _Replicas) -> BatchMoments:
     """Return the moments of all replicas, without deviations."""
     kind = own.mean.dtype
-    positions = ops.reshape(ops.cast(own.positions, kind), (1,))
+    # One for all channels, or one for each.
+    positions = ops.reshape(ops.cast(own.positions, kind), (-1,))
     values = ops.concatenate([positions, own.mean, own.variance])
     # Each replica writes a row of its own, so that what is added up are zeros, and no digit is lost.
     mine = ops.equal(ops.arange(replicas.number), ops.cast(replicas.index, "int32"))
     rows = ops.where(ops.reshape(mine, (-1, 1)), ops.reshape(values, (1, -1)), ops.cast(0, kind))
     rows = replicas.total(rows)
-    channels = own.mean.shape[0]
-    counts, means, variances = rows[:, :1], rows[:, 1 : 1 + channels], rows[:, 1 + channels :]
-    count = ops.sum(counts)
+    known, channels = positions.shape[0], own.mean.shape[0]
+    counts, means, variances = rows[:, :known], rows[:, known : known + channels], rows[:, known + channels :]
+    count = ops.sum(counts, 0)
     shares = counts / ops.maximum(count, ops.ones_like(count))
     # From the mean of a replica that has positions, so that what is added up are differences.
     first = ops.stop_gradient(ops.take(means, ops.argmax(counts[:, 0]), axis=0))
     mean = first + ops.sum(shares * (means - first), 0)
     variance = ops.sum(shares * (variances + ops.square(means - mean)), 0)
-    return BatchMoments(count, mean, variance)
+    return BatchMoments(count[0] if known == 1 else count, mean, variance)
 
 
 def _of_tensorflow() -> _Replicas | None:

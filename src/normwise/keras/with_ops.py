@@ -2,17 +2,15 @@
 
 from typing import Any
 
-import keras
-
 from normwise.keras.call import Call
-from normwise.keras.moments import BatchMoments, Tensor, batch_moments, moments_in_parts
+from normwise.keras.moments import BatchMoments, Tensor, batch_moments, moments_in_parts, moments_type
 from normwise.keras.synchronised import merged
 from normwise.keras.untyped import ops
 
 
 def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
     """Return the output of a call, and the moments of its batch in training."""
-    x = ops.cast(call.x, keras.backend.result_type(call.x.dtype, "float32"))
+    x = ops.cast(call.x, moments_type(call.x))
     shape = [1] * len(x.shape)
     shape[call.axis] = x.shape[call.axis]
     if call.statistics is not None:

@@ -26,6 +26,7 @@ from normwise.records.examination_text import (
     symptom_text,
 )
 from normwise.records.figure import Figure, HeatMap, Series
+from normwise.records.findings import findings_of
 from normwise.records.json_codec import from_json, from_plain, to_json, to_plain
 from normwise.records.recording import (
     LayerPoint,
@@ -42,10 +43,12 @@ from normwise.records.surgery.change import Change
 from normwise.records.surgery.conversion import Conversion
 from normwise.records.surgery.folding import Folding
 from normwise.records.surgery.insertion import Insertion
+from normwise.records.surgery.porting import PortedLayer, Porting
 from normwise.records.training.input_spec import InputSpec, Task
 from normwise.records.training.prediction import Prediction
 from normwise.records.training.run import Option, Point, ProcessSpan, Result, Run, RunConfig
 from normwise.records.training.saved import read_record, record_of
+from normwise.records.treatment_proof import faults_of, proof_of
 
 __all__ = [
     "SEVERITIES",
@@ -76,6 +79,8 @@ __all__ = [
     "Order",
     "OverChannels",
     "Point",
+    "PortedLayer",
+    "Porting",
     "Prediction",
     "ProbeOutcome",
     "ProcessSpan",
@@ -101,11 +106,14 @@ __all__ = [
     "check_at_once",
     "examination_lines",
     "examination_text",
+    "faults_of",
     "finding_text",
+    "findings_of",
     "from_json",
     "from_plain",
     "measured_text",
     "outcome_text",
+    "proof_of",
     "read_record",
     "record_of",
     "symptom_text",

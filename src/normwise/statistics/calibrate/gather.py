@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import distributed as dist
 
+from normwise.call_order import CallOrder
 from normwise.errors import ModelError
-from normwise.statistics.measure.call_order import CallOrder
 from normwise.statistics.measure.measurement import Measurement
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection
 import torch
 from torch.distributed import ProcessGroup
 
+from normwise.call_order import Component
 from normwise.errors import ModelError
 from normwise.layers import kind_of_norm
 from normwise.records import Order, VarianceKind
 from normwise.statistics.calibrate.gather import gather, gather_failure
 from normwise.statistics.calibrate.new_statistics import change, new_statistics
 from normwise.statistics.measure.batch_accumulator import BatchAccumulator
-from normwise.statistics.measure.call_order import Component
 from normwise.statistics.measure.measured_model import MeasuredModel
 from normwise.statistics.measure.measurement import Measurement
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from normwise.call_order import CallOrder
 from normwise.layers import StatisticsSlot
 from normwise.records import VarianceKind
 from normwise.statistics.measure.batch_accumulator import BatchAccumulator
-from normwise.statistics.measure.call_order import CallOrder
 
 
 @dataclass

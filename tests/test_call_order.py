@@ -2,7 +2,7 @@
 
 import pytest
 
-from normwise.statistics.measure.call_order import CallOrder, Component
+from normwise.call_order import CallOrder, Component
 
 
 def _order(*passes: str) -> CallOrder:

@@ -1,0 +1,60 @@
+"""Keras models in files, ``.keras``: read without running code in them, written whole or not at all."""
+
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from normwise.errors import ArgumentError, DataError, ModelError
+from normwise.files import is_file, write_whole
+
+KERAS = ".keras"
+
+
+def load_keras(path: Path) -> Any:
+    """Return the model of a file, compiled as it was saved.
+
+    Without KERAS_BACKEND it runs on torch, which is always there.
+
+    Raises:
+        ArgumentError: there is no such file.
+        DataError: it is damaged, or needs classes or functions that Keras does not know.
+        ModelError: Keras is not installed.
+    """
+    if path.suffix != KERAS:
+        raise ArgumentError(f"{path} is no Keras model: expected a name that ends in {KERAS}")
+    if not is_file(path):
+        raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
+    if "keras" not in sys.modules:
+        os.environ.setdefault("KERAS_BACKEND", "torch")
+    try:
+        import keras
+
+        import normwise.keras  # noqa: F401 (its layers are known to Keras once it is imported)
+    except ImportError:
+        raise ModelError("files of Keras need Keras: pip install 'normwise[keras]'") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of optimisers, whose state is another model's by then
+            return keras.saving.load_model(path)
+    except Exception as error:  # what a damaged file raises may be anything
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(
+            f"{path} can't be read as a Keras model: {said} A model with classes or functions of its own is moved in "
+            "Python, by normwise.port"
+        ) from None
+
+
+def save_keras(path: Path, model: Any) -> None:
+    """Write a model whole, or leave what is there as it is.
+
+    Raises:
+        RunError: the file can't be written.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"model{KERAS}")
+        model.save(file)
+        content = file.read_bytes()
+    write_whole(path, content)

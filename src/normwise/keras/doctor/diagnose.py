@@ -1,0 +1,75 @@
+"""The diagnosis of a Keras model."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from normwise.errors import ArgumentError
+from normwise.keras.doctor.diagnosis import Diagnosis
+from normwise.keras.doctor.examine import examine
+from normwise.keras.doctor.facts.facts import Facts
+from normwise.keras.doctor.find_rules import chosen_rules
+from normwise.records import SEVERITIES, Severity
+
+
+def diagnose(
+    model: Any,
+    data: Any = None,
+    *,
+    loss: Any = None,
+    max_batches: int = 20,
+    batch_size: int = 32,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    severities: Mapping[str, Severity] | None = None,
+    name: str = "",
+) -> Diagnosis:
+    """Find what is wrong with the batch normalization of a Keras model: the evidence, and a fix for each finding.
+
+    The rules are those of :func:`normwise.diagnose` for torch models that numbers and configuration can answer, with
+    the same codes. With the model alone they read its numbers, its settings and, where it has one, its graph. With data
+    they also evaluate it three times on the batches (with moving statistics, with those of each batch, and with exact
+    ones of all), and call it once for training. Everything is left as it was, also after an exception: weights, moving
+    statistics, seeds, ``trainable``, the compiled step, the optimizer and the random states.
+
+    Args:
+        model: A built model with BN layers, Keras's own or :class:`normwise.keras.BatchNormalization`: Functional,
+            Sequential, subclassed, nested. What asks for the wiring is found in the first two.
+        data: Arrays ``x``, ``(x, y)`` or ``(x, y, weights)``, as ``fit`` takes them, which are cut into batches; or
+            batches: a list, a generator, a ``tf.data.Dataset``, a ``keras.utils.PyDataset``, a DataLoader. Targets tell
+            the accuracy, too. They are read once.
+        loss: Name of a Keras loss, or ``loss(targets, outputs)``; it says that the data are those of training. By
+            default the loss of ``compile`` judges, where it is a single one.
+        max_batches: Number of batches to read.
+        batch_size: Samples of a batch that is cut from arrays.
+        select, ignore: Rules to apply, and to leave out: codes, names or beginnings of codes, such as ``"BN2"``.
+        severities: Severities of rules by code, instead of their own.
+        name: Name of the model in the report; its class by default.
+
+    Returns:
+        The findings, worst first. ``print`` it, ask for ``findings`` and ``is_healthy``, or call ``fix()``.
+
+    Raises:
+        ArgumentError: what is given is not as above; no batches; no rule of such a name.
+        ModelError: there is no BN layer, the model has no weights yet, or it fails on the data and no finding says why.
+        DataError: the data raise an exception.
+
+    Example:
+        >>> import keras, numpy as np, normwise.keras
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.BatchNormalization()])
+        >>> diagnosis = normwise.keras.diagnose(model, 5 * np.random.default_rng(0).normal(size=(64, 4)) + 3)
+        >>> [finding.code for finding in diagnosis.findings]
+        ['BN101', 'BN202']
+    """
+    for label, value in (("max_batches", max_batches), ("batch_size", batch_size)):
+        if value < 1:
+            raise ArgumentError(f"{label} must be at least 1, got {value}")
+    rules = chosen_rules(select, ignore)
+    checked: dict[str, Severity] = {}
+    for key, severity in (severities or {}).items():
+        if severity not in SEVERITIES:
+            raise ArgumentError(
+                f"{severity!r} is no severity of {key}; expected one of {', '.join(SEVERITIES)}"
+            )
+        checked |= {rule.code: severity for rule in chosen_rules((key,), ())}
+    facts = Facts(model, data, loss=loss, max_batches=max_batches, batch_size=batch_size, name=name)
+    return Diagnosis(facts, rules, examine(facts, rules, checked), checked)

@@ -1,0 +1,117 @@
+"""Distance of moving statistics from exact ones, and the noise that a healthy moving average has."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
+from normwise.keras.doctor.facts.passes.moments import BatchMoments
+from normwise.records import Severity
+
+if TYPE_CHECKING:
+    from normwise.keras.doctor.facts.facts import Facts
+
+# The bounds are those of torch's rules (normwise.doctor), to which a test holds them.
+#: Errors of normalised values, in σ, below which a layer is fine, whatever the noise of its batches.
+FINE = 0.15
+#: How many times the noise of a moving average its error may be.
+TIMES_NOISE = 4.0
+#: Share of the initial statistics in the moving ones from which there were too few steps.
+INITIAL_SHARE = 0.05
+#: Weight of a new batch from which the moving average keeps little more than the last one.
+HIGH_MOMENTUM = 0.5
+#: What evaluation loses from which it is worth a warning, and from which it is an error: points of accuracy, share of
+#: the loss with exact statistics, loss, and distance of the outputs in standard deviations.
+_ACCURACY = (0.02, 0.05)
+_LOSS_SHARE = (0.15, 0.3)
+_LOSS = (0.05, 0.1)
+_DISTANCE = (0.35, 0.6)
+#: Fewest samples that have to be wrong for it.
+_SAMPLES = 4
+
+
+def error_of(mean: Channels, variance: Channels, exact: tuple[Channels, Channels], eps: float) -> float:
+    r"""Return how far values normalised by a mean and a variance are from those normalised exactly, in σ.
+
+    The root mean square over data and channels, with :math:`s^2 = \sigma^2 + \epsilon` and :math:`s_0^2` likewise,
+    :math:`\sqrt{\overline{(\mu - \mu_0)^2 / s^2 + \sigma^2 (1 / s_0 - 1 / s)^2}}`. Infinite where a variance is
+    negative or a number is not finite.
+    """
+    own, right = variance + eps, exact[1] + eps
+    if mean.shape != exact[0].shape or not (
+        np.isfinite(mean).all() and (own > 0).all() and np.isfinite(own).all()
+    ):
+        return math.inf
+    spread = exact[1].clip(0) * np.square(1 / np.sqrt(own) - 1 / np.sqrt(right.clip(1e-30)))
+    return float(np.sqrt(np.mean(np.square(mean - exact[0]) / own + spread)))
+
+
+def averaging_noise(norm: NormFacts, moments: BatchMoments) -> float:
+    """Return the error that a moving average over such batches has in a healthy model, in σ.
+
+    Means and variances of batches scatter; the moving average still has a part of that, and the exact statistics of few
+    batches have some, too.
+    """
+    batches = len(moments.calls)
+    means = np.square(np.nan_to_num(moments.mean_noise))
+    variances = np.square(np.nan_to_num(moments.variance_noise))
+    if batches == 1:
+        # The scatter of batches is not seen; that of the samples of one tells how much their means do.
+        whole = moments.calls[0].variance.clip(1e-30)
+        means = (np.nan_to_num(moments.sample_scatter[0]) / max(moments.samples[0], 1) / whole).clip(max=1)
+        variances = 2 * means
+    share = norm.new_share
+    average = share / max(2 - share, 1e-3) + 1 / batches
+    return float(np.sqrt((means + variances / 4).mean() * average))
+
+
+def initial_share(norm: NormFacts) -> float:
+    """Return the share of the initial mean 0 and variance 1 in the moving ones; NaN where it is not known."""
+    if norm.momentum is None or norm.steps is None:
+        return math.nan
+    return (1 - norm.new_share) ** norm.steps
+
+
+def layer_errors(facts: "Facts") -> dict[str, tuple[float, float]]:
+    """Return error and noise of each layer that was measured, by path; without those whose numbers are broken."""
+    found = {}
+    for path, exact in facts.probe.exact_statistics.items():
+        norm = facts.norms[path]
+        if norm.mean is None or norm.variance is None or not norm.is_finite:
+            continue
+        error = error_of(norm.mean, norm.variance, exact, norm.eps)
+        if math.isfinite(error):
+            found[path] = error, averaging_noise(norm, facts.probe.moments[path])
+    return found
+
+
+def is_off(error: float, noise: float) -> bool:
+    """Return whether an error is above what a healthy moving average has."""
+    return error > max(FINE, TIMES_NOISE * noise)
+
+
+def severity_by_cost(facts: "Facts") -> Severity:
+    """Return how much wrong moving statistics matter, by what evaluation with exact ones gains.
+
+    A loss close to 0 doubles easily, so that it has to grow by an amount as well as by a share.
+    """
+    running, exact = facts.probe.running, facts.probe.exact
+    levels = []
+    if facts.probe.has_loss:
+        if not math.isfinite(running.loss):
+            return "error"
+        gap = running.loss - exact.loss
+        levels.append(min(_level(gap / max(abs(exact.loss), 1e-12), _LOSS_SHARE), _level(gap, _LOSS)))
+    lost = exact.accuracy - running.accuracy
+    if math.isfinite(lost):
+        samples = sum(batch.size for batch in facts.batches.batches)
+        levels.append(_level(lost, _ACCURACY) if lost * samples >= _SAMPLES else 0)
+    if not levels:
+        levels.append(_level(running.distance, _DISTANCE) if math.isfinite(running.distance) else 2)
+    severities: tuple[Severity, ...] = ("info", "warning", "error")
+    return severities[max(levels)]
+
+
+def _level(value: float, bounds: tuple[float, float]) -> int:
+    return sum(value >= bound for bound in bounds)

@@ -1,0 +1,125 @@
+"""Calls of BN layers of a Keras model, seen and, where that is asked for, normalised by other statistics."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
+from normwise.keras.untyped import ops
+
+
+@dataclass(frozen=True, eq=False)
+class NormCall:
+    """One call of a BN layer.
+
+    Attributes:
+        path: Path of the layer.
+        values: What it normalises, ``(N, C, L)``; for one value a sample L is 1.
+        real: ``(N, L)``, the positions that its mask leaves; None for all.
+        dtype: Type of the values.
+        shape: Their shape as the layer got them.
+        training: Whether it was called for training.
+    """
+
+    path: str
+    values: NDArray[Any]
+    real: NDArray[Any] | None
+    dtype: str
+    shape: tuple[int, ...]
+    training: bool
+
+
+#: Mean and biased variance to normalise a call by; None for the moving ones.
+Statistics = tuple[Channels, Channels] | None
+Visit = Callable[[NormCall], Statistics]
+
+
+@contextmanager
+def observed(norms: Mapping[str, NormFacts], visit: Visit, unseen: dict[str, str]) -> Iterator[None]:
+    """Call ``visit`` at each call of the layers; they normalise by what it returns, and move no statistics.
+
+    A layer within a loop that the backend compiles is called as ever; ``unseen`` gets the reason then, by path.
+    """
+    built = [norm for norm in norms.values() if norm.mean is not None]
+    try:
+        for norm in built:
+            # Of the instance, as Layer.__setattr__ would track or refuse it; Operation.__call__ finds it first.
+            vars(norm.layer)["call"] = _watching(norm, norm.layer.call, visit, unseen)
+        yield
+    finally:
+        for norm in built:
+            vars(norm.layer).pop("call", None)
+
+
+def channels_second(values: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return values as ``(N, C, L)``."""
+    moved = np.moveaxis(values, axis, 1)
+    return moved.reshape(*moved.shape[:2], -1) if moved.ndim != 2 else moved[..., None]
+
+
+def _watching(
+    norm: NormFacts, original: Callable[..., Any], visit: Visit, unseen: dict[str, str]
+) -> Callable[..., Any]:
+    path, layer = norm.path, norm.layer
+    signature = inspect.signature(original)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        inputs, mask = given.arguments["inputs"], given.arguments.get("mask")
+        training = bool(given.arguments.get("training")) and norm.trainable
+        try:
+            kind = keras.backend.standardize_dtype(inputs.dtype)
+            values = np.asarray(ops.convert_to_numpy(ops.cast(inputs, "float32")))
+            real = None if mask is None else np.asarray(ops.convert_to_numpy(mask)).astype(bool)
+        except Exception:  # a tensor without numbers, whose exceptions each backend has of its own
+            unseen[path] = "it is called within a loop that the backend compiles"
+            return original(*args, **kwargs)
+        axis = layer.axis % values.ndim
+        if axis == 0:
+            unseen[path] = "its channels are the first axis, that of the samples"
+            return original(*args, **kwargs)
+        wanted = visit(
+            NormCall(
+                path,
+                channels_second(values, axis),
+                None if real is None else _real_positions(real, values.shape, axis),
+                kind,
+                tuple(values.shape),
+                training,
+            )
+        )
+        given.arguments["training"] = False
+        if wanted is None:
+            return original(*given.args, **given.kwargs)
+        with _statistics_of(layer, wanted):
+            return original(*given.args, **given.kwargs)
+
+    return call
+
+
+@contextmanager
+def _statistics_of(layer: Any, statistics: tuple[Channels, Channels]) -> Iterator[None]:
+    variables = (layer.moving_mean, layer.moving_variance)
+    held = [ops.copy(variable) for variable in variables]
+    try:
+        for variable, value in zip(variables, statistics, strict=True):
+            variable.assign(value.astype("float32"))
+        yield
+    finally:
+        for variable, value in zip(variables, held, strict=True):
+            variable.assign(value)
+
+
+def _real_positions(mask: NDArray[Any], shape: tuple[int, ...], axis: int) -> NDArray[Any]:
+    """Return ``(N, L)``, True at the positions that a mask of the inputs without channels, or with one, leaves."""
+    if mask.ndim == len(shape) and mask.shape[axis] == 1:
+        mask = mask.squeeze(axis)
+    expected = [size for number, size in enumerate(shape) if number != axis]
+    mask = mask.reshape(*mask.shape, *(1,) * (len(expected) - mask.ndim))
+    return np.broadcast_to(mask, expected).reshape(shape[0], -1)

@@ -1,0 +1,202 @@
+"""The three-way probe: a model in evaluation with moving, batch and exact statistics, on the same batches."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normwise.keras.doctor.facts.data.user_batches import UserBatch
+from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
+from normwise.keras.doctor.facts.passes.moments import BatchMoments, Moments
+from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, observed
+from normwise.keras.doctor.facts.passes.task import Task, right_answers, scores_of
+from normwise.keras.surgery.process_state import unchanged
+from normwise.records import ProbeOutcome
+
+#: Samples of a batch whose outputs are compared.
+_COMPARED = 16
+#: Distance of outputs, in standard deviations, from which they are others.
+_MOVED = 0.25
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Outcomes of a model with three kinds of statistics, and what its layers normalised.
+
+    Attributes:
+        running: Outcome in evaluation with the moving statistics.
+        batch: The same where each BN layer normalises by the batch, as in training, though dropout is off.
+        exact: The same with the statistics that the layers showed in that pass, of all batches together.
+        losses: Loss of each batch, by "running", "batch" and "exact"; empty without a loss.
+        moments: Moments of what each layer normalised in the second pass, by path, where there are any.
+        exact_statistics: Mean and variance, ``(C,)``, of each layer, as the layer keeps the variance.
+        order: Paths of the layers in the order of their first calls.
+        in_training: Paths of the layers that were called for training, though the model was not.
+        reasons: Reasons why a layer was not measured, by path.
+        failed: Reason why the model could not be run; empty where it could.
+    """
+
+    running: ProbeOutcome
+    batch: ProbeOutcome
+    exact: ProbeOutcome
+    losses: Mapping[str, tuple[float, ...]]
+    moments: Mapping[str, BatchMoments]
+    exact_statistics: Mapping[str, tuple[Channels, Channels]]
+    order: tuple[str, ...]
+    in_training: frozenset[str]
+    reasons: Mapping[str, str]
+    failed: str = ""
+
+    @property
+    def has_loss(self) -> bool:
+        """True where losses of all three kinds are known."""
+        return not any(math.isnan(outcome.loss) for outcome in (self.batch, self.exact))
+
+    @property
+    def exact_helps(self) -> bool:
+        """True where evaluation is clearly worse with the moving statistics than with exact ones.
+
+        By the loss where there is one: by more than twice the standard error over the batches, and by more than 5 % or
+        0.02. Else by the outputs: they differ by more than a quarter of what they vary.
+        """
+        running, exact = self.losses.get("running", ()), self.losses.get("exact", ())
+        if not running or len(running) != len(exact):
+            return math.isnan(self.running.distance) or self.running.distance > _MOVED
+        with np.errstate(invalid="ignore"):
+            gaps = np.subtract(running, exact)
+        gap = float(gaps.mean())
+        if not math.isfinite(gap):
+            return not math.isfinite(self.running.loss) and math.isfinite(self.exact.loss)
+        error = float(gaps.std(ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
+        return gap > max(2 * error, 0.05 * abs(self.exact.loss), 0.02)
+
+
+def run_probe(task: Task, norms: Mapping[str, NormFacts], batches: tuple[UserBatch, ...]) -> Probe:
+    """Make the three passes; the model and the random states are left as they were."""
+    run = _Run(task, batches)
+    moments: dict[str, BatchMoments] = {}
+    exact: dict[str, tuple[Channels, Channels]] = {}
+    in_training: set[str] = set()
+    reasons: dict[str, str] = {}
+
+    def look(call: NormCall) -> Statistics:
+        if call.training:
+            # It would normalise by the batch in evaluation, too, whatever the moving statistics are.
+            in_training.add(call.path)
+            return _by_batch(call)
+        return None
+
+    def measure(call: NormCall) -> Statistics:
+        moments.setdefault(call.path, BatchMoments()).add(call.values, call.real, call.dtype)
+        return _by_batch(call) if norms[call.path].trainable else None
+
+    def by_exact(call: NormCall) -> Statistics:
+        return exact.get(call.path)
+
+    with unchanged(task.model):
+        with observed(norms, look, reasons):
+            run.whole_pass("running")
+        with observed(norms, measure, reasons):
+            run.whole_pass("batch")
+        exact.update(_exact(moments, norms))
+        with observed(norms, by_exact, reasons):
+            run.whole_pass("exact")
+    return Probe(
+        **{kind: run.outcome(kind) for kind in ("running", "batch", "exact")},
+        losses=run.losses,
+        moments={path: found for path, found in moments.items() if found.calls or found.not_finite},
+        exact_statistics=exact,
+        order=tuple(moments),
+        in_training=frozenset(in_training),
+        reasons=reasons,
+        failed=run.failed,
+    )
+
+
+def _by_batch(call: NormCall) -> Statistics:
+    found = Moments.of(call.values, call.real)
+    return (found.mean, found.variance) if found.count else None
+
+
+def _exact(
+    moments: Mapping[str, BatchMoments], norms: Mapping[str, NormFacts]
+) -> dict[str, tuple[Channels, Channels]]:
+    found = {}
+    for path, held in moments.items():
+        if not held.calls or held.together.count < 2:
+            continue
+        together = held.together
+        unbiased = getattr(norms[path].layer, "unbiased_moving_variance", False)
+        bessel = together.count / (together.count - 1) if unbiased else 1.0
+        found[path] = together.mean, together.variance * bessel
+    return found
+
+
+@dataclass
+class _Run:
+    """Runs of the task, in one pass after another; an error of the user's code ends none of them."""
+
+    task: Task
+    batches: tuple[UserBatch, ...]
+    losses: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    failed: str = ""
+    _right: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    _outputs: dict[str, list[NDArray[Any] | None]] = field(default_factory=dict)
+
+    def whole_pass(self, kind: str) -> None:
+        losses, right, outputs = [], [], []
+        for number, batch in enumerate(self.batches):
+            try:
+                found = self.task.outputs(batch, training=False)
+                loss = self.task.loss_of(batch, found)
+            except Exception as error:  # of the user's code; what was measured before it counts
+                said = (str(error).strip() or "without a text").splitlines()[0]
+                self.failed = (
+                    self.failed or f"batch {number} (counted from 0): {type(error).__name__}: {said}"
+                )
+                continue
+            if self.task.loss is not None and batch.target is not None:
+                losses.append(loss)
+            scores = scores_of(found)
+            if (count := right_answers(scores, batch.target)) is not None:
+                right.append(count)
+            outputs.append(None if scores is None else scores[:_COMPARED])
+        self.losses[kind], self._right[kind], self._outputs[kind] = tuple(losses), right, outputs
+
+    def outcome(self, kind: str) -> ProbeOutcome:
+        losses, right = self.losses[kind], self._right[kind]
+        weighted = [(one.size, loss) for one, loss in zip(self.batches, losses, strict=False)]
+        samples = sum(size for size, _ in weighted)
+        loss = sum(size * loss for size, loss in weighted) / samples if samples else math.nan
+        seen = sum(count for count, _ in right)
+        accuracy = sum(count for _, count in right) / seen if seen else math.nan
+        return ProbeOutcome(loss, accuracy, self._distance(kind))
+
+    def _distance(self, kind: str) -> float:
+        pairs = [
+            (one, exact)
+            for one, exact in zip(self._outputs[kind], self._outputs["exact"], strict=False)
+            if one is not None and exact is not None and one.shape == exact.shape
+        ]
+        # Sequences of another length have outputs of another shape.
+        by_shape: dict[tuple[int, ...], list[NDArray[Any]]] = {}
+        for _, exact in pairs:
+            by_shape.setdefault(exact.shape[1:], []).append(exact)
+        numbers = [sum(output.size for output in outputs) for outputs in by_shape.values()]
+        if sum(numbers) < 2:
+            return math.nan
+        with np.errstate(invalid="ignore", over="ignore"):  # outputs may be infinite, or not numbers
+            variances = [_scatter(np.concatenate(outputs)) for outputs in by_shape.values()]
+            spread = (np.dot(numbers, variances) / sum(numbers)) ** 0.5
+            errors = np.concatenate([(one - exact).reshape(-1) for one, exact in pairs])
+            return float(np.sqrt(np.square(errors).mean()) / max(spread, 1e-30))
+
+
+def _scatter(outputs: NDArray[Any]) -> float:
+    """Return the variance over the samples, the mean over the outputs of each; of a single sample, that of its own."""
+    if outputs.size < 2:
+        return 0.0
+    return float(outputs.var(ddof=1) if len(outputs) == 1 else outputs.var(0).mean())

@@ -1,0 +1,65 @@
+"""One forward pass for training, on the first batch: what BN layers get, with dropout on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from normwise.keras.doctor.facts.data.user_batches import UserBatch
+from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
+from normwise.keras.doctor.facts.passes.moments import Moments, sample_scatter
+from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, observed
+from normwise.keras.doctor.facts.passes.task import Task
+from normwise.keras.surgery.process_state import unchanged
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingCall:
+    """One call of a BN layer in the pass.
+
+    Attributes:
+        moments: Of what it normalised.
+        samples: Number of samples.
+        scatter: ``(C,)``, unbiased variance of the samples' own means; NaN for one sample.
+        by_batch: Whether the layer was called for training and is trainable, so that the batch normalises.
+    """
+
+    moments: Moments
+    samples: int
+    scatter: Channels
+    by_batch: bool
+
+
+@dataclass(frozen=True)
+class TrainingPass:
+    """The calls of each layer.
+
+    Attributes:
+        calls: By path, in the order of the calls.
+        failed: Reason why the model could not be run; empty where it could.
+    """
+
+    calls: Mapping[str, list[TrainingCall]] = field(default_factory=dict)
+    failed: str = ""
+
+    def by_batch(self, path: str) -> list[TrainingCall]:
+        """Return the calls of a layer that the batch normalises."""
+        return [call for call in self.calls.get(path, ()) if call.by_batch]
+
+
+def run_training_pass(task: Task, norms: Mapping[str, NormFacts], batch: UserBatch) -> TrainingPass:
+    """Call the model for training; it and the random states are left as they were."""
+    calls: dict[str, list[TrainingCall]] = {}
+
+    def visit(call: NormCall) -> Statistics:
+        found = Moments.of(call.values, call.real)
+        calls.setdefault(call.path, []).append(
+            TrainingCall(found, len(call.values), sample_scatter(call.values), call.training)
+        )
+        return (found.mean, found.variance) if call.training and found.count else None
+
+    failed = ""
+    with unchanged(task.model), observed(norms, visit, {}):
+        try:
+            task.outputs(batch, training=True)
+        except Exception as error:  # of the user's code
+            failed = f"{type(error).__name__}: {(str(error).strip() or 'without a text').splitlines()[0]}"
+    return TrainingPass(calls, failed)

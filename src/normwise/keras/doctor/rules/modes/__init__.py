@@ -1,0 +1,1 @@
+"""BN3xx: training and evaluation."""

@@ -1,0 +1,57 @@
+"""BN302: BN layers in evaluation while the model is trained."""
+
+from collections.abc import Iterable, Sequence
+
+from normwise.keras.doctor.facts.facts import Facts
+from normwise.keras.doctor.facts.model.compiled import unfrozen_since_compile
+from normwise.keras.doctor.rule import Rule, found_in, measured
+from normwise.records import Symptom
+
+_CALLED = "called with training=False"
+_COMPILED = "trainable again since the model was compiled"
+
+
+class MixedModes(Rule):
+    """BN layers in evaluation while the model is trained."""
+
+    code = "BN302"
+    name = "mixed-modes"
+    severity = "warning"
+    needs = ("model",)
+    finds = (
+        "Some BN layers that are called with training=False while the model is trained, though they are trainable; and "
+        "layers that were made trainable after the training step was compiled, which leaves them as they were."
+    )
+    safety = "manual"
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers in another mode than the model."""
+        for path in unfrozen_since_compile(facts):
+            yield found_in(facts, path, detail=_COMPILED, badness=1.0)
+        left = facts.in_evaluation
+        # All of a model are meant to be.
+        if any(norm.trainable and path not in left for path, norm in facts.norms.items() if norm.channels):
+            for path in left:
+                if facts.norms[path].parameters_trainable:
+                    parameters = measured("parameters of it that are trained", _parameters(facts, path))
+                    yield found_in(facts, path, parameters, detail=_CALLED)
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Count the layers."""
+        count, total = len(symptoms), len(facts.norms)
+        layers = "its BN layer" if total == 1 else f"{count} of its {total} BN layers"
+        verb = "is" if count == 1 else "are"
+        if symptoms[0].detail == _COMPILED:
+            return f"{layers} {verb} {_COMPILED}: the next fit leaves out γ and β, or fails."
+        return f"The model is in training, and {layers} {verb} in evaluation, though γ or β are trained."
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Put the whole model into one mode."""
+        if symptoms[0].detail == _COMPILED:
+            return "model.compile(...)  # again, as before, behind every change of trainable"
+        return "x = self.norm(x)  # without training=False; or norm.trainable = False, to keep the statistics"
+
+
+def _parameters(facts: Facts, path: str) -> int:
+    norm = facts.norms[path]
+    return sum(len(value) for value in (norm.gamma, norm.beta) if value is not None)

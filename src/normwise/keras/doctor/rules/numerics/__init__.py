@@ -1,0 +1,1 @@
+"""BN4xx: numerics."""

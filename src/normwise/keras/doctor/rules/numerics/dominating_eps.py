@@ -1,0 +1,128 @@
+"""BN403: ε that is no longer small beside the variance."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normwise.keras.doctor.facts.data.user_batches import leaves
+from normwise.keras.doctor.facts.facts import Facts
+from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
+from normwise.keras.doctor.rule import Rule, found_in, measured
+from normwise.keras.doctor.wording import layer_code
+from normwise.records import Severity, Symptom
+
+#: Share of the variance from which ε counts.
+_SHARE = 0.1
+#: Share of a layer's channels from which that is worth knowing, and from which it is a warning.
+_SOME, _MOST = 0.1, 0.5
+#: Largest ε that is a framework's default, that of Keras, and a little; good models are trained with it.
+_USUAL_EPS = 1.001e-3
+#: Deviation of the outputs, over γ, from which such an ε counts: it is as large as the variance.
+_SMALL_DEVIATION = 0.71
+#: Variance and γ beside the largest of the layer from which a channel carries something.
+_LIVE_VARIANCE, _LIVE_SCALE = 1e-6, 1e-3
+
+
+class DominatingEps(Rule):
+    """ε that is no longer small beside the variance."""
+
+    code = "BN403"
+    name = "dominating-eps"
+    severity = "warning"
+    needs = ("model",)
+    finds = (
+        "A BN layer whose ε is a tenth of the variance or more, in a tenth of its channels or more; with Keras's own ε "
+        "of 0.001 it is a note unless that is as large as the variance."
+    )
+    safety = "unsafe"
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers in which ε counts."""
+        for norm in facts.norms.values():
+            variance = _variance(facts, norm)
+            if variance is None or not norm.eps > 0:
+                continue
+            live = variance[_is_live(variance, norm.gamma)]
+            dominated = live * _SHARE <= norm.eps
+            if not len(live) or (share := float(dominated.mean())) < _SOME:
+                continue
+            typical = float(np.median(live[dominated]))
+            yield found_in(
+                facts,
+                norm.path,
+                measured("channels affected", 100 * share, "%"),
+                measured("ε", norm.eps),
+                measured("their typical variance", typical),
+                measured("their outputs' deviation", (typical / (typical + norm.eps)) ** 0.5, "of γ"),
+                badness=share * norm.eps / (typical + norm.eps),
+            )
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return "info" where a usual ε counts in few channels of each layer, or little, or in initial weights."""
+        return "warning" if any(_is_notable(facts, each) for each in symptoms) else "info"
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Compare ε with the variance."""
+        share, eps, variance, deviation = (number.value for number in symptoms[0].evidence)
+        return (
+            f"ε = {eps:g} beside variances of {variance:.2g} leaves {share:.0f} % of the channels of "
+            f"{symptoms[0].path} with a deviation of {deviation:.2g} instead of 1."
+        )
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Lower ε, or scale the inputs."""
+        variance = symptoms[0].evidence[2].value
+        return (
+            "# the ε that the model was trained with; or, before training again, one far below the variance,\n"
+            "# or inputs scaled to the order of 1\n"
+            f"{layer_code(symptoms[0].path)}.epsilon = {min(1e-5, 1e-3 * variance):.1g}"
+        )
+
+
+def _is_notable(facts: Facts, symptom: Symptom) -> bool:
+    """Return whether most channels are affected, by another cause than a usual ε and initial weights."""
+    share, eps, _, deviation = (number.value for number in symptom.evidence)
+    if share < 100 * _MOST or eps > _USUAL_EPS:
+        return share >= 100 * _MOST
+    if deviation > _SMALL_DEVIATION:
+        return False
+    held = [norm for norm in facts.norms.values() if norm.gamma is not None or norm.beta is not None]
+    is_new = bool(held) and not any(norm.parameter_spread for norm in held)
+    return not is_new or _by_inputs(facts, symptom)
+
+
+def _by_inputs(facts: Facts, symptom: Symptom) -> bool:
+    """Return whether the inputs are so small that ε would not count if they were of the order of 1.
+
+    Behind other BN layers, variances are what the weights between make of them.
+    """
+    if "data" not in facts.has:
+        return True
+    if symptom.path not in facts.probe.order[:1]:
+        return False
+    given = [
+        leaf for leaf in leaves(facts.batches.batches[0].inputs) if np.issubdtype(leaf.dtype, np.floating)
+    ]
+    spread = max((float(leaf.astype(np.float64).var()) for leaf in given), default=1.0)
+    _, eps, variance, _ = (number.value for number in symptom.evidence)
+    return variance > eps * spread
+
+
+def _variance(facts: Facts, norm: NormFacts) -> Channels | None:
+    """Return the variance of the data where it is known, else the moving one; None for no weights."""
+    if "data" in facts.has and norm.path in facts.probe.exact_statistics:
+        return facts.probe.exact_statistics[norm.path][1]
+    return norm.variance
+
+
+def _is_live(variance: Channels, gamma: Channels | None) -> NDArray[np.bool_]:
+    """Return the channels that carry something."""
+    usable = np.isfinite(variance) & (variance > 0)
+    if not usable.any():
+        return usable
+    live = usable & (variance > _LIVE_VARIANCE * variance[usable].max())
+    if gamma is not None and (gamma != 0).any():
+        scale = np.abs(np.nan_to_num(gamma))
+        live &= scale > _LIVE_SCALE * scale.max()
+    return live

@@ -1,0 +1,1 @@
+"""BN2xx: statistics."""

@@ -1,0 +1,1 @@
+"""BN1xx: wiring."""

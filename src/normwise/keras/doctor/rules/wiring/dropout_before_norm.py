@@ -1,0 +1,177 @@
+"""BN104: dropout before a BN layer, which shifts the variance between training and evaluation."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from normwise.keras.doctor.facts.facts import Facts
+from normwise.keras.doctor.facts.model.neighbours import carries_dropout, dropout_rate
+from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
+from normwise.keras.doctor.facts.model.wiring import Op
+from normwise.keras.doctor.heal import calibrate_model
+from normwise.keras.doctor.rule import Rule, found_in, measured
+from normwise.keras.doctor.wording import calibration, cost_of_statistics
+from normwise.records import Severity, Symptom
+
+#: Variance with dropout over that without, from which evaluation may be another network: 7 % of σ.
+_SHIFTED = 1.15
+#: The same, below which there is nothing worth a note.
+_SLIGHT = 1.05
+#: How many times its standard error a shift must be.
+_TIMES_ERROR = 3.0
+#: How many times as far as dropout shifts them moving statistics may be off, to be blamed on it.
+_TIMES_SHIFT = 4.0
+
+
+class DropoutBeforeNorm(Rule):
+    """Dropout before a BN layer, which shifts the variance between training and evaluation."""
+
+    code = "BN104"
+    name = "dropout-before-norm"
+    severity = "warning"
+    needs = ("data",)
+    finds = (
+        "Dropout whose values go into a BN layer, so that the variance of the layer's input is greater in training "
+        "than in evaluation. It is a note where evaluation is no worse for it."
+    )
+    safety = "safe"
+    supersedes = ("BN201",)
+
+    def evidence(self, facts: Facts) -> Iterable[Symptom]:
+        """Return the layers whose variance is shifted; slight shifts only where there are no others."""
+        found = list(_shifts(facts))
+        for shift in [each for each in found if each.is_significant] or found:
+            yield found_in(
+                facts,
+                shift.norm.path,
+                measured("variance with dropout", shift.ratio, "times that without"),
+                measured("its standard error", shift.error, "times"),
+                measured("moving variance", shift.moving, "times that without"),
+                measured("dropout rate", dropout_rate(shift.dropout.layer)),
+                detail=f"behind the dropout {shift.dropout.path!r}",
+                badness=shift.ratio,
+            )
+
+    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
+        """Return a warning where the shift is significant, and exact statistics would help."""
+        shifted = any(_is_significant(s.evidence[0].value, s.evidence[1].value) for s in symptoms)
+        return "warning" if shifted and facts.probe.exact_helps else "info"
+
+    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Give the greatest shift."""
+        ratio = symptoms[0].evidence[0].value
+        return (
+            f"Dropout before a BN layer makes its input's variance {ratio:.2g} times as great in training as it is in "
+            "evaluation."
+        )
+
+    def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Compare evaluation with moving and with exact statistics."""
+        return cost_of_statistics(facts)
+
+    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
+        """Calibrate, and move dropout."""
+        return (
+            f"{calibration(facts, symptoms)}  # statistics without dropout\n"
+            "# before the next training: move dropout behind the last BN layer"
+        )
+
+    def heal(self, facts: Facts, layers: dict[str, Any], symptoms: Sequence[Symptom]) -> str:
+        """Replace the statistics by exact ones, which are without dropout."""
+        return calibrate_model(facts, symptoms)
+
+
+@dataclass(frozen=True)
+class _Shift:
+    """A BN layer whose input varies more with dropout.
+
+    Attributes:
+        norm: The layer.
+        dropout: The dropout before it.
+        ratio, error: Variance with dropout over that without, the mean over channels, and its standard error.
+        moving: The moving variance over that without.
+    """
+
+    norm: NormFacts
+    dropout: Op
+    ratio: float
+    error: float
+    moving: float
+
+    @property
+    def is_significant(self) -> bool:
+        return _is_significant(self.ratio, self.error)
+
+
+def _is_significant(ratio: float, error: float) -> bool:
+    return ratio > _SHIFTED and ratio - 1 > _TIMES_ERROR * error
+
+
+def _shifts(facts: Facts) -> Iterator[_Shift]:
+    for op in facts.wiring.norms():
+        dropout, norm = _dropout_before(op), facts.norms[op.path]
+        if dropout is None or not facts.learns(norm) or norm.is_initial or not norm.is_finite:
+            continue
+        ratios = _ratios(facts, norm)
+        if ratios is None:
+            continue
+        ratio, error, moving = ratios
+        if ratio > _SLIGHT and ratio - 1 > _TIMES_ERROR * error:
+            yield _Shift(norm, dropout, ratio, error, moving)
+
+
+def _dropout_before(norm: Op) -> Op | None:
+    """Return the nearest dropout whose values reach a BN layer with nothing between that takes the shift away."""
+    queue, seen = list(norm.inputs), set(norm.inputs)
+    while queue:
+        op = queue.pop(0)
+        if op.layer is None:
+            continue
+        if dropout_rate(op.layer):
+            return op
+        if carries_dropout(op.layer):
+            further = [each for each in op.inputs if each not in seen]
+            seen.update(further)
+            queue += further
+    return None
+
+
+def _ratios(facts: Facts, norm: NormFacts) -> tuple[float, float, float] | None:
+    """Return the ratio of variances with and without dropout, its standard error, and the ratio of the moving ones.
+
+    Means over channels; None where that was not measured, or where the moving statistics are no nearer to those with
+    dropout: they were recomputed without, or are wrong for another cause.
+    """
+    moments, exact = facts.probe.moments.get(norm.path), facts.probe.exact_statistics.get(norm.path)
+    calls = facts.training_pass.by_batch(norm.path)
+    if facts.training_pass.failed or not calls or moments is None or moments.not_finite or exact is None:
+        return None
+    if norm.mean is None or norm.variance is None:
+        return None
+    on, off = calls[0].moments, moments.calls[0]
+    if on.count != off.count:
+        return None
+    usable = (off.variance > 1e-6 * off.variance.mean()) & (on.variance > 0) & np.isfinite(on.variance)
+    usable &= (exact[1] > 0) & (norm.variance > 0)
+    if not usable.any():
+        return None
+    ratios, own = (on.variance[usable] / off.variance[usable], norm.variance[usable] / exact[1][usable])
+    deviations = np.sqrt(exact[1][usable])
+    shifts = (on.mean - off.mean)[usable] / deviations
+    own_shifts = (norm.mean - exact[0])[usable] / deviations
+    error = float(ratios.std(ddof=1)) / len(ratios) ** 0.5 if len(ratios) > 1 else math.inf
+    whole, typical = float(ratios.mean()), float(np.exp(np.log(own).mean()))
+    before = _distance(own_shifts, own)
+    too_far = before > _TIMES_SHIFT * _distance(shifts, ratios)
+    too_far |= abs(math.log(typical)) > 0.1 + 2 * abs(math.log(whole))
+    if too_far or _distance(own_shifts - shifts, own / ratios) >= before:
+        return None
+    return whole, error, typical
+
+
+def _distance(means: Channels, ratios: Channels) -> float:
+    """Return how far statistics are from others, by differences of means in σ and ratios of variances."""
+    return float(np.sqrt(np.mean(np.square(means) + np.square(np.log(ratios) / 2))))

@@ -1,0 +1,41 @@
+"""Sentences that several rules share."""
+
+from collections.abc import Iterable
+
+from normwise.keras.doctor.facts.facts import Facts
+from normwise.records import Symptom, outcome_text
+
+
+def calibration(facts: Facts, symptoms: Iterable[Symptom]) -> str:
+    """Return the call that gives a model exact statistics; with frozen layers where such are among the places."""
+    frozen = any(not facts.norms[symptom.path].trainable for symptom in symptoms)
+    return f"normwise.keras.calibrate(model, data{', include_frozen=True' if frozen else ''})"
+
+
+def cost_of_statistics(facts: Facts) -> str:
+    """Compare evaluation with the moving statistics and with exact ones; empty where nothing was measured."""
+    if "data" not in facts.has:
+        return ""
+    probe = facts.probe
+    running, exact = outcome_text(probe.running), outcome_text(probe.exact)
+    if running or exact:
+        return f"evaluation {running}; with exact statistics {exact}"
+    distance = probe.running.distance
+    return "" if distance != distance else f"outputs in evaluation are off by {distance:.2g} σ"
+
+
+def layer_code(path: str) -> str:
+    """Return code that gets a layer of ``model`` by its path."""
+    return "model" + "".join(f".get_layer({name!r})" for name in path.split("/"))
+
+
+def paths_code(symptoms: Iterable[Symptom]) -> str:
+    """Return code that is a tuple of the layers."""
+    layers = ", ".join(layer_code(path) for path in dict.fromkeys(symptom.path for symptom in symptoms))
+    return f"({layers},)"
+
+
+def counted(symptoms: Iterable[Symptom]) -> str:
+    """Return ``"a BN layer"``, or how many there are."""
+    count = len(list(symptoms))
+    return "a BN layer" if count == 1 else f"{count} BN layers"

@@ -1,0 +1,60 @@
+"""Masks of a batch, brought to a shape that broadcasts to it."""
+
+from typing import Any
+
+from normwise.keras.moments import Tensor
+from normwise.keras.untyped import ops
+
+_Shape = list[int | None]
+
+
+def broadcast_mask(mask: Tensor, shape: Any, axis: int, name: str) -> Tensor:
+    """Return a boolean mask with the rank of the inputs.
+
+    A mask of fewer axes is that of the inputs without ``axis``, or of their first axes. Keras makes the latter itself
+    (``Masking``, ``Embedding``), with the channels among them where ``axis`` is not the last.
+
+    Args:
+        mask: True, or another number than 0, where a position is real.
+        shape: Of the inputs, None where a size is not known.
+        axis: Of the channels, not negative.
+        name: Of the layer, for errors.
+
+    Raises:
+        ValueError: a shape that does not fit, or that fits in both ways.
+    """
+    mask = ops.cast(ops.convert_to_tensor(mask), "bool")
+    given, shape = list(mask.shape), list(shape)
+    rest = range(len(given), len(shape))
+    ways = [list(rest)]
+    if axis <= len(given) < len(shape):
+        ways.insert(0, [axis, *(a + 1 for a in rest[:-1])])
+    fitting = {tuple(whole): added for added in ways if _fits(whole := _with_axes(given, added), shape)}
+    if not fitting:
+        without = tuple(size for a, size in enumerate(shape) if a != axis)
+        raise ValueError(
+            f"{name}: the mask has the shape {tuple(given)}, expected that of the inputs, {tuple(shape)}, or that "
+            f"without axis {axis}, {without}, or a leading part of either"
+        )
+    if len(fitting) > 1 and None not in (*given, *shape):
+        raise ValueError(
+            f"{name}: the mask of the shape {tuple(given)} may be that of the inputs, {tuple(shape)}, without axis "
+            f"{axis} or without their last axes; give it all axes, {' or '.join(map(str, fitting))}"
+        )
+    for a in next(iter(fitting.values())):
+        mask = ops.expand_dims(mask, a)
+    return mask
+
+
+def _with_axes(shape: _Shape, added: list[int]) -> _Shape:
+    """Return a shape with axes of size 1 more, in ascending order."""
+    whole = list(shape)
+    for a in added:
+        whole.insert(a, 1)
+    return whole
+
+
+def _fits(whole: _Shape, shape: _Shape) -> bool:
+    return len(whole) == len(shape) and all(
+        None in (have, want) or have in (1, want) for have, want in zip(whole, shape, strict=True)
+    )

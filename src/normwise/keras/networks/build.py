@@ -1,0 +1,118 @@
+"""A network by name, with initial weights that depend on the seed and on nothing else."""
+
+import inspect
+import random
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from normwise.errors import ModelError
+from normwise.keras.networks.cnn_32 import cnn_32
+from normwise.keras.networks.cnn_64 import cnn_64
+from normwise.keras.networks.conv_pair import conv_pair
+from normwise.keras.networks.dense_bn import dense_bn
+from normwise.keras.networks.mnist_cnn import mnist_cnn
+from normwise.keras.networks.parts.norm import WITHIN, NormChoice, norm_factory
+from normwise.keras.networks.row_lstm import row_lstm
+from normwise.keras.networks.sentiment_bilstm import sentiment_bilstm
+from normwise.keras.networks.speech_lstm import speech_lstm
+from normwise.records import Task
+
+#: The networks for each task.
+TASKS: dict[Task, dict[str, Callable[..., keras.Model]]] = {
+    "image": {
+        "mnist_cnn": mnist_cnn,
+        "dense_bn": dense_bn,
+        "conv_pair": conv_pair,
+        "cnn_32": cnn_32,
+        "cnn_64": cnn_64,
+        "row_lstm": row_lstm,
+    },
+    "speech": {"speech_lstm": speech_lstm},
+    "text": {"sentiment_bilstm": sentiment_bilstm},
+}
+NETWORKS = {name: network for of_task in TASKS.values() for name, network in of_task.items()}
+
+_OWN = ("shape", "classes", "norm", "logits")
+#: No option is larger; what fits into memory is less.
+_MOST = 10**9
+
+
+def build(
+    name: str,
+    shape: tuple[int, ...],
+    classes: int,
+    /,
+    *,
+    task: Task | None = None,
+    norm: NormChoice = "batch",
+    seed: int = 0,
+    momentum: float = 0.99,
+    logits: bool = False,
+    **options: Any,
+) -> keras.Model:
+    """Return the network ``name`` for inputs of ``shape``, its weights drawn for ``seed``.
+
+    Two networks that differ in the norm between their layers begin with the same weights. The random state of Python,
+    from which Keras seeds, is left as it was.
+
+    Args:
+        name: One of :data:`NETWORKS`.
+        shape: Height, width, channels of an image; features of a frame of speech; entries of a text's vocabulary.
+        classes: Number of classes.
+        task: What the inputs are, where the network must be one for them.
+        norm: A name or a factory, see ``normwise.keras.networks.parts.norm``.
+        seed: Of the weights and of dropout.
+        momentum: Of batch normalization, the weight of what was.
+        logits: Whether the output is before the softmax or sigmoid.
+        options: The network's own.
+
+    Raises:
+        ModelError: an unknown name or option, a value that the option can't have, or images that the network can't
+            take.
+    """
+    known = NETWORKS if task is None else TASKS[task]
+    if name not in known:
+        kind = "" if task is None else f" for {task}"
+        raise ModelError(f"unknown model {name!r}{kind} in Keras; known are {', '.join(known)}")
+    if len(shape) != (3 if name in TASKS["image"] else 1):
+        expected = "(H, W, C)" if name in TASKS["image"] else "one number: features of a frame, or words"
+        raise ModelError(f"{name} can't be built for inputs of shape {tuple(shape)}; expected {expected}")
+    parameters = inspect.signature(known[name]).parameters
+    defaults = {option: p.default for option, p in parameters.items() if option not in _OWN}
+    for option, value in options.items():
+        if option not in defaults:
+            raise ModelError(f"{name} has no option {option!r}; it has {', '.join([*defaults, 'momentum'])}")
+        _check_value(name, option, value, defaults[option])
+    if isinstance(momentum, bool) or not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
+        raise ModelError(
+            f"{name}: momentum is the weight of what was, at least 0 and below 1; got {momentum!r}"
+        )
+    if not callable(norm) and norm not in (WITHIN, "layer"):
+        norm = norm_factory(norm, float(momentum))
+    # Initializers and dropout without a seed take theirs from Python's generator.
+    state = random.getstate()
+    try:
+        random.seed(seed)
+        return known[name](shape, classes, norm=norm, logits=logits, **options)
+    finally:
+        random.setstate(state)
+
+
+def _check_value(model: str, option: str, value: Any, default: Any) -> None:
+    """Raise ModelError unless the value is of the kind and in the range that the option's default tells."""
+    # A float option takes whole numbers, too; to Python True is a number.
+    kinds = (int, float) if isinstance(default, float) else (type(default),)
+    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
+        raise ModelError(
+            f"{model}: the option {option!r} takes a value like {default!r}, of type {type(default).__name__}; "
+            f"got {value!r}"
+        )
+    if isinstance(default, (bool, str)):
+        return
+    least = 0 if isinstance(default, float) else min(default, 1)
+    if not least <= value <= _MOST:  # so written, it refuses NaN, too
+        raise ModelError(
+            f"{model}: the option {option!r} takes a number from {least} to {_MOST:,}; got {value!r}"
+        )

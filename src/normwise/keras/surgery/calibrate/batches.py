@@ -1,0 +1,150 @@
+"""Inputs of a model from whatever Keras trains on, the same in each pass."""
+
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from normwise.errors import ArgumentError
+from normwise.keras.surgery.arrays import as_array, double, is_array
+
+#: Arrays and tuples of them as ``fit`` takes them, or an iterable of batches, or a function that makes one.
+Data = Any
+#: Sums of squares that differ by less are those of the same values in another order.
+_ROUNDING = 1e-9
+_PASS = "pass arrays, (x, y), a tf.data.Dataset, a keras.utils.PyDataset, a DataLoader or a list of batches"
+
+
+class Batches:
+    """Inputs of a model, read from the beginning in each pass, and a check that they are the same each time.
+
+    Attributes:
+        once: Whether they can be read once only.
+        varied: Whether a pass had others than the first.
+    """
+
+    def __init__(self, data: Data, inputs: int, batch_size: int, most: int | None) -> None:
+        """Take data.
+
+        Args:
+            data: See :func:`normwise.keras.calibrate`.
+            inputs: How many inputs the model has.
+            batch_size: Into how many samples arrays are cut.
+            most: How many batches are read at most; None for all.
+
+        Raises:
+            ArgumentError: no batches.
+        """
+        self._make = _source(data, inputs, batch_size, most is not None)
+        self.once = isinstance(data, Iterator)
+        self.varied = False
+        self._most = most
+        self._first: tuple[int, float] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        count, squares = 0, 0.0
+        for batch in itertools.islice(self._make(), self._most):
+            x = keras.tree.map_structure(_leaf, batch)
+            for leaf in keras.tree.flatten(x):
+                if leaf.dtype.kind in "fiub":
+                    count += leaf.size
+                    squares += float(np.square(double(leaf)).sum())
+            yield x
+        if self._first is None:
+            self._first = (count, squares)
+        elif count != self._first[0] or not math.isclose(squares, self._first[1], rel_tol=_ROUNDING):
+            self.varied = True
+
+
+def check_batches(max_batches: Any, batch_size: Any) -> None:
+    """Raise ArgumentError unless they are whole numbers of 1 or more, or no limit."""
+    for name, value in (
+        ("max_batches", 1 if max_batches is None else max_batches),
+        ("batch_size", batch_size),
+    ):
+        if type(value) is not int or value < 1:
+            raise ArgumentError(f"{name} must be a whole number, at least 1, got {value!r}")
+
+
+def first_of(batch: Any) -> Any:
+    """Return the input of a batch, which may have labels and weights behind it."""
+    if isinstance(batch, (tuple, list)):
+        if not batch:
+            raise ArgumentError("an empty list is no batch; expected the input as its first item")
+        return batch[0]
+    return batch
+
+
+def input_of(example: Any, inputs: int) -> Any:
+    """Return the input of a model, as arrays, from one batch that a user gives as an example.
+
+    Args:
+        example: The input; a tuple or list whose first item is it; a dictionary or list of several.
+        inputs: How many inputs the model has.
+    """
+    several = (
+        isinstance(example, list) and inputs > 1 and len(example) == inputs and all(map(is_array, example))
+    )
+    return keras.tree.map_structure(_leaf, example if several else first_of(example))
+
+
+def _source(data: Data, inputs: int, batch_size: int, ends: bool) -> Callable[[], Iterable[Any]]:
+    if isinstance(data, keras.utils.PyDataset):
+        return lambda: _of_py_dataset(data, ends)
+    if is_array(data) or isinstance(data, Mapping):
+        return lambda: _cut(data, batch_size)
+    # As fit's validation_data: inputs, labels and weights.
+    if (
+        isinstance(data, tuple)
+        and 1 < len(data) < 4
+        and (is_array(data[0]) or isinstance(data[0], (Mapping, list)))
+    ):
+        return lambda: _cut(data[0], batch_size)
+    if isinstance(data, list) and inputs > 1 and len(data) == inputs and all(map(is_array, data)):
+        return lambda: _cut(data, batch_size)
+    if isinstance(data, (str, bytes, type, keras.layers.Layer)):
+        raise ArgumentError(f"expected batches as data, got {type(data).__name__}; {_PASS}")
+    if hasattr(data, "__getitem__") and not hasattr(data, "__iter__"):
+        raise ArgumentError(f"{type(data).__name__} is a data set, which gives single samples; {_PASS}")
+    if isinstance(data, Iterable):
+        return lambda: map(first_of, data)
+    if callable(data):
+        return lambda: _made(data)
+    raise ArgumentError(f"expected batches as data, got {type(data).__name__}; {_PASS}")
+
+
+def _made(make: Callable[[], Any]) -> Iterable[Any]:
+    made = make()
+    if not isinstance(made, Iterable) or is_array(made):
+        raise ArgumentError(
+            f"the function that was given as data gives {type(made).__name__}, and not batches"
+        )
+    return map(first_of, made)
+
+
+def _of_py_dataset(data: Any, ends: bool) -> Iterator[Any]:
+    number = data.num_batches
+    if number is None and not ends:
+        raise ArgumentError(f"{type(data).__name__} has no end; pass max_batches")
+    for index in itertools.count() if number is None else range(number):
+        yield first_of(data[index])
+
+
+def _cut(x: Any, batch_size: int) -> Iterator[Any]:
+    """Yield batches of arrays, or of dictionaries and lists of them."""
+    lengths = {len(leaf) for leaf in keras.tree.flatten(x)}
+    if len(lengths) != 1:
+        raise ArgumentError(f"the inputs have different numbers of samples: {sorted(lengths)}")
+    for start in range(0, lengths.pop(), batch_size):
+        part = slice(start, start + batch_size)
+        yield keras.tree.map_structure(operator.itemgetter(part), x)
+
+
+def _leaf(value: Any) -> np.ndarray[Any, Any]:
+    """Return an array of an input; float64 becomes Keras's default type, as in ``fit``."""
+    array = as_array(value)
+    return array.astype(keras.config.floatx()) if array.dtype == np.float64 else array

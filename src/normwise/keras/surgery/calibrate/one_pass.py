@@ -1,0 +1,132 @@
+"""One pass over data, in which the values that BN layers normalise are measured."""
+
+import math
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from normwise.call_order import CallOrder
+from normwise.errors import ModelError
+from normwise.keras.surgery.batch_norms import has_own_call
+from normwise.keras.surgery.calibrate.batches import Batches
+from normwise.keras.surgery.calibrate.layer_statistics import put
+from normwise.keras.surgery.calibrate.moments import Accumulator, Moments
+from normwise.keras.surgery.observing import observing
+
+TRACED = "it is called in traced code, such as that of tf.function, jax.jit or a scan, which shows no values"
+BY_BATCH = "it normalises by the batch in evaluation, too"
+
+
+class _EndOfForwardPass(BaseException):
+    """A signal that ends a forward pass of which enough has been seen."""
+
+
+@dataclass
+class Measurement:
+    """What one pass found.
+
+    Attributes:
+        seen: What each layer normalised, by path.
+        call_order: The order of the calls.
+        reasons: Why it is not known what a layer normalises, by path.
+        batches: How many there were.
+    """
+
+    seen: dict[str, Accumulator]
+    call_order: CallOrder = field(default_factory=CallOrder)
+    reasons: dict[str, str] = field(default_factory=dict)
+    batches: int = 0
+
+
+def measure(
+    model: Any,
+    layers: Mapping[str, Any],
+    batches: Batches,
+    measured: Collection[str],
+    *,
+    by_batch: bool = False,
+    ends_early: bool = False,
+) -> Measurement:
+    """Return what the layers normalised in one pass in inference.
+
+    Args:
+        model: The model.
+        layers: All layers that are followed, by path.
+        batches: Inputs.
+        measured: Paths of those that are measured.
+        by_batch: Whether these normalise by the batch, which is written into their statistics.
+        ends_early: Whether a batch is followed as far as the layer that is measured only.
+
+    Raises:
+        ModelError: the model fails on a batch, or gives a layer values that are not finite.
+    """
+    channels = {path: layers[path].moving_mean.shape[0] for path in measured}
+    found = Measurement({path: Accumulator.empty(channels[path]) for path in measured})
+
+    def look(path: str, layer: Any, args: Any, kwargs: Any) -> None:
+        x, training, mask = _of_call(*args, **kwargs)
+        if training and layer.trainable and not getattr(layer, "frozen_statistics", False):
+            found.reasons[path] = BY_BATCH
+            return
+        found.call_order.add_call(path)
+        if path not in found.seen:
+            return
+        try:
+            batch = Moments.of(x, layer.axis % len(x.shape), mask)
+        except (TypeError, NotImplementedError, RuntimeError, AttributeError):
+            found.reasons[path] = TRACED
+            return
+        _check_finite(batch, path, found.batches)
+        seen = found.seen[path]
+        seen.add(batch)
+        if by_batch and batch.count:
+            # One value has no variance.
+            use = batch if batch.count > 1 else seen.together
+            put(layer, use.mean, use.m2 / use.count)
+        if ends_early:
+            raise _EndOfForwardPass
+
+    with observing(layers, look):
+        for x in batches:
+            found.call_order.begin()
+            with suppress(_EndOfForwardPass):
+                try:
+                    model(x, training=False)
+                except ModelError:
+                    raise
+                except Exception as error:
+                    raise ModelError(
+                        f"the model fails on batch {found.batches} (counted from 0): {error}"
+                    ) from error
+            found.batches += 1
+    return found
+
+
+def _of_call(
+    inputs: Any, training: Any = None, mask: Any = None, residual: Any = None
+) -> tuple[Any, Any, Any]:
+    """Return input, mode and mask of a call of a BN layer."""
+    return inputs, training, mask
+
+
+def reason_to_leave(layer: Any, include_frozen: bool) -> str:
+    """Return why a layer is not to be measured; empty for one that is."""
+    if has_own_call(layer) or "call" in vars(layer):
+        return f"{type(layer).__name__} has a call of its own, so that it is not known what it normalises"
+    if not layer.built:
+        return "it has no statistics yet, since it was never called"
+    if not include_frozen and (not layer.trainable or getattr(layer, "frozen_statistics", False)):
+        return "it is frozen (include_frozen=True calibrates it, too)"
+    return ""
+
+
+def _check_finite(batch: Moments, path: str, number: int) -> None:
+    if not math.isfinite(batch.m2.sum()):
+        channel = int(np.flatnonzero(~np.isfinite(batch.m2))[0])
+        raise ModelError(
+            f"batch {number} (counted from 0) gives channel {channel} of {path!r} values that are not finite, and its "
+            "statistics would not be either. Find out where they come from, or leave that batch out"
+        )

@@ -1,0 +1,85 @@
+"""Bessel's correction of running variances, which torch makes and Keras does not."""
+
+from collections.abc import Mapping
+
+from normwise.errors import ArgumentError
+from normwise.porting.evaluation.call_record import ModelRecord
+from normwise.porting.pairs import Pair
+
+
+def bessel_factors(
+    pairs: list[Pair],
+    record: ModelRecord,
+    *,
+    from_torch: bool,
+    values_per_channel: int | Mapping[str, int] | None,
+    batch_size: int | None,
+) -> tuple[list[float], list[str]]:
+    """Return what the variance of each pair is multiplied with, 1 for other layers, and sentences for the report.
+
+    Args:
+        pairs: Source and target.
+        record: An evaluation in which inputs have as many positions as in training.
+        from_torch: Whether the source is torch's.
+        values_per_channel, batch_size: See :func:`normwise.port`.
+
+    Raises:
+        ArgumentError: a path that is no layer of batch normalization, or one that the example does not reach.
+    """
+    norms = [pair for pair in pairs if pair.kind == "batch_norm"]
+    if isinstance(values_per_channel, Mapping):
+        known = {pair.source.path for pair in norms}
+        if unknown := [path for path in values_per_channel if path not in known]:
+            raise ArgumentError(
+                f"values_per_channel names {', '.join(map(repr, unknown))}; the source's layers of batch normalization "
+                f"are {', '.join(sorted(known))}"
+            )
+    factors, left = [], []
+    for pair in pairs:
+        keras_layer = pair.target if from_torch else pair.source
+        if pair.kind != "batch_norm" or keras_layer.unbiased:
+            factors.append(1.0)
+            continue
+        count = _values(pair, record, from_torch, values_per_channel, batch_size)
+        if count is None:
+            left.append(pair.source.path)
+            factors.append(1.0)
+        else:
+            factors.append((count - 1) / count if from_torch else count / (count - 1))
+    if not left:
+        return factors, []
+    if from_torch:
+        said = "with Bessel's correction, as torch has it; training in Keras moves it towards one without"
+    else:
+        said = "without Bessel's correction, as Keras has it; training in torch moves it towards one with it"
+    return factors, [
+        f"the variance of {', '.join(left)} is left {said}. values_per_channel= or batch_size= converts it"
+    ]
+
+
+def _values(
+    pair: Pair,
+    record: ModelRecord,
+    from_torch: bool,
+    values_per_channel: int | Mapping[str, int] | None,
+    batch_size: int | None,
+) -> int | None:
+    if isinstance(values_per_channel, Mapping):
+        return values_per_channel.get(pair.source.path)
+    if batch_size is None:
+        return values_per_channel
+    in_source = record.calls.get(id(pair.source))
+    call = record.calls.get(id(pair.target)) if in_source is None else in_source
+    if call is None:
+        raise ArgumentError(
+            f"the example does not reach {pair.source.path!r}, so that batch_size= does not tell how many values a "
+            "channel has; pass values_per_channel="
+        )
+    samples, channels = call.input.shape[0], call.input.shape[-1]
+    count = batch_size * (call.input.size // (samples * channels))
+    if count < 2:
+        raise ArgumentError(
+            f"{pair.source.path!r} has {count} value per channel with batch_size={batch_size}, of which no variance "
+            "can be corrected"
+        )
+    return count

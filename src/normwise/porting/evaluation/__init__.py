@@ -1,0 +1,1 @@
+"""Both models evaluated on one example, and compared."""

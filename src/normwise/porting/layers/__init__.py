@@ -1,0 +1,1 @@
+"""Layers with weights of both frameworks, by torch's names and layouts."""

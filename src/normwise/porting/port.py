@@ -1,0 +1,115 @@
+"""Weights of a trained model, moved from torch to Keras or back."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from normwise.errors import ArgumentError, ModelError
+from normwise.records import Porting
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def port(
+    source: "nn.Module | Mapping[str, Any] | Any",
+    target: "nn.Module | Any",
+    *,
+    example: Any = None,
+    target_example: Any = None,
+    by: Literal["order", "name"] | Mapping[str, str] | None = None,
+    convert_settings: bool = True,
+    values_per_channel: int | Mapping[str, int] | None = None,
+    batch_size: int | None = None,
+    tolerance: float | None = None,
+) -> Porting:
+    r"""Move the weights of a torch model into a Keras model of the same layers, or back, and prove that it was right.
+
+    Weights are transposed to the other framework's layouts; those of a dense layer behind a Flatten are permuted from
+    :math:`(C, H, W)` to :math:`(H, W, C)`. ε is copied, and momentum becomes :math:`1 - m`. Both models are then
+    evaluated on the example and compared layer by layer. If anything fails, the target is as it was.
+
+    Known are dense layers, convolutions (grouped, depthwise, separable and transposed ones too), batch, layer and group
+    normalization, embeddings, and LSTM and GRU in one direction or both, with several layers in one module too.
+
+    torch's running variance has Bessel's correction and Keras's has not. As it is, the target computes what the source
+    does, and that is the default. With the number :math:`m` of values per channel in a training batch, the variance is
+    multiplied by :math:`(m - 1) / m` on the way to Keras, and divided by it on the way back, once the comparison was
+    made: it is then what training in the other framework would have found. ``normwise.keras.BatchNormalization`` with
+    ``unbiased_moving_variance=True`` keeps torch's variance, and is never corrected.
+
+    Args:
+        source: The model that was trained: a ``torch.nn.Module``, a Keras model or layer, or a torch state dict. That
+            can't be evaluated, so that nothing is proven, and the report says so.
+        target: The model of the other framework; changed in place.
+        example: Inputs of the source: a tensor or array, or a tuple with one for each argument. None for random numbers
+            of the shape that the Keras model says.
+        target_example: The same as the target takes it; None to move the channels of ``example``, which torch has
+            behind the batch and Keras last.
+        by: The layers that belong together: ``"order"``, in which they are called; ``"name"``, in which case and
+            separators don't matter; or a mapping from paths in the source to those in the target. None for
+            ``"order"``, and for a state dict ``"name"``.
+        convert_settings: Whether ε and momentum of the target become those of the source; False makes a difference an
+            error.
+        values_per_channel: m, for all layers of batch normalization or by the path in the source.
+        batch_size: Samples of a training batch, in place of ``values_per_channel``: m is that times the positions that
+            each layer sees in a sample of the example.
+        tolerance: Largest difference of outputs, relative to the largest; by default half the digits of the type that
+            the models compute in, 3.5e-4 in float32.
+
+    Returns:
+        Each layer with what was changed and how far its outputs differ.
+
+    Raises:
+        ModelError: another number of layers, another kind, shape, stride or number of groups; a negative variance, as
+            when mean and variance are swapped; a layer that the other framework lacks; outputs that differ. Names the
+            first such layer.
+        ArgumentError: two models of one framework, or an argument that does not exist or contradicts another.
+
+    References:
+        https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html,
+        https://keras.io/api/layers/normalization_layers/batch_normalization/
+    """
+    try:
+        import keras
+    except ImportError:
+        raise ModelError("port needs Keras: pip install 'normwise[keras]'") from None
+    from normwise.porting.move import Request, move
+
+    # On its torch backend a layer of Keras is a torch.nn.Module as well.
+    kinds = tuple(
+        "keras" if isinstance(one, keras.layers.Layer) else _framework(one) for one in (source, target)
+    )
+    if kinds not in (("torch", "keras"), ("keras", "torch"), ("state dict", "keras")):
+        raise ArgumentError(
+            f"port moves weights from a torch model or state dict to a Keras model, or from a Keras model to a torch "
+            f"model; got {kinds[0]} and {kinds[1]}"
+        )
+    if values_per_channel is not None and batch_size is not None:
+        raise ArgumentError("values_per_channel and batch_size say the same; leave one out")
+    for name, value in (("values_per_channel", values_per_channel), ("batch_size", batch_size)):
+        for number in value.values() if isinstance(value, Mapping) else [value]:
+            if number is not None and (type(number) is not int or number < 2 - (name == "batch_size")):
+                raise ArgumentError(f"{name} must be a whole number of values, got {number!r}")
+    default = "name" if kinds[0] == "state dict" else "order"
+    return move(
+        Request(
+            source,
+            target,
+            (kinds[0], kinds[1]),
+            example,
+            target_example,
+            default if by is None else by,
+            convert_settings,
+            values_per_channel,
+            batch_size,
+            tolerance,
+        )
+    )
+
+
+def _framework(model: Any) -> str:
+    from torch import nn
+
+    if isinstance(model, nn.Module):
+        return "torch"
+    return "state dict" if isinstance(model, Mapping) else f"a {type(model).__name__}"

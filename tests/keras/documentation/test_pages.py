@@ -1,0 +1,44 @@
+"""The pages about the layer: their code runs on every backend, and what they link to is there."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import normwise
+
+_DOCS = Path(__file__).parents[3] / "docs"
+_PAGES = [_DOCS / "keras.md", _DOCS / "tensorflow-1.md"]
+
+
+def _blocks() -> Iterator[Any]:
+    for page in _PAGES:
+        for found in re.finditer(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S):
+            line = found.string.count("\n", 0, found.start()) + 1
+            yield pytest.param(found[1], id=f"{page.name}:{line}")
+
+
+@pytest.mark.parametrize("code", list(_blocks()))
+def test_it_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "<block>", "exec"), {"normwise": normwise, "torch": torch})
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.stem)
+def test_what_it_links_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert links
+    assert not missing
+
+
+def test_every_snippet_of_the_tutorials_has_a_counterpart_in_both_frameworks() -> None:
+    page = (_DOCS / "tensorflow-1.md").read_text(encoding="utf-8")
+    rows = [
+        line.split("|")[1:-1] for line in page.split("## The snippets")[1].splitlines() if line[:1] == "|"
+    ][2:]
+    assert len(rows) == 10
+    assert all("](" in cell for row in rows for cell in row[2:])

@@ -1,0 +1,102 @@
+"""Virtual batches against parts that are computed one by one."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from normwise.keras import BatchNormalization
+from normwise.keras.untyped import ops
+from tests.support.keras.calls import call
+from tests.support.keras.gradients import passes
+
+
+def _parts(samples: int, most: int, values: int) -> list[int]:
+    """Return the first sample of each part but the first."""
+    number = -(-samples // most)
+    if values == 1:
+        number = min(number, samples // 2)
+    return np.cumsum([len(part) for part in np.array_split(np.arange(samples), max(number, 1))])[:-1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "most"),
+    [
+        ((6, 4, 3), -1, 2),
+        ((7, 3, 4), 1, 3),
+        ((5, 3), -1, 1),
+        ((4, 3), 1, 9),
+    ],
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_each_part_is_normalised_as_a_batch_of_its_own(
+    shape: tuple[int, ...], axis: int, most: int, masked: bool
+) -> None:
+    random = np.random.default_rng(0)
+    x, residual, upstream = (random.standard_normal((3, *shape)) + 1).astype("float32")
+    mask = random.random([n for a, n in enumerate(shape) if a != axis % len(shape)]) > 0.3 if masked else None
+    if mask is not None:
+        upstream = (upstream * np.expand_dims(mask, axis)).astype("float32")
+    settings: Any = {"axis": axis, "activation": "silu", "momentum": 0.5}
+    layer, whole = BatchNormalization(virtual_batch_size=most, **settings), BatchNormalization(**settings)
+    for each in (layer, whole):
+        each.build(shape)
+        each.set_weights([w + 0.5 for w in each.get_weights()])
+    initial = whole.get_weights()
+    got = passes(layer, x, upstream, residual=residual, training=True, mask=mask)
+
+    at = _parts(shape[0], most, int(np.prod(shape)) // shape[0] // shape[axis])
+    outputs, inputs, weights = [], [], np.zeros((2, shape[axis]))
+    for part in np.split(np.arange(shape[0]), at):
+        one = passes(
+            whole, x[part], upstream[part], residual=residual[part], training=True,
+            mask=None if mask is None else mask[part],
+        )  # fmt: skip
+        outputs.append(one.output)
+        inputs.append(one.x)
+        weights += one.weights
+    real = np.broadcast_to(True if mask is None else np.expand_dims(mask, axis), shape)
+    np.testing.assert_allclose(got.output[real], np.concatenate(outputs)[real], atol=2e-5)
+    np.testing.assert_allclose(got.x, np.concatenate(inputs), atol=5e-5)
+    np.testing.assert_allclose(got.weights, weights, atol=2e-4)
+
+    whole.set_weights(initial)
+    call(whole, x, True, mask=mask)
+    for moved, expected in zip(layer.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(moved, expected, rtol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere sizes are known")
+@pytest.mark.parametrize("shape", [(None, 3), (None, None, 3)])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("most", [None, 2])
+def test_sizes_that_a_graph_does_not_know_change_nothing(
+    shape: tuple[int | None, ...], masked: bool, most: int | None
+) -> None:
+    import tensorflow as tf
+
+    layer, eager = (BatchNormalization(momentum=0.5, virtual_batch_size=most) for _ in range(2))
+    layer.build(shape)
+    eager.build(shape)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape[:-1], tf.bool)])
+    def step(x: Any, mask: Any) -> Any:
+        return layer(x, training=True, mask=mask if masked else None)
+
+    random = np.random.default_rng(0)
+    for samples in (6, 5, 2, 0, 1):
+        size = (samples, *(4 for _ in shape[1:-1]), 3)
+        x, mask = random.standard_normal(size).astype("float32"), random.random(size[:-1]) > 0.3
+        y = step(x, mask)
+        expected = eager(x, training=True, mask=mask if masked else None)
+        np.testing.assert_allclose(y, expected, atol=1e-6)
+        for moved, wanted in zip(layer.get_weights(), eager.get_weights(), strict=True):
+            np.testing.assert_allclose(moved, wanted, rtol=1e-6)
+            assert np.isfinite(moved).all()
+
+
+def test_inference_knows_no_parts() -> None:
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype("float32")
+    layer, whole = BatchNormalization(virtual_batch_size=2), BatchNormalization()
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), ops.convert_to_numpy(whole(x)))
