@@ -11,6 +11,10 @@ from normwise.keras.untyped import ops
 Tensor = Any
 
 
+#: Values that may be added up one after the other: at a mean of a million deviations the sum is off by some hundred.
+_FEW = 4096
+
+
 class BatchMoments(NamedTuple):
     """Moments of a batch, or of each of its parts, and what is left of the batch without its mean.
 
@@ -19,15 +23,18 @@ class BatchMoments(NamedTuple):
             0-dimensional, or ``(C,)`` where channels have masks of their own.
         mean: ``(C,)``.
         variance: The biased one, ``(C,)``.
-        deviations: ``x - mean``, of the shape of ``x``; with parts, each from the mean of its own.
-        spread: The variance that normalises ``deviations``, which broadcasts to them; of the part with parts. Both are
-            None where the kernels have normalised already.
+        deviations: ``x`` less a constant that is about the mean, of the shape of ``x``; with parts, that of its own.
+        rest: The mean less that constant, which broadcasts to ``deviations``: 0 but for rounding, and with the gradient
+            of the mean.
+        spread: The variance that normalises, which broadcasts to ``deviations``; of the part with parts. These three
+            are None where the kernels have normalised already.
     """
 
     positions: Tensor | int
     mean: Tensor
     variance: Tensor
     deviations: Tensor = None
+    rest: Tensor = None
     spread: Tensor = None
 
 
@@ -42,10 +49,11 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
 
     .. math::
 
-        \mu = p + \frac1m \sum_i (x_i - p) \qquad \sigma^2 = \frac1m \sum_i (x_i - \mu)^2
+        \mu = c + \frac1m \sum_i (x_i - c) \qquad \sigma^2 = \frac1m \sum_i (x_i - c)^2 - (\mu - c)^2
 
-    with the channel's first value as :math:`p`: sums of float32 keep their digits at any mean, which those of
-    ``keras.ops.moments`` lose, on some backends from a mean of 100 deviations on.
+    with the mean as it is first computed as :math:`c`, a constant: sums of float32 keep their digits at any mean, which
+    those of ``keras.ops.moments`` lose, on some backends from a mean of 100 deviations on. :math:`\mu - c` is what the
+    first sum has lost, and it brings the derivatives of any order, so that they cost no further sum over the batch.
 
     Args:
         x: ``(N, ...)``, float32 or float64.
@@ -53,32 +61,36 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
         mask: Boolean, True where a position is real; it broadcasts to ``x``. Without a real position mean and variance
             are 0.
     """
-    axes = tuple(a for a in range(len(x.shape)) if a != axis)
-    if mask is None:
-        first = tuple(slice(None) if a == axis else slice(0, 1) for a in range(len(x.shape)))
-        # The sum of one value, or of none in an empty batch, whose mean and variance are 0.
-        pivot = ops.sum(ops.stop_gradient(x[first]), axes, keepdims=True)
-        count = positions_of(x, axis)
-        some = max(count, 1) if isinstance(count, int) else ops.maximum(count, ops.ones_like(count))
-        shifted = x - pivot
-        rest = ops.sum(shifted, axes, keepdims=True) / some
-        deviations = shifted - rest
-        spread = ops.sum(ops.square(deviations), axes, keepdims=True) / some
-        mean = pivot + rest
+    axes: tuple[int, ...] = tuple(a for a in range(len(x.shape)) if a != axis)
+    real = None if mask is None else _over_batch(mask, x, axis)
+    if real is None:
+        count = some = positions_of(x, axis)
     else:
-        real = _over_batch(mask, x, axis)
-        counts = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
-        some = ops.maximum(counts, ops.ones_like(counts))
-        count = _each_channel(counts, axis)
-        first_mean = ops.sum(ops.where(real, x, ops.zeros_like(x)), axes, keepdims=True) / some
-        rough = x - first_mean
-        # The mean of many values has lost digits, the mean of what is left has them.
-        rest = ops.sum(ops.where(real, rough, ops.zeros_like(x)), axes, keepdims=True) / some
-        deviations = rough - rest
-        inside = ops.where(real, deviations, ops.zeros_like(x))
-        spread = ops.sum(ops.square(inside), axes, keepdims=True) / some
-        mean = first_mean + rest
-    return BatchMoments(count, ops.reshape(mean, (-1,)), ops.reshape(spread, (-1,)), deviations, spread)
+        some = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
+        count = _each_channel(some, axis)
+    some = max(some, 1) if isinstance(some, int) else ops.maximum(some, ops.ones_like(some))
+
+    def chosen(values: Tensor) -> Tensor:
+        return values if real is None else ops.where(real, values, ops.zeros_like(values))
+
+    def mean_of(values: Tensor) -> Tensor:
+        # Of each sample first: TensorFlow adds up one value after the other, and loses more digits the more there are.
+        of_samples = ops.sum(values, axes[1:], keepdims=True) if len(axes) > 1 else values
+        return ops.sum(of_samples, axes[0], keepdims=True) / some
+
+    if _loses_digits(x, axes):
+        pivot = _pivot(x, axes, real)
+        about = pivot + mean_of(chosen(x - pivot))
+    else:
+        about = mean_of(chosen(x))
+    about = ops.stop_gradient(about)
+    deviations = x - about
+    # Chosen before the square, whose derivative is none where padding holds NaN.
+    inside = chosen(deviations)
+    rest = mean_of(inside)
+    spread = _not_negative(mean_of(ops.square(inside)) - ops.square(rest))
+    mean, variance = (ops.reshape(value, (-1,)) for value in (about + rest, spread))
+    return BatchMoments(count, mean, variance, deviations, rest, spread)
 
 
 def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None) -> BatchMoments:
@@ -106,23 +118,20 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
         chosen = values if real is None else ops.where(real, values, ops.zeros_like(values))
         return _added(ops.sum(chosen, axes, keepdims=True), numbers, parts) / some
 
-    # About the mean of the parts, so that means are small and their differences exact.
-    pivot = ops.stop_gradient(ops.mean(mean_of_parts(x), 0, keepdims=True))
+    pivot = _pivot(x, (0, *axes), real)
     shifted = x - pivot
     means = mean_of_parts(shifted)
-    rough = shifted - ops.take(means, numbers, axis=0)
-    rest = mean_of_parts(rough)
-    deviations = rough - ops.take(rest, numbers, axis=0)
-    variances = mean_of_parts(ops.square(deviations))
-    means = means + rest
+    about = ops.stop_gradient(means)
+    deviations, rest = shifted - ops.take(about, numbers, axis=0), means - about
+    inside = deviations if real is None else ops.where(real, deviations, ops.zeros_like(deviations))
+    variances = _not_negative(mean_of_parts(ops.square(inside)) - ops.square(rest))
     count = ops.sum(counts, 0, keepdims=True)
     shares = counts / ops.maximum(count, ops.ones_like(count))
-    mean = ops.sum(shares * means, 0, keepdims=True)
-    variance = ops.sum(shares * (variances + ops.square(means - mean)), 0)
-    mean = pivot + mean
-    spread = ops.take(variances, numbers, axis=0)
-    count = _each_channel(count, axis)
-    return BatchMoments(count, ops.reshape(mean, (-1,)), ops.reshape(variance, (-1,)), deviations, spread)
+    shifted_mean = ops.sum(shares * means, 0, keepdims=True)
+    variance = ops.sum(shares * (variances + ops.square(means - shifted_mean)), 0)
+    mean, variance = (ops.reshape(value, (-1,)) for value in (pivot + shifted_mean, variance))
+    rest, spread = (ops.take(values, numbers, axis=0) for values in (rest, variances))
+    return BatchMoments(_each_channel(count, axis), mean, variance, deviations, rest, spread)
 
 
 def part_numbers(samples: Any, most: int, values: Any) -> tuple[Tensor, Any]:
@@ -162,6 +171,34 @@ def known(x: Tensor, axes: Any) -> list[Any]:
     """Return sizes of axes: numbers, and tensors of TensorFlow where they are not known."""
     shape = ops.shape(x)
     return [shape[a] for a in axes]
+
+
+def _loses_digits(x: Tensor, axes: tuple[int, ...]) -> bool:
+    """Return whether a first mean may be off by many deviations, so many values are added up one after the other.
+
+    A value of the channel is to be taken off first, then, which costs time where XLA compiles.
+    """
+    samples, *others = (x.shape[a] for a in axes)
+    if None in others or math.prod(others) > _FEW:
+        return True
+    # A batch whose size is not known is taken for a small one where the values of a sample are added up first.
+    return not others if samples is None else samples > _FEW
+
+
+def _not_negative(variance: Tensor) -> Tensor:
+    """Return a variance, and 0 where its difference is rounded to less, with the derivatives of the difference."""
+    return variance + ops.stop_gradient(ops.maximum(-variance, 0))
+
+
+def _pivot(x: Tensor, axes: tuple[int, ...], real: Tensor | None) -> Tensor:
+    """Return a value of each channel, a constant to the gradient, of one element along the axes; 0 if there is none."""
+    if real is None:
+        first = tuple(slice(0, 1) if a in axes else slice(None) for a in range(len(x.shape)))
+        # A sum, of one value a channel: an empty batch has none.
+        return ops.stop_gradient(ops.sum(x[first], axes, keepdims=True))
+    least = ops.full_like(x, -float("inf"))
+    largest = ops.max(ops.where(real, ops.stop_gradient(x), least), axes, keepdims=True)
+    return ops.where(ops.any(real, axes, keepdims=True), largest, ops.zeros_like(largest))
 
 
 def _over_batch(mask: Tensor, x: Tensor, axis: int) -> Tensor:

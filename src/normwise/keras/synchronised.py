@@ -43,22 +43,17 @@ def merged(own: BatchMoments, shape: list[int], name: str) -> BatchMoments:
         name: Of the layer, for errors.
     """
     backend = keras.backend.backend()
-    # A replica whose part is empty has no mean.
-    some = own.positions > 0
-    mean = ops.where(some, own.mean, ops.zeros_like(own.mean))
-    variance = ops.where(some, own.variance, ops.zeros_like(own.variance))
-    found = own._replace(mean=mean, variance=variance)
     if backend == "torch":
         from normwise.keras import on_torch
 
-        found = on_torch.merged(found, name)
+        found = on_torch.merged(own, name)
     else:
         replicas = _of_tensorflow() if backend == "tensorflow" else _of_jax()
         if replicas is None:
             return own
-        found = _merged(found, replicas)
-    deviations = own.deviations + ops.reshape(own.mean - found.mean, shape)
-    return found._replace(deviations=deviations, spread=ops.reshape(found.variance, shape))
+        found = _merged(own, replicas)
+    rest = own.rest + ops.reshape(found.mean - own.mean, shape)
+    return found._replace(deviations=own.deviations, rest=rest, spread=ops.reshape(found.variance, shape))
 
 
 def _merged(own: BatchMoments, replicas: _Replicas) -> BatchMoments:

@@ -14,8 +14,8 @@ def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
     shape = [1] * len(x.shape)
     shape[call.axis] = x.shape[call.axis]
     if call.statistics is not None:
-        mean, variance = (ops.reshape(value, shape) for value in call.statistics)
-        found, deviations, spread = None, x - mean, variance
+        mean, spread = (ops.reshape(value, shape) for value in call.statistics)
+        found, deviations, rest = None, x - mean, None
     else:
         if call.virtual_batch_size is None:
             found = batch_moments(x, call.axis, call.mask)
@@ -23,14 +23,20 @@ def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
             found = moments_in_parts(x, call.axis, call.virtual_batch_size, call.mask)
         if call.synchronized:
             found = merged(found, shape, call.name)
-        deviations, spread = found.deviations, found.spread
+        deviations, rest, spread = found.deviations, found.rest, found.spread
     gamma, beta = call.gamma, call.beta
     if found is not None and call.correct is not None:
         gamma, beta = call.correct(found, gamma, beta)
     scale = ops.rsqrt(spread + call.epsilon)
-    y = deviations * (scale if gamma is None else scale * ops.reshape(gamma, shape))
-    if beta is not None:
-        y = y + ops.reshape(beta, shape)
+    if gamma is not None:
+        scale = scale * ops.reshape(gamma, shape)
+    y = deviations * scale
+    shift = None if beta is None else ops.reshape(beta, shape)
+    if rest is not None:
+        # Of the size of the channels: all sums over the batch that its gradient needs are those of γ and β.
+        shift = -rest * scale if shift is None else shift - rest * scale
+    if shift is not None:
+        y = y + shift
     if call.residual is not None:
         y = y + ops.cast(call.residual, y.dtype)
     return _activated(y, call.activation), found

@@ -42,7 +42,7 @@ def bessel_factors(
             continue
         count = _values(pair, record, from_torch, values_per_channel, batch_size)
         if count is None:
-            left.append(pair.source.path)
+            left.append(pair.source.path or "the model")
             factors.append(1.0)
         else:
             factors.append((count - 1) / count if from_torch else count / (count - 1))

@@ -52,8 +52,7 @@ def save(
     states = {} if optimizer is None else optimizer.state_dict()["state"]
     for index, state in states.items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-    # One entry only: safetensors writes several in an order that changes from process to process.
-    metadata = {"progress": json.dumps(vars(progress) | {"loss_sum": progress.loss_sum.hex()})}
+    metadata = progress_metadata(progress)
     write_whole(path, safetensors.torch.save({k: t.contiguous() for k, t in tensors.items()}, metadata))
 
 
@@ -67,18 +66,14 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
         raise RunError(f"{path} is no file; let the run go on, which writes it, or delete what is there")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            saved = from_json(_SavedProgress, metadata.get("progress", "").encode())
-            total = float.fromhex(saved.loss_sum)
-            progress = RunProgress(saved.step, total, saved.loss_count, saved.metrics_size, saved.diverged)
-            _check_progress(progress)
+            progress = progress_of(file.metadata())
             names = set(file.keys())
             wanted = _model_tensors(model)
             of_optimizer = {} if optimizer is None else _optimizer_tensors(optimizer, names)
             # Names and shapes first: a file that is another network's may have any size.
-            _check_names({name for name in names if name.startswith("model.")}, set(wanted))
+            check_names({name for name in names if name.startswith("model.")}, set(wanted))
             if optimizer is not None:
-                _check_names({name for name in names if name.startswith("optimizer.")}, set(of_optimizer))
+                check_names({name for name in names if name.startswith("optimizer.")}, set(of_optimizer))
             tensors = {name: _tensor(file, name, like) for name, like in (wanted | of_optimizer).items()}
     except (safetensors.SafetensorError, OSError, ValueError, OverflowError) as error:
         raise RunError(
@@ -98,6 +93,25 @@ def load_extra(path: Path, name: str) -> Tensor | None:
     """Return the ``extra`` tensor of that name, where a checkpoint that :func:`load` could read has one."""
     with safetensors.safe_open(path, framework="pt") as file:
         return file.get_tensor(f"extra.{name}") if f"extra.{name}" in set(file.keys()) else None
+
+
+def progress_metadata(progress: RunProgress) -> dict[str, str]:
+    """Return the progress as a file of tensors keeps it."""
+    # One entry only: safetensors writes several in an order that changes from process to process.
+    return {"progress": json.dumps(vars(progress) | {"loss_sum": progress.loss_sum.hex()})}
+
+
+def progress_of(metadata: Mapping[str, str] | None) -> RunProgress:
+    """Return the progress that a file's metadata have.
+
+    Raises:
+        ValueError, OverflowError: they have none, or an impossible one.
+    """
+    saved = from_json(_SavedProgress, (metadata or {}).get("progress", "").encode())
+    total = float.fromhex(saved.loss_sum)
+    progress = RunProgress(saved.step, total, saved.loss_count, saved.metrics_size, saved.diverged)
+    _check_progress(progress)
+    return progress
 
 
 @dataclass(frozen=True)
@@ -133,7 +147,8 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: set[str]) -> dic
     return found
 
 
-def _check_names(got: set[str], expected: set[str]) -> None:
+def check_names(got: set[str], expected: set[str]) -> None:
+    """Raise ValueError, which names the first that is missing or too many, unless these are the same."""
     for names, said in ((expected - got, "it lacks"), (got - expected, "it has more:")):
         if names:
             first = min(names)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from normwise.data import prepared
 from normwise.errors import DataError, NormwiseError, RunError
 from normwise.files import reason
-from normwise.records import InputSpec, Prediction
+from normwise.records import InputSpec, Prediction, Run
 from normwise.statistics import evaluating
 from normwise.training.run_folder import RunFolder
 from normwise.training.trained import trained_network
@@ -35,7 +35,7 @@ def predict(
     """
     run = RunFolder(folder)
     record, input_spec = run.read(), run.input_spec()
-    model = trained_network(run, record, input_spec)
+    outputs_of = _network(run, record, input_spec)
     dtype = getattr(torch, record.config.dtype)
     found: list[Prediction] = []
     for source in inputs:
@@ -43,7 +43,7 @@ def predict(
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in _prepared(input_spec, source).items()
         }
-        probabilities = _probabilities(model, batch)
+        probabilities = _probabilities(outputs_of(batch))
         if not probabilities.isfinite().all():
             raise RunError(
                 f"{folder}: the network's outputs are not finite, so it says nothing of {source}: training diverged; "
@@ -64,11 +64,24 @@ def _prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:
         raise DataError(f"{source} can't be read: {reason(error)}") from error
 
 
-@torch.no_grad()
-def _probabilities(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def _network(folder: RunFolder, run: Run, input_spec: InputSpec) -> Callable[[dict[str, Tensor]], Tensor]:
+    """Return the trained network, as a function of a batch of one that gives its outputs, float64."""
+    if run.config.framework == "keras":
+        from normwise.training.keras import trained_outputs
+
+        return trained_outputs(folder, run, input_spec)
+    model = trained_network(folder, run, input_spec)
+
+    @torch.no_grad()
+    def outputs_of(batch: dict[str, Tensor]) -> Tensor:
+        with evaluating(model):
+            return model(**batch)[0].double()
+
+    return outputs_of
+
+
+def _probabilities(outputs: Tensor) -> Tensor:
     """(classes,), float64; where there is one output it is that of the second of two classes."""
-    with evaluating(model):
-        outputs = model(**batch)[0].double()
     if len(outputs) == 1:
         # Both by a sigmoid: 1 - p would lose what is left of a small one.
         return torch.sigmoid(torch.cat([-outputs, outputs]))

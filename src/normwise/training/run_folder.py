@@ -105,26 +105,20 @@ class RunFolder:
             check_at_once("threads", threads)
         kernels = name_in_use()
         if self.exists:
-            # The metrics may end in half a line, which going on cuts off.
-            existing = self._head()
-            existing.check(self.path, config, data, kernels)
-            if not is_there(self._input_spec):  # begun by a version that did not keep it
-                self._write_input_spec(data)
-            elif self.input_spec() != data.input_spec:
-                raise RunError(
-                    f"{self._input_spec} is not what the data of {config.data} give: their classes, sizes or "
-                    "vocabulary are others now. Choose another folder, or delete this one to start anew"
-                )
-            return existing.threads_for(self.path, threads, processes)
-        # What an interruption may leave: the lock and parts of files, with a dot, and what is written first.
-        if any(not path.name.startswith(".") and path != self._input_spec for path in contents(self.path)):
-            raise RunError(f"{self.path} is not empty and holds no run; choose another folder")
+            return self._existing(config, data, kernels).threads_for(self.path, threads, processes)
         threads = threads or torch.get_num_threads()
-        # First, so that there is none without it: a run is there once it has its head.
-        self._write_input_spec(data)
+        self._prepare(data)
         head = RunHead(config, Environment.here(), None, threads, data.sha256, kernels)
         self._write_run(head.going_on(0, processes, threads))
         return threads
+
+    def begin_in_keras(self, config: RunConfig, data: LabelledData, backend: str) -> None:
+        """Do as :meth:`begin` for a run in Keras, of a version and backend, which has threads of its own."""
+        if self.exists:
+            self._existing(config, data, backend)
+        else:
+            self._prepare(data)
+            self._write_run(RunHead(config, Environment.here(), None, None, data.sha256, backend))
 
     def go_on(self, step: int, processes: int, threads: int) -> None:
         """Note that so many processes go on after ``step``, where it was another number before."""
@@ -226,6 +220,28 @@ class RunFolder:
             head.kernels,
             head.processes,
         )
+
+    def _existing(self, config: RunConfig, data: LabelledData, kernels: str) -> RunHead:
+        """Check that the run that is there is this one, and return its head."""
+        # The metrics may end in half a line, which going on cuts off.
+        existing = self._head()
+        existing.check(self.path, config, data, kernels)
+        if not is_there(self._input_spec):  # begun by a version that did not keep it
+            self._write_input_spec(data)
+        elif self.input_spec() != data.input_spec:
+            raise RunError(
+                f"{self._input_spec} is not what the data of {config.data} give: their classes, sizes or "
+                "vocabulary are others now. Choose another folder, or delete this one to start anew"
+            )
+        return existing
+
+    def _prepare(self, data: LabelledData) -> None:
+        """Check that nothing else is there, and write what comes before the head."""
+        # What an interruption may leave: the lock and parts of files, with a dot, and what is written first.
+        if any(not path.name.startswith(".") and path != self._input_spec for path in contents(self.path)):
+            raise RunError(f"{self.path} is not empty and holds no run; choose another folder")
+        # First, so that there is none without it: a run is there once it has its head.
+        self._write_input_spec(data)
 
     def _head(self) -> RunHead:
         return read_record(self._run, RunHead, _ADVICE)

@@ -36,6 +36,12 @@ class RunHead:
                 f"{path} holds a run of another configuration: {config_differences(config, self.config)}. "
                 "Choose another folder, or the options of that run"
             )
+        if self.kernels not in (None, kernels) and config.framework == "keras":
+            raise RunError(
+                f"the run in {path} was begun with {self.kernels}, where this is {kernels}; its last digits would be "
+                "others. Set the environment variable KERAS_BACKEND to the run's backend, install that version, or "
+                "choose another folder"
+            )
         if self.kernels not in (None, kernels):
             raise RunError(
                 f"the run in {path} was begun with other kernels: {self.kernels}, where these are "

@@ -1,6 +1,5 @@
 """One small, exact, resumable training loop for classifiers of images, speech and text."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,20 +9,16 @@ import torch
 from torch import nn
 
 from normwise.data import BatchOrder, LabelledData, SequenceData, load_data
-from normwise.errors import ArgumentError, RunError
+from normwise.errors import ArgumentError
 from normwise.kernels import name_in_use
 from normwise.models import build
 from normwise.models.parts.word_embedding import WordEmbedding
 from normwise.records import Environment, InputSpec, Run, RunConfig, from_plain, to_plain
-from normwise.training import measures
 from normwise.training.loop import OnStep, TrainingLoop
 from normwise.training.one_process import OneProcess
 from normwise.training.parallel import Alone, Processes, SharedWork
 from normwise.training.run_folder import RunFolder
-from normwise.training.run_head import config_differences
-
-#: More would not end in years; and a learning rate that float32 holds, with room for what an optimiser does to it.
-_MOST_STEPS, _LARGEST_LR = 10**12, 1e30
+from normwise.training.run_request import check_config, may_begin
 
 
 def train(
@@ -51,6 +46,8 @@ def train(
     so is the run, but for dropout, which each process draws for itself, and with ``config.statistics`` "local". The
     number of processes may be another when a run goes on; what follows differs from before by rounding then.
 
+    A configuration with ``framework="keras"`` is trained by Keras, see ``normwise.training.keras``.
+
     Args:
         config: What to do.
         folder: Where the run is kept, see ``RunFolder``.
@@ -67,9 +64,26 @@ def train(
             or another of the processes that share the work has failed or is gone.
         ArgumentError, ModelError, DataError, ShapeError: the configuration can't be carried out.
     """
+    if config.framework == "keras":
+        from normwise.training.keras import train_in_keras
+
+        if processes is not None:
+            raise ArgumentError("a run in Keras is trained in one process; begin it without torchrun")
+        if threads is not None:
+            raise ArgumentError(
+                "threads are for runs in torch: Keras's backends have settings of their own; leave them out"
+            )
+        return train_in_keras(
+            config,
+            folder,
+            resume=resume,
+            wait=wait,
+            checkpoint_seconds=checkpoint_seconds,
+            on_step=on_step,
+        )
     run_folder, all_of_us = RunFolder(folder), processes or Alone()
-    exists = all_of_us.from_first(lambda: _may_begin(run_folder, config, resume=resume))
-    _check(config)
+    exists = all_of_us.from_first(lambda: may_begin(run_folder, config, resume=resume))
+    check_config(config)
     all_of_us.check_same(_given(config))
     # One by one where there are several: what must be downloaded is, once.
     if not all_of_us.first:
@@ -99,18 +113,6 @@ def train(
         if processes is None:
             return run_folder.read()
         return from_plain(Run, processes.from_first(lambda: to_plain(run_folder.read())))
-
-
-def _may_begin(folder: RunFolder, config: RunConfig, *, resume: bool) -> bool:
-    """Tell whether there is a run to go on with, or raise RunError where that was not asked for."""
-    if folder.exists and not resume:
-        differs = config_differences(config, folder.read().config)
-        raise RunError(
-            f"{folder.path} already holds a run of another configuration: {differs}. Choose another folder by --out"
-            if differs
-            else f"{folder.path} already holds a run; go on with it by --resume, or choose another folder"
-        )
-    return folder.exists
 
 
 def _given(config: RunConfig) -> dict[str, Any]:
@@ -143,25 +145,6 @@ def _begin_with_vectors(model: nn.Module, data: LabelledData) -> None:
         for module in model.modules():
             if isinstance(module, WordEmbedding):
                 module.begin_with(vectors.vectors, vectors.known)
-
-
-def _check(config: RunConfig) -> None:
-    for name in ("steps", "batch_size", "eval_every"):
-        if getattr(config, name) < 1:
-            raise ArgumentError(f"{name} must be at least 1, got {getattr(config, name)}")
-        if getattr(config, name) > _MOST_STEPS:
-            raise ArgumentError(f"{name} must be at most {_MOST_STEPS:,}, got {getattr(config, name)}")
-    if not (config.lr > 0 and math.isfinite(config.lr)):
-        raise ArgumentError(f"lr must be a positive number, got {config.lr}")
-    if config.lr > _LARGEST_LR:
-        raise ArgumentError(f"lr must be at most {_LARGEST_LR:g}, got {config.lr}")
-    if not 0 <= config.seed < 2**63:
-        raise ArgumentError(f"seed must be from 0 to 2**63 - 1, got {config.seed}")
-    if config.clip is not None and not config.clip > 0:
-        raise ArgumentError(f"clip must be a positive number, got {config.clip}")
-    if config.optimizer not in ("sgd", "adam"):
-        raise ArgumentError(f"unknown optimizer {config.optimizer!r}; known are sgd, adam")
-    measures.check_measures(config.measures, config.task)
 
 
 @contextmanager

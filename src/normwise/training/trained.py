@@ -24,11 +24,16 @@ def trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> nn.Mo
         input_spec: Inputs and classes of the network.
 
     Raises:
-        RunError: there is no checkpoint yet, it is another network's, or the records describe no network.
+        RunError: there is no checkpoint yet, it is another network's, or the records describe no network; or it is a
+            run in Keras.
     """
+    if run.config.framework == "keras":
+        raise RunError(
+            f"{folder.path} holds a run in Keras, and this takes one in torch; train without --framework keras"
+        )
     if not is_there(folder.checkpoint):
         raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
-    _check(folder.path, run, input_spec)
+    check_records(folder.path, run, input_spec)
     try:
         model = network_of(run.config, input_spec)
     except (ArgumentError, DataError, ModelError) as error:
@@ -44,7 +49,7 @@ def trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> nn.Mo
     return model
 
 
-def _check(folder: Path, run: Run, input_spec: InputSpec) -> None:
+def check_records(folder: Path, run: Run, input_spec: InputSpec) -> None:
     """Raise RunError unless the records can be of one network."""
     size = 1
     for number in input_spec.shape:

@@ -12,6 +12,7 @@ import normwise as nw
 from normwise.errors import ArgumentError, ModelError
 from normwise.keras import BatchNormalization
 from normwise.records import Porting, from_plain, to_plain
+from tests.keras.porting.port_cases import NOT_ON_JAX
 
 L = keras.layers
 
@@ -177,6 +178,16 @@ def test_a_state_dict_is_permuted_behind_a_flatten_too() -> None:
         )
 
 
+def test_a_keras_model_with_mean_and_variance_swapped_is_named() -> None:
+    source = _keras_mlp()
+    gamma, beta, _, _ = source.get_layer("norm").get_weights()
+    source.get_layer("norm").set_weights([gamma, beta, np.full(5, 2.0), np.linspace(-1, 3, 5)])
+    with pytest.raises(
+        ModelError, match=r"'norm' \(BatchNormalization\): its running variance .* the two are swapped"
+    ):
+        nw.port(source, _mlp())
+
+
 def test_models_stay_as_they_were_but_for_weights() -> None:
     source, target = _mlp().train(), _keras_mlp()
     target.get_layer("norm").trainable = False
@@ -206,6 +217,7 @@ def test_a_subclassed_model_is_moved_with_an_example() -> None:
     assert nw.port(_mlp(), target, example=x).output_error < 1e-5
 
 
+@NOT_ON_JAX
 def test_padding_of_sequences_is_left_out_of_the_comparison() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -239,6 +251,30 @@ def test_padding_of_sequences_is_left_out_of_the_comparison() -> None:
     report = nw.port(Net(), target, example=(x, lengths), target_example=x)
     assert [layer.kind for layer in report.layers] == ["lstm", "batch_norm", "gru"]
     assert max(layer.output_error for layer in report.layers) < 1e-5
+
+
+@NOT_ON_JAX
+def test_a_stateful_layer_begins_anew_and_keeps_its_state() -> None:
+    layer: Any = L.LSTM(4, stateful=True)
+    target = keras.Sequential([keras.Input((5, 3), batch_size=2), layer])
+    x = torch.randn(2, 5, 3)
+    nw.port(nn.LSTM(3, 4, batch_first=True), target, example=x)
+    assert not np.any(keras.ops.convert_to_numpy(layer.states[0]))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="on a CPU TensorFlow has no such convolution")
+@pytest.mark.parametrize("flatten", ["channels_first", "channels_last"])
+def test_keras_may_have_channels_first_too(flatten: str) -> None:
+    source = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(48, 3))
+    layers = [
+        L.Conv2D(4, 3, data_format="channels_first"),
+        L.BatchNormalization(axis=1),
+        L.Flatten(flatten),
+        L.Dense(3),
+    ]
+    target = keras.Sequential([keras.Input((2, 5, 6)), *layers])
+    assert nw.port(source, target).output_error < 1e-5
+    assert nw.port(target, source, example=torch.randn(2, 2, 5, 6).numpy()).output_error < 1e-5
 
 
 def test_a_report_is_a_record() -> None:

@@ -12,8 +12,10 @@ from torch import nn
 
 import normwise as nw
 from normwise.errors import ArgumentError, ModelError
+from tests.keras.porting.port_cases import NOT_ON_JAX
 
 L = keras.layers
+pytestmark = NOT_ON_JAX
 
 
 def _torch(

@@ -11,6 +11,7 @@ from torch import nn
 import normwise as nw
 from normwise.keras import networks
 from normwise.models import build as build_torch
+from tests.keras.porting.port_cases import NOT_ON_JAX
 
 _IMAGES = {
     "mnist_cnn": ((8, 9, 1), {}),
@@ -20,8 +21,7 @@ _IMAGES = {
     "cnn_64": ((10, 11, 3), {}),
     "row_lstm": ((4, 5, 1), {"norm": "recurrent_layer"}),
 }
-#: Of which JAX, where each new operation is compiled by itself, runs these.
-_ON_JAX = ("mnist_cnn", "row_lstm")
+_MARKED = [name if name == "mnist_cnn" else pytest.param(name, marks=NOT_ON_JAX) for name in _IMAGES]
 
 
 def _trained(name: str, shape: tuple[int, ...], options: dict[str, Any]) -> nn.Module:
@@ -38,10 +38,8 @@ def _trained(name: str, shape: tuple[int, ...], options: dict[str, Any]) -> nn.M
     return model.eval()
 
 
-@pytest.mark.parametrize("name", _IMAGES)
+@pytest.mark.parametrize("name", _MARKED)
 def test_an_image_network_gives_the_same_in_keras_and_comes_back(name: str) -> None:
-    if keras.backend.backend() == "jax" and name not in _ON_JAX:
-        pytest.skip("weights go through NumPy alike, and JAX compiles each operation of a network by itself")
     shape, options = _IMAGES[name]
     source = _trained(name, shape, options)
     target = networks.build(name, shape, 3, logits=True, **options)
@@ -59,11 +57,10 @@ def test_an_image_network_gives_the_same_in_keras_and_comes_back(name: str) -> N
         assert torch.equal(back.state_dict()[key], value), key
 
 
+@NOT_ON_JAX
 @pytest.mark.parametrize(("name", "shape"), [("speech_lstm", (5,)), ("sentiment_bilstm", (11,))])
 @pytest.mark.parametrize("norm", ["batch", "recurrent_layer"])
 def test_a_network_for_sequences_gives_the_same_in_keras(name: str, shape: tuple[int], norm: str) -> None:
-    if keras.backend.backend() == "jax" and (name, norm) != ("speech_lstm", "batch"):
-        pytest.skip("weights go through NumPy alike, and JAX compiles each operation of a network by itself")
     options: dict[str, Any] = {"width": 6} if name == "sentiment_bilstm" else {}
     source = build_torch(name, shape, 3, norm=norm, **options)
     target = networks.build(name, shape, 3, norm=norm, logits=True, **options)

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,11 +11,10 @@ from torch import nn
 
 import normwise as nw
 from normwise.keras import BatchNormalization
+from tests.keras.porting.port_cases import NOT_ON_JAX
 
 L = keras.layers
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() == "jax", reason="JAX compiles each operation of each network by itself"
-)
+pytestmark = NOT_ON_JAX
 
 
 class Drawn(NamedTuple):

@@ -2,16 +2,20 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from normwise.cli.inputs import arguments
+from normwise.cli.inputs.keras_file import KERAS
 from normwise.cli.terminal import complain, say
+from normwise.cli.treatment_output import is_healthy_after, show_treatment
 from normwise.errors import ArgumentError
+from normwise.files import is_folder
 
 if TYPE_CHECKING:
     from normwise.doctor import Diagnosis, Facts, Rule
+    from normwise.keras.doctor import Diagnosis as KerasDiagnosis
     from normwise.records import Examination, Treatment
 
 _FINDINGS = 1
@@ -33,8 +37,8 @@ def doctor(
         typer.Argument(
             metavar="TARGET",
             help="Network: file.py:name or package.module:name (a model, or a function that makes one), the folder of "
-            "a run, or a checkpoint: .safetensors, .pt, .pth, .ckpt, .onnx. Of a checkpoint without --model the "
-            "numbers alone are examined.",
+            "a run, a Keras model: .keras, or a checkpoint: .safetensors, .pt, .pth, .ckpt, .onnx. Of a checkpoint "
+            "without --model the numbers alone are examined.",
         ),
     ],
     model: arguments.ModelOption = None,
@@ -43,7 +47,8 @@ def doctor(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Loss, as file.py:name: loss(output, target), or loss(model, batch), which calls the model itself.",
+            help="Loss, as file.py:name: loss(output, target), or loss(model, batch), which calls the model itself. "
+            "For a Keras model: loss(target, output), or the name of one of Keras's.",
             show_default=False,
         ),
     ] = None,
@@ -74,7 +79,7 @@ def doctor(
             "--fix",
             metavar="OUT",
             help="Apply the safe fixes, measure again, and write the weights where the gain is proven: .safetensors, "
-            ".pt or .pth.",
+            ".pt or .pth; of a Keras model, .keras.",
             show_default=False,
         ),
     ] = None,
@@ -111,17 +116,30 @@ def doctor(
     """
     from normwise.cli.inputs.configuration import chosen_rules, read_configuration
     from normwise.cli.inputs.doctor_facts import facts_of
+    from normwise.cli.inputs.keras_diagnosis import keras_diagnosis
     from normwise.cli.inputs.state_file import check_output, check_state
     from normwise.cli.inputs.user_code import running
     from normwise.doctor import Diagnosis, examine
 
     chosen = _chosen_format(format, json=json, quiet=quiet, fixes=fix is not None)
+    is_keras = Path(target).suffix == KERAS and not is_folder(Path(target))
     if fix is not None:
-        check_output(fix, force=force)
+        check_output(fix, force=force, **({"endings": (KERAS,)} if is_keras else {}))
     if html is not None:
         check_output(html, force=True, endings=_PAGES)
     configuration = read_configuration(Path.cwd())
     rules = chosen_rules(configuration, _codes(select), _codes(ignore))
+    if is_keras:
+        refused = {"--model": model, "--optimizer": optimizer}
+        network, keras_found, rules = keras_diagnosis(
+            target, rules, configuration, data=data, loss=loss, refused=refused, max_batches=max_batches
+        )
+        if fix is not None:
+            raise typer.Exit(_fix_keras(network, keras_found, fix, chosen, html, quiet=quiet))
+        if html is not None:
+            _write_page(html, keras_found.examination)
+        _show(keras_found.examination, rules, chosen, quiet=quiet)
+        raise typer.Exit(0 if keras_found.is_healthy else _FINDINGS)
     facts = facts_of(target, model=model, data=data, loss=loss, optimizer=optimizer, max_batches=max_batches)
     if fix is not None:
         if facts.given_model is None:
@@ -196,7 +214,6 @@ def _fix(
     from normwise.cli.inputs.state_file import write_state
     from normwise.cli.inputs.user_code import running
     from normwise.cli.unsaved_changes import unsaved_changes
-    from normwise.records import examination_lines, to_json
 
     with running(f"{facts.name} on its data", with_ours=True):
         healed, treatment = diagnosis.fix()
@@ -206,24 +223,28 @@ def _fix(
     if treatment.proven:
         write_state(out, healed.state_dict(), force=force)
         notes = unsaved_changes(facts.model, healed)
-    if format is DoctorFormat.json:
-        say(to_json(treatment, indent=1))
-    elif quiet:
-        if left := examination_lines(treatment.after if treatment.proven else treatment.before):
-            say(left)
-    else:
-        done = f"written: {out}" if treatment.proven else f"{out} was not written"
-        treated = [str(treatment)] if diagnosis.findings else ["There is nothing to mend."]
-        say("\n\n".join([str(diagnosis), "\n".join([*treated, done])]))
+    show_treatment(str(diagnosis), treatment, out, json=format is DoctorFormat.json, quiet=quiet)
     for note in notes:
         complain(note, title="note")
-    return 0 if _is_healthy_after(treatment) else _FINDINGS
+    return 0 if is_healthy_after(treatment) else _FINDINGS
 
 
-def _is_healthy_after(treatment: "Treatment") -> bool:
-    """Return whether no error or warning is left, among those either that could not be looked for again."""
-    before, after = treatment.before, treatment.after
-    if not treatment.proven:
-        return before.is_healthy
-    unchecked = [finding for finding in before.findings if finding.code not in after.checked]
-    return after.is_healthy and all(finding.severity == "info" for finding in unchecked)
+def _fix_keras(
+    model: Any,
+    diagnosis: "KerasDiagnosis",
+    out: Path,
+    format: DoctorFormat,
+    html: Path | None,
+    *,
+    quiet: bool,
+) -> int:
+    """Apply the fixes to a Keras model, write it where they are proven, and return the exit code."""
+    from normwise.cli.inputs.keras_file import save_keras
+
+    treatment = diagnosis.fix()
+    if html is not None:
+        _write_page(html, treatment)
+    if treatment.proven:
+        save_keras(out, model)
+    show_treatment(str(diagnosis), treatment, out, json=format is DoctorFormat.json, quiet=quiet)
+    return 0 if is_healthy_after(treatment) else _FINDINGS

@@ -25,6 +25,13 @@ class StatisticsName(str, Enum):
     local = "local"
 
 
+class FrameworkName(str, Enum):
+    """Frameworks of the network and of the loop."""
+
+    torch = "torch"
+    keras = "keras"
+
+
 _DEFAULT_LR = {OptimizerName.sgd: 0.1, OptimizerName.adam: 0.001}
 
 
@@ -33,7 +40,8 @@ class TrainingOptions:
     """Options that do not depend on what is trained; their order is that of the help.
 
     Attributes:
-        epochs, batch_size, lr, optimizer, clip, seed, option, threads, statistics, out, resume: As their help says.
+        epochs, batch_size, lr, optimizer, clip, seed, option, framework, threads, statistics, out, resume: As their
+            help says.
     """
 
     epochs: Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
@@ -61,6 +69,15 @@ class TrainingOptions:
             help="A network's own option, such as depth=20; may be repeated.",
         ),
     ] = None
+    framework: Annotated[
+        FrameworkName,
+        typer.Option(
+            help="torch, or Keras on the backend that KERAS_BACKEND names: tensorflow, jax or torch. Keras has "
+            "`mnist_cnn`, `dense_bn`, `conv_pair`, `cnn_32`, `cnn_64`, `row_lstm`, `speech_lstm` and "
+            "`sentiment_bilstm`, and the norms batch, ghost, renorm, none, layer and, within LSTM layers, "
+            "recurrent_layer."
+        ),
+    ] = FrameworkName.torch
     threads: Annotated[
         int | None,
         typer.Option(

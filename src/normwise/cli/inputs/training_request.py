@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from normwise.cli.inputs.training_options import TrainingOptions
+from normwise.cli.inputs.training_options import FrameworkName, TrainingOptions
 from normwise.cli.launch import launched_processes
 from normwise.cli.progress import progress_bar
 from normwise.cli.terminal import say
@@ -29,6 +29,7 @@ _FIELDS = {
     "seed": ("seed",),
     "clip": ("clip",),
     "statistics": ("statistics",),
+    "framework": ("framework",),
     **dict.fromkeys(("option", "placement"), ("options",)),
     **dict.fromkeys(("split", "speaker", "rate", "vectors"), ("data_options",)),
 }
@@ -76,6 +77,7 @@ class TrainingRequest:
             data_options=self.data_options,
             clip=training.clip or None,
             statistics=training.statistics.value,
+            framework=training.framework.value,
         )
 
 
@@ -137,7 +139,7 @@ def _asked(
     samples = load_data(request.task, request.data, **request.data_options)
     count, name = len(samples.training), samples.name
     del samples  # a folder is read again by the run, and need not be in memory twice
-    folder = training.out or Path("runs") / _folder_name(request, training.seed, name)
+    folder = training.out or Path("runs") / _folder_name(request, training, name)
     if resume:
         existing = existing or _existing(RunFolder(folder), request.task)
         training = replace(training, **_kept(existing, given, ("batch_size",)))
@@ -195,9 +197,10 @@ def _network_options(pairs: list[str] | None) -> dict[str, Any]:
     return options
 
 
-def _folder_name(request: TrainingRequest, seed: int, data: str) -> str:
+def _folder_name(request: TrainingRequest, training: TrainingOptions, data: str) -> str:
     split = [str(value) for name, value in request.data_options.items() if name in ("split", "speaker")]
-    return "-".join([request.model, data, *split, request.norm, f"seed{seed}"])
+    framework = ["keras"] if training.framework is FrameworkName.keras else []
+    return "-".join([request.model, data, *split, request.norm, *framework, f"seed{training.seed}"])
 
 
 def _summary(run: "Run", folder: Path) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from normwise.errors import ArgumentError
 from normwise.porting.layers.keras_layers import KerasLayer
 from normwise.porting.layers.torch_arrays import Array, to_numpy
-from normwise.porting.layers.torch_layers import TorchLayer
+from normwise.porting.layers.torch_layers import BEHIND_BATCH, TorchLayer
 
 _BATCH, _UNKNOWN = 4, 16
 
@@ -57,7 +57,13 @@ def example_inputs(
         given, from_torch, other = _drawn(shapes, keras_layers), False, None
     else:
         given = _arrays(example)
-    moves = [_moves(one, shapes, number, from_torch, torch_layers) for number, one in enumerate(given)]
+    # The layers that have a channel axis of their own show where Keras has it.
+    first = next((layer.axis for layer in keras_layers if layer.kind in BEHIND_BATCH), -1)
+    usual = first != 1 and next((layer.axis == 1 for layer in torch_layers), True)
+    moves = [
+        _moves(one, shapes, number, from_torch, usual or (one.ndim > 3 and first != 1))
+        for number, one in enumerate(given)
+    ]
     if other is not None:
         converted = _arrays(other)
     else:
@@ -121,13 +127,11 @@ def _moves(
     shapes: list[tuple[int | None, ...]],
     number: int,
     from_torch: bool,
-    torch_layers: Sequence[TorchLayer],
+    usual: bool,
 ) -> bool:
     """Return whether the channels of an input are at another axis in the other framework."""
     if given.ndim < 3:
         return False
-    behind = next((layer.axis == 1 for layer in torch_layers), True)
-    usual = given.ndim > 3 or behind
     if not from_torch or number >= len(shapes):
         return usual
     shape = shapes[number]

@@ -73,8 +73,13 @@ def run_keras(model: Any, layers: Sequence[KerasLayer], inputs: Sequence[Any]) -
 
 def _states(model: Any) -> list[Any]:
     """Return what an evaluation may write: states of recurrent layers and of generators of random numbers."""
-    weights = {id(weight) for weight in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
+    trained = {id(weight) for weight in model.trainable_variables}
+    stateful = [layer for layer in _all_layers(model) if getattr(layer, "stateful", False)]
+    # Which Keras does not count among the variables.
+    states = keras.tree.flatten(
+        [layer.states for layer in stateful if getattr(layer, "states", None) is not None]
+    )
+    return [*(variable for variable in model.variables if id(variable) not in trained), *states]
 
 
 class _Recorder:

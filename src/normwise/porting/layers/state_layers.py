@@ -11,6 +11,7 @@ from torch import Tensor
 from normwise.errors import ModelError
 from normwise.porting.layers.layer import NEUTRAL, Layer
 from normwise.porting.layers.torch_arrays import COUNTER, RECURRENT, Array, Arrays, arrays_of, tensors_of
+from normwise.porting.layers.torch_layers import BEHIND_BATCH
 
 _RECURRENT = re.compile(
     r"(?:(.*)\.)?((?:weight|bias)_(?:ih|hh)|bias|norm_(?:ih|hh|c))_l(\d+)(_reverse)?(\.weight|\.bias)?"
@@ -31,7 +32,7 @@ class StateLayer:
     @staticmethod
     def axis_of(kind: str) -> int:
         """Return the axis of the channels in the outputs of a layer of a kind."""
-        return 1 if kind in ("conv", "conv_transpose", "batch_norm", "group_norm") else -1
+        return 1 if kind in BEHIND_BATCH else -1
 
     def arrays(self, kind: str) -> Arrays:
         """See :class:`normwise.porting.layers.layer.Layer`."""

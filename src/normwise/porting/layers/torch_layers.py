@@ -30,7 +30,8 @@ _CLASSES: dict[type[nn.Module], str] = {
     nn.GRU: "gru",
     LayerNormLSTM: "layer_norm_lstm",
 }
-_BEHIND_BATCH = ("conv", "conv_transpose", "batch_norm", "group_norm")
+#: Kinds of layers with an axis of channels, which torch has behind that of the batch.
+BEHIND_BATCH = ("conv", "conv_transpose", "batch_norm", "group_norm")
 
 
 @dataclass(eq=False)
@@ -143,7 +144,7 @@ def torch_layers(model: nn.Module) -> list[TorchLayer]:
             within.update(map(id, module.modules()))
             layers += _recurrent(path, kind, module)
         elif kind is not None:
-            axis = 1 if kind in _BEHIND_BATCH and id(module) not in callers else -1
+            axis = 1 if kind in BEHIND_BATCH and id(module) not in callers else -1
             layers.append(TorchLayer(path, kind, module, held, axis, caller=callers.get(id(module), module)))
         elif any(name in module._parameters for name in held):
             unknown.append(f"{path!r} ({type(module).__name__})")

@@ -12,7 +12,13 @@ from normwise.records.training.input_spec import Task
 
 Option = bool | int | float | str
 
-_LATER: dict[str, Any] = {"task": "image", "data_options": {}, "clip": None, "statistics": "synchronised"}
+_LATER: dict[str, Any] = {
+    "task": "image",
+    "data_options": {},
+    "clip": None,
+    "statistics": "synchronised",
+    "framework": "torch",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class RunConfig:
         clip: Largest norm of all gradients together, to which they are scaled down; None leaves them.
         statistics: In several processes, whether BN normalises with the statistics of the whole batch, or each process
             with those of its own samples. In one process both are the same.
+        framework: Framework of the network and of the loop.
     """
 
     model: str
@@ -62,6 +69,7 @@ class RunConfig:
     data_options: Mapping[str, Option] = field(default_factory=dict)
     clip: float | None = None
     statistics: Literal["synchronised", "local"] = "synchronised"
+    framework: Literal["torch", "keras"] = "torch"
 
     @property
     def key(self) -> str:
@@ -142,11 +150,12 @@ class Run:
         environment: Where it was begun.
         points: Its evaluations.
         result: How it ended; None while it has not.
-        threads: With how many it computes, which its last digits depend on; None in runs of before this was kept.
+        threads: With how many it computes, which its last digits depend on; None in runs of before this was kept, and
+            in Keras, whose backends have their own.
         data_sha256: Of the inputs and labels as loaded, before any were left out; None in runs of before this was
             kept.
         kernels: Implementation that computes, on which its last digits depend, too: an instruction set of the compiled
-            kernels, or "torch"; None in runs of before this was kept.
+            kernels, or "torch"; of a run in Keras its version and backend; None in runs of before this was kept.
         processes: Parts of the run in different numbers of processes; before the first of them it is one, with
             ``threads``. Empty for a run in one process from start to end.
     """

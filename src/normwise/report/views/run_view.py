@@ -35,6 +35,7 @@ def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
     )
     return (
         ("Task", config.task),
+        ("Framework", config.framework),
         ("Model", config.model),
         ("Options", options or "none"),
         ("Normalization", config.norm),

@@ -9,7 +9,7 @@ from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.records import Severity, Symptom
 
 #: Share of the largest float16 from which values are near the end.
-_NEAR_END = 0.1
+_NEAR_END = 0.125
 _LARGEST_HALF = 65504.0
 
 
@@ -20,7 +20,9 @@ class ExplodingChannels(Rule):
     name = "exploding-channels"
     severity = "error"
     needs = ("data",)
-    finds = "Inputs of a BN layer that are not finite, or beyond a tenth of the largest float16 in that type."
+    finds = (
+        "Inputs of a BN layer that are not finite, or beyond an eighth of the largest float16 in that type."
+    )
     safety = "manual"
     supersedes = ("BN201",)
 

@@ -1,0 +1,74 @@
+"""The diagnosis of a Keras model that the command line names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normwise.cli.inputs.configuration import Configuration
+from normwise.cli.inputs.keras_file import load_keras
+from normwise.cli.inputs.user_code import call_without_arguments, named_object, running
+from normwise.doctor import Rule
+from normwise.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from normwise.keras.doctor import Diagnosis
+
+
+def keras_diagnosis(
+    target: str,
+    rules: Sequence[Rule],
+    configuration: Configuration,
+    *,
+    data: str | None,
+    loss: str | None,
+    refused: Mapping[str, str | None],
+    max_batches: int,
+) -> "tuple[Any, Diagnosis, tuple[Rule, ...]]":
+    """Return a model, its diagnosis, and the rules that were chosen and that there are for Keras models.
+
+    Args:
+        target: The file of the model.
+        rules: The rules that are chosen, of those for torch.
+        configuration: For severities.
+        data: ``file.py:name`` of arrays, batches, or a function that gives either.
+        loss: The name of a loss of Keras, or ``file.py:name``.
+        refused: Options that are for torch, with what was given.
+        max_batches: Batches to read.
+
+    Raises:
+        NormwiseError: there is no such model, something does not fit, or none of the rules is for Keras models.
+    """
+    for name, value in refused.items():
+        if value is not None:
+            raise ArgumentError(f"{name} can't be used with {target}: a Keras model has its own in the file")
+    model = load_keras(Path(target))
+    from normwise.keras.doctor import all_rules, diagnose
+
+    known = {rule.code for rule in all_rules()}
+    chosen = tuple(rule for rule in rules if rule.code in known)
+    if not chosen:
+        raise ArgumentError(
+            f"none of the chosen rules is for Keras models; there are {', '.join(sorted(known))}"
+        )
+    with running(f"{target} on its data", with_ours=True):
+        diagnosis = diagnose(
+            model,
+            None if data is None else _data(data),
+            loss=named_object(loss) if loss is not None and ":" in loss else loss,
+            max_batches=max_batches,
+            select=[rule.code for rule in chosen],
+            severities={code: each for code, each in configuration.severities.items() if code in known},
+            name=target,
+        )
+    return model, diagnosis, chosen
+
+
+def _data(name: str) -> Any:
+    if ":" not in name:
+        raise ArgumentError(
+            f"--data {name}: for a Keras model, expected file.py:name or package.module:name of arrays, of batches, or "
+            "of a function that gives them"
+        )
+    found = named_object(name)
+    is_function = callable(found) and not isinstance(found, Iterable) and not hasattr(found, "shape")
+    return call_without_arguments(name, found) if is_function else found

@@ -1,0 +1,75 @@
+"""The network that a run in Keras is asked for."""
+
+from typing import Any
+
+import numpy as np
+
+from normwise.data import LabelledData, SequenceData
+from normwise.errors import ArgumentError, ModelError
+from normwise.records import InputSpec, RunConfig
+from normwise.training.keras.import_keras import import_keras
+
+
+def keras_network(config: RunConfig, input_spec: InputSpec) -> Any:
+    """Build the network that a run is asked for, with its initial weights; its outputs are logits.
+
+    Raises:
+        ArgumentError: Keras is not installed, or the configuration has what a run in Keras can't have.
+        ModelError: there is no such network or option.
+    """
+    _check(config)
+    import_keras()
+    from normwise.keras.networks import build
+
+    for name in ("norm", "seed", "task", "logits"):
+        if name in config.options:
+            raise ArgumentError(f"{name} is no option of a run's network; leave it out")
+    shape = input_spec.shape
+    if config.task == "image":
+        shape = (*shape[1:], shape[0])
+    options: dict[str, Any] = dict(config.options)
+    return build(
+        config.model,
+        shape,
+        len(input_spec.classes),
+        task=config.task,
+        norm=config.norm,
+        seed=config.seed,
+        logits=True,
+        **options,
+    )
+
+
+def begin_with_vectors(network: Any, data: LabelledData) -> None:
+    """Give the network's embedding the word vectors that come with the data, if any do.
+
+    Raises:
+        ModelError: they have another width.
+    """
+    vectors = data.vectors if isinstance(data, SequenceData) else None
+    if vectors is None:
+        return
+    embeddings = network.get_layer("embedding").embeddings
+    if tuple(vectors.vectors.shape) != tuple(embeddings.shape):
+        raise ModelError(
+            f"the word vectors have {vectors.vectors.shape[1]} dimensions, but the network's have "
+            f"{embeddings.shape[1]}; give it width={vectors.vectors.shape[1]}"
+        )
+    keras = import_keras()
+    begun = np.array(keras.ops.convert_to_numpy(embeddings))
+    begun[vectors.known.numpy()] = vectors.vectors.numpy()[vectors.known.numpy()]
+    embeddings.assign(begun)
+
+
+def _check(config: RunConfig) -> None:
+    """Raise ArgumentError where the configuration has what only a run in torch can have."""
+    if config.dtype != "float32":
+        raise ArgumentError(f"a run in Keras has the dtype float32, got {config.dtype}")
+    if config.measures:
+        raise ArgumentError(
+            f"measures are for runs in torch, got {', '.join(config.measures)}; leave them out"
+        )
+    if config.statistics != "synchronised":
+        raise ArgumentError(
+            "statistics 'local' are for several processes, and a run in Keras has one; leave them out"
+        )

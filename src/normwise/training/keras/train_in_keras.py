@@ -1,0 +1,59 @@
+"""A training run in Keras, from its configuration to its result."""
+
+from pathlib import Path
+
+from normwise.data import BatchOrder, load_data
+from normwise.records import Run, RunConfig
+from normwise.training.keras.import_keras import backend_in_use, import_keras
+from normwise.training.keras.run_network import begin_with_vectors, keras_network
+from normwise.training.loop import OnStep
+from normwise.training.run_folder import RunFolder
+from normwise.training.run_request import check_config, may_begin
+
+
+def train_in_keras(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    wait: bool = False,
+    checkpoint_seconds: float = 10.0,
+    on_step: OnStep | None = None,
+) -> Run:
+    """Train as ``config`` says, into ``folder``, and return the finished run.
+
+    It is ``normwise.training.train`` with ``normwise.keras.networks`` and Keras's optimisers: the same batches in the
+    same order, the same evaluations and files. Weights, optimiser and step are kept, and dropout follows from the step,
+    so that a run that was interrupted goes on with the numbers of one that was not, where its backend computes the same
+    twice; the folder remembers versions and backend, and going on with others is an error.
+
+    Args:
+        config: What to do, with ``framework="keras"``.
+        folder: Where the run is kept, see ``RunFolder``.
+        resume: Go on with the run that is there, if there is one.
+        wait: Where another process is at work in the folder, wait for it instead of raising.
+        checkpoint_seconds: How much work an interruption may cost at most; 0 saves at every step.
+        on_step: Told of the progress.
+
+    Raises:
+        RunError: the folder holds a run and ``resume`` is off, or another run, or something else; or the run was begun
+            with other data, another backend or another version; or another process is at work in it.
+        ArgumentError: Keras is not installed, or the configuration has what a run in Keras can't have.
+        ModelError, DataError: the configuration can't be carried out.
+    """
+    run_folder = RunFolder(folder)
+    may_begin(run_folder, config, resume=resume)
+    check_config(config)
+    import_keras()
+    from normwise.training.keras.keras_loop import KerasLoop
+
+    loaded = load_data(config.task, config.data, **config.data_options)
+    data = loaded.subset(config.train_samples, config.test_samples)
+    network = keras_network(config, data.input_spec)
+    begin_with_vectors(network, data)
+    order = BatchOrder(len(data.training), config.batch_size, config.seed)
+    with run_folder.locked(wait=wait):
+        run_folder.begin_in_keras(config, loaded, backend_in_use())
+        if not run_folder.finished:
+            KerasLoop(config, run_folder, network, data, order, checkpoint_seconds, on_step).run()
+        return run_folder.read()

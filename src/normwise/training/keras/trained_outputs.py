@@ -1,0 +1,42 @@
+"""The trained network of a run in Keras."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from normwise.errors import ArgumentError, ModelError, RunError
+from normwise.files import is_there
+from normwise.records import InputSpec, Run
+from normwise.training.keras import keras_checkpoint
+from normwise.training.keras.evaluate_in_keras import outputs_of
+from normwise.training.keras.import_keras import import_keras
+from normwise.training.keras.run_network import keras_network
+from normwise.training.run_folder import RunFolder
+from normwise.training.trained import check_records
+
+
+def trained_outputs(
+    folder: RunFolder, run: Run, input_spec: InputSpec
+) -> Callable[[dict[str, Tensor]], Tensor]:
+    """Build the network that a run's records describe, with the weights of its checkpoint, on any backend.
+
+    Returns:
+        A function of a batch of one, as ``normwise.data.prepared`` makes it, that gives the outputs, float64.
+
+    Raises:
+        ArgumentError: Keras is not installed.
+        RunError: there is no checkpoint yet, it is another network's, or the records describe no network.
+    """
+    if not is_there(folder.checkpoint):
+        raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
+    check_records(folder.path, run, input_spec)
+    keras = import_keras()
+    try:
+        network = keras_network(run.config, input_spec)
+    except (ArgumentError, ModelError) as error:
+        raise RunError(
+            f"the records in {folder.path} describe no network of this version: {error}"
+        ) from error
+    keras_checkpoint.load(folder.checkpoint, network, None)
+    network.jit_compile = keras.backend.backend() == "jax"
+    return lambda batch: outputs_of(network, batch)[0].double()
