@@ -61,7 +61,8 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
         mask: Boolean, True where a position is real; it broadcasts to ``x``. Without a real position mean and variance
             are 0.
     """
-    axes: tuple[int, ...] = tuple(a for a in range(len(x.shape)) if a != axis)
+    axes = tuple(a for a in range(len(x.shape)) if a != axis)
+    samples, *others = axes
     real = None if mask is None else _over_batch(mask, x, axis)
     if real is None:
         count = some = positions_of(x, axis)
@@ -75,8 +76,8 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
 
     def mean_of(values: Tensor) -> Tensor:
         # Of each sample first: TensorFlow adds up one value after the other, and loses more digits the more there are.
-        of_samples = ops.sum(values, axes[1:], keepdims=True) if len(axes) > 1 else values
-        return ops.sum(of_samples, axes[0], keepdims=True) / some
+        of_samples = ops.sum(values, tuple(others), keepdims=True) if others else values
+        return ops.sum(of_samples, samples, keepdims=True) / some
 
     if _loses_digits(x, axes):
         pivot = _pivot(x, axes, real)

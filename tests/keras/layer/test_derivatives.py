@@ -8,11 +8,12 @@ import pytest
 
 from normwise import reference
 from normwise.keras import BatchNormalization
+from normwise.keras.untyped import ops
 
 _SHAPE = (6, 5, 3)
 
 
-def _gradient_of_oracle(x: np.ndarray, weights: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+def _gradient_of_oracle(x: Any, weights: Any, mask: Any) -> np.ndarray:
     forward: Any = reference.batch_norm(
         np.moveaxis(x, -1, 1), weight=np.linspace(0.5, 2, 3), training=True, eps=1e-3, mask=mask
     )
@@ -56,15 +57,16 @@ def _product_with_hessian(layer: Any, x: Any, weights: Any, along: Any, mask: An
 def test_second_derivatives_are_those_of_the_definition(masked: bool) -> None:
     rng = np.random.default_rng(0)
     x, weights, along = rng.standard_normal((3, *_SHAPE))
-    mask = rng.random(_SHAPE[:-1]) > 0.3 if masked else None
+    mask: Any = rng.random(_SHAPE[:-1]) > 0.3 if masked else None
     if mask is not None:
         weights = weights * mask[..., None]
         along = along * mask[..., None]
     layer: Any = BatchNormalization()
     layer.build(_SHAPE)
     layer.gamma.assign(np.linspace(0.5, 2, 3))
-    given = (keras.ops.convert_to_tensor(a.astype("float32")) for a in (x, weights, along))
-    found = _product_with_hessian(layer, *given, None if mask is None else keras.ops.convert_to_tensor(mask))
+    x32, weights32, along32 = (ops.convert_to_tensor(a.astype("float32")) for a in (x, weights, along))
+    given = None if mask is None else ops.convert_to_tensor(mask)
+    found = _product_with_hessian(layer, x32, weights32, along32, given)
     step = 1e-5
     more, less = (_gradient_of_oracle(x + sign * step * along, weights, mask) for sign in (1, -1))
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), (more - less) / (2 * step), atol=1e-4)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), (more - less) / (2 * step), atol=1e-4)
