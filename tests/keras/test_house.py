@@ -20,6 +20,10 @@ _PACKAGES = {
         "BatchNormalization", "CalibrateCallback", "calibrate", "diagnose", "fold", "freeze", "unfreeze",
     },
     "normwise.keras.doctor": {"Diagnosis", "all_rules", "diagnose"},
+    "normwise.keras.networks": {
+        "NETWORKS", "NORMS", "SEQUENCE_NORMS", "TASKS", "LayerNormLSTMCell", "NormChoice", "NormFactory", "build",
+        "cnn_32", "cnn_64", "conv_pair", "dense_bn", "mnist_cnn", "row_lstm", "sentiment_bilstm", "speech_lstm",
+    },
     "normwise.keras.surgery": {"CalibrateCallback", "calibrate", "fold", "freeze", "unfreeze"},
 }  # fmt: skip
 

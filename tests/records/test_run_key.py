@@ -29,6 +29,7 @@ CHANGES: dict[str, Any] = {
     "data_options": {"split": "speaker"},
     "clip": 1.0,
     "statistics": "local",
+    "framework": "keras",
 }
 
 
