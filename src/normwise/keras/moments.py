@@ -11,8 +11,8 @@ from normwise.keras.untyped import ops
 Tensor = Any
 
 
-#: Values that may be added up one after the other: at a mean of a million deviations the sum is off by some hundred.
-_FEW = 4096
+#: Deviations that a mean may be from 0 before its sum has lost digits that count.
+_FAR = 16.0
 
 
 class BatchMoments(NamedTuple):
@@ -24,8 +24,8 @@ class BatchMoments(NamedTuple):
         mean: ``(C,)``.
         variance: The biased one, ``(C,)``.
         deviations: ``x`` less a constant that is about the mean, of the shape of ``x``; with parts, that of its own.
-        rest: The mean less that constant, which broadcasts to ``deviations``: 0 but for rounding, and with the gradient
-            of the mean.
+        rest: The mean less that constant, which broadcasts to ``deviations``: 0 where no digit was lost, and with the
+            gradient of the mean.
         spread: The variance that normalises, which broadcasts to ``deviations``; of the part with parts. These three
             are None where the kernels have normalised already.
     """
@@ -51,9 +51,9 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
 
         \mu = c + \frac1m \sum_i (x_i - c) \qquad \sigma^2 = \frac1m \sum_i (x_i - c)^2 - (\mu - c)^2
 
-    with the mean as it is first computed as :math:`c`, a constant: sums of float32 keep their digits at any mean, which
-    those of ``keras.ops.moments`` lose, on some backends from a mean of 100 deviations on. :math:`\mu - c` is what the
-    first sum has lost, and it brings the derivatives of any order, so that they cost no further sum over the batch.
+    with the mean as it is first computed as :math:`c`, a constant. Where a mean is far from 0, beside the deviations,
+    its sum has lost digits, which ``keras.ops.moments`` does without; then :math:`\mu - c` is computed as well, which
+    takes three more sums. It brings the derivatives of any order in any case, so that they cost no further sum.
 
     Args:
         x: ``(N, ...)``, float32 or float64.
@@ -79,17 +79,27 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
         of_samples = ops.sum(values, tuple(others), keepdims=True) if others else values
         return ops.sum(of_samples, samples, keepdims=True) / some
 
-    if _loses_digits(x, axes):
-        pivot = _pivot(x, axes, real)
-        about = pivot + mean_of(chosen(x - pivot))
-    else:
-        about = mean_of(chosen(x))
-    about = ops.stop_gradient(about)
+    sums = mean_of(chosen(x))
+    about = ops.stop_gradient(sums)
     deviations = x - about
     # Chosen before the square, whose derivative is none where padding holds NaN.
-    inside = chosen(deviations)
-    rest = mean_of(inside)
-    spread = _not_negative(mean_of(ops.square(inside)) - ops.square(rest))
+    spread = mean_of(ops.square(chosen(deviations)))
+
+    def restored() -> tuple[Tensor, Tensor]:
+        values = ops.stop_gradient(x)
+        nearer = about + mean_of(chosen(values - about))
+        left = chosen(values - nearer)
+        lost = mean_of(left)
+        return nearer - about + lost, ops.maximum(mean_of(ops.square(left)) - ops.square(lost), 0)
+
+    def kept() -> tuple[Tensor, Tensor]:
+        return ops.zeros_like(about), ops.stop_gradient(spread)
+
+    far = ops.any(ops.square(about) > _FAR**2 * ops.stop_gradient(spread))
+    lost, exact = ops.cond(far, restored, kept)
+    rest = lost + (sums - about)
+    spread = spread - ops.square(rest)
+    spread = spread + ops.stop_gradient(exact - spread)
     mean, variance = (ops.reshape(value, (-1,)) for value in (about + rest, spread))
     return BatchMoments(count, mean, variance, deviations, rest, spread)
 
@@ -174,32 +184,21 @@ def known(x: Tensor, axes: Any) -> list[Any]:
     return [shape[a] for a in axes]
 
 
-def _loses_digits(x: Tensor, axes: tuple[int, ...]) -> bool:
-    """Return whether a first mean may be off by many deviations, so many values are added up one after the other.
-
-    A value of the channel is to be taken off first, then, which costs time where XLA compiles.
-    """
-    samples, *others = (x.shape[a] for a in axes)
-    if None in others or math.prod(others) > _FEW:
-        return True
-    # A batch whose size is not known is taken for a small one where the values of a sample are added up first.
-    return not others if samples is None else samples > _FEW
-
-
 def _not_negative(variance: Tensor) -> Tensor:
     """Return a variance, and 0 where its difference is rounded to less, with the derivatives of the difference."""
     return variance + ops.stop_gradient(ops.maximum(-variance, 0))
 
 
 def _pivot(x: Tensor, axes: tuple[int, ...], real: Tensor | None) -> Tensor:
-    """Return a value of each channel, a constant to the gradient, of one element along the axes; 0 if there is none."""
+    """Return about the mean of each channel, a constant to the gradient, of one element along the axes."""
+    values = ops.stop_gradient(x)
     if real is None:
         first = tuple(slice(0, 1) if a in axes else slice(None) for a in range(len(x.shape)))
         # A sum, of one value a channel: an empty batch has none.
-        return ops.stop_gradient(ops.sum(x[first], axes, keepdims=True))
-    least = ops.full_like(x, -float("inf"))
-    largest = ops.max(ops.where(real, ops.stop_gradient(x), least), axes, keepdims=True)
-    return ops.where(ops.any(real, axes, keepdims=True), largest, ops.zeros_like(largest))
+        return ops.sum(values[first], axes, keepdims=True)
+    counts = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
+    total = ops.sum(ops.where(real, values, ops.zeros_like(values)), axes, keepdims=True)
+    return total / ops.maximum(counts, ops.ones_like(counts))
 
 
 def _over_batch(mask: Tensor, x: Tensor, axis: int) -> Tensor:
