@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence, pad_sequence
 
 import normwise
+from tests.support.oracles.recurrent_oracle import FEATURES, make
 from tests.support.processes import run
-from tests.support.recurrent_oracle import FEATURES, make
 
 #: Lengths of the sequences on each rank. Layers have statistics of their own for the first five steps.
 SPLITS: dict[str, list[list[int]]] = {

@@ -12,9 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from normwise import nn, reference
 from normwise.errors import ArgumentError, AutogradError
-from tests.support import family_oracles
 from tests.support.grids import grid
 from tests.support.kernels.implementations import PAIRS, each_type
+from tests.support.oracles import family_oracles
 
 #: Settings of a layer whose limits are those of the end from the first batch on.
 NOW: dict[str, Any] = {"warmup_steps": 0, "r_max_steps": 0, "d_max_steps": 0}

@@ -11,9 +11,9 @@ from torch import Tensor
 from normwise import nn, reference
 from normwise.errors import ArgumentError
 from normwise.kernels.virtual_batches import part_sizes
-from tests.support import family_oracles
 from tests.support.grids import grid
 from tests.support.kernels.implementations import PAIRS, each_type
+from tests.support.oracles import family_oracles
 
 LAST, LAST_3D = torch.channels_last, torch.channels_last_3d
 #: Layer, shape, samples of a virtual batch, and memory format; with parts of equal and unequal sizes.

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.support import recurrent_oracle
-from tests.support.recurrent_oracle import FEATURES, LENGTHS, LONGEST, Oracle
+from tests.support.oracles import recurrent_oracle
+from tests.support.oracles.recurrent_oracle import FEATURES, LENGTHS, LONGEST, Oracle
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cluster_study import study_of_six_runs
-from tests.support.clusters import holder_of, running_cluster, wait_until
+from tests.support.cluster.cluster_study import study_of_six_runs
+from tests.support.cluster.clusters import holder_of, running_cluster, wait_until
 
 pytestmark = [
     # On a machine with much else to do the imports of a dozen processes took four minutes.
@@ -26,7 +26,7 @@ pytestmark = [
 def _study(folder: Path | str, cluster: tuple[str, str], **variables: str) -> Iterator[subprocess.Popen[str]]:
     """Start a study of six runs, and end it; on standard error is what Ray says about killed workers."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.cluster_study", str(folder), *cluster],
+        [sys.executable, "-m", "tests.support.cluster.cluster_study", str(folder), *cluster],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -18,7 +18,7 @@ from normwise.studies.cluster import cluster_runs, study_access
 from normwise.studies.cluster.joblib_backend import ClusterBackend, JoblibBatch
 from normwise.studies.cluster.study_access import access_to
 from normwise.studies.fingerprint import Fingerprint
-from tests.support.clusters import running_cluster
+from tests.support.cluster.clusters import running_cluster
 
 _RUN = RunConfig("dense_bn", "digits", "batch", 5, 20, 0.1, 0, 5, train_samples=100, test_samples=50)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.inputs.keras_file import KERAS
+from normwise.cli.inputs.keras.model_file import KERAS
 from normwise.cli.terminal import complain, say
 from normwise.cli.treatment_output import is_healthy_after, show_treatment
 from normwise.errors import ArgumentError
@@ -116,7 +116,7 @@ def doctor(
     """
     from normwise.cli.inputs.configuration import chosen_rules, read_configuration
     from normwise.cli.inputs.doctor_facts import facts_of
-    from normwise.cli.inputs.keras_diagnosis import keras_diagnosis
+    from normwise.cli.inputs.keras.diagnosis import keras_diagnosis
     from normwise.cli.inputs.state_file import check_output, check_state
     from normwise.cli.inputs.user_code import running
     from normwise.doctor import Diagnosis, examine
@@ -239,7 +239,7 @@ def _fix_keras(
     quiet: bool,
 ) -> int:
     """Apply the fixes to a Keras model, write it where they are proven, and return the exit code."""
-    from normwise.cli.inputs.keras_file import save_keras
+    from normwise.cli.inputs.keras.model_file import save_keras
 
     treatment = diagnosis.fix()
     if html is not None:

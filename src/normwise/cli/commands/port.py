@@ -65,7 +65,7 @@ def port(
 
     Example: normwise port mnist.keras mnist.safetensors --model net.py:make
     """
-    from normwise.cli.inputs.keras_file import KERAS, load_keras, save_keras
+    from normwise.cli.inputs.keras.model_file import KERAS, load_keras, save_keras
     from normwise.cli.inputs.state_file import ENDINGS, SAFETENSORS, check_output, read_state, write_state
     from normwise.cli.inputs.user_code import running
     from normwise.cli.unsaved_changes import unsaved_changes

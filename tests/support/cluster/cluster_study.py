@@ -1,4 +1,4 @@
-"""Studies on a cluster as programs: python -m tests.support.cluster_study FOLDER|--kills KIND ADDRESS."""
+"""Studies on a cluster as programs: python -m tests.support.cluster.cluster_study FOLDER|--kills KIND ADDRESS."""
 
 import os
 import signal

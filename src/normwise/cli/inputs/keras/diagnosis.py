@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normwise.cli.inputs.configuration import Configuration
-from normwise.cli.inputs.keras_file import load_keras
+from normwise.cli.inputs.keras.model_file import load_keras
 from normwise.cli.inputs.user_code import call_without_arguments, named_object, running
 from normwise.doctor import Rule
 from normwise.errors import ArgumentError

@@ -1,0 +1,1 @@
+"""Keras models that a command is given."""
