@@ -25,7 +25,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     and the moving statistics become ``momentum * moving + (1 - momentum) * batch``; else they are the moving ones.
     ``trainable = False`` means inference, as in Keras. Names, order and shapes of the weights are Keras's (gamma, beta,
     moving_mean, moving_variance, and with ``renorm`` moving_stddev, renorm_mean, renorm_stddev), so that weights load
-    both ways; ``momentum=None`` and a schedule of ``renorm`` add one, ``batches``, behind them.
+    both ways; ``momentum=None`` and a schedule of ``renorm``, which is the default there, add one, ``batches``, behind
+    them: a file of Keras's layer loads all the same, ``set_weights`` takes the other limits of ``renorm_clipping``.
 
     It differs where Keras's layer is wrong or refuses: the variance keeps its digits at any mean, masks fit any axis, a
     batch without a real position moves nothing, one channel may have a mask, and ``renorm`` is clipped unless it is
@@ -113,6 +114,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         frozen_statistics: bool = False,
         **kwargs: Any,
     ) -> None:
+        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+            raise ValueError(f"axis must be one whole number, that of the channels, got {axis!r}")
         _check_share("momentum", momentum)
         _check_share("renorm_momentum", renorm_momentum)
         if not epsilon >= 0:
@@ -334,7 +337,7 @@ def _computed(call: Call) -> tuple[Any, BatchMoments | None]:
 
 
 def _check_share(name: str, value: float | None) -> None:
-    if value is not None and not 0 <= value <= 1:
+    if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 1):
         raise ValueError(f"expected a {name} between 0 and 1, the weight of what was, got {value!r}")
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from normwise.keras.moments import Tensor
 from normwise.keras.untyped import ops
 
@@ -24,7 +26,14 @@ def broadcast_mask(mask: Tensor, shape: Any, axis: int, name: str) -> Tensor:
         ValueError: a shape that does not fit, or that fits in both ways.
     """
     mask = ops.cast(ops.convert_to_tensor(mask), "bool")
-    given, shape = list(mask.shape), list(shape)
+    for a in added_axes(mask.shape, shape, axis, name):
+        mask = ops.expand_dims(mask, a)
+    return mask
+
+
+def added_axes(given: Any, shape: Any, axis: int, name: str) -> tuple[int, ...]:
+    """Return the axes that a mask lacks, in ascending order; see :func:`broadcast_mask`."""
+    given, shape = list(given), list(shape)
     rest = range(len(given), len(shape))
     ways = [list(rest)]
     if axis <= len(given) < len(shape):
@@ -36,14 +45,29 @@ def broadcast_mask(mask: Tensor, shape: Any, axis: int, name: str) -> Tensor:
             f"{name}: the mask has the shape {tuple(given)}, expected that of the inputs, {tuple(shape)}, or that "
             f"without axis {axis}, {without}, or a leading part of either"
         )
-    if len(fitting) > 1 and None not in (*given, *shape):
+    # The number of samples, which may not be known, tells nothing.
+    if len(fitting) > 1 and None not in (*given[1:], *shape[1:]):
         raise ValueError(
             f"{name}: the mask of the shape {tuple(given)} may be that of the inputs, {tuple(shape)}, without axis "
             f"{axis} or without their last axes; give it all axes, {' or '.join(map(str, fitting))}"
         )
-    for a in next(iter(fitting.values())):
-        mask = ops.expand_dims(mask, a)
-    return mask
+    return tuple(next(iter(fitting.values())))
+
+
+def real_positions(mask: Any, shape: tuple[int, ...], axis: int, name: str) -> Any:
+    """Return a mask, an array of NumPy, without the axis of the channels, of the size of the inputs without it.
+
+    Raises:
+        ValueError: a mask that does not fit, or one that differs between channels.
+    """
+    mask = np.expand_dims(mask.astype(bool), added_axes(mask.shape, shape, axis, name))
+    if mask.shape[axis] != 1 and not (mask == mask.take([0], axis)).all():
+        raise ValueError(
+            f"{name}: the mask differs between channels, axis {axis}; expected one for all channels, as the statistics "
+            "of each channel are measured over the same positions"
+        )
+    mask = mask.take(0, axis)
+    return np.broadcast_to(mask, [size for a, size in enumerate(shape) if a != axis])
 
 
 def _with_axes(shape: _Shape, added: list[int]) -> _Shape:

@@ -112,8 +112,10 @@ def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tu
         y = merged_batch_norm(kernel_call, remembered)
         return y, BatchMoments(*remembered.known[0])
     kind = torch.promote_types(x.dtype, torch.float32)
-    # With a momentum of 1 they are the batch's afterwards.
-    kernel_call.running_mean, kernel_call.running_var = x.new_zeros((2, x.shape[1]), dtype=kind)
+    # With a momentum of 1 they are the batch's afterwards. Two tensors: autograd counts what is written to both halves
+    # of one.
+    kernel_call.running_mean = x.new_zeros(x.shape[1], dtype=kind)
+    kernel_call.running_var = x.new_zeros(x.shape[1], dtype=kind)
     kernel_call.momentum = 1.0
     sizes = part_sizes(x.shape, call.virtual_batch_size) if call.virtual_batch_size is not None else ()
     y = batch_norm_in_parts(kernel_call, sizes) if len(sizes) > 1 else kernels.batch_norm(kernel_call)

@@ -148,6 +148,8 @@ def move(request: Request) -> Porting:
             before, after = of_torch if request.from_torch else of_keras.record, models.run_target(inputs)
             proof = compare(pairs, before, after, from_torch=request.from_torch, tolerance=tolerance)
         notes += [*proof.notes, *_rounded(pairs, arrays)]
+        if not models.evaluates:
+            notes += _epsilons_kept(pairs)
         for pair, weights, factor in zip(pairs, arrays, factors, strict=True):
             if factor != 1:
                 variance = weights["running_var"]
@@ -192,3 +194,16 @@ def _forget_compiled(target: Any) -> None:
     for name in _COMPILED:
         if hasattr(target, name):
             setattr(target, name, None)
+
+
+def _epsilons_kept(pairs: list[Pair]) -> list[str]:
+    """Return the note that a state dict does not say ε, where some layer has one."""
+    found = sorted({pair.target.settings()["eps"] for pair in pairs if "eps" in pair.target.settings()})
+    if not found:
+        return []
+    theirs = ", ".join(f"{epsilon:g}" for epsilon in found)
+    return [
+        f"a state dict has no ε and no momentum, and the Keras layers keep theirs, ε = {theirs}: torch's default is "
+        "1e-05, Keras's 0.001, and with another ε outputs differ; pass the torch model instead, which says its own and "
+        "proves the move, or set layer.epsilon"
+    ]

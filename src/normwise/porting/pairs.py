@@ -95,7 +95,7 @@ def _by_name(source: Sequence[Layer], target: Sequence[Layer]) -> list[tuple[Lay
         said += [f"the source has none of the name of {', '.join(added)}"] if added else []
         raise ModelError(
             f"{'; '.join(said)}; rename layers, or pass by='order' or a mapping {{path in the source: path in the "
-            "target}}"
+            "target}"
         )
     return [(layer, theirs[name]) for name, layer in own.items()]
 

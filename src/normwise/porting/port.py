@@ -71,7 +71,12 @@ def port(
     """
     try:
         import keras
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "keras":
+            raise ModelError(
+                f"port needs a backend of Keras, and {error.name} is not installed: install it, or set the environment "
+                "variable KERAS_BACKEND to tensorflow, jax or torch, whichever is"
+            ) from None
         raise ModelError("port needs Keras: pip install 'normwise[keras]'") from None
     from normwise.porting.move import Request, move
 

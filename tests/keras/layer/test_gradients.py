@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import keras
 import numpy as np
+import pytest
 
 from normwise import reference
 from normwise.keras import BatchNormalization
@@ -85,3 +87,38 @@ def test_output_and_all_gradients_are_the_definitions(
         np.testing.assert_allclose(got.weights[1], gradients.bias, atol=2e-4)
     moved = not np.allclose(ops.convert_to_numpy(layer.moving_mean), mean)
     assert moved == training
+
+
+#: Layers of Keras whose output is no whole block of memory on torch.
+_BEFORE: dict[str, Any] = {
+    "whole": keras.layers.Identity,
+    "slice": lambda: keras.layers.Cropping2D(((1, 1), (2, 0))),
+    "permuted": lambda: keras.layers.Permute((3, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+@pytest.mark.parametrize("before", _BEFORE)
+def test_inputs_in_any_layout_of_memory_are_differentiated(before: str, axis: int) -> None:
+    x, other = (
+        np.random.default_rng(seed).standard_normal((4, 6, 5, 7)).astype("float32") for seed in (0, 1)
+    )
+    model = keras.Sequential([keras.Input(x.shape[1:]), _BEFORE[before](), BatchNormalization(axis=axis)])
+    given = ops.convert_to_numpy(model.layers[0](x))
+    upstream = other.reshape(-1)[: given.size].reshape(given.shape)
+    found = passes(model, x, upstream, training=True)
+    channels = np.moveaxis(given, axis, 1)
+    forward = reference.batch_norm(
+        channels, np.zeros(channels.shape[1]), np.ones(channels.shape[1]), training=True, eps=1e-3
+    )
+    gradient = reference.batch_norm_backward(forward, np.moveaxis(upstream, axis, 1)).x
+    np.testing.assert_allclose(np.moveaxis(found.output, axis, 1), forward.output, atol=2e-5)
+    own = np.moveaxis(gradient, 1, axis)
+    expected = np.zeros(x.shape)
+    if before == "permuted":
+        expected = own.transpose(0, 2, 3, 1)
+    elif before == "slice":
+        expected[:, 1:5, 2:] = own
+    else:
+        expected = own
+    np.testing.assert_allclose(found.x, expected, atol=2e-5)

@@ -167,6 +167,12 @@ def test_a_state_dict_is_moved_by_name_and_said_not_to_be_proven() -> None:
     np.testing.assert_allclose(_outputs(target, x), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_state_dict_says_no_epsilon() -> None:
+    target = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization(name="0")])
+    report = nw.port(torch.nn.Sequential(torch.nn.BatchNorm1d(3)).state_dict(), target)
+    assert any("the Keras layers keep theirs, ε = 0.001" in note for note in report.notes)
+
+
 def test_a_state_dict_is_permuted_behind_a_flatten_too() -> None:
     source = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(48, 3))
     target = keras.Sequential([keras.Input((5, 6, 2)), L.Conv2D(4, 3), L.Flatten(), L.Dense(3)])

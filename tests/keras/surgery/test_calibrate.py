@@ -334,3 +334,11 @@ def test_a_layer_in_traced_code_is_left_and_the_reason_is_said() -> None:
     with pytest.raises(ModelError, match="'bn': it is called in traced code, such as that of"):
         nk.calibrate(model, _data())
     np.testing.assert_array_equal(double(model.bn.moving_mean), np.zeros(6))
+
+
+def test_masks_that_differ_between_channels_are_refused() -> None:
+    inputs: Any = keras.Input((3,))
+    model = keras.Model(inputs, nk.BatchNormalization()(inputs, mask=inputs < 50))
+    x = np.where(np.arange(24).reshape(8, 3) % 2, 99.0, 1.0).astype("float32")
+    with pytest.raises(ModelError, match="the mask differs between channels, axis 1"):
+        nk.calibrate(model, x)

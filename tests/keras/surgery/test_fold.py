@@ -280,3 +280,31 @@ def test_a_subclassed_model_and_bad_input_get_a_clear_error(scrambled: Scramble)
         nk.fold(model, x[:, :2])
     with pytest.raises(ModelError, match="the folded model's outputs differ from the model's by"):
         nk.fold(model, x, tolerance=1e-12)
+
+
+def test_a_model_that_is_folded_and_its_copy_both_predict_and_train(scrambled: Scramble) -> None:
+    """JAX gives the memory of what it trains to others."""
+    model = scrambled(
+        keras.Sequential([keras.Input((4,)), layers.Dense(3), nk.BatchNormalization(), layers.Dense(1)])
+    )
+    x = np.random.default_rng(0).standard_normal((8, 4)).astype("float32")
+    model.compile("sgd", "mse")
+    folded, _ = nk.fold(model, x)
+    before = folded.predict(x, verbose=0)
+    model.fit(x, x[:, :1], verbose=0)
+    np.testing.assert_array_equal(folded.predict(x, verbose=0), before)
+    assert np.isfinite(model.predict(x, verbose=0)).all()
+
+
+def test_nan_proves_nothing(scrambled: Scramble) -> None:
+    stack = [
+        keras.Input((4,)),
+        layers.Dense(3),
+        nk.BatchNormalization(),
+        layers.ReLU(),
+        layers.Dense(2, name="last"),
+    ]
+    model = scrambled(keras.Sequential(stack))
+    model.get_layer("last").bias.assign([np.nan, 0.0])
+    with pytest.raises(ModelError, match="outputs on the example have NaN"):
+        nk.fold(model, _random(2, 4))

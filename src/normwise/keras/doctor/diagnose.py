@@ -17,7 +17,7 @@ def diagnose(
     *,
     loss: Any = None,
     max_batches: int = 20,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     severities: Mapping[str, Severity] | None = None,
@@ -40,7 +40,8 @@ def diagnose(
         loss: Name of a Keras loss, or ``loss(targets, outputs)``; it says that the data are those of training. By
             default the loss of ``compile`` judges, where it is a single one.
         max_batches: Number of batches to read.
-        batch_size: Samples of a batch that is cut from arrays.
+        batch_size: Samples of a batch that is cut from arrays, as given to ``fit``; None for 32, which is taken for
+            nobody's choice, so that no rule judges it.
         select, ignore: Rules to apply, and to leave out: codes, names or beginnings of codes, such as ``"BN2"``.
         severities: Severities of rules by code, instead of their own.
         name: Name of the model in the report; its class by default.
@@ -61,7 +62,7 @@ def diagnose(
         ['BN101', 'BN202']
     """
     for label, value in (("max_batches", max_batches), ("batch_size", batch_size)):
-        if value < 1:
+        if value is not None and value < 1:
             raise ArgumentError(f"{label} must be at least 1, got {value}")
     rules = chosen_rules(select, ignore)
     checked: dict[str, Severity] = {}

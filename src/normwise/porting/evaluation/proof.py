@@ -120,8 +120,8 @@ def _difference(one: Array, other: Array, real: Array | None = None) -> float:
     if not one.size:
         return 0.0
     a, b = one.astype(np.float64), other.astype(np.float64)
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    error = np.where(same, 0, np.abs(a - b)).max()
+    # What is NaN in both may be anything.
+    error = np.where(a == b, 0, np.abs(a - b)).max()
     largest = np.where(np.isfinite(a), np.abs(a), 0).max()
     return math.inf if math.isnan(error) else float(error / max(largest, np.finfo(np.float32).tiny))
 

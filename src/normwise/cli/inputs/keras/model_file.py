@@ -42,8 +42,8 @@ def load_keras(path: Path) -> Any:
     except Exception as error:  # what a damaged file raises may be anything
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{path} can't be read as a Keras model: {said} A model with classes or functions of its own is moved in "
-            "Python, by normwise.port"
+            f"{path} can't be read as a Keras model: {said} Expected a file that model.save has written; a model with "
+            "classes or functions of its own is loaded in Python, for normwise.port or normwise.keras.diagnose"
         ) from None
 
 

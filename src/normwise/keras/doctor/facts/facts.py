@@ -37,7 +37,7 @@ class Facts:
         *,
         loss: Any = None,
         max_batches: int = 20,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         name: str = "",
     ) -> None:
         if not isinstance(model, keras.layers.Layer):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from normwise.keras.masks import real_positions
 from normwise.keras.surgery.arrays import double
 from normwise.records import VarianceKind
 
@@ -45,16 +46,14 @@ class Moments:
         Args:
             values: A tensor of any type.
             axis: Of the channels, not negative.
-            mask: Boolean, True where a position is real: of the shape of ``values`` without ``axis``, a leading part
-                of it, or with an ``axis`` of size 1.
+            mask: Boolean, True where a position is real, as the layer takes it.
+
+        Raises:
+            ValueError: a mask that does not fit, or one that differs between channels.
         """
         x = np.moveaxis(double(values), axis, -1)
         if mask is not None:
-            real = np.asarray(double(mask), dtype=bool)
-            if real.ndim == x.ndim:
-                real = np.moveaxis(real, axis, -1)[..., 0]
-            real = real.reshape(real.shape + (1,) * (x.ndim - 1 - real.ndim))
-            x = x[np.broadcast_to(real, x.shape[:-1])]
+            x = x[real_positions(double(mask), values.shape, axis, "the layer")]
         x = x.reshape(-1, x.shape[-1])
         if not len(x):
             return Moments.none(x.shape[-1])

@@ -9,6 +9,7 @@ import keras
 from normwise.errors import ModelError
 from normwise.keras.surgery.fold.algebra import Weights
 from normwise.keras.surgery.fold.graph import is_followed
+from normwise.keras.untyped import ops
 
 
 class _Left:
@@ -115,7 +116,8 @@ class CopiedModel:
                 "nothing is changed"
             )
         for old_weight, new_weight in zip(before, after, strict=True):
-            new_weight.assign(old_weight.value)
+            # A copy: JAX gives the memory of what it trains to others.
+            new_weight.assign(ops.convert_to_numpy(old_weight.value))
 
 
 def _called(layer: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,9 +1,10 @@
 """BN into the convolution or dense layer beside it, proven equal on an example."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from normwise.errors import ArgumentError
+from normwise.errors import ArgumentError, ModelError
 from normwise.keras.surgery.batch_norms import batch_norms, check_model, is_batch_norm
 from normwise.keras.surgery.calibrate.batches import input_of
 from normwise.keras.surgery.fold.algebra import (
@@ -67,6 +68,11 @@ def fold(model: Any, example: Any, *, tolerance: float | None = None) -> tuple[A
         changes = folding.fold_all()
         new = CopiedModel(model, folding.folded, folding.weights).model
         error, allowed = check_models(model, new, x, tolerance)
+        if math.isnan(error) and any(change.changed for change in changes):
+            raise ModelError(
+                "the model's outputs on the example have NaN, with which nothing can be proven; nothing is changed. "
+                "Pass another example, or find out where they come from by normwise.keras.diagnose"
+            )
     return new, Folding(changes, error, allowed)
 
 

@@ -71,7 +71,7 @@ def _tried(layer: Any, weights: Weights | None, kind: str, inputs: list[Any]) ->
 
 
 def check_models(old: Any, new: Any, x: Any, tolerance: float | None) -> tuple[float, float]:
-    """Return the largest difference of the outputs of two models in inference, and how large it may be.
+    """Return the largest difference of the outputs of two models in inference, or NaN, and how large it may be.
 
     Raises:
         ModelError: it is larger, or a model fails.
@@ -85,8 +85,9 @@ def check_models(old: Any, new: Any, x: Any, tolerance: float | None) -> tuple[f
     kinds = {layer.compute_dtype for layer in old._flatten_layers()} & _EPSILON.keys()
     allowed = tolerance or math.sqrt(max(_EPSILON[kind] for kind in kinds or {"float32"}))
     pairs = zip(expected, got, strict=True)
-    found = max((_difference(double(one), double(other)) for one, other in pairs), default=math.nan)
-    if not found <= allowed:
+    differences = [_difference(double(one), double(other)) for one, other in pairs]
+    found = math.nan if any(map(math.isnan, differences)) else max(differences, default=math.nan)
+    if found > allowed:
         raise ModelError(
             f"the folded model's outputs differ from the model's by {found:.1e} of the largest, and {allowed:.1e} is "
             "allowed; nothing is changed. Weights may be so unequal that rounding shows: try the model in float64, or "
@@ -98,8 +99,9 @@ def check_models(old: Any, new: Any, x: Any, tolerance: float | None) -> tuple[f
 def _difference(expected: Any, got: Any) -> float:
     if expected.shape != got.shape:
         return math.inf
-    same = (expected == got) | (np.isnan(expected) & np.isnan(got))
-    apart = float(np.abs(np.where(same, 0, expected - got)).max(initial=0))
+    if np.isnan(expected).any():
+        return math.nan
+    apart = float(np.abs(np.where(expected == got, 0, expected - got)).max(initial=0))
     largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0))
     return apart / largest if largest else apart
 

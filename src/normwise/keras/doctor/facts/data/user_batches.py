@@ -11,6 +11,8 @@ from normwise.keras.surgery.arrays import as_array, is_array
 
 #: Bytes of batches that are kept.
 _MOST_BYTES = 2**29
+#: Samples of a batch that ``fit`` cuts from arrays unless it is told another number.
+_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class UserBatches:
 
     Attributes:
         batches: Those that were read.
-        are_cut: Whether normwise has cut arrays into them, so that their sizes are nobody's.
+        are_cut: Whether normwise has cut arrays into them by a size that nobody chose.
         usual_size: Number of samples of most batches.
         last_size: Number of samples of the last batch of a pass; None where it is not known.
         shuffles: Whether the data come in a random order, as for training; False where that is not known.
@@ -47,7 +49,7 @@ class UserBatches:
     shuffles: bool
 
 
-def read_batches(data: Any, most: int, batch_size: int, inputs: int = 1) -> UserBatches:
+def read_batches(data: Any, most: int, batch_size: int | None, inputs: int = 1) -> UserBatches:
     """Read up to ``most`` batches, and no more than half a gigabyte, for a model of so many inputs.
 
     Raises:
@@ -59,7 +61,7 @@ def read_batches(data: Any, most: int, batch_size: int, inputs: int = 1) -> User
     arrays = is_arrays(data, inputs)
     batches: list[UserBatch] = []
     is_whole, size = True, 0
-    for given in _read(_cut(data, batch_size) if arrays else _batches_of(data), most + 1):
+    for given in _read(_cut(data, batch_size or _BATCH_SIZE) if arrays else _batches_of(data), most + 1):
         if len(batches) == most or size > _MOST_BYTES:
             is_whole = False
             break
@@ -67,12 +69,12 @@ def read_batches(data: Any, most: int, batch_size: int, inputs: int = 1) -> User
         size += sum(leaf.nbytes for leaf in leaves(batches[-1].inputs))
     if not batches:
         raise ArgumentError("the data have no batches; expected one at least")
-    sizes = [batch.size for batch in batches]
+    sizes, are_cut = [batch.size for batch in batches], arrays and batch_size is None
     return UserBatches(
         tuple(batches),
-        arrays,
+        are_cut,
         max(set(sizes), key=sizes.count),
-        sizes[-1] if is_whole and not arrays else None,
+        sizes[-1] if is_whole and not are_cut else None,
         _shuffles(data),
     )
 

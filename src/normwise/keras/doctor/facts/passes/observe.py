@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
+from normwise.keras.masks import real_positions
 from normwise.keras.untyped import ops
 
 
@@ -84,11 +85,16 @@ def _watching(
         if axis == 0:
             unseen[path] = "its channels are the first axis, that of the samples"
             return original(*args, **kwargs)
+        try:
+            real = None if real is None else real_positions(real, values.shape, axis, path)
+        except ValueError as error:
+            unseen[path] = str(error)
+            return original(*args, **kwargs)
         wanted = visit(
             NormCall(
                 path,
                 channels_second(values, axis),
-                None if real is None else _real_positions(real, values.shape, axis),
+                None if real is None else real.reshape(len(values), -1),
                 kind,
                 tuple(values.shape),
                 training,
@@ -114,12 +120,3 @@ def _statistics_of(layer: Any, statistics: tuple[Channels, Channels]) -> Iterato
     finally:
         for variable, value in zip(variables, held, strict=True):
             variable.assign(value)
-
-
-def _real_positions(mask: NDArray[Any], shape: tuple[int, ...], axis: int) -> NDArray[Any]:
-    """Return ``(N, L)``, True at the positions that a mask of the inputs without channels, or with one, leaves."""
-    if mask.ndim == len(shape) and mask.shape[axis] == 1:
-        mask = mask.squeeze(axis)
-    expected = [size for number, size in enumerate(shape) if number != axis]
-    mask = mask.reshape(*mask.shape, *(1,) * (len(expected) - mask.ndim))
-    return np.broadcast_to(mask, expected).reshape(shape[0], -1)
