@@ -1,4 +1,4 @@
-"""Batch normalization for PyTorch: layers that are right, and evidence instead of folklore.
+"""Batch normalization for PyTorch and Keras: layers that are right, and evidence instead of folklore.
 
 Names are imported when they are first used: torch takes a second, which the command line needs for few commands.
 """

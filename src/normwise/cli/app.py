@@ -26,7 +26,7 @@ from normwise.errors import NormwiseError
 
 app = typer.Typer(
     name="normwise",
-    help="Batch normalization for PyTorch: train with and without it, see what it does, and mend it.",
+    help="Batch normalization for PyTorch and Keras: train with and without it, see what it does, and mend it.",
     epilog="Exit codes: 0 fine, 1 the doctor found errors or warnings, 2 wrong use or bad input, 70 a mistake of "
     "normwise's own, 130 interrupted.",
     no_args_is_help=True,

@@ -164,3 +164,12 @@ def test_a_fix_that_is_not_proven_leaves_the_model_as_it_was(monkeypatch: pytest
     assert treatment.reason == "the loss is greater"
     after = ops.convert_to_numpy(case.model.get_layer("norm").moving_mean)
     assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize(("batch_size", "found"), [(16, True), (None, False)])
+def test_batches_of_a_size_that_was_chosen_are_judged(batch_size: int | None, found: bool) -> None:
+    """33 samples in batches of 16 leave one, and 32, which `fit` takes, is nobody's choice."""
+    x, y = samples(33, 4), samples(33, 3)
+    model = trained(dense(norm(), L.ReLU()), x)
+    diagnosis = diagnose(model, (x, y), batch_size=batch_size, loss="mse")
+    assert ("BN501" in [finding.code for finding in diagnosis.findings]) == found

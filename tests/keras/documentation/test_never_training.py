@@ -10,6 +10,9 @@ import keras
 import pytest
 
 from normwise.keras.untyped import ops
+from tests.support.keras.marks import not_on_jax
+
+pytestmark = not_on_jax
 
 _ROOT = Path(__file__).parents[3]
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import normwise
+from tests.support.keras.marks import not_on_jax
 
 _DOCS = Path(__file__).parents[3] / "docs"
 _PAGES = [_DOCS / "keras.md", _DOCS / "tensorflow-1.md"]
@@ -19,7 +20,8 @@ def _blocks() -> Iterator[Any]:
     for page in _PAGES:
         for found in re.finditer(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S):
             line = found.string.count("\n", 0, found.start()) + 1
-            yield pytest.param(found[1], id=f"{page.name}:{line}")
+            marks = [not_on_jax] if page.stem == "tensorflow-1" else []
+            yield pytest.param(found[1], id=f"{page.name}:{line}", marks=marks)
 
 
 @pytest.mark.parametrize("code", list(_blocks()))

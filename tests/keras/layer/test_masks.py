@@ -19,6 +19,18 @@ def _moved(axis: int, x: np.ndarray, mask: np.ndarray, **settings: Any) -> tuple
     return ops.convert_to_numpy(layer.moving_mean), ops.convert_to_numpy(layer.moving_variance)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere sizes are known")
+def test_it_is_one_whatever_the_number_of_samples() -> None:
+    import tensorflow as tf
+
+    layer: Any = BatchNormalization(axis=1)
+    layer.build((None, 3, 3))
+    step: Any = tf.function(lambda x, mask: layer(x, training=True, mask=mask))
+    of_any_size = tf.TensorSpec((None, 3, 3)), tf.TensorSpec((None, 3), tf.bool)
+    with pytest.raises(ValueError, match="may be that of the inputs"):
+        step.get_concrete_function(*of_any_size)
+
+
 @pytest.mark.parametrize("parts", [None, 2])
 @pytest.mark.parametrize(
     ("shape", "axis", "sizes", "whole"),

@@ -1,4 +1,4 @@
-"""Marks of tests of runs in Keras."""
+"""Marks of tests of Keras."""
 
 import keras
 import pytest
