@@ -38,7 +38,7 @@ MOMENTUM = 0.99
 
 @dataclass(frozen=True)
 class Setting:
-    """What the four forms are trained with: largest pixel, hidden layers, and the rate of SGD."""
+    """Setting of a training of the four forms: largest pixel, hidden layers, and the rate of SGD."""
 
     brightest: int
     layers: int

@@ -1,4 +1,4 @@
-"""What became of the fixes of ``normwise doctor --fix``, printed."""
+"""Results of the fixes of ``normwise doctor --fix``, printed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,1 +1,1 @@
-"""What is known of a model that is examined."""
+"""Facts about a model that is examined."""

@@ -58,7 +58,7 @@ class Facts:
 
     @property
     def has(self) -> frozenset[Need]:
-        """What was given."""
+        """Arguments that were given."""
         return frozenset(("model", "data") if self.data is not None else ("model",))
 
     @cached_property

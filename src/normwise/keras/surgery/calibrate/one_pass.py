@@ -26,7 +26,7 @@ class _EndOfForwardPass(BaseException):
 
 @dataclass
 class Measurement:
-    """What one pass found.
+    """Findings of one pass.
 
     Attributes:
         seen: What each layer normalised, by path.

@@ -1,4 +1,4 @@
-"""What a compiled model still has of the time before ``trainable`` was changed."""
+"""State of a compiled model that is of the time before ``trainable`` was changed."""
 
 from typing import Any
 

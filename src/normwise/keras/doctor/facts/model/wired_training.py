@@ -1,4 +1,4 @@
-"""What becomes of ``training=`` in a call that built a functional model, by the release of Keras that is installed."""
+"""Fate of ``training=`` in a call that built a functional model, by the release of Keras that is installed."""
 
 from functools import cache
 from typing import Any
