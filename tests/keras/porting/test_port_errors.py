@@ -1,4 +1,4 @@
-"""What port refuses: each error names the layer, and the target is left as it was."""
+"""Refusals of port: each error names the layer, and the target is left as it was."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""State that ``compile`` made of a model whose trainable weights have changed since: traced functions, the optimiser."""
+"""State of ``compile`` in a model whose trainable weights have changed since: traced functions, the optimiser."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an operation leaves as it was: variables of a model, and the generators of random numbers."""
+"""State that an operation leaves as it was: variables of a model, and the generators of random numbers."""
 
 import random
 import sys

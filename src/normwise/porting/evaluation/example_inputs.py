@@ -18,7 +18,7 @@ _BATCH, _UNKNOWN = 4, 16
 
 @dataclass(frozen=True)
 class ExampleInputs:
-    """What both models are given.
+    """Inputs that both models are given.
 
     Attributes:
         torch: Positional arguments of the torch model.

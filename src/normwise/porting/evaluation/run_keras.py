@@ -20,7 +20,7 @@ _ACTIVATED = ("linear", "conv", "conv_transpose", "batch_norm")
 
 @dataclass(frozen=True, eq=False)
 class Flattened:
-    """What a Flatten did before a layer.
+    """Effect of a Flatten before a layer.
 
     Attributes:
         shape: Of what it flattened, without the batch.

@@ -13,7 +13,7 @@ from normwise.keras.untyped import ops
 
 
 class _Left:
-    """What is left of a folded BN layer: nothing, or its residual and activation."""
+    """Rest of a folded BN layer: nothing, or its residual and activation."""
 
     def __init__(self, layer: Any) -> None:
         self.name = layer.name

@@ -77,7 +77,7 @@ def fold(model: Any, example: Any, *, tolerance: float | None = None) -> tuple[A
 
 
 class _Folding:
-    """What is folded into what.
+    """Foldings of a model: which BN goes into which layer.
 
     Attributes:
         folded: BN layers that are, by ``id``.

@@ -35,7 +35,7 @@ class Call:
 
     @property
     def adds(self) -> bool:
-        """Whether the call of a BN layer adds a residual."""
+        """True where the call of a BN layer adds a residual."""
         return self.arguments.get("residual") is not None
 
     @property
