@@ -1,4 +1,4 @@
-"""What a run is asked for, checked before anything is read or made."""
+"""Request of a run, checked before anything is read or made."""
 
 import math
 

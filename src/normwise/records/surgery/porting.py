@@ -1,4 +1,4 @@
-"""What ``port`` moved between frameworks, layer by layer."""
+"""Report of ``port``: weights moved between frameworks, layer by layer."""
 
 import math
 from dataclasses import dataclass

@@ -77,6 +77,7 @@ def measure(
         try:
             batch = Moments.of(x, layer.axis % len(x.shape), mask)
         except (TypeError, NotImplementedError, RuntimeError, AttributeError):
+            # A tensor without numbers, in code that a backend traces; each backend raises its own. The report says so.
             found.reasons[path] = TRACED
             return
         _check_finite(batch, path, found.batches)
