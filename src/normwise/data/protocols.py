@@ -62,6 +62,10 @@ class LabelledData(Protocol):
         """The first ``train`` training and the first ``test`` test samples; None keeps them all."""
         ...
 
+    def for_tuning(self) -> "LabelledData":
+        """Return the training part alone, a fifth of each class of it in place of the test part."""
+        ...
+
     def to(self, dtype: torch.dtype) -> "LabelledData":
         """The same in another floating type; whole numbers stay what they are."""
         ...

@@ -8,15 +8,15 @@ from normwise.data.sample_order import epoch_order
 _TEST_SHARE = 10
 
 
-def stratified(labels: Sequence[Hashable]) -> tuple[list[int], list[int]]:
-    """The numbers of the training and of the test samples: a tenth of each class is for the test, and at least one.
+def stratified(labels: Sequence[Hashable], share: int = _TEST_SHARE) -> tuple[list[int], list[int]]:
+    """The numbers of the training and of the test samples: one of ``share`` of each class, at least one, for the test.
 
     The same for the same labels; each part is in an order of its own, shuffled, so that the first few are of all
     classes. A class of one sample is trained on.
     """
     shuffled = epoch_order(len(labels), seed=0, epoch=0).tolist()
     counts = Counter(labels)
-    wanted = {label: max(1, count // _TEST_SHARE) if count > 1 else 0 for label, count in counts.items()}
+    wanted = {label: max(1, count // share) if count > 1 else 0 for label, count in counts.items()}
     training: list[int] = []
     test: list[int] = []
     for number in shuffled:

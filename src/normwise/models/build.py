@@ -14,6 +14,7 @@ from normwise.models.images.conv_pair import ConvPair
 from normwise.models.images.dense_bn import DenseBN
 from normwise.models.images.ioffe_mlp import IoffeMLP
 from normwise.models.images.mnist_cnn import MnistCNN
+from normwise.models.images.plain_mlp import PlainMLP
 from normwise.models.images.resnet import ResNet
 from normwise.models.images.row_lstm import RowLSTM
 from normwise.models.parts.norm import NormChoice
@@ -34,6 +35,7 @@ TASKS: dict[Task, dict[str, type[nn.Module]]] = {
         "cnn_32": CNN32,
         "cnn_64": CNN64,
         "resnet": ResNet,
+        "plain_mlp": PlainMLP,
         "row_lstm": RowLSTM,
     },
     "speech": {"speech_lstm": SpeechLSTM},

@@ -37,7 +37,10 @@ from normwise.records.recording import (
     WatchedLayer,
     WatchedStep,
 )
-from normwise.records.study import ClaimResult, Effect, Source, Study, Verdict
+from normwise.records.study.case import Case, Effect, Family, Outcome
+from normwise.records.study.claim_result import ClaimResult, Group, Verdict
+from normwise.records.study.study import Study
+from normwise.records.study.wording import Bilingual, Saying, Source
 from normwise.records.surgery.acceleration import Acceleration, LayerChange
 from normwise.records.surgery.bias_removal import BiasRemoval
 from normwise.records.surgery.change import Change
@@ -56,7 +59,9 @@ __all__ = [
     "Bandwidth",
     "Benchmark",
     "BiasRemoval",
+    "Bilingual",
     "Calibration",
+    "Case",
     "Change",
     "ClaimResult",
     "Comparison",
@@ -64,9 +69,11 @@ __all__ = [
     "Effect",
     "Environment",
     "Examination",
+    "Family",
     "Figure",
     "Finding",
     "Folding",
+    "Group",
     "HeatMap",
     "InputSpec",
     "Insertion",
@@ -77,6 +84,7 @@ __all__ = [
     "Measured",
     "Option",
     "Order",
+    "Outcome",
     "OverChannels",
     "Point",
     "PortedLayer",
@@ -91,6 +99,7 @@ __all__ = [
     "Run",
     "RunConfig",
     "Safety",
+    "Saying",
     "Series",
     "Severity",
     "Source",

@@ -1,6 +1,6 @@
 """Claims about batch normalization as experiments: protocol, runs, rule, verdict."""
 
-from normwise.studies.claim import Claim, Judgement
+from normwise.studies.claim import Claim
 from normwise.studies.cluster import Cluster
 from normwise.studies.find_claims import all_claims, claims_named
 from normwise.studies.preset import PRESETS, Network, Preset, preset_named
@@ -10,7 +10,6 @@ __all__ = [
     "PRESETS",
     "Claim",
     "Cluster",
-    "Judgement",
     "Network",
     "Preset",
     "all_claims",

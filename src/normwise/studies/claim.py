@@ -1,79 +1,194 @@
 """What a claim is: a statement, the runs that test it, and the rule that turns them into a verdict."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from normwise.records import ClaimResult, Effect, Figure, Run, RunConfig, Source, Verdict
+from normwise.records import (
+    Bilingual,
+    Case,
+    ClaimResult,
+    Effect,
+    Figure,
+    Group,
+    RunConfig,
+    Saying,
+    Source,
+    Verdict,
+)
+from normwise.studies.arms import Runs, Search, with_seeds
+from normwise.studies.case_plan import CasePlan, IdentityPlan
+from normwise.studies.judging.outcomes import verdict
 from normwise.studies.preset import Preset
 
+#: The learning rate that a search has chosen.
+Rate = Callable[[Search], float]
+Plan = CasePlan | IdentityPlan
 
-@dataclass(frozen=True)
-class Judgement:
-    """What a claim's rule made of its runs."""
-
-    verdict: Verdict
-    sentence: str
-    effects: tuple[Effect, ...]
-    figures: tuple[Figure, ...]
+#: The rule that all claims share; each says the rest in its own.
+COMMON_RULE = (
+    "A case is shown where the whole 95% confidence interval over the seeds (Student's) lies above the smallest effect "
+    "that matters, refuted where it lies below it, reversed where it lies below its negative, and open elsewhere. The "
+    "claim is supported where all cases show it and not supported where all refute or reverse it. It depends where one "
+    "case at least shows it, corrected for the number of cases by Holm's method, and one at least refutes or reverses "
+    "it. Else, or where leaving out any one seed gives another verdict, or where a control fails, it is undecided."
+)
 
 
 class Claim(ABC):
-    """A claim about BN. A new one is a file in ``claims/`` with a subclass; nothing else changes.
+    """A claim about BN. A new one is a subclass in a file in ``claims/``; nothing else changes.
 
     Attributes:
         number: Place in the report.
-        name: Identifier; the name of its file.
-        statement: As tutorials have it.
+        name: Identifier; the name of its file, or the beginning of it.
+        group: Part of the report.
+        statement: In plain words.
+        says: Tutorials that make it; none where it is ours.
         falsifier: What would show it false.
-        rule: How :meth:`judge` comes to its verdict, in words; fixed before anything is measured.
-        sources: Of the claim and the protocol.
+        rule: How the effect of a case is measured, and the smallest that matters; see :data:`COMMON_RULE`.
+        dated: Day on which the rule was fixed, before its runs.
+        revised: Why the rule is not the first one; empty where it is.
+        sources: Papers on the claim and the protocol.
     """
 
     number: ClassVar[int]
     name: ClassVar[str]
-    statement: ClassVar[str]
+    group: ClassVar[Group]
+    statement: ClassVar[Bilingual]
+    says: ClassVar[tuple[Saying, ...]]
     falsifier: ClassVar[str]
     rule: ClassVar[str]
+    dated: ClassVar[str]
+    revised: ClassVar[str] = ""
     sources: ClassVar[tuple[Source, ...]]
 
     @abstractmethod
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        """What is run, in sentences, with its numbers."""
+        """Return what is run, in sentences, with its numbers."""
+
+    def searches(self, preset: Preset) -> tuple[Search, ...]:
+        """Return the learning rates to choose before the runs that are judged."""
+        return ()
 
     @abstractmethod
-    def runs(self, preset: Preset) -> tuple[RunConfig, ...]:
-        """The runs that the verdict needs. Claims may ask for the same ones: each is made once."""
+    def cases(self, preset: Preset, rate: Rate) -> tuple[Plan, ...]:
+        """Return what the verdict rests on."""
 
-    @abstractmethod
-    def judge(self, preset: Preset, runs: Sequence[Run]) -> Judgement:
-        """The outcome that follows from the finished runs, by the rule and from nothing else."""
+    def controls(self, preset: Preset, rate: Rate) -> tuple[Plan, ...]:
+        """Return what must be shown for the verdict to mean anything."""
+        return ()
 
-    def result(self, preset: Preset, runs: Sequence[Run]) -> ClaimResult:
-        """The outcome with all that a reader needs to judge it."""
-        judgement = self.judge(preset, runs)
-        return ClaimResult(
-            claim=self.name,
-            statement=self.statement,
-            protocol=self.protocol(preset),
-            falsifier=self.falsifier,
-            rule=self.rule,
-            sources=self.sources,
-            effects=judgement.effects,
-            verdict=judgement.verdict,
-            sentence=judgement.sentence,
-            figures=judgement.figures,
-            seeds=preset.seeds,
-            runs=len(runs),
+    def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
+        """Return configurations that figures show and the verdict does not rest on."""
+        return ()
+
+    def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
+        """Return other numbers of interest."""
+        return ()
+
+    def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
+        """Return what to look at."""
+        return ()
+
+    def depends_on(self, cases: Sequence[Case]) -> Bilingual:
+        """Name what the effect depends on; of cases of which some show the claim and some refute it."""
+        shown = [case.gloss for case in cases if case.outcome == "shown"]
+        return Bilingual(
+            f"it holds for {_listed([one.en for one in shown], 'and')}",
+            f"对{_listed([one.zh for one in shown], '和')}成立",
         )
 
+    @abstractmethod
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        """Return the outcome in one sentence, with its numbers."""
 
-def all_or_some(shown: Sequence[bool]) -> Verdict:
-    """The verdict where a claim is tested on several networks: on all, on none, or it depends."""
+    @abstractmethod
+    def advice(self, found: Verdict) -> Bilingual:
+        """Say what to do about it."""
+
+    def runs(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
+        """Return the runs that the verdict needs. Claims may ask for the same ones: each is made once."""
+        plans = (*self.cases(preset, rate), *self.controls(preset, rate))
+        arms = [arm for plan in plans for arm in plan.arms] + list(self.beside(preset, rate))
+        wanted = {config.key: config for arm in arms for config in with_seeds(arm, preset.seeds)}
+        return tuple(wanted.values())
+
+    def result(self, preset: Preset, runs: Runs) -> ClaimResult:
+        """Return the outcome that follows from the finished runs, with all that a reader needs to judge it."""
+        plans, controls = self.cases(preset, runs.rate), self.controls(preset, runs.rate)
+        cases = tuple(plan.result(runs) for plan in plans)
+        held = tuple(plan.result(runs) for plan in controls)
+        found = _verdict(plans, cases, controls, runs)
+        made = len(self.runs(preset, runs.rate)) + sum(
+            len(search.runs(preset)) for search in self.searches(preset)
+        )
+        return ClaimResult(
+            claim=self.name,
+            group=self.group,
+            statement=self.statement,
+            says=self.says,
+            protocol=self.protocol(preset),
+            falsifier=self.falsifier,
+            rule=f"{self.rule} {COMMON_RULE}",
+            dated=self.dated,
+            revised=self.revised,
+            sources=self.sources,
+            cases=cases,
+            controls=held,
+            further=self.further(preset, runs),
+            verdict=found,
+            reason=self._reason(found, cases, held),
+            takeaway=self.takeaway(found, cases),
+            advice=self.advice(found),
+            figures=self.figures(preset, runs),
+            seeds=preset.seeds,
+            runs=made,
+        )
+
+    def _reason(self, found: Verdict, cases: Sequence[Case], controls: Sequence[Case]) -> Bilingual:
+        if found == "depends":
+            return self.depends_on(cases)
+        if found != "undecided":
+            return Bilingual("", "")
+        failed = [case.gloss for case in controls if case.outcome != "shown"]
+        if failed:
+            return Bilingual(
+                f"the control failed: {_listed([one.en for one in failed], 'and')}",
+                f"对照未通过：{_listed([one.zh for one in failed], '和')}",
+            )
+        if all(case.outcome != "open" for case in cases):
+            return Bilingual("a seed left out gives another verdict", "去掉一个随机种子，结论就会改变")
+        needed = [case.seeds_needed for case in cases if case.outcome == "open"]
+        known = [seeds for seeds in needed if seeds is not None]
+        if len(known) < len(needed):
+            return Bilingual("needs more than 1,000 seeds", "需要 1000 个以上的随机种子")
+        return Bilingual(f"needs about {max(known)} seeds", f"大约需要 {max(known)} 个随机种子")
+
+
+def _verdict(plans: Sequence[Plan], cases: Sequence[Case], controls: Sequence[Plan], runs: Runs) -> Verdict:
+    """Return the verdict, undecided where a control fails or one seed more or less changes it."""
+    sampled = [plan for plan in plans if isinstance(plan, CasePlan)]
+    if sampled and len(sampled) < len(plans):
+        raise TypeError("a claim is tested by identities or by samples, not by both")
+    if not all(_shows(control, runs) for control in controls):
+        return "undecided"
+    if sampled:
+        return verdict([plan.judged(runs) for plan in sampled])
+    shown = [case.outcome == "shown" for case in cases]
     if all(shown):
         return "supported"
     return "depends" if any(shown) else "not supported"
+
+
+def _shows(control: Plan, runs: Runs) -> bool:
+    return control.result(runs).outcome == "shown"
+
+
+def _listed(parts: Sequence[str], last: str) -> str:
+    if len(parts) < 2:
+        return "".join(parts)
+    comma, space = (", ", " ") if last == "and" else ("、", "")
+    return f"{comma.join(parts[:-1])}{space}{last}{space}{parts[-1]}"
 
 
 def ioffe_szegedy(section: str) -> Source:

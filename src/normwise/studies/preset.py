@@ -2,53 +2,41 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from normwise.errors import ArgumentError
-from normwise.records import Option, Task
+from normwise.records import Bilingual, Family, Option, Task
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the study, and the budget that every run of it has.
+    """A network of the study, its data, and the budget that a run of it has.
 
     Attributes:
+        name: What it is called in the study.
+        gloss: The same for a reader who does not know it.
+        family: Kind of network.
         model: Its name in ``normwise.models``.
         steps: Optimiser steps of a run.
-        eval_every: Steps between two evaluations, so the resolution of "steps until".
-        lr: Learning rate where it is not what is varied.
-        batch_lr: Learning rate at batch size 32 where the batch size is varied; proportional to it elsewhere.
-    """
-
-    model: str
-    steps: int
-    eval_every: int
-    lr: float
-    batch_lr: float
-
-
-@dataclass(frozen=True)
-class SequenceNetwork:
-    """A recurrent network of the study, its data, and the budget that every run of it has; trained by Adam.
-
-    Attributes:
-        model: Its name in ``normwise.models``.
-        task, data: What it is trained on.
-        steps: Optimiser steps of a run.
-        eval_every: Steps between two evaluations.
-        batch_size: Sequences a step.
-        lr: Learning rate.
+        lr: Learning rate where it is not what is varied or chosen.
+        batch_size: Samples a step.
         options: Of the network.
-        test_samples: Test set; None for all of it.
+        task, data: What it is trained on; no name for the data set of the preset.
+        test_samples: Test set; None for the preset's.
     """
 
+    name: str
+    gloss: Bilingual
+    family: Family
     model: str
-    task: Task
-    data: str
     steps: int
-    eval_every: int
-    batch_size: int
     lr: float
+    batch_size: int = 60
     options: Mapping[str, Option] = field(default_factory=dict)
+    task: Task = "image"
+    data: str = ""
     test_samples: int | None = None
 
 
@@ -58,29 +46,71 @@ class Preset:
 
     Attributes:
         name: "quick" or "full".
-        data: Data set of all runs but those of recurrent networks.
-        seeds: Each run is made once a seed.
-        target: The test accuracy that "steps until" waits for.
-        networks: On which claims are tested.
-        sequences: On which claims about recurrent networks are tested.
-        rows: The network that reads images row by row.
-        samples: Training samples that each run of the batch-size claim sees.
-        train_samples: Training set of the batch-size claim; None for all.
-        test_samples: Test set of the sweeps; None for all.
-        figure_1_steps: Length of the runs of Ioffe & Szegedy's figure 1; 0 leaves them out.
+        data: Data set of images.
+        networks: Networks for images that claims are tested on, by name.
+        sequences: Recurrent networks, by name.
+        tuning_seeds: Seeds on which learning rates are chosen, and nothing is judged.
+        seeds: Seeds on which claims are judged.
+        train_samples: Training images; None for all.
+        test_samples: Test images; None for all.
     """
 
     name: str
     data: str
-    seeds: tuple[int, ...]
-    target: float
-    networks: tuple[Network, ...]
-    sequences: tuple[SequenceNetwork, ...]
-    rows: SequenceNetwork
-    samples: int
+    networks: Mapping[str, Network]
+    sequences: Mapping[str, Network]
+    tuning_seeds: tuple[int, ...] = (0, 1)
+    seeds: tuple[int, ...] = (2, 3, 4, 5, 6)
     train_samples: int | None = None
     test_samples: int | None = None
-    figure_1_steps: int = 0
+
+    def pick(self, *, quick: T, full: T) -> T:
+        """Return what a claim has for this preset."""
+        return {"quick": quick, "full": full}[self.name]
+
+
+_GLOSSES = {
+    "ioffe_mlp": Bilingual("3 sigmoid layers", "3 层 sigmoid"),
+    "dense_bn": Bilingual("1 dense layer", "1 层全连接"),
+    "mnist_cnn": Bilingual("small convolutional net", "小卷积网"),
+    "deep_mlp": Bilingual("10 dense layers", "10 层全连接"),
+    "resnet_8": Bilingual("residual net of 8 layers", "8 层残差网"),
+    "speech_lstm": Bilingual("LSTM on speech", "语音 LSTM"),
+    "sentiment_bilstm": Bilingual("BiLSTM on text", "文本 BiLSTM"),
+    "row_lstm": Bilingual("LSTM on the rows of images", "逐行读图的 LSTM"),
+}
+
+
+def _images(steps: Mapping[str, int]) -> dict[str, Network]:
+    """Return the networks for images, with so many steps each."""
+    networks = (
+        Network("ioffe_mlp", _GLOSSES["ioffe_mlp"], "dense", "ioffe_mlp", steps["ioffe_mlp"], lr=1.0),
+        Network("dense_bn", _GLOSSES["dense_bn"], "dense", "dense_bn", steps["dense_bn"], lr=0.1),
+        Network("mnist_cnn", _GLOSSES["mnist_cnn"], "convolution", "mnist_cnn", steps["mnist_cnn"], lr=0.1),
+        Network(
+            "deep_mlp",
+            _GLOSSES["deep_mlp"],
+            "deep",
+            "plain_mlp",
+            steps["deep_mlp"],
+            lr=0.1,
+            options={"depth": 10, "init": "he"},
+        ),
+        Network(
+            "resnet_8",
+            _GLOSSES["resnet_8"],
+            "deep",
+            "resnet",
+            steps["resnet_8"],
+            lr=0.1,
+            options={"depth": 8},
+        ),
+    )
+    return {network.name: network for network in networks}
+
+
+def _sequence(name: str, model_task: Task, data: str, steps: int, lr: float, **rest: object) -> Network:
+    return Network(name, _GLOSSES[name], "recurrent", name, steps, lr, task=model_task, data=data, **rest)  # type: ignore[arg-type]
 
 
 PRESETS = {
@@ -89,86 +119,42 @@ PRESETS = {
         Preset(
             name="quick",
             data="digits",
-            seeds=(0, 1, 2),
-            target=0.90,
-            networks=(
-                Network("ioffe_mlp", steps=900, eval_every=20, lr=1.0, batch_lr=1.0),
-                Network("dense_bn", steps=400, eval_every=10, lr=0.1, batch_lr=0.1),
-                Network("mnist_cnn", steps=300, eval_every=10, lr=0.1, batch_lr=0.1),
+            networks=_images(
+                {"ioffe_mlp": 900, "dense_bn": 400, "mnist_cnn": 300, "deep_mlp": 300, "resnet_8": 100}
             ),
-            sequences=(
-                SequenceNetwork(
-                    "speech_lstm",
-                    "speech",
-                    "tones",
-                    steps=60,
-                    eval_every=10,
-                    batch_size=32,
-                    lr=0.002,
-                    options={"max_length": 30},
+            sequences={
+                "speech_lstm": _sequence(
+                    "speech_lstm", "speech", "tones", 60, 0.002, batch_size=32, options={"max_length": 30}
                 ),
-                SequenceNetwork(
+                "sentiment_bilstm": _sequence(
                     "sentiment_bilstm",
                     "text",
                     "phrases",
-                    steps=80,
-                    eval_every=10,
+                    80,
+                    0.005,
                     batch_size=50,
-                    lr=0.005,
-                    options={"max_length": 20, "width": 50, "dropout": 0.0},
+                    options={"max_length": 20, "width": 32, "dropout": 0.0},
                 ),
-            ),
-            rows=SequenceNetwork(
-                "row_lstm",
-                "image",
-                "digits",
-                steps=200,
-                eval_every=50,
-                batch_size=60,
-                lr=0.002,
-                options={"max_length": 8},
-            ),
-            samples=5120,
+                "row_lstm": _sequence("row_lstm", "image", "digits", 200, 0.002, options={"max_length": 8}),
+            },
         ),
         Preset(
             name="full",
             data="mnist",
-            seeds=(0, 1, 2),
-            target=0.95,
-            networks=(
-                Network("ioffe_mlp", steps=5000, eval_every=100, lr=1.0, batch_lr=1.0),
-                Network("dense_bn", steps=1500, eval_every=20, lr=0.1, batch_lr=0.1),
-                Network("mnist_cnn", steps=400, eval_every=20, lr=0.1, batch_lr=0.1),
+            networks=_images(
+                {"ioffe_mlp": 5000, "dense_bn": 1500, "mnist_cnn": 400, "deep_mlp": 1500, "resnet_8": 300}
             ),
-            sequences=(
-                SequenceNetwork(
-                    "speech_lstm", "speech", "fsdd", steps=840, eval_every=84, batch_size=32, lr=0.002
+            sequences={
+                "speech_lstm": _sequence("speech_lstm", "speech", "fsdd", 840, 0.002, batch_size=32),
+                "sentiment_bilstm": _sequence(
+                    "sentiment_bilstm", "text", "rt-polarity", 764, 0.001, batch_size=50
                 ),
-                SequenceNetwork(
-                    "sentiment_bilstm",
-                    "text",
-                    "rt-polarity",
-                    steps=764,
-                    eval_every=191,
-                    batch_size=50,
-                    lr=0.001,
+                "row_lstm": _sequence(
+                    "row_lstm", "image", "mnist", 1000, 0.002, options={"max_length": 28}, test_samples=2_000
                 ),
-            ),
-            rows=SequenceNetwork(
-                "row_lstm",
-                "image",
-                "mnist",
-                steps=1000,
-                eval_every=250,
-                batch_size=60,
-                lr=0.002,
-                options={"max_length": 28},
-                test_samples=2_000,
-            ),
-            samples=20480,
+            },
             train_samples=10_000,
             test_samples=2_000,
-            figure_1_steps=50_000,
         ),
     )
 }

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from normwise.data import LabelledData, load_data
 from normwise.files import write_whole
 from normwise.records import Environment, Option, Run, RunConfig, Study, Task, check_at_once, to_json
+from normwise.studies.arms import Runs, Search
 from normwise.studies.claim import Claim
 from normwise.studies.cluster import Cluster, runs_on_cluster
 from normwise.studies.fingerprint import Fingerprint
@@ -32,6 +33,8 @@ def run_study(
 ) -> Study:
     """Make the runs that are not there yet, judge the claims, and keep the study in ``out``.
 
+    Learning rates are chosen first, on runs of their own, and then everything is run at them.
+
     ``out/runs`` has a folder a run, named by a hash of its configuration and of the data, the versions, the
     kernels and the machine that it was made with: a finished run is never repeated, an interrupted one goes on
     from its last checkpoint, and two studies side by side share what each has finished. ``out/study.json`` is
@@ -52,59 +55,104 @@ def run_study(
         RunError: a run's folder is damaged.
     """
     begun = time.monotonic()
-    # A worker of a cluster has another working directory.
-    out = out.absolute()
     check_at_once("jobs", jobs)
-    per_claim = {claim.name: claim.runs(preset) for claim in claims}
-    wanted = [config for runs in per_claim.values() for config in runs]
-    # Once and first: an error about the data comes at once, and no two workers download.
-    sources = list(dict.fromkeys(map(_source, wanted)))
-    digests = {source: _loaded(source).sha256 for source in sources}
-    fingerprint = Fingerprint.here()
-
-    def folder_of(config: RunConfig) -> Path:
-        return _folder(out, config, digests[_source(config)], fingerprint)
-
-    configs = {folder_of(config): config for config in sorted(wanted, key=_turn)}
-    finished = {folder: run for folder in configs if (run := _finished(folder)) is not None}
-    steps, done = sum(config.steps for config in configs.values()), 0
-
-    def tell() -> None:
-        if on_run is not None:
-            on_run(len(finished), len(configs), done / steps)
-
-    done = sum(configs[folder].steps for folder in finished)
-    tell()
-    todo = [item for item in configs.items() if item[0] not in finished]
-    with closing(
-        runs_in_parallel(todo, jobs)
-        if cluster is None
-        else runs_on_cluster(
-            [(folder, config, digests[_source(config)]) for folder, config in todo], cluster, out, fingerprint
-        )
-    ) as results:
-        for folder, run in results:
-            finished[folder] = run
-            done += run.config.steps
-            tell()
+    # A worker of a cluster has another working directory.
+    making = _Making(out.absolute(), jobs, cluster, on_run)
+    searches = {search.key: search for claim in claims for search in claim.searches(preset)}
+    choosing = _different(config for search in searches.values() for config in search.runs(preset))
+    # How many runs there will be does not hang on which rates are chosen.
+    making.expect(choosing + _judged(claims, preset, lambda search: search.rates[0]))
+    making.make(choosing)
+    chosen = Runs(making.finished.values(), preset.seeds, {})
+    rates = {key: search.best(preset, chosen) for key, search in searches.items()}
+    judged = _judged(claims, preset, lambda search: rates[search.key])
+    making.expect(choosing + judged)
+    making.make(judged)
+    runs = Runs(making.finished.values(), preset.seeds, rates)
+    made = making.expected
     study = Study(
         preset=preset.name,
-        data=", ".join(dict.fromkeys(name for _, name, _ in sources)),
+        data=", ".join(dict.fromkeys(config.data for config in choosing + judged)),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        runs=len(configs),
-        cpu_seconds=sum(RunFolder(folder).seconds for folder in configs),
+        runs=len(made),
+        cpu_seconds=sum(RunFolder(folder).seconds for folder in made),
         environment=Environment.here(),
-        findings=tuple(
-            claim.result(preset, [finished[folder_of(config)] for config in per_claim[claim.name]])
-            for claim in claims
-        ),
+        findings=tuple(claim.result(preset, runs) for claim in claims),
         wall_seconds=round(time.monotonic() - begun, 3),
     )
-    write_whole(out / "study.json", (to_json(study, indent=1) + "\n").encode())
+    write_whole(making.out / "study.json", (to_json(study, indent=1) + "\n").encode())
     return study
 
 
 _Source = tuple[Task, str, tuple[tuple[str, Option], ...]]
+
+
+class _Making:
+    """The runs of a study: where each is kept, which are finished, and how the rest is made."""
+
+    def __init__(self, out: Path, jobs: int, cluster: Cluster | None, on_run: OnRun | None):
+        self.out, self.finished = out, dict[Path, Run]()
+        self._jobs, self._cluster, self._on_run = jobs, cluster, on_run
+        self._digests: dict[_Source, str] = {}
+        self._fingerprint = Fingerprint.here()
+        self._expected: dict[str, int] = {}
+
+    def expect(self, configs: Iterable[RunConfig]) -> None:
+        """Take these for all that will be made, and tell how far they are."""
+        configs = list(configs)
+        # Once and first: an error about the data comes at once, and no two workers download.
+        for source in dict.fromkeys(map(_source, configs)):
+            if source not in self._digests:
+                self._digests[source] = _loaded(source).sha256
+        self._expected = {config.key: config.steps for config in configs}
+        for config in configs:
+            folder = self._folder(config)
+            if folder not in self.finished and (run := _finished(folder)) is not None:
+                self.finished[folder] = run
+        self._tell()
+
+    @property
+    def expected(self) -> list[Path]:
+        """Return the folders of the runs that are expected; others were finished before, and are not asked for."""
+        return [folder for folder, run in self.finished.items() if run.config.key in self._expected]
+
+    def make(self, configs: Iterable[RunConfig]) -> None:
+        """Make those that are not there yet."""
+        by_folder = {self._folder(config): config for config in sorted(configs, key=_turn)}
+        todo = [item for item in by_folder.items() if item[0] not in self.finished]
+        with closing(
+            runs_in_parallel(todo, self._jobs)
+            if self._cluster is None
+            else runs_on_cluster(
+                [(folder, config, self._digests[_source(config)]) for folder, config in todo],
+                self._cluster,
+                self.out,
+                self._fingerprint,
+            )
+        ) as results:
+            for folder, run in results:
+                self.finished[folder] = run
+                self._tell()
+
+    def _tell(self) -> None:
+        if self._on_run is None:
+            return
+        done = sum(self._expected.get(run.config.key, 0) for run in self.finished.values())
+        self._on_run(len(self.expected), len(self._expected), done / max(sum(self._expected.values()), 1))
+
+    def _folder(self, config: RunConfig) -> Path:
+        # Runs on other data, of other versions, of another machine or of other code are not mixed with these, and
+        # not lost either.
+        text = f"{config.key} {self._digests[_source(config)]} {to_json(self._fingerprint)}"
+        return self.out / "runs" / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _judged(claims: Sequence[Claim], preset: Preset, rate: Callable[[Search], float]) -> list[RunConfig]:
+    return _different(config for claim in claims for config in claim.runs(preset, rate))
+
+
+def _different(configs: Iterable[RunConfig]) -> list[RunConfig]:
+    return list({config.key: config for config in configs}.values())
 
 
 def _source(config: RunConfig) -> _Source:
@@ -121,13 +169,6 @@ def _turn(config: RunConfig) -> tuple[int, str]:
     # The very long runs first, so that no worker is left with one when the others are done; the rest
     # mixed, so that progress is even and the time left is told rightly.
     return -(config.steps // 10_000), config.key
-
-
-def _folder(out: Path, config: RunConfig, data_sha256: str, fingerprint: Fingerprint) -> Path:
-    # Runs on other data, of other versions, of another machine or of other code are not mixed with these, and
-    # not lost either.
-    text = f"{config.key} {data_sha256} {to_json(fingerprint)}"
-    return out / "runs" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _finished(folder: Path) -> Run | None:

@@ -27,6 +27,7 @@ class RunProgress:
         loss_count: How many losses that are.
         metrics_size: Bytes of ``metrics.jsonl`` that belong to the steps taken.
         diverged: Whether the last loss was not finite.
+        stopped: Whether the loss to stop at was reached.
     """
 
     step: int = 0
@@ -34,6 +35,12 @@ class RunProgress:
     loss_count: int = 0
     metrics_size: int = 0
     diverged: bool = False
+    stopped: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further step is taken, however many were asked for."""
+        return self.diverged or self.stopped
 
 
 def save(
@@ -109,7 +116,9 @@ def progress_of(metadata: Mapping[str, str] | None) -> RunProgress:
     """
     saved = from_json(_SavedProgress, (metadata or {}).get("progress", "").encode())
     total = float.fromhex(saved.loss_sum)
-    progress = RunProgress(saved.step, total, saved.loss_count, saved.metrics_size, saved.diverged)
+    progress = RunProgress(
+        saved.step, total, saved.loss_count, saved.metrics_size, saved.diverged, saved.stopped
+    )
     _check_progress(progress)
     return progress
 
@@ -123,6 +132,7 @@ class _SavedProgress:
     loss_count: int
     metrics_size: int
     diverged: bool
+    stopped: bool = False
 
 
 def _check_progress(progress: RunProgress) -> None:
@@ -136,11 +146,13 @@ def _model_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: set[str]) -> dict[str, Tensor]:
-    """Names and shapes of Adam's state, of the parameters that have any: one without a gradient has none."""
+    """Names and shapes of the optimiser's state, of the parameters that have any: one without a gradient has none."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     found: dict[str, Tensor] = {}
     for index, parameter in enumerate(parameters):
-        of_this = {"step": torch.tensor(0.0), "exp_avg": parameter, "exp_avg_sq": parameter}
+        of_this = {"momentum_buffer": parameter}
+        if isinstance(optimizer, torch.optim.Adam):
+            of_this = {"step": torch.tensor(0.0), "exp_avg": parameter, "exp_avg_sq": parameter}
         of_this = {f"optimizer.{index}.{key}": tensor for key, tensor in of_this.items()}
         if names.intersection(of_this):
             found |= of_this

@@ -14,6 +14,7 @@ from normwise.training.evaluate import batch_statistics_accuracy, loss_and_accur
 from normwise.training.one_process import OneProcess
 from normwise.training.parallel import Alone, Processes, SharedWork
 from normwise.training.run.folder import RunFolder
+from normwise.training.schedule import is_evaluated
 
 #: Called after each step with the number of steps taken and the loss of that step, and after each
 #: evaluation with its point, too.
@@ -46,9 +47,11 @@ class TrainingLoop:
         self.parameters = list(work.trained.parameters())
         # None for plain SGD, which has no state. torch's would import its compiler, a second for each process of a
         # study, and its hooks take a sixth of a small network's step.
-        self.optimizer = (
-            torch.optim.Adam(self.parameters, lr=config.lr) if config.optimizer == "adam" else None
-        )
+        self.optimizer: torch.optim.Optimizer | None = None
+        if config.optimizer == "adam":
+            self.optimizer = torch.optim.Adam(self.parameters, lr=config.lr)
+        elif config.momentum:
+            self.optimizer = torch.optim.SGD(self.parameters, lr=config.lr, momentum=config.momentum)
         self.progress = work.load(folder.checkpoint, self.optimizer)
         if self.progress.step > config.steps or (self.progress.step > 0) != (self.progress.metrics_size > 0):
             raise RunError(
@@ -67,12 +70,15 @@ class TrainingLoop:
         self.work.trained.train()
         if self.progress.step == 0:
             self._point(math.nan)
-        while self.progress.step < self.config.steps and not self.progress.diverged:
+        while self.progress.step < self.config.steps and not self.progress.ended:
             loss, save = self._step()
-            at_end = self.progress.step == self.config.steps or self.progress.diverged
+            at_end = self.progress.step == self.config.steps or self.progress.ended
             point = None
-            if at_end or self.progress.step % self.config.eval_every == 0:
-                point = self._point(self.progress.loss_sum / max(self.progress.loss_count, 1))
+            if at_end or is_evaluated(self.config, self.progress.step):
+                mean = self.progress.loss_sum / max(self.progress.loss_count, 1)
+                self.progress.stopped = self._is_low(mean)
+                at_end = at_end or self.progress.stopped
+                point = self._point(mean)
                 self.progress.loss_sum, self.progress.loss_count = 0.0, 0
             if at_end or save():
                 self._save()
@@ -98,6 +104,9 @@ class TrainingLoop:
 
     def _is_due(self) -> bool:
         return time.monotonic() - self.saved_at >= self.checkpoint_seconds
+
+    def _is_low(self, loss: float) -> bool:
+        return self.config.stop_at_loss is not None and loss <= self.config.stop_at_loss
 
     def _update(self) -> None:
         if self.optimizer is not None:

@@ -93,6 +93,8 @@ def train(
         all_of_us.wait()
     all_of_us.check_same({"the SHA-256 of the data": loaded.sha256})
     data = loaded.subset(config.train_samples, config.test_samples).to(getattr(torch, config.dtype))
+    if config.split == "validation":
+        data = data.for_tuning()
     model = network_of(config, data.input_spec)
     _begin_with_vectors(model, data)
     order = BatchOrder(len(data.training), config.batch_size, config.seed)

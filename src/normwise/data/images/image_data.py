@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from normwise.data.stratified_split import stratified
 from normwise.errors import DataError
 from normwise.records import InputSpec
 
@@ -136,6 +137,17 @@ class ImageData:
             train_labels=self.train_labels[:train],
             test_images=self.test_images[:test],
             test_labels=self.test_labels[:test],
+        )
+
+    def for_tuning(self) -> "ImageData":
+        """Return the training images alone, a fifth of each class of them in place of the test images."""
+        kept, held_out = stratified(self.train_labels.tolist(), share=5)
+        return replace(
+            self,
+            train_images=self.train_images[kept],
+            train_labels=self.train_labels[kept],
+            test_images=self.train_images[held_out],
+            test_labels=self.train_labels[held_out],
         )
 
     def to(self, dtype: torch.dtype) -> "ImageData":

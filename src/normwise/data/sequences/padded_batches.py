@@ -70,6 +70,10 @@ class Sequences:
         lengths = self.lengths[:count]
         return Sequences(self.values[: int(lengths.sum())], lengths, self.labels[:count])
 
+    def chosen(self, numbers: list[int]) -> "Sequences":
+        """Return the sequences of these numbers, in this order."""
+        return Sequences.of([self[number] for number in numbers], self.labels[numbers].tolist())
+
     def to(self, dtype: torch.dtype) -> "Sequences":
         """With frames in another floating type; tokens stay what they are."""
         if not self.values.is_floating_point() or self.values.dtype == dtype:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from normwise.data.sequences.padded_batches import Sequences
+from normwise.data.stratified_split import stratified
 from normwise.errors import DataError
 from normwise.records import InputSpec
 
@@ -85,6 +86,11 @@ class SequenceData:
         if train is None and test is None:
             return self
         return replace(self, training=self.training.first(train), test=self.test.first(test))
+
+    def for_tuning(self) -> "SequenceData":
+        """Return the training sequences alone, a fifth of each class of them in place of the test sequences."""
+        kept, held_out = stratified(self.training.labels.tolist(), share=5)
+        return replace(self, training=self.training.chosen(kept), test=self.training.chosen(held_out))
 
     def to(self, dtype: torch.dtype) -> "SequenceData":
         """The same with frames in another floating type; tokens stay what they are."""

@@ -1,6 +1,7 @@
 """The normalization layers that a network can be built with, by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -20,8 +21,8 @@ NormFactory = Callable[[int, int], nn.Module]
 NormChoice = str | NormFactory
 
 
-def _batch(channels: int, axes: int) -> nn.Module:
-    return BatchNorm1d(channels) if axes == 0 else BatchNorm2d(channels)
+def _batch(channels: int, axes: int, **options: Any) -> nn.Module:
+    return BatchNorm1d(channels, **options) if axes == 0 else BatchNorm2d(channels, **options)
 
 
 def _ghost(channels: int, axes: int, samples: int = 32) -> nn.Module:
@@ -83,11 +84,33 @@ def norm_factory(norm: NormChoice) -> NormFactory:
     if callable(norm):
         return norm
     name, colon, number = norm.partition(":")
+    if colon and name == "batch":
+        options = _batch_options(norm, number)
+        return lambda channels, axes: _batch(channels, axes, **options)
     if colon and name in _NUMBERED and number.isascii() and number.isdigit() and int(number) > 0:
         numbered = _NUMBERED[name]
         return lambda channels, axes: numbered(channels, axes, int(number))
     if norm not in NORMS:
         raise ModelError(
-            f"unknown norm {norm!r}; known are {', '.join(NORMS)}, ghost:SAMPLES and renorm:STEPS"
+            f"unknown norm {norm!r}; known are {', '.join(NORMS)}, ghost:SAMPLES, renorm:STEPS and "
+            f"batch:OPTION=NUMBER,..., of the options {', '.join(_OPTIONS)}"
         )
     return NORMS[norm]
+
+
+#: Options of BN that may stand behind its name, as in "batch:momentum=0.01,eps=0.001"; affine=0 is without γ and β.
+_OPTIONS: dict[str, Callable[[float], Any]] = {"eps": float, "momentum": float, "affine": bool}
+
+
+def _batch_options(norm: str, given: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for part in given.split(","):
+        name, _, number = part.partition("=")
+        try:
+            options[name] = _OPTIONS[name](float(number))
+        except (KeyError, ValueError):
+            raise ModelError(
+                f"norm {norm!r}: {part!r} is no option of BN; expected OPTION=NUMBER, of the options "
+                f"{', '.join(_OPTIONS)}"
+            ) from None
+    return options

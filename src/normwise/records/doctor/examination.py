@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from normwise.records.environment import Environment
-from normwise.records.study import Source
+from normwise.records.study.wording import Source
 
 #: An "error" makes a result wrong, a "warning" may, and "info" is worth knowing and no fault of a healthy model.
 Severity = Literal["error", "warning", "info"]

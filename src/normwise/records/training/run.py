@@ -18,6 +18,10 @@ _LATER: dict[str, Any] = {
     "clip": None,
     "statistics": "synchronised",
     "framework": "torch",
+    "split": "test",
+    "momentum": 0.0,
+    "eval_growth": 0.0,
+    "stop_at_loss": None,
 }
 
 
@@ -37,7 +41,7 @@ class RunConfig:
         steps: Optimiser steps in all.
         batch_size: Samples a step; the incomplete last batch of an epoch is dropped.
         lr: Learning rate.
-        optimizer: "sgd" (no momentum, as in Ioffe & Szegedy's MNIST experiment) or "adam".
+        optimizer: "sgd" or "adam".
         seed: Initial weights and order of the samples.
         dtype: Of weights and images.
         train_samples, test_samples: Only the first so many; None for all.
@@ -49,6 +53,13 @@ class RunConfig:
         statistics: In several processes, whether BN normalises with the statistics of the whole batch, or each process
             with those of its own samples. In one process both are the same.
         framework: Framework of the network and of the loop.
+        split: On what it is evaluated: the test set; or, for choices that the test set must not know of, a fifth of the
+            training set, which is not trained on then.
+        momentum: Of "sgd"; 0 is plain SGD, as in Ioffe & Szegedy's MNIST experiment.
+        eval_growth: Evaluate after steps that grow by this fraction, at least ``eval_every`` apart, so that early ones
+            are looked at closely; 0 for every ``eval_every`` steps.
+        stop_at_loss: End the run at the first evaluation at which the mean training loss since the one before is no
+            larger; None for none.
     """
 
     model: str
@@ -70,6 +81,10 @@ class RunConfig:
     clip: float | None = None
     statistics: Literal["synchronised", "local"] = "synchronised"
     framework: Literal["torch", "keras"] = "torch"
+    split: Literal["test", "validation"] = "test"
+    momentum: float = 0.0
+    eval_growth: float = 0.0
+    stop_at_loss: float | None = None
 
     @property
     def key(self) -> str:
@@ -110,7 +125,7 @@ class Result:
     """How a run ended.
 
     Attributes:
-        steps: Optimiser steps taken; fewer than asked for when it diverged.
+        steps: Optimiser steps taken; fewer than asked for when it diverged, or reached the loss to stop at.
         diverged: Whether the training loss stopped being finite, or the weights did in the last step.
         test_accuracy: With running statistics, after the last step.
         batch_statistics_accuracy: The same weights with each test batch's own statistics; None where the

@@ -1,6 +1,6 @@
 """What the reports of a single run show: its configuration and outcome as rows, its course as figures."""
 
-from normwise.records import Figure, Point, Run, Series
+from normwise.records import Figure, Point, Run, RunConfig, Series
 from normwise.report.numbers import MISSING, number, quantity
 
 # Not 0 and 1: those mean with and without batch normalization.
@@ -45,6 +45,7 @@ def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
         ("Test samples", _samples(config.test_samples)),
         ("Optimizer", config.optimizer),
         ("Learning rate", f"{config.lr:g}"),
+        *_unusual_rows(config),
         ("Gradients clipped", "no" if config.clip is None else f"to norm {config.clip:g}"),
         ("Batch size", str(config.batch_size)),
         ("Steps", str(config.steps)),
@@ -59,6 +60,21 @@ def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
         ("Kernels", run.kernels or MISSING),
         ("SHA-256 of the data", run.data_sha256 or MISSING),
     )
+
+
+def _unusual_rows(config: RunConfig) -> tuple[tuple[str, str], ...]:
+    """Return what only runs of a study ask for; nothing else."""
+    rows = (
+        ("Momentum", f"{config.momentum:g}", config.momentum > 0),
+        ("Evaluated on", "a fifth of the training set", config.split == "validation"),
+        ("Evaluations grow apart", f"by {config.eval_growth:.0%}", config.eval_growth > 0),
+        (
+            "Stops at a training loss",
+            f"of {config.stop_at_loss:g}" if config.stop_at_loss else "",
+            config.stop_at_loss is not None,
+        ),
+    )
+    return tuple((name, text) for name, text, asked in rows if asked)
 
 
 def _process_rows(run: Run) -> tuple[tuple[str, str], ...]:

@@ -21,7 +21,7 @@ def mean_effect(
     off a grid can agree to the last digit and yet be as uncertain as the grid is coarse: ``resolution``,
     half a step of it, widens the interval on both sides.
     """
-    mean, half = _student(values)
+    mean, half = student(values)
     half += resolution
     return Effect(name, unit, mean, mean - half, mean + half, LEVEL, len(values), note)
 
@@ -35,7 +35,7 @@ def geometric_effect(
     A value too small for float64 to tell from nothing
     counts as float64's epsilon.
     """
-    mean, half = _student([math.log(max(value, sys.float_info.epsilon)) for value in values])
+    mean, half = student([math.log(max(value, sys.float_info.epsilon)) for value in values])
     half += math.log(resolution)
     ends = (math.exp(mean), math.exp(mean - half), math.exp(mean + half))
     return Effect(name, unit, *ends, LEVEL, len(values), note)
@@ -48,7 +48,8 @@ def over_networks(
     return [average(of_seed) for of_seed in zip(*values, strict=True)]
 
 
-def _student(values: Sequence[float]) -> tuple[float, float]:
+def student(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and half the width of Student's interval, NaN where there is none."""
     n = len(values)
     if n < 2 or not all(map(math.isfinite, values)):
         return math.fsum(values) / n, math.nan

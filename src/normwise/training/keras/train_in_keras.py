@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from normwise.data import BatchOrder, load_data
+from normwise.errors import ArgumentError
 from normwise.records import Run, RunConfig
 from normwise.training.keras.import_keras import backend_in_use, import_keras
 from normwise.training.keras.run_network import begin_with_vectors, keras_network
@@ -44,6 +45,9 @@ def train_in_keras(
     run_folder = RunFolder(folder)
     may_begin(run_folder, config, resume=resume)
     check_config(config)
+    for name in ("split", "momentum", "eval_growth", "stop_at_loss"):
+        if getattr(config, name) != getattr(RunConfig, name):
+            raise ArgumentError(f"{name} is for runs in torch; leave it out of one in Keras")
     import_keras()
     from normwise.training.keras.keras_loop import KerasLoop
 

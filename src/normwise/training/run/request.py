@@ -37,8 +37,18 @@ def check_config(config: RunConfig) -> None:
         raise ArgumentError(f"lr must be at most {_LARGEST_LR:g}, got {config.lr}")
     if not 0 <= config.seed < 2**63:
         raise ArgumentError(f"seed must be from 0 to 2**63 - 1, got {config.seed}")
-    if config.clip is not None and not config.clip > 0:
-        raise ArgumentError(f"clip must be a positive number, got {config.clip}")
+    for name in ("clip", "stop_at_loss"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ArgumentError(f"{name} must be a positive number, got {value}")
+    if not 0 <= config.momentum < 1:
+        raise ArgumentError(f"momentum must be at least 0 and less than 1, got {config.momentum}")
+    if config.momentum and config.optimizer != "sgd":
+        raise ArgumentError(f"momentum is for sgd, and {config.optimizer} has its own; leave it out")
+    if not 0 <= config.eval_growth <= 1:
+        raise ArgumentError(f"eval_growth must be from 0 to 1, got {config.eval_growth}")
+    if config.split not in ("test", "validation"):
+        raise ArgumentError(f"unknown split {config.split!r}; known are test, validation")
     if config.optimizer not in ("sgd", "adam"):
         raise ArgumentError(f"unknown optimizer {config.optimizer!r}; known are sgd, adam")
     measures.check_measures(config.measures, config.task)

@@ -1,0 +1,81 @@
+"""A case of a claim: one network, or one condition, with the effect that was measured and its outcome."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from normwise.records.study.wording import Bilingual
+
+#: What a case says about its claim: shown, where the effect is larger than what matters; refuted, where it is smaller;
+#: reversed, where the contrary is larger than what matters; open, where its interval leaves that undecided.
+Outcome = Literal["shown", "refuted", "reversed", "open"]
+#: Kind of network, which has a shape of its own in the plot.
+Family = Literal["dense", "convolution", "recurrent", "deep"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A number with its confidence interval over seeds.
+
+    Attributes:
+        name: What was measured.
+        unit: Such as "times", "percentage points" or "decades"; empty for a plain number.
+        estimate, low, high: The estimate and the ends of the interval. An end may be NaN where one seed
+            alone was measured.
+        level: Confidence of the interval.
+        seeds: How many seeds it rests on.
+        note: What a reader must know to read it, such as a value that the budget cut off; else empty.
+    """
+
+    name: str
+    unit: str
+    estimate: float
+    low: float
+    high: float
+    level: float
+    seeds: int
+    note: str = ""
+
+    @property
+    def is_ratio(self) -> bool:
+        """Tell whether no effect is 1, and not 0."""
+        return self.unit == "times"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network, or another condition that a claim was tested under.
+
+    Attributes:
+        name: Of the network or condition.
+        gloss: The same for a reader who does not know the name, such as "3 sigmoid layers".
+        family: Kind of network.
+        effect: What was measured, above 0 (a ratio: above 1) where the claim is right.
+        smallest: Smallest effect that matters, in the same unit; of a ratio above 1.
+        outcome: What follows.
+        exact: Whether it is an identity, without an interval.
+        seeds_needed: About how many seeds would decide it, where it is open and fewer than a thousand would.
+    """
+
+    name: str
+    gloss: Bilingual
+    family: Family
+    effect: Effect
+    smallest: float
+    outcome: Outcome
+    exact: bool = False
+    seeds_needed: int | None = None
+
+    @property
+    def position(self) -> tuple[float, float, float]:
+        """Estimate and interval in units of the smallest effect that matters; a ratio by its logarithm."""
+        ends = (self.effect.estimate, self.effect.low, self.effect.high)
+        if not self.effect.is_ratio:
+            estimate, low, high = (value / self.smallest for value in ends)
+        else:
+            estimate, low, high = (_log(value) / math.log(self.smallest) for value in ends)
+        return estimate, low, high
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf

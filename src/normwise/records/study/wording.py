@@ -1,0 +1,38 @@
+"""Sentences in both languages of a report, and who says what."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bilingual:
+    """A sentence in English and in Chinese.
+
+    Attributes:
+        en: English.
+        zh: Simplified Chinese.
+    """
+
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True)
+class Saying:
+    """A tutorial that makes a claim.
+
+    Attributes:
+        tutorial: Number of one of the five that this project grew from, ``000`` to ``004``.
+        section: Heading, or place, in it.
+    """
+
+    tutorial: str
+    section: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a claim, a protocol or a definition comes from: a work, and the section in it."""
+
+    work: str
+    section: str
+    url: str

@@ -1,0 +1,135 @@
+"""The plan of a case: which runs are compared, how, and from which size on their difference matters."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean
+
+from normwise.records import Bilingual, Case, Effect, Family, Outcome, Run, RunConfig
+from normwise.studies.arms import Runs
+from normwise.studies.judging.intervals import LEVEL, geometric_effect, mean_effect
+from normwise.studies.judging.outcomes import CaseValues, outcome, seeds_needed
+
+
+@dataclass(frozen=True)
+class CasePlan:
+    """One network, or another condition, under which a claim is tested.
+
+    Attributes:
+        name: Of the network or condition.
+        gloss: The same for a reader who does not know the name.
+        family: Kind of network.
+        arms: Configurations to compare, each run with every seed.
+        value: The effect, of the runs of one seed in the order of the arms; above 0, a ratio above 1, where the claim
+            is right.
+        effect: What that is.
+        unit: Of the effect; "times" for a ratio.
+        smallest: Smallest effect that matters.
+        resolution: Of the runs of one seed, half of what their evaluations leave open: a difference, of a ratio a
+            factor; None for nothing.
+        note: What a reader must know to read the effect, of all runs, an arm each.
+    """
+
+    name: str
+    gloss: Bilingual
+    family: Family
+    arms: tuple[RunConfig, ...]
+    value: Callable[..., float]
+    effect: str
+    unit: str
+    smallest: float
+    resolution: Callable[..., float] | None = None
+    note: Callable[..., str] | None = None
+
+    @property
+    def is_ratio(self) -> bool:
+        """Tell whether no effect is 1, and not 0."""
+        return self.unit == "times"
+
+    def values(self, runs: Runs) -> list[float]:
+        """Return the effect of each seed."""
+        return [self.value(*of_seed) for of_seed in self._by_seed(runs)]
+
+    def judged(self, runs: Runs) -> CaseValues:
+        """Return the effects as they are judged: ratios by their logarithms."""
+        values, open_by = self.values(runs), self._open_by(runs)
+        if self.is_ratio:
+            return CaseValues([_log(value) for value in values], math.log(self.smallest), math.log(open_by))
+        return CaseValues(values, self.smallest, open_by)
+
+    def result(self, runs: Runs) -> Case:
+        """Return the outcome."""
+        judged, of_arms = self.judged(runs), [runs.of(arm) for arm in self.arms]
+        note = "" if self.note is None else self.note(*of_arms)
+        measured: Effect
+        if self.is_ratio:
+            measured = geometric_effect(
+                self.effect, self.unit, self.values(runs), note, resolution=self._open_by(runs)
+            )
+        else:
+            measured = mean_effect(
+                self.effect, self.unit, self.values(runs), note, resolution=judged.resolution
+            )
+        found = outcome(judged)
+        return Case(
+            self.name,
+            self.gloss,
+            self.family,
+            measured,
+            self.smallest,
+            found,
+            seeds_needed=seeds_needed(judged) if found == "open" else None,
+        )
+
+    def _open_by(self, runs: Runs) -> float:
+        if self.resolution is None:
+            return 1.0 if self.is_ratio else 0.0
+        each = [self.resolution(*of_seed) for of_seed in self._by_seed(runs)]
+        return math.exp(fmean(map(math.log, each))) if self.is_ratio else fmean(each)
+
+    def _by_seed(self, runs: Runs) -> list[tuple[Run, ...]]:
+        return list(zip(*(runs.of(arm) for arm in self.arms), strict=True))
+
+
+@dataclass(frozen=True)
+class IdentityPlan:
+    """A case of an identity, which holds to rounding in every run or does not hold.
+
+    Attributes:
+        name, gloss, family, arms: As of :class:`CasePlan`.
+        deviation: From the identity, of the runs of one seed, 0 or more.
+        effect: What that is.
+        unit: Of the deviation.
+        rounding: Largest deviation that rounding may cause.
+        if_it_holds: Outcome then; the contrary else.
+    """
+
+    name: str
+    gloss: Bilingual
+    family: Family
+    arms: tuple[RunConfig, ...]
+    deviation: Callable[..., float]
+    effect: str
+    unit: str
+    rounding: float
+    if_it_holds: Outcome = "shown"
+
+    def holds(self, runs: Runs) -> bool:
+        """Tell whether the identity holds in the runs of all seeds."""
+        return max(self._deviations(runs)) <= self.rounding
+
+    def result(self, runs: Runs) -> Case:
+        """Return the outcome, with the largest deviation of all seeds."""
+        worst = max(self._deviations(runs))
+        effect = Effect(self.effect, self.unit, worst, worst, worst, LEVEL, len(runs.seeds))
+        contrary: Outcome = "refuted" if self.if_it_holds == "shown" else "shown"
+        found = self.if_it_holds if self.holds(runs) else contrary
+        return Case(self.name, self.gloss, self.family, effect, self.rounding, found, exact=True)
+
+    def _deviations(self, runs: Runs) -> list[float]:
+        by_seed = zip(*(runs.of(arm) for arm in self.arms), strict=True)
+        return [self.deviation(*of_seed) for of_seed in by_seed]
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf

@@ -1,0 +1,57 @@
+"""The configurations that claims vary: a preset's network, trained as the preset says."""
+
+from typing import Any
+
+from normwise.records import RunConfig
+from normwise.studies.arms import Search
+from normwise.studies.preset import Network, Preset
+
+#: Learning rates of plain SGD to choose from, and of Adam.
+SGD_RATES, ADAM_RATES = (0.03, 0.1, 0.3, 1.0, 3.0), (0.0003, 0.001, 0.003, 0.01)
+#: Evaluations are two steps apart at the beginning, and a twentieth of all steps so far later on.
+CLOSELY = {"eval_every": 2, "eval_growth": 0.05}
+
+
+def arm(preset: Preset, network: Network, norm: str, **changes: Any) -> RunConfig:
+    """Return a run of the network's own budget, evaluated ten times; images by plain SGD, sequences by clipped Adam.
+
+    ``changes`` are fields of the configuration that a claim wants otherwise, and ``options`` of the network, which are
+    added to its own.
+    """
+    sequences = network.family == "recurrent"
+    images = network.task == "image"
+    steps = changes.get("steps", network.steps)
+    fields: dict[str, Any] = {
+        "model": network.model,
+        "task": network.task,
+        "data": network.data or preset.data,
+        "norm": norm,
+        "steps": steps,
+        "batch_size": network.batch_size,
+        "lr": network.lr,
+        "seed": 0,
+        "eval_every": max(1, steps // 10),
+        "optimizer": "adam" if sequences else "sgd",
+        "clip": 1.0 if sequences else None,
+        "train_samples": preset.train_samples if images else None,
+        "test_samples": network.test_samples or (preset.test_samples if images else None),
+    }
+    options = {**network.options, **changes.pop("options", {})}
+    return RunConfig(**(fields | changes), options=options)
+
+
+def tuned(preset: Preset, config: RunConfig, rates: tuple[float, ...], target: float | None = None) -> Search:
+    """Return the choice of a learning rate for a configuration: by accuracy, or by steps to the target if given."""
+    if target is None:
+        return Search(config, rates)
+    return Search(config, rates, "steps", target)
+
+
+def seeds_sentence(preset: Preset) -> str:
+    """Return how seeds and learning rates are used, as a sentence of a protocol."""
+    tuning, judged = (", ".join(map(str, seeds)) for seeds in (preset.tuning_seeds, preset.seeds))
+    return (
+        f"Learning rates are chosen on seeds {tuning} and a fifth of the training set that is not trained on; judged are "
+        f"seeds {judged} on the test set. With and without BN the weights start from the same values and see the same "
+        "batches."
+    )
