@@ -74,6 +74,10 @@ class Runs:
         """Return the runs of a configuration with each seed that is judged, in the seeds' order."""
         return [self.one(config) for config in with_seeds(arm, self.seeds)]
 
+    def judged_on(self, seeds: Sequence[int]) -> "Runs":
+        """Return the same runs, judged on other seeds."""
+        return Runs(self._by_key.values(), seeds, self._rates)
+
     def rate(self, search: Search) -> float:
         """Return the learning rate that a search has chosen."""
         return self._rates[search.key]

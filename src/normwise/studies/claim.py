@@ -66,6 +66,10 @@ class Claim(ABC):
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         """Return what is run, in sentences, with its numbers."""
 
+    def seeds(self, preset: Preset) -> tuple[int, ...]:
+        """Return the seeds that it is judged on."""
+        return preset.seeds
+
     def searches(self, preset: Preset) -> tuple[Search, ...]:
         """Return the learning rates to choose before the runs that are judged."""
         return ()
@@ -110,11 +114,12 @@ class Claim(ABC):
         """Return the runs that the verdict needs. Claims may ask for the same ones: each is made once."""
         plans = (*self.cases(preset, rate), *self.controls(preset, rate))
         arms = [arm for plan in plans for arm in plan.arms] + list(self.beside(preset, rate))
-        wanted = {config.key: config for arm in arms for config in with_seeds(arm, preset.seeds)}
+        wanted = {config.key: config for arm in arms for config in with_seeds(arm, self.seeds(preset))}
         return tuple(wanted.values())
 
     def result(self, preset: Preset, runs: Runs) -> ClaimResult:
         """Return the outcome that follows from the finished runs, with all that a reader needs to judge it."""
+        runs = runs.judged_on(self.seeds(preset))
         plans, controls = self.cases(preset, runs.rate), self.controls(preset, runs.rate)
         cases = tuple(plan.result(runs) for plan in plans)
         held = tuple(plan.result(runs) for plan in controls)
@@ -141,7 +146,7 @@ class Claim(ABC):
             takeaway=self.takeaway(found, cases),
             advice=self.advice(found),
             figures=self.figures(preset, runs),
-            seeds=preset.seeds,
+            seeds=self.seeds(preset),
             runs=made,
         )
 

@@ -14,8 +14,8 @@ from normwise.studies.claim import Claim
 def all_claims() -> tuple[Claim, ...]:
     """Return every claim, in the order of the report."""
     modules = [
-        importlib.import_module(f"{claims.__name__}.{info.name}")
-        for info in pkgutil.iter_modules(claims.__path__)
+        importlib.import_module(info.name)
+        for info in pkgutil.walk_packages(claims.__path__, f"{claims.__name__}.")
     ]
     kinds = [
         kind

@@ -68,7 +68,8 @@ class FewerSteps(Claim):
         return (
             f"Target: {_TARGET[preset.name]:.0%} accuracy with running statistics. Evaluated every 2 steps up to step "
             "40, then after a twentieth of all steps so far.",
-            f"Learning rates of SGD, with momentum 0.9 or without: {_listed(SGD_RATES)}; of Adam: {_listed(ADAM_RATES)}.",
+            f"Learning rates of plain SGD: {_listed(SGD_RATES)}; with momentum 0.9 a tenth of these; of Adam: "
+            f"{_listed(ADAM_RATES)}.",
             seeds_sentence(preset),
         )
 

@@ -1,0 +1,1 @@
+"""Claims: why BN works, and at what price."""

@@ -1,0 +1,1 @@
+"""Claims: does BN train better?"""

@@ -1,0 +1,1 @@
+"""Claims: how must BN be used?"""

@@ -1,0 +1,37 @@
+"""Further things that a run can measure, by name: at every evaluation, or once at its end."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from normwise.data import LabelledData
+from normwise.errors import ArgumentError
+from normwise.records import Task
+from normwise.training.measures.batch_dependence import batch_dependence
+from normwise.training.measures.bias_gradient import bias_gradient
+from normwise.training.measures.input_percentiles import input_percentiles
+from normwise.training.measures.padding import padded_accuracy
+from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
+
+Measure = Callable[[nn.Module, LabelledData], Any]
+
+#: Measured at every evaluation, into ``Point.measured``.
+AT_EVERY_POINT: dict[str, Measure] = {"input_percentiles": input_percentiles}
+#: Measured after the last step, into ``Result.measured``.
+AT_THE_END: dict[str, Measure] = {
+    "recomputed_accuracy": recomputed_accuracy,
+    "batch_dependence": batch_dependence,
+    "bias_gradient": bias_gradient,
+    "padded_accuracy": padded_accuracy,
+}
+
+
+def check_measures(names: tuple[str, ...], task: Task) -> None:
+    """Raise ArgumentError unless each is the name of a measure that the task can have."""
+    known = [*AT_EVERY_POINT, *AT_THE_END]
+    for name in names:
+        if name not in known:
+            raise ArgumentError(f"unknown measure {name!r}; known are {', '.join(known)}")
+    if task == "image" and "padded_accuracy" in names:
+        raise ArgumentError("the measure 'padded_accuracy' is for sequences, and images are not padded")
