@@ -52,6 +52,6 @@ def seeds_sentence(preset: Preset) -> str:
     tuning, judged = (", ".join(map(str, seeds)) for seeds in (preset.tuning_seeds, preset.seeds))
     return (
         f"Learning rates are chosen on seeds {tuning} and a fifth of the training set that is not trained on; judged "
-        f"are seeds {judged} on the test set. With and without BN the weights start from the same values and see the same "
-        "batches."
+        f"are seeds {judged} on the test set. With and without BN the weights start from the same values and see "
+        "the same batches."
     )
