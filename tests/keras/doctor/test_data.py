@@ -123,7 +123,7 @@ def _fails() -> Any:
         (7, {}, ArgumentError, "data is of type int; expected arrays"),
         ([], {}, ArgumentError, "the data have no batches"),
         (_fails(), {}, DataError, "the data raise OSError at batch 1 .*the disk is gone"),
-        (samples(8, 5), {}, ModelError, "the model fails on its data"),
+        (samples(8, 5), {}, ModelError, "the model fails on its data.*: ValueError: Input .*"),
         ((samples(8, 4), samples(7, 3)), {}, ArgumentError, "the arrays have 7, 8 samples"),
         (samples(8, 4), {"loss": "nothing"}, ArgumentError, "loss='nothing' is no loss"),
         (samples(8, 4), {"select": ["BN9"]}, ArgumentError, "there is no rule 'BN9' for Keras models"),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # The bounds are those of torch's rules (normwise.doctor), to which a test holds them.
 #: Errors of normalised values, in σ, below which a layer is fine, whatever the noise of its batches.
 FINE = 0.15
+#: The error from which statistics are bad, whatever that does to the outputs: as ``calibrate`` judges them.
+BAD = 0.5
 #: How many times the noise of a moving average its error may be.
 TIMES_NOISE = 4.0
 #: Share of the initial statistics in the moving ones from which there were too few steps.

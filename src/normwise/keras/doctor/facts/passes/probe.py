@@ -13,6 +13,7 @@ from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
 from normwise.keras.doctor.facts.passes.moments import BatchMoments, Moments
 from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, observed
 from normwise.keras.doctor.facts.passes.task import Task, right_answers, scores_of
+from normwise.keras.surgery.error_text import error_text
 from normwise.keras.surgery.process_state import unchanged
 from normwise.records import ProbeOutcome
 
@@ -153,10 +154,8 @@ class _Run:
                 found = self.task.outputs(batch, training=False)
                 loss = self.task.loss_of(batch, found)
             except Exception as error:  # of the user's code; what was measured before it counts
-                said = (str(error).strip() or "without a text").splitlines()[0]
-                self.failed = (
-                    self.failed or f"batch {number} (counted from 0): {type(error).__name__}: {said}"
-                )
+                said = f"batch {number} (counted from 0): {type(error).__name__}: {error_text(error)}"
+                self.failed = self.failed or said
                 continue
             if self.task.loss is not None and batch.target is not None:
                 losses.append(loss)
