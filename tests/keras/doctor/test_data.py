@@ -12,7 +12,8 @@ from normwise.errors import ArgumentError, DataError, ModelError
 from normwise.keras import diagnose
 from normwise.keras.untyped import ops
 from normwise.records import to_json
-from tests.keras.doctor.planted import dense, norm, samples, stale_statistics, trained
+from tests.keras.doctor.planted.statistics import stale_statistics
+from tests.keras.doctor.small_models import dense, norm, samples, trained
 
 
 class _Batches(keras.utils.PyDataset):

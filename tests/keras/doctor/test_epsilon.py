@@ -8,7 +8,7 @@ import pytest
 from keras import layers as L
 
 from normwise.keras import diagnose
-from tests.keras.doctor.planted import norm, samples, trained
+from tests.keras.doctor.small_models import norm, samples, trained
 
 
 def _behind_weights(variance: float, **settings: Any) -> tuple[Any, np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 from keras import layers as L
 
 from normwise.keras import calibrate, diagnose
-from tests.keras.doctor.planted import dense, norm, samples, trained
+from tests.keras.doctor.small_models import dense, norm, samples, trained
 
 
 def _branched(weight: float) -> tuple[Any, np.ndarray]:

@@ -13,7 +13,6 @@ from normwise.keras.doctor.facts.passes.moving_statistics import (
     initial_share,
     is_off,
     layer_errors,
-    severity_by_cost,
 )
 from normwise.keras.doctor.heal import calibrate_model
 from normwise.keras.doctor.rule import Rule, found_in, measured
@@ -76,7 +75,7 @@ class StaleStatistics(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Judge by what evaluation with exact statistics gains."""
-        return severity_by_cost(facts) if facts.probe.exact_helps else "info"
+        return facts.probe.severity_by_cost if facts.probe.exact_helps else "info"
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with moving and with exact statistics."""
