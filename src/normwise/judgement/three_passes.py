@@ -47,7 +47,8 @@ class ThreePasses:
         """True where evaluation is clearly worse with the statistics that the layers keep than with exact ones.
 
         By the loss where there is one: by more than twice the standard error over the batches, and by more than 5 % or
-        0.02. Else by the outputs: they differ by more than a quarter of what they vary.
+        0.02. Else by the outputs: they differ by more than a quarter of what they vary. Where outputs that are no
+        classes differ so, 5 % are enough: a loss on small targets is small.
         """
         gap = self.gap("running", "exact")
         if gap is None:
@@ -55,13 +56,15 @@ class ThreePasses:
         mean, error = gap
         if not math.isfinite(mean):
             return not math.isfinite(self.running.loss) and math.isfinite(self.exact.loss)
-        return mean > max(2 * error, 0.05 * abs(self.exact.loss), 0.02)
+        least = 0.0 if math.isnan(self.exact.accuracy) and self.running.distance > _MOVED else 0.02
+        return mean > max(2 * error, 0.05 * abs(self.exact.loss), least)
 
     @property
     def severity_by_cost(self) -> Severity:
         """How much wrong statistics matter, by what evaluation with exact ones gains.
 
-        A loss close to 0 doubles easily, so that it has to grow by an amount as well as by a share.
+        A loss close to 0 doubles easily, so that it has to grow by an amount as well as by a share; or, where the
+        outputs are no classes, the outputs have to move.
         """
         running, exact = self.running, self.exact
         levels = []
@@ -69,7 +72,10 @@ class ThreePasses:
             if not math.isfinite(running.loss):
                 return "error"
             gap = running.loss - exact.loss
-            levels.append(min(_level(gap / max(abs(exact.loss), 1e-12), _LOSS_SHARE), _level(gap, _LOSS)))
+            amount = _level(gap, _LOSS)
+            if math.isnan(exact.accuracy):
+                amount = max(amount, _level(running.distance, _DISTANCE))
+            levels.append(min(_level(gap / max(abs(exact.loss), 1e-12), _LOSS_SHARE), amount))
         lost = exact.accuracy - running.accuracy
         if math.isfinite(lost):
             levels.append(_level(lost, _ACCURACY) if lost * self.samples >= _SAMPLES else 0)

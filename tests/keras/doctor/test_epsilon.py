@@ -47,6 +47,16 @@ def test_an_epsilon_beside_inputs_that_are_too_small_is_a_warning(with_data: boo
     assert _found(model, *([x] if with_data else [])) == ["warning"]
 
 
+@pytest.mark.parametrize("with_data", [False, True])
+def test_inputs_that_are_scaled_once_more_by_the_model_are_a_warning(with_data: bool) -> None:
+    """Models of keras.applications divide pixels by 255 themselves: those of MobileNetV3 and EfficientNet do."""
+    x = np.random.default_rng(0).uniform(size=(16, 8, 8, 3)).astype("float32")
+    first = [L.Rescaling(1 / 255), L.Conv2D(8, 3, use_bias=False)]
+    layers = [keras.Input((8, 8, 3)), *first, norm(), L.ReLU(), L.Conv2D(4, 3), L.Flatten()]
+    model = trained(keras.Sequential(layers), x)
+    assert _found(model, *([x] if with_data else [])) == ["warning"]
+
+
 def test_pooling_and_a_dense_layer_before_it_are_no_fault() -> None:
     x = np.random.default_rng(0).uniform(size=(32, 12, 12, 1)).astype("float32")
     pooled = [L.Conv2D(8, 3, activation="relu"), L.GlobalAveragePooling2D(), L.Dense(8, use_bias=False)]

@@ -8,6 +8,7 @@ import pytest
 from keras import layers as L
 
 from normwise.keras import calibrate, diagnose
+from normwise.keras.surgery.arrays import double
 from tests.keras.doctor.small_models import dense, norm, samples, trained
 
 
@@ -69,3 +70,16 @@ def test_a_small_share_of_the_initial_variance_beside_a_small_variance_is_named(
     model.fit(x, samples(256, 3), batch_size=16, epochs=2, verbose=0)  # 0.9³² = 0.034 of 1 are left
     finding = next(each for each in diagnose(model, x).findings if each.code == "BN201")
     assert "momentum=0.9 after 32 steps keeps 0.034 of the initial variance 1" in finding.message
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_a_regression_is_judged_alike_whatever_its_targets_are_scaled_by(scale: float) -> None:
+    model, x = _branched(10.0)
+    layer = model.get_layer("norm")
+    stale = double(layer.moving_variance)
+    layer.moving_variance.assign(stale / 9)
+    y = scale * double(model(x, training=False))
+    layer.moving_variance.assign(stale)
+    scaled = keras.Sequential([keras.Input((4,)), model, L.Rescaling(scale)])
+    (finding,) = diagnose(scaled, (x, y), loss="mse").findings
+    assert (finding.code, finding.severity) == ("BN201", "error")

@@ -26,6 +26,9 @@ _SMALL_DEVIATION = 0.71
 _OVERWHELMED = 0.3
 #: Variance of a model's inputs below which they are small. That of pixels from 0 to 1 is about 0.1.
 _SMALL_INPUTS = 0.01
+#: Variance beside ε, in the first BN layer, below which inputs are too small whatever their own size: weights hardly
+#: make it so, and a model that scales its inputs itself, and gets scaled ones, does.
+_HIDDEN = 0.01
 #: Variance and γ beside the largest of the layer from which a channel carries something.
 _LIVE_VARIANCE, _LIVE_SCALE = 1e-6, 1e-3
 
@@ -106,15 +109,19 @@ def _counts(facts: Facts, norm: NormFacts, share: float, variance: float) -> boo
 
 
 def _by_inputs(facts: Facts, norm: NormFacts, variance: float) -> bool:
-    """Return whether the inputs are so small that ε would not count if they were of the order of 1.
+    """Return whether inputs that are too small are the cause, so that ε would not count if they were of the order of 1.
 
     Behind weights, variances are what those make of the inputs, which without data nobody knows.
     """
-    if "data" not in facts.has:
-        sources = [source for op in facts.wiring.calls_of(norm.path) for source in op.inputs]
-        return bool(sources) and all(source.layer is None for source in sources)
-    if norm.path not in facts.probe.order[:1]:
+    has_data = "data" in facts.has
+    order = facts.probe.order if has_data else [op.path for op in facts.wiring.norms()]
+    if norm.path not in order[:1]:
         return False
+    if variance < _HIDDEN * norm.eps:
+        return True
+    if not has_data:
+        sources = [source for op in facts.wiring.calls_of(norm.path) for source in op.inputs]
+        return all(source.layer is None for source in sources)
     given = [
         leaf for leaf in leaves(facts.batches.batches[0].inputs) if np.issubdtype(leaf.dtype, np.floating)
     ]
