@@ -174,3 +174,9 @@ def test_batches_of_a_size_that_was_chosen_are_judged(batch_size: int | None, fo
     model = trained(dense(norm(), L.ReLU()), x)
     diagnosis = diagnose(model, (x, y), batch_size=batch_size, loss="mse")
     assert ("BN501" in [finding.code for finding in diagnosis.findings]) == found
+
+
+def test_values_whose_squares_are_beyond_float32_are_examined_without_a_warning(model: Any) -> None:
+    x = samples(64, 4) * np.float32(1e25)
+    diagnosis = diagnose(model, (x, samples(64, 3)), loss="mae")
+    assert "BN201" in [finding.code for finding in diagnosis.findings]
