@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from normwise.errors import ArgumentError, ModelError
+from normwise.errors import ArgumentError
+from normwise.import_keras import import_keras
 from normwise.records import Porting
 
 if TYPE_CHECKING:
@@ -64,20 +65,13 @@ def port(
             when mean and variance are swapped; a layer that the other framework lacks; outputs that differ. Names the
             first such layer.
         ArgumentError: two models of one framework, or an argument that does not exist or contradicts another.
+        MissingPackageError: Keras, or its backend, is not installed.
 
     References:
         https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html,
         https://keras.io/api/layers/normalization_layers/batch_normalization/
     """
-    try:
-        import keras
-    except ModuleNotFoundError as error:
-        if error.name != "keras":
-            raise ModelError(
-                f"port needs a backend of Keras, and {error.name} is not installed: install it, or set the environment "
-                "variable KERAS_BACKEND to tensorflow, jax or torch, whichever is"
-            ) from None
-        raise ModelError("port needs Keras: pip install 'normwise[keras]'") from None
+    keras = import_keras()
     from normwise.porting.move import Request, move
 
     # On its torch backend a layer of Keras is a torch.nn.Module as well.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from normwise.errors import ArgumentError
+from normwise.import_keras import import_keras
 from normwise.records import PortedLayer, Porting
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def port_to_state(
 
     Raises:
         ModelError: a layer that torch lacks.
+        MissingPackageError: Keras, or its backend, is not installed.
     """
+    import_keras()
     import torch
 
     from normwise.porting.bessel import bessel_factors

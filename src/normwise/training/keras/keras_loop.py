@@ -11,6 +11,7 @@ import torch
 from normwise.data import BatchOrder, LabelledData
 from normwise.errors import RunError
 from normwise.files import is_there
+from normwise.import_keras import import_keras
 from normwise.records import Point, Result, RunConfig
 from normwise.training.checkpoint import RunProgress
 from normwise.training.evaluate import loss_and_accuracy, loss_of
@@ -22,7 +23,6 @@ from normwise.training.keras.evaluate_in_keras import (
     outputs_of,
     using_batch_statistics,
 )
-from normwise.training.keras.import_keras import import_keras
 from normwise.training.loop import OnStep
 from normwise.training.run_folder import RunFolder
 

@@ -7,8 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from normwise.errors import ArgumentError, DataError, ModelError
+from normwise.errors import ArgumentError, DataError
 from normwise.files import is_file, write_whole
+from normwise.import_keras import import_keras
 
 KERAS = ".keras"
 
@@ -21,7 +22,7 @@ def load_keras(path: Path) -> Any:
     Raises:
         ArgumentError: there is no such file.
         DataError: it is damaged, or needs classes or functions that Keras does not know.
-        ModelError: Keras is not installed.
+        MissingPackageError: Keras, or its backend, is not installed.
     """
     if path.suffix != KERAS:
         raise ArgumentError(f"{path} is no Keras model: expected a name that ends in {KERAS}")
@@ -29,12 +30,9 @@ def load_keras(path: Path) -> Any:
         raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
     if "keras" not in sys.modules:
         os.environ.setdefault("KERAS_BACKEND", "torch")
-    try:
-        import keras
+    keras = import_keras()
+    import normwise.keras  # noqa: F401 (its layers are known to Keras once it is imported)
 
-        import normwise.keras  # noqa: F401 (its layers are known to Keras once it is imported)
-    except ImportError:
-        raise ModelError("files of Keras need Keras: pip install 'normwise[keras]'") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of optimisers, whose state is another model's by then
