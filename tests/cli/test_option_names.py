@@ -1,5 +1,6 @@
 """Arguments of the library in messages, as options of the command that runs."""
 
+import inspect
 from typing import Annotated
 
 import pytest
@@ -38,6 +39,6 @@ def test_a_mapping_is_named_by_the_option_that_takes_its_place(monkeypatch: pyte
     def fails(*_: object, **__: object) -> None:
         raise ArgumentError("pass by='order', or by={path: path}")
 
-    fails.__signature__ = __import__("inspect").signature(port)  # pyright: ignore[reportFunctionMemberAccess]
+    fails.__signature__ = inspect.signature(port)
     with pytest.raises(ArgumentError, match=r"^pass --by order, or --pair SOURCE=TARGET$"):
         naming_options(fails)()

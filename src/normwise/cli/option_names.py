@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, get_args
 
+from typer.models import ArgumentInfo, OptionInfo
+
 from normwise.errors import NormwiseError
 
 #: Options of the command that runs, by the names of its parameters.
@@ -62,10 +64,16 @@ def _options_of(command: Callable[..., None]) -> dict[str, str]:
     """Return the long option of each parameter, as its annotation says, or as typer makes it of the name."""
     options = {}
     for name, parameter in inspect.signature(command).parameters.items():
+        infos = get_args(parameter.annotation)
+        if any(isinstance(info, ArgumentInfo) for info in infos):
+            continue
+        # In an annotation the first of the declarations stands in the place of a default.
         declared = [
             text
-            for info in get_args(parameter.annotation)
-            for text in getattr(info, "param_decls", None) or ()
+            for info in infos
+            if isinstance(info, OptionInfo)
+            for text in (info.default, *(info.param_decls or ()))
+            if isinstance(text, str)
         ]
         long = [text for text in declared if text.startswith("--")]
         options[name] = long[0] if long else f"--{name.replace('_', '-')}"

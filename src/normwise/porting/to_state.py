@@ -34,8 +34,8 @@ def port_to_state(
 
     Raises:
         ModelError: a layer that torch lacks.
-        ArgumentError: an argument contradicts another, or no example can be made up for a model with a Flatten or Reshape, behind which the order of
-            features is another in torch.
+        ArgumentError: an argument contradicts another, or no example can be made up for a model with a Flatten or
+            Reshape, behind which the order of features is another in torch.
         MissingPackageError: Keras, or its backend, is not installed.
     """
     import_keras()
