@@ -24,7 +24,7 @@ from normwise.training.keras.evaluate_in_keras import (
     using_batch_statistics,
 )
 from normwise.training.loop import OnStep
-from normwise.training.run_folder import RunFolder
+from normwise.training.run.folder import RunFolder
 
 
 class KerasLoop:
@@ -63,7 +63,7 @@ class KerasLoop:
                 f"{folder.checkpoint} is no checkpoint of this run: it was saved after {self.progress.step} steps "
                 f"and {self.progress.metrics_size} bytes of metrics. Delete it to start the run anew"
             )
-        folder.truncate_metrics(self.progress.metrics_size)
+        folder.metrics.truncate(self.progress.metrics_size, folder.checkpoint.name)
         self.saved_at = time.monotonic()
         self.last_point: Point | None = None
 
@@ -130,11 +130,11 @@ class KerasLoop:
         outputs = logits(self.network, self.data.test)
         test_loss, accuracy = loss_and_accuracy(outputs, self.data.test.labels)
         self.last_point = Point(self.progress.step, loss, test_loss, accuracy)
-        self.folder.append(self.last_point)
+        self.folder.metrics.append(self.last_point)
         return self.last_point
 
     def _save(self) -> None:
-        self.progress.metrics_size = self.folder.metrics_size()
+        self.progress.metrics_size = self.folder.metrics.size()
         keras_checkpoint.save(self.folder.checkpoint, self.network, self.optimizer, self.progress)
         self.folder.add_seconds(time.monotonic() - self.saved_at)
         self.saved_at = time.monotonic()

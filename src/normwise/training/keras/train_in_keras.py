@@ -8,8 +8,8 @@ from normwise.records import Run, RunConfig
 from normwise.training.keras.backend_in_use import backend_in_use
 from normwise.training.keras.run_network import begin_with_vectors, keras_network
 from normwise.training.loop import OnStep
-from normwise.training.run_folder import RunFolder
-from normwise.training.run_request import check_config, may_begin
+from normwise.training.run.folder import RunFolder
+from normwise.training.run.request import check_config, may_begin
 
 
 def train_in_keras(

@@ -11,7 +11,7 @@ from normwise.records import InputSpec, Run
 from normwise.training.keras import keras_checkpoint
 from normwise.training.keras.evaluate_in_keras import outputs_of
 from normwise.training.keras.run_network import keras_network
-from normwise.training.run_folder import RunFolder
+from normwise.training.run.folder import RunFolder
 from normwise.training.trained import check_records
 
 
