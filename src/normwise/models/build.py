@@ -22,6 +22,7 @@ from normwise.models.sequences.speech_lstm import SpeechLSTM
 from normwise.models.sequences.text_transformer import TextTransformer
 from normwise.nn import BatchNormLSTM, LayerNormLSTM
 from normwise.records import Task
+from normwise.records.training.option_value import check_option_value
 from normwise.statistics import evaluating
 
 #: The networks for each task.
@@ -47,8 +48,6 @@ _SCALED = (nn.Linear, nn.Conv2d)
 #: Layers whose weights are drawn anew; those of norms begin with the same values for every seed.
 _DRAWN = (*_SCALED, nn.LSTM, nn.Embedding, BatchNormLSTM, LayerNormLSTM)
 _OWN = ("shape", "classes", "norm")
-#: No option is larger; what fits into memory is less.
-_MOST = 10**9
 
 
 def build(
@@ -98,7 +97,7 @@ def build(
     for option, value in (options | {"init_scale": init_scale}).items():
         if option not in defaults:
             raise ModelError(f"{name} has no option {option!r}; it has {', '.join(defaults)}")
-        _check_value(name, option, value, defaults[option])
+        check_option_value(name, option, value, defaults[option])
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         model = _made(name, shape, classes, norm, options)
         _check_instance_norms(name, model, shape)
@@ -112,25 +111,6 @@ def build(
                     with torch.no_grad():
                         module.weight.mul_(init_scale)
     return model.to(torch.get_default_device())
-
-
-def _check_value(model: str, option: str, value: Any, default: Any) -> None:
-    """Raise ModelError unless the value is of the kind and in the range that the option's default tells."""
-    # A float option takes whole numbers, too; to Python True is a number.
-    kinds = (int, float) if isinstance(default, float) else (type(default),)
-    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
-        raise ModelError(
-            f"{model}: the option {option!r} takes a value like {default!r}, of type {type(default).__name__}; "
-            f"got {value!r}"
-        )
-    if isinstance(default, (bool, str)):
-        return
-    # A whole number counts units or layers; a fraction is the size of weights, and all of these may be 0.
-    least = 0 if isinstance(default, float) else min(default, 1)
-    if not least <= value <= _MOST:  # so written, it refuses NaN, too
-        raise ModelError(
-            f"{model}: the option {option!r} takes a number from {least} to {_MOST:,}; got {value!r}"
-        )
 
 
 def _made(
