@@ -50,6 +50,14 @@ _DRAWN = (*_SCALED, nn.LSTM, nn.Embedding, BatchNormLSTM, LayerNormLSTM)
 _OWN = ("shape", "classes", "norm")
 
 
+def check_name(name: str, task: Task | None) -> None:
+    """Raise ModelError unless there is a network of the name, for the task where one is given."""
+    known = MODELS if task is None else TASKS[task]
+    if name not in known:
+        kind = "" if task is None else f" for {task}"
+        raise ModelError(f"unknown model {name!r}{kind}; known are {', '.join(known)}")
+
+
 def build(
     name: str,
     shape: tuple[int, ...],
@@ -84,10 +92,7 @@ def build(
         ModelError: an unknown name or option, a value that the option can't have, or images that the network
             can't take.
     """
-    known = MODELS if task is None else TASKS[task]
-    if name not in known:
-        kind = "" if task is None else f" for {task}"
-        raise ModelError(f"unknown model {name!r}{kind}; known are {', '.join(known)}")
+    check_name(name, task)
     if len(shape) != (3 if name in TASKS["image"] else 1):
         expected = "(C, H, W)" if name in TASKS["image"] else "one number: features of a frame, or words"
         raise ModelError(f"{name} can't be built for inputs of shape {tuple(shape)}; expected {expected}")

@@ -38,6 +38,14 @@ NETWORKS = {name: network for of_task in TASKS.values() for name, network in of_
 _OWN = ("shape", "classes", "norm", "logits")
 
 
+def check_name(name: str, task: Task | None) -> None:
+    """Raise ModelError unless there is a network of the name, for the task where one is given."""
+    known = NETWORKS if task is None else TASKS[task]
+    if name not in known:
+        kind = "" if task is None else f" for {task}"
+        raise ModelError(f"unknown model {name!r}{kind} in Keras; known are {', '.join(known)}")
+
+
 def build(
     name: str,
     shape: tuple[int, ...],
@@ -71,14 +79,11 @@ def build(
         ModelError: an unknown name or option, a value that the option can't have, or images that the network can't
             take.
     """
-    known = NETWORKS if task is None else TASKS[task]
-    if name not in known:
-        kind = "" if task is None else f" for {task}"
-        raise ModelError(f"unknown model {name!r}{kind} in Keras; known are {', '.join(known)}")
+    check_name(name, task)
     if len(shape) != (3 if name in TASKS["image"] else 1):
         expected = "(H, W, C)" if name in TASKS["image"] else "one number: features of a frame, or words"
         raise ModelError(f"{name} can't be built for inputs of shape {tuple(shape)}; expected {expected}")
-    parameters = inspect.signature(known[name]).parameters
+    parameters = inspect.signature(NETWORKS[name]).parameters
     defaults = {option: p.default for option, p in parameters.items() if option not in _OWN}
     for option, value in options.items():
         if option not in defaults:
@@ -94,6 +99,6 @@ def build(
     state = random.getstate()
     try:
         random.seed(seed)
-        return known[name](shape, classes, norm=norm, logits=logits, **options)
+        return NETWORKS[name](shape, classes, norm=norm, logits=logits, **options)
     finally:
         random.setstate(state)
