@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from normwise.keras.untyped import ops
+from tests.support.keras.xla import AS_BY_DEFAULT
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def _on_jax(
 
     trainable = [weight.value for weight in layer.trainable_variables]
     # Compiled whole: operation by operation takes longer.
-    gradients, (output, after) = jax.jit(jax.grad(total, (0, 1), has_aux=True))(inputs, trainable)
+    compiled = jax.jit(jax.grad(total, (0, 1), has_aux=True), compiler_options=AS_BY_DEFAULT)
+    gradients, (output, after) = compiled(inputs, trainable)
     for weight, value in zip(layer.non_trainable_variables, after, strict=True):
         weight.assign(value)
     return output, [*gradients[0], *gradients[1]]
