@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from normwise.keras.untyped import ops
-from tests.support.keras.xla import AS_BY_DEFAULT
 
 
 def call(layer: Any, x: Any, training: bool, **arguments: Any) -> np.ndarray:
@@ -15,8 +14,14 @@ def call(layer: Any, x: Any, training: bool, **arguments: Any) -> np.ndarray:
     return compiled(layer, training)(x, **arguments)
 
 
-def compiled(layer: Any, training: bool) -> Callable[..., np.ndarray]:
-    """Return a function that calls a layer or a model, whose settings stay, and is compiled once for each shape."""
+def compiled(layer: Any, training: bool, options: dict[str, Any] | None = None) -> Callable[..., np.ndarray]:
+    """Return a function that calls a layer or a model, whose settings stay, and is compiled once for each shape.
+
+    Args:
+        layer: Built or not.
+        training: The argument of the call.
+        options: Those of ``jax.jit``, as ``xla.AS_BY_DEFAULT``.
+    """
     if keras.backend.backend() != "jax":
         return lambda x, **arguments: ops.convert_to_numpy(layer(x, training=training, **arguments))
     import jax
@@ -24,7 +29,7 @@ def compiled(layer: Any, training: bool) -> Callable[..., np.ndarray]:
     def pure(trainable: list[Any], state: list[Any], x: Any, arguments: dict[str, Any]) -> Any:
         return layer.stateless_call(trainable, state, x, training=training, **arguments)
 
-    jitted = jax.jit(pure, compiler_options=AS_BY_DEFAULT)
+    jitted = jax.jit(pure, compiler_options=options)
 
     def called(x: Any, **arguments: Any) -> np.ndarray:
         if not layer.built:
