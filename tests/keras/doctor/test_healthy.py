@@ -11,6 +11,7 @@ from keras import layers as L
 from normwise.keras import BatchNormalization, diagnose
 from tests.keras.doctor.planted.modes import HalfInEvaluation
 from tests.keras.doctor.small_models import Case, dense, norm, samples, trained
+from tests.support.keras.xla import FASTER
 
 
 def _convolutional() -> Case:
@@ -156,7 +157,7 @@ def test_a_model_that_fit_has_trained_is_healthy(layer: Any) -> None:
     y = (x[:, 0] > 2).astype("int32")
     inner = [L.Dense(16, use_bias=False), layer(momentum=0.9), L.ReLU()]
     model: Any = keras.Sequential([keras.Input((8,)), *inner, L.Dense(2, activation="softmax")])
-    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", jit_compile=FASTER)
     model.fit(x, y, epochs=5, verbose=0)
     diagnosis = diagnose(model, (x, y))
     assert not diagnosis.findings, str(diagnosis)

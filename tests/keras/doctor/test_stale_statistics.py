@@ -10,6 +10,7 @@ from keras import layers as L
 from normwise.keras import calibrate, diagnose
 from normwise.keras.surgery.arrays import double
 from tests.keras.doctor.small_models import dense, norm, samples, trained
+from tests.support.keras.xla import FASTER
 
 
 def _branched(weight: float) -> tuple[Any, np.ndarray]:
@@ -66,7 +67,7 @@ def test_a_constant_channel_has_no_variance_to_be_wrong_about() -> None:
 
 def test_a_small_share_of_the_initial_variance_beside_a_small_variance_is_named() -> None:
     model, x = dense(norm(momentum=0.9), L.ReLU()), 0.05 * samples(256, 4)
-    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=FASTER)
     model.fit(x, samples(256, 3), batch_size=16, epochs=2, verbose=0)  # 0.9³² = 0.034 of 1 are left
     finding = next(each for each in diagnose(model, x).findings if each.code == "BN201")
     assert "momentum=0.9 after 32 steps keeps 0.034 of the initial variance 1" in finding.message

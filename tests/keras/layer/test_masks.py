@@ -11,6 +11,7 @@ from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
 from tests.support.keras.calls import call
 from tests.support.keras.gradients import passes
+from tests.support.keras.xla import FASTER
 
 
 def _moved(axis: int, x: np.ndarray, mask: np.ndarray, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +148,7 @@ def test_the_mask_of_a_masking_layer_arrives_and_goes_on() -> None:
     hidden = keras.layers.Masking(value)(inputs)
     layer: Any = BatchNormalization(momentum=0.0)
     model: Any = keras.Model(inputs, layer(hidden))
-    model.compile("rmsprop", "mse", jit_compile=keras.backend.backend() == "jax")
+    model.compile("rmsprop", "mse", jit_compile=FASTER)
     model.fit(x, x, batch_size=4, epochs=2, verbose=0)
     np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_mean), [1.5, 5.0], rtol=1e-5)
     np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_variance), [0.25, 0.0], atol=1e-5)
