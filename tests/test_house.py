@@ -55,6 +55,7 @@ _TORCH_FREE = (
     "normwise.files",
     "normwise.lazy",
     "normwise.parent",
+    "normwise.judgement",
     "normwise.records",
     "normwise.reference",
     "normwise.report",
