@@ -39,6 +39,14 @@ def moments_type(x: Tensor) -> str:
     return "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
 
 
+def of_type(value: Tensor, kind: Any) -> Tensor:
+    """Return a tensor, or the value of a variable, in a type; what has it is returned as it is."""
+    # A cast of Keras that changes nothing takes as long on torch as an operator.
+    if isinstance(value, keras.Variable):
+        value = value.value
+    return value if keras.backend.standardize_dtype(value.dtype) == kind else ops.cast(value, kind)
+
+
 def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMoments:
     r"""Return the moments of a batch.
 
@@ -89,7 +97,7 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
 def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None) -> BatchMoments:
     """Return the moments of a batch whose parts are normalised each by its own, as :func:`part_numbers` cuts it.
 
-    ``mean`` and ``variance`` are those of the whole batch.
+    ``mean`` and ``variance`` are those of the whole batch. A part without a real position has the mean and variance 0.
 
     Args:
         x: ``(N, ...)``, float32 or float64; N is the first axis.
@@ -113,7 +121,8 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
 
     pivot = _pivot(x, (0, *axes), real)
     shifted = x - pivot
-    means = mean_of_parts(shifted)
+    # Without a real position the mean is 0, as that of a batch is.
+    means = ops.where(counts > 0, mean_of_parts(shifted), -pivot)
     about = ops.stop_gradient(means)
     deviations, rest = shifted - ops.take(about, numbers, axis=0), means - about
     inside = deviations if real is None else ops.where(real, deviations, ops.zeros_like(deviations))
