@@ -177,7 +177,7 @@ def known(x: Tensor, axes: Any) -> list[Any]:
 
 def _not_negative(variance: Tensor) -> Tensor:
     """Return a variance, and 0 where its difference is rounded to less, with the derivatives of the difference."""
-    return variance + ops.stop_gradient(ops.maximum(-variance, 0))
+    return variance + ops.stop_gradient(ops.clip(-variance, 0.0, math.inf))
 
 
 def _pivot(x: Tensor, axes: tuple[int, ...], real: Tensor | None) -> Tensor:
