@@ -35,7 +35,7 @@ _PACKAGES = {
     "normwise.surgery": {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
     },
-    "normwise.porting": {"port", "port_to_state"},
+    "normwise.porting": {"epsilons_of", "port", "port_to_state"},
     "normwise.testing": {"assert_healthy"},
     "normwise.studies": {
         "PRESETS", "Claim", "Cluster", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named",
@@ -55,6 +55,7 @@ _TORCH_FREE = (
     "normwise.files",
     "normwise.lazy",
     "normwise.parent",
+    "normwise.judgement",
     "normwise.records",
     "normwise.reference",
     "normwise.report",

@@ -8,7 +8,7 @@ from torch.distributed import ProcessGroup
 from torch.optim import Optimizer
 
 from normwise.doctor import diagnose
-from normwise.records.examination_text import finding_text, headline
+from normwise.records.doctor.examination_text import finding_text, headline
 from normwise.statistics import Data
 
 __all__ = ["assert_healthy"]

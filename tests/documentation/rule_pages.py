@@ -14,7 +14,7 @@ from pathlib import Path
 
 from normwise.doctor import Rule, all_rules
 from normwise.records import Source
-from normwise.records.examination_text import SAFETY
+from normwise.records.doctor.examination_text import SAFETY
 from tests.documentation.case_code import script_of
 
 COMMAND = "make doctor-pages"

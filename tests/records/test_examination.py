@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from normwise.records import Examination, Treatment, from_json, from_plain, to_json
-from normwise.records.examination_text import number_text
+from normwise.records.doctor.examination_text import number_text
 from tests.support.reports import shown_examination
 
 _EXAMINATIONS = {

@@ -15,7 +15,8 @@ from normwise.errors import ArgumentError, NormwiseError, RunError
 from normwise.kernels import name_in_use
 from normwise.kernels.cpu import library
 from normwise.records import Point, RunConfig
-from normwise.training import RunFolder, predict, run_folder, train
+from normwise.training import RunFolder, predict, train
+from normwise.training.run import folder as run_folder
 
 Make = Callable[..., RunConfig]
 

@@ -2,8 +2,7 @@
 
 from normwise.records.benchmark import Bandwidth, Benchmark, Comparison
 from normwise.records.calibration import Calibration, LayerCalibration, Order, VarianceKind
-from normwise.records.environment import Environment, check_at_once, usable_cores
-from normwise.records.examination import (
+from normwise.records.doctor.examination import (
     SEVERITIES,
     Examination,
     Finding,
@@ -17,7 +16,7 @@ from normwise.records.examination import (
     Symptom,
     Treatment,
 )
-from normwise.records.examination_text import (
+from normwise.records.doctor.examination_text import (
     examination_lines,
     examination_text,
     finding_text,
@@ -25,8 +24,10 @@ from normwise.records.examination_text import (
     outcome_text,
     symptom_text,
 )
+from normwise.records.doctor.findings import findings_of
+from normwise.records.doctor.treatment_proof import faults_of, proof_of
+from normwise.records.environment import Environment, check_at_once, usable_cores
 from normwise.records.figure import Figure, HeatMap, Series
-from normwise.records.findings import findings_of
 from normwise.records.json_codec import from_json, from_plain, to_json, to_plain
 from normwise.records.recording import (
     LayerPoint,
@@ -48,7 +49,6 @@ from normwise.records.training.input_spec import InputSpec, Task
 from normwise.records.training.prediction import Prediction
 from normwise.records.training.run import Option, Point, ProcessSpan, Result, Run, RunConfig
 from normwise.records.training.saved import read_record, record_of
-from normwise.records.treatment_proof import faults_of, proof_of
 
 __all__ = [
     "SEVERITIES",

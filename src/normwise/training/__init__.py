@@ -3,7 +3,7 @@
 from normwise.training.measures import AT_EVERY_POINT, AT_THE_END
 from normwise.training.parallel import Processes
 from normwise.training.predict import predict
-from normwise.training.run_folder import RunFolder
+from normwise.training.run.folder import RunFolder
 from normwise.training.train import network_of, train
 from normwise.training.trained import trained_network
 

@@ -13,7 +13,7 @@ from normwise.training import measures
 from normwise.training.evaluate import batch_statistics_accuracy, loss_and_accuracy
 from normwise.training.one_process import OneProcess
 from normwise.training.parallel import Alone, Processes, SharedWork
-from normwise.training.run_folder import RunFolder
+from normwise.training.run.folder import RunFolder
 
 #: Called after each step with the number of steps taken and the loss of that step, and after each
 #: evaluation with its point, too.
@@ -56,7 +56,7 @@ class TrainingLoop:
                 f"and {self.progress.metrics_size} bytes of metrics. Delete it to start the run anew"
             )
         if processes.first:
-            folder.truncate_metrics(self.progress.metrics_size)
+            folder.metrics.truncate(self.progress.metrics_size, folder.checkpoint.name)
             folder.go_on(self.progress.step, processes.count, torch.get_num_threads())
         self.saved_at = time.monotonic()
         self.last_point: Point | None = None
@@ -120,7 +120,7 @@ class TrainingLoop:
             outputs = self.work.test_outputs()
             if self.processes.first:
                 self.last_point = self._measured(loss, outputs)
-                self.folder.append(self.last_point)
+                self.folder.metrics.append(self.last_point)
             self.processes.wait()
         return self.last_point
 
@@ -136,7 +136,7 @@ class TrainingLoop:
     def _save(self) -> None:
         with self.work.whole_model():
             if self.processes.first:
-                self.progress.metrics_size = self.folder.metrics_size()
+                self.progress.metrics_size = self.folder.metrics.size()
                 self.work.save(self.folder.checkpoint, self.optimizer, self.progress)
                 self.folder.add_seconds(time.monotonic() - self.saved_at)
             self.processes.wait()
@@ -151,7 +151,7 @@ class TrainingLoop:
     def _result(self) -> Result:
         model, data = self.work.model, self.work.data
         # None where the run was killed between its last checkpoint and its end.
-        point = self.last_point or self._last_saved()
+        point = self.last_point or self.folder.point_at(self.progress.step)
         return Result(
             steps=self.progress.step,
             diverged=self.progress.diverged,
@@ -163,12 +163,3 @@ class TrainingLoop:
                 if name in measures.AT_THE_END
             },
         )
-
-    def _last_saved(self) -> Point:
-        points = self.folder.read().points
-        if not points or points[-1].step != self.progress.step:
-            raise RunError(
-                f"the metrics in {self.folder.path} don't end at step {self.progress.step}, as the checkpoint does. "
-                "Delete the folder to start anew"
-            )
-        return points[-1]

@@ -11,7 +11,7 @@ from normwise.errors import DataError, NormwiseError, RunError
 from normwise.files import reason
 from normwise.records import InputSpec, Prediction, Run
 from normwise.statistics import evaluating
-from normwise.training.run_folder import RunFolder
+from normwise.training.run.folder import RunFolder
 from normwise.training.trained import trained_network
 
 

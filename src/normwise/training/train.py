@@ -17,8 +17,8 @@ from normwise.records import Environment, InputSpec, Run, RunConfig, from_plain,
 from normwise.training.loop import OnStep, TrainingLoop
 from normwise.training.one_process import OneProcess
 from normwise.training.parallel import Alone, Processes, SharedWork
-from normwise.training.run_folder import RunFolder
-from normwise.training.run_request import check_config, may_begin
+from normwise.training.run.folder import RunFolder
+from normwise.training.run.request import check_config, may_begin
 
 
 def train(

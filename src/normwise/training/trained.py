@@ -8,7 +8,7 @@ from normwise.errors import ArgumentError, DataError, ModelError, RunError
 from normwise.files import is_there
 from normwise.records import InputSpec, Run
 from normwise.training import checkpoint
-from normwise.training.run_folder import RunFolder
+from normwise.training.run.folder import RunFolder
 from normwise.training.train import network_of
 
 #: No input of a network has more numbers, and no data set more classes.

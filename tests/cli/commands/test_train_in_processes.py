@@ -48,7 +48,7 @@ def _started(
 ) -> "Iterator[list[subprocess.Popen[str]]]":
     """Start commands in a folder, by hand each as a rank; all are killed at the end."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    environment |= {"PYTHONPATH": str(Path(__file__).parents[3] / "src")}
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[3] / "src"), "PYTHONFAULTHANDLER": "1"}
     port = str(_free_port())
     children: list[subprocess.Popen[str]] = []
     for rank, command in enumerate(commands):
@@ -131,7 +131,7 @@ def test_one_killed_under_torchrun_ends_all_and_the_run_goes_on_in_any_number_of
         # Seconds on an idle machine; the promise is a minute.
         assert time.monotonic() - killed < 60
     assert torchrun.returncode == 1
-    (line,) = _lines(errors)
+    (line,) = _lines(errors) or [errors]
     assert f"rank 1 of 2 {_GONE} --resume" in line
     assert not RunFolder(tmp_path / "run").finished
     for name in ("one", "two"):
@@ -176,7 +176,7 @@ def test_an_error_is_told_once_under_torchrun(tmp_path: Path) -> None:
     (tmp_path / "run/notes.txt").write_text("")
     done = _torchrun(2, tmp_path, "-m", "normwise", *_TRAIN, "--out", "run")
     assert done.returncode == 1
-    (line,) = _lines(done.stderr)
+    (line,) = _lines(done.stderr) or [done.stderr]
     assert line == "error: run is not empty and holds no run; choose another folder"
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 

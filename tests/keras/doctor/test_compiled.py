@@ -10,7 +10,7 @@ from keras import layers as L
 from normwise.keras import diagnose
 from normwise.keras.doctor.facts.model.wired_training import wired_training_holds
 from normwise.keras.untyped import ops
-from tests.keras.doctor.planted import dense, norm, samples, trained
+from tests.keras.doctor.small_models import dense, norm, samples, trained
 
 _BACKEND = keras.backend.backend()
 

@@ -251,8 +251,12 @@ def test_nothing_has_changed_after_an_exception() -> None:
     bad = x.copy()
     bad[-1] = np.nan
     state = random.getstate()
-    with pytest.raises(ModelError, match=r"batch 1 \(counted from 0\) gives channel 0 of 'first'"):
+    with pytest.raises(ModelError) as raised:
         nk.calibrate(model, bad)
+    assert str(raised.value) == (  # and no word of Keras around it
+        "batch 1 (counted from 0) gives channel 0 of 'first' values that are not finite, and its statistics would not "
+        "be either. Find out where they come from, or leave that batch out"
+    )
     for want, got in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(got, want)
     assert random.getstate() == state
@@ -291,7 +295,12 @@ def test_inputs_in_half_precision_are_added_up_in_float64() -> None:
         (lambda x: iter([x]), {}, ArgumentError, "an iterator can be read once"),
         (lambda x: [], {}, ArgumentError, "the data have no batches"),
         (lambda x: "mnist", {}, ArgumentError, "expected batches as data, got str"),
-        (lambda x: x[:, :3], {}, ModelError, "the model fails on batch 0"),
+        (
+            lambda x: x[:, :3],
+            {},
+            ModelError,
+            r"^the model fails on batch 0 .*: ValueError: Input .* shape \(.*\)$",
+        ),
         (lambda x: x[:1], {}, ModelError, "it sees fewer than two values a channel"),
     ],
 )

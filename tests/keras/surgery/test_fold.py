@@ -276,7 +276,7 @@ def test_a_subclassed_model_and_bad_input_get_a_clear_error(scrambled: Scramble)
     model = scrambled(keras.Sequential([keras.Input((4,)), layers.Dense(3), nk.BatchNormalization()]))
     with pytest.raises(ArgumentError, match="expected a positive number as tolerance, got 0"):
         nk.fold(model, x, tolerance=0)
-    with pytest.raises(ModelError, match="the model fails on the example"):
+    with pytest.raises(ModelError, match=r"^the model fails on the example: (?!Exception encountered)"):
         nk.fold(model, x[:, :2])
     with pytest.raises(ModelError, match="the folded model's outputs differ from the model's by"):
         nk.fold(model, x, tolerance=1e-12)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from normwise.records import Examination, Figure, LayerHealth, Series
-from normwise.records.examination_text import shown_path
+from normwise.records.doctor.examination_text import shown_path
 from normwise.report.figures.layer_figure import LayerFigure
 
 #: Error of normalised values, in σ, up to which running statistics are fine, however little the batches scatter.

@@ -14,7 +14,13 @@ from normwise.records import (
     Symptom,
     Treatment,
 )
-from normwise.records.examination_text import SAFETY, measured_text, number_text, place_text, shown_path
+from normwise.records.doctor.examination_text import (
+    SAFETY,
+    measured_text,
+    number_text,
+    place_text,
+    shown_path,
+)
 from normwise.report.numbers import MISSING, count, duration, number
 
 #: Words and symbols of severities: a finding is read by its word, with or without colour.

@@ -11,6 +11,7 @@ import torch
 from normwise.data import BatchOrder, LabelledData
 from normwise.errors import RunError
 from normwise.files import is_there
+from normwise.import_keras import import_keras
 from normwise.records import Point, Result, RunConfig
 from normwise.training.checkpoint import RunProgress
 from normwise.training.evaluate import loss_and_accuracy, loss_of
@@ -22,9 +23,8 @@ from normwise.training.keras.evaluate_in_keras import (
     outputs_of,
     using_batch_statistics,
 )
-from normwise.training.keras.import_keras import import_keras
 from normwise.training.loop import OnStep
-from normwise.training.run_folder import RunFolder
+from normwise.training.run.folder import RunFolder
 
 
 class KerasLoop:
@@ -63,7 +63,7 @@ class KerasLoop:
                 f"{folder.checkpoint} is no checkpoint of this run: it was saved after {self.progress.step} steps "
                 f"and {self.progress.metrics_size} bytes of metrics. Delete it to start the run anew"
             )
-        folder.truncate_metrics(self.progress.metrics_size)
+        folder.metrics.truncate(self.progress.metrics_size, folder.checkpoint.name)
         self.saved_at = time.monotonic()
         self.last_point: Point | None = None
 
@@ -130,29 +130,20 @@ class KerasLoop:
         outputs = logits(self.network, self.data.test)
         test_loss, accuracy = loss_and_accuracy(outputs, self.data.test.labels)
         self.last_point = Point(self.progress.step, loss, test_loss, accuracy)
-        self.folder.append(self.last_point)
+        self.folder.metrics.append(self.last_point)
         return self.last_point
 
     def _save(self) -> None:
-        self.progress.metrics_size = self.folder.metrics_size()
+        self.progress.metrics_size = self.folder.metrics.size()
         keras_checkpoint.save(self.folder.checkpoint, self.network, self.optimizer, self.progress)
         self.folder.add_seconds(time.monotonic() - self.saved_at)
         self.saved_at = time.monotonic()
 
     def _result(self) -> Result:
         # None where the run was killed between its last checkpoint and its end.
-        point = self.last_point or self._last_saved()
+        point = self.last_point or self.folder.point_at(self.progress.step)
         batch = batch_statistics_accuracy(self.network, self.data.test, self.config.batch_size)
         return Result(self.progress.step, self.progress.diverged, point.test_accuracy, batch)
-
-    def _last_saved(self) -> Point:
-        points = self.folder.read().points
-        if not points or points[-1].step != self.progress.step:
-            raise RunError(
-                f"the metrics in {self.folder.path} don't end at step {self.progress.step}, as the checkpoint does. "
-                "Delete the folder to start anew"
-            )
-        return points[-1]
 
 
 def _compiled(network: Any, config: RunConfig) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from normwise.records.examination import SEVERITIES, Finding, Safety, Severity, Symptom
+from normwise.records.doctor.examination import SEVERITIES, Finding, Safety, Severity, Symptom
 
 
 class FindingRule(Protocol):

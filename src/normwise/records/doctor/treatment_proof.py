@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from normwise.records.examination import Examination, Remedy
+from normwise.records.doctor.examination import Examination, Remedy
 
 #: How much greater the loss may be afterwards: rounding, and no more.
 _ROUNDING = 1e-3

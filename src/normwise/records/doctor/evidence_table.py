@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable, Sequence
 
-from normwise.records.examination import Measured, Symptom
+from normwise.records.doctor.examination import Measured, Symptom
 
 #: Least width of a column's title, which is wrapped above its numbers.
 _TITLE = 12

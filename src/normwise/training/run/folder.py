@@ -1,6 +1,5 @@
 """A run on disk: ``run.json``, ``preparation.json``, ``metrics.jsonl``, ``checkpoint.safetensors``, ``timing.json``."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import torch
 
 from normwise.data import LabelledData
 from normwise.errors import RunError
-from normwise.files import is_file, is_folder, is_there, read_whole, reason, write_whole
+from normwise.files import is_folder, is_there, write_whole
 from normwise.kernels import name_in_use
 from normwise.records import (
     Environment,
@@ -22,14 +21,12 @@ from normwise.records import (
     RunConfig,
     check_at_once,
     read_record,
-    record_of,
     to_json,
 )
-from normwise.training.run_head import RunHead
-from normwise.training.run_lock import contents, locked
+from normwise.training.run.head import RunHead
+from normwise.training.run.lock import contents, locked
+from normwise.training.run.metrics import Metrics
 
-#: Largest ``metrics.jsonl``, in bytes: a line has hundreds of them.
-_LARGEST_METRICS = 2**30
 _ADVICE = "Restore the file, or begin anew in another folder"
 
 
@@ -49,14 +46,19 @@ class RunFolder:
     all that is needed to go on. These four
     are the same, byte for byte, however often the run was interrupted. What differs from run to run,
     the seconds it took, is in ``timing.json``.
+
+    Attributes:
+        path: The folder.
+        checkpoint: Path of the checkpoint.
+        metrics: ``metrics.jsonl``.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.checkpoint = path / "checkpoint.safetensors"
+        self.metrics = Metrics(path / "metrics.jsonl")
         self._run = path / "run.json"
         self._input_spec = path / "preparation.json"
-        self._metrics = path / "metrics.jsonl"
         self._timing = path / "timing.json"
 
     @property
@@ -157,39 +159,6 @@ class RunFolder:
             # A file that is missing or damaged counts as no time.
             return 0.0
 
-    def append(self, point: Point) -> None:
-        """Add a line to the metrics."""
-        try:
-            with self._metrics.open("a", encoding="utf-8") as file:
-                file.write(to_json(point) + "\n")
-        except OSError as error:
-            raise RunError(f"{self._metrics} can't be written to: {reason(error)}") from None
-
-    def metrics_size(self) -> int:
-        """Bytes of the metrics, safe on the disk; a checkpoint remembers them."""
-        if not is_there(self._metrics):
-            return 0
-        with self._metrics.open("rb") as file:
-            os.fsync(file.fileno())
-            return os.fstat(file.fileno()).st_size
-
-    def truncate_metrics(self, size: int) -> None:
-        """Forget the lines after a checkpoint that was taken when the metrics had so many bytes.
-
-        Raises:
-            RunError: the file has fewer, or is none.
-        """
-        if is_there(self._metrics) and not is_file(self._metrics):
-            raise RunError(f"{self._metrics} is no regular file. Delete the folder to start anew")
-        got = self._metrics.stat().st_size if is_there(self._metrics) else 0
-        if got < size:
-            raise RunError(
-                f"{self._metrics} has {got} bytes, but {self.checkpoint.name} was saved when it had {size}: "
-                "the two don't belong together. Delete the folder to start anew"
-            )
-        if got > size:
-            os.truncate(self._metrics, size)
-
     def read(self) -> Run:
         """The run as far as it went.
 
@@ -200,16 +169,7 @@ class RunFolder:
             what = f"it has no {self._run.name}" if is_folder(self.path) else "there is no such folder"
             raise RunError(f"{self.path} holds no run: {what}")
         head = self._head()
-        content = read_whole(self._metrics, most=_LARGEST_METRICS) if is_there(self._metrics) else b""
-        lines = content.splitlines()
-        if head.result is None and not content.endswith(b"\n"):
-            lines = lines[:-1]  # which a killed process did not finish
-        points = tuple(record_of(self._metrics, Point, line, _ADVICE) for line in lines)
-        if head.result is not None and (not points or points[-1].step != head.result.steps):
-            raise RunError(
-                f"{self._metrics} ends before the run does, at step {head.result.steps}; "
-                "delete the folder to start anew"
-            )
+        points = self.metrics.points(None if head.result is None else head.result.steps)
         return Run(
             head.config,
             head.environment,
@@ -220,6 +180,20 @@ class RunFolder:
             head.kernels,
             head.processes,
         )
+
+    def point_at(self, step: int) -> Point:
+        """Return the last point on disk, which was measured at the step of the checkpoint.
+
+        Raises:
+            RunError: it was measured at another step, or there is none.
+        """
+        points = self.read().points
+        if not points or points[-1].step != step:
+            raise RunError(
+                f"the metrics in {self.path} don't end at step {step}, as the checkpoint does. Delete the folder to "
+                "start anew"
+            )
+        return points[-1]
 
     def _existing(self, config: RunConfig, data: LabelledData, kernels: str) -> RunHead:
         """Check that the run that is there is this one, and return its head."""

@@ -4,8 +4,8 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from normwise.records.evidence_table import layer_table, number_lines
-from normwise.records.examination import (
+from normwise.records.doctor.evidence_table import layer_table, number_lines
+from normwise.records.doctor.examination import (
     SEVERITIES,
     Examination,
     Finding,

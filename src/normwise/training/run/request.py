@@ -5,8 +5,8 @@ import math
 from normwise.errors import ArgumentError, RunError
 from normwise.records import RunConfig
 from normwise.training import measures
-from normwise.training.run_folder import RunFolder
-from normwise.training.run_head import config_differences
+from normwise.training.run.folder import RunFolder
+from normwise.training.run.head import config_differences
 
 #: More would not end in years; and a learning rate that float32 holds, with room for what an optimiser does to it.
 _MOST_STEPS, _LARGEST_LR = 10**12, 1e30

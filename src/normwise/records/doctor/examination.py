@@ -191,7 +191,7 @@ class Examination:
 
     def __str__(self) -> str:
         """Return the findings, worst first, and a line on the health of everything else."""
-        from normwise.records.examination_text import examination_text
+        from normwise.records.doctor.examination_text import examination_text
 
         return examination_text(self)
 
@@ -231,6 +231,6 @@ class Treatment:
 
     def __str__(self) -> str:
         """Return what became of each fix, and the proof."""
-        from normwise.records.examination_text import treatment_text
+        from normwise.records.doctor.examination_text import treatment_text
 
         return treatment_text(self)
