@@ -47,14 +47,14 @@ _PACKAGES = {
 #: What imports without torch: the Keras package, and whatever only reads records, must be able to.
 _TORCH_FREE = (
     "normwise",
-    "normwise.allocator",
+    "normwise.process.allocator",
     "normwise.cli",
     "normwise.data",
     "normwise.data.registry",
     "normwise.errors",
     "normwise.files",
     "normwise.lazy",
-    "normwise.parent",
+    "normwise.process.parent",
     "normwise.judgement",
     "normwise.records",
     "normwise.reference",

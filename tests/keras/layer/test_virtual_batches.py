@@ -9,6 +9,7 @@ import pytest
 from normwise import reference
 from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
+from tests.support.keras.calls import call
 from tests.support.keras.gradients import passes
 
 
@@ -111,3 +112,15 @@ def test_inference_knows_no_parts() -> None:
     x = np.random.default_rng(0).standard_normal((5, 3)).astype("float32")
     layer, whole = BatchNormalization(virtual_batch_size=2), BatchNormalization()
     np.testing.assert_array_equal(_array(layer(x)), _array(whole(x)))
+
+
+def test_a_part_without_a_real_position_is_normalised_as_such_a_batch_is() -> None:
+    x = (np.random.default_rng(0).standard_normal((4, 5, 3)) + 50).astype("float32")
+    mask = np.repeat([[True], [True], [False], [False]], 5, 1)
+    layer: Any = BatchNormalization(virtual_batch_size=2, momentum=0.0)
+    alone, real = BatchNormalization(), BatchNormalization(momentum=0.0)
+    y = call(layer, x, True, mask=mask)
+    np.testing.assert_allclose(y[2:], call(alone, x[2:], True, mask=mask[2:]), rtol=1e-5)
+    np.testing.assert_allclose(y[:2], call(real, x[:2], True), atol=1e-5)
+    for moved, expected in zip(layer.get_weights(), real.get_weights(), strict=True):
+        np.testing.assert_allclose(moved, expected, rtol=1e-5)
