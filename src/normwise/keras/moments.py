@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from normwise.keras.untyped import ops
 
@@ -55,7 +56,7 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
         \mu = c + \frac1m \sum_i (x_i - c) \qquad \sigma^2 = \frac1m \sum_i (x_i - c)^2 - (\mu - c)^2
 
     with the mean as the type of ``x`` has it as :math:`c`, a constant. What is added up for it are differences from
-    a value near to it, so that no digit is lost at any mean, as it is in ``keras.ops.moments``. :math:`\mu - c` is what
+    one of the values, so that no digit is lost at any mean, as it is in ``keras.ops.moments``. :math:`\mu - c` is what
     the mean has more digits than its type, and brings the derivatives of any order, which cost no further sum.
 
     Args:
@@ -84,8 +85,8 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
 
     pivot = _pivot(x, axes, real)
     shifted_mean = mean_of(chosen(x - pivot))
-    about = pivot + ops.stop_gradient(shifted_mean)
-    # What rounding took from the sum, exactly, and the gradient of the mean.
+    about = pivot + _rounded(ops.stop_gradient(shifted_mean))
+    # What rounding took from the sum, and the gradient of the mean.
     rest = (pivot - about) + shifted_mean
     deviations = x - about
     # Chosen before the square, whose derivative is none where padding holds NaN.
@@ -180,22 +181,30 @@ def _not_negative(variance: Tensor) -> Tensor:
     return variance + ops.stop_gradient(ops.clip(-variance, 0.0, math.inf))
 
 
+def _rounded(constant: Tensor) -> Tensor:
+    """Return a finite constant as its type has it, wherever a compiler computes it again.
+
+    XLA makes the division before it a multiplication and fuses that with the subtraction behind it, which rounds once
+    for both: at a far mean no two places would have the same constant.
+    """
+    largest = float(np.finfo(keras.backend.standardize_dtype(constant.dtype)).max)
+    return ops.clip(constant, -largest, largest)
+
+
 def _pivot(x: Tensor, axes: tuple[int, ...], real: Tensor | None) -> Tensor:
     """Return a value near the mean of each channel, a constant to the gradient, of one element along the axes.
 
-    It is the mean of the first sample, or with a mask that of all real positions: the mean of one of N samples is at
-    most as many deviations from the mean of all as the root of N.
+    It is the first value; with a mask the mean of all that are real. The first of m values is at most as many
+    deviations from their mean as the root of m.
     """
     values = ops.stop_gradient(x)
     if real is None:
-        samples, *others = axes
-        first = tuple(slice(0, 1) if a == samples else slice(None) for a in range(len(x.shape)))
-        # A sum, also over the samples: an empty batch has none.
-        total = ops.sum(values[first], axes, keepdims=True)
-        return total / _at_least_one(math.prod(known(x, others)), x.dtype) if others else total
+        first = tuple(slice(0, 1) if a in axes else slice(None) for a in range(len(x.shape)))
+        # A sum, of one value: an empty batch has none.
+        return ops.sum(values[first], axes, keepdims=True)
     counts = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
     total = ops.sum(ops.where(real, values, ops.zeros_like(values)), axes, keepdims=True)
-    return total / ops.maximum(counts, ops.ones_like(counts))
+    return _rounded(total / ops.maximum(counts, ops.ones_like(counts)))
 
 
 def _over_batch(mask: Tensor, x: Tensor, axis: int) -> Tensor:

@@ -18,7 +18,7 @@ def test_what_can_not_be_calibrated_is_left_and_the_reason_is_said() -> None:
         def call(self, inputs: Any, training: Any = None, mask: Any = None, residual: Any = None) -> Any:
             return super().call(2 * inputs, training=training, mask=mask, residual=residual)
 
-    by_batch = nk.BatchNormalization(name="by_batch")
+    by_batch: Any = nk.BatchNormalization(name="by_batch")
 
     class _Trains(layers.Layer):
         def __init__(self) -> None:

@@ -74,7 +74,7 @@ def test_bn_is_folded_into_the_layer_behind_it_where_that_does_not_pad(
 def test_a_shift_before_zeros_at_the_borders_is_left_and_none_is_folded(
     make: Any, scrambled: Scramble
 ) -> None:
-    bn = nk.BatchNormalization(name="bn", center=False)
+    bn: Any = nk.BatchNormalization(name="bn", center=False)
     model = scrambled(keras.Sequential([keras.Input((5, 5, 3)), bn, make(2, 3, padding="same")]))
     x = example(2, 5, 5, 3)
     _, report = nk.fold(model, x)
