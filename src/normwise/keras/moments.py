@@ -195,7 +195,7 @@ def _pivot(x: Tensor, axes: tuple[int, ...], real: Tensor | None) -> Tensor:
     """Return a value near the mean of each channel, a constant to the gradient, of one element along the axes.
 
     It is the first value; with a mask the mean of all that are real. The first of m values is at most as many
-    deviations from their mean as the root of m.
+    deviations from their mean as the root of m, so that what rounding takes from the sum is a small part of one.
     """
     values = ops.stop_gradient(x)
     if real is None:
