@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import normwise
-from normwise import allocator
+from normwise.process import allocator
 
 _COUNT_FAULTS = """
 import resource, sys, torch, normwise

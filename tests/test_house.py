@@ -35,7 +35,7 @@ _PACKAGES = {
     "normwise.surgery": {
         "accelerate", "convert", "export_onnx", "find", "fold", "freeze", "insert", "remove_biases", "unfreeze",
     },
-    "normwise.porting": {"port", "port_to_state"},
+    "normwise.porting": {"epsilons_of", "port", "port_to_state"},
     "normwise.testing": {"assert_healthy"},
     "normwise.studies": {
         "PRESETS", "Claim", "Cluster", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named",
@@ -47,14 +47,15 @@ _PACKAGES = {
 #: What imports without torch: the Keras package, and whatever only reads records, must be able to.
 _TORCH_FREE = (
     "normwise",
-    "normwise.allocator",
+    "normwise.process.allocator",
     "normwise.cli",
     "normwise.data",
     "normwise.data.registry",
     "normwise.errors",
     "normwise.files",
     "normwise.lazy",
-    "normwise.parent",
+    "normwise.process.parent",
+    "normwise.judgement",
     "normwise.records",
     "normwise.reference",
     "normwise.report",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
+from normwise import judgement
 from normwise.doctor import facts, rules
 
 _NUMBER = re.compile(
@@ -35,7 +36,7 @@ class Threshold:
 def thresholds() -> list[Threshold]:
     """Return all thresholds, in the order of the files."""
     found = []
-    for info in (*_files(rules), *_files(facts)):
+    for info in (*_files(rules), *_files(facts), *_files(judgement)):
         source = inspect.getsource(importlib.import_module(info.name))
         title = (re.match(r'"""(BN\d+):', source) or [None, ""])[1]
         name = info.name.rpartition(".")[2].replace("_", "-")

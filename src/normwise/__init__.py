@@ -12,9 +12,9 @@ if typing.TYPE_CHECKING:
     from normwise import errors, functional, nn, reference
     from normwise import statistics as statistics
     from normwise import surgery as surgery
-    from normwise.allocator import tune_allocator
     from normwise.doctor import diagnose
     from normwise.porting import port
+    from normwise.process.allocator import tune_allocator
     from normwise.statistics import accumulate, calibrate, watch
     from normwise.surgery import accelerate, convert, fold, freeze, insert, unfreeze
 
@@ -51,7 +51,7 @@ _NAMES = {
     "freeze": "surgery:freeze",
     "insert": "surgery:insert",
     "port": "porting:port",
-    "tune_allocator": "allocator:tune_allocator",
+    "tune_allocator": "process.allocator:tune_allocator",
     "unfreeze": "surgery:unfreeze",
     "watch": "statistics:watch",
 }

@@ -6,6 +6,7 @@
     ├── ShapeError (ValueError)      a tensor whose shape does not fit its layer
     ├── MaskError (ValueError)       a mask of the wrong shape, type or device
     ├── ArgumentError (ValueError)   an argument that does not exist or contradicts another
+    ├── MissingPackageError (ImportError) a package that is not installed, or can't be used
     ├── AutogradError (RuntimeError) what autograd can't do: overwrite a leaf, or differentiate what was exchanged
     ├── DistributedError (RuntimeError) processes that do not do together what all of them must
     ├── DataError                    a data file that is missing, cut short, corrupt or mismatched
@@ -32,6 +33,10 @@ class MaskError(NormwiseError, ValueError):
 
 class ArgumentError(NormwiseError, ValueError):
     """An argument has a value that does not exist, or one that contradicts another argument."""
+
+
+class MissingPackageError(NormwiseError, ImportError):
+    """A package that is needed for what was asked, such as Keras, is not installed, or can't be used."""
 
 
 class AutogradError(NormwiseError, RuntimeError):

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.keras import xla
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _BACKEND = os.environ.get("KERAS_BACKEND")
 collect_ignore_glob = [] if _BACKEND else ["*"]
+xla.generate_code_fast()
 
 
 #: Folders whose tests ask what XLA makes of the layer; in the others JAX may compile worse, in half the time.

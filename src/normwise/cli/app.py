@@ -22,6 +22,7 @@ from normwise.cli.commands.predict import predict
 from normwise.cli.commands.report import report
 from normwise.cli.commands.study import study
 from normwise.cli.commands.train import train_app
+from normwise.cli.option_names import naming_options
 from normwise.errors import NormwiseError
 
 app = typer.Typer(
@@ -35,16 +36,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(train_app, name="train")
-app.command()(predict)
-app.command()(study)
-app.command()(doctor)
-app.command()(calibrate)
-app.command()(fold)
-app.command()(convert)
-app.command()(port)
-app.command()(bench)
-app.command()(report)
-app.command()(explain)
+app.command()(naming_options(predict))
+app.command()(naming_options(study))
+app.command()(naming_options(doctor))
+app.command()(naming_options(calibrate))
+app.command()(naming_options(fold))
+app.command()(naming_options(convert))
+app.command()(naming_options(port))
+app.command()(naming_options(bench))
+app.command()(naming_options(report))
+app.command()(naming_options(explain))
 
 _WRONG_USE, _OWN_MISTAKE, _INTERRUPTED, _NOBODY_READS = 2, 70, 130, 141
 _TRACEBACK = "--traceback"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from normwise.cli.option_names import in_options
 from normwise.cli.terminal import say, show
 
 
@@ -11,7 +12,7 @@ def say_record(record: Any, *, json: bool, notes: Sequence[str]) -> None:
     """Print a record as JSON, or as text with notes behind it."""
     from normwise.records import to_json
 
-    say(to_json(record, indent=1) if json else "\n".join([str(record), *notes]))
+    say(to_json(record, indent=1) if json else in_options("\n".join([str(record), *notes])))
 
 
 def write_report(

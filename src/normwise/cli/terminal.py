@@ -27,8 +27,10 @@ class NobodyReads(OutputError):
 
 
 def prepare() -> None:
-    """Make the streams fit for any text, in any locale."""
+    """Make the streams fit for any text, in any locale, and keep TensorFlow's reports of its start out of them."""
     mute(False)
+    # It writes what it was compiled with to standard error, unless it is told before it is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for number in range(3):
         try:
             os.fstat(number)

@@ -3,8 +3,8 @@
 import ast
 import inspect
 import textwrap
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +13,9 @@ from torch.optim import Optimizer
 
 from normwise.doctor.facts.facts import Facts, Need
 from normwise.doctor.facts.processes.collect_rank_facts import collect_rank_facts
-from normwise.records import Measured, RuleText, Safety, Severity, Source, Symptom
+from normwise.judgement.base_rule import BaseRule
+from normwise.judgement.base_rule import measured as measured
+from normwise.records import RuleText, Source, Symptom
 from normwise.statistics import Data
 
 
@@ -58,7 +60,7 @@ class FileCase:
         return Facts.of_onnx(self.content)
 
 
-class Rule(ABC):
+class Rule(BaseRule[Facts]):
     """A rule. A subclass in a file of ``doctor/rules`` is found by that; nothing central is edited to add one.
 
     Attributes:
@@ -73,45 +75,11 @@ class Rule(ABC):
         supersedes: Codes of rules whose findings this one explains: in the layers that both found, theirs are dropped.
     """
 
-    code: ClassVar[str]
-    name: ClassVar[str]
-    severity: ClassVar[Severity]
     needs: ClassVar[tuple[Need, ...]]
-    finds: ClassVar[str]
     why: ClassVar[str]
     measured: ClassVar[str]
     fixed: ClassVar[str]
-    safety: ClassVar[Safety]
     sources: ClassVar[tuple[Source, ...]] = ()
-    supersedes: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the places where it finds something, with what was measured there; none in a healthy model."""
-
-    @abstractmethod
-    def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Return one plain sentence that says what is wrong; ``symptoms`` has the worst first."""
-
-    @abstractmethod
-    def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Return code that mends it, to be pasted into the user's own."""
-
-    def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return how much these symptoms matter."""
-        return self.severity
-
-    def explained(self, facts: Facts, symptoms: Sequence[Symptom]) -> set[str]:
-        """Return the paths in which findings of the rules that this one supersedes are dropped."""
-        return {symptom.path for symptom in symptoms}
-
-    def safety_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Safety:
-        """Return whether the fix of these symptoms can be applied by :meth:`heal`."""
-        return self.safety
-
-    def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Return the measured cost in words; empty where none was measured."""
-        return ""
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Apply a safe fix to a copy of the model, in place, and return what was done.
@@ -151,11 +119,6 @@ class Rule(ABC):
             _body(self.healthy),
             self.sources,
         )
-
-
-def measured(label: str, value: float, unit: str = "") -> Measured:
-    """Return one number of the evidence; a shorter name for rules, which have many."""
-    return Measured(label, float(value), unit)
 
 
 def _body(method: Callable[..., Any]) -> str:

@@ -5,11 +5,13 @@ from typing import Any
 
 import keras
 
+from normwise.keras.arguments import check_arguments, check_residual, checked_channels
 from normwise.keras.call import Call
 from normwise.keras.masks import broadcast_mask
-from normwise.keras.moments import BatchMoments, Tensor, moments_type
+from normwise.keras.moments import BatchMoments, Tensor, moments_type, of_type
 from normwise.keras.renorm import Schedule, correction, limits_of
 from normwise.keras.untyped import ops
+from normwise.keras.weights import add_weights, move_statistics
 from normwise.keras.with_ops import batch_normalization as with_ops
 
 
@@ -114,19 +116,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         frozen_statistics: bool = False,
         **kwargs: Any,
     ) -> None:
-        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-            raise ValueError(f"axis must be one whole number, that of the channels, got {axis!r}")
-        _check_share("momentum", momentum)
-        _check_share("renorm_momentum", renorm_momentum)
-        if not epsilon >= 0:
-            raise ValueError(f"expected an epsilon of 0 or more, got {epsilon!r}")
-        if virtual_batch_size is not None and (type(virtual_batch_size) is not int or virtual_batch_size < 1):
-            raise ValueError(
-                f"virtual_batch_size must be a whole number of samples, 1 or more, or None, got {virtual_batch_size!r}"
-            )
-        if virtual_batch_size is not None and (renorm or synchronized):
-            other = "renorm" if renorm else "synchronized"
-            raise ValueError(f"virtual_batch_size and {other}=True contradict one another; leave one out")
+        check_arguments(axis, momentum, epsilon, renorm, renorm_momentum, synchronized, virtual_batch_size)
         super().__init__(
             axis=axis,
             momentum=0.99 if momentum is None else momentum,
@@ -158,37 +148,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of a shape."""
         rank = len(input_shape)
-        if rank < 2 or not -rank <= self.axis < rank:
-            raise ValueError(
-                f"{self.name}: expected inputs with two axes or more, and axis {self.axis} among them, got the shape "
-                f"{tuple(input_shape)}"
-            )
-        channels = input_shape[self.axis]
-        if channels is None:
-            raise ValueError(
-                f"{self.name}: the number of channels, axis {self.axis} of the shape {tuple(input_shape)}, must be "
-                "known"
-            )
-        if self.virtual_batch_size is not None and self.axis % rank == 0:
-            raise ValueError(
-                f"{self.name}: virtual_batch_size cuts the first axis, which can't be that of the channels"
-            )
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self._affine("gamma", channels)
-        if self.center:
-            self.beta = self._affine("beta", channels)
-        self.moving_mean = self._moving("moving_mean", channels, self.moving_mean_initializer)
-        self.moving_variance = self._moving("moving_variance", channels, self.moving_variance_initializer)
-        if self.renorm:
-            # As Keras has them: deviations, which begin as roots of the initial variance.
-            self.moving_stddev = self._moving("moving_stddev", channels, self._initial_deviation)
-            self.renorm_mean = self._moving("renorm_mean", channels, _again(self.moving_mean_initializer))
-            self.renorm_stddev = self._moving("renorm_stddev", channels, self._initial_deviation)
-        if self.momentum is None or isinstance(self._limits, Schedule):
-            self.batches = self.add_weight(
-                shape=(), name="batches", dtype="int32", initializer="zeros", trainable=False, autocast=False
-            )
+        channels = checked_channels(input_shape, self.axis, self.virtual_batch_size, self.name)
+        add_weights(self, channels, counting=self.momentum is None or isinstance(self._limits, Schedule))
         self.input_spec = keras.InputSpec(ndim=rank, axes={self.axis: channels})
         self._reduction_axes = [axis for axis in range(rank) if axis != self.axis % rank]
 
@@ -197,14 +158,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
         axis = self.axis % len(inputs.shape)
         moving = not (training and self.trainable) or self.frozen_statistics
         kind = moments_type(inputs)
-        if residual is not None and not _same(residual.shape, inputs.shape):
-            raise ValueError(
-                f"{self.name}: the residual has the shape {tuple(residual.shape)}, expected that of the inputs, "
-                f"{tuple(inputs.shape)}"
-            )
+        if residual is not None:
+            check_residual(residual.shape, inputs.shape, self.name)
         if mask is not None:
-            mask = None if moving else broadcast_mask(mask, inputs.shape, axis, self.name)
-        if mask is not None:
+            mask = broadcast_mask(mask, inputs.shape, axis, self.name)
+        if moving:
+            mask = None
+        elif mask is not None:
             # Nothing times infinity is no number, so that padding with one would reach the gradients.
             inputs = ops.where(ops.logical_or(mask, ops.isfinite(inputs)), inputs, ops.zeros_like(inputs))
         call = Call(
@@ -212,9 +172,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
             axis,
             self.epsilon,
             self.name,
-            None if self.gamma is None else ops.cast(self.gamma, kind),
-            None if self.beta is None else ops.cast(self.beta, kind),
-            statistics=(ops.cast(self.moving_mean, kind), ops.cast(self.moving_variance, kind))
+            None if self.gamma is None else of_type(self.gamma, kind),
+            None if self.beta is None else of_type(self.beta, kind),
+            statistics=(of_type(self.moving_mean, kind), of_type(self.moving_variance, kind))
             if moving
             else None,
             mask=mask,
@@ -226,8 +186,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         outputs, found = _computed(call)
         if found is not None:
-            self._move(found)
-        return ops.cast(outputs, self.compute_dtype)
+            move_statistics(self, found)
+        return of_type(outputs, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return all arguments, as ``from_config`` takes them."""
@@ -251,25 +211,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
             store = {**{key: store[key] for key in keys}, str(last): 0}
         super().load_own_variables(store)
 
-    def _affine(self, name: str, channels: int) -> Any:
-        return self.add_weight(
-            shape=(channels,),
-            name=name,
-            initializer=getattr(self, f"{name}_initializer"),
-            regularizer=getattr(self, f"{name}_regularizer"),
-            constraint=getattr(self, f"{name}_constraint"),
-            trainable=True,
-            autocast=False,
-        )
-
-    def _moving(self, name: str, channels: int, initializer: Any) -> Any:
-        return self.add_weight(
-            shape=(channels,), name=name, initializer=initializer, trainable=False, autocast=False
-        )
-
-    def _initial_deviation(self, shape: Any, dtype: Any = None) -> Any:
-        return ops.sqrt(_again(self.moving_variance_initializer)(shape, dtype=dtype))
-
     def _corrected(self, found: BatchMoments, gamma: Any, beta: Any) -> tuple[Tensor, Tensor]:
         """Return γ r and γ d + β, with which batch normalization is batch renormalization."""
         kind = found.mean.dtype
@@ -286,46 +227,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
         scale, shift = (r, d) if gamma is None else (r * gamma, d * gamma)
         return scale, shift if beta is None else shift + beta
 
-    def _move(self, found: BatchMoments) -> None:
-        """Move the moving statistics towards those of a batch."""
-        count = found.positions
-        some = True if isinstance(count, int) else count > 0
-        if some is True and count == 0:
-            return
-        mean, variance = ops.stop_gradient(found.mean), ops.stop_gradient(found.variance)
-        share: Any = self.momentum
-        if self.momentum is None:
-            before = ops.cast(self.batches, mean.dtype)
-            share = before / (before + 1)
-
-        def move(weight: Any, batch: Any, share: Any) -> Any:
-            was = ops.cast(weight, batch.dtype)
-            new = was * share + batch * (1 - share)
-            weight.assign(new if some is True else ops.where(some, new, was))
-            return new
-
-        corrected = variance * _bessel(count) if self.unbiased_moving_variance else variance
-        move(self.moving_mean, mean, share)
-        if self.renorm:
-            move(self.renorm_mean, mean, self.renorm_momentum)
-            move(self.renorm_stddev, ops.sqrt(variance + self.epsilon), self.renorm_momentum)
-            squares = ops.square(move(self.moving_stddev, ops.sqrt(corrected + self.epsilon), share))
-            # A square of a root may be less than what the root was taken of.
-            new = ops.clip(squares - self.epsilon, 0.0, math.inf)
-            was = ops.cast(self.moving_variance, new.dtype)
-            self.moving_variance.assign(new if some is True else ops.where(some, new, was))
-        else:
-            move(self.moving_variance, corrected, share)
-        if self.batches is not None:
-            self.batches.assign(self.batches + (1 if some is True else ops.cast(ops.any(some), "int32")))
-
-
-def _bessel(count: Any) -> Any:
-    """Return count over count less one, and 1 for one value, which has no variance to correct."""
-    if isinstance(count, int):
-        return count / max(count - 1, 1)
-    return count / ops.maximum(count - 1, ops.ones_like(count))
-
 
 def _computed(call: Call) -> tuple[Any, BatchMoments | None]:
     if keras.backend.backend() == "torch":
@@ -334,21 +235,3 @@ def _computed(call: Call) -> tuple[Any, BatchMoments | None]:
         if on_torch.covers(call):
             return on_torch.batch_normalization(call)
     return with_ops(call)
-
-
-def _check_share(name: str, value: float | None) -> None:
-    if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 1):
-        raise ValueError(f"expected a {name} between 0 and 1, the weight of what was, got {value!r}")
-
-
-def _same(given: Any, expected: Any) -> bool:
-    return len(given) == len(expected) and all(
-        None in (have, want) or have == want for have, want in zip(given, expected, strict=True)
-    )
-
-
-def _again(initializer: Any) -> Any:
-    """Return an initializer of its own, since one with a seed gives each weight the same values."""
-    if isinstance(initializer, keras.initializers.Initializer):
-        return initializer.__class__.from_config(initializer.get_config())
-    return initializer

@@ -4,15 +4,12 @@ import math
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from normwise.keras.untyped import ops
 
 #: A tensor of whatever backend Keras runs on.
 Tensor = Any
-
-
-#: Deviations that a mean may be from 0 before its sum has lost digits that count.
-_FAR = 16.0
 
 
 class BatchMoments(NamedTuple):
@@ -24,8 +21,7 @@ class BatchMoments(NamedTuple):
         mean: ``(C,)``.
         variance: The biased one, ``(C,)``.
         deviations: ``x`` less a constant that is about the mean, of the shape of ``x``; with parts, that of its own.
-        rest: The mean less that constant, which broadcasts to ``deviations``: 0 where no digit was lost, and with the
-            gradient of the mean.
+        rest: The mean less that constant, which broadcasts to ``deviations``; with the gradient of the mean.
         spread: The variance that normalises, which broadcasts to ``deviations``; of the part with parts. These three
             are None where the kernels have normalised already.
     """
@@ -44,6 +40,14 @@ def moments_type(x: Tensor) -> str:
     return "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
 
 
+def of_type(value: Tensor, kind: Any) -> Tensor:
+    """Return a tensor, or the value of a variable, in a type; what has it is returned as it is."""
+    # A cast of Keras that changes nothing takes as long on torch as an operator.
+    if isinstance(value, keras.Variable):
+        value = value.value
+    return value if keras.backend.standardize_dtype(value.dtype) == kind else ops.cast(value, kind)
+
+
 def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMoments:
     r"""Return the moments of a batch.
 
@@ -51,9 +55,9 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
 
         \mu = c + \frac1m \sum_i (x_i - c) \qquad \sigma^2 = \frac1m \sum_i (x_i - c)^2 - (\mu - c)^2
 
-    with the mean as it is first computed as :math:`c`, a constant. Where a mean is far from 0, beside the deviations,
-    its sum has lost digits, which ``keras.ops.moments`` does without; then :math:`\mu - c` is computed as well, which
-    takes three more sums. It brings the derivatives of any order in any case, so that they cost no further sum.
+    with the mean as the type of ``x`` has it as :math:`c`, a constant. What is added up for it are differences from
+    one of the values, so that no digit is lost at any mean, as it is in ``keras.ops.moments``. :math:`\mu - c` is what
+    the mean has more digits than its type, and brings the derivatives of any order, which cost no further sum.
 
     Args:
         x: ``(N, ...)``, float32 or float64.
@@ -69,7 +73,7 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
     else:
         some = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
         count = _each_channel(some, axis)
-    some = max(some, 1) if isinstance(some, int) else ops.maximum(some, ops.ones_like(some))
+    some = _at_least_one(some, x.dtype)
 
     def chosen(values: Tensor) -> Tensor:
         return values if real is None else ops.where(real, values, ops.zeros_like(values))
@@ -79,27 +83,14 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
         of_samples = ops.sum(values, tuple(others), keepdims=True) if others else values
         return ops.sum(of_samples, samples, keepdims=True) / some
 
-    sums = mean_of(chosen(x))
-    about = ops.stop_gradient(sums)
+    pivot = _pivot(x, axes, real)
+    shifted_mean = mean_of(chosen(x - pivot))
+    about = pivot + _rounded(ops.stop_gradient(shifted_mean))
+    # What rounding took from the sum, and the gradient of the mean.
+    rest = (pivot - about) + shifted_mean
     deviations = x - about
     # Chosen before the square, whose derivative is none where padding holds NaN.
-    spread = mean_of(ops.square(chosen(deviations)))
-
-    def restored() -> tuple[Tensor, Tensor]:
-        values = ops.stop_gradient(x)
-        nearer = about + mean_of(chosen(values - about))
-        left = chosen(values - nearer)
-        lost = mean_of(left)
-        return nearer - about + lost, ops.maximum(mean_of(ops.square(left)) - ops.square(lost), 0)
-
-    def kept() -> tuple[Tensor, Tensor]:
-        return ops.zeros_like(about), ops.stop_gradient(spread)
-
-    far = ops.any(ops.square(about) > _FAR**2 * ops.stop_gradient(spread))
-    lost, exact = ops.cond(far, restored, kept)
-    rest = lost + (sums - about)
-    spread = spread - ops.square(rest)
-    spread = spread + ops.stop_gradient(exact - spread)
+    spread = _not_negative(mean_of(ops.square(chosen(deviations))) - ops.square(rest))
     mean, variance = (ops.reshape(value, (-1,)) for value in (about + rest, spread))
     return BatchMoments(count, mean, variance, deviations, rest, spread)
 
@@ -107,7 +98,7 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
 def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None) -> BatchMoments:
     """Return the moments of a batch whose parts are normalised each by its own, as :func:`part_numbers` cuts it.
 
-    ``mean`` and ``variance`` are those of the whole batch.
+    ``mean`` and ``variance`` are those of the whole batch. A part without a real position has the mean and variance 0.
 
     Args:
         x: ``(N, ...)``, float32 or float64; N is the first axis.
@@ -131,7 +122,8 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
 
     pivot = _pivot(x, (0, *axes), real)
     shifted = x - pivot
-    means = mean_of_parts(shifted)
+    # Without a real position the mean is 0, as that of a batch is.
+    means = ops.where(counts > 0, mean_of_parts(shifted), -pivot)
     about = ops.stop_gradient(means)
     deviations, rest = shifted - ops.take(about, numbers, axis=0), means - about
     inside = deviations if real is None else ops.where(real, deviations, ops.zeros_like(deviations))
@@ -186,19 +178,33 @@ def known(x: Tensor, axes: Any) -> list[Any]:
 
 def _not_negative(variance: Tensor) -> Tensor:
     """Return a variance, and 0 where its difference is rounded to less, with the derivatives of the difference."""
-    return variance + ops.stop_gradient(ops.maximum(-variance, 0))
+    return variance + ops.stop_gradient(ops.clip(-variance, 0.0, math.inf))
+
+
+def _rounded(constant: Tensor) -> Tensor:
+    """Return a finite constant as its type has it, wherever a compiler computes it again.
+
+    XLA makes the division before it a multiplication and fuses that with the subtraction behind it, which rounds once
+    for both: at a far mean no two places would have the same constant.
+    """
+    largest = float(np.finfo(keras.backend.standardize_dtype(constant.dtype)).max)
+    return ops.clip(constant, -largest, largest)
 
 
 def _pivot(x: Tensor, axes: tuple[int, ...], real: Tensor | None) -> Tensor:
-    """Return about the mean of each channel, a constant to the gradient, of one element along the axes."""
+    """Return a value near the mean of each channel, a constant to the gradient, of one element along the axes.
+
+    It is the first value; with a mask the mean of all that are real. The first of m values is at most as many
+    deviations from their mean as the root of m, so that what rounding takes from the sum is a small part of one.
+    """
     values = ops.stop_gradient(x)
     if real is None:
         first = tuple(slice(0, 1) if a in axes else slice(None) for a in range(len(x.shape)))
-        # A sum, of one value a channel: an empty batch has none.
+        # A sum, of one value: an empty batch has none.
         return ops.sum(values[first], axes, keepdims=True)
     counts = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
     total = ops.sum(ops.where(real, values, ops.zeros_like(values)), axes, keepdims=True)
-    return total / ops.maximum(counts, ops.ones_like(counts))
+    return _rounded(total / ops.maximum(counts, ops.ones_like(counts)))
 
 
 def _over_batch(mask: Tensor, x: Tensor, axis: int) -> Tensor:
@@ -212,6 +218,14 @@ def _over_batch(mask: Tensor, x: Tensor, axis: int) -> Tensor:
 def _each_channel(counts: Tensor, axis: int) -> Tensor:
     """Return counts without axes of size 1: a scalar, or ``(C,)`` where channels have counts of their own."""
     return ops.reshape(counts, () if counts.shape[axis] == 1 else (-1,))
+
+
+def _at_least_one(count: Tensor | int, kind: Any) -> Tensor | int:
+    """Return a count to divide by: a number where it is known, else a tensor of a type."""
+    if isinstance(count, int):
+        return max(count, 1)
+    count = ops.cast(count, kind)
+    return ops.maximum(count, ops.ones_like(count))
 
 
 def _added(values: Tensor, numbers: Tensor, parts: Any) -> Tensor:

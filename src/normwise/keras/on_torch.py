@@ -79,10 +79,11 @@ def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
 
 def merged(own: BatchMoments, name: str) -> BatchMoments:
     """Return the moments of all ranks, without deviations, where the kernels don't apply."""
-    union = _union(name, own.mean.device)
+    count = torch.as_tensor(own.positions, dtype=own.mean.dtype, device=own.mean.device)
+    # Ranks with and without such masks send messages of different sizes: the error of that says who has which.
+    union = _union(name, own.mean.device, ", mask of each channel" if count.ndim else "")
     if union is None:
         return own
-    count = torch.as_tensor(own.positions, dtype=own.mean.dtype, device=own.mean.device)
     if count.ndim == 0:
         return BatchMoments(*merged_moments(ChannelMoments(count, own.mean, own.variance), union))
     # Channels with masks of their own are batches of one channel.
@@ -90,8 +91,8 @@ def merged(own: BatchMoments, name: str) -> BatchMoments:
     return BatchMoments(found.count, found.mean[:, 0], found.variance[:, 0])
 
 
-def _union(name: str, device: torch.device) -> RankUnion | None:
-    return union_of(None, f"BatchNormalization {name!r}", device, _TIMEOUT)
+def _union(name: str, device: torch.device, masks: str = "") -> RankUnion | None:
+    return union_of(None, f"BatchNormalization {name!r}{masks}", device, _TIMEOUT)
 
 
 def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tuple[Tensor, BatchMoments]:

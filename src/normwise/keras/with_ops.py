@@ -3,14 +3,21 @@
 from typing import Any
 
 from normwise.keras.call import Call
-from normwise.keras.moments import BatchMoments, Tensor, batch_moments, moments_in_parts, moments_type
+from normwise.keras.moments import (
+    BatchMoments,
+    Tensor,
+    batch_moments,
+    moments_in_parts,
+    moments_type,
+    of_type,
+)
 from normwise.keras.synchronised import merged
 from normwise.keras.untyped import ops
 
 
 def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
     """Return the output of a call, and the moments of its batch in training."""
-    x = ops.cast(call.x, moments_type(call.x))
+    x = of_type(call.x, moments_type(call.x))
     shape = [1] * len(x.shape)
     shape[call.axis] = x.shape[call.axis]
     if call.statistics is not None:
@@ -38,7 +45,7 @@ def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
     if shift is not None:
         y = y + shift
     if call.residual is not None:
-        y = y + ops.cast(call.residual, y.dtype)
+        y = y + of_type(call.residual, moments_type(y))
     return _activated(y, call.activation), found
 
 

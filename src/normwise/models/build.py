@@ -23,6 +23,7 @@ from normwise.models.sequences.speech_lstm import SpeechLSTM
 from normwise.models.sequences.text_transformer import TextTransformer
 from normwise.nn import BatchNormLSTM, LayerNormLSTM
 from normwise.records import Task
+from normwise.records.training.option_value import check_option_value
 from normwise.statistics import evaluating
 
 #: The networks for each task.
@@ -49,8 +50,14 @@ _SCALED = (nn.Linear, nn.Conv2d)
 #: Layers whose weights are drawn anew; those of norms begin with the same values for every seed.
 _DRAWN = (*_SCALED, nn.LSTM, nn.Embedding, BatchNormLSTM, LayerNormLSTM)
 _OWN = ("shape", "classes", "norm")
-#: No option is larger; what fits into memory is less.
-_MOST = 10**9
+
+
+def check_name(name: str, task: Task | None) -> None:
+    """Raise ModelError unless there is a network of the name, for the task where one is given."""
+    known = MODELS if task is None else TASKS[task]
+    if name not in known:
+        kind = "" if task is None else f" for {task}"
+        raise ModelError(f"unknown model {name!r}{kind}; known are {', '.join(known)}")
 
 
 def build(
@@ -87,10 +94,7 @@ def build(
         ModelError: an unknown name or option, a value that the option can't have, or images that the network
             can't take.
     """
-    known = MODELS if task is None else TASKS[task]
-    if name not in known:
-        kind = "" if task is None else f" for {task}"
-        raise ModelError(f"unknown model {name!r}{kind}; known are {', '.join(known)}")
+    check_name(name, task)
     if len(shape) != (3 if name in TASKS["image"] else 1):
         expected = "(C, H, W)" if name in TASKS["image"] else "one number: features of a frame, or words"
         raise ModelError(f"{name} can't be built for inputs of shape {tuple(shape)}; expected {expected}")
@@ -100,7 +104,7 @@ def build(
     for option, value in (options | {"init_scale": init_scale}).items():
         if option not in defaults:
             raise ModelError(f"{name} has no option {option!r}; it has {', '.join(defaults)}")
-        _check_value(name, option, value, defaults[option])
+        check_option_value(name, option, value, defaults[option])
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         model = _made(name, shape, classes, norm, options)
         _check_instance_norms(name, model, shape)
@@ -114,25 +118,6 @@ def build(
                     with torch.no_grad():
                         module.weight.mul_(init_scale)
     return model.to(torch.get_default_device())
-
-
-def _check_value(model: str, option: str, value: Any, default: Any) -> None:
-    """Raise ModelError unless the value is of the kind and in the range that the option's default tells."""
-    # A float option takes whole numbers, too; to Python True is a number.
-    kinds = (int, float) if isinstance(default, float) else (type(default),)
-    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
-        raise ModelError(
-            f"{model}: the option {option!r} takes a value like {default!r}, of type {type(default).__name__}; "
-            f"got {value!r}"
-        )
-    if isinstance(default, (bool, str)):
-        return
-    # A whole number counts units or layers; a fraction is the size of weights, and all of these may be 0.
-    least = 0 if isinstance(default, float) else min(default, 1)
-    if not least <= value <= _MOST:  # so written, it refuses NaN, too
-        raise ModelError(
-            f"{model}: the option {option!r} takes a number from {least} to {_MOST:,}; got {value!r}"
-        )
 
 
 def _made(

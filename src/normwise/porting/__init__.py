@@ -1,6 +1,7 @@
 """Trained weights moved between torch and Keras, and the move proven."""
 
+from normwise.porting.epsilons_of import epsilons_of
 from normwise.porting.port import port
 from normwise.porting.to_state import port_to_state
 
-__all__ = ["port", "port_to_state"]
+__all__ = ["epsilons_of", "port", "port_to_state"]

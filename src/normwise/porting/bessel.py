@@ -7,6 +7,16 @@ from normwise.porting.evaluation.call_record import ModelRecord
 from normwise.porting.pairs import Pair
 
 
+def check_counts(values_per_channel: int | Mapping[str, int] | None, batch_size: int | None) -> None:
+    """Raise ArgumentError unless one of the two is given at most, and is a number that there can be."""
+    if values_per_channel is not None and batch_size is not None:
+        raise ArgumentError("values_per_channel= and batch_size= say the same; leave one out")
+    for name, value, least in (("values_per_channel", values_per_channel, 2), ("batch_size", batch_size, 1)):
+        for number in value.values() if isinstance(value, Mapping) else [value]:
+            if number is not None and (type(number) is not int or number < least):
+                raise ArgumentError(f"{name}= must be a whole number of values, got {number!r}")
+
+
 def bessel_factors(
     pairs: list[Pair],
     record: ModelRecord,
@@ -31,8 +41,8 @@ def bessel_factors(
         known = {pair.source.path for pair in norms}
         if unknown := [path for path in values_per_channel if path not in known]:
             raise ArgumentError(
-                f"values_per_channel names {', '.join(map(repr, unknown))}; the source's layers of batch normalization "
-                f"are {', '.join(sorted(known))}"
+                f"values_per_channel= names {', '.join(map(repr, unknown))}; the source's layers of batch "
+                f"normalization are {', '.join(sorted(known))}"
             )
     factors, left = [], []
     for pair in pairs:

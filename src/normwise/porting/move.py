@@ -16,15 +16,19 @@ from normwise.porting.evaluation.feature_order import set_orders
 from normwise.porting.evaluation.proof import Proof, compare, output_difference
 from normwise.porting.evaluation.run_keras import KerasRun, run_keras
 from normwise.porting.evaluation.run_torch import run_torch
+from normwise.porting.evaluation.telling import silent
 from normwise.porting.layers.keras_layers import keras_layers
 from normwise.porting.layers.state_layers import StateLayer, state_layers
 from normwise.porting.layers.torch_layers import TorchLayer, torch_layers
 from normwise.porting.pairs import By, Pair, pairs_of
+from normwise.porting.state_epsilons import set_epsilons
 from normwise.records import PortedLayer, Porting
 
 _EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 #: No comparison is closer: Keras's own layer of batch normalization computes parts in float32 in float64, too.
 _CLOSEST = 1e-6
+#: Standard deviations of made-up examples, tried in turn.
+_SCALES = (1.0, 30.0, 1000.0)
 _COMPILED = ("train_function", "test_function", "predict_function")
 
 
@@ -41,6 +45,7 @@ class Request:
     convert_settings: bool
     values_per_channel: int | Mapping[str, int] | None
     batch_size: int | None
+    eps: float | Mapping[str, float] | None
     tolerance: float | None
 
     @property
@@ -74,8 +79,8 @@ class _Models:
         """Evaluate the target."""
         return self.run_keras(inputs).record if self.request.from_torch else self.run_torch(inputs)
 
-    def inputs(self) -> ExampleInputs:
-        """Return the example in both layouts."""
+    def inputs(self, scale: float = 1.0) -> ExampleInputs:
+        """Return the example in both layouts, or random numbers of a standard deviation where there is none."""
         request = self.request
         return example_inputs(
             request.example,
@@ -84,7 +89,29 @@ class _Models:
             torch_layers=self.torch_layers,
             keras_layers=self.keras_layers,
             keras_model=self.keras_model,
+            scale=scale,
         )
+
+    def run_both(self, tolerance: float) -> tuple[ExampleInputs, ModelRecord, KerasRun]:
+        """Evaluate both models on the example.
+
+        Where there is none, the random numbers are larger until they tell something of every layer of the source.
+        """
+        tried = []
+        for scale in _SCALES if self.request.example is None else (1.0,):
+            inputs = self.inputs(scale)
+            of_torch, of_keras = self.run_torch(inputs), self.run_keras(inputs)
+            found = (inputs, of_torch, of_keras)
+            if not self.evaluates:
+                return found
+            if self.request.from_torch:
+                without = silent(self.torch_layers, of_torch, tolerance)
+            else:
+                without = silent(self.keras_layers, of_keras.record, tolerance)
+            if not without:
+                return found
+            tried.append((without, found))
+        return min(tried, key=lambda one: one[0])[1]
 
     def pairs(self, of_torch: ModelRecord | None, of_keras: ModelRecord | None) -> list[Pair]:
         """Return the layers that belong together, in the order of records where there are some."""
@@ -101,24 +128,26 @@ class _Models:
         found = [_EPSILON.get(name, _EPSILON["float32"]) for name in names]
         for layer in self.torch_layers:
             found += [torch.finfo(one.dtype).eps for one in layer.tensors.values() if one.is_floating_point()]
-        return max(found)
+        return max(found, default=_EPSILON["float32"])
 
 
 def move(request: Request) -> Porting:
     """See :func:`normwise.port`."""
     models = _Models(request)
+    tolerance = request.tolerance
+    if tolerance is None:
+        tolerance = max(math.sqrt(models.epsilon()), _CLOSEST)
     if not models.evaluates or request.by != "order":
         pairs = models.pairs(None, None)
         for pair in pairs:
             if isinstance(pair.source, StateLayer):
                 pair.source.axis = pair.source.axis_of(pair.kind)
-        inputs = models.inputs()
-        of_torch, of_keras = models.run_torch(inputs), models.run_keras(inputs)
+        inputs, of_torch, of_keras = models.run_both(tolerance)
     else:
-        inputs = models.inputs()
-        of_torch, of_keras = models.run_torch(inputs), models.run_keras(inputs)
+        inputs, of_torch, of_keras = models.run_both(tolerance)
         pairs = models.pairs(of_torch, of_keras.record)
     set_orders(pairs, of_keras, from_torch=request.from_torch, moved_input=inputs.moved)
+    said = [] if models.evaluates else set_epsilons(pairs, request.eps)
     checked = [
         (check_settings(pair, convert=request.convert_settings), checked_arrays(pair)) for pair in pairs
     ]
@@ -130,9 +159,6 @@ def move(request: Request) -> Porting:
         values_per_channel=request.values_per_channel,
         batch_size=request.batch_size,
     )
-    tolerance = request.tolerance
-    if tolerance is None:
-        tolerance = max(math.sqrt(models.epsilon()), _CLOSEST)
     details = [
         described(pair, settings, pair.target.settings())
         for pair, settings in zip(pairs, changed, strict=True)
@@ -147,9 +173,7 @@ def move(request: Request) -> Porting:
         if models.evaluates:
             before, after = of_torch if request.from_torch else of_keras.record, models.run_target(inputs)
             proof = compare(pairs, before, after, from_torch=request.from_torch, tolerance=tolerance)
-        notes += [*proof.notes, *_rounded(pairs, arrays)]
-        if not models.evaluates:
-            notes += _epsilons_kept(pairs)
+        notes += [*proof.notes, *_rounded(pairs, arrays), *said]
         for pair, weights, factor in zip(pairs, arrays, factors, strict=True):
             if factor != 1:
                 variance = weights["running_var"]
@@ -194,16 +218,3 @@ def _forget_compiled(target: Any) -> None:
     for name in _COMPILED:
         if hasattr(target, name):
             setattr(target, name, None)
-
-
-def _epsilons_kept(pairs: list[Pair]) -> list[str]:
-    """Return the note that a state dict does not say ε, where some layer has one."""
-    found = sorted({pair.target.settings()["eps"] for pair in pairs if "eps" in pair.target.settings()})
-    if not found:
-        return []
-    theirs = ", ".join(f"{epsilon:g}" for epsilon in found)
-    return [
-        f"a state dict has no ε and no momentum, and the Keras layers keep theirs, ε = {theirs}: torch's default is "
-        "1e-05, Keras's 0.001, and with another ε outputs differ; pass the torch model instead, which says its own and "
-        "proves the move, or set layer.epsilon"
-    ]

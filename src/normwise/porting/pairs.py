@@ -94,8 +94,8 @@ def _by_name(source: Sequence[Layer], target: Sequence[Layer]) -> list[tuple[Lay
         said = [f"the target has no layer of the name of {', '.join(missing)}"] if missing else []
         said += [f"the source has none of the name of {', '.join(added)}"] if added else []
         raise ModelError(
-            f"{'; '.join(said)}; rename layers, or pass by='order' or a mapping {{path in the source: path in the "
-            "target}"
+            f"{'; '.join(said)}; rename layers, or pass by='order', or by={{path in the source: path in the "
+            "target}, to say which belong together"
         )
     return [(layer, theirs[name]) for name, layer in own.items()]
 
@@ -107,7 +107,7 @@ def _by_plain_name(layers: Sequence[Layer], which: str) -> dict[str, Layer]:
         if name in found:
             raise ModelError(
                 f"two layers of the {which} have the same name but for case and separators: {named(found[name])} and "
-                f"{named(layer)}; pass a mapping"
+                f"{named(layer)}; pass by={{path in the source: path in the target}}"
             )
         found[name] = layer
     return found
@@ -120,12 +120,13 @@ def _by_mapping(
     for which, layers, given in (("source", own, list(by)), ("target", theirs, list(by.values()))):
         if unknown := [path for path in given if path not in layers]:
             raise ArgumentError(
-                f"by names {', '.join(map(repr, unknown))}, which the {which} has not; it has {', '.join(layers)}"
+                f"by={{...}} names {', '.join(map(repr, unknown))}, which the {which} has not; it has "
+                f"{', '.join(layers)}"
             )
         if left := [named(layer) for path, layer in layers.items() if path not in given]:
             raise ModelError(
-                f"by leaves out {', '.join(left)} of the {which}; expected all layers with weights"
+                f"by={{...}} leaves out {', '.join(left)} of the {which}; expected all layers with weights"
             )
         if len(set(given)) < len(given):
-            raise ArgumentError(f"by names a layer of the {which} twice")
+            raise ArgumentError(f"by={{...}} names a layer of the {which} twice")
     return [(layer, theirs[by[path]]) for path, layer in own.items()]

@@ -1,9 +1,11 @@
 """Weights of a trained model, moved from torch to Keras or back."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from normwise.errors import ArgumentError, ModelError
+from normwise.errors import ArgumentError
+from normwise.import_keras import import_keras
 from normwise.records import Porting
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def port(
     convert_settings: bool = True,
     values_per_channel: int | Mapping[str, int] | None = None,
     batch_size: int | None = None,
+    eps: float | Mapping[str, float] | None = None,
     tolerance: float | None = None,
 ) -> Porting:
     r"""Move the weights of a torch model into a Keras model of the same layers, or back, and prove that it was right.
@@ -39,7 +42,7 @@ def port(
 
     Args:
         source: The model that was trained: a ``torch.nn.Module``, a Keras model or layer, or a torch state dict. That
-            can't be evaluated, so that nothing is proven, and the report says so.
+            can't be evaluated, so that nothing is proven, and the report says so; it needs ``eps``.
         target: The model of the other framework; changed in place.
         example: Inputs of the source: a tensor or array, or a tuple with one for each argument. None for random numbers
             of the shape that the Keras model says.
@@ -53,6 +56,8 @@ def port(
         values_per_channel: m, for all layers of batch normalization or by the path in the source.
         batch_size: Samples of a training batch, in place of ``values_per_channel``: m is that times the positions that
             each layer sees in a sample of the example.
+        eps: ε of the layers that a state dict was saved from, one number or by path: it does not hold them. Needed for
+            a state dict with normalization layers, and for nothing else, since a model says its own.
         tolerance: Largest difference of outputs, relative to the largest; by default half the digits of the type that
             the models compute in, 3.5e-4 in float32 and 1e-6 in float64.
 
@@ -64,20 +69,14 @@ def port(
             when mean and variance are swapped; a layer that the other framework lacks; outputs that differ. Names the
             first such layer.
         ArgumentError: two models of one framework, or an argument that does not exist or contradicts another.
+        MissingPackageError: Keras, or its backend, is not installed.
 
     References:
         https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html,
         https://keras.io/api/layers/normalization_layers/batch_normalization/
     """
-    try:
-        import keras
-    except ModuleNotFoundError as error:
-        if error.name != "keras":
-            raise ModelError(
-                f"port needs a backend of Keras, and {error.name} is not installed: install it, or set the environment "
-                "variable KERAS_BACKEND to tensorflow, jax or torch, whichever is"
-            ) from None
-        raise ModelError("port needs Keras: pip install 'normwise[keras]'") from None
+    keras = import_keras()
+    from normwise.porting.bessel import check_counts
     from normwise.porting.move import Request, move
 
     # On its torch backend a layer of Keras is a torch.nn.Module as well.
@@ -89,12 +88,16 @@ def port(
             f"port moves weights from a torch model or state dict to a Keras model, or from a Keras model to a torch "
             f"model; got {kinds[0]} and {kinds[1]}"
         )
-    if values_per_channel is not None and batch_size is not None:
-        raise ArgumentError("values_per_channel and batch_size say the same; leave one out")
-    for name, value in (("values_per_channel", values_per_channel), ("batch_size", batch_size)):
-        for number in value.values() if isinstance(value, Mapping) else [value]:
-            if number is not None and (type(number) is not int or number < 2 - (name == "batch_size")):
-                raise ArgumentError(f"{name} must be a whole number of values, got {number!r}")
+    check_counts(values_per_channel, batch_size)
+    if eps is not None and kinds[0] != "state dict":
+        raise ArgumentError(
+            "eps= is for a state dict, which does not hold it; a model says its own: leave it out"
+        )
+    for number in eps.values() if isinstance(eps, Mapping) else [eps]:
+        if number is not None and (
+            isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < math.inf
+        ):
+            raise ArgumentError(f"eps= must be a number of at least 0, got {number!r}")
     default = "name" if kinds[0] == "state dict" else "order"
     return move(
         Request(
@@ -107,6 +110,7 @@ def port(
             convert_settings,
             values_per_channel,
             batch_size,
+            eps,
             tolerance,
         )
     )

@@ -1,49 +1,84 @@
 """The weights of a Keras model as a state dict of torch, without a model of torch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from normwise.errors import ArgumentError
+from normwise.import_keras import import_keras
 from normwise.records import PortedLayer, Porting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from normwise.porting.evaluation.call_record import ModelRecord
+    from normwise.porting.pairs import Pair
+
 
 def port_to_state(
-    source: Any, *, values_per_channel: int | Mapping[str, int] | None = None
+    source: Any,
+    *,
+    example: Any = None,
+    values_per_channel: int | Mapping[str, int] | None = None,
+    batch_size: int | None = None,
 ) -> "tuple[dict[str, Tensor], Porting]":
     """Return the weights of a Keras model under its layers' names, in the layouts of torch's state dicts.
 
-    Dense layers behind a Flatten are permuted as for a torch model with channels behind the batch.
+    Dense layers behind a Flatten are permuted as for a torch model with channels behind the batch. A state dict holds
+    no ε and no momentum: the report has those of each layer, as torch counts them.
 
     Args:
         source: A Keras model.
-        values_per_channel: See :func:`normwise.port`.
+        example: Inputs of it; None for random numbers of the shape that it says.
+        values_per_channel, batch_size: See :func:`normwise.port`.
 
     Raises:
         ModelError: a layer that torch lacks.
+        ArgumentError: an argument contradicts another, or no example can be made up for a model with a Flatten or
+            Reshape, behind which the order of features is another in torch.
+        MissingPackageError: Keras, or its backend, is not installed.
     """
+    import_keras()
     import torch
 
-    from normwise.porting.bessel import bessel_factors
-    from normwise.porting.evaluation.call_record import ModelRecord
-    from normwise.porting.evaluation.example_inputs import example_inputs
-    from normwise.porting.evaluation.feature_order import set_orders
-    from normwise.porting.evaluation.run_keras import run_keras
+    from normwise.porting.bessel import bessel_factors, check_counts
     from normwise.porting.layers.keras_layers import keras_layers
     from normwise.porting.layers.state_layers import StateLayer, state_dict_of, state_path
     from normwise.porting.pairs import Pair
 
+    check_counts(values_per_channel, batch_size)
     layers = keras_layers(source)
     pairs = [Pair(layer, StateLayer(state_path(layer.path), {}), layer.kind or "") for layer in layers]
     for pair in pairs:
         pair.target.axis = pair.target.axis_of(pair.kind)
-    notes = ["ε and momentum are not in a state dict: give the layers in torch those of Keras's"]
+    record = _evaluated(source, pairs, example)
+    factors, said = bessel_factors(
+        pairs, record, from_torch=False, values_per_channel=values_per_channel, batch_size=batch_size
+    )
+    state = state_dict_of(layers)
+    for pair, factor in zip(pairs, factors, strict=True):
+        if factor != 1:
+            with torch.no_grad():
+                state[f"{pair.target.path}.running_var"].mul_(factor)
+    moved = [PortedLayer(pair.source.path, pair.target.path, pair.kind, _settings(pair)) for pair in pairs]
+    if any(layer.detail for layer in moved):
+        said.append("a state dict holds no ε and no momentum: make the layers in torch with those above")
+    return state, Porting("keras", "state dict", tuple(moved), math.nan, math.nan, tuple(said))
+
+
+def _evaluated(source: Any, pairs: "Sequence[Pair]", example: Any) -> "ModelRecord":
+    """Evaluate the model, and give the layers behind a Flatten their order; an empty record without an example."""
+    import keras
+
+    from normwise.porting.evaluation.call_record import ModelRecord
+    from normwise.porting.evaluation.example_inputs import example_inputs
+    from normwise.porting.evaluation.feature_order import set_orders
+    from normwise.porting.evaluation.run_keras import run_keras
+
+    layers = [pair.source for pair in pairs]
     try:
         inputs = example_inputs(
-            None,
+            example,
             None,
             from_torch=False,
             torch_layers=[pair.target for pair in pairs],
@@ -51,17 +86,21 @@ def port_to_state(
             keras_model=source,
         )
     except ArgumentError:
-        notes.append("the model says no shape of its inputs: a dense layer behind a Flatten is not permuted")
-    else:
-        run = run_keras(source, layers, inputs.keras)
-        set_orders(pairs, run, from_torch=False, moved_input=inputs.moved)
-    factors, said = bessel_factors(
-        pairs, ModelRecord(), from_torch=False, values_per_channel=values_per_channel, batch_size=None
-    )
-    state = state_dict_of(layers)
-    for pair, factor in zip(pairs, factors, strict=True):
-        if factor != 1:
-            with torch.no_grad():
-                state[f"{pair.target.path}.running_var"].mul_(factor)
-    moved = [PortedLayer(pair.source.path, pair.target.path, pair.kind, "") for pair in pairs]
-    return state, Porting("keras", "state dict", tuple(moved), math.nan, math.nan, (*notes, *said))
+        arranging = (keras.layers.Flatten, keras.layers.Reshape)
+        within = source._flatten_layers(include_self=True, recursive=True)
+        if example is not None or any(isinstance(layer, arranging) for layer in within):
+            raise
+        return ModelRecord()
+    run = run_keras(source, layers, inputs.keras)
+    set_orders(list(pairs), run, from_torch=False, moved_input=inputs.moved)
+    return run.record
+
+
+def _settings(pair: "Pair") -> str:
+    """Return ε and momentum that the layer in torch needs."""
+    settings = pair.source.settings()
+    said = [f"ε {settings['eps']:g}"] if "eps" in settings else []
+    if "momentum" in settings:
+        momentum = settings["momentum"]
+        said.append(f"momentum {'None' if momentum is None else f'{momentum:g}'}")
+    return ", ".join(said)

@@ -14,7 +14,7 @@ import joblib
 import torch
 from joblib.externals.loky.backend import resource_tracker
 
-from normwise.parent import end_with_parent
+from normwise.process.parent import end_with_parent
 from normwise.records import Run, RunConfig
 from normwise.training import train
 

@@ -160,7 +160,7 @@ class TrainingLoop:
     def _result(self) -> Result:
         model, data = self.work.model, self.work.data
         # None where the run was killed between its last checkpoint and its end.
-        point = self.last_point or self._last_saved()
+        point = self.last_point or self.folder.point_at(self.progress.step)
         return Result(
             steps=self.progress.step,
             diverged=self.progress.diverged,
@@ -172,12 +172,3 @@ class TrainingLoop:
                 if name in measures.AT_THE_END
             },
         )
-
-    def _last_saved(self) -> Point:
-        points = self.folder.read().points
-        if not points or points[-1].step != self.progress.step:
-            raise RunError(
-                f"the metrics in {self.folder.path} don't end at step {self.progress.step}, as the checkpoint does. "
-                "Delete the folder to start anew"
-            )
-        return points[-1]

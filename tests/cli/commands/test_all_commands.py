@@ -111,6 +111,10 @@ def test_a_networks_own_options_and_placement_are_passed_on(tmp_path: Path) -> N
     ("arguments", "message"),
     [
         (("train", "image", "--model", "vgg"), "error: unknown model 'vgg' for image; known are ioffe_mlp"),
+        (
+            ("train", "text", "--model", "vgg", "--data", "nowhere"),
+            "error: unknown model 'vgg' for text; known are",
+        ),
         (("train", "image", "--data", "nowhere"), "nowhere"),
         (
             ("train", "image", "-O", "depth"),

@@ -10,7 +10,8 @@ import keras
 import pytest
 
 from normwise.cli import main
-from tests.keras.doctor.planted import foreign_settings, samples
+from tests.keras.doctor.planted.statistics import foreign_settings
+from tests.keras.doctor.small_models import samples
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="a command is the same on all backends"

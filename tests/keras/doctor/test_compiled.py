@@ -10,14 +10,15 @@ from keras import layers as L
 from normwise.keras import diagnose
 from normwise.keras.doctor.facts.model.wired_training import wired_training_holds
 from normwise.keras.untyped import ops
-from tests.keras.doctor.planted import dense, norm, samples, trained
+from tests.keras.doctor.small_models import dense, norm, samples, trained
+from tests.support.keras.xla import FASTER
 
 _BACKEND = keras.backend.backend()
 
 
 def _fitted() -> tuple[Any, Any]:
     model = dense(norm(), L.ReLU())
-    model.compile("sgd", "mse", jit_compile=False)
+    model.compile("sgd", "mse", jit_compile=FASTER)
     model.fit(samples(64, 4), samples(64, 3), verbose=0, epochs=4)
     return model, model.get_layer("norm")
 
@@ -31,7 +32,7 @@ def test_freezing_without_compile_is_found_where_the_step_is_compiled() -> None:
     assert _codes(model) == []
     layer.trainable = False
     assert _codes(model) == ([] if _BACKEND == "torch" else ["BN303"])
-    model.compile("sgd", "mse", jit_compile=False)
+    model.compile("sgd", "mse", jit_compile=FASTER)
     assert _codes(model) == []
 
 
@@ -49,7 +50,7 @@ def test_a_layer_that_was_made_trainable_without_compile_is_found() -> None:
     layer = model.get_layer("norm")
     trained(model, samples(64, 4))
     layer.trainable = False
-    model.compile("sgd", "mse", jit_compile=False)
+    model.compile("sgd", "mse", jit_compile=FASTER)
     model.fit(samples(64, 4), samples(64, 3), verbose=0)
     layer.trainable = True
     assert _codes(model) == ["BN302"]
@@ -63,7 +64,7 @@ def test_statistics_that_fit_moves_although_training_is_false_in_the_call(given:
     model: Any = keras.Model(inputs, L.Dense(3)(hidden))
     x = samples(64, 4)
     trained(model, x)
-    model.compile("sgd", "mse", jit_compile=False)
+    model.compile("sgd", "mse", jit_compile=FASTER)
     data = [[x]] if given else []
     assert _codes(model, *data) == ["BN303"]
     layer = model.get_layer("norm")
@@ -96,7 +97,7 @@ def test_momentum_of_torch_is_named_with_the_right_one() -> None:
 def test_too_few_steps_are_told_by_the_optimizers() -> None:
     x = 3 * samples(64, 4) + 2
     model = dense(norm(momentum=0.99), L.ReLU())
-    model.compile("sgd", "mse", jit_compile=False)
+    model.compile("sgd", "mse", jit_compile=FASTER)
     model.fit(x, samples(64, 3), verbose=0, epochs=3)
     findings = diagnose(model, x).findings
     (finding,) = [each for each in findings if each.code == "BN201"]

@@ -12,7 +12,8 @@ from normwise.errors import ArgumentError, DataError, ModelError
 from normwise.keras import diagnose
 from normwise.keras.untyped import ops
 from normwise.records import to_json
-from tests.keras.doctor.planted import dense, norm, samples, stale_statistics, trained
+from tests.keras.doctor.planted.statistics import stale_statistics
+from tests.keras.doctor.small_models import dense, norm, samples, trained
 
 
 class _Batches(keras.utils.PyDataset):
@@ -123,7 +124,7 @@ def _fails() -> Any:
         (7, {}, ArgumentError, "data is of type int; expected arrays"),
         ([], {}, ArgumentError, "the data have no batches"),
         (_fails(), {}, DataError, "the data raise OSError at batch 1 .*the disk is gone"),
-        (samples(8, 5), {}, ModelError, "the model fails on its data"),
+        (samples(8, 5), {}, ModelError, "the model fails on its data.*: ValueError: Input .*"),
         ((samples(8, 4), samples(7, 3)), {}, ArgumentError, "the arrays have 7, 8 samples"),
         (samples(8, 4), {"loss": "nothing"}, ArgumentError, "loss='nothing' is no loss"),
         (samples(8, 4), {"select": ["BN9"]}, ArgumentError, "there is no rule 'BN9' for Keras models"),
@@ -173,3 +174,9 @@ def test_batches_of_a_size_that_was_chosen_are_judged(batch_size: int | None, fo
     model = trained(dense(norm(), L.ReLU()), x)
     diagnosis = diagnose(model, (x, y), batch_size=batch_size, loss="mse")
     assert ("BN501" in [finding.code for finding in diagnosis.findings]) == found
+
+
+def test_values_whose_squares_are_beyond_float32_are_examined_without_a_warning(model: Any) -> None:
+    x = samples(64, 4) * np.float32(1e25)
+    diagnosis = diagnose(model, (x, samples(64, 3)), loss="mae")
+    assert "BN201" in [finding.code for finding in diagnosis.findings]

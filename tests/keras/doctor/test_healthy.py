@@ -9,7 +9,9 @@ import pytest
 from keras import layers as L
 
 from normwise.keras import BatchNormalization, diagnose
-from tests.keras.doctor.planted import Case, HalfInEvaluation, dense, norm, samples, trained
+from tests.keras.doctor.planted.modes import HalfInEvaluation
+from tests.keras.doctor.small_models import Case, dense, norm, samples, trained
+from tests.support.keras.xla import FASTER
 
 
 def _convolutional() -> Case:
@@ -92,9 +94,44 @@ def _without_affine() -> Case:
     return Case(trained(dense(norm(center=False, scale=False), L.ReLU()), x), [x])
 
 
+def _inverted_residual() -> Case:
+    inputs = keras.Input((8, 8, 3))
+    hidden = L.ReLU(6.0)(norm(name="wide")(L.Conv2D(12, 1, use_bias=False)(inputs)))
+    depthwise = L.DepthwiseConv2D(3, padding="same", use_bias=False)(hidden)
+    hidden = L.Activation("swish")(norm(name="deep")(depthwise))
+    gate = L.Conv2D(12, 1, activation="sigmoid")(L.GlobalAveragePooling2D(keepdims=True)(hidden))
+    narrow = norm(name="narrow")(L.Conv2D(3, 1, use_bias=False)(L.Multiply()([hidden, gate])))
+    x = samples(32, 8, 8, 3)
+    outputs = L.Dense(3)(L.Flatten()(L.Add()([inputs, narrow])))
+    return Case(trained(keras.Model(inputs, outputs), x), [x])
+
+
+def _encoder_and_decoder() -> Case:
+    inputs = keras.Input((8, 8, 3))
+    first = L.ReLU()(norm(name="first")(L.Conv2D(4, 3, padding="same", use_bias=False)(inputs)))
+    second = L.ReLU()(
+        norm(name="second")(L.SeparableConv2D(8, 3, strides=2, padding="same", use_bias=False)(first))
+    )
+    up = L.ReLU()(norm(name="up")(L.Conv2DTranspose(4, 2, strides=2, use_bias=False)(second)))
+    outputs = L.Conv2D(1, 1, activation="sigmoid")(L.Concatenate()([up, first]))
+    x = samples(32, 8, 8, 3)
+    return Case(trained(keras.Model(inputs, outputs), x), (x, x[..., :1]))
+
+
+def _two_views_of_one_encoder() -> Case:
+    encoder = keras.Sequential([keras.Input((4,)), L.Dense(8, use_bias=False), norm(), L.ReLU()])
+    views = [keras.Input((4,)), keras.Input((4,))]
+    model = keras.Model(views, L.Dense(1)(L.Subtract()([encoder(view) for view in views])))
+    x = [samples(128, 4), samples(128, 4, seed=1)]
+    for view in x:
+        trained(encoder, view, 0.5, 3)
+    return Case(model, x)
+
+
 _HEALTHY = (
     _convolutional, _nested, _subclassed, _masked_sequences, _frozen_base, _mixed_precision,
-    _several_processed_steps, _features, _without_affine,
+    _several_processed_steps, _features, _without_affine, _inverted_residual,
+    _encoder_and_decoder, _two_views_of_one_encoder,
 )  # fmt: skip
 
 
@@ -120,7 +157,7 @@ def test_a_model_that_fit_has_trained_is_healthy(layer: Any) -> None:
     y = (x[:, 0] > 2).astype("int32")
     inner = [L.Dense(16, use_bias=False), layer(momentum=0.9), L.ReLU()]
     model: Any = keras.Sequential([keras.Input((8,)), *inner, L.Dense(2, activation="softmax")])
-    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", jit_compile=FASTER)
     model.fit(x, y, epochs=5, verbose=0)
     diagnosis = diagnose(model, (x, y))
     assert not diagnosis.findings, str(diagnosis)

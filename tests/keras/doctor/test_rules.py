@@ -11,13 +11,10 @@ import pytest
 from normwise.keras import diagnose
 from normwise.keras.doctor import Diagnosis, all_rules
 from normwise.keras.untyped import ops
-from tests.keras.doctor.planted import (
-    FAULTS,
-    Case,
-    channels_first_convolution,
-    foreign_epsilon,
-    negative_variance,
-)
+from tests.keras.doctor.planted.faults import FAULTS
+from tests.keras.doctor.planted.statistics import foreign_epsilon, negative_variance
+from tests.keras.doctor.planted.wiring import channels_first_convolution
+from tests.keras.doctor.small_models import Case
 
 _SAFE = [rule.code for rule in all_rules() if rule.safety == "safe"]
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import keras
 import pytest
-import torch
 
-import normwise
 from tests.support.keras.marks import not_on_jax
 
 _DOCS = Path(__file__).parents[3] / "docs"
 _PAGES = [_DOCS / "keras.md", _DOCS / "tensorflow-1.md"]
+#: Their code, which chooses a backend, runs with that of all other pages, in processes of its own.
+_MORE_PAGES = sorted((_DOCS / "keras").glob("*.md"))
 
 
 def _blocks() -> Iterator[Any]:
@@ -27,14 +27,14 @@ def _blocks() -> Iterator[Any]:
 @pytest.mark.parametrize("code", list(_blocks()))
 def test_it_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "<block>", "exec"), {"normwise": normwise, "torch": torch})
+    exec(compile(code, "<block>", "exec"), {"__name__": "block"})
 
 
-@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*_PAGES, *_MORE_PAGES], ids=lambda page: page.stem)
 def test_what_it_links_to_is_there(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    assert links
+    assert links or page in _MORE_PAGES
     assert not missing
 
 

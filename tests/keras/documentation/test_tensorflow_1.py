@@ -11,13 +11,10 @@ import pytest
 
 from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
+from tests.support.keras.calls import call, compiled
 from tests.support.keras.tensorflow_1 import STEPS, recorded
 
 _CELL = Path(__file__).parents[3] / "examples/keras/tensorflow_1/layer_norm_basic_lstm_cell.py"
-
-
-def _training(model: Any, values: dict[str, np.ndarray], step: int) -> np.ndarray:
-    return ops.convert_to_numpy(model(values["inputs"] + step, training=True))
 
 
 def _same(ours: Any, values: dict[str, np.ndarray], name: str) -> None:
@@ -35,8 +32,9 @@ def test_batch_normalization_without_training_is_inference_for_ever() -> None:
     values = recorded()["dense"]
     norm: Any = BatchNormalization(activation="relu")
     model = _dense(values, norm)
+    infer = compiled(model, False)
     for step in range(STEPS):
-        _same(model(values["inputs"] + step, training=False), values, f"training {step}")
+        _same(infer(values["inputs"] + step), values, f"training {step}")
     _same(norm.moving_mean, values, "after batch_normalization/moving_mean:0")
     _same(norm.moving_variance, values, "after batch_normalization/moving_variance:0")
 
@@ -45,11 +43,12 @@ def test_batch_normalization_in_training_is_ours() -> None:
     values = recorded()["dense in training"]
     norm: Any = BatchNormalization(activation="relu")
     model = _dense(values, norm)
+    train = compiled(model, True)
     for step in range(STEPS):
-        np.testing.assert_allclose(_training(model, values, step), values[f"training {step}"], atol=1e-5)
+        np.testing.assert_allclose(train(values["inputs"] + step), values[f"training {step}"], atol=1e-5)
     _same(norm.moving_mean, values, "after batch_normalization/moving_mean:0")
     _same(norm.moving_variance, values, "after batch_normalization/moving_variance:0")
-    _same(model(values["inputs"], training=False), values, "inference")
+    _same(call(model, values["inputs"], False), values, "inference")
 
 
 def _convolutions(values: dict[str, np.ndarray], **settings: Any) -> tuple[Any, list[Any]]:
@@ -64,19 +63,21 @@ def _convolutions(values: dict[str, np.ndarray], **settings: Any) -> tuple[Any, 
 def test_after_convolutions_the_moving_variance_had_bessels_correction() -> None:
     values = recorded()["conv2d"]
     model, norms = _convolutions(values, unbiased_moving_variance=True)
+    train = compiled(model, True)
     for step in range(STEPS):
-        np.testing.assert_allclose(_training(model, values, step), values[f"training {step}"], atol=1e-5)
+        np.testing.assert_allclose(train(values["inputs"] + step), values[f"training {step}"], atol=1e-5)
     for norm, name in zip(norms, ("batch_normalization", "batch_normalization_1"), strict=True):
         _same(norm.moving_mean, values, f"after {name}/moving_mean:0")
         _same(norm.moving_variance, values, f"after {name}/moving_variance:0")
-    _same(model(values["inputs"], training=False), values, "inference")
+    _same(call(model, values["inputs"], False), values, "inference")
 
 
 def test_without_the_correction_the_moving_variance_is_another() -> None:
     values = recorded()["conv2d"]
     model, norms = _convolutions(values)
+    train = compiled(model, True)
     for step in range(STEPS):
-        _training(model, values, step)
+        train(values["inputs"] + step)
     with pytest.raises(AssertionError, match="moving_variance"):
         _same(norms[1].moving_variance, values, "after batch_normalization_1/moving_variance:0")
 
@@ -84,11 +85,12 @@ def test_without_the_correction_the_moving_variance_is_another() -> None:
 def test_forgotten_update_operations_are_a_momentum_of_1() -> None:
     values = recorded()["conv2d without updates"]
     model, norms = _convolutions(values, momentum=1.0)
+    train = compiled(model, True)
     for step in range(STEPS):
-        np.testing.assert_allclose(_training(model, values, step), values[f"training {step}"], atol=1e-5)
+        np.testing.assert_allclose(train(values["inputs"] + step), values[f"training {step}"], atol=1e-5)
     for norm, name in zip(norms, ("batch_normalization", "batch_normalization_1"), strict=True):
         _same(norm.moving_variance, values, f"after {name}/moving_variance:0")
-    _same(model(values["inputs"], training=False), values, "inference")
+    _same(call(model, values["inputs"], False), values, "inference")
 
 
 def test_a_basic_lstm_cell_is_an_lstm_with_other_gates_first_and_a_forget_bias() -> None:

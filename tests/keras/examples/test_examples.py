@@ -40,7 +40,7 @@ def _example(name: str) -> Any:
 
 @pytest.mark.parametrize("name", _NETWORKS)
 def test_it_trains(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = 64 if name in ("speech_lstm", "sentiment_bilstm") else 128
+    samples = 64 if name in ("cnn_32", "cnn_64", "speech_lstm", "sentiment_bilstm") else 128
     monkeypatch.setattr(sys, "argv", [name, "--epochs", "2", "--samples", f"{samples}", "--built-in"])
     history = _example(name).main()
     assert history["loss"][1] < history["loss"][0]

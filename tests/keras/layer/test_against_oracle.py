@@ -8,7 +8,8 @@ import pytest
 from normwise import reference
 from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
-from tests.support.keras.calls import call
+from tests.support.keras.calls import compiled
+from tests.support.keras.xla import AS_BY_DEFAULT
 
 #: Shapes, and the axis of the channels.
 _SHAPES = [((6, 3), -1), ((6, 3), 1), ((5, 7, 2), -1), ((5, 2, 7), 1), ((4, 3, 5, 2), -1), ((4, 2, 3, 5), 1),
@@ -40,7 +41,7 @@ def test_output_and_moving_statistics_are_the_definitions(
         mask = (
             np.random.default_rng(1).random([n for a, n in enumerate(shape) if a != axis % len(shape)]) > 0.4
         )
-    y = _channels_second(call(layer, x, True, mask=mask), axis)
+    y = _channels_second(compiled(layer, True, AS_BY_DEFAULT)(x, mask=mask), axis)
     expected: Any = reference.batch_norm(
         _channels_second(x, axis), np.zeros(channels), np.ones(channels), gamma, beta,
         training=True, momentum=0.25, eps=1e-3, mask=mask,
@@ -58,9 +59,23 @@ def test_the_variance_keeps_its_digits_at_any_mean(mean: float, masked: bool, pa
     x = _input((8, 50, 40, 3), mean)
     mask = np.ones(x.shape[:-1], bool) if masked else None
     layer: Any = BatchNormalization(momentum=0.0, virtual_batch_size=parts)
-    y = call(layer, x, True, mask=mask)
+    y = compiled(layer, True, AS_BY_DEFAULT)(x, mask=mask)
     exact = x.astype("float64")
     variance = exact.var((0, 1, 2))
     np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_variance), variance, rtol=1e-4)
     if parts is None:
         np.testing.assert_allclose(y, (exact - exact.mean((0, 1, 2))) / np.sqrt(variance + 1e-3), atol=2e-3)
+
+
+@pytest.mark.parametrize("distance", [1e2, 1e4])
+def test_a_first_value_far_from_all_others_costs_a_small_part_of_a_deviation(distance: float) -> None:
+    x = _input((8, 50, 40, 3), 5.0)
+    x[0, 0, 0] += distance
+    layer: Any = BatchNormalization(momentum=0.0)
+    y = compiled(layer, True, AS_BY_DEFAULT)(x)
+    exact = x.astype("float64")
+    mean, variance = exact.mean((0, 1, 2)), exact.var((0, 1, 2))
+    off = (ops.convert_to_numpy(layer.moving_mean) - mean) / np.sqrt(variance)
+    np.testing.assert_allclose(off, np.zeros(3), atol=1e-4)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_variance), variance, rtol=1e-4)
+    np.testing.assert_allclose(y, (exact - mean) / np.sqrt(variance + 1e-3), atol=1e-4)

@@ -11,6 +11,7 @@ from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
 from tests.support.grids import TRAINING, grid
 from tests.support.keras.gradients import passes
+from tests.support.keras.xla import AS_BY_DEFAULT
 
 _LAYOUTS = {"dense": ((6, 3), -1), "first": ((4, 2, 3, 5), 1), "last": ((4, 3, 5, 2), -1)}
 #: Names of activations in Keras, and in the oracle.
@@ -58,6 +59,7 @@ def test_output_and_all_gradients_are_the_definitions(
         x,
         upstream.astype("float32"),
         residual=residual if added else None,
+        options=AS_BY_DEFAULT,
         training=training,
         mask=mask,
     )

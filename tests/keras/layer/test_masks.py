@@ -11,6 +11,7 @@ from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
 from tests.support.keras.calls import call
 from tests.support.keras.gradients import passes
+from tests.support.keras.xla import FASTER
 
 
 def _moved(axis: int, x: np.ndarray, mask: np.ndarray, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -96,6 +97,29 @@ def test_a_batch_without_a_real_position_moves_nothing_and_everything_is_finite(
         assert np.isfinite(values).all()
 
 
+@pytest.mark.parametrize("call_settings", [{"training": True}, {"training": False}])
+@pytest.mark.parametrize("settings", [{}, {"trainable": False}, {"frozen_statistics": True}])
+def test_a_mask_that_does_not_fit_is_an_error_whatever_normalises(settings: Any, call_settings: Any) -> None:
+    layer: Any = BatchNormalization(**settings)
+    with pytest.raises(
+        ValueError, match=r"mask has the shape \(4, 6\), expected that of the inputs, \(4, 5, 3\)"
+    ):
+        layer(np.zeros((4, 5, 3), "float32"), mask=np.ones((4, 6), bool), **call_settings)
+
+
+def test_a_mask_that_is_given_reaches_the_loss_as_that_of_keras_layer_does() -> None:
+    x = np.random.default_rng(0).standard_normal((4, 5, 3)).astype("float32")
+    mask = np.arange(5) < np.array([5, 3, 1, 2])[:, None]
+    found = []
+    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+        inputs, given = keras.Input((5, 3)), keras.Input((5,), dtype="bool")
+        y = kind()(inputs, mask=given)
+        assert backend.get_keras_mask(y) is not None
+        y = kind()(x, mask=mask)
+        found.append(ops.convert_to_numpy(keras.losses.MeanSquaredError()(np.zeros_like(x), y)))
+    np.testing.assert_allclose(found, (x[mask] ** 2).mean() / 1.001, rtol=1e-5)
+
+
 def test_zeros_with_a_mask_of_numbers_come_back_as_zeros() -> None:
     layer: Any = BatchNormalization(scale=False, center=False)
     y = layer(np.zeros((4, 5)), mask=np.zeros((4,), "float32"), training=True)
@@ -147,7 +171,7 @@ def test_the_mask_of_a_masking_layer_arrives_and_goes_on() -> None:
     hidden = keras.layers.Masking(value)(inputs)
     layer: Any = BatchNormalization(momentum=0.0)
     model: Any = keras.Model(inputs, layer(hidden))
-    model.compile("rmsprop", "mse", jit_compile=keras.backend.backend() == "jax")
+    model.compile("rmsprop", "mse", jit_compile=FASTER)
     model.fit(x, x, batch_size=4, epochs=2, verbose=0)
     np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_mean), [1.5, 5.0], rtol=1e-5)
     np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_variance), [0.25, 0.0], atol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 
 from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
-from tests.support.keras.calls import call
+from tests.support.keras.calls import compiled
 from tests.support.keras.gradients import passes
 
 
@@ -24,9 +24,9 @@ def _moving(layer: Any) -> list[np.ndarray]:
 @pytest.mark.parametrize("renorm", [False, True])
 def test_momentum_none_is_the_average_of_all_batches(unbiased: bool, renorm: bool) -> None:
     layer = BatchNormalization(momentum=None, unbiased_moving_variance=unbiased, renorm=renorm)
-    batches = _batches()
+    batches, train = _batches(), compiled(layer, True)
     for x in batches:
-        call(layer, x, True)
+        train(x)
     variances = np.array([x.astype("float64").var(0, ddof=int(unbiased)) for x in batches])
     # Renormalization averages deviations.
     variance = np.sqrt(variances + 1e-3).mean(0) ** 2 - 1e-3 if renorm else variances.mean(0)
@@ -39,8 +39,9 @@ def test_momentum_none_is_the_average_of_all_batches(unbiased: bool, renorm: boo
 def test_momentum_is_the_weight_of_what_was(unbiased: bool, factor: float) -> None:
     layer = BatchNormalization(momentum=0.75, unbiased_moving_variance=unbiased)
     mean, variance = np.zeros(3), np.ones(3)
+    train = compiled(layer, True)
     for x in _batches():
-        call(layer, x, True)
+        train(x)
         mean = 0.75 * mean + 0.25 * x.mean(0)
         variance = 0.75 * variance + 0.25 * x.var(0) * factor
     np.testing.assert_allclose(_moving(layer)[0], mean, rtol=1e-5)

@@ -83,3 +83,25 @@ def test_a_large_mean_and_large_values_stay_finite(masked: bool) -> None:
             ops.convert_to_numpy(layer.moving_variance), exact.var((0, 1)), rtol=1e-4, err_msg=str(scale)
         )
         np.testing.assert_allclose(y.std((0, 1)), 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(64, 3), (16, 8, 3)])
+@pytest.mark.parametrize("first", [0.0, 1e6])
+def test_a_first_sample_unlike_all_others_costs_no_digit(shape: tuple[int, ...], first: float) -> None:
+    x = (np.random.default_rng(0).standard_normal(shape) + 1e4).astype("float32")
+    x[0] = first
+    layer: Any = BatchNormalization(momentum=0.0, epsilon=1e-12)
+    y = call(layer, x, True)
+    axes, exact = tuple(range(x.ndim - 1)), x.astype("float64")
+    mean, variance = exact.mean(axes), exact.var(axes)
+    error = (ops.convert_to_numpy(layer.moving_mean) - mean) / np.sqrt(variance)
+    np.testing.assert_allclose(error, 0, atol=5e-6)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_variance), variance, rtol=1e-5)
+    np.testing.assert_allclose(y, (exact - mean) / np.sqrt(variance), atol=2e-5)
+
+
+def test_equal_values_have_no_variance_at_any_mean() -> None:
+    layer: Any = BatchNormalization(momentum=0.0)
+    y = call(layer, np.full((8, 5, 3), 12345.678, "float32"), True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer.moving_variance), 0)
+    np.testing.assert_array_equal(y, 0)

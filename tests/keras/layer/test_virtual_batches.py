@@ -1,4 +1,4 @@
-"""Virtual batches against parts that are computed one by one."""
+"""Virtual batches against the oracle of each part."""
 
 from typing import Any
 
@@ -6,10 +6,15 @@ import keras
 import numpy as np
 import pytest
 
+from normwise import reference
 from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
 from tests.support.keras.calls import call
 from tests.support.keras.gradients import passes
+
+
+def _array(value: Any) -> np.ndarray:
+    return ops.convert_to_numpy(value)
 
 
 def _parts(samples: int, most: int, values: int) -> list[int]:
@@ -38,33 +43,40 @@ def test_each_part_is_normalised_as_a_batch_of_its_own(
     mask = random.random([n for a, n in enumerate(shape) if a != axis % len(shape)]) > 0.3 if masked else None
     if mask is not None:
         upstream = (upstream * np.expand_dims(mask, axis)).astype("float32")
-    settings: Any = {"axis": axis, "activation": "silu", "momentum": 0.5}
-    layer, whole = BatchNormalization(virtual_batch_size=most, **settings), BatchNormalization(**settings)
-    for each in (layer, whole):
-        each.build(shape)
-        each.set_weights([w + 0.5 for w in each.get_weights()])
-    initial = whole.get_weights()
+    layer: Any = BatchNormalization(axis=axis, activation="silu", momentum=0.5, virtual_batch_size=most)
+    layer.build(shape)
+    channels = shape[axis]
+    gamma, beta = np.linspace(0.5, 2, channels), np.linspace(-1, 1, channels)
+    layer.set_weights([gamma, beta, np.full(channels, 0.5), np.full(channels, 1.5)])
     got = passes(layer, x, upstream, residual=residual, training=True, mask=mask)
 
-    at = _parts(shape[0], most, int(np.prod(shape)) // shape[0] // shape[axis])
-    outputs, inputs, weights = [], [], np.zeros((2, shape[axis]))
+    x, residual, upstream = (np.moveaxis(values, axis, 1) for values in (x, residual, upstream))
+    at = _parts(shape[0], most, int(np.prod(shape)) // shape[0] // channels)
+    outputs, inputs, weights = [], [], np.zeros((2, channels))
     for part in np.split(np.arange(shape[0]), at):
-        one = passes(
-            whole, x[part], upstream[part], residual=residual[part], training=True,
+        one = reference.batch_norm(
+            x[part], None, None, gamma, beta, True, eps=1e-3, activation="silu", residual=residual[part],
             mask=None if mask is None else mask[part],
         )  # fmt: skip
+        gradients = reference.batch_norm_backward(one, upstream[part])
         outputs.append(one.output)
-        inputs.append(one.x)
-        weights += one.weights
-    real = np.broadcast_to(True if mask is None else np.expand_dims(mask, axis), shape)
-    np.testing.assert_allclose(got.output[real], np.concatenate(outputs)[real], atol=2e-5)
-    np.testing.assert_allclose(got.x, np.concatenate(inputs), atol=5e-5)
+        inputs.append(gradients.x)
+        weights += [gradients.weight, gradients.bias]
+    real = np.broadcast_to(True if mask is None else np.expand_dims(mask, 1), x.shape)
+    np.testing.assert_allclose(
+        np.moveaxis(got.output, axis, 1)[real], np.concatenate(outputs)[real], atol=2e-5
+    )
+    np.testing.assert_allclose(np.moveaxis(got.x, axis, 1), np.concatenate(inputs), atol=5e-5)
     np.testing.assert_allclose(got.weights, weights, atol=2e-4)
 
-    whole.set_weights(initial)
-    call(whole, x, True, mask=mask)
-    for moved, expected in zip(layer.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_allclose(moved, expected, rtol=1e-5)
+    # Those of the whole batch.
+    of_channels = [
+        values[is_real].astype("float64")
+        for values, is_real in zip(np.moveaxis(x, 1, 0), np.moveaxis(real, 1, 0), strict=True)
+    ]
+    mean, variance = ([getattr(values, name)() for values in of_channels] for name in ("mean", "var"))
+    np.testing.assert_allclose(_array(layer.moving_mean), 0.25 + 0.5 * np.array(mean), rtol=1e-5)
+    np.testing.assert_allclose(_array(layer.moving_variance), 0.75 + 0.5 * np.array(variance), rtol=1e-5)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="elsewhere sizes are known")
@@ -99,4 +111,16 @@ def test_sizes_that_a_graph_does_not_know_change_nothing(
 def test_inference_knows_no_parts() -> None:
     x = np.random.default_rng(0).standard_normal((5, 3)).astype("float32")
     layer, whole = BatchNormalization(virtual_batch_size=2), BatchNormalization()
-    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), ops.convert_to_numpy(whole(x)))
+    np.testing.assert_array_equal(_array(layer(x)), _array(whole(x)))
+
+
+def test_a_part_without_a_real_position_is_normalised_as_such_a_batch_is() -> None:
+    x = (np.random.default_rng(0).standard_normal((4, 5, 3)) + 50).astype("float32")
+    mask = np.repeat([[True], [True], [False], [False]], 5, 1)
+    layer: Any = BatchNormalization(virtual_batch_size=2, momentum=0.0)
+    alone, real = BatchNormalization(), BatchNormalization(momentum=0.0)
+    y = call(layer, x, True, mask=mask)
+    np.testing.assert_allclose(y[2:], call(alone, x[2:], True, mask=mask[2:]), rtol=1e-5)
+    np.testing.assert_allclose(y[:2], call(real, x[:2], True), atol=1e-5)
+    for moved, expected in zip(layer.get_weights(), real.get_weights(), strict=True):
+        np.testing.assert_allclose(moved, expected, rtol=1e-5)

@@ -8,6 +8,7 @@ import pytest
 
 from normwise.keras import BatchNormalization
 from normwise.keras.untyped import ops
+from tests.support.keras.xla import FASTER
 
 _X = np.random.default_rng(0).standard_normal((20, 6, 6, 2)).astype("float32") * 3 + 5
 _Y = np.arange(20) % 2
@@ -25,11 +26,7 @@ def _model(**settings: Any) -> Any:
     )
 
 
-# JAX takes longer operation by operation.
-_FASTER = keras.backend.backend() == "jax"
-
-
-def _compiled(model: Any, jit_compile: bool = _FASTER) -> Any:
+def _compiled(model: Any, jit_compile: bool = FASTER) -> Any:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.05), loss, jit_compile=jit_compile)
     return model
@@ -88,7 +85,7 @@ def test_a_frozen_layer_stays_as_it_is_in_fit() -> None:
 def test_moving_statistics_become_those_of_the_data_in_fit() -> None:
     x = np.random.default_rng(1).normal(10, 5, (60, 4)).astype("float32")
     model: Any = keras.Sequential([keras.Input((4,)), BatchNormalization(momentum=0.5)])
-    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=_FASTER)
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=FASTER)
     model.fit(x, x, batch_size=60, epochs=15, verbose=0)
     layer = model.layers[0]
     np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_mean), x.mean(0), rtol=1e-3)

@@ -31,8 +31,8 @@ def _trained(name: str, shape: tuple[int, ...], options: dict[str, Any]) -> nn.M
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for key, value in model.state_dict().items():
-            if "running" in key:
-                value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
+            if "running" in key:  # means around 0, so that ReLU lets something through
+                value.copy_(torch.rand(value.shape, generator=generator) + (0.5 if "var" in key else -0.5))
             if "bias_hh" in key:
                 value.zero_()  # in Keras, both biases of an LSTM are one
     return model.eval()

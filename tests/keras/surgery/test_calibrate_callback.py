@@ -10,6 +10,7 @@ from keras import layers
 
 import normwise.keras as nk
 from normwise.keras.surgery.arrays import double
+from tests.support.keras.xla import FASTER
 
 _X = (np.random.default_rng(0).standard_normal((64, 6)) * 2 + 3).astype("float32")
 _Y = _X[:, :1]
@@ -19,7 +20,7 @@ def _model() -> Any:
     model: Any = keras.Sequential(
         [keras.Input((6,)), layers.Dense(4), nk.BatchNormalization(name="bn"), layers.Dense(1)]
     )
-    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=FASTER)
     return model
 
 

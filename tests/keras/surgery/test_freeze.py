@@ -11,13 +11,14 @@ from keras import layers
 import normwise.keras as nk
 from normwise.errors import ArgumentError
 from normwise.keras.surgery.arrays import double
+from tests.support.keras.xla import FASTER
 
 _X = (np.random.default_rng(0).standard_normal((32, 6)) * 2 + 3).astype("float32")
 
 
 def _trained(kind: Any = nk.BatchNormalization) -> Any:
     model: Any = keras.Sequential([keras.Input((6,)), layers.Dense(4), kind(name="bn"), layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=FASTER)
     model.fit(_X, _X[:, :1], verbose=0)
     return model
 

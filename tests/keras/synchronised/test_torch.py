@@ -36,17 +36,27 @@ def _case(name: str) -> tuple[dict[str, Any], Batch, tuple[int, int]]:
     return arguments, batch(masked, UNEQUAL), UNEQUAL
 
 
-def _of_rank(rank: int) -> dict[str, Step]:
+def _of_rank(rank: int) -> tuple[dict[str, Step], str]:
     found = {}
     for name in (*CASES, *FEW):
         arguments, given, sizes = _case(name)
         layer = started(BatchNormalization(**arguments, synchronized=True))
         found[name] = _step(layer, given.parts(sizes)[rank])
-    return found
+    return found, _error_of_unlike_masks(rank)
+
+
+def _error_of_unlike_masks(rank: int) -> str:
+    """Return the error where one rank's mask differs between channels; last, as nothing goes on after it."""
+    given = batch("some", UNEQUAL).parts(UNEQUAL)[rank]
+    layer = started(BatchNormalization(synchronized=True, name="bn"))
+    mask = np.repeat(given.mask[..., None], 3, -1) if rank and given.mask is not None else given.mask
+    with pytest.raises(Exception, match="not at the same layer") as caught:
+        layer(given.x, training=True, mask=mask)
+    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
-def ranks() -> list[dict[str, Step]]:
+def ranks() -> list[tuple[dict[str, Step], str]]:
     return run(_of_rank, 2, timeout=240.0)
 
 
@@ -54,11 +64,17 @@ def ranks() -> list[dict[str, Step]]:
 def test_ranks_of_unequal_size_do_the_step_of_one_process(case: str, ranks: Any) -> None:
     arguments, given, _ = _case(case)
     whole = _step(started(BatchNormalization(**arguments)), given)
-    first, second = (of_rank[case] for of_rank in ranks)
+    first, second = (steps[case] for steps, _ in ranks)
     of_x = np.concatenate([first.gradients[0], second.gradients[0]])
     of_affine = [a + b for a, b in zip(first.gradients[1:], second.gradients[1:], strict=True)]
     both = Step(np.concatenate([first.y, second.y]), [of_x, *of_affine], [*first.moved, *second.moved])
     check(both, whole)
+
+
+def test_masks_of_each_channel_on_one_rank_alone_are_an_error_that_says_so(ranks: Any) -> None:
+    for _, error in ranks:
+        assert "'bn', mask of each channel" in error
+        assert "'bn'" in error.replace("'bn', mask of each channel", "")
 
 
 @pytest.mark.parametrize("case", CASES)

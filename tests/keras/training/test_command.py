@@ -69,6 +69,7 @@ def test_the_folder_says_the_framework_where_none_is_named(
         (("--threads", "1"), "threads are for runs in torch"),
         (("--norm", "instance"), "unknown norm 'instance'; networks in Keras can have batch"),
         (("--statistics", "local"), "statistics 'local' are for several processes"),
+        (("--model", "resnet", "--data", "nowhere"), "unknown model 'resnet' for image in Keras; known are"),
         (("--framework", "jax"), "'jax' is not one of 'torch', 'keras'"),
     ],
 )

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from normwise.data import load_data
-from normwise.errors import ArgumentError, ModelError, RunError
+from normwise.errors import ArgumentError, MissingPackageError, ModelError, RunError
 from normwise.keras.untyped import ops
 from normwise.records import Point, RunConfig
 from normwise.training import Processes, RunFolder, predict, train, trained_network
@@ -147,7 +147,7 @@ def test_without_keras_the_error_names_what_to_install(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(ArgumentError, match=r"pip install 'normwise\[keras\]'"):
+    with pytest.raises(MissingPackageError, match=r"pip install 'normwise\[keras\]'"):
         train(config(), tmp_path / "run")
 
 
@@ -162,7 +162,7 @@ def test_without_its_backend_the_error_names_the_variable(
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without_tensorflow)
-    with pytest.raises(ArgumentError, match=r"because tensorflow is not installed: .* KERAS_BACKEND"):
+    with pytest.raises(MissingPackageError, match=r"because tensorflow is not installed: .* KERAS_BACKEND"):
         train(config(), tmp_path / "run")
 
 

@@ -18,7 +18,7 @@ import pytest
 #: Command that runs a module as a program that ends with the process that started it, however that ends.
 _MODULE = """
 import os, runpy, sys
-from normwise.parent import end_with_parent
+from normwise.process.parent import end_with_parent
 end_with_parent(int(sys.argv[1]))
 sys.argv = sys.argv[2:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

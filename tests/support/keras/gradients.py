@@ -1,6 +1,7 @@
 """Gradients of a layer, on whatever backend Keras runs on."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -26,7 +27,15 @@ class Passes:
     weights: list[np.ndarray]
 
 
-def passes(layer: Any, x: Any, upstream: Any, *, residual: Any = None, **call: Any) -> Passes:
+def passes(
+    layer: Any,
+    x: Any,
+    upstream: Any,
+    *,
+    residual: Any = None,
+    options: dict[str, Any] | None = None,
+    **call: Any,
+) -> Passes:
     """Return what a forward and a backward pass of a built layer compute; its statistics move as they would.
 
     Args:
@@ -34,6 +43,7 @@ def passes(layer: Any, x: Any, upstream: Any, *, residual: Any = None, **call: A
         x: Input, an array or a tensor; it keeps its type.
         upstream: Gradient of the output.
         residual: The layer's call argument.
+        options: Those of ``jax.jit``, as ``xla.AS_BY_DEFAULT``.
         call: Other arguments of the call.
     """
     inputs = [ops.convert_to_tensor(value) for value in (x, residual) if value is not None]
@@ -48,7 +58,11 @@ def passes(layer: Any, x: Any, upstream: Any, *, residual: Any = None, **call: A
     def called(given: list[Any]) -> Any:
         return layer(given[0], **dict(zip(names, given[1:], strict=True)), **call)
 
-    compute = {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}[keras.backend.backend()]
+    compute = {
+        "tensorflow": _on_tensorflow,
+        "jax": partial(_on_jax, options),
+        "torch": _on_torch,
+    }[keras.backend.backend()]
     output, gradients = compute(layer, inputs, called, loss, names, call)
     arrays = [None if value is None else ops.convert_to_numpy(value) for value in gradients]
     weights: Any = arrays[len(inputs) :]
@@ -69,7 +83,7 @@ def _on_tensorflow(
 
 
 def _on_jax(
-    layer: Any, inputs: list[Any], called: Any, loss: Any, names: list[str], call: Any
+    options: Any, layer: Any, inputs: list[Any], called: Any, loss: Any, names: list[str], call: Any
 ) -> tuple[Any, Any]:
     import jax
 
@@ -82,7 +96,8 @@ def _on_jax(
 
     trainable = [weight.value for weight in layer.trainable_variables]
     # Compiled whole: operation by operation takes longer.
-    gradients, (output, after) = jax.jit(jax.grad(total, (0, 1), has_aux=True))(inputs, trainable)
+    compiled = jax.jit(jax.grad(total, (0, 1), has_aux=True), compiler_options=options)
+    gradients, (output, after) = compiled(inputs, trainable)
     for weight, value in zip(layer.non_trainable_variables, after, strict=True):
         weight.assign(value)
     return output, [*gradients[0], *gradients[1]]

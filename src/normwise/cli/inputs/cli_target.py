@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
+from normwise.cli.inputs.keras.other_files import refuse_keras
 from normwise.cli.inputs.labelled_batches import LabelledBatches
 from normwise.cli.inputs.load_state import load_state
 from normwise.cli.inputs.state_file import READABLE, read_state
@@ -58,6 +59,7 @@ def load_target(target: str, model: str | None) -> CliTarget:
     Raises:
         NormwiseError: there is none, or it does not fit.
     """
+    refuse_keras(target)
     path = Path(target)
     is_checkpoint = path.suffix in READABLE
     if model is not None and not is_checkpoint:

@@ -83,11 +83,13 @@ def check_state(path: Path, state: Mapping[str, Any]) -> None:
             )
 
 
-def write_state(path: Path, state: Mapping[str, Any], *, force: bool) -> None:
+def write_state(
+    path: Path, state: Mapping[str, Any], *, force: bool, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write a state dict whole, or leave what is there as it is.
 
     Tensors keep their types, and in torch's format their devices, too. A tensor under several keys is written under
-    each: safetensors has no other way to keep them all.
+    each: safetensors has no other way to keep them all. It alone has a place for ``metadata``.
 
     Raises:
         ArgumentError: the file can't be written, is there without ``force``, or can't hold a value.
@@ -100,7 +102,7 @@ def write_state(path: Path, state: Mapping[str, Any], *, force: bool) -> None:
         tensors = {
             key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in state.items()
         }
-        content = safetensors.torch.save(tensors, {"format": "pt"})
+        content = safetensors.torch.save(tensors, {"format": "pt", **(metadata or {})})
     else:
         buffer = io.BytesIO()
         torch.save(state, buffer)

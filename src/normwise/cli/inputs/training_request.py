@@ -136,6 +136,8 @@ def _asked(
     existing = _existing(RunFolder(training.out), request.task) if resume and training.out else None
     if existing is not None:
         request = replace(request, **_kept(existing, given, ("data", "data_options")))
+    else:
+        _check_network(request, training.framework)
     samples = load_data(request.task, request.data, **request.data_options)
     count, name = len(samples.training), samples.name
     del samples  # a folder is read again by the run, and need not be in memory twice
@@ -147,6 +149,15 @@ def _asked(
     if existing is not None:
         config = replace(existing, **{field: getattr(config, field) for field in given})
     return config, folder, max(1, count // config.batch_size)
+
+
+def _check_network(request: TrainingRequest, framework: FrameworkName) -> None:
+    """Raise NormwiseError where there is no such network, or no Keras, before data are read or downloaded."""
+    if framework is FrameworkName.keras:
+        from normwise.keras.networks.build import check_name
+    else:
+        from normwise.models.build import check_name
+    check_name(request.model, request.task)
 
 
 def _plain(config: "RunConfig", folder: Path, steps_per_epoch: int) -> list[Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from normwise.keras.doctor.facts.facts import Facts
-from normwise.records import Symptom, outcome_text
+from normwise.records import Symptom
 
 
 def calibration(facts: Facts, symptoms: Iterable[Symptom]) -> str:
@@ -14,14 +14,7 @@ def calibration(facts: Facts, symptoms: Iterable[Symptom]) -> str:
 
 def cost_of_statistics(facts: Facts) -> str:
     """Compare evaluation with the moving statistics and with exact ones; empty where nothing was measured."""
-    if "data" not in facts.has:
-        return ""
-    probe = facts.probe
-    running, exact = outcome_text(probe.running), outcome_text(probe.exact)
-    if running or exact:
-        return f"evaluation {running}; with exact statistics {exact}"
-    distance = probe.running.distance
-    return "" if distance != distance else f"outputs in evaluation are off by {distance:.2g} σ"
+    return facts.probe.cost_of_statistics if "data" in facts.has else ""
 
 
 def layer_code(path: str) -> str:

@@ -18,6 +18,7 @@ from normwise.keras.networks.row_lstm import row_lstm
 from normwise.keras.networks.sentiment_bilstm import sentiment_bilstm
 from normwise.keras.networks.speech_lstm import speech_lstm
 from normwise.records import Task
+from normwise.records.training.option_value import check_option_value
 
 #: The networks for each task.
 TASKS: dict[Task, dict[str, Callable[..., keras.Model]]] = {
@@ -35,8 +36,14 @@ TASKS: dict[Task, dict[str, Callable[..., keras.Model]]] = {
 NETWORKS = {name: network for of_task in TASKS.values() for name, network in of_task.items()}
 
 _OWN = ("shape", "classes", "norm", "logits")
-#: No option is larger; what fits into memory is less.
-_MOST = 10**9
+
+
+def check_name(name: str, task: Task | None) -> None:
+    """Raise ModelError unless there is a network of the name, for the task where one is given."""
+    known = NETWORKS if task is None else TASKS[task]
+    if name not in known:
+        kind = "" if task is None else f" for {task}"
+        raise ModelError(f"unknown model {name!r}{kind} in Keras; known are {', '.join(known)}")
 
 
 def build(
@@ -72,19 +79,16 @@ def build(
         ModelError: an unknown name or option, a value that the option can't have, or images that the network can't
             take.
     """
-    known = NETWORKS if task is None else TASKS[task]
-    if name not in known:
-        kind = "" if task is None else f" for {task}"
-        raise ModelError(f"unknown model {name!r}{kind} in Keras; known are {', '.join(known)}")
+    check_name(name, task)
     if len(shape) != (3 if name in TASKS["image"] else 1):
         expected = "(H, W, C)" if name in TASKS["image"] else "one number: features of a frame, or words"
         raise ModelError(f"{name} can't be built for inputs of shape {tuple(shape)}; expected {expected}")
-    parameters = inspect.signature(known[name]).parameters
+    parameters = inspect.signature(NETWORKS[name]).parameters
     defaults = {option: p.default for option, p in parameters.items() if option not in _OWN}
     for option, value in options.items():
         if option not in defaults:
             raise ModelError(f"{name} has no option {option!r}; it has {', '.join([*defaults, 'momentum'])}")
-        _check_value(name, option, value, defaults[option])
+        check_option_value(name, option, value, defaults[option])
     if isinstance(momentum, bool) or not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
         raise ModelError(
             f"{name}: momentum is the weight of what was, at least 0 and below 1; got {momentum!r}"
@@ -95,24 +99,6 @@ def build(
     state = random.getstate()
     try:
         random.seed(seed)
-        return known[name](shape, classes, norm=norm, logits=logits, **options)
+        return NETWORKS[name](shape, classes, norm=norm, logits=logits, **options)
     finally:
         random.setstate(state)
-
-
-def _check_value(model: str, option: str, value: Any, default: Any) -> None:
-    """Raise ModelError unless the value is of the kind and in the range that the option's default tells."""
-    # A float option takes whole numbers, too; to Python True is a number.
-    kinds = (int, float) if isinstance(default, float) else (type(default),)
-    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
-        raise ModelError(
-            f"{model}: the option {option!r} takes a value like {default!r}, of type {type(default).__name__}; "
-            f"got {value!r}"
-        )
-    if isinstance(default, (bool, str)):
-        return
-    least = 0 if isinstance(default, float) else min(default, 1)
-    if not least <= value <= _MOST:  # so written, it refuses NaN, too
-        raise ModelError(
-            f"{model}: the option {option!r} takes a number from {least} to {_MOST:,}; got {value!r}"
-        )

@@ -39,6 +39,7 @@ def example_inputs(
     torch_layers: Sequence[TorchLayer],
     keras_layers: Sequence[KerasLayer],
     keras_model: Any,
+    scale: float = 1.0,
 ) -> ExampleInputs:
     """Return the example for both models.
 
@@ -48,13 +49,14 @@ def example_inputs(
         from_torch: Whether the source is the torch model.
         torch_layers, keras_layers: Of the models, in the order in which they register them.
         keras_model: The Keras model.
+        scale: Standard deviation of the random numbers.
 
     Raises:
         ArgumentError: there is no example and none can be made up, or it is empty or not finite.
     """
     shapes = _shapes(keras_model)
     if example is None:
-        given, from_torch, other = _drawn(shapes, keras_layers), False, None
+        given, from_torch, other = _drawn(shapes, keras_layers, scale), False, None
     else:
         given = _arrays(example)
     # The layers that have a channel axis of their own show where Keras has it.
@@ -85,6 +87,10 @@ def _arrays(example: Any) -> tuple[Any, ...]:
     if not first.size or (first.dtype.kind == "f" and not np.isfinite(first).all()):
         state = "is empty" if not first.size else "has values that are not finite"
         raise ArgumentError(f"the example {state}, so that it proves nothing; pass a batch of real inputs")
+    if first.size > 1 and first.min() == first.max():
+        raise ArgumentError(
+            f"the example is {first.ravel()[0]:g} everywhere, so that it proves nothing; pass a batch of real inputs"
+        )
     return arrays
 
 
@@ -108,7 +114,9 @@ def _shapes(model: Any) -> list[tuple[int | None, ...]]:
         return []
 
 
-def _drawn(shapes: list[tuple[int | None, ...]], layers: Sequence[KerasLayer]) -> tuple[Array, ...]:
+def _drawn(
+    shapes: list[tuple[int | None, ...]], layers: Sequence[KerasLayer], scale: float
+) -> tuple[Array, ...]:
     if not shapes:
         raise ArgumentError(
             "the Keras model does not say which inputs it takes, so that no example can be made up; pass example=, a "
@@ -119,7 +127,7 @@ def _drawn(shapes: list[tuple[int | None, ...]], layers: Sequence[KerasLayer]) -
     if layers and layers[0].kind == "embedding":
         entries = layers[0].module.input_dim
         return tuple(generator.integers(min(1, entries - 1), entries, size) for size in sizes)
-    return tuple(generator.standard_normal(size).astype(np.float32) for size in sizes)
+    return tuple((scale * generator.standard_normal(size)).astype(np.float32) for size in sizes)
 
 
 def _moves(

@@ -8,6 +8,7 @@ import numpy as np
 
 from normwise.errors import ModelError
 from normwise.porting.evaluation.call_record import CallRecord, ModelRecord
+from normwise.porting.evaluation.telling import tells, varies
 from normwise.porting.layers.torch_arrays import Array
 from normwise.porting.pairs import Pair
 
@@ -19,8 +20,9 @@ class Proof:
     """Differences, relative to the largest value.
 
     Attributes:
-        layers: One for each pair; NaN where the two could not be compared by themselves.
-        outputs: Of the models' outputs; NaN where they could not be compared.
+        layers: One for each pair; NaN where the two could not be compared by themselves, or the example tells nothing
+            of them.
+        outputs: Of the models' outputs; NaN in the same cases.
         notes: Sentences on what was not compared.
     """
 
@@ -40,7 +42,7 @@ def compare(
     """
     errors = {id(pair): math.nan for pair in pairs}
     order = {key: number for number, key in enumerate(source.calls)}
-    uncalled = []
+    uncalled, untold = [], []
     for pair in sorted(pairs, key=lambda pair: order.get(id(pair.source), len(order))):
         one, other = source.calls.get(id(pair.source)), target.calls.get(id(pair.target))
         if one is None or other is None:
@@ -58,7 +60,16 @@ def compare(
             inputs = _in_torch_order(one.input, other.input, keras_layer.order, from_torch)
             before = _difference(*inputs, _real(one, other))
             raise ModelError(_said(pair, error, before, tolerance))
+        if not tells(one, tolerance):
+            errors[id(pair)] = math.nan
+            untold.append(pair.source.path or "the model")
     notes = [f"the example does not reach {', '.join(uncalled)}: moved, and not compared"] if uncalled else []
+    if untold:
+        notes.append(
+            f"not proven: on the example the inputs or outputs of {', '.join(untold)} are the same everywhere, as "
+            "behind a ReLU that lets nothing through, so that other weights would agree as well; pass example=, of "
+            "inputs that make a difference"
+        )
     outputs, said = _model_outputs(pairs, source, target, tolerance)
     return Proof(tuple(errors[id(pair)] for pair in pairs), outputs, (*notes, *said))
 
@@ -136,6 +147,10 @@ def _model_outputs(
             "compared, and not these"
         ]
     error = output_difference(source, target)
+    if error <= tolerance and source.outputs and not any(varies(one, tolerance) for one in source.outputs):
+        return math.nan, [
+            "not proven: the source returns the same for all of the example; pass another example="
+        ]
     if error <= tolerance or not source.outputs:
         return error, []
     if _differ_by_an_end(pairs, source, target, tolerance):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from normwise.errors import ModelError
+from normwise.keras.surgery.error_text import error_text
 from normwise.porting.evaluation.call_record import CallRecord, ModelRecord
 from normwise.porting.layers.keras_layers import KerasLayer, inner_layers
 from normwise.porting.layers.torch_arrays import RECURRENT, Array
@@ -62,8 +63,7 @@ def run_keras(model: Any, layers: Sequence[KerasLayer], inputs: Sequence[Any]) -
                 given[0] if len(given) == 1 else given, **({"training": False} if takes_training else {})
             )
     except Exception as error:
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(f"the Keras model fails on the example: {said}") from error
+        raise ModelError(f"the Keras model fails on the example: {error_text(error)}") from error
     finally:
         for variable, value in before:
             variable.assign(value)

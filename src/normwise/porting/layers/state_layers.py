@@ -28,6 +28,8 @@ class StateLayer:
     kind: str | None = None
     module: Any = None
     axis: int = -1
+    #: Of the layer that it was saved from, which the state dict does not hold; None where nobody said it.
+    eps: float | None = None
 
     @staticmethod
     def axis_of(kind: str) -> int:
@@ -47,8 +49,8 @@ class StateLayer:
         raise ModelError("a state dict can't be a target")
 
     def settings(self) -> dict[str, Any]:
-        """Return nothing: a state dict has none."""
-        return {}
+        """Return ε where it was said: a state dict has no settings."""
+        return {} if self.eps is None else {"eps": self.eps}
 
     def configure(self, settings: Mapping[str, Any]) -> list[str]:
         """Refuse: a state dict is a source alone."""

@@ -14,7 +14,7 @@ class PortedLayer:
         kind: What both are, such as "batch_norm".
         detail: Settings that changed in the target; empty for none.
         output_error: Largest difference of the two layers' outputs on the example, relative to the largest; NaN where
-            they could not be compared by themselves.
+            they could not be compared by themselves, or the example tells nothing of them.
     """
 
     source: str
@@ -57,6 +57,8 @@ class Porting:
         whole = f"{len(self.layers)} layers moved from {self.source} to {self.target}"
         if math.isnan(self.tolerance):
             whole += ", not proven: a state dict can't be evaluated"
+        elif not compared and math.isnan(self.output_error):
+            whole += ", not proven: nothing of the two could be compared"
         else:
             whole += f", {compared} compared one by one"
             if not math.isnan(self.output_error):

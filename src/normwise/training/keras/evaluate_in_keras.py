@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from normwise.data import InOrder, Samples, epoch_order
+from normwise.import_keras import import_keras
 from normwise.training.evaluate import CHUNK, loss_and_accuracy
 from normwise.training.keras.arrays import array_of
-from normwise.training.keras.import_keras import import_keras
 
 
 def logits(network: Any, samples: Samples) -> Tensor:

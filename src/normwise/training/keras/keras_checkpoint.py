@@ -9,8 +9,8 @@ import safetensors.numpy
 
 from normwise.errors import RunError
 from normwise.files import is_file, write_whole
+from normwise.import_keras import import_keras
 from normwise.training.checkpoint import RunProgress, check_names, progress_metadata, progress_of
-from normwise.training.keras.import_keras import import_keras
 
 
 def save(path: Path, network: Any, optimizer: Any, progress: RunProgress) -> None:

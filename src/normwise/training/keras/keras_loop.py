@@ -11,6 +11,7 @@ import torch
 from normwise.data import BatchOrder, LabelledData
 from normwise.errors import RunError
 from normwise.files import is_there
+from normwise.import_keras import import_keras
 from normwise.records import Point, Result, RunConfig
 from normwise.training.checkpoint import RunProgress
 from normwise.training.evaluate import loss_and_accuracy, loss_of
@@ -22,7 +23,6 @@ from normwise.training.keras.evaluate_in_keras import (
     outputs_of,
     using_batch_statistics,
 )
-from normwise.training.keras.import_keras import import_keras
 from normwise.training.loop import OnStep
 from normwise.training.run.folder import RunFolder
 
@@ -141,18 +141,9 @@ class KerasLoop:
 
     def _result(self) -> Result:
         # None where the run was killed between its last checkpoint and its end.
-        point = self.last_point or self._last_saved()
+        point = self.last_point or self.folder.point_at(self.progress.step)
         batch = batch_statistics_accuracy(self.network, self.data.test, self.config.batch_size)
         return Result(self.progress.step, self.progress.diverged, point.test_accuracy, batch)
-
-    def _last_saved(self) -> Point:
-        points = self.folder.read().points
-        if not points or points[-1].step != self.progress.step:
-            raise RunError(
-                f"the metrics in {self.folder.path} don't end at step {self.progress.step}, as the checkpoint does. "
-                "Delete the folder to start anew"
-            )
-        return points[-1]
 
 
 def _compiled(network: Any, config: RunConfig) -> Any:

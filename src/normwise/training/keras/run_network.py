@@ -6,15 +6,16 @@ import numpy as np
 
 from normwise.data import LabelledData, SequenceData
 from normwise.errors import ArgumentError, ModelError
+from normwise.import_keras import import_keras
 from normwise.records import InputSpec, RunConfig
-from normwise.training.keras.import_keras import import_keras
 
 
 def keras_network(config: RunConfig, input_spec: InputSpec) -> Any:
     """Build the network that a run is asked for, with its initial weights; its outputs are logits.
 
     Raises:
-        ArgumentError: Keras is not installed, or the configuration has what a run in Keras can't have.
+        MissingPackageError: Keras, or its backend, is not installed.
+        ArgumentError: the configuration has what a run in Keras can't have.
         ModelError: there is no such network or option.
     """
     _check(config)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from normwise.data import BatchOrder, load_data
 from normwise.errors import ArgumentError
+from normwise.import_keras import import_keras
 from normwise.records import Run, RunConfig
-from normwise.training.keras.import_keras import backend_in_use, import_keras
+from normwise.training.keras.backend_in_use import backend_in_use
 from normwise.training.keras.run_network import begin_with_vectors, keras_network
 from normwise.training.loop import OnStep
 from normwise.training.run.folder import RunFolder
@@ -39,7 +40,8 @@ def train_in_keras(
     Raises:
         RunError: the folder holds a run and ``resume`` is off, or another run, or something else; or the run was begun
             with other data, another backend or another version; or another process is at work in it.
-        ArgumentError: Keras is not installed, or the configuration has what a run in Keras can't have.
+        MissingPackageError: Keras, or its backend, is not installed.
+        ArgumentError: the configuration has what a run in Keras can't have.
         ModelError, DataError: the configuration can't be carried out.
     """
     run_folder = RunFolder(folder)

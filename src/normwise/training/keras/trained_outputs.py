@@ -6,10 +6,10 @@ from torch import Tensor
 
 from normwise.errors import ArgumentError, ModelError, RunError
 from normwise.files import is_there
+from normwise.import_keras import import_keras
 from normwise.records import InputSpec, Run
 from normwise.training.keras import keras_checkpoint
 from normwise.training.keras.evaluate_in_keras import outputs_of
-from normwise.training.keras.import_keras import import_keras
 from normwise.training.keras.run_network import keras_network
 from normwise.training.run.folder import RunFolder
 from normwise.training.trained import check_records
@@ -24,7 +24,7 @@ def trained_outputs(
         A function of a batch of one, as ``normwise.data.prepared`` makes it, that gives the outputs, float64.
 
     Raises:
-        ArgumentError: Keras is not installed.
+        MissingPackageError: Keras, or its backend, is not installed.
         RunError: there is no checkpoint yet, it is another network's, or the records describe no network.
     """
     if not is_there(folder.checkpoint):

@@ -15,6 +15,7 @@ from normwise.kernels import name_in_use
 from normwise.records import (
     Environment,
     InputSpec,
+    Point,
     Result,
     Run,
     RunConfig,
@@ -179,6 +180,20 @@ class RunFolder:
             head.kernels,
             head.processes,
         )
+
+    def point_at(self, step: int) -> Point:
+        """Return the last point on disk, which was measured at the step of the checkpoint.
+
+        Raises:
+            RunError: it was measured at another step, or there is none.
+        """
+        points = self.read().points
+        if not points or points[-1].step != step:
+            raise RunError(
+                f"the metrics in {self.path} don't end at step {step}, as the checkpoint does. Delete the folder to "
+                "start anew"
+            )
+        return points[-1]
 
     def _existing(self, config: RunConfig, data: LabelledData, kernels: str) -> RunHead:
         """Check that the run that is there is this one, and return its head."""

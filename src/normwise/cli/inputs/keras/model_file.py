@@ -7,8 +7,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from normwise.errors import ArgumentError, DataError, ModelError
+from normwise.cli.inputs.keras.other_files import refuse_other_keras_files
+from normwise.cli.terminal import complain
+from normwise.errors import ArgumentError, DataError
 from normwise.files import is_file, write_whole
+from normwise.import_keras import import_keras
 
 KERAS = ".keras"
 
@@ -16,35 +19,50 @@ KERAS = ".keras"
 def load_keras(path: Path) -> Any:
     """Return the model of a file, compiled as it was saved.
 
-    Without KERAS_BACKEND it runs on torch, which is always there.
+    Where it was compiled with a loss, metric or optimiser that Keras does not know, it is not compiled, and a note says
+    so. Without KERAS_BACKEND it runs on torch, which is always there.
 
     Raises:
         ArgumentError: there is no such file.
         DataError: it is damaged, or needs classes or functions that Keras does not know.
-        ModelError: Keras is not installed.
+        MissingPackageError: Keras, or its backend, is not installed.
     """
+    refuse_other_keras_files(str(path))
     if path.suffix != KERAS:
         raise ArgumentError(f"{path} is no Keras model: expected a name that ends in {KERAS}")
     if not is_file(path):
         raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
     if "keras" not in sys.modules:
         os.environ.setdefault("KERAS_BACKEND", "torch")
-    try:
-        import keras
+    keras = import_keras()
+    import normwise.keras  # noqa: F401 (its layers are known to Keras once it is imported)
 
-        import normwise.keras  # noqa: F401 (its layers are known to Keras once it is imported)
-    except ImportError:
-        raise ModelError("files of Keras need Keras: pip install 'normwise[keras]'") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of optimisers, whose state is another model's by then
-            return keras.saving.load_model(path)
+            return _compiled_or_not(keras, path)
     except Exception as error:  # what a damaged file raises may be anything
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"{path} can't be read as a Keras model: {said} Expected a file that model.save has written; a model with "
             "classes or functions of its own is loaded in Python, for normwise.port or normwise.keras.diagnose"
         ) from None
+
+
+def _compiled_or_not(keras: Any, path: Path) -> Any:
+    try:
+        return keras.saving.load_model(path)
+    except Exception as error:  # of a function that the file names and Keras does not know
+        try:
+            model = keras.saving.load_model(path, compile=False)
+        except Exception:
+            raise error from None  # it is the model itself
+    complain(
+        f"{path} was compiled with a loss, metric or optimizer of its own, which can't be read from the file: the "
+        "model is taken without them",
+        title="note",
+    )
+    return model
 
 
 def save_keras(path: Path, model: Any) -> None:

@@ -13,6 +13,7 @@ from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.facts.passes.skip_backward import SkipBackward
 from normwise.doctor.facts.passes.task import Task, output_tensor
 from normwise.errors import NormwiseError
+from normwise.judgement.three_passes import ThreePasses
 from normwise.layers import LayerKind, StatisticsSlot
 from normwise.layers.reasons import UNINITIALISED
 from normwise.records import LayerCalibration, ProbeOutcome
@@ -25,19 +26,13 @@ from normwise.statistics.observe.normalised_inputs import Call
 
 #: Samples of a batch whose outputs are compared.
 _COMPARED = 16
-#: Distance of outputs, in standard deviations, from which they are others.
-_MOVED = 0.25
 
 
 @dataclass(frozen=True)
-class Probe:
-    """Outcomes of a model with three kinds of statistics, and what its layers normalised.
+class Probe(ThreePasses):
+    """Outcomes of a model with three kinds of statistics, and what its layers normalised meanwhile.
 
     Attributes:
-        running: Outcome in evaluation with the running statistics.
-        batch: The same where each BN layer normalises by the batch, as in training, though dropout is off.
-        exact: The same with the statistics that the layers showed in that pass, of all batches together.
-        losses: Loss of each batch, by "running", "batch" and "exact"; empty without a loss.
         layers: Distance of each slot's running statistics from the exact ones, by path.
         moments: Moments of what each slot normalised in the second pass, by path.
         exact_statistics: Mean and unbiased variance, ``(C,)`` in float64, of each slot, by path.
@@ -47,10 +42,6 @@ class Probe:
         failed: Reason why the model could not be run; empty where it could.
     """
 
-    running: ProbeOutcome
-    batch: ProbeOutcome
-    exact: ProbeOutcome
-    losses: Mapping[str, tuple[float, ...]]
     layers: Mapping[str, LayerCalibration]
     moments: Mapping[str, BatchMoments]
     exact_statistics: Mapping[str, tuple[Tensor, Tensor]]
@@ -58,28 +49,6 @@ class Probe:
     calls: Mapping[str, int]
     reasons: Mapping[str, str]
     failed: str = ""
-
-    @property
-    def has_loss(self) -> bool:
-        """True where losses of all three kinds are known."""
-        return not any(math.isnan(outcome.loss) for outcome in (self.batch, self.exact))
-
-    @property
-    def exact_helps(self) -> bool:
-        """True where evaluation is clearly worse with the running statistics than with exact ones.
-
-        By the loss where there is one: by more than twice the standard error over the batches, and by more than 5 % or
-        0.02. Else by the outputs: they differ by more than a quarter of what they vary.
-        """
-        running, exact = self.losses.get("running", ()), self.losses.get("exact", ())
-        if not running or len(running) != len(exact):
-            return math.isnan(self.running.distance) or self.running.distance > _MOVED
-        gaps = torch.tensor(running, dtype=torch.float64) - torch.tensor(exact, dtype=torch.float64)
-        gap = gaps.mean().item()
-        if not math.isfinite(gap):
-            return not math.isfinite(self.running.loss) and math.isfinite(self.exact.loss)
-        error = (gaps.std() / len(gaps) ** 0.5).item() if len(gaps) > 1 else 0.0
-        return gap > max(2 * error, 0.05 * abs(self.exact.loss), 0.02)
 
 
 def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBatch, ...]) -> Probe:
@@ -116,6 +85,7 @@ def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBa
     return Probe(
         **run.outcomes(),
         losses=run.losses,
+        samples=sum(batch.size for batch in batches),
         layers=records,
         moments=moments,
         exact_statistics=exact,

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from normwise.doctor.facts.facts import Facts
 from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.facts.passes.probe import Probe
-from normwise.records import Severity
 
 #: Errors of normalised values, in σ, below which a layer is fine, whatever the noise of its batches.
 FINE = 0.15
@@ -20,14 +18,6 @@ TIMES_NOISE = 4.0
 INITIAL_SHARE = 0.05
 #: Momentum of torch's layers from which the running average keeps little more than the last batch.
 HIGH_MOMENTUM = 0.5
-#: What evaluation loses from which it is worth a warning, and from which it is an error: points of accuracy, share of
-#: the loss with exact statistics, loss, and distance of the outputs in standard deviations.
-_ACCURACY = (0.02, 0.05)
-_LOSS_SHARE = (0.15, 0.3)
-_LOSS = (0.05, 0.1)
-_DISTANCE = (0.35, 0.6)
-#: Fewest samples that have to be wrong for it.
-_SAMPLES = 4
 
 
 def error_of(mean: Tensor, variance: Tensor, exact: tuple[Tensor, Tensor], eps: float | None) -> float:
@@ -102,35 +92,9 @@ def is_off(error: float, noise: float) -> bool:
     return error > max(FINE, TIMES_NOISE * noise)
 
 
-def severity_by_cost(facts: Facts) -> Severity:
-    """Return how much wrong running statistics matter, by what evaluation with exact ones gains.
-
-    A loss close to 0 doubles easily, so that it has to grow by an amount as well as by a share.
-    """
-    running, exact = facts.probe.running, facts.probe.exact
-    levels = []
-    if facts.probe.has_loss:
-        if not math.isfinite(running.loss):
-            return "error"
-        gap = running.loss - exact.loss
-        levels.append(min(_level(gap / max(abs(exact.loss), 1e-12), _LOSS_SHARE), _level(gap, _LOSS)))
-    lost = exact.accuracy - running.accuracy
-    if math.isfinite(lost):
-        samples = sum(batch.size for batch in facts.batches.batches)
-        levels.append(_level(lost, _ACCURACY) if lost * samples >= _SAMPLES else 0)
-    if not levels:
-        levels.append(_level(running.distance, _DISTANCE) if math.isfinite(running.distance) else 2)
-    severities: tuple[Severity, ...] = ("info", "warning", "error")
-    return severities[max(levels)]
-
-
 def is_near_initial(norm: NormFacts) -> bool:
     """Return whether the running statistics are hardly farther from 0 and 1 than rounding."""
     if norm.mean is None or norm.variance is None:
         return False
     held = torch.stack([norm.mean.double().abs(), (norm.variance.double() - 1).abs()])
     return bool((held < 0.02).all())
-
-
-def _level(value: float, bounds: tuple[float, float]) -> int:
-    return sum(value >= bound for bound in bounds)

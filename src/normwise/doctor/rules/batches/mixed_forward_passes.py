@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.facts.passes.training_step import NormCall
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
 from normwise.records import Source, Symptom
 
 #: Mean square, over channels, of the distance of two calls' means in standard errors; 1 for data of one kind.
@@ -85,7 +84,7 @@ class MixedForwardPasses(Rule):
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with the running statistics and with exact ones."""
-        return "" if facts.probe.failed else cost_of_statistics(facts)
+        return "" if facts.probe.failed else facts.probe.cost_of_statistics
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Join the passes."""

@@ -10,7 +10,6 @@ from normwise.doctor.facts.passes.running_statistics import (
     averaging_noise,
     error_of,
     is_off,
-    severity_by_cost,
 )
 from normwise.doctor.facts.processes.rank_facts import RankNorm, ranks_text
 from normwise.doctor.rule import Case, Rule, measured
@@ -103,7 +102,7 @@ class UnmergedStatistics(Rule):
         severity: Severity = "error" if max(distances) >= _WRONG else "warning"
         if not self.explained(facts, symptoms) or not facts.probe.exact_helps:
             return severity
-        by_cost = severity_by_cost(facts)
+        by_cost = facts.probe.severity_by_cost
         return by_cost if SEVERITIES.index(by_cost) < SEVERITIES.index(severity) else severity
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:

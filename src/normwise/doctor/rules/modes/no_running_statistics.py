@@ -7,7 +7,7 @@ from torch import nn
 
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import calibration, cost_of_batch_mates, cost_of_statistics
+from normwise.doctor.wording import calibration, cost_of_batch_mates
 from normwise.records import Severity, Source, Symptom
 
 #: Share of their own scatter by which outputs may move with the batch until evaluation is called wrong.
@@ -87,7 +87,7 @@ class NoRunningStatistics(Rule):
         if "data" not in facts.has:
             return ""
         if all(facts.layers[symptom.path].has_statistics for symptom in symptoms):
-            return cost_of_statistics(facts)
+            return facts.probe.cost_of_statistics
         fails = _failure(facts)
         alone = f"a batch of one sample fails with {fails}" if fails else ""
         return "; ".join(filter(None, (cost_of_batch_mates(facts.dependence), alone)))

@@ -10,7 +10,7 @@ from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.heal import calibrate_copy, float_norms
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import calibration, cost_of_statistics
+from normwise.doctor.wording import calibration
 from normwise.records import Source, Symptom
 
 #: Distance of a running mean in σ, and of a running variance as a share, from which it is wrong.
@@ -105,7 +105,7 @@ class StalledStatistics(Rule):
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with the running statistics and with exact ones."""
-        return cost_of_statistics(facts)
+        return facts.probe.cost_of_statistics
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Keep BN in float32, and calibrate."""

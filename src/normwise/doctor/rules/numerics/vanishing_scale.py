@@ -8,14 +8,15 @@ from torch import Tensor, nn
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.rule import Case, Rule, measured
+from normwise.judgement.switched_off import explained_by_layers_off, layers_off
 from normwise.records import Severity, Source, Symptom
 
 #: γ beside a typical one of the model below which a channel is switched off.
 _NEAR_ZERO = 1e-3
 #: Typical γ that is assumed at least, for models in which all are near zero.
 _LEAST = 0.01
-#: Share of a layer's channels from which that is worth knowing, and from which it is a warning.
-_SOME, _MOST = 0.1, 0.5
+#: Share of a layer's channels from which that is worth knowing.
+_SOME = 0.1
 
 
 class VanishingScale(Rule):
@@ -71,18 +72,13 @@ class VanishingScale(Rule):
             bool(((scale == 0) | (scale == 1)).all()) and len(scale.unique()) == 1
             for scale in _scales(facts.norms).values()
         )
-        most = any(map(_is_off, symptoms))
-        return "warning" if most and not is_new else "info"
+        return "warning" if layers_off(symptoms) and not is_new else "info"
 
     def explained(self, facts: Facts, symptoms: Sequence[Symptom]) -> set[str]:
         """Return the layers, and all behind one that is switched off, whose inputs are small or constant for that."""
-        paths = {symptom.path for symptom in symptoms}
         if "data" not in facts.has or self.severity_of(facts, symptoms) == "info":
-            return paths
-        off = {each.path for each in symptoms if _is_off(each)}
-        order = facts.probe.order
-        first = next((number for number, path in enumerate(order) if path in off), len(order))
-        return paths | set(order[first:])
+            return super().explained(facts, symptoms)
+        return explained_by_layers_off(symptoms, facts.probe.order)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count them."""
@@ -119,11 +115,6 @@ class VanishingScale(Rule):
         x = torch.randn(64, 4)
         model(x)
         return Case(model.eval(), [x])
-
-
-def _is_off(symptom: Symptom) -> bool:
-    """Return whether most of the layer is switched off."""
-    return symptom.evidence[0].value >= _MOST * symptom.evidence[1].value
 
 
 def _typical(scales: Mapping[str, Tensor]) -> float:

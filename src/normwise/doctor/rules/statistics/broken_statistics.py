@@ -8,7 +8,7 @@ from torch import nn
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import calibration, cost_of_statistics
+from normwise.doctor.wording import calibration
 from normwise.records import Source, Symptom
 
 
@@ -71,7 +71,7 @@ class BrokenStatistics(Rule):
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
-        return cost_of_statistics(facts) if "data" in facts.has else ""
+        return facts.probe.cost_of_statistics if "data" in facts.has else ""
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Calibrate."""

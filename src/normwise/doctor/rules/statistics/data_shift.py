@@ -15,10 +15,9 @@ from normwise.doctor.facts.passes.running_statistics import (
     is_near_initial,
     is_off,
     layer_errors,
-    severity_by_cost,
 )
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import calibration, cost_of_statistics
+from normwise.doctor.wording import calibration
 from normwise.records import Severity, Source, Symptom
 
 #: Error of the first layers, in σ, from which a change of the data is worth a name; without layers that agree, or a
@@ -127,11 +126,11 @@ class DataShift(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Judge by what evaluation with exact statistics gains."""
-        return severity_by_cost(facts)
+        return facts.probe.severity_by_cost
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
-        return cost_of_statistics(facts)
+        return facts.probe.cost_of_statistics
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Undo the change."""

@@ -8,10 +8,10 @@ from torch import nn
 
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.facts.model.norm_facts import NormFacts
-from normwise.doctor.facts.passes.running_statistics import HIGH_MOMENTUM, severity_by_cost
+from normwise.doctor.facts.passes.running_statistics import HIGH_MOMENTUM
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import calibration, cost_of_statistics
+from normwise.doctor.wording import calibration
 from normwise.records import Severity, Source, Symptom
 from normwise.surgery.core.decision import LeftError
 
@@ -78,7 +78,7 @@ class ForeignSettings(Rule):
             return "info"
         probe = facts.probe if "data" in facts.has else None
         harmed = probe is not None and not probe.failed and probe.exact_helps
-        return "error" if harmed and severity_by_cost(facts) == "error" else "warning"
+        return "error" if harmed and facts.probe.severity_by_cost == "error" else "warning"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Name the momentum, and what it should be."""
@@ -95,7 +95,7 @@ class ForeignSettings(Rule):
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
         is_eps = _high(facts.norms[symptoms[0].path]) is None
-        return cost_of_statistics(facts) if "data" in facts.has and not is_eps else ""
+        return facts.probe.cost_of_statistics if "data" in facts.has and not is_eps else ""
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Set momentum, and calibrate."""

@@ -10,7 +10,7 @@ from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.running_statistics import FINE, layer_errors
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import calibration, cost_of_statistics
+from normwise.doctor.wording import calibration
 from normwise.records import Measured, Severity, Source, Symptom
 
 
@@ -103,7 +103,7 @@ class NeverUpdatedStatistics(Rule):
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
-        return cost_of_statistics(facts) if "data" in facts.has else ""
+        return facts.probe.cost_of_statistics if "data" in facts.has else ""
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Load them, or calibrate."""

@@ -14,11 +14,10 @@ from normwise.doctor.facts.passes.running_statistics import (
     initial_share,
     is_off,
     layer_errors,
-    severity_by_cost,
 )
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import calibration, cost_of_statistics
+from normwise.doctor.wording import calibration
 from normwise.records import Severity, Source, Symptom
 
 #: Momentum below which the running average covers so many steps that weights have moved on.
@@ -89,11 +88,11 @@ class StaleStatistics(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Judge by what evaluation with exact statistics gains."""
-        return severity_by_cost(facts)
+        return facts.probe.severity_by_cost
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
-        return cost_of_statistics(facts)
+        return facts.probe.cost_of_statistics
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Calibrate."""

@@ -10,7 +10,6 @@ from normwise.doctor.facts.facts import Facts
 from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.running_statistics import FINE, TIMES_NOISE, averaging_noise, error_of
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
 from normwise.layers import slots_of
 from normwise.records import Measured, Source, Symptom
 from normwise.surgery.core.decision import LeftError
@@ -71,7 +70,7 @@ class SwappedStatistics(Rule):
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
-        return cost_of_statistics(facts) if "data" in facts.has else ""
+        return facts.probe.cost_of_statistics if "data" in facts.has else ""
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Exchange them."""

@@ -13,17 +13,17 @@ from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.flow import Op
 from normwise.doctor.heal import calibrate_copy
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import calibration, cost_of_statistics
+from normwise.doctor.wording import calibration
+from normwise.judgement.dropout_shift import (
+    is_by_dropout,
+    is_significant,
+    message_of_dropout,
+    severity_of_dropout,
+)
 from normwise.records import Severity, Source, Symptom
 
-#: Variance with dropout over that without, from which evaluation may be another network: 7 % of σ.
-_SHIFTED = 1.15
-#: The same, below which there is nothing worth a note.
+#: Variance with dropout over that without, below which there is nothing worth a note.
 _SLIGHT = 1.05
-#: How many times its standard error a shift must be.
-_TIMES_ERROR = 3.0
-#: How many times as far as dropout shifts them running statistics may be off, to be blamed on it.
-_TIMES_SHIFT = 4.0
 #: Operations between dropout and a BN layer that take the shift of the variance along, besides moves and pooling.
 _BETWEEN = frozenset({
     *ACTIVATIONS, "prelu", "rrelu", "celu", "selu", "mish", "softplus", "hardtanh", "hardsigmoid", "logsigmoid",
@@ -87,20 +87,15 @@ class DropoutBeforeNorm(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return a warning where the shift is significant, and exact statistics would help."""
-        shifted = any(_is_significant(s.evidence[0].value, s.evidence[1].value) for s in symptoms)
-        return "warning" if shifted and facts.probe.exact_helps else "info"
+        return severity_of_dropout(symptoms, facts.probe)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Give the greatest shift."""
-        ratio = symptoms[0].evidence[0].value
-        return (
-            f"Dropout before a BN layer makes its input's variance {ratio:.2g} times as great in training as it is in "
-            "evaluation."
-        )
+        return message_of_dropout(symptoms)
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
-        return cost_of_statistics(facts)
+        return facts.probe.cost_of_statistics
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Calibrate, and move dropout."""
@@ -147,11 +142,7 @@ class _Shift:
 
     @property
     def is_significant(self) -> bool:
-        return _is_significant(self.ratio, self.error)
-
-
-def _is_significant(ratio: float, error: float) -> bool:
-    return abs(ratio - 1) > _TIMES_ERROR * error and max(ratio, 1 / ratio) >= _SHIFTED
+        return is_significant(self.ratio, self.error)
 
 
 def _shifts(facts: Facts) -> Iterator[_Shift]:
@@ -225,12 +216,9 @@ def _variance_ratios(
     own_shifts = ((mean.double() - exact[0]) / deviations)[usable]
     error = (ratios.std() / len(ratios) ** 0.5).item() if len(ratios) > 1 else math.inf
     whole, typical, before = ratios.mean().item(), own.log().mean().exp().item(), _distance(own_shifts, own)
-    too_far = before > _TIMES_SHIFT * _distance(shifts, ratios) or abs(math.log(typical)) > 0.1 + 2 * abs(
-        math.log(whole)
-    )
-    if too_far or _distance(own_shifts - shifts, own / ratios) >= before:
-        return None
-    return whole, error, typical
+    rest = _distance(own_shifts - shifts, own / ratios)
+    is_explained = is_by_dropout(before, _distance(shifts, ratios), rest, typical, whole)
+    return (whole, error, typical) if is_explained else None
 
 
 def _distance(means: Tensor, ratios: Tensor) -> float:

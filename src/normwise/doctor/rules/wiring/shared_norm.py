@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from normwise.doctor.facts.facts import Facts
 from normwise.doctor.facts.passes.training_step import NormCall
 from normwise.doctor.rule import Case, Rule, measured
-from normwise.doctor.wording import cost_of_statistics
+from normwise.judgement.shared_norm import cost_of_sharing, severity_of_sharing
 from normwise.records import Severity, Source, Symptom
 
 #: Distance of two calls, in standard deviations, below which one mean and variance describe both.
@@ -18,8 +18,6 @@ _ALIKE = 0.5
 _TIMES_NOISE = 2.5
 #: Samples of a call, below which nothing can be said of its distribution.
 _FEWEST = 4
-#: Distance of outputs by batch statistics from those in evaluation, in standard deviations, up to which they are alike.
-_SAME_OUTPUTS = 0.25
 
 
 class SharedNorm(Rule):
@@ -74,16 +72,7 @@ class SharedNorm(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return a note where evaluation is as good as with the statistics of each call, an error where it is bad."""
-        running, batch = (facts.probe.losses.get(kind, ()) for kind in ("running", "batch"))
-        if not running or len(running) != len(batch):
-            distance = facts.probe.batch.distance
-            return "info" if distance <= _SAME_OUTPUTS else "warning"
-        gaps = torch.tensor(running, dtype=torch.float64) - torch.tensor(batch, dtype=torch.float64)
-        gap, noise = gaps.mean().item(), (gaps.std() / len(gaps) ** 0.5).item() if len(gaps) > 1 else 0.0
-        loss = abs(facts.probe.batch.loss)
-        if gap <= max(2 * noise, 0.05 * loss, 0.02):
-            return "info"
-        return "error" if gap > max(2 * noise, loss, 0.1) else "warning"
+        return severity_of_sharing(facts.probe)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say what the running statistics are."""
@@ -94,10 +83,7 @@ class SharedNorm(Rule):
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with that by the statistics of each call."""
-        running, batch = facts.probe.running, facts.probe.batch
-        if math.isnan(running.loss) or math.isnan(batch.loss):
-            return cost_of_statistics(facts)
-        return f"evaluation loss {running.loss:.3g}; with the statistics of each call {batch.loss:.3g}"
+        return cost_of_sharing(facts.probe)
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Make copies of the layer."""

@@ -64,9 +64,10 @@ def with_comparison(
 ) -> LayerCalibration:
     r"""Return the record with the distance of the old mean and variance from those of the data.
 
-    A value x was normalised to :math:`(x - \mu_0) / \sigma_0`, and is now to :math:`(x - \mu) / \sigma`. The mean
-    square of the difference over the data is, with :math:`r = \sigma_0^2 / \sigma^2`,
-    :math:`(\mu - \mu_0)^2 / \sigma_0^2 + (1 / \sqrt r - 1)^2`; the error is the root of its mean over the channels.
+    A value x was normalised to :math:`(x - \mu_0) / s_0`, and is now to :math:`(x - \mu) / s`, with
+    :math:`s^2 = \sigma^2 + \epsilon`. The mean square of the difference over the data is, with :math:`r = s_0^2 / s^2`,
+    :math:`(\mu - \mu_0)^2 / s_0^2 + (1 / \sqrt r - 1)^2 \sigma^2 / s^2`; the error is the root of its mean over the
+    channels. A channel that is constant has no variance to be wrong about.
     """
     old_mean, old_variance = before
     with np.errstate(all="ignore"):
@@ -74,10 +75,10 @@ def with_comparison(
         ratio = (old_variance + epsilon) / (variance + epsilon)
     sound = np.isfinite(shift) & np.isfinite(ratio) & (ratio > 0)
     record = replace(record, broken=_broken(old_mean, old_variance, sound))
-    shift, ratio = shift[sound], ratio[sound]
+    shift, ratio, varies = shift[sound], ratio[sound], (variance / (variance + epsilon))[sound]
     if not len(shift):
         return record
-    errors = np.square(shift) / ratio + np.square(1 / np.sqrt(ratio) - 1)
+    errors = np.square(shift) / ratio + np.square(1 / np.sqrt(ratio) - 1) * varies
     return replace(
         record,
         mean_shift=float(np.abs(shift).max()),

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from normwise.keras.surgery.batch_norms import has_own_call
 from normwise.keras.surgery.calibrate.batches import Batches
 from normwise.keras.surgery.calibrate.layer_statistics import put
 from normwise.keras.surgery.calibrate.moments import Accumulator, Moments
+from normwise.keras.surgery.error_text import error_text
 from normwise.keras.surgery.observing import observing
 
 TRACED = "it is called in traced code, such as that of tf.function, jax.jit or a scan, which shows no values"
@@ -21,7 +21,16 @@ BY_BATCH = "it normalises by the batch in evaluation, too"
 
 
 class _EndOfForwardPass(BaseException):
-    """A signal that ends a forward pass of which enough has been seen."""
+    """A signal that ends a forward pass of which enough has been seen.
+
+    Attributes:
+        fault: Error that ends the whole pass; None for none. Raised within the model, it would get Keras's text around
+            its own.
+    """
+
+    def __init__(self, fault: ModelError | None = None) -> None:
+        super().__init__()
+        self.fault = fault
 
 
 @dataclass
@@ -80,7 +89,8 @@ def measure(
             # A tensor without numbers, in code that a backend traces; each backend raises its own. The report says so.
             found.reasons[path] = TRACED
             return
-        _check_finite(batch, path, found.batches)
+        if not math.isfinite(batch.m2.sum()):
+            raise _EndOfForwardPass(_not_finite(batch, path, found.batches))
         seen = found.seen[path]
         seen.add(batch)
         if by_batch and batch.count:
@@ -93,15 +103,16 @@ def measure(
     with observing(layers, look):
         for x in batches:
             found.call_order.begin()
-            with suppress(_EndOfForwardPass):
-                try:
-                    model(x, training=False)
-                except ModelError:
-                    raise
-                except Exception as error:
-                    raise ModelError(
-                        f"the model fails on batch {found.batches} (counted from 0): {error}"
-                    ) from error
+            try:
+                model(x, training=False)
+            except _EndOfForwardPass as end:
+                if end.fault is not None:
+                    raise end.fault from None
+            except Exception as error:
+                said = f"{type(error).__name__}: {error_text(error)}"
+                raise ModelError(
+                    f"the model fails on batch {found.batches} (counted from 0): {said}"
+                ) from error
             found.batches += 1
     return found
 
@@ -124,10 +135,9 @@ def reason_to_leave(layer: Any, include_frozen: bool) -> str:
     return ""
 
 
-def _check_finite(batch: Moments, path: str, number: int) -> None:
-    if not math.isfinite(batch.m2.sum()):
-        channel = int(np.flatnonzero(~np.isfinite(batch.m2))[0])
-        raise ModelError(
-            f"batch {number} (counted from 0) gives channel {channel} of {path!r} values that are not finite, and its "
-            "statistics would not be either. Find out where they come from, or leave that batch out"
-        )
+def _not_finite(batch: Moments, path: str, number: int) -> ModelError:
+    channel = int(np.flatnonzero(~np.isfinite(batch.m2))[0])
+    return ModelError(
+        f"batch {number} (counted from 0) gives channel {channel} of {path!r} values that are not finite, and its "
+        "statistics would not be either. Find out where they come from, or leave that batch out"
+    )

@@ -9,6 +9,7 @@ import numpy as np
 
 from normwise.errors import ModelError
 from normwise.keras.surgery.arrays import as_array, double
+from normwise.keras.surgery.error_text import error_text
 from normwise.keras.surgery.fold.algebra import Weights
 from normwise.keras.surgery.fold.left_error import LeftError
 from normwise.keras.surgery.observing import observing
@@ -42,7 +43,7 @@ def check_pair(pair: Sequence[tuple[Any, Weights | None]], mixer: Any, new: Weig
                 expected = _tried(layer, weights, kind, expected)
             got = _tried(mixer, new, kind, given)
         except Exception as error:
-            raise LeftError(f"it can't be tried on numbers: {error}") from error
+            raise LeftError(f"it can't be tried on numbers: {error_text(error)}") from error
     found = max(_difference(double(one), double(other)) for one, other in zip(expected, got, strict=True))
     if not found <= _CLOSE[kind]:
         raise LeftError(
@@ -80,7 +81,7 @@ def check_models(old: Any, new: Any, x: Any, tolerance: float | None) -> tuple[f
         try:
             expected = keras.tree.flatten(old(x, training=False))
         except Exception as error:
-            raise ModelError(f"the model fails on the example: {error}") from error
+            raise ModelError(f"the model fails on the example: {error_text(error)}") from error
         got = keras.tree.flatten(new(x, training=False))
     kinds = {layer.compute_dtype for layer in old._flatten_layers()} & _EPSILON.keys()
     allowed = tolerance or math.sqrt(max(_EPSILON[kind] for kind in kinds or {"float32"}))
@@ -121,5 +122,5 @@ def inputs_of(model: Any, layers: Sequence[Any], x: Any) -> dict[int, Any]:
         try:
             model(x, training=False)
         except Exception as error:
-            raise ModelError(f"the model fails on the example: {error}") from error
+            raise ModelError(f"the model fails on the example: {error_text(error)}") from error
     return found

@@ -59,6 +59,8 @@ def read_batches(data: Any, most: int, batch_size: int | None, inputs: int = 1) 
     if callable(data) and not isinstance(data, Iterable) and not hasattr(data, "shape"):
         data = data()
     arrays = is_arrays(data, inputs)
+    if arrays and not isinstance(data, tuple):
+        data = (data,)  # of a list, Keras would take the second item for targets
     batches: list[UserBatch] = []
     is_whole, size = True, 0
     for given in _read(_cut(data, batch_size or _BATCH_SIZE) if arrays else _batches_of(data), most + 1):

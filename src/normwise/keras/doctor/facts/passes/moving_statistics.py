@@ -7,7 +7,6 @@ import numpy as np
 
 from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
 from normwise.keras.doctor.facts.passes.moments import BatchMoments
-from normwise.records import Severity
 
 if TYPE_CHECKING:
     from normwise.keras.doctor.facts.facts import Facts
@@ -15,20 +14,14 @@ if TYPE_CHECKING:
 # The bounds are those of torch's rules (normwise.doctor), to which a test holds them.
 #: Errors of normalised values, in σ, below which a layer is fine, whatever the noise of its batches.
 FINE = 0.15
+#: The error from which statistics are bad, whatever that does to the outputs: as ``calibrate`` judges them.
+BAD = 0.5
 #: How many times the noise of a moving average its error may be.
 TIMES_NOISE = 4.0
 #: Share of the initial statistics in the moving ones from which there were too few steps.
 INITIAL_SHARE = 0.05
 #: Weight of a new batch from which the moving average keeps little more than the last one.
 HIGH_MOMENTUM = 0.5
-#: What evaluation loses from which it is worth a warning, and from which it is an error: points of accuracy, share of
-#: the loss with exact statistics, loss, and distance of the outputs in standard deviations.
-_ACCURACY = (0.02, 0.05)
-_LOSS_SHARE = (0.15, 0.3)
-_LOSS = (0.05, 0.1)
-_DISTANCE = (0.35, 0.6)
-#: Fewest samples that have to be wrong for it.
-_SAMPLES = 4
 
 
 def error_of(mean: Channels, variance: Channels, exact: tuple[Channels, Channels], eps: float) -> float:
@@ -89,29 +82,3 @@ def layer_errors(facts: "Facts") -> dict[str, tuple[float, float]]:
 def is_off(error: float, noise: float) -> bool:
     """Return whether an error is above what a healthy moving average has."""
     return error > max(FINE, TIMES_NOISE * noise)
-
-
-def severity_by_cost(facts: "Facts") -> Severity:
-    """Return how much wrong moving statistics matter, by what evaluation with exact ones gains.
-
-    A loss close to 0 doubles easily, so that it has to grow by an amount as well as by a share.
-    """
-    running, exact = facts.probe.running, facts.probe.exact
-    levels = []
-    if facts.probe.has_loss:
-        if not math.isfinite(running.loss):
-            return "error"
-        gap = running.loss - exact.loss
-        levels.append(min(_level(gap / max(abs(exact.loss), 1e-12), _LOSS_SHARE), _level(gap, _LOSS)))
-    lost = exact.accuracy - running.accuracy
-    if math.isfinite(lost):
-        samples = sum(batch.size for batch in facts.batches.batches)
-        levels.append(_level(lost, _ACCURACY) if lost * samples >= _SAMPLES else 0)
-    if not levels:
-        levels.append(_level(running.distance, _DISTANCE) if math.isfinite(running.distance) else 2)
-    severities: tuple[Severity, ...] = ("info", "warning", "error")
-    return severities[max(levels)]
-
-
-def _level(value: float, bounds: tuple[float, float]) -> int:
-    return sum(value >= bound for bound in bounds)

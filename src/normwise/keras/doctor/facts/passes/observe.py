@@ -115,7 +115,9 @@ def _statistics_of(layer: Any, statistics: tuple[Channels, Channels]) -> Iterato
     held = [ops.copy(variable) for variable in variables]
     try:
         for variable, value in zip(variables, statistics, strict=True):
-            variable.assign(value.astype("float32"))
+            with np.errstate(over="ignore"):  # a variance may be beyond the type, and is infinity then
+                single = value.astype("float32")
+            variable.assign(single)
         yield
     finally:
         for variable, value in zip(variables, held, strict=True):

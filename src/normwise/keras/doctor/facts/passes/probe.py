@@ -8,29 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from normwise.judgement.three_passes import ThreePasses
 from normwise.keras.doctor.facts.data.user_batches import UserBatch
 from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
 from normwise.keras.doctor.facts.passes.moments import BatchMoments, Moments
 from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, observed
 from normwise.keras.doctor.facts.passes.task import Task, right_answers, scores_of
+from normwise.keras.surgery.error_text import error_text
 from normwise.keras.surgery.process_state import unchanged
 from normwise.records import ProbeOutcome
 
 #: Samples of a batch whose outputs are compared.
 _COMPARED = 16
-#: Distance of outputs, in standard deviations, from which they are others.
-_MOVED = 0.25
 
 
 @dataclass(frozen=True)
-class Probe:
-    """Outcomes of a model with three kinds of statistics, and what its layers normalised.
+class Probe(ThreePasses):
+    """Outcomes of a model with three kinds of statistics, and what its layers normalised meanwhile.
 
     Attributes:
-        running: Outcome in evaluation with the moving statistics.
-        batch: The same where each BN layer normalises by the batch, as in training, though dropout is off.
-        exact: The same with the statistics that the layers showed in that pass, of all batches together.
-        losses: Loss of each batch, by "running", "batch" and "exact"; empty without a loss.
         moments: Moments of what each layer normalised in the second pass, by path, where there are any.
         exact_statistics: Mean and variance, ``(C,)``, of each layer, as the layer keeps the variance.
         order: Paths of the layers in the order of their first calls.
@@ -39,39 +35,12 @@ class Probe:
         failed: Reason why the model could not be run; empty where it could.
     """
 
-    running: ProbeOutcome
-    batch: ProbeOutcome
-    exact: ProbeOutcome
-    losses: Mapping[str, tuple[float, ...]]
     moments: Mapping[str, BatchMoments]
     exact_statistics: Mapping[str, tuple[Channels, Channels]]
     order: tuple[str, ...]
     in_training: frozenset[str]
     reasons: Mapping[str, str]
     failed: str = ""
-
-    @property
-    def has_loss(self) -> bool:
-        """True where losses of all three kinds are known."""
-        return not any(math.isnan(outcome.loss) for outcome in (self.batch, self.exact))
-
-    @property
-    def exact_helps(self) -> bool:
-        """True where evaluation is clearly worse with the moving statistics than with exact ones.
-
-        By the loss where there is one: by more than twice the standard error over the batches, and by more than 5 % or
-        0.02. Else by the outputs: they differ by more than a quarter of what they vary.
-        """
-        running, exact = self.losses.get("running", ()), self.losses.get("exact", ())
-        if not running or len(running) != len(exact):
-            return math.isnan(self.running.distance) or self.running.distance > _MOVED
-        with np.errstate(invalid="ignore"):
-            gaps = np.subtract(running, exact)
-        gap = float(gaps.mean())
-        if not math.isfinite(gap):
-            return not math.isfinite(self.running.loss) and math.isfinite(self.exact.loss)
-        error = float(gaps.std(ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
-        return gap > max(2 * error, 0.05 * abs(self.exact.loss), 0.02)
 
 
 def run_probe(task: Task, norms: Mapping[str, NormFacts], batches: tuple[UserBatch, ...]) -> Probe:
@@ -107,6 +76,7 @@ def run_probe(task: Task, norms: Mapping[str, NormFacts], batches: tuple[UserBat
     return Probe(
         **{kind: run.outcome(kind) for kind in ("running", "batch", "exact")},
         losses=run.losses,
+        samples=sum(batch.size for batch in batches),
         moments={path: found for path, found in moments.items() if found.calls or found.not_finite},
         exact_statistics=exact,
         order=tuple(moments),
@@ -153,10 +123,8 @@ class _Run:
                 found = self.task.outputs(batch, training=False)
                 loss = self.task.loss_of(batch, found)
             except Exception as error:  # of the user's code; what was measured before it counts
-                said = (str(error).strip() or "without a text").splitlines()[0]
-                self.failed = (
-                    self.failed or f"batch {number} (counted from 0): {type(error).__name__}: {said}"
-                )
+                said = f"batch {number} (counted from 0): {type(error).__name__}: {error_text(error)}"
+                self.failed = self.failed or said
                 continue
             if self.task.loss is not None and batch.target is not None:
                 losses.append(loss)

@@ -34,7 +34,8 @@ class Task:
         """Return the mean loss; NaN where there is none."""
         if self.loss is None or batch.target is None:
             return math.nan
-        return float(np.mean(ops.convert_to_numpy(self.loss(batch.target, outputs))))
+        losses = np.asarray(ops.convert_to_numpy(self.loss(batch.target, outputs)), np.float64)
+        return float(losses.mean())
 
 
 def loss_named(loss: Any, model: Any) -> Callable[..., Any] | None:

@@ -8,6 +8,7 @@ from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
 from normwise.keras.doctor.facts.passes.moments import Moments, sample_scatter
 from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, observed
 from normwise.keras.doctor.facts.passes.task import Task
+from normwise.keras.surgery.error_text import error_text
 from normwise.keras.surgery.process_state import unchanged
 
 
@@ -61,5 +62,5 @@ def run_training_pass(task: Task, norms: Mapping[str, NormFacts], batch: UserBat
         try:
             task.outputs(batch, training=True)
         except Exception as error:  # of the user's code
-            failed = f"{type(error).__name__}: {(str(error).strip() or 'without a text').splitlines()[0]}"
+            failed = f"{type(error).__name__}: {error_text(error)}"
     return TrainingPass(calls, failed)

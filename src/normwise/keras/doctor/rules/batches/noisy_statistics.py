@@ -7,7 +7,7 @@ import numpy as np
 from normwise.keras.doctor.facts.facts import Facts
 from normwise.keras.doctor.facts.passes.moments import BatchMoments
 from normwise.keras.doctor.rule import Rule, found_in, measured
-from normwise.records import Severity, Symptom, outcome_text
+from normwise.records import Severity, Symptom
 
 #: Independent values a channel up to which a batch's statistics are noisy, whatever that does to the outputs.
 _FEW = 6.0
@@ -66,14 +66,7 @@ class NoisyStatistics(Rule):
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare the loss with batch statistics, as in training, and with exact ones."""
-        probe = facts.probe
-        batch, exact = outcome_text(probe.batch), outcome_text(probe.exact)
-        if batch and exact:
-            return f"with batch statistics, as in training, {batch}; with exact statistics {exact}"
-        distance = probe.batch.distance
-        return (
-            "" if distance != distance else f"outputs in training are off by {distance:.2g} σ from exact ones"
-        )
+        return facts.probe.cost_of_batches
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Take larger batches, or another norm."""

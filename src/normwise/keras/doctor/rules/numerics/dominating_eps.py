@@ -18,8 +18,17 @@ _SHARE = 0.1
 _SOME, _MOST = 0.1, 0.5
 #: Largest ε that is a framework's default, that of Keras, and a little; good models are trained with it.
 _USUAL_EPS = 1.001e-3
-#: Deviation of the outputs, over γ, from which such an ε counts: it is as large as the variance.
+#: Deviation of the outputs, over γ, from which such an ε counts where the inputs are small: it is as large as the
+#: variance.
 _SMALL_DEVIATION = 0.71
+#: The same, from which it is worth a note wherever the small variance comes from: ε is ten times the variance. Networks
+#: that learn well on pixels from 0 to 1 have 0.5 and more in their first layer.
+_OVERWHELMED = 0.3
+#: Variance of a model's inputs below which they are small. That of pixels from 0 to 1 is about 0.1.
+_SMALL_INPUTS = 0.01
+#: Variance beside ε, in the first BN layer, below which inputs are too small whatever their own size: weights hardly
+#: make it so, and a model that scales its inputs itself, and gets scaled ones, does.
+_HIDDEN = 0.01
 #: Variance and γ beside the largest of the layer from which a channel carries something.
 _LIVE_VARIANCE, _LIVE_SCALE = 1e-6, 1e-3
 
@@ -32,8 +41,9 @@ class DominatingEps(Rule):
     severity = "warning"
     needs = ("model",)
     finds = (
-        "A BN layer whose ε is a tenth of the variance or more, in a tenth of its channels or more; with Keras's own ε "
-        "of 0.001 it is a note unless that is as large as the variance."
+        "A BN layer whose ε is a tenth of the variance or more, in a tenth of its channels or more. With Keras's own ε "
+        "of 0.001, or a smaller one, only where that is as large as the variance of most channels because the inputs "
+        "of the model are small, a warning; or ten times as large for another cause, a note."
     )
     safety = "unsafe"
 
@@ -48,6 +58,8 @@ class DominatingEps(Rule):
             if not len(live) or (share := float(dominated.mean())) < _SOME:
                 continue
             typical = float(np.median(live[dominated]))
+            if norm.eps <= _USUAL_EPS and not _counts(facts, norm, share, typical):
+                continue
             yield found_in(
                 facts,
                 norm.path,
@@ -59,7 +71,7 @@ class DominatingEps(Rule):
             )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return "info" where a usual ε counts in few channels of each layer, or little, or in initial weights."""
+        """Return "info" where ε counts in few channels of each layer, or is a usual one beside inputs of usual size."""
         return "warning" if any(_is_notable(facts, each) for each in symptoms) else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -81,32 +93,40 @@ class DominatingEps(Rule):
 
 
 def _is_notable(facts: Facts, symptom: Symptom) -> bool:
-    """Return whether most channels are affected, by another cause than a usual ε and initial weights."""
-    share, eps, _, deviation = (number.value for number in symptom.evidence)
-    if share < 100 * _MOST or eps > _USUAL_EPS:
-        return share >= 100 * _MOST
-    if deviation > _SMALL_DEVIATION:
+    """Return whether most channels are affected, by another cause than a usual ε behind weights of the model."""
+    share, eps, variance, _ = (number.value for number in symptom.evidence)
+    if share < 100 * _MOST:
         return False
-    held = [norm for norm in facts.norms.values() if norm.gamma is not None or norm.beta is not None]
-    is_new = bool(held) and not any(norm.parameter_spread for norm in held)
-    return not is_new or _by_inputs(facts, symptom)
+    return eps > _USUAL_EPS or _by_inputs(facts, facts.norms[symptom.path], variance)
 
 
-def _by_inputs(facts: Facts, symptom: Symptom) -> bool:
-    """Return whether the inputs are so small that ε would not count if they were of the order of 1.
+def _counts(facts: Facts, norm: NormFacts, share: float, variance: float) -> bool:
+    """Return whether a usual ε is worth a finding beside this variance of most channels."""
+    deviation = (variance / (variance + norm.eps)) ** 0.5
+    if share < _MOST or deviation > _SMALL_DEVIATION:
+        return False
+    return deviation < _OVERWHELMED or _by_inputs(facts, norm, variance)
 
-    Behind other BN layers, variances are what the weights between make of them.
+
+def _by_inputs(facts: Facts, norm: NormFacts, variance: float) -> bool:
+    """Return whether inputs that are too small are the cause, so that ε would not count if they were of the order of 1.
+
+    Behind weights, variances are what those make of the inputs, which without data nobody knows.
     """
-    if "data" not in facts.has:
-        return True
-    if symptom.path not in facts.probe.order[:1]:
+    has_data = "data" in facts.has
+    order = facts.probe.order if has_data else [op.path for op in facts.wiring.norms()]
+    if norm.path not in order[:1]:
         return False
+    if variance < _HIDDEN * norm.eps:
+        return True
+    if not has_data:
+        sources = [source for op in facts.wiring.calls_of(norm.path) for source in op.inputs]
+        return all(source.layer is None for source in sources)
     given = [
         leaf for leaf in leaves(facts.batches.batches[0].inputs) if np.issubdtype(leaf.dtype, np.floating)
     ]
     spread = max((float(leaf.astype(np.float64).var()) for leaf in given), default=1.0)
-    _, eps, variance, _ = (number.value for number in symptom.evidence)
-    return variance > eps * spread
+    return spread < _SMALL_INPUTS and variance > norm.eps * spread
 
 
 def _variance(facts: Facts, norm: NormFacts) -> Channels | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from normwise.keras.doctor.facts.facts import Facts
 from normwise.keras.doctor.facts.model.norm_facts import NormFacts
-from normwise.keras.doctor.facts.passes.moving_statistics import HIGH_MOMENTUM, severity_by_cost
+from normwise.keras.doctor.facts.passes.moving_statistics import HIGH_MOMENTUM
 from normwise.keras.doctor.heal import calibrate_model
 from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import calibration, cost_of_statistics, paths_code
@@ -55,7 +55,7 @@ class ForeignSettings(Rule):
             return "info"
         probe = facts.probe if "data" in facts.has else None
         harmed = probe is not None and not probe.failed and probe.exact_helps
-        return "error" if harmed and severity_by_cost(facts) == "error" else "warning"
+        return "error" if harmed and facts.probe.severity_by_cost == "error" else "warning"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Name the momentum, and what it should be."""

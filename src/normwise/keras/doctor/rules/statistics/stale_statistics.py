@@ -7,12 +7,12 @@ import numpy as np
 
 from normwise.keras.doctor.facts.facts import Facts
 from normwise.keras.doctor.facts.passes.moving_statistics import (
+    BAD,
     HIGH_MOMENTUM,
     INITIAL_SHARE,
     initial_share,
     is_off,
     layer_errors,
-    severity_by_cost,
 )
 from normwise.keras.doctor.heal import calibrate_model
 from normwise.keras.doctor.rule import Rule, found_in, measured
@@ -31,19 +31,22 @@ class StaleStatistics(Rule):
     severity = "error"
     needs = ("data",)
     finds = (
-        "Moving statistics that are far from those of the data, by more than the noise of a moving average."
+        "Moving statistics that are far from those of the data, by more than the noise of a moving average. It is a "
+        "note where evaluation is no worse for it, from an error of 0.5 σ on."
     )
     safety = "safe"
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers whose error is above the noise, where exact statistics would help."""
+        """Return the layers whose error is above the noise, where exact statistics would help or the error is large."""
         probe = facts.probe
-        if probe.failed or not probe.exact_helps or facts.is_new:
+        if probe.failed or facts.is_new:
             return
         for path, (error, noise) in layer_errors(facts).items():
             norm = facts.norms[path]
+            if not is_off(error, noise) or (error < BAD and not probe.exact_helps):
+                continue
             # A frozen layer was trained with the statistics that it has; only a loss tells that others are better.
-            if not is_off(error, noise) or not (probe.has_loss or facts.learns(norm)):
+            if not facts.learns(norm) and not (probe.has_loss and probe.exact_helps):
                 continue
             if norm.mean is None or norm.variance is None:
                 continue
@@ -65,11 +68,14 @@ class StaleStatistics(Rule):
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Name the probable cause."""
-        return f"The moving statistics are not those of the data: {_cause(facts, symptoms)}."
+        harmless = (
+            "" if facts.probe.exact_helps else ". Evaluation of the model as a whole is no worse for it"
+        )
+        return f"The moving statistics are not those of the data: {_cause(facts, symptoms)}{harmless}."
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Judge by what evaluation with exact statistics gains."""
-        return severity_by_cost(facts)
+        return facts.probe.severity_by_cost if facts.probe.exact_helps else "info"
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with moving and with exact statistics."""
@@ -92,6 +98,13 @@ def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:
     if share > INITIAL_SHARE:
         steps = f"{norm.steps} step{'s' * (norm.steps != 1)}"
         return f"momentum={momentum:g} after {steps} keeps {share:.0%} of the initial statistics"
+    variance = float(np.median(facts.probe.exact_statistics[norm.path][1]))
+    # The initial variance is 1, of which a small share is much beside a small variance.
+    if share > INITIAL_SHARE * variance:
+        return (
+            f"momentum={momentum:g} after {norm.steps} steps keeps {share:.2g} of the initial variance 1, and that of "
+            f"the data is {variance:.2g}"
+        )
     if norm.new_share > HIGH_MOMENTUM:
         return f"momentum={momentum:g} keeps little more than the last batch"
     if norm.steps is not None and norm.new_share < _SLOW:

@@ -7,6 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from normwise.judgement.dropout_shift import (
+    TIMES_ERROR,
+    is_by_dropout,
+    is_significant,
+    message_of_dropout,
+    severity_of_dropout,
+)
 from normwise.keras.doctor.facts.facts import Facts
 from normwise.keras.doctor.facts.model.neighbours import carries_dropout, dropout_rate
 from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
@@ -16,14 +23,8 @@ from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Severity, Symptom
 
-#: Variance with dropout over that without, from which evaluation may be another network: 7 % of σ.
-_SHIFTED = 1.15
-#: The same, below which there is nothing worth a note.
+#: Variance with dropout over that without, below which there is nothing worth a note.
 _SLIGHT = 1.05
-#: How many times its standard error a shift must be.
-_TIMES_ERROR = 3.0
-#: How many times as far as dropout shifts them moving statistics may be off, to be blamed on it.
-_TIMES_SHIFT = 4.0
 
 
 class DropoutBeforeNorm(Rule):
@@ -57,16 +58,11 @@ class DropoutBeforeNorm(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return a warning where the shift is significant, and exact statistics would help."""
-        shifted = any(_is_significant(s.evidence[0].value, s.evidence[1].value) for s in symptoms)
-        return "warning" if shifted and facts.probe.exact_helps else "info"
+        return severity_of_dropout(symptoms, facts.probe)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Give the greatest shift."""
-        ratio = symptoms[0].evidence[0].value
-        return (
-            f"Dropout before a BN layer makes its input's variance {ratio:.2g} times as great in training as it is in "
-            "evaluation."
-        )
+        return message_of_dropout(symptoms)
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with moving and with exact statistics."""
@@ -103,11 +99,7 @@ class _Shift:
 
     @property
     def is_significant(self) -> bool:
-        return _is_significant(self.ratio, self.error)
-
-
-def _is_significant(ratio: float, error: float) -> bool:
-    return ratio > _SHIFTED and ratio - 1 > _TIMES_ERROR * error
+        return is_significant(self.ratio, self.error)
 
 
 def _shifts(facts: Facts) -> Iterator[_Shift]:
@@ -119,7 +111,7 @@ def _shifts(facts: Facts) -> Iterator[_Shift]:
         if ratios is None:
             continue
         ratio, error, moving = ratios
-        if ratio > _SLIGHT and ratio - 1 > _TIMES_ERROR * error:
+        if ratio > _SLIGHT and ratio - 1 > TIMES_ERROR * error:
             yield _Shift(norm, dropout, ratio, error, moving)
 
 
@@ -164,12 +156,9 @@ def _ratios(facts: Facts, norm: NormFacts) -> tuple[float, float, float] | None:
     own_shifts = (norm.mean - exact[0])[usable] / deviations
     error = float(ratios.std(ddof=1)) / len(ratios) ** 0.5 if len(ratios) > 1 else math.inf
     whole, typical = float(ratios.mean()), float(np.exp(np.log(own).mean()))
-    before = _distance(own_shifts, own)
-    too_far = before > _TIMES_SHIFT * _distance(shifts, ratios)
-    too_far |= abs(math.log(typical)) > 0.1 + 2 * abs(math.log(whole))
-    if too_far or _distance(own_shifts - shifts, own / ratios) >= before:
-        return None
-    return whole, error, typical
+    before, rest = _distance(own_shifts, own), _distance(own_shifts - shifts, own / ratios)
+    is_explained = is_by_dropout(before, _distance(shifts, ratios), rest, typical, whole)
+    return (whole, error, typical) if is_explained else None
 
 
 def _distance(means: Channels, ratios: Channels) -> float:

@@ -6,10 +6,10 @@ from itertools import combinations
 
 import numpy as np
 
+from normwise.judgement.shared_norm import cost_of_sharing, severity_of_sharing
 from normwise.keras.doctor.facts.facts import Facts
 from normwise.keras.doctor.facts.passes.training_pass import TrainingCall
 from normwise.keras.doctor.rule import Rule, found_in, measured
-from normwise.keras.doctor.wording import cost_of_statistics
 from normwise.records import Severity, Symptom
 
 #: Distance of two calls, in standard deviations, below which one mean and variance describe both.
@@ -20,8 +20,6 @@ _TIMES_NOISE = 2.5
 _FEWEST = 4
 #: Calls that are compared with one another.
 _COMPARED = 12
-#: Distance of outputs by batch statistics from those in evaluation, in standard deviations, up to which they are alike.
-_SAME_OUTPUTS = 0.25
 
 
 class SharedNorm(Rule):
@@ -56,16 +54,7 @@ class SharedNorm(Rule):
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return a note where evaluation is as good as with the statistics of each call, an error where it is bad."""
-        running, batch = (facts.probe.losses.get(kind, ()) for kind in ("running", "batch"))
-        if not running or len(running) != len(batch):
-            return "info" if facts.probe.batch.distance <= _SAME_OUTPUTS else "warning"
-        gaps = np.subtract(running, batch)
-        gap = float(gaps.mean())
-        noise = float(gaps.std(ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
-        loss = abs(facts.probe.batch.loss)
-        if gap <= max(2 * noise, 0.05 * loss, 0.02):
-            return "info"
-        return "error" if gap > max(2 * noise, loss, 0.1) else "warning"
+        return severity_of_sharing(facts.probe)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say what the moving statistics are."""
@@ -76,10 +65,7 @@ class SharedNorm(Rule):
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with that by the statistics of each call."""
-        running, batch = facts.probe.running, facts.probe.batch
-        if running.loss != running.loss or batch.loss != batch.loss:
-            return cost_of_statistics(facts)
-        return f"evaluation loss {running.loss:.3g}; with the statistics of each call {batch.loss:.3g}"
+        return cost_of_sharing(facts.probe)
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Make a layer for each place."""

@@ -1,0 +1,80 @@
+"""Messages of the library in the words of the command line: its arguments are options here."""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, get_args
+
+from typer.models import ArgumentInfo, OptionInfo
+
+from normwise.errors import NormwiseError
+
+#: Options of the command that runs, by the names of its parameters.
+_OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("options", default={})  # noqa: B039 (never changed)
+#: A call in Python, which stays as it is, or an argument with its value or without.
+_ARGUMENT = re.compile(r"\w\([^()]*\)|(?<![\w.])([a-z_]+)=(\{[^{}]*\}|'[^']*'|\"[^\"]*\"|[\w+-]+(?:\.\w+)*|)")
+#: What stands for a mapping, which no option can be, by the name of the parameter that takes it in Python.
+_INSTEAD_OF_MAPPINGS = {"by": "pair"}
+
+
+def naming_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose errors name its options where those of the library name arguments."""
+
+    @functools.wraps(command)
+    def named(*args: Any, **kwargs: Any) -> None:
+        with _named(_options_of(command)):
+            command(*args, **kwargs)
+
+    return named
+
+
+def in_options(text: str) -> str:
+    """Return a text in which arguments that are options of the command, ``by='order'``, are ``--by order``."""
+    options = _OPTIONS.get()
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found[1], found[2]
+        if name is None or name not in options:
+            return found[0]
+        if value.startswith("{"):
+            other = options.get(_INSTEAD_OF_MAPPINGS.get(name, ""))
+            return found[0] if other is None else f"{other} SOURCE=TARGET"
+        value = value.strip("'\"")
+        return options[name] + ("" if value in ("", "True") else f" {value}")
+
+    return _ARGUMENT.sub(option, text)
+
+
+@contextmanager
+def _named(options: Mapping[str, str]) -> Iterator[None]:
+    before = _OPTIONS.set(options)
+    try:
+        yield
+    except NormwiseError as error:
+        error.args = (in_options(str(error)), *error.args[1:])
+        raise
+    finally:
+        _OPTIONS.reset(before)
+
+
+def _options_of(command: Callable[..., None]) -> dict[str, str]:
+    """Return the long option of each parameter, as its annotation says, or as typer makes it of the name."""
+    options = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        infos = get_args(parameter.annotation)
+        if any(isinstance(info, ArgumentInfo) for info in infos):
+            continue
+        # In an annotation the first of the declarations stands in the place of a default.
+        declared = [
+            text
+            for info in infos
+            if isinstance(info, OptionInfo)
+            for text in (info.default, *(info.param_decls or ()))
+            if isinstance(text, str)
+        ]
+        long = [text for text in declared if text.startswith("--")]
+        options[name] = long[0] if long else f"--{name.replace('_', '-')}"
+    return options

@@ -1,0 +1,1 @@
+"""Judgements that the doctors for torch and for Keras share; they know neither framework."""

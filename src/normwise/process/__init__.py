@@ -1,0 +1,1 @@
+"""This process: its memory, and the process that started it."""
