@@ -13,10 +13,13 @@ from normwise.errors import ArgumentError
 
 def _command(
     order: str,
-    source: Annotated[str, typer.Argument()],
+    number: Annotated[int, typer.Argument()],
     include_frozen: Annotated[bool, typer.Option("--frozen", "-f")] = False,
 ) -> None:
-    raise ArgumentError(source)
+    raise ArgumentError(_SAID[number])
+
+
+_SAID: list[str] = []
 
 
 @pytest.mark.parametrize(
@@ -29,10 +32,21 @@ def _command(
     ],
 )
 def test_an_argument_that_is_an_option_is_named_as_one(said: str, shown: str) -> None:
-    with pytest.raises(ArgumentError) as error:
-        naming_options(_command)("1", said)
-    assert str(error.value) == shown
+    assert _told(said, "1") == shown
     assert in_options(said) == said  # outside of a command
+
+
+@pytest.mark.parametrize("given", ["runs/order=1,include_frozen=True/x.keras", "order=1.keras"])
+def test_a_path_is_told_as_it_was_given(given: str) -> None:
+    said = f"there is no file {given}; pass order="
+    assert _told(said, given) == f"there is no file {given}; pass --order"
+
+
+def _told(said: str, given: str) -> str:
+    _SAID.append(said)
+    with pytest.raises(ArgumentError) as error:
+        naming_options(_command)(given, len(_SAID) - 1)
+    return str(error.value)
 
 
 def test_a_mapping_is_named_by_the_option_that_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

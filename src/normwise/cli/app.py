@@ -83,7 +83,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     shows_traceback = _TRACEBACK in arguments[:end]
     given = [*(one for one in arguments[:end] if one != _TRACEBACK), *arguments[end:]]
-    with _interruptions_counted() as interruptions:
+    with _termination_as_before(), _interruptions_counted() as interruptions:
         try:
             code = app(args=given, prog_name="normwise", standalone_mode=False) or 0
             terminal.flush()
@@ -150,6 +150,19 @@ def _complain_of_use(error: BaseException) -> None:
     terminal.complain(
         f"{text[:1].lower()}{text[1:]}{' See' if text.endswith('?') else '; see'} {command} --help"
     )
+
+
+@contextmanager
+def _termination_as_before() -> Iterator[None]:
+    """Put back the answer to SIGTERM, which a command of several processes changes, once all is said."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 """The processes that a launcher such as torchrun started for one command, and which of them speaks."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from normwise.cli import terminal
@@ -41,6 +44,7 @@ def launched_processes() -> Iterator["Processes | None"]:
     from normwise.training import Processes
 
     processes = Processes()
+    _let_the_reason_be_told(processes)
     try:
         with processes:
             yield processes
@@ -48,6 +52,23 @@ def launched_processes() -> Iterator["Processes | None"]:
         reason = processes.reason
         terminal.mute(_by_torchrun() and reason is not None and reason.teller != processes.rank)
         raise
+
+
+def _let_the_reason_be_told(processes: "Processes") -> None:
+    """Let SIGTERM end this process as ever, but not while the reason that the run has ended is still to be told.
+
+    torchrun ends the others where one has failed. The handler stays until the command has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if processes.reason is None:
+            signal.signal(signal.SIGTERM, before)
+            os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _several() -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import PurePath
 from typing import Any, get_args
 
 from typer.models import ArgumentInfo, OptionInfo
@@ -14,6 +15,8 @@ from normwise.errors import NormwiseError
 
 #: Options of the command that runs, by the names of its parameters.
 _OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("options", default={})  # noqa: B039 (never changed)
+#: Texts and paths that the user gave to the command that runs.
+_GIVEN: ContextVar[tuple[str, ...]] = ContextVar("given", default=())
 #: A call in Python, which stays as it is, or an argument with its value or without.
 _ARGUMENT = re.compile(r"\w\([^()]*\)|(?<![\w.])([a-z_]+)=(\{[^{}]*\}|'[^']*'|\"[^\"]*\"|[\w+-]+(?:\.\w+)*|)")
 #: What stands for a mapping, which no option can be, by the name of the parameter that takes it in Python.
@@ -25,7 +28,8 @@ def naming_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def named(*args: Any, **kwargs: Any) -> None:
-        with _named(_options_of(command)):
+        given = [text for value in (*args, *kwargs.values()) for text in _texts(value)]
+        with _named(_options_of(command), tuple(text for text in given if "=" in text)):
             command(*args, **kwargs)
 
     return named
@@ -37,7 +41,7 @@ def in_options(text: str) -> str:
 
     def option(found: re.Match[str]) -> str:
         name, value = found[1], found[2]
-        if name is None or name not in options:
+        if name is None or name not in options or _in_path(found):
             return found[0]
         if value.startswith("{"):
             other = options.get(_INSTEAD_OF_MAPPINGS.get(name, ""))
@@ -48,9 +52,18 @@ def in_options(text: str) -> str:
     return _ARGUMENT.sub(option, text)
 
 
+def _in_path(found: re.Match[str]) -> bool:
+    """Tell whether a match is part of a path, or of a name that the user gave: folders are called "lr=0.1" as well."""
+    before = re.split(r"\s", found.string[: found.start()])[-1]
+    token = before + re.split(r"\s", found.string[found.start() :], maxsplit=1)[0]
+    return bool(re.search(r"[/\\]", token)) or (
+        found[2] != "" and any(found[0] in given for given in _GIVEN.get())
+    )
+
+
 @contextmanager
-def _named(options: Mapping[str, str]) -> Iterator[None]:
-    before = _OPTIONS.set(options)
+def _named(options: Mapping[str, str], given: tuple[str, ...]) -> Iterator[None]:
+    before, given_before = _OPTIONS.set(options), _GIVEN.set(given)
     try:
         yield
     except NormwiseError as error:
@@ -58,6 +71,13 @@ def _named(options: Mapping[str, str]) -> Iterator[None]:
         raise
     finally:
         _OPTIONS.reset(before)
+        _GIVEN.reset(given_before)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, (list, tuple)):
+        return [text for each in value for text in _texts(each)]
+    return [str(value)] if isinstance(value, (str, PurePath)) else []
 
 
 def _options_of(command: Callable[..., None]) -> dict[str, str]:

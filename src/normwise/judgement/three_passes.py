@@ -61,7 +61,7 @@ class ThreePasses:
 
     @property
     def severity_by_cost(self) -> Severity:
-        """How much wrong statistics matter, by what evaluation with exact ones gains.
+        """Return how much wrong statistics matter, by what evaluation with exact ones gains.
 
         A loss close to 0 doubles easily, so that it has to grow by an amount as well as by a share; or, where the
         outputs are no classes, the outputs have to move.

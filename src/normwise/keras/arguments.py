@@ -1,5 +1,7 @@
 """Checks of the arguments that the layer is made, built and called with."""
 
+import math
+from numbers import Real
 from typing import Any
 
 
@@ -17,7 +19,7 @@ def check_arguments(
         raise ValueError(f"axis must be one whole number, that of the channels, got {axis!r}")
     _check_share("momentum", momentum)
     _check_share("renorm_momentum", renorm_momentum)
-    if not epsilon >= 0:
+    if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 <= epsilon < math.inf:
         raise ValueError(f"expected an epsilon of 0 or more, got {epsilon!r}")
     if virtual_batch_size is None:
         return
@@ -65,5 +67,7 @@ def check_residual(shape: Any, expected: Any, name: str) -> None:
 
 
 def _check_share(name: str, value: float | None) -> None:
-    if value is not None and not (isinstance(value, (int, float)) and 0 <= value <= 1):
+    if value is not None and not (
+        isinstance(value, Real) and not isinstance(value, bool) and 0 <= value <= 1
+    ):
         raise ValueError(f"expected a {name} between 0 and 1, the weight of what was, got {value!r}")

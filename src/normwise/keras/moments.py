@@ -116,24 +116,27 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
     counts = _added(each, numbers, parts)
     some = ops.maximum(counts, ops.ones_like(counts))
 
-    def mean_of_parts(values: Tensor) -> Tensor:
-        chosen = values if real is None else ops.where(real, values, ops.zeros_like(values))
-        return _added(ops.sum(chosen, axes, keepdims=True), numbers, parts) / some
+    def chosen(values: Tensor) -> Tensor:
+        return values if real is None else ops.where(real, values, ops.zeros_like(values))
 
-    pivot = _pivot(x, (0, *axes), real)
-    shifted = x - pivot
-    # Without a real position the mean is 0, as that of a batch is.
-    means = ops.where(counts > 0, mean_of_parts(shifted), -pivot)
-    about = ops.stop_gradient(means)
-    deviations, rest = shifted - ops.take(about, numbers, axis=0), means - about
-    inside = deviations if real is None else ops.where(real, deviations, ops.zeros_like(deviations))
-    variances = _not_negative(mean_of_parts(ops.square(inside)) - ops.square(rest))
+    def mean_of_parts(values: Tensor) -> Tensor:
+        return _added(ops.sum(values, axes, keepdims=True), numbers, parts) / some
+
+    # Each part by itself: what another one holds costs it no digit, and no NaN comes over.
+    pivots = _rounded(mean_of_parts(chosen(ops.stop_gradient(x))))
+    shifted_means = mean_of_parts(chosen(x - ops.take(pivots, numbers, axis=0)))
+    about = pivots + _rounded(ops.stop_gradient(shifted_means))
+    rests = (pivots - about) + shifted_means
+    deviations = x - ops.take(about, numbers, axis=0)
+    variances = _not_negative(mean_of_parts(ops.square(chosen(deviations))) - ops.square(rests))
     count = ops.sum(counts, 0, keepdims=True)
     shares = counts / ops.maximum(count, ops.ones_like(count))
-    shifted_mean = ops.sum(shares * means, 0, keepdims=True)
-    variance = ops.sum(shares * (variances + ops.square(means - shifted_mean)), 0)
-    mean, variance = (ops.reshape(value, (-1,)) for value in (pivot + shifted_mean, variance))
-    rest, spread = (ops.take(values, numbers, axis=0) for values in (rest, variances))
+    middle = _rounded(ops.sum(shares * about, 0, keepdims=True))
+    offsets = (about - middle) + rests
+    offset = ops.sum(shares * offsets, 0, keepdims=True)
+    variance = ops.sum(shares * (variances + ops.square(offsets - offset)), 0)
+    mean, variance = (ops.reshape(value, (-1,)) for value in (middle + offset, variance))
+    rest, spread = (ops.take(values, numbers, axis=0) for values in (rests, variances))
     return BatchMoments(_each_channel(count, axis), mean, variance, deviations, rest, spread)
 
 

@@ -59,9 +59,9 @@ def bessel_factors(
     if not left:
         return factors, []
     if from_torch:
-        said = "with Bessel's correction, as torch has it; training in Keras moves it towards one without"
+        said = "as it is, with Bessel's correction where torch has trained it; Keras's training makes none"
     else:
-        said = "without Bessel's correction, as Keras has it; training in torch moves it towards one with it"
+        said = "as it is, without Bessel's correction where Keras has trained it; torch's training makes it"
     return factors, [
         f"the variance of {', '.join(left)} is left {said}. values_per_channel= or batch_size= converts it"
     ]

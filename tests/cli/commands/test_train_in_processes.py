@@ -18,14 +18,17 @@ import torch
 from normwise.cli import app
 from normwise.training import RunFolder
 
-#: ``python -m normwise``, saving at every step, with its process number in a file.
+#: ``python -m normwise``, saving at every step, with its process number in a file. A launcher that ends it just before
+#: it says why must not silence it.
 _CHILD = """
-import os, pathlib
+import os, pathlib, signal
 os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as the command line does, which comes after torch here
 from normwise.training import train
 train.__kwdefaults__["checkpoint_seconds"] = 0.0
 pathlib.Path(f"pid{os.environ['RANK']}").write_text(str(os.getpid()))
-from normwise.cli import main
+from normwise.cli import main, terminal
+complain = terminal.complain
+terminal.complain = lambda *text: (os.kill(os.getpid(), signal.SIGTERM), complain(*text))
 main()
 """
 _TRAIN = [

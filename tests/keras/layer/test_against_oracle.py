@@ -78,4 +78,4 @@ def test_a_first_value_far_from_all_others_costs_a_small_part_of_a_deviation(dis
     off = (ops.convert_to_numpy(layer.moving_mean) - mean) / np.sqrt(variance)
     np.testing.assert_allclose(off, np.zeros(3), atol=1e-4)
     np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_variance), variance, rtol=1e-4)
-    np.testing.assert_allclose(y, (exact - mean) / np.sqrt(variance + 1e-3), atol=1e-4)
+    np.testing.assert_allclose(y, (exact - mean) / np.sqrt(variance + 1e-3), rtol=1e-4, atol=1e-4)

@@ -15,6 +15,9 @@ from normwise.keras import BatchNormalization
         ({"renorm_momentum": -0.1}, "expected a renorm_momentum between 0 and 1"),
         ({"epsilon": -1e-3}, "expected an epsilon of 0 or more, got -0.001"),
         ({"epsilon": float("nan")}, "expected an epsilon of 0 or more, got nan"),
+        ({"epsilon": float("inf")}, "expected an epsilon of 0 or more, got inf"),
+        ({"epsilon": "x"}, "expected an epsilon of 0 or more, got 'x'"),
+        ({"momentum": True}, "expected a momentum between 0 and 1, the weight of what was, got True"),
         (
             {"virtual_batch_size": 0},
             "virtual_batch_size must be a whole number of samples, 1 or more, or None, got 0",

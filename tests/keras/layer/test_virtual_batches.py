@@ -124,3 +124,27 @@ def test_a_part_without_a_real_position_is_normalised_as_such_a_batch_is() -> No
     np.testing.assert_allclose(y[:2], call(real, x[:2], True), atol=1e-5)
     for moved, expected in zip(layer.get_weights(), real.get_weights(), strict=True):
         np.testing.assert_allclose(moved, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("other", [1e6, 1e8, float("nan"), float("inf")])
+def test_what_one_part_holds_costs_another_no_digit(other: float, masked: bool) -> None:
+    x = np.random.default_rng(0).standard_normal((8, 5, 3)).astype("float32")
+    mask = np.ones((8, 5), bool) if masked else None
+    layer: Any = BatchNormalization(virtual_batch_size=2)
+    expected = call(layer, x, True, mask=mask)
+    x[0, 0] = other
+    np.testing.assert_allclose(call(layer, x, True, mask=mask)[2:], expected[2:], atol=1e-6)
+
+
+def test_parts_of_far_means_keep_their_digits() -> None:
+    x = np.random.default_rng(0).standard_normal((8, 50, 3)).astype("float32")
+    x += (np.arange(8) // 2 * 1e5).astype("float32")[:, None, None]
+    layer: Any = BatchNormalization(virtual_batch_size=2, momentum=0.0)
+    y = call(layer, x, True)
+    parts = x.astype("float64").reshape(4, 100, 3)
+    expected = (parts - parts.mean(1, keepdims=True)) / np.sqrt(parts.var(1, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(y.reshape(4, 100, 3), expected, atol=1e-3)
+    whole = parts.reshape(-1, 3)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_mean), whole.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_variance), whole.var(0), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""What can not be folded is left with the reason, and errors of fold."""
+"""Layers that can not be folded are left with the reason, and errors of fold."""
 
 from typing import Any
 

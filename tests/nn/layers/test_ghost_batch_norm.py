@@ -254,3 +254,16 @@ def test_a_virtual_batch_size_that_cannot_be_is_refused(size: Any) -> None:
 def test_one_value_per_channel_is_the_error_of_batch_normalization() -> None:
     with pytest.raises(ValueError, match=r"^GhostBatchNorm1d: expected more than 1 value per channel"):
         nn.GhostBatchNorm1d(3, virtual_batch_size=1)(torch.randn(1, 3))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_what_one_part_holds_does_not_come_into_another(channels_last: bool, masked: bool) -> None:
+    x = torch.randn(8, 3, 5)
+    layer = nn.GhostBatchNorm1d(3, virtual_batch_size=2)
+    mask = torch.ones(8, 5, dtype=torch.bool) if masked else None
+    expected = layer(x, mask=mask)[2:]
+    x[0, :, 0] = torch.nan
+    # No memory format that the kernels know.
+    given = x.transpose(1, 2).contiguous().transpose(1, 2) if channels_last else x
+    torch.testing.assert_close(layer(given, mask=mask)[2:], expected)

@@ -1,4 +1,4 @@
-"""How JAX compiles in tests: fast around the layer, and as it does for users where the layer itself is tested."""
+"""Compilation on JAX in tests: fast around the layer, and as for users where the layer itself is tested."""
 
 import os
 from importlib.metadata import version

@@ -57,7 +57,7 @@ def port(
     eps: Annotated[
         float | None,
         typer.Option(
-            help="ε of the layers in torch, which a state dict does not hold: 1e-5 by default. Without --model.",
+            help="ε of the layers in torch, which a state dict lacks; torch's own is 1e-5. Needed without --model.",
             show_default=False,
         ),
     ] = None,

@@ -32,6 +32,7 @@ class Rule(BaseRule[Facts]):
         Raises:
             ModelError: it can't be applied here; says why.
         """
+        # Only rules with a safe fix are asked, and tests/keras/doctor/test_rules.py tries each of those.
         raise NotImplementedError(f"{self.code} has no fix that is applied")
 
     def text(self) -> RuleText:

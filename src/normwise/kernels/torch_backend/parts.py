@@ -1,7 +1,7 @@
 """Batch normalization in which each part of the batch has statistics of its own, on torch's operators."""
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 import torch
 from torch import Tensor
@@ -18,19 +18,19 @@ def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
     x, mask = call.x, call.mask
     dtype = torch.promote_types(x.dtype, torch.float32)
     wide = torch.float32 if x.device.type == "mps" else torch.float64
-    members = _members(sizes, wide, x.device)
+    runs = [(size, len(list(equal))) for size, equal in groupby(sizes)]
     if mask is None:
         per_sample = x.new_full((len(x),), x[0, 0].numel(), dtype=wide)
     else:
         per_sample = mask.flatten(1).sum(1).to(wide) if mask.dim() > 1 else mask.to(wide)
-    counts = members @ per_sample
+    counts = _added(per_sample[:, None], runs)[:, 0]
     per_value = 1 / counts.clamp(min=1)[:, None]
-    part_of = members.argmax(0)
+    part_of = _part_of(runs, x.device)
 
     def mean(values: Tensor) -> Tensor:
         """Return the mean of ``(N, C, *)`` over each part, ``(parts, C)``."""
         sums = values.flatten(2).sum(2) if values.dim() > 2 else values
-        return members @ sums.to(wide) * per_value
+        return _added(sums.to(wide), runs) * per_value
 
     def at_samples(statistics: Tensor) -> Tensor:
         """Return ``(parts, C)`` as ``(N, C, 1, ...)``."""
@@ -70,13 +70,26 @@ def _move(call: Call, counts: Tensor, means: Tensor, variances: Tensor) -> None:
     update_running(call.running_mean, call.running_var, mean, variance, count, call.momentum, call.counter)
 
 
-def _members(sizes: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return ``(parts, N)``, 1 where a sample is in a part, else 0."""
-    ends = list(accumulate(sizes))
-    number = torch.arange(ends[-1], device=device)
-    return torch.stack(
-        [(number >= end - size) & (number < end) for size, end in zip(sizes, ends, strict=True)]
-    ).to(dtype)
+def _added(values: Tensor, runs: Sequence[tuple[int, int]]) -> Tensor:
+    """Return the sums of ``(N, C)`` over each part, ``(parts, C)``, for runs of parts of one size and their number.
+
+    By views, and not by a product with a matrix of ones and zeros, in which NaN of one part would be that of all.
+    """
+    pieces = values.split([size * count for size, count in runs])
+    return torch.cat(
+        [piece.reshape(count, size, -1).sum(1) for piece, (size, count) in zip(pieces, runs, strict=True)]
+    )
+
+
+def _part_of(runs: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
+    """Return the part of each sample, ``(N,)``."""
+    firsts = [0, *accumulate(count for _, count in runs)]
+    return torch.cat(
+        [
+            torch.arange(first, first + count, device=device).repeat_interleave(size)
+            for first, (size, count) in zip(firsts[:-1], runs, strict=True)
+        ]
+    )
 
 
 def _where_real(values: Tensor, mask: Tensor | None) -> Tensor:

@@ -1,1 +1,1 @@
-"""What the doctor finds and does: examinations, findings, treatments, and their texts."""
+"""Records of the doctor: examinations, findings, treatments, and their texts."""

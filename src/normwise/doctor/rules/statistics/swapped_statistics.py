@@ -147,7 +147,10 @@ def _by_data(facts: Facts, norm: NormFacts) -> tuple[Measured, ...] | None:
     noise = averaging_noise(norm, moments)
     fits = swapped <= max(FINE, min(TIMES_NOISE * noise, _EXPLAINED)) and bool((norm.mean >= -1e-6).all())
     if not fits or given < _CLOSER * swapped or given <= FINE:
-        return ()
+        # Exchanged and stale as well: the exchange does not explain all, and signs that can't be otherwise tell of it
+        # where it brings them nearer.
+        unsigned = error_of(norm.mean, norm.variance.abs(), exact, norm.eps)
+        return _by_numbers(norm) if _CLOSER * swapped <= unsigned else ()
     return (
         *(() if math.isinf(given) else (measured("normalised values off by", given, "σ"),)),
         measured("off after the exchange by", swapped, "σ"),
