@@ -15,146 +15,12 @@ from normwise.records import (
     Group,
     Outcome,
     Saying,
-    Series,
     Source,
     Study,
     Verdict,
 )
 from tests.support.records import ENVIRONMENT
-
-NAN = math.nan
-HOSTILE = 'no <b>bold</b>, no |pipe|, no "quote" & no </script><script>throw 1</script>'
-
-
-def _curve(name: str, reach: float, pace: float, style: int) -> Series:
-    steps = tuple(float(step) for step in range(0, 2001, 50))
-    y = tuple(reach - (reach - 0.1) * math.exp(-step / pace) for step in steps)
-    return Series(
-        label=name,
-        x=steps,
-        y=y,
-        low=tuple(value - 0.02 * math.exp(-step / 900) for value, step in zip(y, steps, strict=True)),
-        high=tuple(value + 0.02 * math.exp(-step / 900) for value, step in zip(y, steps, strict=True)),
-        style=style,
-    )
-
-
-def _rates() -> Figure:
-    """Both axes logarithmic, and values that a logarithm does not have."""
-    rates = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-    return Figure(
-        name="loss-by-rate",
-        title="Final training loss by learning rate",
-        caption="Mean over 5 seeds; the band is the 95% interval. A gap is a run that diverged.",
-        x_label="learning rate",
-        y_label="training loss after 2000 steps (nats)",
-        series=(
-            Series(
-                "with batch normalization",
-                rates,
-                (2.3, 1.9, 1.1, 0.31, 0.08, 0.011, 0.0021, 0.0009, 0.0, 0.4),
-                (2.2, 1.7, 0.9, 0.25, 0.06, 0.008, 0.0014, 0.0005, 0.0, 0.2),
-                (2.4, 2.1, 1.3, 0.38, 0.11, 0.015, 0.0030, 0.0016, 0.0, 0.8),
-                style=0,
-                failed=(0, 0, 0, 0, 0, 0, 0, 0, 0, 2),
-            ),
-            Series(
-                "without",
-                rates,
-                (2.3, 2.2, 1.9, 1.2, 0.42, 0.13, NAN, 2.1, NAN, NAN),
-                (2.2, 2.1, 1.7, 0.9, 0.30, -0.1, NAN, 1.9, NAN, NAN),
-                (2.4, 2.3, 2.1, 1.5, 0.60, 0.40, NAN, 2.3, NAN, NAN),
-                style=1,
-                failed=(0, 0, 0, 0, 0, 0, 5, 3, 5, 5),
-            ),
-        ),
-        x_log=True,
-        y_log=True,
-    )
-
-
-def _categories() -> Figure:
-    norms = ("batch", "layer", "group", "instance", "none at all, with a careful initialisation")
-    return Figure(
-        name="accuracy-by-norm",
-        title=f"Test accuracy by normalization: {HOSTILE}",
-        caption=f"Points are means over 5 seeds, bars 95% intervals; {HOSTILE}.",
-        x_label="normalization",
-        y_label="test accuracy with running statistics, at the end of training",
-        series=(
-            Series(
-                "batch size 8",
-                norms,
-                (0.962, 0.971, 0.969, 0.955, NAN),
-                (0.951, 0.966, 0.962, 0.941, NAN),
-                (0.972, 0.976, 0.975, 0.968, NAN),
-                style=2,
-            ),
-            Series(
-                HOSTILE,
-                norms,
-                (0.978, 0.972, 0.970, 0.957, 0.941),
-                (0.974, 0.968, 0.964, 0.944, 0.930),
-                (0.981, 0.976, 0.975, 0.969, 0.952),
-                style=3,
-            ),
-        ),
-        y_percent=True,
-        lines=False,
-    )
-
-
-def _many() -> Figure:
-    """Every style at once, without spreads."""
-    depths = (2.0, 4.0, 8.0, 16.0, 32.0)
-    series = tuple(
-        Series(f"variant {style}", depths, tuple(10.0**-style * d**0.5 for d in depths), style=style)
-        for style in range(8)
-    )
-    return Figure(
-        name="gradients",
-        title="Gradient norm by depth",
-        caption="One line a variant.",
-        x_label="layers",
-        y_label="gradient norm at the first layer",
-        series=series,
-        x_log=True,
-        y_log=True,
-    )
-
-
-def _curves() -> Figure:
-    return Figure(
-        name="accuracy-by-step",
-        title="Test accuracy over optimiser steps",
-        caption="Each at its own best learning rate. Lines are means over 5 seeds, bands 95% intervals.",
-        x_label="optimiser step",
-        y_label="test accuracy",
-        series=(
-            _curve("with BN", 0.981, 180, 0),
-            _curve("without BN, at its own best learning rate", 0.968, 520, 1),
-            _curve("without BN, at the learning rate that is best with BN", 0.71, 900, 2),
-        ),
-        y_percent=True,
-    )
-
-
-def _depths() -> Figure:
-    depths = (2.0, 5.0, 10.0, 20.0, 40.0)
-    return Figure(
-        name="accuracy-by-depth",
-        title="Test accuracy by depth",
-        caption="A cross is a run that diverged.",
-        x_label="layers",
-        y_label="test accuracy",
-        series=(
-            Series("with BN", depths, (0.98, 0.98, 0.975, 0.95, 0.61), style=0),
-            Series("without BN", depths, (0.97, 0.9, 0.1, NAN, NAN), style=1, failed=(0, 0, 0, 5, 5)),
-        ),
-        x_log=True,
-        y_percent=True,
-    )
-
+from tests.support.reports import shown_figures
 
 _GLOSSES: dict[Family, Bilingual] = {
     "dense": Bilingual("3 sigmoid layers", "3 层 sigmoid 网络"),
@@ -209,7 +75,9 @@ def claim(
         revised="The first rule knew plain SGD only." if verdict == "supported" else "",
         sources=(
             Source(
-                "Ioffe & Szegedy, Batch Normalization (2015)", "section 4.1", "https://arxiv.org/abs/1502.03167"
+                "Ioffe & Szegedy, Batch Normalization (2015)",
+                "section 4.1",
+                "https://arxiv.org/abs/1502.03167",
             ),
         ),
         cases=tuple(cases),
@@ -235,7 +103,6 @@ def _three(outcome: Outcome, middle: float) -> tuple[Case, ...]:
 
 def findings() -> tuple[ClaimResult, ...]:
     """Return claims with every verdict, outcome, shape of an interval and kind of text."""
-    hostile = _hostile()
     return (
         claim(
             "faster",
@@ -251,7 +118,7 @@ def findings() -> tuple[ClaimResult, ...]:
                     note="3 of 5 without BN never got there: a lower bound",
                 ),
             ),
-            figures=(_curves(),),
+            figures=(shown_figures.curves(),),
             says=("000", "001", "002", "003", "004"),
             brief=Brief(
                 "gain",
@@ -268,7 +135,7 @@ def findings() -> tuple[ClaimResult, ...]:
                 case("shown", (1.24, 0.91, 1.57), unit="decades", smallest=0.5),
                 case("reversed", (-1.1, -1.5, -0.7), unit="decades", smallest=0.5, family="convolution"),
             ),
-            figures=(_rates(), _many()),
+            figures=(shown_figures.rates(), shown_figures.many()),
             reason=("it holds for 3 sigmoid layers", "对 3 层 sigmoid 网络成立"),
             brief=Brief("gain", Bilingual("higher learning rates", "更高的学习率")),
         ),
@@ -279,11 +146,19 @@ def findings() -> tuple[ClaimResult, ...]:
             "supported",
             (
                 case("shown", (85.0, 80.1, 89.9), unit="percentage points", smallest=10.0, family="deep"),
-                case("shown", (62.0, -math.inf, math.inf), unit="percentage points", smallest=0.1, family="deep"),
+                case(
+                    "shown",
+                    (62.0, -math.inf, math.inf),
+                    unit="percentage points",
+                    smallest=0.1,
+                    family="deep",
+                ),
             ),
-            figures=(_depths(), _curves()),
+            figures=(shown_figures.depths(), shown_figures.curves()),
             brief=Brief(
-                "gain", Bilingual("depth", "深度"), Bilingual("Use it, or He initialisation, in deep networks", "深层网络请用它或 He 初始化")
+                "gain",
+                Bilingual("depth", "深度"),
+                Bilingual("Use it, or He initialisation, in deep nets", "深层网络用它"),
             ),
         ),
         claim(
@@ -293,12 +168,18 @@ def findings() -> tuple[ClaimResult, ...]:
             "undecided",
             (
                 case("open", (0.6, -0.9, 2.1), unit="percentage points", smallest=1.0, seeds_needed=38),
-                case("open", (0.2, NAN, NAN), unit="percentage points", smallest=1.0, family="convolution"),
+                case(
+                    "open",
+                    (0.2, math.nan, math.nan),
+                    unit="percentage points",
+                    smallest=1.0,
+                    family="convolution",
+                ),
             ),
             reason=("needs about 38 seeds", "大约需要 38 个随机种子"),
             brief=Brief("gain", Bilingual("final accuracy", "最终准确率")),
         ),
-        hostile,
+        _hostile(),
         claim(
             "medical",
             "generalisation",
@@ -306,7 +187,13 @@ def findings() -> tuple[ClaimResult, ...]:
             "not supported",
             (
                 case("reversed", (-3.4, -6.8, -1.2), unit="percentage points", smallest=1.0),
-                case("reversed", (-350.0, -420.0, -280.0), unit="percentage points", smallest=1.0, family="deep"),
+                case(
+                    "reversed",
+                    (-350.0, -420.0, -280.0),
+                    unit="percentage points",
+                    smallest=1.0,
+                    family="deep",
+                ),
             ),
             says=("004",),
         ),
@@ -315,10 +202,20 @@ def findings() -> tuple[ClaimResult, ...]:
             "use",
             ("A bias before BN does nothing.", "BN 之前的偏置不起作用。"),
             "supported",
-            (case("shown", (6.82e-16,) * 3, unit="percentage points", smallest=1e-9, exact=True),),
-            figures=(_curves(),),
+            (
+                case(
+                    "shown",
+                    (6.82e-16, 6.82e-16, 6.82e-16),
+                    unit="percentage points",
+                    smallest=1e-9,
+                    exact=True,
+                ),
+            ),
+            figures=(shown_figures.curves(),),
             brief=Brief(
-                "gain", Bilingual("freedom from biases", "省去偏置"), Bilingual("Leave out biases before it", "前一层不要偏置")
+                "gain",
+                Bilingual("freedom from biases", "省去偏置"),
+                Bilingual("Leave out biases before it", "前一层不要偏置"),
             ),
         ),
         claim(
@@ -327,8 +224,8 @@ def findings() -> tuple[ClaimResult, ...]:
             ("BN's output follows the standard normal distribution.", "BN 的输出服从标准正态分布。"),
             "not supported",
             (
-                case("refuted", (0.4,) * 3, unit="", smallest=1e-4, exact=True),
-                case("refuted", (0.2,) * 3, unit="", smallest=1e-4, exact=True, family="convolution"),
+                case("refuted", (0.4, 0.4, 0.4), unit="", smallest=1e-4, exact=True),
+                case("refuted", (0.2, 0.2, 0.2), unit="", smallest=1e-4, exact=True, family="convolution"),
             ),
             says=("001",),
         ),
@@ -347,38 +244,47 @@ def findings() -> tuple[ClaimResult, ...]:
             ("BN costs memory and time.", "BN 占用更多内存和时间。"),
             "supported",
             _three("shown", 1.8),
-            figures=(_categories(),),
+            figures=(shown_figures.categories(),),
             says=("001", "003"),
-            brief=Brief("cost", Bilingual("memory", "内存"), Bilingual("Fold it before you deploy", "部署前把它折叠")),
+            brief=Brief(
+                "cost", Bilingual("memory", "内存"), Bilingual("Fold it before you deploy", "部署前把它折叠")
+            ),
         ),
     )
 
 
 def _hostile() -> ClaimResult:
-    text = Bilingual(HOSTILE, HOSTILE)
-    effect = Effect(HOSTILE, "percentage points", 0.34, -0.01, 1.2e-7, 0.95, 5, note=HOSTILE)
+    text = Bilingual(shown_figures.HOSTILE, shown_figures.HOSTILE)
+    effect = Effect(
+        shown_figures.HOSTILE, "percentage points", 0.34, -0.01, 1.2e-7, 0.95, 5, note=shown_figures.HOSTILE
+    )
     return ClaimResult(
         claim="regularizes",
         group="generalisation",
-        statement=Bilingual(f"Batch normalization regularizes: {HOSTILE}.", f"BN 有正则化作用：{HOSTILE}。"),
-        says=(Saying(HOSTILE, HOSTILE),),
-        protocol=(HOSTILE,),
-        falsifier=HOSTILE,
-        rule=HOSTILE,
+        statement=Bilingual(
+            f"Batch normalization regularizes: {shown_figures.HOSTILE}.",
+            f"BN 有正则化作用：{shown_figures.HOSTILE}。",
+        ),
+        says=(Saying(shown_figures.HOSTILE, shown_figures.HOSTILE),),
+        protocol=(shown_figures.HOSTILE,),
+        falsifier=shown_figures.HOSTILE,
+        rule=shown_figures.HOSTILE,
         dated="2026-11-27",
-        revised=HOSTILE,
+        revised=shown_figures.HOSTILE,
         sources=(
-            Source(HOSTILE, HOSTILE, f"https://example.org/?{HOSTILE}"),
+            Source(
+                shown_figures.HOSTILE, shown_figures.HOSTILE, f"https://example.org/?{shown_figures.HOSTILE}"
+            ),
             Source("A work with a strange address", "", "javascript:alert(1)"),
         ),
-        cases=(Case(HOSTILE, text, "dense", effect, 1.0, "refuted"),),
-        controls=(Case(HOSTILE, text, "deep", effect, 1.0, "open"),),
+        cases=(Case(shown_figures.HOSTILE, text, "dense", effect, 1.0, "refuted"),),
+        controls=(Case(shown_figures.HOSTILE, text, "deep", effect, 1.0, "open"),),
         further=(effect,),
         verdict="not supported",
         reason=text,
         takeaway=text,
         advice=text,
-        figures=(_categories(),),
+        figures=(shown_figures.categories(),),
         seeds=(2,),
         runs=50,
         brief=Brief("gain", Bilingual("regularization", "正则化")),
@@ -401,7 +307,7 @@ def large_study() -> Study:
                 (f"Statement number {i} about what BN does to a network.", f"关于 BN 的第 {i} 条说法。"),
                 verdicts[i % 3],
                 _three("shown", 3.0) + _three("open", 1.2) + _three("refuted", 0.7)[:2],
-                figures=[_curves()] * 6,
+                figures=[shown_figures.curves()] * 6,
             )
             for i in range(30)
         )

@@ -29,7 +29,14 @@ from normwise.report.figures.forest import marks
 from normwise.report.figures.heat_map import heat_map_drawing, heat_map_height, heat_map_table
 from normwise.report.figures.layer_figure import LayerFigure, layer_drawing
 from normwise.report.figures.tables import figure_table
-from normwise.report.views import benchmark_view, examination_view, recording_view, run_view, study_view, verdicts
+from normwise.report.views import (
+    benchmark_view,
+    examination_view,
+    recording_view,
+    run_view,
+    study_view,
+    verdicts,
+)
 
 
 def study_page(study: Study) -> str:

@@ -95,7 +95,16 @@ def _numbers(finding: ClaimResult) -> str:
     rows = [_case_row(case.gloss.en, case) for case in finding.cases]
     rows += [_case_row(control_name(case).en, case) for case in finding.controls]
     rows += [
-        (FURTHER.en, "", effect.name, estimate_words(effect).en, interval_words(effect).en, "", "", effect.note)
+        (
+            FURTHER.en,
+            "",
+            effect.name,
+            estimate_words(effect).en,
+            interval_words(effect).en,
+            "",
+            "",
+            effect.note,
+        )
         for effect in finding.further
     ]
     header = ("Case", HEADER.strip(), "Measured", "Estimate", "Interval", "Matters from", "Outcome", "Note")
@@ -104,7 +113,9 @@ def _numbers(finding: ClaimResult) -> str:
 
 def _case_row(name: str, case: Case) -> tuple[str, ...]:
     effect = case.effect
-    measured = (case_words(case).en, "") if case.exact else (estimate_words(effect).en, interval_words(effect).en)
+    measured = (
+        (case_words(case).en, "") if case.exact else (estimate_words(effect).en, interval_words(effect).en)
+    )
     # Markdown leaves out spaces at the ends of a cell.
     drawn = strip(case).replace(" ", "\u00a0")
     return (name, drawn, effect.name, *measured, smallest_words(case).en, outcome_words(case).en, effect.note)

@@ -37,7 +37,9 @@ _LEGEND = (
 def study_table(study: Study) -> Table:
     """Return the forest plot as a table for a ``rich`` console: claim, cases, verdict with its numbers."""
     # Text, not str: rich would take "[b]" in a str for markup.
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, leading=1, expand=False, caption=_LEGEND, caption_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, leading=1, expand=False, caption=_LEGEND, caption_justify="left"
+    )
     table.title, table.title_justify = Text(visible(headline(study).en), style="bold"), "left"
     table.add_column("Claim", min_width=26, ratio=1)
     table.add_column(HEADER, width=COLUMNS, no_wrap=True)
@@ -53,7 +55,12 @@ def study_table(study: Study) -> Table:
 def study_text(study: Study) -> str:
     """Return the study as plain text, 80 columns wide: the forest, take-aways, all cases, machine."""
     parts = [STUDY_TITLE, "=" * len(STUDY_TITLE)]
-    sentences = [headline(study), *beside_the_headline(study), *(do for _, do in to_do(study)), study_line(study)]
+    sentences = [
+        headline(study),
+        *beside_the_headline(study),
+        *(do for _, do in to_do(study)),
+        study_line(study),
+    ]
     parts += [textwrap.fill(visible(sentence.en), WIDTH) for sentence in sentences]
     parts += ["", plain(study_table(study)), ""]
     for _, _, findings in groups(study):

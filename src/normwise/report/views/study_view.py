@@ -8,18 +8,19 @@ from normwise.report.numbers import count, duration
 
 STUDY_TITLE = "Batch normalization: claims and evidence"
 
+
 def study_line(study: Study) -> Bilingual:
     """Return what was run, on what and when, and when the rules were fixed, in a few sentences."""
     seeds = sorted({len(finding.seeds) for finding in study.findings})
-    cases = sum(len(finding.cases) + len(finding.controls) for finding in study.findings)
+    cases = sum(not case.exact for one in study.findings for case in (*one.cases, *one.controls))
     how_many = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))) if seeds else "no"
     zh_seeds = " 至 ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))) if seeds else "0 "
     rules = _rules(study)
     return Bilingual(
         f"{count(len(study.findings), 'claim')} tested on {study.data} (preset {study.preset}), {day(study.date)}: "
         f"{study.runs:,} training runs, {how_many} seeds a case, {cases} cases with 95% intervals. {rules.en}",
-        f"在 {study.data} 上检验 {len(study.findings)} 条说法（预设 {study.preset}），{day(study.date)}：共 {study.runs:,} "
-        f"次训练，每种情形 {zh_seeds} 个随机种子，{cases} 种情形，95% 置信区间。{rules.zh}",
+        f"在 {study.data} 上检验 {len(study.findings)} 条说法（预设 {study.preset}），{day(study.date)}："
+        f"共 {study.runs:,} 次训练，每种情形 {zh_seeds} 个随机种子，{cases} 种情形，95% 置信区间。{rules.zh}",
     )
 
 

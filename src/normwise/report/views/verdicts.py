@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from normwise.records import Bilingual, Brief, Case, ClaimResult, Group, Outcome, Study, Verdict, estimate_words
+from normwise.records import (
+    Bilingual,
+    Brief,
+    Case,
+    ClaimResult,
+    Group,
+    Outcome,
+    Study,
+    Verdict,
+    estimate_words,
+)
 
 #: A verdict is read by its word; the symbol lets the eye find it, with or without colour.
 SYMBOLS: dict[Verdict, str] = {"supported": "✓", "depends": "~", "not supported": "✗", "undecided": "?"}
@@ -54,10 +64,11 @@ def verdict_word(finding: ClaimResult) -> Bilingual:
     """Return the verdict in a word or two; of an identity, that it is exact; of the contrary, that it is that."""
     word = _WORDS[finding.verdict]
     if finding.exact and finding.verdict in ("supported", "not supported"):
-        return Bilingual(f"{word.en}, exactly", f"{word.zh}，精确成立" if word.en == "Yes" else f"{word.zh}，可精确判定")
-    if finding.cases and all(case.outcome == "reversed" for case in finding.cases):
-        if finding.verdict == "not supported":
-            return Bilingual(f"{word.en}, the contrary", f"{word.zh}，正好相反")
+        held = "精确成立" if finding.verdict == "supported" else "可精确判定"
+        return Bilingual(f"{word.en}, exactly", f"{word.zh}，{held}")
+    reversed_all = bool(finding.cases) and all(case.outcome == "reversed" for case in finding.cases)
+    if finding.verdict == "not supported" and reversed_all:
+        return Bilingual(f"{word.en}, the contrary", f"{word.zh}，正好相反")
     return word
 
 
@@ -65,7 +76,8 @@ def verdict_words(finding: ClaimResult) -> Bilingual:
     """Return the verdict with its reason, such as ``Not enough data: needs about 12 seeds``."""
     word, reason = verdict_word(finding), finding.reason
     return Bilingual(
-        f"{word.en}: {reason.en}" if reason.en else word.en, f"{word.zh}：{reason.zh}" if reason.zh else word.zh
+        f"{word.en}: {reason.en}" if reason.en else word.en,
+        f"{word.zh}：{reason.zh}" if reason.zh else word.zh,
     )
 
 
@@ -76,9 +88,9 @@ def tutorials(finding: ClaimResult) -> tuple[str, ...]:
 
 def outcome_words(case: Case) -> Bilingual:
     """Return the outcome of a case; an identity holds, or does not."""
-    if case.exact:
-        return Bilingual("holds exactly", "精确成立") if case.outcome == "shown" else Bilingual("does not hold", "不成立")
-    return _OUTCOMES[case.outcome]
+    if case.exact and case.outcome == "shown":
+        return Bilingual("holds exactly", "精确成立")
+    return Bilingual("does not hold", "不成立") if case.exact else _OUTCOMES[case.outcome]
 
 
 def smallest_words(case: Case) -> Bilingual:

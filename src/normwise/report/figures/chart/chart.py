@@ -13,7 +13,7 @@ from normwise.report.figures.printable import printable
 WIDTH, HEIGHT = 360, 250
 _LEFT, _TOP, _FOOT = 44, 24, 38
 #: Room for names behind the ends of the lines.
-_RIGHT = 112
+_RIGHT = 118
 _FAILED = 16
 _MOST_MARKERS = 16
 #: As many as the page has colours; a style differs from every other in its dashes, too.
@@ -75,11 +75,13 @@ def _axes(figure: Figure, area: _Area) -> Markup:
         x = round(_LEFT + place * (area.right - _LEFT), 1)
         parts.append(Markup('<path class="axis" d="M{} {}v4"/>').format(x, HEIGHT - _FOOT))
         if area.x_scale.categories:
-            room = int((area.right - _LEFT) / len(ticks) / 5.2)
-            lines = label_lines(words, max(room, 3))[:2]
+            room = int((area.right - _LEFT) / len(ticks) / 6)
+            lines = label_lines(words, max(room, 3), 2)
         else:
             lines = [words]
-        parts += [_words(x, HEIGHT - _FOOT + 14 + 10 * i, line, "tick middle") for i, line in enumerate(lines)]
+        parts += [
+            _words(x, HEIGHT - _FOOT + 14 + 10 * i, line, "tick middle") for i, line in enumerate(lines)
+        ]
     parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(_LEFT, HEIGHT - _FOOT, area.right))
     parts.append(_words((_LEFT + area.right) / 2, HEIGHT - 4, figure.x_label, "label middle"))
     return Markup("").join(parts)
@@ -139,7 +141,9 @@ def _dots(places: Sequence[tuple[float | None, float | None]], style: int) -> Ma
     """Return dots: of lines without length, whose round ends are all that is seen."""
     if not places:
         return Markup("")
-    return Markup('<path class="point s{}" d="{}"/>').format(style, "".join(f"M{x:g} {y:g}h0" for x, y in places))
+    return Markup('<path class="point s{}" d="{}"/>').format(
+        style, "".join(f"M{x:g} {y:g}h0" for x, y in places)
+    )
 
 
 def _failed(series: Sequence[Series], area: _Area) -> Markup:
@@ -175,7 +179,7 @@ def _names(series: Sequence[Series], area: _Area) -> Markup:
     parts = []
     for label in spread_out(labels, _TOP, HEIGHT - _FOOT + 6):
         for i, line in enumerate(label.lines):
-            parts.append(_words(area.right + 8, label.y + 10 * i, line, f"name s{label.style}"))
+            parts.append(_words(area.right + 8, label.y + 10.5 * i, line, f"name s{label.style}"))
     return Markup("").join(parts)
 
 
@@ -190,4 +194,6 @@ def _style(series: Series) -> int:
 
 
 def _words(x: float, y: float, words: str, kind: str) -> Markup:
-    return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(kind, f"{x:g}", f"{y:g}", printable(words))
+    return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(
+        kind, f"{x:g}", f"{y:g}", printable(words)
+    )

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-_LETTERS, _MOST_LINES, _LINE = 20, 3, 10.0
+_LETTERS, _MOST_LINES, _LINE = 16, 4, 10.5
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Label:
     @property
     def lines(self) -> list[str]:
         """Return the name in lines."""
-        return label_lines(self.words, _LETTERS)[:_MOST_LINES]
+        return label_lines(self.words, _LETTERS, _MOST_LINES)
 
 
-def label_lines(words: str, letters: int) -> list[str]:
-    """Return the words in lines of so many letters; a longer word is broken."""
-    return textwrap.wrap(words, letters) or [""]
+def label_lines(words: str, letters: int, most: int) -> list[str]:
+    """Return the words in lines of so many letters, a longer word broken, and no more lines than these."""
+    return textwrap.wrap(words, letters, max_lines=most, placeholder="…") or [""]
 
 
 def spread_out(labels: Sequence[Label], top: float, bottom: float) -> list[Label]:

@@ -8,6 +8,8 @@ from normwise.records import Figure, Series
 from normwise.report.numbers import position
 
 _MOST_TICKS = 6
+#: Numbers beyond this, or closer than this part of their size, have no axis of their own.
+_LARGEST, _NEARLY_EQUAL = 1e300, 1e-9
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Scale:
             words = tuple(map(_power, values))
         else:
             values = _linear_ticks(self.low, self.high)
-            words = tuple(f"{100 * value:g}%" if self.percent else _plain(value) for value in values)
+            words = tuple(f"{100 * value:.4g}%" if self.percent else _plain(value) for value in values)
         places = [(self.place(value), word) for value, word in zip(values, words, strict=True)]
         return tuple((place, word) for place, word in places if place is not None)
 
@@ -88,16 +90,22 @@ def _y_scale(figures: Sequence[Figure]) -> Scale:
     if log:
         return Scale(low / 1.1, high * 1.1, log)
     margin = 0.05 * (high - low)
-    low, high = low - margin, high + margin
-    return Scale(max(low, 0.0), min(high, 1.0), percent=True) if percent else Scale(low, high)
+    if percent and low >= 0 and high <= 1:
+        return Scale(max(low - margin, 0.0), min(high + margin, 1.0), percent=True)
+    return Scale(low - margin, high + margin, percent=percent)
 
 
 def _ends(values: Iterable[float], log: bool) -> tuple[float, float]:
-    usable = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
+    """Return the lowest and the highest of the values, apart from one another, and not beyond what can be drawn."""
+    least = 1 / _LARGEST if log else -_LARGEST
+    usable = [min(max(value, least), _LARGEST) for value in values if math.isfinite(value) and (value > 0 or not log)]
     low, high = min(usable, default=1.0), max(usable, default=1.0)
-    if low < high:
+    if log:
+        return (low, high) if high > low * (1 + _NEARLY_EQUAL) else (low / 2, high * 2)
+    size = max(abs(low), abs(high))
+    if high - low > _NEARLY_EQUAL * size and high - low > 1 / _LARGEST:
         return low, high
-    return (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
+    return low - max(0.5, size / 10), high + max(0.5, size / 10)
 
 
 def _categories(figure: Figure) -> tuple[str, ...]:
@@ -113,7 +121,7 @@ def _linear_ticks(low: float, high: float) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
-from normwise.records import Bilingual, ClaimResult, Study, range_words
+from normwise.records import ClaimResult, Study, range_words
 from normwise.report.figures.forest import marks
 from normwise.report.figures.printable import printable
 from normwise.report.views.study_view import study_line
@@ -14,7 +14,8 @@ from normwise.report.views.verdicts import SYMBOLS, groups, headline, tutorials,
 
 _WIDTH, _MARGIN = 960, 20
 _PLOT_X, _WORDS_X = 300, 300 + marks.WIDTH + 16
-_STATEMENT_LETTERS, _VERDICT_LETTERS, _HEADLINE_LETTERS, _LEAD_LETTERS = 42, 39, 84, 130
+_STATEMENT_LETTERS, _VERDICT_LETTERS, _HEADLINE_LETTERS, _LEAD_LETTERS = 38, 32, 66, 125
+_QUESTION_LETTERS = 28
 _TEXT_LINE = 17
 
 
@@ -29,8 +30,9 @@ def forest_svg(study: Study) -> str:
         parts.append(_text(_MARGIN, y, line, "quiet"))
         y += _TEXT_LINE
     for _, question, findings in groups(study):
-        y += 26
-        parts.append(_text(_MARGIN, y, question.en, "group"))
+        y += 40
+        lines = textwrap.wrap(question.en, _QUESTION_LETTERS)
+        parts += [_text(_MARGIN, y - 19 * i, line, "group") for i, line in enumerate(reversed(lines))]
         parts.append(_axis(y))
         y += 12
         for finding in findings:
@@ -50,7 +52,7 @@ def forest_svg(study: Study) -> str:
             width=_WIDTH,
             height=round(height),
             title=headline(study).en,
-            style=Markup(_style()),  # noqa: S704 (our own file)
+            style=Markup(_style()),
             parts=Markup("\n").join(parts),
         )
     )
@@ -59,10 +61,13 @@ def forest_svg(study: Study) -> str:
 def _row(finding: ClaimResult, top: float) -> tuple[Markup, float]:
     statement = textwrap.wrap(finding.statement.en, _STATEMENT_LETTERS)
     said = tutorials(finding)
-    chips = " ".join(said) if said else "ours"
+    chips = _wrapped(" ".join(said) if said else "ours", _STATEMENT_LETTERS)
     verdict = _wrapped(f"{SYMBOLS[finding.verdict]} {verdict_words(finding).en}", _VERDICT_LETTERS)
-    units = _wrapped(_units(finding).en, _VERDICT_LETTERS)
-    needed = max(_TEXT_LINE * max(len(statement) + 1, len(verdict) + len(units)), marks.LINE * len(finding.cases))
+    units = _wrapped(range_words(finding.cases).en, _VERDICT_LETTERS)
+    needed = max(
+        _TEXT_LINE * max(len(statement) + len(chips), len(verdict) + len(units)),
+        marks.LINE * len(finding.cases),
+    )
     height = needed + 14
     parts = [
         Markup('<path class="rule" d="M{} {}H{}"/>').format(_MARGIN, f"{top:g}", _WIDTH - _MARGIN),
@@ -75,16 +80,13 @@ def _row(finding: ClaimResult, top: float) -> tuple[Markup, float]:
     ]
     y = top + 20
     parts += [_text(_MARGIN, y + _TEXT_LINE * i, line, "statement") for i, line in enumerate(statement)]
-    parts.append(_text(_MARGIN, y + _TEXT_LINE * len(statement), chips, "chips"))
+    beneath = y + _TEXT_LINE * len(statement)
+    parts += [_text(_MARGIN, beneath + _TEXT_LINE * i, line, "chips") for i, line in enumerate(chips)]
     kind = finding.verdict.replace(" ", "-")
     parts += [_text(_WORDS_X, y + _TEXT_LINE * i, line, f"verdict {kind}") for i, line in enumerate(verdict)]
     below = y + _TEXT_LINE * len(verdict)
     parts += [_text(_WORDS_X, below + _TEXT_LINE * i, line, "quiet") for i, line in enumerate(units)]
     return Markup("\n").join(parts), height
-
-
-def _units(finding: ClaimResult) -> Bilingual:
-    return range_words(finding.cases)
 
 
 def _axis(y: float) -> Markup:
@@ -119,7 +121,9 @@ def _legend(y: float) -> Markup:
 
 
 def _text(x: float, y: float, words: str, kind: str) -> Markup:
-    return Markup('<text x="{}" y="{}" class="{}">{}</text>').format(f"{x:g}", f"{y:g}", kind, printable(words))
+    return Markup('<text x="{}" y="{}" class="{}">{}</text>').format(
+        f"{x:g}", f"{y:g}", kind, printable(words)
+    )
 
 
 def _wrapped(words: str, letters: int) -> Sequence[str]:
