@@ -88,7 +88,7 @@ def _axes(figure: Figure, area: _Area) -> Markup:
 
 
 def _band(series: Series, area: _Area) -> Markup:
-    if not series.low:
+    if not (series.low and series.high):
         return Markup("")
     rows = [
         (area.x(x), area.end(low), area.end(high), area.y(y))
@@ -128,7 +128,7 @@ def _points(series: Series, area: _Area, aside: float) -> Markup:
         if x is None or y is None:
             continue
         dots.append((x + aside, y))
-        if series.low:
+        if series.low and series.high:
             low, high = area.end(series.low[i]), area.end(series.high[i])
             if low is not None and high is not None:
                 bars.append(f"M{x + aside:g} {low:g}V{high:g}")

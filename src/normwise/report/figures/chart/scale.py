@@ -98,7 +98,11 @@ def _y_scale(figures: Sequence[Figure]) -> Scale:
 def _ends(values: Iterable[float], log: bool) -> tuple[float, float]:
     """Return the lowest and the highest of the values, apart from one another, and not beyond what can be drawn."""
     least = 1 / _LARGEST if log else -_LARGEST
-    usable = [min(max(value, least), _LARGEST) for value in values if math.isfinite(value) and (value > 0 or not log)]
+    usable = [
+        min(max(value, least), _LARGEST)
+        for value in values
+        if math.isfinite(value) and (value > 0 or not log)
+    ]
     low, high = min(usable, default=1.0), max(usable, default=1.0)
     if log:
         return (low, high) if high > low * (1 + _NEARLY_EQUAL) else (low / 2, high * 2)

@@ -10,6 +10,7 @@ HEADER = "wrong ←   0  → right"
 _DOTS: dict[Outcome, str] = {"shown": "●", "open": "○", "refuted": "✗", "reversed": "✗"}
 #: Columns of effects that are too small to matter.
 _BAND = range(7, 13)
+_EDGE = place(1.0)
 
 
 def strip(case: Case) -> str:
@@ -31,4 +32,10 @@ def strip(case: Case) -> str:
 
 
 def _column(position: float) -> int:
-    return min(int((place(position) + 1) / 2 * COLUMNS), COLUMNS - 1)
+    """Return a column; no effect that matters falls into the band, and none that does not out of it."""
+    at = place(position)
+    if abs(position) < 1:
+        return _BAND.start + int((at / _EDGE + 1) / 2 * len(_BAND))
+    beyond = int((abs(at) - _EDGE) / (1 - _EDGE) * _BAND.start)
+    beyond = min(beyond, _BAND.start - 1)
+    return _BAND.stop + beyond if position > 0 else _BAND.start - 1 - beyond
