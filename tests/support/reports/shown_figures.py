@@ -139,3 +139,8 @@ def depths() -> Figure:
         x_log=True,
         y_percent=True,
     )
+
+
+def figures() -> tuple[Figure, ...]:
+    """Return all of them."""
+    return curves(), rates(), many(), categories()

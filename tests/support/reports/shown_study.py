@@ -297,7 +297,7 @@ def study() -> Study:
 
 
 def large_study() -> Study:
-    """Return a study of thirty claims with eight cases and six figures each, as large as they come."""
+    """Return a study of thirty claims with eight cases and three figures each, as large as they come."""
     groups, verdicts = get_args(Group), get_args(Verdict)
     return _study(
         tuple(
@@ -305,9 +305,9 @@ def large_study() -> Study:
                 f"claim-{i}",
                 groups[i % 4],
                 (f"Statement number {i} about what BN does to a network.", f"关于 BN 的第 {i} 条说法。"),
-                verdicts[i % 3],
+                verdicts[i % 4],
                 _three("shown", 3.0) + _three("open", 1.2) + _three("refuted", 0.7)[:2],
-                figures=[shown_figures.curves()] * 6,
+                figures=[shown_figures.curves()] * 3,
             )
             for i in range(30)
         )

@@ -21,7 +21,7 @@ from normwise.records import (
 )
 from normwise.report import numbers
 from normwise.report.figures import recording_figures
-from normwise.report.figures.chart.chart import chart
+from normwise.report.figures.chart.chart import chart, chart_again
 from normwise.report.figures.chart.scale import scales
 from normwise.report.figures.drawing import drawing
 from normwise.report.figures.examination_figures import examination_figures
@@ -51,6 +51,7 @@ def study_page(study: Study) -> str:
         verdicts=verdicts,
         marks=marks,
         chart=chart,
+        chart_again=chart_again,
         scales=scales,
         case_words=case_words,
         range_words=range_words,

@@ -14,8 +14,8 @@ def _points(outcome: Outcome, *ends: float) -> Case:
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (_points("shown", 10, 3, 60), "       ······ ├─●─┤  "),
-        (_points("open", 0.2, -0.9, 2), "       ├──○──┤      "),
+        (_points("shown", 10, 3, 60), "       ······ ├─●──┤"),
+        (_points("open", 0.2, -0.9, 2), "       ├──○───┤     "),
         (_points("refuted", 0.2, -0.9, 0.9), "       ├──✗─┤       "),
         (_points("reversed", -10, -500, -3), "◄──✗─┤ ······       "),
         (_points("open", 3, -math.inf, math.inf), "◄─────────────○────►"),

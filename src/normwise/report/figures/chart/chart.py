@@ -1,13 +1,13 @@
 """A figure as SVG: lines with bands, or points with bars, each named at its end; runs that failed at the foot."""
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from markupsafe import Markup
 
 from normwise.records import Figure, Series
 from normwise.report.figures.chart.labels import Label, label_lines, spread_out
 from normwise.report.figures.chart.scale import Scale
+from normwise.report.figures.chart.simplify import Place, path, simplified
 from normwise.report.figures.printable import printable
 
 WIDTH, HEIGHT = 360, 250
@@ -20,8 +20,8 @@ _MOST_MARKERS = 16
 _DASHES = ("", "6 3", "2 3", "7 3 2 3", "10 4", "10 3 2 3", "8 2 2 2 2 2", "2 6")
 
 
-def chart(figure: Figure, axes: tuple[Scale, Scale]) -> Markup:
-    """Return the figure, on these axes."""
+def chart(figure: Figure, axes: tuple[Scale, Scale], name: str = "") -> Markup:
+    """Return the figure, on these axes; with a name it can be shown again elsewhere in the page."""
     failed = any(series.failed for series in figure.series)
     area = _Area(axes[0], axes[1], HEIGHT - _FOOT - (_FAILED if failed else 0))
     parts = [_axes(figure, area)]
@@ -35,11 +35,19 @@ def chart(figure: Figure, axes: tuple[Scale, Scale]) -> Markup:
     if failed:
         parts.append(_failed(figure.series, area))
     parts.append(_names(figure.series, area))
+    drawn = Markup("").join(parts)
+    return _picture(figure, Markup('<g id="{}">{}</g>').format(name, drawn) if name else drawn)
+
+
+def chart_again(figure: Figure, name: str) -> Markup:
+    """Return a figure that is drawn elsewhere in the page under this name."""
+    return _picture(figure, Markup('<use href="#{}"/>').format(name))
+
+
+def _picture(figure: Figure, drawn: Markup) -> Markup:
+    label = f"Chart: {printable(figure.title)}. {figure.y_label} against {figure.x_label}."
     return Markup('<svg class="picture" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH,
-        HEIGHT,
-        f"Chart: {printable(figure.title)}. {figure.y_label} against {figure.x_label}.",
-        Markup("").join(parts),
+        WIDTH, HEIGHT, label, drawn
     )
 
 
@@ -90,35 +98,45 @@ def _axes(figure: Figure, area: _Area) -> Markup:
 def _band(series: Series, area: _Area) -> Markup:
     if not (series.low and series.high):
         return Markup("")
-    rows = [
-        (area.x(x), area.end(low), area.end(high), area.y(y))
-        for x, y, low, high in zip(series.x, series.y, series.low, series.high, strict=True)
+    x = list(map(area.x, series.x))
+    # Where there is no value, there is no band.
+    heights = [
+        None if area.y(y) is None else (low, high)
+        for y, low, high in zip(series.y, series.low, series.high, strict=True)
     ]
-    polygons = []
-    for whole, stretch in groupby(rows, key=lambda row: None not in row):
-        points = list(stretch)
-        if whole and len(points) > 1:
-            ends = [*((x, low) for x, low, _, _ in points), *((x, high) for x, _, high, _ in points[::-1])]
-            polygons.append("M" + "L".join(f"{x:g} {y:g}" for x, y in ends) + "Z")
+    lows = [None if ends is None else area.end(ends[0]) for ends in heights]
+    highs = [None if ends is None else area.end(ends[1]) for ends in heights]
+    both = zip(_stretches(x, lows, highs), _stretches(x, highs, lows), strict=True)
+    polygons = [path([*simplified(low), *simplified(high)[::-1]]) + "Z" for low, high in both if len(low) > 1]
     if not polygons:
         return Markup("")
     return Markup('<path class="spread s{}" d="{}"/>').format(_style(series), "".join(polygons))
 
 
 def _line(series: Series, area: _Area) -> Markup:
-    places = [(area.x(x), area.y(y)) for x, y in zip(series.x, series.y, strict=True)]
-    path, dots = [], []
-    for drawn, stretch in groupby(places, key=lambda place: None not in place):
-        if not drawn:
-            continue
-        points = list(stretch)
-        path.append("M" + "L".join(f"{x:g} {y:g}" for x, y in points))
-        # A point between two gaps is on no line.
-        if len(points) == 1 or len(places) <= _MOST_MARKERS:
-            dots += points
+    stretches = _stretches(list(map(area.x, series.x)), list(map(area.y, series.y)))
+    # A point between two gaps is on no line.
+    few = len(series.x) <= _MOST_MARKERS
+    dots = [place for stretch in stretches for place in stretch if few or len(stretch) == 1]
     return Markup('<path class="line s{}" stroke-dasharray="{}" d="{}"/>{}').format(
-        _style(series), _DASHES[_style(series)], "".join(path), _dots(dots, _style(series))
+        _style(series),
+        _DASHES[_style(series)],
+        "".join(path(simplified(stretch)) for stretch in stretches),
+        _dots(dots, _style(series)),
     )
+
+
+def _stretches(
+    x: Sequence[float | None], y: Sequence[float | None], *others: Sequence[float | None]
+) -> list[list[Place]]:
+    """Return the places without a gap between them, where all columns have a value."""
+    found: list[list[Place]] = [[]]
+    for at, height, *rest in zip(x, y, *others, strict=True):
+        if at is None or height is None or None in rest:
+            found.append([])
+        else:
+            found[-1].append((at, height))
+    return [stretch for stretch in found if stretch]
 
 
 def _points(series: Series, area: _Area, aside: float) -> Markup:
@@ -137,7 +155,7 @@ def _points(series: Series, area: _Area, aside: float) -> Markup:
     )
 
 
-def _dots(places: Sequence[tuple[float | None, float | None]], style: int) -> Markup:
+def _dots(places: Sequence[Place], style: int) -> Markup:
     """Return dots: of lines without length, whose round ends are all that is seen."""
     if not places:
         return Markup("")
