@@ -137,7 +137,8 @@ def _change(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("name", ["run", "study", "recording"])
 def test_unchanged_they_are_shown(folders: Path, name: str) -> None:
-    for arguments in _commands(folders / name, ("text", "json", "html")):
+    of_studies = ("markdown", "svg") if name == "study" else ()
+    for arguments in _commands(folders / name, ("text", "json", "html", *of_studies)):
         done = _normwise(*arguments)
         assert (done.code, done.err) == (0, "")
         assert done.out
