@@ -1,11 +1,13 @@
 """The page of a study in a browser, as a reader opens it: on a desk, on a phone, in the dark, in either language."""
 
+import io
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from PIL import Image
 
 from normwise.records import Study
 from normwise.report import forest_svg, study_page
@@ -134,14 +136,15 @@ def test_dark_is_dark(opened: Open) -> None:
     assert all(one != other for one, other in zip(light, dark, strict=True))
 
 
-def test_pictures_are_drawn(opened: Open) -> None:
-    boxes = """() => [...document.querySelectorAll(".glance .picture")].map((picture) => {
-      const box = picture.querySelector("use").getBoundingClientRect();
-      return [box.width > 150, box.height > 120];
-    })"""
-    found = opened(width=390).evaluate(boxes)
-    assert len(found) == 6
-    assert all(wide and high for wide, high in found)
+def test_a_picture_is_drawn_in_its_colours_wherever_it_is_shown(opened: Open) -> None:
+    page = opened()
+    blue, orange = (0, 0x68, 0xA8), (0xC2, 0x4E, 0)  # --series-0 and --series-1
+    for place in (".glance", "section.claim"):
+        image = Image.open(io.BytesIO(page.locator(f"{place} .picture").first.screenshot())).convert("RGB")
+        colours = {colour: count for count, colour in image.getcolors(1 << 20)}
+        assert colours[blue] > 100, place
+        assert colours[orange] > 50, place
+        assert colours.get((0, 0, 0), 0) == 0, place
 
 
 def test_words_of_a_picture_stay_in_it(opened: Open) -> None:

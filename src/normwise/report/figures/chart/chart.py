@@ -35,8 +35,9 @@ def chart(figure: Figure, axes: tuple[Scale, Scale], name: str = "") -> Markup:
     if failed:
         parts.append(_failed(figure.series, area))
     parts.append(_names(figure.series, area))
-    drawn = Markup("").join(parts)
-    return _picture(figure, Markup('<g id="{}">{}</g>').format(name, drawn) if name else drawn)
+    mark = Markup(' id="{}"').format(name) if name else ""
+    # A copy elsewhere is styled by what is in it, and not by what it stands in.
+    return _picture(figure, Markup('<g class="drawn"{}>{}</g>').format(mark, Markup("").join(parts)))
 
 
 def chart_again(figure: Figure, name: str) -> Markup:
