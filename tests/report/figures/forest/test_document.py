@@ -1,12 +1,13 @@
 """The forest plot as a file."""
 
+import dataclasses
 import re
 from xml.etree import ElementTree
 
 from normwise.records import Study
 from normwise.report import forest_svg
 from normwise.report.figures.forest import marks
-from tests.support.reports.shown_study import case
+from tests.support.reports.made_claim import case
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -53,6 +54,4 @@ def test_whiskers_that_leave_the_axis_end_in_arrows() -> None:
 
 
 def test_a_study_without_claims_is_still_a_picture(study: Study) -> None:
-    import dataclasses
-
     ElementTree.fromstring(forest_svg(dataclasses.replace(study, findings=())))

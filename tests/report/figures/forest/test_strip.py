@@ -4,7 +4,7 @@ import pytest
 
 from normwise.records import Case, Outcome
 from normwise.report.figures.forest.strip import COLUMNS, HEADER, strip
-from tests.support.reports.shown_study import case
+from tests.support.reports.made_claim import case
 
 
 def _points(outcome: Outcome, *ends: float) -> Case:
