@@ -8,7 +8,7 @@ from normwise.records import Case, Family, case_words
 from normwise.report.figures.forest.axis import TICKS, is_beyond, place
 from normwise.report.views.verdicts import outcome_words
 
-WIDTH, LINE = 360, 18
+WIDTH, LINE = 360, 15
 _MIDDLE, _REACH = WIDTH / 2, WIDTH / 2 - 16
 _SHAPES: dict[Family, str] = {
     "dense": "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0z",
