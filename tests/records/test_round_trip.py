@@ -64,7 +64,10 @@ def _series(draw: st.DrawFn) -> Series:
 
     bounds = st.just(()) | values(finite)
     x = draw(values(finite) | values(st.text()))
-    return Series(draw(st.text()), x, draw(values(finite)), draw(bounds), draw(bounds), draw(st.integers()))
+    failed = draw(st.just(()) | values(st.integers()))
+    return Series(
+        draw(st.text()), x, draw(values(finite)), draw(bounds), draw(bounds), draw(st.integers()), failed
+    )
 
 
 series = _series()

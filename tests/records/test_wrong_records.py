@@ -57,7 +57,9 @@ def test_a_value_of_another_type(run: Run, path: Path, value: Any, message: str)
     ("path", "value", "message"),
     [
         (("findings", 0, "verdict"), "perhaps", r"Study\.findings\[0\]\.verdict: expected one of"),
-        (("findings", 0, "effects", 1, "seeds"), 3.0, r"Study\.findings\[0\]\.effects\[1\]\.seeds: expected int"),
+        (("findings", 0, "further", 1, "seeds"), 3.0, r"Study\.findings\[0\]\.further\[1\]\.seeds: expected int"),
+        (("findings", 0, "cases", 0, "outcome"), "so", r"Study\.findings\[0\]\.cases\[0\]\.outcome: expected one"),
+        (("findings", 0, "brief", "kind"), "loss", r"Study\.findings\[0\]\.brief\.kind: expected one of"),
         (("findings", 0, "seeds", 2), True, r"Study\.findings\[0\]\.seeds\[2\]: expected int, got True"),
         (
             ("findings", 0, "figures", 0, "series", 1, "x"),

@@ -1,6 +1,9 @@
 """A run and a study with something in every field."""
 
 from normwise.records import (
+    Bilingual,
+    Brief,
+    Case,
     ClaimResult,
     Effect,
     Environment,
@@ -9,6 +12,7 @@ from normwise.records import (
     Result,
     Run,
     RunConfig,
+    Saying,
     Series,
     Source,
     Study,
@@ -67,7 +71,7 @@ def study() -> Study:
         x_label="step",
         y_label="accuracy",
         series=(
-            Series("with", (0.0, 10.0), (0.1, 0.9), (0.0, 0.8), (0.2, 1.0), style=1),
+            Series("with", (0.0, 10.0), (0.1, 0.9), (0.0, 0.8), (0.2, 1.0), style=1, failed=(0, 2)),
             Series("by norm", ("batch", "none"), (0.9, 0.5)),
         ),
         x_log=True,
@@ -75,21 +79,29 @@ def study() -> Study:
         y_percent=True,
         lines=False,
     )
+    effect = Effect("steps", "times", 2.5, 1.5, 3.5, 0.95, 3, "of 3")
+    case = Case("mlp", Bilingual("2 layers", "2 层"), "dense", effect, 1.25, "open", seeds_needed=7)
     finding = ClaimResult(
         claim="faster",
-        statement="It is faster.",
+        group="training",
+        statement=Bilingual("It is faster.", "更快。"),
+        says=(Saying("000", "introduction"),),
         protocol=("First this.", "Then that."),
         falsifier="It is not.",
         rule="By the interval.",
+        dated="2026-11-27",
+        revised="It was too coarse.",
         sources=(Source("Ioffe & Szegedy 2015", "4.1", "https://arxiv.org/abs/1502.03167"),),
-        effects=(
-            Effect("steps", "times", 2.5, 1.5, 3.5, 0.95, 3, "of 3"),
-            Effect("accuracy", "", 0.5, 0.25, 0.75, 0.95, 3),
-        ),
-        verdict="supported",
-        sentence="2.5 times.",
+        cases=(case,),
+        controls=(case,),
+        further=(effect, Effect("accuracy", "", 0.5, 0.25, 0.75, 0.95, 3)),
+        verdict="undecided",
+        reason=Bilingual("needs about 7 seeds", "大约需要 7 个随机种子"),
+        takeaway=Bilingual("2.5 times.", "2.5 倍。"),
+        advice=Bilingual("Use it.", "用它。"),
         figures=(figure,),
         seeds=(0, 1, 2),
         runs=12,
+        brief=Brief("gain", Bilingual("speed", "速度"), Bilingual("Use it", "用它")),
     )
     return Study("quick", "digits", "2025-03-01T12:30:00+00:00", 12, 3.5, ENVIRONMENT, (finding,), 2.25)

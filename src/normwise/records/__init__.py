@@ -39,8 +39,16 @@ from normwise.records.recording import (
 )
 from normwise.records.study.case import Case, Effect, Family, Outcome
 from normwise.records.study.claim_result import ClaimResult, Group, Verdict
+from normwise.records.study.effect_words import (
+    case_words,
+    effect_words,
+    estimate_words,
+    interval_words,
+    range_words,
+    short,
+)
 from normwise.records.study.study import Study
-from normwise.records.study.wording import Bilingual, Saying, Source
+from normwise.records.study.wording import Bilingual, Brief, Saying, Source
 from normwise.records.surgery.acceleration import Acceleration, LayerChange
 from normwise.records.surgery.bias_removal import BiasRemoval
 from normwise.records.surgery.change import Change
@@ -60,6 +68,7 @@ __all__ = [
     "Benchmark",
     "BiasRemoval",
     "Bilingual",
+    "Brief",
     "Calibration",
     "Case",
     "Change",
@@ -112,7 +121,10 @@ __all__ = [
     "Verdict",
     "WatchedLayer",
     "WatchedStep",
+    "case_words",
     "check_at_once",
+    "effect_words",
+    "estimate_words",
     "examination_lines",
     "examination_text",
     "faults_of",
@@ -120,11 +132,14 @@ __all__ = [
     "findings_of",
     "from_json",
     "from_plain",
+    "interval_words",
     "measured_text",
     "outcome_text",
     "proof_of",
+    "range_words",
     "read_record",
     "record_of",
+    "short",
     "symptom_text",
     "to_json",
     "to_plain",

@@ -14,6 +14,7 @@ class Series:
         low, high: Bounds of the spread, as long as ``y``, or empty where there is none.
         style: The same number means the same thing in every figure of a page (colour, dash, marker):
             0 with BN, 1 without, 2 and on whatever stands beside them.
+        failed: How many runs diverged at each position, or empty for none; their values are not in ``y``.
     """
 
     label: str
@@ -22,13 +23,14 @@ class Series:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     style: int = 0
+    failed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.x)
-        if len(self.y) != count or not {len(self.low), len(self.high)} <= {0, count}:
+        if len(self.y) != count or not {len(self.low), len(self.high), len(self.failed)} <= {0, count}:
             raise ValueError(
-                f"expected as many values and bounds as the {count} positions, got {len(self.y)} values and bounds of "
-                f"{len(self.low)} and {len(self.high)}"
+                f"expected as many values and bounds as the {count} positions, got {len(self.y)} values, bounds of "
+                f"{len(self.low)} and {len(self.high)}, and {len(self.failed)} counts of failed runs"
             )
 
 

@@ -1,5 +1,6 @@
 """Reports: records as a page, as text and as Markdown. Reads records, runs nothing."""
 
+from normwise.report.figures.forest.document import forest_svg
 from normwise.report.formats.examination_github import examination_github
 from normwise.report.formats.examination_sarif import examination_sarif
 from normwise.report.formats.html import (
@@ -10,17 +11,17 @@ from normwise.report.formats.html import (
     study_page,
     treatment_page,
 )
-from normwise.report.formats.markdown import study_markdown
-from normwise.report.formats.text import benchmark_table, recording_text, run_text, study_table, study_text
-from normwise.report.numbers import effect_text
+from normwise.report.formats.study_markdown import study_markdown
+from normwise.report.formats.study_text import study_table, study_text
+from normwise.report.formats.text import benchmark_table, recording_text, run_text
 
 __all__ = [
     "benchmark_page",
     "benchmark_table",
-    "effect_text",
     "examination_github",
     "examination_page",
     "examination_sarif",
+    "forest_svg",
     "recording_page",
     "recording_text",
     "run_page",

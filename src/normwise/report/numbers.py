@@ -5,14 +5,8 @@ can be pasted into a program.
 """
 
 import math
-from collections.abc import Iterable
-
-from normwise.records import Effect
 
 MISSING = "–"
-
-# A difference is easily read as a level; its sign says which it is.
-_SIGNED_UNITS = ("percentage points",)
 
 
 def number(value: float) -> str:
@@ -59,28 +53,6 @@ def spread(value: float, low: float, high: float, *, percent: bool = False) -> s
     return f"{text} {span(low, high, percent=percent)}"
 
 
-def estimate(effect: Effect) -> str:
-    """The estimate with its unit: ``2.90 times``, ``+12.3 percentage points``."""
-    return f"{_signed(effect.estimate, effect)} {effect.unit}".strip()
-
-
-def interval(effect: Effect) -> str:
-    """The interval alone: ``[2.10, 4.00]``, or why there is none."""
-    if math.isnan(effect.low) and math.isnan(effect.high):
-        return "(one seed)" if effect.seeds == 1 else "(no interval)"
-    return f"[{_signed(effect.low, effect)}, {_signed(effect.high, effect)}]"
-
-
-def effect_text(effect: Effect) -> str:
-    """Estimate and interval: ``2.90 times [2.10, 4.00]``."""
-    return f"{estimate(effect)} {interval(effect)}"
-
-
-def levels(effects: Iterable[Effect]) -> str:
-    """The confidence levels in use: ``95%``, or ``90% / 95%`` where they differ."""
-    return " / ".join(f"{level * 100:g}%" for level in sorted({effect.level for effect in effects}))
-
-
 def duration(seconds: float) -> str:
     """A time in the unit that reads best: ``42.0 s``, ``12.3 min``, ``2.50 h``."""
     if not seconds >= 60:
@@ -91,11 +63,6 @@ def duration(seconds: float) -> str:
 def count(how_many: int, singular: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{how_many} {singular}" if how_many == 1 else f"{how_many} {singular}s"
-
-
-def _signed(value: float, effect: Effect) -> str:
-    sign = "+" if effect.unit in _SIGNED_UNITS and value > 0 else ""
-    return sign + number(value)
 
 
 def _scientific(value: float, *, digits: int, padded: bool) -> str:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from normwise.records import (
     Bilingual,
+    Brief,
     Case,
     ClaimResult,
     Effect,
@@ -49,6 +50,7 @@ class Claim(ABC):
         dated: Day on which the rule was fixed, before its runs.
         revised: Why the rule is not the first one; empty where it is.
         sources: Papers on the claim and the protocol.
+        brief: Its part of the report's headline; None where it has none.
     """
 
     number: ClassVar[int]
@@ -61,6 +63,7 @@ class Claim(ABC):
     dated: ClassVar[str]
     revised: ClassVar[str] = ""
     sources: ClassVar[tuple[Source, ...]]
+    brief: ClassVar[Brief | None] = None
 
     @abstractmethod
     def protocol(self, preset: Preset) -> tuple[str, ...]:
@@ -148,6 +151,7 @@ class Claim(ABC):
             figures=self.figures(preset, runs),
             seeds=self.seeds(preset),
             runs=made,
+            brief=self.brief,
         )
 
     def _reason(self, found: Verdict, cases: Sequence[Case], controls: Sequence[Case]) -> Bilingual:

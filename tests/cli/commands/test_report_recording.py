@@ -49,7 +49,7 @@ def test_a_page_goes_to_a_file(normwise: Command, folder: Path, recorded: Record
 def test_markdown_is_for_studies(normwise: Command, recorded: Recording) -> None:
     done = normwise("report", "watched", "-f", "markdown")
     assert done.code == 2
-    assert done.err.startswith("error: Markdown is for studies; a recording has text, json and html")
+    assert done.err.startswith("error: Markdown and SVG are for studies; a recording has text, json and html")
 
 
 def test_a_damaged_recording_is_one_error(normwise: Command, folder: Path, recorded: Recording) -> None:

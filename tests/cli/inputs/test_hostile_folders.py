@@ -18,18 +18,9 @@ from PIL import Image
 
 import normwise
 from normwise.cli import app
-from normwise.records import (
-    ClaimResult,
-    Effect,
-    Environment,
-    Figure,
-    RunConfig,
-    Series,
-    Source,
-    Study,
-    to_json,
-)
+from normwise.records import RunConfig, to_json
 from normwise.training import train
+from tests.support import records
 
 #: Texts that take the place of a value of JSON.
 _VALUES = (
@@ -86,19 +77,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with pytest.raises(KeyError):
         train(config, root / "run", checkpoint_seconds=0, on_step=stop)
-    series = (
-        Series("with", (0.0, 10.0), (0.1, 0.9), (0.0, 0.8), (0.2, 1.0), style=1),
-        Series("without", (1.0, 10.0), (0.1, 0.8)),
-    )
-    figure = Figure("f", "t", "c", "x", "y", series, x_log=True)
-    effect = Effect("e", "times", 2.0, 1.0, 3.0, 0.95, 3)
-    source = Source("w", "s", "https://x")
-    finding = ClaimResult(
-        "small_batches", "s", ("p",), "f", "r", (source,), (effect,), "depends", "s", (figure,), (0,), 1
-    )
-    study = Study("quick", "digits", "2026-01-01T00:00", 1, 1.0, Environment.here(), (finding,), 2.0)
     (root / "study").mkdir()
-    (root / "study/study.json").write_text(to_json(study))
+    (root / "study/study.json").write_text(to_json(records.study()))
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
     with normwise.watch(model, every=1, to=root / "recording"):
         for _ in range(2):
@@ -157,7 +137,8 @@ def _change(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("name", ["run", "study", "recording"])
 def test_unchanged_they_are_shown(folders: Path, name: str) -> None:
-    for arguments in _commands(folders / name, ("text", "json", "html")):
+    of_studies = ("markdown", "svg") if name == "study" else ()
+    for arguments in _commands(folders / name, ("text", "json", "html", *of_studies)):
         done = _normwise(*arguments)
         assert (done.code, done.err) == (0, "")
         assert done.out

@@ -1,6 +1,5 @@
 """The pages in a browser, as a reader opens them: from a file, without a network."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,16 +8,10 @@ from typing import Any
 
 import pytest
 
-from normwise.records import Recording, Run, Study
-from normwise.report import examination_page, recording_page, run_page, study_page, treatment_page
-from tests.support.reports import shown_examination
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on PATH")
+from normwise.records import Recording, Run
+from normwise.report import examination_page, recording_page, run_page, treatment_page
+from normwise.report.views import run_view
+from tests.support.reports import shown_examination, shown_figures
 
 # Drawn to the last figure that is not folded away, and at rest.
 DRAWN = """() => {
@@ -56,22 +49,9 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def files(
-    study: Study, run: Run, recording: Recording, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
+def files(run: Run, recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     pages = {
-        "study": study_page(study),
         "run": run_page(run),
         "recording": recording_page(recording),
         "sick": examination_page(shown_examination.sick()),
@@ -79,6 +59,9 @@ def files(
         "large": examination_page(shown_examination.large()),
         "treatment": treatment_page(shown_examination.treatment()),
     }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_view, "run_figures", lambda run: shown_figures.figures())
+        pages["figures"] = run_page(run)
     for name, page in pages.items():
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in pages}
@@ -106,9 +89,9 @@ def opened(browser: Any, files: dict[str, Path]) -> Iterator[Callable[..., Opene
         context.close()
 
 
-def test_each_figure_is_drawn(opened: Callable[..., Opened], study: Study) -> None:
-    tab = opened("study")
-    figures = [figure for finding in study.findings for figure in finding.figures]
+def test_each_figure_is_drawn(opened: Callable[..., Opened]) -> None:
+    tab = opened("figures")
+    figures = shown_figures.figures()
     for figure, traces in zip(figures, tab.page.evaluate(SERIES), strict=True):
         series = [trace for trace in traces if trace["role"] == "series"]
         assert len(series) == len(figure.series)
@@ -124,7 +107,7 @@ def test_each_figure_is_drawn(opened: Callable[..., Opened], study: Study) -> No
 
 def test_a_style_has_one_colour_on_the_whole_page(opened: Callable[..., Opened]) -> None:
     colours: dict[int, set[str]] = {}
-    for traces in opened("study").page.evaluate(SERIES):
+    for traces in opened("figures").page.evaluate(SERIES):
         for trace in traces:
             colours.setdefault(trace["style"], set()).add(trace["colour"])
     assert sorted(colours) == list(range(8))
@@ -133,14 +116,14 @@ def test_a_style_has_one_colour_on_the_whole_page(opened: Callable[..., Opened])
 
 
 def test_gaps_are_gaps(opened: Callable[..., Opened]) -> None:
-    with_bn, without = (t for t in opened("study").page.evaluate(SERIES)[1] if t["role"] == "series")
+    with_bn, without = (t for t in opened("figures").page.evaluate(SERIES)[1] if t["role"] == "series")
     # Of ten learning rates 0 has no logarithm, and one loss is 0; without, three diverged as well.
     assert (with_bn["points"], without["points"]) == (8, 6)
     assert without["line"].count("M") < without["points"]
     assert "NaN" not in with_bn["line"] + without["line"]
 
 
-@pytest.mark.parametrize("name", ["study", "run", "recording", "sick", "large", "treatment"])
+@pytest.mark.parametrize("name", ["figures", "run", "recording", "sick", "large", "treatment"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_pages_are_quiet_complete_and_fit(opened: Callable[..., Opened], name: str, width: int) -> None:
     tab = opened(name, width=width)
@@ -163,11 +146,11 @@ def test_legends_stand_below_the_axes(opened: Callable[..., Opened]) -> None:
       plot.querySelector("g.legend").getBoundingClientRect().top -
       plot.querySelector("g.xaxislayer-above").getBoundingClientRect().bottom)"""
     for width in (360, 1200):
-        assert min(opened("study", width=width).page.evaluate(below)) > 0
+        assert min(opened("figures", width=width).page.evaluate(below)) > 0
 
 
 def test_dark_is_dark_and_follows_a_change(opened: Callable[..., Opened]) -> None:
-    light, dark = opened("study").page.evaluate(COLOURS), opened("study", scheme="dark")
+    light, dark = opened("figures").page.evaluate(COLOURS), opened("figures", scheme="dark")
     assert all(light[part] != colour for part, colour in dark.page.evaluate(COLOURS).items())
     dark.page.emulate_media(color_scheme="light")
     tick = "(colour) => getComputedStyle(document.querySelector('.plot .xtick text')).fill === colour"
@@ -179,9 +162,9 @@ def test_dark_is_dark_and_follows_a_change(opened: Callable[..., Opened]) -> Non
 def test_no_button_sends_the_figure_away(opened: Callable[..., Opened]) -> None:
     buttons = """() => [...document.querySelector(".plot").querySelectorAll(".modebar-btn")]
       .map((button) => button.dataset.title)"""
-    titles = opened("study").page.evaluate(buttons)
+    titles = opened("figures").page.evaluate(buttons)
     assert titles == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
-    assert opened("study", width=360).page.evaluate(buttons) == []
+    assert opened("figures", width=360).page.evaluate(buttons) == []
 
 
 CELLS = """() => [...document.querySelectorAll(".plot")]

@@ -17,7 +17,7 @@ from normwise.records import (
     WatchedStep,
 )
 from tests.support.records import ENVIRONMENT
-from tests.support.reports.shown_study import HOSTILE, NAN
+from tests.support.reports.shown_figures import HOSTILE, NAN
 
 
 def run() -> Run:

@@ -1,207 +1,246 @@
 """A study such as normwise makes, with everything in it that is hard to show."""
 
 import math
+from typing import get_args
 
 from normwise.records import (
+    Bilingual,
+    Brief,
+    Case,
     ClaimResult,
     Effect,
-    Figure,
-    Series,
+    Group,
+    Saying,
     Source,
     Study,
+    Verdict,
 )
 from tests.support.records import ENVIRONMENT
-
-NAN = math.nan
-HOSTILE = 'no <b>bold</b>, no |pipe|, no "quote" & no </script><script>throw 1</script>'
-
-
-def _curve(name: str, reach: float, pace: float, style: int) -> Series:
-    steps = tuple(float(step) for step in range(0, 2001, 50))
-    y = tuple(reach - (reach - 0.1) * math.exp(-step / pace) for step in steps)
-    return Series(
-        label=name,
-        x=steps,
-        y=y,
-        low=tuple(value - 0.02 * math.exp(-step / 900) for value, step in zip(y, steps, strict=True)),
-        high=tuple(value + 0.02 * math.exp(-step / 900) for value, step in zip(y, steps, strict=True)),
-        style=style,
-    )
+from tests.support.reports import shown_figures
+from tests.support.reports.made_claim import case, claim, three
 
 
-def _rates() -> Figure:
-    """Both axes logarithmic, and values that a logarithm does not have."""
-    rates = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-    return Figure(
-        name="loss-by-rate",
-        title="Final training loss by learning rate",
-        caption="Mean over 5 seeds; the band is the 95% interval. A gap is a run that diverged.",
-        x_label="learning rate",
-        y_label="training loss after 2000 steps (nats)",
-        series=(
-            Series(
-                "with batch normalization",
-                rates,
-                (2.3, 1.9, 1.1, 0.31, 0.08, 0.011, 0.0021, 0.0009, 0.0, 0.4),
-                (2.2, 1.7, 0.9, 0.25, 0.06, 0.008, 0.0014, 0.0005, 0.0, 0.2),
-                (2.4, 2.1, 1.3, 0.38, 0.11, 0.015, 0.0030, 0.0016, 0.0, 0.8),
-                style=0,
+def findings() -> tuple[ClaimResult, ...]:
+    """Return claims with every verdict, outcome, shape of an interval and kind of text."""
+    return (
+        claim(
+            "faster",
+            "training",
+            ("BN needs fewer steps to a given accuracy.", "BN 达到同样准确率所需的步数更少。"),
+            "supported",
+            (
+                *three("shown", 4.0),
+                case(
+                    "shown",
+                    (27.0, 9.0, 240.0),
+                    family="deep",
+                    note="3 of 5 without BN never got there: a lower bound",
+                ),
             ),
-            Series(
-                "without",
-                rates,
-                (2.3, 2.2, 1.9, 1.2, 0.42, 0.13, NAN, 2.1, NAN, NAN),
-                (2.2, 2.1, 1.7, 0.9, 0.30, -0.1, NAN, 1.9, NAN, NAN),
-                (2.4, 2.3, 2.1, 1.5, 0.60, 0.40, NAN, 2.3, NAN, NAN),
-                style=1,
+            figures=(shown_figures.curves(),),
+            says=("000", "001", "002", "003", "004"),
+            brief=Brief(
+                "gain",
+                Bilingual("speed", "速度"),
+                Bilingual("Use it where training time counts", "在意训练时间就用它"),
             ),
         ),
-        x_log=True,
-        y_log=True,
-    )
-
-
-def _categories() -> Figure:
-    norms = ("batch", "layer", "group", "instance", "none at all, with a careful initialisation")
-    return Figure(
-        name="accuracy-by-norm",
-        title=f"Test accuracy by normalization: {HOSTILE}",
-        caption=f"Points are means over 5 seeds, bars 95% intervals; {HOSTILE}.",
-        x_label="normalization",
-        y_label="test accuracy with running statistics, at the end of training",
-        series=(
-            Series(
-                "batch size 8",
-                norms,
-                (0.962, 0.971, 0.969, 0.955, NAN),
-                (0.951, 0.966, 0.962, 0.941, NAN),
-                (0.972, 0.976, 0.975, 0.968, NAN),
-                style=2,
+        claim(
+            "higher-rates",
+            "training",
+            ("BN allows much higher learning rates.", "BN 允许大得多的学习率。"),
+            "depends",
+            (
+                case("shown", (1.24, 0.91, 1.57), unit="decades", smallest=0.5),
+                case("reversed", (-1.1, -1.5, -0.7), unit="decades", smallest=0.5, family="convolution"),
             ),
-            Series(
-                HOSTILE,
-                norms,
-                (0.978, 0.972, 0.970, 0.957, 0.941),
-                (0.974, 0.968, 0.964, 0.944, 0.930),
-                (0.981, 0.976, 0.975, 0.969, 0.952),
-                style=3,
+            figures=(shown_figures.rates(), shown_figures.many()),
+            reason=("it holds for 3 sigmoid layers", "对 3 层 sigmoid 网络成立"),
+            brief=Brief("gain", Bilingual("higher learning rates", "更高的学习率")),
+        ),
+        claim(
+            "depth",
+            "training",
+            ("BN lets networks of many layers train.", "BN 让很深的网络也能训练。"),
+            "supported",
+            (
+                case("shown", (85.0, 80.1, 89.9), unit="percentage points", smallest=10.0, family="deep"),
+                case(
+                    "shown",
+                    (62.0, -math.inf, math.inf),
+                    unit="percentage points",
+                    smallest=0.1,
+                    family="deep",
+                ),
+            ),
+            figures=(shown_figures.depths(), shown_figures.curves()),
+            brief=Brief(
+                "gain",
+                Bilingual("depth", "深度"),
+                Bilingual("Use it, or He initialisation, in deep nets", "深层网络用它"),
             ),
         ),
-        y_percent=True,
-        lines=False,
+        claim(
+            "final",
+            "training",
+            ("BN ends at a higher accuracy.", "BN 最终的准确率更高。"),
+            "undecided",
+            (
+                case("open", (0.6, -0.9, 2.1), unit="percentage points", smallest=1.0, seeds_needed=38),
+                case(
+                    "open",
+                    (0.2, math.nan, math.nan),
+                    unit="percentage points",
+                    smallest=1.0,
+                    family="convolution",
+                ),
+            ),
+            reason=("needs about 38 seeds", "大约需要 38 个随机种子"),
+            brief=Brief("gain", Bilingual("final accuracy", "最终准确率")),
+        ),
+        _hostile(),
+        claim(
+            "medical",
+            "generalisation",
+            ("BN helps with few medical images.", "BN 有助于小样本医学图像。"),
+            "not supported",
+            (
+                case("reversed", (-3.4, -6.8, -1.2), unit="percentage points", smallest=1.0),
+                case(
+                    "reversed",
+                    (-350.0, -420.0, -280.0),
+                    unit="percentage points",
+                    smallest=1.0,
+                    family="deep",
+                ),
+            ),
+            says=("004",),
+        ),
+        claim(
+            "bias",
+            "use",
+            ("A bias before BN does nothing.", "BN 之前的偏置不起作用。"),
+            "supported",
+            (
+                case(
+                    "shown",
+                    (6.82e-16, 6.82e-16, 6.82e-16),
+                    unit="percentage points",
+                    smallest=1e-9,
+                    exact=True,
+                ),
+            ),
+            figures=(shown_figures.curves(),),
+            brief=Brief(
+                "gain",
+                Bilingual("freedom from biases", "省去偏置"),
+                Bilingual("Leave out biases before it", "前一层不要偏置"),
+            ),
+        ),
+        claim(
+            "normal",
+            "use",
+            ("BN's output follows the standard normal distribution.", "BN 的输出服从标准正态分布。"),
+            "not supported",
+            (
+                case("refuted", (0.4, 0.4, 0.4), unit="", smallest=1e-4, exact=True),
+                case("refuted", (0.2, 0.2, 0.2), unit="", smallest=1e-4, exact=True, family="convolution"),
+            ),
+            says=("001",),
+        ),
+        claim(
+            "padding",
+            "use",
+            ("BN over padding costs accuracy.", "BN 统计包含填充会损失准确率。"),
+            "undecided",
+            (case("shown", (12.0, 3.0, 21.0), unit="percentage points", smallest=1.0, family="recurrent"),),
+            says=(),
+            reason=("a seed left out gives another verdict", "去掉一个随机种子，结论就会改变"),
+        ),
+        claim(
+            "cost",
+            "reasons",
+            ("BN costs memory and time.", "BN 占用更多内存和时间。"),
+            "supported",
+            three("shown", 1.8),
+            figures=(shown_figures.categories(),),
+            says=("001", "003"),
+            brief=Brief(
+                "cost", Bilingual("memory", "内存"), Bilingual("Fold it before you deploy", "部署前把它折叠")
+            ),
+        ),
     )
 
 
-def _many() -> Figure:
-    """Every style at once, without spreads."""
-    depths = (2.0, 4.0, 8.0, 16.0, 32.0)
-    series = tuple(
-        Series(f"variant {style}", depths, tuple(10.0**-style * d**0.5 for d in depths), style=style)
-        for style in range(8)
+def _hostile() -> ClaimResult:
+    text = Bilingual(shown_figures.HOSTILE, shown_figures.HOSTILE)
+    effect = Effect(
+        shown_figures.HOSTILE, "percentage points", 0.34, -0.01, 1.2e-7, 0.95, 5, note=shown_figures.HOSTILE
     )
-    return Figure(
-        name="gradients",
-        title="Gradient norm by depth",
-        caption="One line a variant.",
-        x_label="layers",
-        y_label="gradient norm at the first layer",
-        series=series,
-        x_log=True,
-        y_log=True,
+    return ClaimResult(
+        claim="regularizes",
+        group="generalisation",
+        statement=Bilingual(
+            f"Batch normalization regularizes: {shown_figures.HOSTILE}.",
+            f"BN 有正则化作用：{shown_figures.HOSTILE}。",
+        ),
+        says=(Saying(shown_figures.HOSTILE, shown_figures.HOSTILE),),
+        protocol=(shown_figures.HOSTILE,),
+        falsifier=shown_figures.HOSTILE,
+        rule=shown_figures.HOSTILE,
+        dated="2026-11-27",
+        revised=shown_figures.HOSTILE,
+        sources=(
+            Source(
+                shown_figures.HOSTILE, shown_figures.HOSTILE, f"https://example.org/?{shown_figures.HOSTILE}"
+            ),
+            Source("A work with a strange address", "", "javascript:alert(1)"),
+        ),
+        cases=(Case(shown_figures.HOSTILE, text, "dense", effect, 1.0, "refuted"),),
+        controls=(Case(shown_figures.HOSTILE, text, "deep", effect, 1.0, "open"),),
+        further=(effect,),
+        verdict="not supported",
+        reason=text,
+        takeaway=text,
+        advice=text,
+        figures=(shown_figures.categories(),),
+        seeds=(2,),
+        runs=50,
+        brief=Brief("gain", Bilingual("regularization", "正则化")),
     )
 
 
 def study() -> Study:
-    """Return three findings: logarithmic axes, gaps, every style, and text that is not markup."""
-    curves = Figure(
-        name="accuracy-by-step",
-        title="Test accuracy over optimiser steps",
-        caption="Each at its own best learning rate. Lines are means over 5 seeds, bands 95% intervals.",
-        x_label="optimiser step",
-        y_label="test accuracy",
-        series=(
-            _curve("with batch normalization", 0.981, 180, 0),
-            _curve("without, at its own best learning rate", 0.968, 520, 1),
-            _curve("without, at the learning rate that is best with batch normalization", 0.71, 900, 2),
-        ),
-        y_percent=True,
+    """Return a study of ten claims, in which everything is that is hard to show."""
+    return _study(findings())
+
+
+def large_study() -> Study:
+    """Return a study of thirty claims with eight cases and three figures each, as large as they come."""
+    groups, verdicts = get_args(Group), get_args(Verdict)
+    return _study(
+        tuple(
+            claim(
+                f"claim-{i}",
+                groups[i % 4],
+                (f"Statement number {i} about what BN does to a network.", f"关于 BN 的第 {i} 条说法。"),
+                verdicts[i % 4],
+                three("shown", 3.0) + three("open", 1.2) + three("refuted", 0.7)[:2],
+                figures=[shown_figures.curves()] * 3,
+            )
+            for i in range(30)
+        )
     )
-    common = "A multilayer perceptron of 3 hidden layers of 100 units, sigmoid; SGD without momentum."
+
+
+def _study(claims: tuple[ClaimResult, ...]) -> Study:
     return Study(
         preset="full",
         data="mnist",
         date="2025-03-01T12:30:00+00:00",
-        runs=240,
+        runs=1240,
         cpu_seconds=9150.0,
         wall_seconds=4680.0,
         environment=ENVIRONMENT,
-        findings=(
-            ClaimResult(
-                claim="faster",
-                statement="Batch normalization reaches a given accuracy in fewer steps.",
-                protocol=(common, "Each arm at the best of 9 learning rates, chosen by its own final loss."),
-                falsifier="A ratio of steps whose interval includes 1 or lies below it.",
-                rule="Supported if the interval lies above 1.5, not supported if it includes 1.",
-                sources=(
-                    Source(
-                        "Ioffe & Szegedy, Batch Normalization (2015)",
-                        "section 4.1",
-                        "https://arxiv.org/abs/1502.03167",
-                    ),
-                    Source("A work with a strange address", "", "javascript:alert(1)"),
-                ),
-                effects=(
-                    Effect("fewer steps to 95% test accuracy", "times", 2.9, 2.1, 4.0, 0.95, 5),
-                    Effect("final test accuracy", "percentage points", 1.3, -0.2, 2.8, 0.95, 5),
-                    Effect(
-                        "steps of the slowest seed",
-                        "times",
-                        5.12,
-                        NAN,
-                        NAN,
-                        0.95,
-                        1,
-                        note="One seed did not get there within the budget of 2000 steps; counted as 2000.",
-                    ),
-                ),
-                verdict="supported",
-                sentence="With batch normalization the network reached 95% test accuracy in 2.9 times fewer "
-                "steps, and by no seed's count in less than 2.1 times fewer.",
-                figures=(curves,),
-                seeds=(0, 1, 2, 3, 4),
-                runs=90,
-            ),
-            ClaimResult(
-                claim="higher-rates",
-                statement="Batch normalization allows much higher learning rates.",
-                protocol=(common, "Learning rates from 0.001 to 10, two a decade."),
-                falsifier="A usable range that is no wider than without.",
-                rule="Depends on the optimiser if the intervals of the two optimisers do not overlap.",
-                sources=(),
-                effects=(
-                    Effect("wider range of usable learning rates", "decades", 1.24, 0.91, 1.57, 0.95, 5),
-                ),
-                verdict="depends",
-                sentence="The range was 1.24 decades wider with SGD, and 0.1 with Adam.",
-                figures=(_rates(), _many()),
-                seeds=(0, 1, 2, 3, 4),
-                runs=100,
-            ),
-            ClaimResult(
-                claim="regularizes",
-                statement=f"Batch normalization regularizes: {HOSTILE}.",
-                protocol=(common, HOSTILE),
-                falsifier=HOSTILE,
-                rule=HOSTILE,
-                sources=(Source(HOSTILE, HOSTILE, f"https://example.org/?{HOSTILE}"),),
-                effects=(
-                    Effect(HOSTILE, "percentage points", -12.34, -15.01, 1.2e-7, 0.95, 5, note=HOSTILE),
-                ),
-                verdict="not supported",
-                sentence=f"The gap did not shrink; {HOSTILE}.",
-                figures=(_categories(),),
-                seeds=(0, 1, 2, 3, 4),
-                runs=50,
-            ),
-        ),
+        findings=claims,
     )

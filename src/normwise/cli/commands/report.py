@@ -1,4 +1,4 @@
-"""``normwise report``: any saved run, study or recording, as text, JSON, Markdown or HTML."""
+"""``normwise report``: any saved run, study or recording, as text, JSON, Markdown, HTML or SVG."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -19,6 +19,7 @@ class Format(str, Enum):
     json = "json"
     markdown = "markdown"
     html = "html"
+    svg = "svg"
 
 
 def report(
@@ -31,6 +32,8 @@ def report(
     ] = None,
 ) -> None:
     """Show a saved run, a study, or what normwise.watch recorded.
+
+    The format svg is the picture of all verdicts alone.
 
     Example: normwise report studies/full --format markdown --output docs/evidence.md
     """
@@ -48,12 +51,16 @@ def report(
 
 def _study(path: Path, format: Format) -> str:
     from normwise.records import Study, read_record
-    from normwise.report import study_markdown, study_page, study_text
+    from normwise.report import forest_svg, study_markdown, study_page, study_text
 
     study = read_record(path, Study, "Run the study again")
-    return _written(
-        study, format, {Format.text: study_text, Format.markdown: study_markdown, Format.html: study_page}
-    )
+    writers = {
+        Format.text: study_text,
+        Format.markdown: study_markdown,
+        Format.html: study_page,
+        Format.svg: forest_svg,
+    }
+    return _written(study, format, writers)
 
 
 def _recording(folder: Path, format: Format) -> str:
@@ -81,5 +88,5 @@ def _written(record: Any, format: Format, writers: dict[Format, Callable[[Any], 
     if format is Format.json:
         return to_json(record, indent=1)
     if format not in writers:
-        raise ArgumentError(f"Markdown is for studies; {what} has text, json and html")
+        raise ArgumentError(f"Markdown and SVG are for studies; {what} has text, json and html")
     return writers[format](record)

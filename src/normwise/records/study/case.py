@@ -70,12 +70,13 @@ class Case:
     def position(self) -> tuple[float, float, float]:
         """Estimate and interval in units of the smallest effect that matters; a ratio by its logarithm."""
         ends = (self.effect.estimate, self.effect.low, self.effect.high)
-        if not self.effect.is_ratio:
-            estimate, low, high = (value / self.smallest for value in ends)
-        else:
-            estimate, low, high = (_log(value) / math.log(self.smallest) for value in ends)
+        # A file may have any number here.
+        unit = _log(self.smallest) if self.effect.is_ratio else self.smallest
+        if not 0 < unit < math.inf:
+            return math.nan, math.nan, math.nan
+        estimate, low, high = (_log(value) / unit if self.effect.is_ratio else value / unit for value in ends)
         return estimate, low, high
 
 
 def _log(value: float) -> float:
-    return math.log(value) if value > 0 else -math.inf
+    return math.log(value) if value > 0 or math.isnan(value) else -math.inf

@@ -5,7 +5,7 @@ from typing import Literal
 
 from normwise.records.figure import Figure
 from normwise.records.study.case import Case, Effect
-from normwise.records.study.wording import Bilingual, Saying, Source
+from normwise.records.study.wording import Bilingual, Brief, Saying, Source
 
 Verdict = Literal["supported", "not supported", "depends", "undecided"]
 #: Parts of a report that claims belong to.
@@ -37,6 +37,7 @@ class ClaimResult:
         figures: What to look at.
         seeds: The seeds that were run.
         runs: How many runs it rests on, those that chose learning rates included.
+        brief: Its part of the headline; None where it has none.
     """
 
     claim: str
@@ -59,6 +60,7 @@ class ClaimResult:
     figures: tuple[Figure, ...]
     seeds: tuple[int, ...]
     runs: int
+    brief: Brief | None = None
 
     @property
     def exact(self) -> bool:

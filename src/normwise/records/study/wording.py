@@ -1,6 +1,7 @@
 """Sentences in both languages of a report, and who says what."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,18 @@ class Source:
     work: str
     section: str
     url: str
+
+
+@dataclass(frozen=True)
+class Brief:
+    """A claim's part of the headline, which a reader takes in first.
+
+    Attributes:
+        kind: A gain, as in "BN buys speed", or a cost, as in "it costs memory".
+        words: The noun, such as "speed".
+        do: What to do about it where the claim holds; begins with a verb, without a full stop; empty for nothing.
+    """
+
+    kind: Literal["gain", "cost"]
+    words: Bilingual
+    do: Bilingual = Bilingual("", "")

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from normwise.records import Figure
-from normwise.report.numbers import position, spread
+from normwise.report.numbers import MISSING, position, spread
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ def figure_table(figure: Figure, *, most: int | None = None) -> FigureTable:
             row = cells.setdefault(x, [[] for _ in figure.series])
             low = series.low[i] if series.low else math.nan
             high = series.high[i] if series.high else math.nan
-            row[column].append(spread(series.y[i], low, high, percent=figure.y_percent))
+            value = spread(series.y[i], low, high, percent=figure.y_percent)
+            row[column].append(_with_failed(value, series.failed[i] if series.failed else 0))
     # Categories keep the order in which they come; sorted() is stable.
     places = sorted(cells, key=lambda x: 0.0 if isinstance(x, str) else x)
     kept = evenly(len(places), most)
@@ -39,6 +40,12 @@ def figure_table(figure: Figure, *, most: int | None = None) -> FigureTable:
         rows=tuple((position(places[i]), *("; ".join(cell) for cell in cells[places[i]])) for i in kept),
         positions=len(places),
     )
+
+
+def _with_failed(value: str, failed: int) -> str:
+    if not failed:
+        return value
+    return f"{failed} failed" if value == MISSING else f"{value}, {failed} failed"
 
 
 def evenly(total: int, most: int | None) -> tuple[int, ...]:

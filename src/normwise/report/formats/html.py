@@ -7,35 +7,66 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from normwise.records import Benchmark, Examination, Recording, Run, Study, Treatment
+from normwise.records import (
+    Benchmark,
+    Examination,
+    Recording,
+    Run,
+    Study,
+    Treatment,
+    case_words,
+    estimate_words,
+    interval_words,
+    range_words,
+)
 from normwise.report import numbers
 from normwise.report.figures import recording_figures
+from normwise.report.figures.chart.chart import chart, chart_again
+from normwise.report.figures.chart.scale import scales
 from normwise.report.figures.drawing import drawing
 from normwise.report.figures.examination_figures import examination_figures
+from normwise.report.figures.forest import marks
 from normwise.report.figures.heat_map import heat_map_drawing, heat_map_height, heat_map_table
 from normwise.report.figures.layer_figure import LayerFigure, layer_drawing
 from normwise.report.figures.tables import figure_table
-from normwise.report.views import benchmark_view, examination_view, recording_view, run_view, study_view
+from normwise.report.views import (
+    benchmark_view,
+    examination_view,
+    recording_view,
+    run_view,
+    study_view,
+    verdicts,
+)
 
 
 def study_page(study: Study) -> str:
-    """The page of a study: verdicts on top, then each claim with its figures, numbers and protocol."""
+    """Return the page of a study: a headline and all verdicts in one picture, then each claim by itself."""
     return _render(
         "study.html.j2",
         study=study,
         title=study_view.STUDY_TITLE,
-        summary=study_view.study_summary(study),
+        line=study_view.study_line(study),
         study_rows=study_view.study_rows(study),
         environment_rows=study_view.environment_rows(study.environment),
-        common_protocol=study_view.common_protocol(study),
-        own_protocols=study_view.own_protocols(study),
-        symbols=study_view.SYMBOLS,
+        verdicts=verdicts,
+        marks=marks,
+        chart=chart,
+        chart_again=chart_again,
+        scales=scales,
+        case_words=case_words,
+        range_words=range_words,
+        estimate_words=estimate_words,
+        interval_words=interval_words,
+        # Nothing in it needs a drawing by script.
+        plotly="",
+        style=_styles("colours.css", "page.css", "forest.css", "study.css"),
+        script=Markup(_asset("scripts", "language.js")),
     )
 
 
 def run_page(run: Run) -> str:
     """The page of a single training run: its outcome, its course, its configuration."""
-    return _render(
+    return _render_drawn(
         "run.html.j2",
         title=run_view.run_title(run),
         state=run_view.run_state(run),
@@ -49,7 +80,7 @@ def run_page(run: Run) -> str:
 
 def benchmark_page(benchmark: Benchmark) -> str:
     """The page of a benchmark: ratios as figures, all cases as a table, the machine."""
-    return _render(
+    return _render_drawn(
         "benchmark.html.j2",
         title=benchmark_view.BENCHMARK_TITLE,
         summary=benchmark_view.benchmark_summary(benchmark),
@@ -63,7 +94,7 @@ def benchmark_page(benchmark: Benchmark) -> str:
 
 def recording_page(recording: Recording) -> str:
     """The page of what ``watch`` saw: drift by layer as a table and over time, then each layer by itself."""
-    return _render(
+    return _render_drawn(
         "recording.html.j2",
         title=recording_view.RECORDING_TITLE,
         summary=recording_view.recording_summary(recording),
@@ -80,7 +111,7 @@ def recording_page(recording: Recording) -> str:
 
 def examination_page(examination: Examination) -> str:
     """Return the page of a diagnosis: verdict, findings, a figure for each idea, all layers."""
-    return _render(
+    return _render_drawn(
         "examination.html.j2",
         **_of_examination(examination, examination_figures(examination)),
         lead=examination_view.examination_summary(examination),
@@ -93,7 +124,7 @@ def examination_page(examination: Examination) -> str:
 def treatment_page(treatment: Treatment) -> str:
     """Return the page of fixes that were applied: the proof, what became of each, and the diagnosis before."""
     after = treatment.after if treatment.proven else None
-    return _render(
+    return _render_drawn(
         "examination.html.j2",
         **_of_examination(treatment.before, examination_figures(treatment.before, after)),
         lead=examination_view.treatment_summary(treatment),
@@ -113,20 +144,22 @@ def _of_examination(examination: Examination, figures: Sequence[LayerFigure]) ->
         "environment": examination.environment,
         # 5 MB that a page without figures can do without.
         "plotly": _plotly() if figures else "",
-        "copy": Markup(_asset("copy.js")),
+        "copy": Markup(_asset("scripts", "copy.js")),
     }
 
 
+def _render_drawn(template: str, **values: object) -> str:
+    """Render a page whose figures are drawn by a script."""
+    of_all = {
+        "plotly": _plotly(),
+        "style": _styles("colours.css", "page.css"),
+        "script": Markup(_asset("scripts", "figures.js")),
+    }
+    return _render(template, **of_all | values)
+
+
 def _render(template: str, **values: object) -> str:
-    return (
-        _templates()
-        .get_template(template)
-        .render(
-            **{"plotly": _plotly()} | values,
-            style=Markup(_asset("style.css")),
-            script=Markup(_asset("figures.js")),
-        )
-    )
+    return _templates().get_template(template).render(**values)
 
 
 @cache
@@ -159,8 +192,12 @@ def _templates() -> Environment:
     return environment
 
 
-def _asset(name: str) -> str:
-    return (files("normwise.report") / "templates" / name).read_text(encoding="utf-8")
+def _styles(*names: str) -> Markup:
+    return Markup("").join(Markup(_asset("styles", name)) for name in names)
+
+
+def _asset(folder: str, name: str) -> str:
+    return (files("normwise.report") / folder / name).read_text(encoding="utf-8")
 
 
 def _is_web_address(url: str) -> bool:

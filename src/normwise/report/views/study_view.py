@@ -1,35 +1,40 @@
 """What every form of a study's report says about the study as a whole."""
 
 import math
-from collections import Counter
 from datetime import datetime, timezone
 
-from normwise.records import Environment, Study, Verdict
+from normwise.records import Bilingual, Environment, Study
 from normwise.report.numbers import count, duration
 
 STUDY_TITLE = "Batch normalization: claims and evidence"
 
-# A verdict is read by its word; the symbol lets the eye find it, with or without colour.
-SYMBOLS: dict[Verdict, str] = {"supported": "✓", "not supported": "✗", "depends": "~"}
 
-
-def badge(verdict: Verdict) -> str:
-    """The verdict with its symbol: ``✓ supported``."""
-    return f"{SYMBOLS[verdict]} {verdict}"
-
-
-def study_summary(study: Study) -> str:
-    """One sentence: what was run, on what, when."""
-    return (
-        f"{count(study.runs, 'training run')} on {study.data} (preset {study.preset}), "
-        f"finished {day(study.date)}, put {count(len(study.findings), 'claim')} to the test: {tally(study)}."
+def study_line(study: Study) -> Bilingual:
+    """Return what was run, on what and when, and when the rules were fixed, in a few sentences."""
+    seeds = sorted({len(finding.seeds) for finding in study.findings})
+    cases = sum(not case.exact for one in study.findings for case in (*one.cases, *one.controls))
+    how_many = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))) if seeds else "no"
+    zh_seeds = " 至 ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))) if seeds else "0 "
+    rules = _rules(study)
+    return Bilingual(
+        f"{count(len(study.findings), 'claim')} tested on {study.data} (preset {study.preset}), {day(study.date)}: "
+        f"{study.runs:,} training runs, {how_many} seeds a case, {cases} cases with 95% intervals. {rules.en}",
+        f"在 {study.data} 上检验 {len(study.findings)} 条说法（预设 {study.preset}），{day(study.date)}："
+        f"共 {study.runs:,} 次训练，每种情形 {zh_seeds} 个随机种子，{cases} 种情形，95% 置信区间。{rules.zh}",
     )
 
 
-def tally(study: Study) -> str:
-    """How many findings have which verdict: ``2 supported, 1 depends``."""
-    verdicts = Counter(finding.verdict for finding in study.findings)
-    return ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in SYMBOLS if verdicts[verdict]) or "none"
+def _rules(study: Study) -> Bilingual:
+    days = sorted({finding.dated for finding in study.findings})
+    if not days:
+        return Bilingual("", "")
+    revised = sum(bool(finding.revised) for finding in study.findings)
+    more = f"; {revised} of them revised then, and why is said" if revised else ""
+    zh_more = f"；其中 {revised} 条当时作过修订，理由已注明" if revised else ""
+    return Bilingual(
+        f"Rules fixed before the runs, on {' and '.join(days)}{more}.",
+        f"判定规则在训练之前于 {'、'.join(days)} 确定{zh_more}。",
+    )
 
 
 def day(date: str) -> str:
@@ -71,21 +76,3 @@ def environment_rows(environment: Environment) -> tuple[tuple[str, str], ...]:
         ("numpy", environment.numpy),
         ("normwise", environment.normwise),
     )
-
-
-def common_protocol(study: Study) -> tuple[str, ...]:
-    """The lines of protocol that all of several findings share."""
-    if len(study.findings) < 2:
-        return ()
-    first, *others = (finding.protocol for finding in study.findings)
-    return tuple(line for line in first if all(line in other for other in others))
-
-
-def own_protocols(study: Study) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Each claim's name with the lines of its protocol that are not common to all."""
-    common = common_protocol(study)
-    lines = {
-        finding.claim: tuple(line for line in finding.protocol if line not in common)
-        for finding in study.findings
-    }
-    return tuple((claim, own) for claim, own in lines.items() if own)

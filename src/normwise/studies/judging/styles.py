@@ -20,5 +20,5 @@ LABEL = {
     "batch_unmasked": "BN over padding, too",
 }
 
-#: What a reader of averaged accuracies must know.
-DIVERGED = "A run that diverged has outputs that are not numbers, so no sample right: it counts as 0%."
+#: A note to the reader of averaged accuracies.
+DIVERGED = "A run that diverged is not in the mean: it is a cross at the foot."

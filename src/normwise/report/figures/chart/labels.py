@@ -1,0 +1,49 @@
+"""Names at the ends of lines, moved apart where they would cover one another."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+_LETTERS, _MOST_LINES, _LINE = 16, 4, 10.5
+
+
+@dataclass(frozen=True)
+class Label:
+    """A name beside the end of a line.
+
+    Attributes:
+        words: The name.
+        y: Height of its first line of text.
+        style: Style of the line.
+    """
+
+    words: str
+    y: float
+    style: int
+
+    @property
+    def lines(self) -> list[str]:
+        """Return the name in lines."""
+        return label_lines(self.words, _LETTERS, _MOST_LINES)
+
+
+def label_lines(words: str, letters: int, most: int) -> list[str]:
+    """Return the words in lines of so many letters, a longer word broken, and no more lines than these."""
+    return textwrap.wrap(words, letters, max_lines=most, placeholder="…") or [""]
+
+
+def spread_out(labels: Sequence[Label], top: float, bottom: float) -> list[Label]:
+    """Return the labels from the top, none over another: pushed down, and up again from the bottom."""
+    ordered = sorted(labels, key=lambda label: label.y)
+    placed: list[Label] = []
+    free = top
+    for label in ordered:
+        y = max(label.y + 3.5 - _LINE * (len(label.lines) - 1) / 2, free)
+        placed.append(replace(label, y=y))
+        free = y + _LINE * len(label.lines) + 2
+    limit = bottom
+    for i in reversed(range(len(placed))):
+        height = _LINE * (len(placed[i].lines) - 1)
+        placed[i] = replace(placed[i], y=min(placed[i].y, limit - height))
+        limit = placed[i].y - _LINE - 2
+    return placed

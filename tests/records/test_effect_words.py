@@ -1,0 +1,91 @@
+"""Effects in words: no number that a reader can't use."""
+
+import math
+
+import pytest
+
+from normwise.records import (
+    Bilingual,
+    Case,
+    Effect,
+    case_words,
+    effect_words,
+    interval_words,
+    range_words,
+    short,
+)
+
+NAN = math.nan
+
+
+def _effect(unit: str, *ends: float, note: str = "", seeds: int = 5) -> Effect:
+    return Effect("e", unit, *ends, 0.95, seeds, note)
+
+
+def _case(effect: Effect, *, smallest: float = 1.0, exact: bool = False) -> Case:
+    return Case("c", Bilingual("a network", "网络"), "dense", effect, smallest, "shown", exact)
+
+
+@pytest.mark.parametrize(
+    ("effect", "en", "zh"),
+    [
+        (_effect("times", 4.31, 3.07, 6.02), "4.3 times (3.1 to 6)", "4.3 倍（3.1 至 6）"),
+        (_effect("times", 1.001, 0.9, 1.1), "as much (0.9 to 1.1)", "相同（0.9 至 1.1）"),
+        (_effect("times", 6.93e5, 1e3, 4e6), "693,000 times (1,000 to 4 million)", "693,000 倍（1,000 至 400 万）"),
+        (_effect("times", 2e-5, 1e-6, 0.5), "1/50,000 times (1/1 million to 0.5)", "1/50,000 倍（1/100 万 至 0.5）"),
+        (_effect("decades", 2.0, 1.0, 3.0), "100 times (10 to 1,000)", "100 倍（10 至 1,000）"),
+        (_effect("percentage points", 12.34, -1.0, 25.0), "+12.3 points (-1.0 to +25.0)",
+         "+12.3 个百分点（-1.0 至 +25.0）"),
+        (_effect("percentage points", 6.82e-16, 0.0, -1e-9), "0.0 points (0.0 to 0.0)",
+         "0.0 个百分点（0.0 至 0.0）"),
+        (_effect("", 1.2e-9, 0.0, 2.0), "almost 0 (0 to 2)", "几乎 0（0 至 2）"),
+        (_effect("times", 27.0, 9.0, 40.0, note="2 never got there: a lower bound"),
+         "at least 27 times (9 to 40)", "至少 27 倍（9 至 40）"),
+        (_effect("times", 27.0, 9.0, 40.0, note="a lower bound and an upper bound"),
+         "27 times (9 to 40)", "27 倍（9 至 40）"),
+    ],
+)  # fmt: skip
+def test_effects_have_units_and_no_exponents(effect: Effect, en: str, zh: str) -> None:
+    assert effect_words(effect) == Bilingual(en, zh)
+
+
+@pytest.mark.parametrize(
+    ("effect", "en"),
+    [
+        (_effect("times", 2.9, 2.1, math.inf), "2.1 or more"),
+        (_effect("percentage points", 2.9, -math.inf, 3.0), "+3.0 or less"),
+        (_effect("times", 2.9, NAN, NAN), "no interval"),
+        (_effect("times", 2.9, NAN, NAN, seeds=1), "one seed"),
+    ],
+)
+def test_ends_that_are_not_there(effect: Effect, en: str) -> None:
+    assert interval_words(effect).en == en
+
+
+def test_an_identity_holds_to_rounding_or_says_by_how_much_it_does_not() -> None:
+    held = _case(_effect("percentage points", 6.82e-16, 6.82e-16, 6.82e-16), smallest=1e-9, exact=True)
+    failed = _case(_effect("percentage points", 3.0, 3.0, 3.0), smallest=1e-9, exact=True)
+    assert case_words(held).en == "no difference beyond rounding"
+    assert case_words(failed).en == "a difference of +3.0 points"
+    # Of several the worst speaks for all.
+    assert range_words([held, failed, held]).en == "a difference of +3.0 points"
+
+
+def test_several_cases_have_the_span_of_their_estimates() -> None:
+    cases = [_case(_effect("times", value, value / 2, value * 2)) for value in (3.0, 2.2, 6.71)]
+    assert range_words(cases) == Bilingual("2.2 to 6.7 times", "2.2 至 6.7 倍")
+    assert range_words(cases[:1]).en == "3 times (1.5 to 6)"
+    assert range_words([cases[0], cases[0]]).en == "3 times"
+    assert range_words([]).en == "nothing was measured"
+    other = _case(_effect("percentage points", 3.0, 2.0, 4.0))
+    assert range_words([cases[0], other]).en == "3 times (1.5 to 6); +3.0 points (+2.0 to +4.0)"
+
+
+def test_short_numbers_have_two_digits() -> None:
+    assert [short(value) for value in (0.0, 0.01619, 4.26, 99.0, 12345.0)] == [
+        "0",
+        "0.016",
+        "4.3",
+        "99",
+        "12,345",
+    ]
