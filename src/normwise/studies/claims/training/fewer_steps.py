@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from normwise.records import Bilingual, Case, Figure, Run, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search, reached, steps_between, steps_until
-from normwise.studies.case_plan import CasePlan
+from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.training.figure_1 import figure_1, figure_1_arms, figure_1_sentence
-from normwise.studies.claims.training.tuned_pairs import pairs, rates_sentence, target
+from normwise.studies.claims.training.tuned_pairs import arrives, pairs, rates_sentence, target
 from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.networks import seeds_sentence
@@ -39,8 +39,8 @@ class FewerSteps(Claim):
         "For each network, optimiser and norm the learning rate is chosen that reaches the target soonest. The effect "
         "is the ratio of steps to the target, without BN over with BN; a run counts with the geometric middle between "
         "the evaluation that saw the target reached and the one before, one that never reached it with its whole "
-        "budget, and the interval is widened by what the evaluations leave open. The smallest ratio that matters is "
-        f"{_SMALLEST:g}."
+        "budget, and the interval is widened by what the evaluations leave open. With each seed one of the two must "
+        f"reach the target, or nothing is concluded. The smallest ratio that matters is {_SMALLEST:g}."
     )
     dated = "2026-11-27"
     revised = (
@@ -87,6 +87,9 @@ class FewerSteps(Claim):
             )
             for pair in pairs(preset)
         )
+
+    def controls(self, preset: Preset, rate: Rate) -> tuple[IdentityPlan, ...]:
+        return tuple(arrives(preset, pair, rate, of_forms=any) for pair in pairs(preset))
 
     def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
         return figure_1_arms(preset)

@@ -48,6 +48,13 @@ class _GradientFlow(Claim):
             f"Seeds {', '.join(map(str, preset.seeds))}.",
         )
 
+    def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
+        return tuple(
+            _arm(preset, activation, init, norm)
+            for _, _, activation, init in _NETS
+            for norm in ("batch", "none")
+        )
+
     def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
         layers = _depth(preset) - 2
         return tuple(

@@ -1,10 +1,11 @@
 """Networks with BN and without, each at the learning rate that brings it to a target accuracy soonest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from normwise.records import Bilingual, Family, RunConfig
-from normwise.studies.arms import Search
+from normwise.studies.arms import Search, reached
+from normwise.studies.case_plan import IdentityPlan
 from normwise.studies.networks import CLOSELY, SGD_RATES, arm
 from normwise.studies.preset import Network, Preset
 
@@ -64,6 +65,27 @@ def pairs(preset: Preset) -> tuple[TunedPair, ...]:
         _pair(preset, preset.networks[name], optimiser)
         for name, (quick, full) in _OPTIMISERS.items()
         for optimiser in preset.pick(quick=quick, full=full)
+    )
+
+
+def arrives(
+    preset: Preset,
+    pair: TunedPair,
+    rate: Callable[[Search], float],
+    *,
+    of_forms: Callable[[Iterable[bool]], bool],
+) -> IdentityPlan:
+    """Return the control that of the two forms ``any``, or ``all``, reach the target with every seed."""
+    goal = target(preset)
+    return IdentityPlan(
+        f"{pair.name} arrives",
+        Bilingual(f"{pair.gloss.en} reaches the target", f"{pair.gloss.zh}能达到目标"),
+        pair.family,
+        pair.arms(rate),
+        deviation=lambda *forms: 0.0 if of_forms(reached(form, goal) for form in forms) else 1.0,
+        effect="whether a seed fails to reach the target (1) or not (0)",
+        unit="",
+        rounding=0.5,
     )
 
 
