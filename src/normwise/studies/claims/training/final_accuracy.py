@@ -17,7 +17,7 @@ from normwise.studies.wording import of_each
 _SMALLEST = 0.5
 _RATES = (0.1, 0.3, 1.0)
 #: Optimiser steps in quick and in full, so many that neither form is merely slow; 0 where the network is left out.
-_STEPS = {"dense_bn": (1000, 8000), "mnist_cnn": (0, 2000), "deep_mlp": (0, 6000)}
+_STEPS = {"dense_bn": (600, 8000), "mnist_cnn": (0, 2000), "deep_mlp": (0, 6000)}
 
 
 class FinalAccuracy(Claim):

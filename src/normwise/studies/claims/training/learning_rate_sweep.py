@@ -17,19 +17,19 @@ from normwise.studies.preset import Network, Preset
 T = TypeVar("T")
 
 #: Closest where the highest usable ones lie, of most networks.
-LEARNING_RATES = (0.003, 0.0125, 0.05, 0.2, 0.8, 1.6, 3.2, 12.8)
+LEARNING_RATES = (0.003, 0.0125, 0.05, 0.2, 0.4, 0.8, 1.6, 3.2, 12.8)
 NORMS = ("batch", "none")
 #: Accuracy that a network must reach at its best rate for its range of rates to mean anything, in points.
-_LEARNS = 60.0
+_LEARNS = 50.0
 #: Optimiser steps in quick and in full; none where the preset leaves the network out.
 _STEPS = {
     "dense_bn": (0, 500),
     "cnn_32": (80, 200),
-    "cnn_32_dense": (100, 200),
+    "cnn_32_dense": (80, 200),
     "cnn_32_pooled": (0, 400),
     "mnist_cnn": (0, 200),
     "ioffe_mlp": (0, 1500),
-    "deep_mlp": (120, 500),
+    "deep_mlp": (150, 500),
 }
 _GLOSSES = {
     "cnn_32": Bilingual("1 convolution read by the output", "1 层卷积直接接输出"),

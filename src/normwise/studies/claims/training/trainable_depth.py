@@ -33,7 +33,7 @@ class _Budget:
     times: int
 
 
-_QUICK, _FULL = _Budget((10,), 120, 6), _Budget((10, 20), 300, 10)
+_QUICK, _FULL = _Budget((10,), 100, 6), _Budget((10, 20), 300, 10)
 
 
 class TrainableDepth(Claim):

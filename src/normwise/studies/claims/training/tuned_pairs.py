@@ -16,7 +16,7 @@ _ADAM = Bilingual("Adam", "Adam")
 _RATES = {
     _SGD: SGD_RATES[1:],
     _MOMENTUM: tuple(rate / 10 for rate in SGD_RATES[1:]),
-    _ADAM: (0.001, 0.003, 0.01, 0.03),
+    _ADAM: (0.001, 0.003, 0.01, 0.03, 0.1),
 }
 #: Optimisers of each network, in quick and in full.
 _OPTIMISERS = {
@@ -27,7 +27,7 @@ _OPTIMISERS = {
     "resnet_8": ((), (_SGD,)),
 }
 #: Steps in quick; in full those of the preset.
-_QUICK_STEPS = {"ioffe_mlp": 600, "dense_bn": 200, "mnist_cnn": 150}
+_QUICK_STEPS = {"ioffe_mlp": 450, "dense_bn": 200, "mnist_cnn": 150}
 #: Mean training loss at which a run that chooses a rate ends: far beyond the target accuracy.
 _ENOUGH = 0.1
 
