@@ -90,10 +90,10 @@ _ALL, _ONE, _WIDE = (0.01, 10.0), (1.0, 1.0), (0.1, 3.0)
 @pytest.mark.parametrize(
     ("outcome", "verdict"),
     [
-        (_scales({1: _ALL, 3: _ALL, 10: _ALL}, {1: _ONE, 3: _ONE, 10: _ONE}), "supported"),
-        (_scales({1: _ALL, 3: _ONE, 10: _ONE}, {1: _ALL, 3: _WIDE, 10: _ALL}), "not supported"),
-        (_scales({1: _ALL, 3: _ALL, 10: _ALL}, {1: _ALL, 3: _ONE, 10: _ONE}), "depends"),
-        (_scales({1: _WIDE, 3: _ALL, 10: _ALL}, {1: (0.3, 3.0), 3: _ONE, 10: _ONE}), "undecided"),
+        (_scales({1: _ALL, 3: _ALL, 6: _ALL}, {1: _ONE, 3: _ONE, 6: _ONE}), "supported"),
+        (_scales({1: _ALL, 3: _ONE, 6: _ONE}, {1: _ALL, 3: _WIDE, 6: _ALL}), "not supported"),
+        (_scales({1: _ALL, 3: _ALL, 6: _ALL}, {1: _ALL, 3: _ONE, 6: _ONE}), "depends"),
+        (_scales({1: _WIDE, 3: _ALL, 6: _ALL}, {1: (0.3, 3.0), 3: _ONE, 6: _ONE}), "undecided"),
     ],
 )
 def test_the_range_of_scales_decides(judged: Judged, outcome: Any, verdict: Verdict) -> None:

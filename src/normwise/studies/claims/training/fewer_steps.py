@@ -1,13 +1,15 @@
 """BN reaches a given accuracy in fewer steps."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from normwise.records import Bilingual, Case, Figure, Run, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search, reached, steps_between, steps_until
 from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.training.figure_1 import figure_1, figure_1_arms, figure_1_sentence
 from normwise.studies.claims.training.tuned_pairs import arrives, pairs, rates_sentence, target
+from normwise.studies.judging.intervals import geometric_effect
 from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.networks import seeds_sentence
@@ -92,14 +94,28 @@ class FewerSteps(Claim):
         return tuple(arrives(preset, pair, rate, of_forms=any) for pair in pairs(preset))
 
     def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
-        return figure_1_arms(preset)
+        return (*figure_1_arms(preset), *(arm for _, arm, _ in _at_others_rate(preset, rate)))
+
+    def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
+        goal = target(preset)
+        return tuple(
+            geometric_effect(
+                f"{gloss.en}: steps without BN over steps with, both at the rate that suits the form without",
+                "times",
+                [
+                    steps_until(other, goal) / steps_until(one, goal)
+                    for one, other in zip(runs.of(bn), runs.of(plain), strict=True)
+                ],
+            )
+            for gloss, bn, plain in _at_others_rate(preset, runs.rate)
+        )
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
         own = tuple(
             _figure(plan.name, plan.gloss, [runs.of(config) for config in plan.arms])
             for plan in self.cases(preset, runs.rate)
         )
-        papers = [runs.of(config) for config in self.beside(preset, runs.rate)]
+        papers = [runs.of(config) for config in figure_1_arms(preset)]
         return (*own, *figure_1(*papers)) if papers else own
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
@@ -119,6 +135,16 @@ class FewerSteps(Claim):
             "Tune the learning rate, and try Adam, before you expect BN to save steps.",
             "先调好学习率、试试 Adam，再看 BN 能否减少步数。",
         )
+
+
+def _at_others_rate(preset: Preset, rate: Rate) -> tuple[tuple[Bilingual, RunConfig, RunConfig], ...]:
+    """Return each network with plain SGD, with BN at the rate chosen without it, and without; none in quick."""
+    found: list[tuple[Bilingual, RunConfig, RunConfig]] = []
+    for pair in pairs(preset):
+        bn, plain = pair.arms(rate)
+        if bn.optimizer == "sgd" and not bn.momentum:
+            found.append((pair.gloss, replace(bn, lr=plain.lr), plain))
+    return preset.pick(quick=(), full=tuple(found))
 
 
 def _open_by(run: Run, goal: float) -> float:

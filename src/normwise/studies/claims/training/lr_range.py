@@ -1,11 +1,14 @@
 """BN makes the choice of the learning rate matter less."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
-from normwise.records import Bilingual, Case, Run, Saying, Verdict
+from normwise.records import Bilingual, Case, Figure, Run, Saying, Series, Verdict
+from normwise.studies.arms import Runs
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.training.learning_rate_sweep import (
+    NORMS,
     ends_without_bn,
     half_step,
     learns,
@@ -15,6 +18,7 @@ from normwise.studies.claims.training.learning_rate_sweep import (
     sweep_sentences,
     swept_networks,
 )
+from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
@@ -57,6 +61,36 @@ class LearningRateRange(Claim):
             for control in (learns, ends_without_bn)
         )
 
+    def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
+        networks = swept_networks(preset)
+        found = [
+            [
+                ranges(of_seed)
+                for of_seed in zip(*(runs.of(one) for one in sweep(preset, network)), strict=True)
+            ]
+            for network in networks
+        ]
+        names = tuple(network.gloss.en for network in networks)
+        figure = Figure(
+            name="lr-range",
+            title="Width of the range of learning rates that train",
+            caption="The highest usable rate over the lowest. Geometric mean over seeds; the bar spans all seeds.",
+            x_label="network",
+            y_label="highest over lowest",
+            series=tuple(
+                _widths(
+                    LABEL[norm],
+                    names,
+                    [[pair[place].width for pair in seeds] for seeds in found],
+                    STYLE[norm],
+                )
+                for place, norm in enumerate(NORMS)
+            ),
+            y_log=True,
+            lines=False,
+        )
+        return (figure,)
+
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         each = of_each(cases)
         return Bilingual(
@@ -89,6 +123,11 @@ def _case(preset: Preset, network: Network) -> CasePlan:
         resolution=lambda *runs: half_step(runs, upper_only=False),
         note=lambda *runs: range_note(runs),
     )
+
+
+def _widths(label: str, names: tuple[str, ...], decades: Sequence[Sequence[float]], style: int) -> Series:
+    mean, low, high = (tuple(10 ** kind(seeds) for seeds in decades) for kind in (fmean, min, max))
+    return Series(label, names, mean, low, high, style)
 
 
 def _gain(*runs: Run) -> float:

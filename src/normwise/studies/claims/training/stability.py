@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from statistics import stdev
 
-from normwise.records import Bilingual, Case, Effect, Run, Saying, Verdict
+from normwise.records import Bilingual, Case, Effect, Figure, Run, Saying, Verdict
 from normwise.studies.arms import Runs, Search, accuracy_at_end
 from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.training.tuned_pairs import TunedPair, arrives, pairs, rates_sentence
 from normwise.studies.judging.intervals import LEVEL
+from normwise.studies.judging.series import spread_series
+from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Preset
 from normwise.studies.wording import of_each
@@ -74,7 +76,7 @@ class Stability(Claim):
     def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
         found: list[Effect] = []
         for pair in _pairs(preset):
-            for config, form in zip(pair.arms(runs.rate), ("with BN", "without BN"), strict=True):
+            for config, form in zip(pair.arms(runs.rate), (LABEL["batch"], LABEL["none"]), strict=True):
                 ends = [100 * accuracy_at_end(run) for run in runs.of(config)]
                 spread = stdev(ends)
                 name = f"{pair.gloss.en} {form}: standard deviation of the final accuracy over the seeds"
@@ -82,6 +84,29 @@ class Stability(Claim):
                     Effect(name, "percentage points", spread, spread, spread, LEVEL, len(ends), "no interval")
                 )
         return tuple(found)
+
+    def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
+        found = _pairs(preset)
+        forms = zip(*(pair.arms(runs.rate) for pair in found), strict=True)
+        figure = Figure(
+            name="stability",
+            title="Largest setback of the test accuracy in a training",
+            caption="Mean over seeds; the bar spans the lowest and the highest seed.",
+            x_label="network and optimiser",
+            y_label="percentage points",
+            series=tuple(
+                spread_series(
+                    LABEL[norm],
+                    tuple(pair.gloss.en for pair in found),
+                    [runs.of(config) for config in form],
+                    _setback,
+                    STYLE[norm],
+                )
+                for norm, form in zip(("batch", "none"), forms, strict=True)
+            ),
+            lines=False,
+        )
+        return (figure,)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         each = of_each(cases)
