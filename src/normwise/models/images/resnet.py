@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normwise.errors import ModelError
-from normwise.models.parts.initialised import Initialisation, InitialisedConv2d
+from normwise.models.parts.initialised import Initialisation, initialised_conv2d
 from normwise.models.parts.input_checks import ImageShape, require_size
 from normwise.models.parts.norm import NormChoice, NormFactory, norm_factory
 
@@ -32,9 +32,9 @@ class ResidualBlock(nn.Module):
         skip_init: bool = False,
     ):
         super().__init__()
-        self.conv1 = InitialisedConv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias, init=init)
+        self.conv1 = initialised_conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias, init=init)
         self.norm1 = norm(outputs, 2)
-        self.conv2 = InitialisedConv2d(outputs, outputs, 3, padding=1, bias=bias, init=init)
+        self.conv2 = initialised_conv2d(outputs, outputs, 3, padding=1, bias=bias, init=init)
         self.norm2 = norm(outputs, 2)
         self.gain = nn.Parameter(torch.zeros(())) if skip_init else None
         self.stride = stride
@@ -81,7 +81,7 @@ class ResNet(nn.Module):
         if depth < 8 or depth % 6 != 2:
             raise ModelError(f"resnet needs a depth of 6n+2 (8, 14, 20, 32, …), got {depth}")
         factory = norm_factory(norm)
-        self.conv = InitialisedConv2d(shape[0], width, 3, padding=1, bias=bias, init=init)
+        self.conv = initialised_conv2d(shape[0], width, 3, padding=1, bias=bias, init=init)
         self.norm = factory(width, 2)
         stages = [channels for channels in (width, 2 * width, 4 * width) for _ in range(depth // 6)]
         self.blocks = nn.Sequential(

@@ -21,22 +21,27 @@ class InitialisedLinear(nn.Linear):
     def reset_parameters(self) -> None:
         """Draw new weights."""
         super().reset_parameters()
-        _draw_he(self)
+        if self.init == "he":
+            _draw_he(self)
         for parameter in self.parameters():
             parameter.data.mul_(self.scale)
 
 
-class InitialisedConv2d(nn.Conv2d):
-    """A convolution with such weights."""
-
-    def __init__(self, inputs: int, outputs: int, size: int, *, init: Initialisation, **options: Any):
-        self.init = _known(init)
-        super().__init__(inputs, outputs, size, **options)
+class HeConv2d(nn.Conv2d):
+    """A convolution that starts from the weights of He et al."""
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
         super().reset_parameters()
         _draw_he(self)
+
+
+def initialised_conv2d(
+    inputs: int, outputs: int, size: int, *, init: Initialisation, **options: Any
+) -> nn.Conv2d:
+    """Return a convolution with such weights: torch's own layer where they are torch's own."""
+    kind = HeConv2d if _known(init) == "he" else nn.Conv2d
+    return kind(inputs, outputs, size, **options)
 
 
 def _known(init: Initialisation) -> Initialisation:
@@ -45,8 +50,7 @@ def _known(init: Initialisation) -> Initialisation:
     return init
 
 
-def _draw_he(layer: InitialisedLinear | InitialisedConv2d) -> None:
-    if layer.init == "he":
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+def _draw_he(layer: nn.Linear | nn.Conv2d) -> None:
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

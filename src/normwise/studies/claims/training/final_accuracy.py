@@ -49,8 +49,8 @@ class FinalAccuracy(Claim):
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         steps = ", ".join(f"{network.steps:,} for {network.gloss.en}" for network in _networks(preset))
         return (
-            f"Plain SGD, batches of 60. Steps: {steps}; many more than either form needs to fit the training data. How "
-            "much the form without BN still gains in the second half stands beside the effects.",
+            f"Plain SGD, batches of 60. Steps: {steps}. How much the form without BN still gains in the second half "
+            "stands beside the effects.",
             f"Learning rates to choose from, for each network and form: {', '.join(f'{rate:g}' for rate in _RATES)}.",
             seeds_sentence(preset),
         )

@@ -79,8 +79,8 @@ class Indispensable(Claim):
         return (
             f"The residual network of He et al. 2016 with 8 channels in its first stage, biases and He's initial "
             f"weights: {networks}. Plain SGD, batches of 60. With BN {steps} steps, without BN {_TIMES} times as many.",
-            f"Forms, with the learning rates to choose from, on runs of a third of the steps: {forms}. With SkipInit "
-            "each block starts as its shortcut.",
+            f"Forms, with the learning rates to choose from, without BN on runs of a third of the steps: {forms}. "
+            "SkipInit, in the full study alone, starts each block as its shortcut.",
             seeds_sentence(preset),
         )
 
@@ -198,7 +198,7 @@ def _steps(network: Network, form: _Form) -> int:
 
 
 def _search(preset: Preset, network: Network, form: _Form) -> Search:
-    steps = _steps(network, form) // 3
+    steps = _steps(network, form) // (1 if form is _BN else 3)
     return Search(arm(preset, network, form.norm, steps=steps, options=dict(form.options)), form.rates)
 
 

@@ -79,7 +79,7 @@ class TrainableDepth(Claim):
             f"steps, without BN {budget.times} times as many.",
             "Default weights are torch's, uniform within 1 / √inputs; He's are Gaussian of deviation √(2 / inputs), "
             "biases 0.",
-            f"Learning rates to choose from: {bn} with BN, {plain} without, on runs of a third of the steps.",
+            f"Learning rates to choose from: {bn} with BN, {plain} without, there on runs of a third of the steps.",
             seeds_sentence(preset),
         )
 
