@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from normwise.records import ClaimResult, RunConfig, Verdict
-from normwise.studies import Preset, claims_named
+from normwise.studies import Preset, claims_named, preset_named
 from tests.studies.training.conftest import Pretended
 
 Judged = Callable[..., ClaimResult]
@@ -104,3 +104,14 @@ def test_each_scale_and_form_has_a_rate_of_its_own(quick: Preset) -> None:
     (claim,) = claims_named(("initial_scale",))
     searches = claim.searches(quick)
     assert len({search.key for search in searches}) == len(searches) == 3 * 2 * 6
+
+
+@pytest.mark.parametrize("name", ["higher_learning_rate", "lr_range", "initial_scale", "final_accuracy"])
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_with_bn_and_without_the_same_is_run(name: str, preset: str) -> None:
+    (claim,) = claims_named((name,))
+    for plan in claim.cases(preset_named(preset), lambda search: search.rates[0]):
+        middle = len(plan.arms) // 2
+        for bn, plain in zip(plan.arms[:middle], plan.arms[middle:], strict=True):
+            assert (bn.norm, plain.norm) == ("batch", "none")
+            assert vars(bn) | {"norm": ""} == vars(plain) | {"norm": ""}
