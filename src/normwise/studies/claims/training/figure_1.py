@@ -1,4 +1,4 @@
-"""Figure 1 of Ioffe & Szegedy 2015: accuracy, and what a sigmoid gets, over 50,000 steps."""
+"""Figure 1 of Ioffe & Szegedy 2015: the accuracy and the input of a sigmoid over 50,000 steps."""
 
 from collections.abc import Sequence
 

@@ -33,7 +33,7 @@ _YANG = Source(
 
 
 class _GradientFlow(Claim):
-    """What both claims share: networks that have taken one small step, and the gradient of each layer before it."""
+    """A claim about the gradient of each layer of untrained networks."""
 
     group = "training"
     dated = "2026-11-27"

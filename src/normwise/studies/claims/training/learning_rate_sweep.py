@@ -1,4 +1,4 @@
-"""Every network of the sweep at every learning rate, with BN and without: what several claims are read off."""
+"""Networks with BN and without at every learning rate of a sweep, which several claims share."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,12 +24,12 @@ _LEARNS = 50.0
 #: Optimiser steps in quick and in full; none where the preset leaves the network out.
 _STEPS = {
     "dense_bn": (0, 500),
-    "cnn_32": (80, 200),
+    "cnn_32": (60, 200),
     "cnn_32_dense": (80, 200),
     "cnn_32_pooled": (0, 400),
     "mnist_cnn": (0, 200),
     "ioffe_mlp": (0, 1500),
-    "deep_mlp": (150, 500),
+    "deep_mlp": (120, 500),
 }
 _GLOSSES = {
     "cnn_32": Bilingual("1 convolution read by the output", "1 层卷积直接接输出"),
