@@ -66,13 +66,13 @@ def test_an_unknown_norm_is_an_error_that_names_the_known(model: str) -> None:
 @pytest.mark.parametrize(
     ("model", "options", "known"),
     [
-        ("resnet", {"dept": 20}, "depth, init_scale"),
-        ("resnet", {"name": "x"}, "depth, init_scale"),
-        ("resnet", {"shape": 1}, "depth, init_scale"),
-        ("resnet", {"classes": 5}, "depth, init_scale"),
+        ("resnet", {"dept": 20}, "depth, width, bias, init, skip_init, init_scale"),
+        ("resnet", {"name": "x"}, "depth, width, bias, init, skip_init, init_scale"),
+        ("resnet", {"shape": 1}, "depth, width, bias, init, skip_init, init_scale"),
+        ("resnet", {"classes": 5}, "depth, width, bias, init, skip_init, init_scale"),
         ("dense_bn", {"hidden": 3}, "placement, bias, init_scale"),
         ("ioffe_mlp", {"bias": True, "std": 0.1}, "placement, bias, width, init_std, init_scale"),
-        ("cnn_32", {"self": 1}, "placement, hidden, init_scale"),
+        ("cnn_32", {"self": 1}, "placement, hidden, pooled, init_scale"),
     ],
 )
 def test_an_unknown_option_is_an_error_that_names_the_known(

@@ -97,6 +97,11 @@ def accuracy_at_end(run: Run) -> float:
     return fmean(point.test_accuracy for point in points)
 
 
+def accuracy_after(run: Run, steps: int) -> float:
+    """Return the test accuracy of the last evaluation that is no later than so many steps."""
+    return [point.test_accuracy for point in run.points if point.step <= steps][-1]
+
+
 def reached(run: Run, target: float) -> bool:
     """Tell whether an evaluation saw the target accuracy."""
     return any(point.test_accuracy >= target for point in run.points)

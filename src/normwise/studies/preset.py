@@ -103,7 +103,8 @@ def _images(steps: Mapping[str, int]) -> dict[str, Network]:
             "resnet",
             steps["resnet_8"],
             lr=0.1,
-            options={"depth": 8},
+            # Without BN it has what it needs: biases, and weights that keep the size of what goes through.
+            options={"depth": 8, "bias": True, "init": "he"},
         ),
     )
     return {network.name: network for network in networks}

@@ -17,6 +17,8 @@ class CNN32(nn.Module):
         placement: Normalise before or after the ReLU.
         hidden: With a number such as 128, a dense layer of so many units with norm and ReLU stands
             before the output; 0 for none.
+        pooled: With a number such as 4, average each channel to 4×4 positions, so that fewer features are read by
+            what follows; 0 for none.
     """
 
     def __init__(
@@ -27,13 +29,16 @@ class CNN32(nn.Module):
         norm: NormChoice = "batch",
         placement: Placement = "before",
         hidden: int = 0,
+        pooled: int = 0,
     ):
         super().__init__()
         require_size("cnn_32", shape, 2)
         channels, height, width = shape
         self.features = NormBlock(nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), norm, placement)
-        self.pool = nn.MaxPool2d(2)
-        size = 16 * (height // 2) * (width // 2)
+        self.pool = (
+            nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(pooled)) if pooled else nn.MaxPool2d(2)
+        )
+        size = 16 * (pooled**2 or (height // 2) * (width // 2))
         self.hidden = (
             NormBlock(nn.Linear(size, hidden), nn.ReLU(), norm, placement) if hidden else nn.Identity()
         )

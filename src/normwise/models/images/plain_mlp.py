@@ -1,34 +1,16 @@
 """A stack of dense layers, as deep as asked for."""
 
 import math
-from typing import Literal
 
 from torch import Tensor, nn
 
 from normwise.errors import ModelError
+from normwise.models.parts.initialised import Initialisation, InitialisedLinear
 from normwise.models.parts.input_checks import ImageShape
 from normwise.models.parts.norm import NormChoice
 from normwise.models.parts.norm_block import NormBlock, Placement
 
-#: Initial weights: torch's own, or those of He et al. 2015 with biases of 0.
-Initialisation = Literal["default", "he"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-
-
-class InitialisedLinear(nn.Linear):
-    """A dense layer with the initial weights that are asked for."""
-
-    def __init__(self, inputs: int, outputs: int, *, bias: bool, init: Initialisation):
-        self.init = init
-        super().__init__(inputs, outputs, bias=bias)
-
-    def reset_parameters(self) -> None:
-        """Draw new weights."""
-        super().reset_parameters()
-        if self.init == "he":
-            nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
-            if self.bias is not None:
-                nn.init.zeros_(self.bias)
 
 
 class PlainMLP(nn.Module):
@@ -42,8 +24,8 @@ class PlainMLP(nn.Module):
         bias: Whether the hidden layers have a bias (which BN before the activation cancels).
         depth: Number of hidden layers.
         width: Units of a hidden layer.
-        init: "default", torch's own weights: uniform within 1 / √inputs; or "he": Gaussian of deviation
-            √(2 / inputs), biases 0 (He et al. 2015, Delving Deep into Rectifiers, §2.2).
+        init: Initial weights, see ``normwise.models.parts.initialised``.
+        hidden_scale: Factor on the initial weights and biases of the hidden layers, 0 or more.
         activation: "relu", "sigmoid" or "tanh".
         dropout: Probability to drop a unit behind each hidden layer.
         dropout_first: Drop units of what goes into each hidden layer but the first instead, so that a norm stands
@@ -61,13 +43,12 @@ class PlainMLP(nn.Module):
         depth: int = 2,
         width: int = 64,
         init: Initialisation = "default",
+        hidden_scale: float = 1.0,
         activation: str = "relu",
         dropout: float = 0.0,
         dropout_first: bool = False,
     ):
         super().__init__()
-        if init not in ("default", "he"):
-            raise ModelError(f"unknown initialisation {init!r}; known are 'default' and 'he'")
         if activation not in _ACTIVATIONS:
             raise ModelError(f"unknown activation {activation!r}; known are {', '.join(_ACTIVATIONS)}")
         if dropout >= 1:
@@ -75,7 +56,7 @@ class PlainMLP(nn.Module):
         layers: list[nn.Module] = []
         inputs = math.prod(shape)
         for number in range(depth):
-            layer = InitialisedLinear(inputs, width, bias=bias, init=init)
+            layer = InitialisedLinear(inputs, width, bias=bias, init=init, scale=hidden_scale)
             if dropout and dropout_first and number > 0:
                 layers.append(nn.Dropout(dropout))
             layers.append(NormBlock(layer, _ACTIVATIONS[activation](), norm, placement))

@@ -2,24 +2,41 @@
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normwise.errors import ModelError
+from normwise.models.parts.initialised import Initialisation, initialised_conv2d
 from normwise.models.parts.input_checks import ImageShape, require_size
 from normwise.models.parts.norm import NormChoice, NormFactory, norm_factory
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions with norm, and a shortcut without parameters (the paper's option A)."""
+    """Two 3×3 convolutions with norm, and a shortcut without parameters (the paper's option A).
 
-    def __init__(self, inputs: int, outputs: int, stride: int, norm: NormFactory):
+    With ``skip_init`` the convolutions' output is multiplied by a learnt number that starts at 0, so that the block
+    starts as its shortcut (SkipInit: De & Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity
+    Function in Deep Networks, §4).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        norm: NormFactory,
+        *,
+        bias: bool = False,
+        init: Initialisation = "default",
+        skip_init: bool = False,
+    ):
         super().__init__()
-        # No biases: the norm behind cancels them, and without one the paper's net is not trained anyway.
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.conv1 = initialised_conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias, init=init)
         self.norm1 = norm(outputs, 2)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.conv2 = initialised_conv2d(outputs, outputs, 3, padding=1, bias=bias, init=init)
         self.norm2 = norm(outputs, 2)
+        self.gain = nn.Parameter(torch.zeros(())) if skip_init else None
         self.stride = stride
         self.new_channels = outputs - inputs
 
@@ -27,6 +44,8 @@ class ResidualBlock(nn.Module):
         """``(N, inputs, H, W)`` → ``(N, outputs, H/stride, W/stride)``."""
         y = F.relu(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
+        if self.gain is not None:
+            y = self.gain * y
         shortcut = x[:, :, :: self.stride, :: self.stride]
         return F.relu(y + F.pad(shortcut, (0, 0, 0, 0, 0, self.new_channels)))
 
@@ -39,24 +58,47 @@ class ResNet(nn.Module):
         classes: Number of classes.
         norm: A name or a factory, see ``normwise.models.parts.norm``.
         depth: 6n+2, such as 20, 32, 44, 56 or 110.
+        width: Channels of the first stage; the second has twice as many, the third four times.
+        bias: Whether the convolutions have a bias, which BN behind them cancels.
+        init: Initial weights, see ``normwise.models.parts.initialised``.
+        skip_init: Start each block as its shortcut.
     """
 
-    def __init__(self, shape: ImageShape, classes: int, *, norm: NormChoice = "batch", depth: int = 20):
+    def __init__(
+        self,
+        shape: ImageShape,
+        classes: int,
+        *,
+        norm: NormChoice = "batch",
+        depth: int = 20,
+        width: int = 16,
+        bias: bool = False,
+        init: Initialisation = "default",
+        skip_init: bool = False,
+    ):
         super().__init__()
         require_size("resnet", shape, 4)
         if depth < 8 or depth % 6 != 2:
             raise ModelError(f"resnet needs a depth of 6n+2 (8, 14, 20, 32, …), got {depth}")
         factory = norm_factory(norm)
-        self.conv = nn.Conv2d(shape[0], 16, 3, padding=1, bias=False)
-        self.norm = factory(16, 2)
-        widths = [16] * (depth // 6) + [32] * (depth // 6) + [64] * (depth // 6)
+        self.conv = initialised_conv2d(shape[0], width, 3, padding=1, bias=bias, init=init)
+        self.norm = factory(width, 2)
+        stages = [channels for channels in (width, 2 * width, 4 * width) for _ in range(depth // 6)]
         self.blocks = nn.Sequential(
             *(
-                ResidualBlock(before, after, 1 if before == after else 2, factory)
-                for before, after in pairwise([16, *widths])
+                ResidualBlock(
+                    before,
+                    after,
+                    1 if before == after else 2,
+                    factory,
+                    bias=bias,
+                    init=init,
+                    skip_init=skip_init,
+                )
+                for before, after in pairwise([width, *stages])
             )
         )
-        self.output = nn.Linear(64, classes)
+        self.output = nn.Linear(4 * width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of images ``(N, C, H, W)``."""

@@ -10,6 +10,7 @@ from normwise.errors import ArgumentError
 from normwise.records import Task
 from normwise.training.measures.batch_dependence import batch_dependence
 from normwise.training.measures.bias_gradient import bias_gradient
+from normwise.training.measures.gradient_by_layer import gradient_by_layer
 from normwise.training.measures.input_percentiles import input_percentiles
 from normwise.training.measures.padding import padded_accuracy
 from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
@@ -17,7 +18,10 @@ from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
 Measure = Callable[[nn.Module, LabelledData], Any]
 
 #: Measured at every evaluation, into ``Point.measured``.
-AT_EVERY_POINT: dict[str, Measure] = {"input_percentiles": input_percentiles}
+AT_EVERY_POINT: dict[str, Measure] = {
+    "input_percentiles": input_percentiles,
+    "gradient_by_layer": gradient_by_layer,
+}
 #: Measured after the last step, into ``Result.measured``.
 AT_THE_END: dict[str, Measure] = {
     "recomputed_accuracy": recomputed_accuracy,

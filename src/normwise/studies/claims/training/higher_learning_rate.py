@@ -1,0 +1,128 @@
+"""BN allows higher learning rates."""
+
+from collections.abc import Sequence
+
+from normwise.records import Bilingual, Case, Effect, Figure, Run, Saying, Source, Verdict
+from normwise.studies.arms import Runs, accuracy_at_end
+from normwise.studies.case_plan import CasePlan
+from normwise.studies.claim import Claim, Rate, ioffe_szegedy
+from normwise.studies.claims.training.learning_rate_sweep import (
+    LEARNING_RATES,
+    half_step,
+    halves,
+    learns,
+    range_note,
+    ranges,
+    sweep,
+    sweep_figures,
+    sweep_sentences,
+    swept_networks,
+)
+from normwise.studies.judging.intervals import geometric_effect
+from normwise.studies.preset import Network, Preset
+from normwise.studies.wording import of_each
+
+_SMALLEST = 1.5
+
+
+class HigherLearningRate(Claim):
+    """The highest learning rate that still trains, with BN over without."""
+
+    number = 20
+    name = "higher_learning_rate"
+    group = "training"
+    statement = Bilingual("BN allows higher learning rates.", "BN 允许使用更高的学习率。")
+    says = (
+        Saying("002", "第一节 1.1 Internal Covariate Shift"),
+        Saying("004", "作用：允许使用更高的学习率"),
+    )
+    falsifier = (
+        "The highest learning rate that trains is less than half as high again with BN as "
+        "without it: every network."
+    )
+    rule = (
+        "The effect is the highest usable rate with BN over the highest without, by seed; the interval is widened by "
+        "half of the sweep's step there. Not counted is which rate does best: it stands beside. The smallest ratio "
+        f"that matters is {_SMALLEST:g}."
+    )
+    dated = "2026-11-27"
+    revised = (
+        "The first rule called every ratio above 1 shown, measured both forms by the better one's accuracy, and knew "
+        "no network of which the output or a dense layer reads what BN has normalised in different ways."
+    )
+    sources = (
+        ioffe_szegedy("§3.3: batch normalization enables higher learning rates"),
+        Source(
+            "Bjorck, Gomes, Selman & Weinberger 2018, Understanding Batch Normalization",
+            "abstract: larger gradient steps",
+            "https://arxiv.org/abs/1806.02375",
+        ),
+    )
+
+    def protocol(self, preset: Preset) -> tuple[str, ...]:
+        return sweep_sentences(preset)
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return tuple(_case(preset, network) for network in swept_networks(preset))
+
+    def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return tuple(learns(preset, network) for network in swept_networks(preset))
+
+    def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
+        return tuple(_best_rates(preset, network, runs) for network in swept_networks(preset))
+
+    def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
+        return sweep_figures(preset, runs)
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        each = of_each(cases)
+        return Bilingual(
+            f"The highest learning rate that trains, with BN compared with without it: {each.en}.",
+            f"能训练的最高学习率，用 BN 与不用 BN 之比：{each.zh}。",
+        )
+
+    def advice(self, found: Verdict) -> Bilingual:
+        if found == "supported":
+            return Bilingual(
+                "With BN, try learning rates of several times the usual one as well.",
+                "用 BN 时，不妨把学习率提高几倍试试。",
+            )
+        return Bilingual(
+            "Don't raise the learning rate just because there is BN: try it, as the gain depends on the network.",
+            "不要因为用了 BN 就直接调高学习率：先试一试，效果取决于网络结构。",
+        )
+
+
+def _case(preset: Preset, network: Network) -> CasePlan:
+    return CasePlan(
+        network.name,
+        network.gloss,
+        network.family,
+        sweep(preset, network),
+        value=_ratio,
+        effect="highest usable rate with BN over without",
+        unit="times",
+        smallest=_SMALLEST,
+        resolution=lambda *runs: 10 ** half_step(runs, upper_only=True),
+        note=lambda *runs: range_note(runs),
+    )
+
+
+def _ratio(*runs: Run) -> float:
+    bn, plain = ranges(runs)
+    return bn.highest / plain.highest
+
+
+def _best_rates(preset: Preset, network: Network, runs: Runs) -> Effect:
+    """Return the ratio of the rates with the best accuracy, by seed."""
+    by_seed = zip(*(runs.of(one) for one in sweep(preset, network)), strict=True)
+    values = []
+    for of_seed in by_seed:
+        bn, plain = (
+            LEARNING_RATES[max(range(len(half)), key=lambda place, half=half: accuracy_at_end(half[place]))]
+            for half in halves(of_seed)
+        )
+        values.append(bn / plain)
+    return geometric_effect(
+        f"{network.gloss.en}: rate with the best accuracy, with BN over without", "times", values
+    )

@@ -1,0 +1,212 @@
+"""BN is indispensable."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from normwise.records import Bilingual, Case, Effect, Figure, Option, RunConfig, Saying, Source, Verdict
+from normwise.studies.arms import Runs, Search, accuracy_after, accuracy_at_end
+from normwise.studies.case_plan import CasePlan
+from normwise.studies.claim import Claim, Rate
+from normwise.studies.judging.intervals import mean_effect
+from normwise.studies.judging.series import curve_series
+from normwise.studies.judging.styles import GROUP, LABEL, STYLE
+from normwise.studies.networks import arm, seeds_sentence
+from normwise.studies.preset import Network, Preset
+from normwise.studies.wording import of_each
+
+_SMALLEST = 1.0
+#: Accuracy that BN must reach for the comparison to mean anything, in points.
+_TRAINS = 90.0
+_TIMES = 6
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A way to build the network, the rates to choose from, and its style in a figure."""
+
+    label: str
+    norm: str
+    options: tuple[tuple[str, Option], ...]
+    rates: tuple[float, ...]
+    style: int
+
+
+_BN = _Form(LABEL["batch"], "batch", (), (0.1, 0.3, 1.0), STYLE["batch"])
+_PLAIN = _Form("without BN", "none", (), (0.03, 0.1, 0.3), STYLE["none"])
+_SKIP = _Form("without BN, SkipInit", "none", (("skip_init", True),), (0.1, 0.3, 1.0), GROUP)
+_LAYER = _Form(LABEL["layer"], "layer", (), (0.1, 0.3, 1.0), STYLE["layer"])
+
+
+class Indispensable(Claim):
+    """Accuracy of a residual network with BN, less the best of its forms without BN."""
+
+    number = 110
+    name = "indispensable"
+    group = "training"
+    statement = Bilingual("BN is an indispensable part of deep networks.", "BN 是深度网络必不可少的一部分。")
+    says = (Saying("000", "五、总结"), Saying("002", "前言"))
+    falsifier = (
+        "Some form of a residual network without BN and with six times the steps comes within a point of the "
+        "accuracy that the network has with BN: every depth."
+    )
+    rule = (
+        f"The effect is the accuracy with BN less the best of any form without after {_TIMES} times the steps, by "
+        "seed: a network that is merely slow without BN has arrived by then. Each form has the learning rate that "
+        f"does best for it. The smallest that matters is {_SMALLEST:g} point. With BN the network must reach "
+        f"{_TRAINS:g}%, or nothing is concluded. The difference at equal steps stands beside."
+    )
+    dated = "2026-11-27"
+    sources = (
+        Source(
+            "De & Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep "
+            "Networks",
+            "§4: SkipInit",
+            "https://arxiv.org/abs/2002.10444",
+        ),
+        Source(
+            "Zhang, Dauphin & Ma 2019, Fixup Initialization: Residual Learning Without Normalization",
+            "abstract: residual networks of 10,000 layers without normalization",
+            "https://arxiv.org/abs/1901.09321",
+        ),
+    )
+
+    def protocol(self, preset: Preset) -> tuple[str, ...]:
+        networks = " and ".join(one.gloss.en for one in _networks(preset))
+        steps = _networks(preset)[0].steps
+        forms = "; ".join(
+            f"{form.label} ({', '.join(f'{rate:g}' for rate in form.rates)})" for form in _forms(preset)
+        )
+        return (
+            f"The residual network of He et al. 2016 with 8 channels in its first stage, biases and He's initial "
+            f"weights: {networks}. Plain SGD, batches of 60. With BN {steps} steps, without BN {_TIMES} times as many.",
+            f"Forms, with the learning rates to choose from, without BN on runs of a third of the steps: {forms}. "
+            "SkipInit, in the full study alone, starts each block as its shortcut.",
+            seeds_sentence(preset),
+        )
+
+    def searches(self, preset: Preset) -> tuple[Search, ...]:
+        return tuple(
+            _search(preset, network, form) for network in _networks(preset) for form in _forms(preset)
+        )
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return tuple(
+            CasePlan(
+                network.name,
+                network.gloss,
+                network.family,
+                _arms(preset, network, rate),
+                value=lambda bn, *others: 100 * (accuracy_at_end(bn) - max(map(accuracy_at_end, others))),
+                effect=f"accuracy with BN less the best without after {_TIMES} times the steps",
+                unit="percentage points",
+                smallest=_SMALLEST,
+            )
+            for network in _networks(preset)
+        )
+
+    def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return tuple(
+            CasePlan(
+                f"{network.name} trains",
+                Bilingual(f"{network.gloss.en} trains with BN", f"{network.gloss.zh}有 BN 时能训练"),
+                network.family,
+                _arms(preset, network, rate)[:1],
+                value=lambda bn: 100 * accuracy_at_end(bn),
+                effect="accuracy with BN",
+                unit="percentage points",
+                smallest=_TRAINS,
+            )
+            for network in _networks(preset)
+        )
+
+    def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
+        found: list[Effect] = []
+        for network in _networks(preset):
+            bn, *others = (runs.of(one) for one in _arms(preset, network, runs.rate))
+            for form, group in zip(_forms(preset)[1:], others, strict=True):
+                gains = [
+                    100 * (accuracy_after(one, network.steps) - accuracy_after(other, network.steps))
+                    for one, other in zip(bn, group, strict=True)
+                ]
+                name = (
+                    f"{network.gloss.en}, {form.label}: accuracy below that with BN at {network.steps} steps"
+                )
+                found.append(mean_effect(name, "percentage points", gains))
+        return tuple(found)
+
+    def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
+        return tuple(
+            Figure(
+                name=f"indispensable-{network.name.replace('_', '-')}",
+                title=f"{network.gloss.en}: test accuracy while training",
+                caption="Mean over seeds; the band spans the lowest and the highest seed.",
+                x_label="steps",
+                y_label="test accuracy",
+                y_percent=True,
+                series=tuple(
+                    curve_series(form.label, runs.of(config), form.style)
+                    for form, config in zip(_forms(preset), _arms(preset, network, runs.rate), strict=True)
+                ),
+            )
+            for network in _networks(preset)
+        )
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        each = of_each(cases)
+        return Bilingual(
+            f"Accuracy with BN, compared with the best form without BN after {_TIMES} times the steps: {each.en}.",
+            f"用 BN 的准确率与训练 {_TIMES} 倍步数的最好无 BN 方案之差：{each.zh}。",
+        )
+
+    def advice(self, found: Verdict) -> Bilingual:
+        if found == "supported":
+            return Bilingual("Keep BN in residual networks.", "残差网络请保留 BN。")
+        if found == "not supported":
+            return Bilingual(
+                "Where BN does not fit (tiny batches, single images), leave it out: with He's initial weights or "
+                "SkipInit and more steps the network gets as far.",
+                "不适合用 BN 时（批量极小、逐张输入）可以去掉：用 He 初始化或 SkipInit 并多训练一些，同样可行。",
+            )
+        return Bilingual(
+            "Before you leave BN out, try the network without it on your own data.",
+            "去掉 BN 之前，先在自己的数据上试一试。",
+        )
+
+
+def _networks(preset: Preset) -> tuple[Network, ...]:
+    steps = preset.pick(quick={8: 80}, full={8: 200, 20: 200})
+    return tuple(
+        Network(
+            f"resnet_{depth}_narrow",
+            Bilingual(f"residual net of {depth} layers", f"{depth} 层残差网"),
+            "deep",
+            "resnet",
+            count,
+            0.1,
+            options={"depth": depth, "width": 8, "bias": True, "init": "he"},
+        )
+        for depth, count in steps.items()
+    )
+
+
+def _forms(preset: Preset) -> tuple[_Form, ...]:
+    return preset.pick(quick=(_BN, _PLAIN), full=(_BN, _PLAIN, _SKIP, _LAYER))
+
+
+def _steps(network: Network, form: _Form) -> int:
+    return network.steps * (1 if form is _BN else _TIMES)
+
+
+def _search(preset: Preset, network: Network, form: _Form) -> Search:
+    steps = _steps(network, form) // (1 if form is _BN else 3)
+    return Search(arm(preset, network, form.norm, steps=steps, options=dict(form.options)), form.rates)
+
+
+def _arms(preset: Preset, network: Network, rate: Rate) -> tuple[RunConfig, ...]:
+    """Return a run of each form, BN's first; all are evaluated after the last step of BN's."""
+    arms: list[RunConfig] = []
+    for form in _forms(preset):
+        search = _search(preset, network, form)
+        often = network.steps // (10 if form is _BN else 2)
+        arms.append(replace(search.arm, lr=rate(search), steps=_steps(network, form), eval_every=often))
+    return tuple(arms)

@@ -1,0 +1,117 @@
+"""Learning rates and initial scales with which training works, judged on runs that were never made."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from normwise.records import ClaimResult, RunConfig, Verdict
+from normwise.studies import Preset, claims_named, preset_named
+from tests.studies.training.conftest import Pretended
+
+Judged = Callable[..., ClaimResult]
+Range = tuple[float, float]
+
+
+def _key(config: RunConfig) -> str:
+    return "hidden" if "hidden" in config.options else config.model
+
+
+def _rates(bn: dict[str, Range], plain: Range, accuracy: float = 0.95) -> Callable[[RunConfig], Pretended]:
+    """Train between two rates and diverge elsewhere: with BN, by network, and without."""
+
+    def outcome(config: RunConfig) -> Pretended:
+        low, high = bn.get(_key(config), bn.get("", plain)) if config.norm == "batch" else plain
+        works = low <= config.lr <= high
+        return Pretended(accuracy if works else 0.1, diverged=not works)
+
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [
+        (_rates({"": (0.05, 3.2)}, (0.05, 0.2)), "supported"),
+        (_rates({"": (0.05, 0.2)}, (0.05, 3.2)), "not supported"),
+        (_rates({"": (0.05, 3.2), "cnn_32": (0.05, 0.05)}, (0.0125, 0.2)), "depends"),
+        (_rates({"": (0.05, 3.2), "cnn_32": (0.05, 1.6)}, (0.0125, 0.8)), "undecided"),
+        (_rates({"": (0.05, 3.2)}, (0.05, 0.2), accuracy=0.3), "undecided"),
+    ],
+)
+def test_the_highest_rate_decides(judged: Judged, outcome: Any, verdict: Verdict) -> None:
+    assert judged("higher_learning_rate", outcome).verdict == verdict
+
+
+def test_a_network_that_learns_nothing_fails_the_control(judged: Judged) -> None:
+    reason = judged("higher_learning_rate", _rates({"": (0.05, 3.2)}, (0.05, 0.2), accuracy=0.3)).reason
+    assert reason.en.startswith("the control failed")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [
+        (_rates({"": (0.003, 3.2)}, (0.05, 0.2)), "supported"),
+        (_rates({"": (0.2, 0.8)}, (0.0125, 1.6)), "not supported"),
+        (_rates({"": (0.003, 3.2), "cnn_32": (0.2, 0.2)}, (0.0125, 1.6)), "depends"),
+        (_rates({"": (0.0125, 0.8)}, (0.05, 0.8)), "undecided"),
+        (_rates({"": (0.003, 12.8)}, (0.003, 0.2)), "undecided"),
+    ],
+)
+def test_the_width_of_the_range_decides(judged: Judged, outcome: Any, verdict: Verdict) -> None:
+    assert judged("lr_range", outcome).verdict == verdict
+
+
+def test_a_range_without_bn_that_goes_on_beyond_the_sweep_fails_the_control(judged: Judged) -> None:
+    result = judged("lr_range", _rates({"": (0.003, 12.8)}, (0.003, 0.2)))
+    assert "end within the sweep" in result.reason.en
+    assert "goes on beyond 0.003" in result.cases[0].effect.note
+
+
+def test_claims_about_learning_rates_share_their_runs(quick: Preset) -> None:
+    top, width = claims_named(("higher_learning_rate", "lr_range"))
+    assert [run.key for run in top.runs(quick, lambda _: 0.1)] == [
+        run.key for run in width.runs(quick, lambda _: 0.1)
+    ]
+
+
+def _scales(bn: dict[int, Range], plain: dict[int, Range]) -> Callable[[RunConfig], Pretended]:
+    """Train between two initial scales, by depth."""
+
+    def outcome(config: RunConfig) -> Pretended:
+        low, high = (bn if config.norm == "batch" else plain)[int(config.options["depth"])]
+        return Pretended(0.95 if low <= float(config.options["hidden_scale"]) <= high else 0.3)
+
+    return outcome
+
+
+_ALL, _ONE, _WIDE = (0.01, 10.0), (1.0, 1.0), (0.1, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [
+        (_scales({1: _ALL, 3: _ALL, 6: _ALL}, {1: _ONE, 3: _ONE, 6: _ONE}), "supported"),
+        (_scales({1: _ALL, 3: _ONE, 6: _ONE}, {1: _ALL, 3: _WIDE, 6: _ALL}), "not supported"),
+        (_scales({1: _ALL, 3: _ALL, 6: _ALL}, {1: _ALL, 3: _ONE, 6: _ONE}), "depends"),
+        (_scales({1: _WIDE, 3: _ALL, 6: _ALL}, {1: (0.3, 3.0), 3: _ONE, 6: _ONE}), "undecided"),
+    ],
+)
+def test_the_range_of_scales_decides(judged: Judged, outcome: Any, verdict: Verdict) -> None:
+    assert judged("initial_scale", outcome).verdict == verdict
+
+
+def test_each_scale_and_form_has_a_rate_of_its_own(quick: Preset) -> None:
+    (claim,) = claims_named(("initial_scale",))
+    searches = claim.searches(quick)
+    assert len({search.key for search in searches}) == len(searches) == 3 * 2 * 6
+
+
+@pytest.mark.parametrize("name", ["higher_learning_rate", "lr_range", "initial_scale", "final_accuracy"])
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_with_bn_and_without_the_same_is_run(name: str, preset: str) -> None:
+    (claim,) = claims_named((name,))
+    for plan in claim.cases(preset_named(preset), lambda search: search.rates[0]):
+        middle = len(plan.arms) // 2
+        for bn, plain in zip(plan.arms[:middle], plan.arms[middle:], strict=True):
+            assert (bn.norm, plain.norm) == ("batch", "none")
+            assert vars(bn) | {"norm": ""} == vars(plain) | {"norm": ""}

@@ -1,0 +1,131 @@
+"""Steps to an accuracy and setbacks on the way, judged on runs that were never made."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from normwise.records import ClaimResult, RunConfig, Verdict
+from normwise.studies import Preset, claims_named, preset_named
+from tests.studies.training.conftest import Pretended
+
+Judged = Callable[..., ClaimResult]
+
+
+def _steps(bn: int, **plain: int) -> Callable[[RunConfig], Pretended]:
+    """Reach the target at a step: with BN, and without by optimiser, more by as many as the seed is odd."""
+
+    def outcome(config: RunConfig) -> Pretended:
+        if config.norm == "batch":
+            return Pretended(reaches=bn)
+        return Pretended(reaches=plain[config.optimizer] + 2 * (config.seed % 2))
+
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [
+        (_steps(20, sgd=100, adam=100), "supported"),
+        (_steps(20, sgd=16, adam=16), "not supported"),
+        (_steps(20, sgd=100, adam=16), "depends"),
+        (_steps(20, sgd=100, adam=24), "undecided"),
+    ],
+)
+def test_the_ratio_of_steps_decides(judged: Judged, outcome: Any, verdict: Verdict) -> None:
+    assert judged("fewer_steps", outcome).verdict == verdict
+
+
+def test_a_form_that_never_arrives_counts_with_its_budget_and_is_noted_as_a_bound(judged: Judged) -> None:
+    result = judged("fewer_steps", _steps(20, sgd=10_000, adam=100))
+    assert "5 of 5 without BN never got there: a lower bound" in result.cases[0].effect.note
+    assert result.cases[0].effect.estimate == pytest.approx(450 / 19, rel=0.01)
+
+
+def test_nothing_is_concluded_where_neither_form_arrives(judged: Judged) -> None:
+    result = judged("fewer_steps", _steps(10_000, sgd=10_000, adam=10_000))
+    assert result.verdict == "undecided"
+    assert "reaches the target" in result.reason.en
+
+
+def test_what_it_depends_on_is_named(judged: Judged) -> None:
+    reason = judged("fewer_steps", _steps(20, sgd=100, adam=16)).reason
+    assert "SGD" in reason.en
+    assert "Adam" not in reason.en
+
+
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_the_forms_differ_in_the_norm_and_the_rate_alone(preset: str) -> None:
+    (claim,) = claims_named(("fewer_steps",))
+    for plan in claim.cases(preset_named(preset), lambda search: search.rates[0]):
+        bn, plain = (vars(arm) | {"norm": "", "lr": 0} for arm in plan.arms)
+        assert bn == plain
+        assert [arm.norm for arm in plan.arms] == ["batch", "none"]
+
+
+def test_runs_that_choose_a_rate_may_end_early_and_those_that_are_judged_may_not(quick: Preset) -> None:
+    (claim,) = claims_named(("fewer_steps",))
+    assert all(search.arm.stop_at_loss == 0.1 for search in claim.searches(quick))
+    runs = claim.runs(quick, lambda search: search.rates[0])
+    assert all(run.stop_at_loss is None for run in runs)
+
+
+def test_stability_needs_no_runs_of_its_own(quick: Preset) -> None:
+    steps, stability = claims_named(("fewer_steps", "stability"))
+    keys = [
+        {run.key for run in claim.runs(quick, lambda search: search.rates[0])} for claim in (steps, stability)
+    ]
+    assert keys[0] > keys[1]
+
+
+def test_the_full_study_has_figure_1_of_the_paper(judged: Judged) -> None:
+    (claim,) = claims_named(("fewer_steps",))
+    full = preset_named("full")
+    figure_1 = [run for run in claim.runs(full, lambda search: search.rates[0]) if run.steps == 50_000]
+    assert {(run.model, run.norm, run.batch_size, run.test_samples) for run in figure_1} == {
+        ("ioffe_mlp", "batch", 60, None),
+        ("ioffe_mlp", "none", 60, None),
+    }
+    percentiles = [-1.0, 0.0, 1.0]
+    result = judged("fewer_steps", lambda config: Pretended(measured=percentiles), preset="full")
+    assert [figure.name for figure in result.figures][-3:] == [
+        "fewer-steps-figure-1",
+        "percentiles-none",
+        "percentiles-batch",
+    ]
+
+
+def _dips(bn: float, **plain: float) -> Callable[[RunConfig], Pretended]:
+    """Fall to an accuracy near the end: with BN, and without by network."""
+    return lambda config: Pretended(
+        accuracy=0.9, dips_to=(bn if config.norm == "batch" else plain.get(config.model, 0.9))
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [
+        (_dips(0.9, dense_bn=0.8, mnist_cnn=0.8), "supported"),
+        (_dips(0.89), "not supported"),
+        (_dips(0.9, dense_bn=0.8), "depends"),
+    ],
+)
+def test_the_largest_setback_decides(judged: Judged, outcome: Any, verdict: Verdict) -> None:
+    assert judged("stability", outcome).verdict == verdict
+
+
+def test_a_network_that_does_not_train_is_not_called_calm(judged: Judged) -> None:
+    result = judged(
+        "stability", lambda config: Pretended(0.95 if config.norm == "none" else 0.1, dips_to=0.1)
+    )
+    assert result.reason.en.startswith("the control failed")
+
+
+def test_setbacks_that_differ_between_seeds_leave_it_open(judged: Judged) -> None:
+    def outcome(config: RunConfig) -> Pretended:
+        falls = config.norm == "none" and config.seed % 2
+        return Pretended(accuracy=0.9, dips_to=0.8 if falls else 0.9)
+
+    result = judged("stability", outcome)
+    assert result.verdict == "undecided"
+    assert result.reason.en.startswith("needs")
