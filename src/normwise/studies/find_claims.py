@@ -21,7 +21,10 @@ def all_claims() -> tuple[Claim, ...]:
         kind
         for module in modules
         for kind in vars(module).values()
-        if inspect.isclass(kind) and issubclass(kind, Claim) and kind.__module__ == module.__name__
+        if inspect.isclass(kind)
+        and issubclass(kind, Claim)
+        and not inspect.isabstract(kind)
+        and kind.__module__ == module.__name__
     ]
     return tuple(sorted((kind() for kind in kinds), key=lambda claim: claim.number))
 

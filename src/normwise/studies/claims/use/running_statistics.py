@@ -158,7 +158,10 @@ class RunningStatisticsKept(Claim):
         Saying("003", "批标准化的优缺点: 缺点, 2"),
         Saying("004", "3. 使用 BatchNorm 的一般建议: 2"),
     )
-    falsifier = f"Without any update of the statistics the accuracy falls by less than {_LOST:g} points: on every network."
+    falsifier = (
+        f"Without any update of the statistics the accuracy falls by less than {_LOST:g} points: on every "
+        "network."
+    )
     rule = (
         "The effect is the test accuracy with running averages less that of the same network with statistics that were "
         f"never updated, in percentage points. The smallest that matters is {_LOST:g} points."
