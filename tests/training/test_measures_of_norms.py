@@ -88,3 +88,12 @@ def test_each_sample_moves_with_its_batchs_own_statistics_and_none_with_running_
     measured = AT_THE_END["batch_dependence"](_model(), DATA)
     assert measured["running"]["moved"] == 0
     assert measured["batch"]["moved"] == 1
+
+
+def test_a_bias_behind_bn_can_be_added_to_its_shift_unless_something_lies_between() -> None:
+    model = build("dense_bn", DATA.shape, DATA.num_classes, norm="batch_and_bias", seed=1)
+    with torch.no_grad():
+        model.get_parameter("hidden.norm.bias.value").copy_(torch.linspace(-1, 1, 128))
+    assert AT_THE_END["merged_bias"](model, DATA) < 1e-5
+    model.get_submodule("hidden.norm.norm").register_forward_hook(lambda _, inputs, made: made.relu())
+    assert AT_THE_END["merged_bias"](model, DATA) > 0.1

@@ -12,6 +12,7 @@ from normwise.training.measures.batch_dependence import batch_dependence
 from normwise.training.measures.bias_gradient import bias_gradient
 from normwise.training.measures.epsilon_sign import epsilon_sign
 from normwise.training.measures.input_percentiles import input_percentiles
+from normwise.training.measures.merged_bias import merged_bias
 from normwise.training.measures.moments import moments
 from normwise.training.measures.padding import padded_accuracy
 from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
@@ -28,6 +29,7 @@ AT_THE_END: dict[str, Measure] = {
     "bias_gradient": bias_gradient,
     "padded_accuracy": padded_accuracy,
     "moments": moments,
+    "merged_bias": merged_bias,
     "statistics_recurrence": statistics_recurrence,
     "epsilon_sign": epsilon_sign,
 }
