@@ -22,7 +22,7 @@ def _wild(outcome: Outcome) -> Outcome:
 
     def noisy(config: RunConfig) -> Mapping[str, Any]:
         found = dict(outcome(config))
-        sign = 1 if config.norm == "batch" and config.batch_size > 2 else -1
+        sign = 1 if config.norm == "batch" and config.batch_size not in (2, 128) else -1
         found["accuracy"] = found.get("accuracy", 0.8) + sign * _noise(config, 0.05)
         return found
 
@@ -188,7 +188,7 @@ _CASES: list[tuple[str, Verdict, Outcome]] = [
     ("running_statistics", "supported", _recomputed(0.03)),
     ("running_statistics", "not supported", _recomputed(0.001)),
     ("running_statistics", "depends", _recomputed(0.001, slow_gain=0.3)),
-    ("running_statistics", "undecided", _recomputed(0.005)),
+    ("running_statistics", "undecided", _recomputed(0.01)),
     # The control: statistics that nobody kept do no harm here, so no statistics matter.
     ("running_statistics", "undecided", _recomputed(0.03, never=0.89)),
     ("running_statistics_kept", "supported", _recomputed(0.0)),
@@ -217,9 +217,9 @@ _CASES: list[tuple[str, Verdict, Outcome]] = [
     ("learnt_statistics", "not supported", _exactly()),
     ("learnt_statistics", "supported", _exactly(recurrence=1e-3)),
     ("learnt_statistics", "supported", _exactly(recurrence=float("inf"))),
-    ("epsilon", "supported", _epsilons(e0_001=0.9, e0_1=0.9, e1=0.9, e10=0.1)),
+    ("epsilon", "supported", _epsilons(e0_001=0.9, e0_1=0.9, e10=0.1)),
     ("epsilon", "not supported", _epsilons()),
-    ("epsilon", "depends", _epsilons(e1=0.6, e10=0.1)),
+    ("epsilon", "depends", _epsilons(e10=0.1)),
     ("epsilon", "undecided", _wild(_epsilons())),
     ("epsilon_sign", "not supported", _exactly()),
     ("epsilon_sign", "supported", _exactly(negative=1.0)),
@@ -249,13 +249,15 @@ _CASES: list[tuple[str, Verdict, Outcome]] = [
     ("small_batches", "not supported", _batches({2: 0.5}, {2: 0.5}, cnn=0.949)),
     # GroupNorm wins by the small batch: BN, which does not lose, has lost nothing for that.
     ("small_batches", "not supported", _batches({2: 0.949}, {2: 0.95, 32: 0.5}, cnn=0.949)),
-    ("small_batches", "undecided", _wild(_batches({2: 0.95}))),
+    ("small_batches", "undecided", _wild(_batches({2: 0.94}))),
     ("small_batches_below_16", "supported", _batches({2: 0.5, 4: 0.6, 8: 0.7})),
     ("small_batches_below_16", "not supported", _batches({})),
     ("small_batches_below_16", "depends", _batches({2: 0.5, 4: 0.6}, cnn=0.949)),
     ("larger_batches", "supported", _batches({32: 0.8})),
     ("larger_batches", "not supported", _batches({})),
+    # Then it is the larger batch as such.
     ("larger_batches", "not supported", _batches({32: 0.8}, {32: 0.7})),
+    ("larger_batches", "undecided", _wild(_batches({}))),
     ("small_batch_remedies", "supported", _remedies(0.5)),
     ("small_batch_remedies", "depends", _remedies(0.5, renorm=0.5)),
     ("small_batch_remedies", "depends", _remedies(0.5, accumulated=0.4, synchronised=0.5, group=0.3)),

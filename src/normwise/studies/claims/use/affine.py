@@ -9,12 +9,14 @@ from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import BATCH, NONE, RECOMPUTED
-from normwise.studies.networks import CLOSELY, SGD_RATES, arm, seeds_sentence, tuned
+from normwise.studies.networks import CLOSELY, arm, seeds_sentence, tuned
 from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
 _SMALLEST = 1.0
 _WITHOUT = "batch:affine=0"
+#: Learning rates to choose from, by network.
+_RATES = {"plain_mlp_3": (0.1, 0.3, 1.0), "ioffe_mlp": (0.3, 1.0, 3.0)}
 _LABELS = {"batch": "BN with γ and β", _WITHOUT: "BN without γ and β", "none": "without BN"}
 _STYLES = {"batch": BATCH, _WITHOUT: RECOMPUTED, "none": NONE}
 _SAYS = (Saying("002", "第二节：Batchnorm 原理解读"),)
@@ -37,20 +39,21 @@ class _AboutAffine(Claim):
     sources = _SOURCES
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        steps = "; ".join(
+        budgets = "; ".join(
             f"{network.gloss.en}: {_config(preset, network, 'batch').steps} steps with BN, "
-            f"{_config(preset, network, 'none').steps} without"
+            f"{_config(preset, network, 'none').steps} without, rates "
+            f"{', '.join(f'{rate:g}' for rate in _RATES[network.name])}"
             for network in _networks(preset)
         )
         return (
-            f"Plain SGD, for each arm the best of the learning rates {', '.join(f'{rate:g}' for rate in SGD_RATES)}. "
-            f"{steps}. Without BN the layers have biases, and the dense layers He's initial weights.",
+            f"Plain SGD, for each arm at its best learning rate. {budgets}. Without BN the layers have biases, and the "
+            "ReLU layers He's initial weights.",
             seeds_sentence(preset),
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
         return tuple(
-            tuned(preset, _config(preset, network, norm), SGD_RATES)
+            tuned(preset, _config(preset, network, norm), _RATES[network.name])
             for network in _networks(preset)
             for norm in _LABELS
         )
@@ -172,7 +175,7 @@ def _cases(preset: Preset, rate: Rate, norms: tuple[str, str], effect: str) -> t
             network.gloss,
             network.family,
             tuple(
-                replace(config, lr=rate(tuned(preset, config, SGD_RATES)))
+                replace(config, lr=rate(tuned(preset, config, _RATES[network.name])))
                 for config in (_config(preset, network, norm) for norm in norms)
             ),
             value=lambda better, worse: 100 * (accuracy_at_end(better) - accuracy_at_end(worse)),

@@ -15,8 +15,8 @@ from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
 _NETWORKS = ("dense_bn", "ioffe_mlp", "mnist_cnn")
-#: Percent of the 64 samples: less than one of them; more than half of them; the least share of classes that matters.
-_NONE, _MOST, _FLIPPED = 0.5, 50.0, 1.0
+#: Percent of the samples: fewer than one of them; more than half; the least share of classes that matters.
+_NONE, _MOST, _FLIPPED = 1e-3, 50.0, 1.0
 _SAYS = (
     Saying("000", "四、BN的注意事项: 4"),
     Saying("003", "批标准化的优缺点: 缺点, 2"),
@@ -24,8 +24,8 @@ _SAYS = (
 )
 _SOURCES = (ioffe_szegedy("§3.1 and algorithm 2: inference depends deterministically on the input"),)
 _PROTOCOL = (
-    "After training, 64 test samples are each put into two batches of 32 with different companions, and, for running "
-    "statistics, into a batch of their own."
+    "After training, the test samples are put into batches of 32 twice, in two orders, so that each has other "
+    "companions; for running statistics 64 of them are put into batches of their own, too."
 )
 
 
@@ -159,8 +159,8 @@ class BatchIndependenceLost(Claim):
         "companions: on every network."
     )
     rule = (
-        "The effect is the percentage of samples whose predicted class differs between two batches that have only that "
-        f"sample in common. The smallest that matters is {_FLIPPED:g}%."
+        "The effect is the percentage of samples whose predicted class differs between two batches with other "
+        f"companions. The smallest that matters is {_FLIPPED:g}%."
     )
     dated = "2026-11-27"
     revised = BatchIndependence.revised

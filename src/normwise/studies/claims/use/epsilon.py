@@ -15,9 +15,9 @@ from normwise.studies.preset import Preset
 from normwise.studies.wording import of_each
 
 _SMALLEST = 1.0
-_EPSILONS = (1e-3, 0.1, 1.0, 10.0)
+_EPSILONS = (1e-3, 0.1, 10.0)
 _USUAL = 1e-5
-_RATES = (0.1, 0.3, 1.0)
+_RATES = (0.1, 0.3, 1.0, 3.0)
 #: Percent of the outputs that is less than one of them.
 _NONE = 1e-3
 _SOURCES = (ioffe_szegedy("algorithm 1: ε is added to the variance for numerical stability"),)

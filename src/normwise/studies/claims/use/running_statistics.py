@@ -15,10 +15,10 @@ from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
 #: Percentage points that other statistics must win to matter, and that missing ones must cost.
-_WON, _LOST = 0.5, 10.0
+_WON, _LOST = 1.0, 5.0
 #: Steps after which an average of momentum 0.01 has still a third of what it began with.
 _SHORT = 100
-_NETWORKS = ("dense_bn", "mnist_cnn")
+_NETWORKS = ("dense_bn", "ioffe_mlp", "mnist_cnn")
 #: Name of BN whose statistics stay what they are before training, 0 and 1.
 _NEVER = "batch:momentum=0"
 _SOURCES = (
@@ -66,19 +66,20 @@ class RunningStatistics(Claim):
         )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
-        dense, conv = (preset.networks[name] for name in _NETWORKS)
+        dense, sigmoid, conv = (preset.networks[name] for name in _NETWORKS)
         return (
-            _exact(_usual(preset, dense), dense, "", ""),
-            _exact(_usual(preset, conv), conv, "", ""),
-            _exact(_with(preset, dense, momentum=0.5), dense, "momentum 0.5", "动量 0.5"),
+            *(_exact(_usual(preset, network), network, "", "") for network in (dense, sigmoid, conv)),
             _exact(
                 _with(preset, dense, batch_size=8), dense, "momentum 0.1, batch 8", "动量 0.1，每批 8 个样本"
             ),
-            _exact(
-                _with(preset, dense, momentum=0.01, steps=_SHORT),
-                dense,
-                f"momentum 0.01, {_SHORT} steps",
-                f"动量 0.01，只训练 {_SHORT} 步",
+            *(
+                _exact(
+                    _with(preset, network, momentum=0.01, steps=_SHORT),
+                    network,
+                    f"momentum 0.01, {_SHORT} steps",
+                    f"动量 0.01，只训练 {_SHORT} 步",
+                )
+                for network in (sigmoid, conv)
             ),
         )
 
@@ -202,7 +203,9 @@ class RunningStatisticsKept(Claim):
 
 
 def _usual(preset: Preset, network: Network) -> RunConfig:
-    steps = preset.pick(quick={"dense_bn": 300, "mnist_cnn": 150}[network.name], full=network.steps)
+    steps = preset.pick(
+        quick={"dense_bn": 200, "ioffe_mlp": 200, "mnist_cnn": 100}[network.name], full=network.steps
+    )
     return arm(preset, network, "batch", steps=steps, eval_every=steps, measures=("recomputed_accuracy",))
 
 

@@ -1,6 +1,5 @@
 """Runs by the size of the batch, which claims about small and large batches share."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from normwise.records import Bilingual, Run, RunConfig
@@ -13,7 +12,7 @@ from normwise.studies.preset import Network, Preset
 #: Samples of a step: those that are small, and what they are compared with.
 SIZES, LARGE = (2, 4, 8, 16), 32
 #: The size at which a learning rate is chosen, for it lies in the middle; at others it is in proportion.
-_TUNED, _RATES = 8, (0.01, 0.03, 0.1, 0.3)
+_TUNED, _RATES = 8, (0.03, 0.1, 0.3)
 #: Percentage points.
 SMALLEST = 1.0
 #: Positions of an image that a statistic of the small convolutional net covers, beside the samples of a batch.
@@ -31,14 +30,14 @@ def sizes(preset: Preset, network: Network) -> tuple[int, ...]:
     return preset.pick(quick=SIZES[:1] if network.family == "convolution" else SIZES, full=SIZES)
 
 
-def samples(preset: Preset, network: Network) -> int:
+def samples(preset: Preset) -> int:
     """Return how many samples a run sees, whatever its batches."""
-    return preset.pick(quick=1920 if network.family == "convolution" else 2560, full=20480)
+    return preset.pick(quick=3200, full=20480)
 
 
 def config(preset: Preset, network: Network, norm: str, size: int) -> RunConfig:
     """Return the run with batches of a size, without its learning rate."""
-    steps = samples(preset, network) // size
+    steps = samples(preset) // size
     return arm(preset, network, norm, steps=steps, eval_every=steps, batch_size=size)
 
 
@@ -69,17 +68,21 @@ def gloss(preset: Preset, network: Network, size: int) -> Bilingual:
     )
 
 
-def own_difference(better: Sequence[Run], worse: Sequence[Run]) -> float:
-    """Return the points between two runs of BN, less those between the same two of GroupNorm where it has them, too.
+def norms(network: Network) -> tuple[str, ...]:
+    """Return the norms that are trained: in dense layers, GroupNorm to tell BN's loss from that of a small batch."""
+    return ("batch",) if network.family == "convolution" else ("batch", "group")
 
-    Args:
-        better: Run of BN and of GroupNorm with the batch that is said to be better.
-        worse: The same with the other batch.
-    """
-    bn, group = (
-        100 * (final_accuracy(one) - final_accuracy(other)) for one, other in zip(better, worse, strict=True)
-    )
-    return bn - max(0.0, group)
+
+def own_difference(bn: Run, other_bn: Run, group: Run | None = None, other_group: Run | None = None) -> float:
+    """Return by how many points BN with one batch is above BN with another, less the same of GroupNorm if it is so."""
+    difference = _points(bn, other_bn)
+    if group is None or other_group is None:
+        return difference
+    return difference - max(0.0, _points(group, other_group))
+
+
+def _points(one: Run, other: Run) -> float:
+    return 100 * (final_accuracy(one) - final_accuracy(other))
 
 
 def rate_sentence() -> str:

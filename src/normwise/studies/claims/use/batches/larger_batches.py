@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from normwise.records import Bilingual, Case, Run, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Case, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
-from normwise.studies.claims.use.batches import batch_runs
+from normwise.studies.claims.use.batches.batch_runs import own_difference
 from normwise.studies.networks import arm, seeds_sentence, tuned
 from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
 _LARGER, _LARGE = 128, 32
 _SMALLEST = 1.0
-_RATES = (0.03, 0.1, 0.3, 1.0)
+_RATES = (0.1, 0.3, 1.0)
 
 
 class LargerBatches(Claim):
@@ -70,7 +70,7 @@ class LargerBatches(Claim):
                     replace(config, lr=rate(tuned(preset, config, _RATES)))
                     for config in _arms(preset, network)
                 ),
-                value=_gain,
+                value=own_difference,
                 effect=f"what batch {_LARGER} wins BN over batch {_LARGE}, beyond what it wins GroupNorm",
                 unit="percentage points",
                 smallest=_SMALLEST,
@@ -109,10 +109,6 @@ def _arms(preset: Preset, network: Network) -> tuple[RunConfig, ...]:
     steps = _steps(preset, network)
     return tuple(
         arm(preset, network, norm, steps=steps, batch_size=size)
-        for size in (_LARGER, _LARGE)
         for norm in ("batch", "group")
+        for size in (_LARGER, _LARGE)
     )
-
-
-def _gain(bn_larger: Run, group_larger: Run, bn: Run, group: Run) -> float:
-    return batch_runs.own_difference((bn_larger, group_larger), (bn, group))

@@ -68,7 +68,7 @@ class SmallBatchRemedies(Claim):
         network = _network(preset)
         return (
             f"{network.gloss.en}, in which a statistic has one value a sample; "
-            f"{batch_runs.samples(preset, network):,} samples a run, plain SGD. {batch_runs.rate_sentence()} "
+            f"{batch_runs.samples(preset):,} samples a run, plain SGD. {batch_runs.rate_sentence()} "
             f"Renormalization, synchronisation and accumulation have BN's. {DIVERGED}",
             f"One process holds {_SMALL} samples at once. BN, renormalization and GroupNorm make a step of them. "
             "Synchronised over two processes, a step has twice as many samples, and so have the statistics; it is run "
@@ -179,7 +179,7 @@ def _remedied(preset: Preset, remedy: str, rate: Rate) -> RunConfig:
     if remedy == "accumulated":
         return at_rate(preset, network, f"ghost:{_SMALL}", LARGE, rate, tuned_as="batch")
     if remedy == "renorm":
-        steps = batch_runs.samples(preset, network) // _SMALL
+        steps = batch_runs.samples(preset) // _SMALL
         return at_rate(preset, network, f"renorm:{steps}", _SMALL, rate, tuned_as="batch")
     return at_rate(preset, network, remedy, _SMALL, rate)
 

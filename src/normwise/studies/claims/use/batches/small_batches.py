@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from normwise.records import Bilingual, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Case, Effect, Figure, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
 from normwise.studies.claims.use.batches import batch_runs
-from normwise.studies.claims.use.batches.batch_runs import LARGE, SMALLEST, at_rate
+from normwise.studies.claims.use.batches.batch_runs import LARGE, SMALLEST, at_rate, own_difference
 from normwise.studies.judging.intervals import mean_effect
 from normwise.studies.judging.run_queries import final_accuracy
 from normwise.studies.judging.series import spread_series
@@ -18,13 +18,13 @@ from normwise.studies.wording import of_each
 
 _TINY, _BELOW = 2, 16
 _REVISED = (
-    "The first rule compared batches of 2 and 32 alone, at rates tuned for neither norm, and asked for GroupNorm's "
-    "lead and for exact statistics besides."
+    "The first rule compared batches of 2 and 32 alone, tuned no rate for GroupNorm, and asked for its lead and for "
+    "exact statistics on every network besides."
 )
 _RULE = (
     f"The effect is what the small batch costs BN: its test accuracy at batch {LARGE} less that at the small batch, "
-    "after as many samples, less what the same costs GroupNorm if that loses, too (then it is the small batch as "
-    f"such), in percentage points. The smallest that matters is {SMALLEST:g} point."
+    "after as many samples, in percentage points. In dense layers what it costs GroupNorm is taken off, if it does: "
+    f"then it is the small batch as such. The smallest that matters is {SMALLEST:g} point."
 )
 _SOURCES = (
     Source(
@@ -50,12 +50,9 @@ class _AboutSmallBatches(Claim):
     sources = _SOURCES
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        seen = "; ".join(
-            f"{network.gloss.en}: {batch_runs.samples(preset, network):,} samples a run"
-            for network in batch_runs.networks(preset)
-        )
         return (
-            f"Plain SGD; {seen}. {batch_runs.rate_sentence()} {DIVERGED}",
+            f"Plain SGD; {batch_runs.samples(preset):,} samples a run, whatever the batch. "
+            f"{batch_runs.rate_sentence()} {DIVERGED}",
             "BN computes a mean and a variance from as many values as the batch has samples in a dense layer, and "
             "times the positions of the image in a convolution: that is the axis of the figure. GroupNorm has at least "
             "four channels to a group and at most 32 groups.",
@@ -66,7 +63,7 @@ class _AboutSmallBatches(Claim):
         return tuple(
             batch_runs.search(preset, network, norm)
             for network in batch_runs.networks(preset)
-            for norm in ("batch", "group")
+            for norm in batch_runs.norms(network)
         )
 
 
@@ -95,8 +92,8 @@ class SmallBatches(_AboutSmallBatches):
         return tuple(
             at_rate(preset, network, norm, size, rate)
             for network in batch_runs.networks(preset)
-            for norm in ("batch", "group")
-            for size in (*batch_runs.sizes(preset, network), LARGE)
+            for norm in batch_runs.norms(network)
+            for size in batch_runs.sizes(preset, network)
         )
 
     def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
@@ -116,8 +113,8 @@ class SmallBatches(_AboutSmallBatches):
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         each = of_each(cases)
         return Bilingual(
-            f"What small batches cost BN beyond what they cost GroupNorm: {each.en}.",
-            f"小批量使 BN 多损失的准确率（扣除 GroupNorm 同样的损失）：{each.zh}。",
+            f"What small batches cost BN: {each.en}.",
+            f"小批量使 BN 损失的准确率：{each.zh}。",
         )
 
     def advice(self, found: Verdict) -> Bilingual:
@@ -137,7 +134,7 @@ class SmallBatchesBelow16(_AboutSmallBatches):
     statement = Bilingual("Batches below 16 are too small for BN.", "批量小于 16 对 BN 来说太小。")
     says = (Saying("004", "4. 何时不使用 BatchNorm (“小于 16”)"),)
     falsifier = (
-        f"Batches of 2, 4 and 8 instead of {LARGE} cost BN less than {SMALLEST:g} point, or no more than GroupNorm: "
+        f"Batches of 2, 4 and 8 instead of {LARGE} cost BN less than {SMALLEST:g} point: "
         "each of them. Some of them: it depends."
     )
 
@@ -155,8 +152,8 @@ class SmallBatchesBelow16(_AboutSmallBatches):
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         each = of_each(cases)
         return Bilingual(
-            f"What a batch below 16 costs BN beyond what it costs GroupNorm: {each.en}.",
-            f"批量小于 16 使 BN 多损失的准确率（扣除 GroupNorm 同样的损失）：{each.zh}。",
+            f"What a batch below 16 costs BN: {each.en}.",
+            f"批量小于 16 使 BN 损失的准确率：{each.zh}。",
         )
 
     def advice(self, found: Verdict) -> Bilingual:
@@ -169,23 +166,20 @@ class SmallBatchesBelow16(_AboutSmallBatches):
 
 
 def _case(preset: Preset, network: Network, size: int, rate: Rate) -> CasePlan:
-    arms = tuple(
-        at_rate(preset, network, norm, batch, rate) for batch in (LARGE, size) for norm in ("batch", "group")
-    )
     return CasePlan(
         f"{network.name}, batch {size}",
         batch_runs.gloss(preset, network, size),
         network.family,
-        arms,
-        value=_cost,
-        effect=f"what the batch costs BN against batch {LARGE}, beyond what it costs GroupNorm",
+        tuple(
+            at_rate(preset, network, norm, batch, rate)
+            for norm in batch_runs.norms(network)
+            for batch in (LARGE, size)
+        ),
+        value=own_difference,
+        effect=f"what the batch costs BN against batch {LARGE}",
         unit="percentage points",
         smallest=SMALLEST,
     )
-
-
-def _cost(bn_large: Run, group_large: Run, bn: Run, group: Run) -> float:
-    return batch_runs.own_difference((bn_large, group_large), (bn, group))
 
 
 def _by_values(cases: Sequence[Case]) -> Bilingual:
@@ -199,6 +193,7 @@ def _by_values(cases: Sequence[Case]) -> Bilingual:
 
 def _figure(preset: Preset, network: Network, runs: Runs) -> Figure:
     sizes = (*batch_runs.sizes(preset, network), LARGE)
+
     values = tuple(float(batch_runs.values_per_statistic(preset, network, size)) for size in sizes)
     return Figure(
         name=f"batch-size-{network.name}",
@@ -211,12 +206,12 @@ def _figure(preset: Preset, network: Network, runs: Runs) -> Figure:
         y_percent=True,
         series=tuple(
             spread_series(
-                label,
+                {"batch": "BN", "group": "GroupNorm"}[norm],
                 values,
                 [runs.of(at_rate(preset, network, norm, size, runs.rate)) for size in sizes],
                 final_accuracy,
-                style,
+                {"batch": BATCH, "group": GROUP}[norm],
             )
-            for label, norm, style in (("BN", "batch", BATCH), ("GroupNorm", "group", GROUP))
+            for norm in batch_runs.norms(network)
         ),
     )
