@@ -60,6 +60,17 @@ def _places(after: int, before: int, cnn_after: int | None = None) -> Outcome:
     return outcome
 
 
+def _around_convolution(small: float, large: float) -> Outcome:
+    """By how much BN after the convolution is better, in images of 32×32 and in larger ones."""
+
+    def outcome(config: RunConfig) -> Mapping[str, Any]:
+        lead = small if config.data == "crops-32" else large
+        behind = config.options["placement"] == "before"
+        return {"accuracy": 0.5 + (lead if behind else 0.0) + _noise(config, 0.001 if behind else 0.0)}
+
+    return outcome
+
+
 def _places_by_seed(config: RunConfig) -> Mapping[str, Any]:
     steps = 20 if config.seed % 2 else 70
     return {"accuracy": 0.99, "reaches": steps if config.options.get("placement") else 40}
@@ -198,6 +209,10 @@ _CASES: list[tuple[str, Verdict, Outcome]] = [
     ("placement", "not supported", _places(after=40, before=40)),
     ("placement", "depends", _places(after=60, before=20, cnn_after=20)),
     ("placement", "undecided", _places_by_seed),
+    ("before_convolution", "supported", _around_convolution(small=0.05, large=-0.05)),
+    ("before_convolution", "not supported", _around_convolution(small=-0.05, large=0.05)),
+    ("before_convolution", "depends", _around_convolution(small=0.05, large=0.05)),
+    ("before_convolution", "undecided", _around_convolution(small=0.05, large=-0.01)),
     ("affine", "supported", _affine(on=0.95, off=0.8, none=0.9)),
     ("affine", "not supported", _affine(on=0.95, off=0.95, none=0.9)),
     ("affine", "depends", _only_on("ioffe_mlp", _affine(0.95, 0.8, 0.9), _affine(0.95, 0.95, 0.9))),
@@ -291,6 +306,7 @@ def test_the_full_study_judges_by_the_same_rules(judge: Judge, name: str) -> Non
     [
         ("running_statistics_kept", {"norm", "measures"}),
         ("placement", {"options", "lr"}),
+        ("before_convolution", {"options", "lr"}),
         ("affine", {"norm", "lr"}),
         # Without BN the sigmoid net has more steps, lest it be merely slow.
         ("affine_indispensable", {"norm", "lr", "steps"}),
