@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from normwise.records import Bilingual, Case, Figure, Run, RunConfig, Saying, Verdict
-from normwise.studies.arms import Runs, Search, accuracy_at_end
+from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
-from normwise.studies.judging.series import curve_series
+from normwise.studies.judging.run_queries import final_accuracy
+from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import BATCH, RECOMPUTED
 from normwise.studies.networks import arm, seeds_sentence, tuned
 from normwise.studies.preset import Network, Preset
@@ -35,7 +36,7 @@ class BeforeConvolution(Claim):
         "with small images and with large ones. With either of them: it depends on the size."
     )
     rule = (
-        f"The effect at {_SMALL}×{_SMALL} is the mean test accuracy of the last three evaluations with BN after the "
+        f"The effect at {_SMALL}×{_SMALL} is the test accuracy at the end with BN after the "
         f"convolution less that with BN before it; at {_LARGE}×{_LARGE} the other way round; each at its best learning "
         f"rate, in percentage points. The smallest that matters is {_SMALLEST:g} point."
     )
@@ -85,27 +86,30 @@ class BeforeConvolution(Claim):
         )
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
-        styles = {"before": BATCH, "input": RECOMPUTED}
-        labels = {"before": "after", "input": "before"}
-        return tuple(
+        (after_small, before_small), (before_large, after_large) = (
+            plan.arms for plan in self.cases(preset, runs.rate)
+        )
+        kinds = (
+            ("BN after the convolution", (after_small, after_large), BATCH),
+            ("BN before the convolution", (before_small, before_large), RECOMPUTED),
+        )
+        sizes = tuple(f"{size}×{size}" for size in (_SMALL, _LARGE))
+        return (
             Figure(
-                name=f"before-convolution-{size}",
-                title=f"Images of {size}×{size}: test accuracy while training",
-                caption="Mean over seeds; the band spans the lowest and the highest seed.",
-                x_label="steps",
+                name="before-convolution",
+                title="Test accuracy by the place of BN and the size of the image",
+                caption="Mean over seeds, with the lowest and the highest.",
+                x_label="size of the image",
                 y_label="test accuracy",
                 y_percent=True,
+                lines=False,
                 series=tuple(
-                    curve_series(
-                        f"BN {labels[place]} the convolution, rate {config.lr:g}",
-                        runs.of(config),
-                        styles[place],
+                    spread_series(
+                        label, sizes, [runs.of(config) for config in configs], final_accuracy, style
                     )
-                    for config in plan.arms
-                    for place in (str(config.options["placement"]),)
+                    for label, configs, style in kinds
                 ),
-            )
-            for size, plan in zip((_SMALL, _LARGE), self.cases(preset, runs.rate), strict=True)
+            ),
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
@@ -145,8 +149,8 @@ def _rates(preset: Preset) -> tuple[float, ...]:
 def _config(preset: Preset, size: int, place: str) -> RunConfig:
     config = arm(preset, _network(preset, size), "batch", options={"placement": _PLACES[place]})
     # All crops, which are fewer than the images of other sets.
-    return replace(config, eval_every=config.steps // 5, train_samples=None, test_samples=None)
+    return replace(config, eval_every=config.steps, train_samples=None, test_samples=None)
 
 
 def _lead(right: Run, wrong: Run) -> float:
-    return 100 * (accuracy_at_end(right) - accuracy_at_end(wrong))
+    return 100 * (final_accuracy(right) - final_accuracy(wrong))
