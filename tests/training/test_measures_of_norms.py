@@ -54,6 +54,13 @@ def test_a_layer_that_is_no_line_of_its_input_is_found_out(monkeypatch: pytest.M
     assert measured["correlation"] > 0.01
 
 
+def test_channels_that_all_are_constant_have_no_moments() -> None:
+    model = _model()
+    with torch.no_grad():
+        model.get_parameter("hidden.layer.weight").zero_()
+    assert all(map(math.isnan, AT_THE_END["moments"](model, DATA).values()))
+
+
 @pytest.mark.parametrize("norm", ["batch", "batch:momentum=0.01", "batch:affine=0"])
 def test_the_running_statistics_follow_the_batches_alone(norm: str) -> None:
     assert AT_THE_END["statistics_recurrence"](_model(norm=norm), DATA) < 1e-12

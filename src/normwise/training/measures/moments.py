@@ -22,7 +22,8 @@ def moments(model: nn.Module, data: LabelledData) -> dict[str, float]:
     ``kurtosis`` and ``correlation`` are the largest change of a channel's skewness, of its kurtosis and of two
     channels' correlation, from the input of BN to its output, where a negative γ turns signs; ``correlated`` is the
     mean absolute correlation in the output; ``not_normal`` the fraction of channels whose output a Jarque-Bera test
-    at 1 % tells from a normal distribution. NaN where BN's output is no number.
+    at 1 % tells from a normal distribution. NaN where BN's output is no number, or
+    varies in no two channels.
     """
     index = epoch_order(len(data.test), seed=0, epoch=0)[:_SAMPLES]
     changes: dict[str, list[float]] = {"skewness": [], "kurtosis": [], "correlation": []}
@@ -32,6 +33,8 @@ def moments(model: nn.Module, data: LabelledData) -> dict[str, float]:
         given, made = middle(seen.given), middle(seen.made)
         # NaN is kept, to be seen in the result.
         varying = ~((given.var(0) <= 1e-12) | (made.var(0) <= 1e-24))
+        if varying.sum() < 2:
+            continue
         weight = seen.layer.weight
         sign = torch.ones(given.shape[1]) if weight is None else weight.detach().sign()
         given, made, sign = given[:, varying], made[:, varying], sign[varying].double()
@@ -45,8 +48,8 @@ def moments(model: nn.Module, data: LabelledData) -> dict[str, float]:
         tests.append(len(made) / 6 * (made_skew**2 + (made_kurtosis - 3) ** 2 / 4) > _CRITICAL)
     return {
         **{name: _largest(values) for name, values in changes.items()},
-        "correlated": torch.cat(correlated).mean().item(),
-        "not_normal": torch.cat(tests).double().mean().item(),
+        "correlated": _mean(correlated),
+        "not_normal": _mean(tests),
     }
 
 
@@ -59,4 +62,8 @@ def _shape(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _largest(values: list[float]) -> float:
-    return math.nan if any(map(math.isnan, values)) else max(values)
+    return math.nan if any(map(math.isnan, values)) else max(values, default=math.nan)
+
+
+def _mean(parts: list[Tensor]) -> float:
+    return torch.cat(parts).double().mean().item() if parts else math.nan
