@@ -4,13 +4,6 @@ from collections.abc import Sequence
 
 from normwise.records import Bilingual, Case
 
-#: Units in both languages.
-_UNITS = {
-    "times": ("times", "倍"),
-    "decades": ("decades", "个数量级"),
-    "% of the samples": ("% of the samples", "% 的样本"),
-}
-
 
 def short(value: float) -> str:
     """Return a number with two digits, without an exponent where that can be: ``4.3``, ``0.016``, ``120``."""
@@ -35,5 +28,7 @@ def _measured(case: Case) -> Bilingual:
         estimate, low, high = (f"{'+' if value > 0 else ''}{value:.1f}" for value in ends)
         return Bilingual(f"{estimate} points ({low} to {high})", f" {estimate} 个百分点（{low} 至 {high}）")
     estimate, low, high = map(short, ends)
-    unit = _UNITS.get(effect.unit, (effect.unit, effect.unit))
+    unit = {"times": ("times", "倍"), "decades": ("decades", "个数量级")}.get(
+        effect.unit, (effect.unit, effect.unit)
+    )
     return Bilingual(f"{estimate} {unit[0]} ({low} to {high})", f" {estimate} {unit[1]}（{low} 至 {high}）")

@@ -82,7 +82,7 @@ class _AboutAffine(Claim):
 class Affine(_AboutAffine):
     """Accuracy with γ and β less that without them."""
 
-    number = 54
+    number = 354
     name = "affine"
     statement = Bilingual("BN needs its scale γ and shift β to learn well.", "BN 需要 γ 和 β 才能学得好。")
     falsifier = f"γ and β win less than {_SMALLEST:g} point of accuracy: on every network."
@@ -114,7 +114,7 @@ class Affine(_AboutAffine):
 class AffineIndispensable(_AboutAffine):
     """Accuracy without BN less that of BN without γ and β."""
 
-    number = 55
+    number = 355
     name = "affine_indispensable"
     statement = Bilingual(
         "Normalised without γ and β, a network loses what it has learnt.",

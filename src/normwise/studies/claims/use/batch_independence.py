@@ -32,7 +32,7 @@ _PROTOCOL = (
 class BatchIndependence(Claim):
     """Share of samples whose outputs move when only the samples beside them are exchanged."""
 
-    number = 56
+    number = 356
     name = "batch_independence"
     group = "use"
     statement = Bilingual(
@@ -146,7 +146,7 @@ class BatchIndependence(Claim):
 class BatchIndependenceLost(Claim):
     """Share of samples whose class changes with their companions where a batch has its own statistics."""
 
-    number = 57
+    number = 357
     name = "batch_independence_lost"
     group = "use"
     statement = Bilingual(

@@ -17,7 +17,7 @@ _ROUNDING, _CORRELATED = 1e-4, 0.1
 class Decorrelation(Claim):
     """Correlations between channels behind BN against those before it."""
 
-    number = 59
+    number = 359
     name = "decorrelation"
     group = "use"
     statement = Bilingual("BN decorrelates the data.", "BN 能对数据去相关。")

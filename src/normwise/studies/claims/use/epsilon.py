@@ -26,7 +26,7 @@ _SOURCES = (ioffe_szegedy("algorithm 1: ε is added to the variance for numerica
 class Epsilon(Claim):
     """Accuracy at the usual ε less that at a larger one."""
 
-    number = 61
+    number = 361
     name = "epsilon"
     group = "use"
     statement = Bilingual("ε must be very small, such as 1e-5.", "ε 必须非常小，通常取 1e-5。")
@@ -111,7 +111,7 @@ class Epsilon(Claim):
 class EpsilonSign(Claim):
     """BN's outputs on a batch without variance, with ε below 0."""
 
-    number = 62
+    number = 362
     name = "epsilon_sign"
     group = "use"
     statement = Bilingual("ε is a constant below 0.", "ε 是一个小于 0 的常数。")

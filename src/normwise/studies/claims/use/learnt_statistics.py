@@ -16,7 +16,7 @@ _ROUNDING = 1e-12
 class LearntStatistics(Claim):
     """BN's stored statistics against running averages of the batches'."""
 
-    number = 60
+    number = 360
     name = "learnt_statistics"
     group = "use"
     statement = Bilingual(

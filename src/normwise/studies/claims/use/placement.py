@@ -25,7 +25,7 @@ _CNN_32 = Bilingual("convolutional net of the tutorials", "教程中的卷积网
 class Placement(Claim):
     """Steps to a test accuracy, BN after the activation over BN before it."""
 
-    number = 52
+    number = 352
     name = "placement"
     group = "use"
     statement = Bilingual(

@@ -34,7 +34,7 @@ _SOURCES = (
 class RunningStatistics(Claim):
     """Accuracy with statistics of the whole training set, less that with running averages."""
 
-    number = 50
+    number = 350
     name = "running_statistics"
     group = "use"
     statement = Bilingual(
@@ -147,7 +147,7 @@ class RunningStatistics(Claim):
 class RunningStatisticsKept(Claim):
     """Accuracy with running averages, less that with statistics that training never updated."""
 
-    number = 51
+    number = 351
     name = "running_statistics_kept"
     group = "use"
     statement = Bilingual(

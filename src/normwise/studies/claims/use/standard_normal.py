@@ -17,7 +17,7 @@ _ROUNDING, _NOT_NORMAL = 1e-4, 10.0
 class StandardNormal(Claim):
     """Skewness and kurtosis behind BN against those before it."""
 
-    number = 58
+    number = 358
     name = "standard_normal"
     group = "use"
     statement = Bilingual(

@@ -20,7 +20,7 @@ _RATES = (0.1, 0.3, 1.0)
 class LargerBatches(Claim):
     """What batches of 128 instead of 32 win."""
 
-    number = 65
+    number = 365
     name = "larger_batches"
     group = "use"
     statement = Bilingual("The larger the batch, the better BN works.", "批量越大，BN 的效果越好。")

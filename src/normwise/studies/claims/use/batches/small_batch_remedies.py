@@ -27,7 +27,7 @@ _GLOSSES = {
 class SmallBatchRemedies(Claim):
     """Gain of each remedy over BN at batch 2."""
 
-    number = 66
+    number = 366
     name = "small_batch_remedies"
     group = "use"
     statement = Bilingual(

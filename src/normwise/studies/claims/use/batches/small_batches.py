@@ -70,7 +70,7 @@ class _AboutSmallBatches(Claim):
 class SmallBatches(_AboutSmallBatches):
     """What batches of 2 cost."""
 
-    number = 63
+    number = 363
     name = "small_batches"
     statement = Bilingual(
         "Very small batches (2 samples) spoil BN.", "批量非常小（2 个样本）时 BN 效果变差。"
@@ -129,7 +129,7 @@ class SmallBatches(_AboutSmallBatches):
 class SmallBatchesBelow16(_AboutSmallBatches):
     """What batches below 16 cost."""
 
-    number = 64
+    number = 364
     name = "small_batches_below_16"
     statement = Bilingual("Batches below 16 are too small for BN.", "批量小于 16 对 BN 来说太小。")
     says = (Saying("004", "4. 何时不使用 BatchNorm (“小于 16”)"),)

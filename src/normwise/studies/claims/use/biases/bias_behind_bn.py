@@ -24,7 +24,7 @@ from normwise.studies.preset import Preset
 class BiasBehindBn(Claim):
     """Outputs with a bias between BN and the activation against those with it added to β."""
 
-    number = 69
+    number = 369
     name = "bias_behind_bn"
     group = "use"
     statement = Bilingual(

@@ -34,7 +34,7 @@ _SOURCES = (
 class UselessBias(Claim):
     """The training trajectory with the bias against that without it, and the bias's gradient."""
 
-    number = 68
+    number = 368
     name = "useless_bias"
     group = "use"
     statement = Bilingual(
