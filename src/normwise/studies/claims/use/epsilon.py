@@ -17,7 +17,8 @@ from normwise.studies.wording import of_each
 _SMALLEST = 1.0
 _EPSILONS = (1e-3, 0.1, 10.0)
 _USUAL = 1e-5
-_RATES = (0.1, 0.3, 1.0, 3.0)
+#: Learning rates to choose from; a large ε makes BN's outputs small, and larger rates suit it.
+_RATES, _LARGER_RATES = (0.1, 0.3, 1.0), (1.0, 3.0, 10.0)
 #: Percent of the outputs that is less than one of them.
 _NONE = 1e-3
 _SOURCES = (ioffe_szegedy("algorithm 1: ε is added to the variance for numerical stability"),)
@@ -45,14 +46,15 @@ class Epsilon(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         config = _config(preset, _USUAL)
+        rates, larger = (", ".join(f"{rate:g}" for rate in group) for group in (_RATES, _LARGER_RATES))
         return (
-            f"One dense layer with BN, {config.steps} steps of plain SGD at the best of the rates "
-            f"{', '.join(f'{rate:g}' for rate in _RATES)}. Keras's ε is 0.001.",
+            f"One dense layer with BN, {config.steps} steps of plain SGD at the best of the rates {rates}; with ε = 10, "
+            f"of {larger}. Keras's ε is 0.001.",
             seeds_sentence(preset),
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
-        return tuple(tuned(preset, _config(preset, epsilon), _RATES) for epsilon in (_USUAL, *_EPSILONS))
+        return tuple(_search(preset, epsilon) for epsilon in (_USUAL, *_EPSILONS))
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return tuple(
@@ -158,12 +160,15 @@ class EpsilonSign(Claim):
 def _config(preset: Preset, epsilon: float) -> RunConfig:
     network = preset.networks["dense_bn"]
     norm = "batch" if epsilon == _USUAL else f"batch:eps={epsilon:g}"
-    return arm(preset, network, norm, steps=preset.pick(quick=150, full=network.steps))
+    return arm(preset, network, norm, steps=preset.pick(quick=200, full=network.steps))
 
 
 def _tuned(preset: Preset, epsilon: float, rate: Rate) -> RunConfig:
-    config = _config(preset, epsilon)
-    return replace(config, lr=rate(tuned(preset, config, _RATES)))
+    return replace(_config(preset, epsilon), lr=rate(_search(preset, epsilon)))
+
+
+def _search(preset: Preset, epsilon: float) -> Search:
+    return tuned(preset, _config(preset, epsilon), _LARGER_RATES if epsilon >= 1 else _RATES)
 
 
 def _finite(run: Run, sign: str) -> float:

@@ -1,6 +1,7 @@
 """Remedies for small batches."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from normwise.records import Bilingual, Case, Figure, Run, RunConfig, Source, Verdict
 from normwise.studies.arms import Runs, Search
@@ -11,11 +12,13 @@ from normwise.studies.claims.use.batches.batch_runs import LARGE, SMALLEST, at_r
 from normwise.studies.judging.run_queries import final_accuracy
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import BATCH, DIVERGED
-from normwise.studies.networks import seeds_sentence
+from normwise.studies.networks import seeds_sentence, tuned
 from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
 _SMALL = 2
+#: Learning rates of accumulated gradients to choose from.
+_RATES = (0.03, 0.1, 0.3, 1.0)
 _GLOSSES = {
     "renorm": Bilingual("batch renormalization", "Batch Renormalization"),
     "group": Bilingual("GroupNorm", "GroupNorm"),
@@ -69,7 +72,8 @@ class SmallBatchRemedies(Claim):
         return (
             f"{network.gloss.en}, in which a statistic has one value a sample; "
             f"{batch_runs.samples(preset):,} samples a run, plain SGD. {batch_runs.rate_sentence()} "
-            f"Renormalization, synchronisation and accumulation have BN's. {DIVERGED}",
+            f"Renormalization and synchronisation have BN's; accumulation has the best of "
+            f"{', '.join(f'{rate:g}' for rate in _RATES)}. {DIVERGED}",
             f"One process holds {_SMALL} samples at once. BN, renormalization and GroupNorm make a step of them. "
             "Synchronised over two processes, a step has twice as many samples, and so have the statistics; it is run "
             "in one process, which is the same to rounding, as a test with two real ones shows. Accumulated, a step "
@@ -81,7 +85,9 @@ class SmallBatchRemedies(Claim):
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
-        return tuple(batch_runs.search(preset, _network(preset), norm) for norm in ("batch", "group"))
+        network = _network(preset)
+        of_norms = [batch_runs.search(preset, network, norm) for norm in ("batch", "group")]
+        return (*of_norms, _accumulated(preset))
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         network = _network(preset)
@@ -177,11 +183,17 @@ def _remedied(preset: Preset, remedy: str, rate: Rate) -> RunConfig:
     if remedy == "synchronised":
         return at_rate(preset, network, "batch", 2 * _SMALL, rate)
     if remedy == "accumulated":
-        return at_rate(preset, network, f"ghost:{_SMALL}", LARGE, rate, tuned_as="batch")
+        search = _accumulated(preset)
+        return replace(search.arm, lr=rate(search))
     if remedy == "renorm":
         steps = batch_runs.samples(preset) // _SMALL
         return at_rate(preset, network, f"renorm:{steps}", _SMALL, rate, tuned_as="batch")
     return at_rate(preset, network, remedy, _SMALL, rate)
+
+
+def _accumulated(preset: Preset) -> Search:
+    """Return the choice of the learning rate where gradients are accumulated."""
+    return tuned(preset, batch_runs.config(preset, _network(preset), f"ghost:{_SMALL}", LARGE), _RATES)
 
 
 def _lead(better: Run, worse: Run) -> float:
