@@ -48,7 +48,7 @@ class Epsilon(Claim):
         config = _config(preset, _USUAL)
         rates, larger = (", ".join(f"{rate:g}" for rate in group) for group in (_RATES, _LARGER_RATES))
         return (
-            f"One dense layer with BN, {config.steps} steps of plain SGD at the best of the rates {rates}; with ε = 10, "
+            f"One dense layer with BN, {config.steps} steps of plain SGD at the best of the rates {rates}; with ε = 10 "
             f"of {larger}. Keras's ε is 0.001.",
             seeds_sentence(preset),
         )
