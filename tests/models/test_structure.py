@@ -54,6 +54,10 @@ STRUCTURES: dict[tuple[str, Shape, str], list[str]] = {
         "Conv2d 64→64 of 3×3 padded", "ReLU", "BatchNorm2d 64", "MaxPool2d 2",
         f"Linear {64 * 14 * 14}→10",
     ],
+    ("cnn_32", (3, 32, 32), "input"): [
+        "BatchNorm2d 3", "Conv2d 3→16 of 3×3 padded", "ReLU", "MaxPool2d 2",
+        f"Linear {16 * 16 * 16}→10",
+    ],
     ("cnn_32", (3, 32, 32), "before"): [
         "Conv2d 3→16 of 3×3 padded", "BatchNorm2d 16", "ReLU", "MaxPool2d 2",
         f"Linear {16 * 16 * 16}→10",

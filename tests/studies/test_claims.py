@@ -2,94 +2,115 @@
 
 import inspect
 from collections import Counter
+from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from normwise.errors import ArgumentError
-from normwise.records import to_json
+from normwise.records import Group, Verdict
 from normwise.studies import PRESETS, Claim, all_claims, claims_named, preset_named
+from normwise.studies.arms import Search
+from normwise.studies.claim import Plan
 
 _CLAIMS = all_claims()
+_TUTORIALS = ("000", "001", "002", "003", "004")
+
+each_claim = pytest.mark.parametrize("claim", _CLAIMS, ids=lambda claim: claim.name)
+each_preset = pytest.mark.parametrize("preset", PRESETS)
 
 
-def test_the_claims_are_found_by_their_files() -> None:
-    assert [claim.name for claim in _CLAIMS] == [
-        "fewer_steps",
-        "higher_learning_rate",
-        "initial_scale",
-        "small_batches",
-        "batch_independence",
-        "useless_bias",
-        "recurrent_nets",
-        "padding",
-        "per_step_statistics",
-        "small_batch_remedies",
-    ]
+def _first_rate(search: Search) -> float:
+    return search.rates[0]
 
 
-def test_their_numbers_are_their_own() -> None:
-    assert max(Counter(claim.number for claim in _CLAIMS).values()) == 1
+def _plans(claim: Claim, preset: str) -> tuple[Plan, ...]:
+    sizes = preset_named(preset)
+    return (*claim.cases(sizes, _first_rate), *claim.controls(sizes, _first_rate))
 
 
-@pytest.mark.parametrize("claim", _CLAIMS, ids=lambda claim: claim.name)
-def test_a_claim_is_called_like_its_file(claim: Claim) -> None:
-    assert Path(inspect.getfile(type(claim))).stem == claim.name
+@each_claim
+def test_a_claim_is_called_like_its_file_or_begins_so(claim: Claim) -> None:
+    assert claim.name.startswith(Path(inspect.getfile(type(claim))).stem)
 
 
-@pytest.mark.parametrize("claim", _CLAIMS, ids=lambda claim: claim.name)
-@pytest.mark.parametrize("preset", PRESETS)
+def test_names_and_numbers_are_their_own() -> None:
+    for values in ([claim.name for claim in _CLAIMS], [claim.number for claim in _CLAIMS]):
+        assert max(Counter(values).values()) == 1
+
+
+@each_claim
+def test_a_claim_lies_in_the_folder_of_its_group(claim: Claim) -> None:
+    assert claim.group in get_args(Group)
+    assert f"claims.{claim.group}." in type(claim).__module__
+
+
+@each_claim
+@each_preset
 def test_a_claim_says_all_that_a_reader_needs(claim: Claim, preset: str) -> None:
-    assert all((claim.statement, claim.falsifier, claim.rule, claim.protocol(preset_named(preset))))
+    assert all((claim.statement.en, claim.statement.zh, claim.falsifier, claim.rule))
+    assert all(claim.protocol(preset_named(preset)))
     assert all(source.section and source.url.startswith("https://") for source in claim.sources)
+    assert all(saying.tutorial in _TUTORIALS and saying.section for saying in claim.says)
 
 
-@pytest.mark.parametrize("claim", _CLAIMS, ids=lambda claim: claim.name)
-def test_what_would_show_a_claim_false_may_do_so_in_part_as_its_rule_has_it(claim: Claim) -> None:
-    assert "else: depends" in claim.rule.lower()
-    assert "it depends" in claim.falsifier
+@each_claim
+def test_its_rule_has_a_day(claim: Claim) -> None:
+    assert date.fromisoformat(claim.dated) >= date(2026, 11, 27)
 
 
-@pytest.mark.parametrize("claim", _CLAIMS, ids=lambda claim: claim.name)
-@pytest.mark.parametrize("preset", PRESETS)
-def test_its_runs_differ_and_have_every_seed(claim: Claim, preset: str) -> None:
-    runs = claim.runs(preset_named(preset))
+@each_claim
+@each_preset
+def test_each_case_has_a_size_from_which_on_it_matters(claim: Claim, preset: str) -> None:
+    for plan in _plans(claim, preset):
+        smallest = getattr(plan, "smallest", None) or getattr(plan, "rounding", 0)
+        assert smallest > (1 if plan.unit == "times" else 0)
+        assert plan.gloss.en
+        assert plan.gloss.zh
+    assert max(Counter(plan.name for plan in _plans(claim, preset)).values()) == 1
+
+
+@each_claim
+@each_preset
+def test_its_runs_differ_and_have_every_seed_that_is_judged(claim: Claim, preset: str) -> None:
+    sizes = preset_named(preset)
+    runs = claim.runs(sizes, _first_rate)
     assert len({run.key for run in runs}) == len(runs)
-    assert {run.seed for run in runs} == set(preset_named(preset).seeds)
-    assert len(preset_named(preset).seeds) >= 3
+    assert {run.seed for run in runs} == set(claim.seeds(sizes))
+    assert len(claim.seeds(sizes)) >= 5
 
 
-def test_claims_about_learning_rates_share_their_runs() -> None:
-    fewer, higher = claims_named(("fewer_steps", "higher_learning_rate"))
-    quick = preset_named("quick")
-    assert to_json(fewer.runs(quick)) == to_json(higher.runs(quick))
+@each_claim
+@each_preset
+def test_learning_rates_are_chosen_on_seeds_and_samples_that_nothing_is_judged_on(
+    claim: Claim, preset: str
+) -> None:
+    sizes = preset_named(preset)
+    assert not set(claim.seeds(sizes)) & set(sizes.tuning_seeds)
+    for search in claim.searches(sizes):
+        assert {(run.split, run.seed) for run in search.runs(sizes)} == {
+            ("validation", seed) for seed in sizes.tuning_seeds
+        }
+    assert {run.split for run in claim.runs(sizes, _first_rate)} == {"test"}
 
 
-def test_claims_about_sequences_share_the_runs_with_masked_bn() -> None:
-    quick = preset_named("quick")
-    nets, padding = (
-        set(map(to_json, claim.runs(quick))) for claim in claims_named(("recurrent_nets", "padding"))
-    )
-    assert len(nets & padding) == len(quick.sequences) * len(quick.seeds)
+@each_claim
+@pytest.mark.parametrize("found", get_args(Verdict))
+def test_it_has_advice_for_every_verdict(claim: Claim, found: Verdict) -> None:
+    assert claim.advice(found).en
+    assert claim.advice(found).zh
 
 
 def test_the_quick_study_needs_no_download() -> None:
-    sets = {(run.task, run.data) for claim in _CLAIMS for run in claim.runs(preset_named("quick"))}
-    assert sets == {("image", "digits"), ("speech", "tones"), ("text", "phrases")}
-
-
-def test_the_full_study_has_figure_1_of_the_paper() -> None:
-    (claim,) = claims_named(("fewer_steps",))
-    figure_1 = [run for run in claim.runs(preset_named("full")) if run.steps == 50_000]
-    assert {(run.model, run.norm, run.batch_size, run.test_samples) for run in figure_1} == {
-        ("ioffe_mlp", "batch", 60, None),
-        ("ioffe_mlp", "none", 60, None),
-    }
-    assert all("input_percentiles" in run.measures for run in figure_1)
+    quick = preset_named("quick")
+    sets = {run.data for claim in _CLAIMS for run in claim.runs(quick, _first_rate)}
+    assert sets <= {"digits", "tones", "phrases", "breast-cancer", "crops-16", "crops-32", "crops-64"}
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ArgumentError, match="unknown claim 'bigger'; known are fewer_steps"):
+    known = ", ".join(claim.name for claim in _CLAIMS)
+    with pytest.raises(ArgumentError, match=f"unknown claim 'bigger'; known are {known}"):
         claims_named(("bigger",))
     with pytest.raises(ArgumentError, match="unknown preset 'huge'; known are quick, full"):
         preset_named("huge")

@@ -11,6 +11,9 @@ SGD_RATES, ADAM_RATES = (0.03, 0.1, 0.3, 1.0, 3.0), (0.0003, 0.001, 0.003, 0.01)
 #: Evaluations are two steps apart at the beginning, and a twentieth of all steps so far later on.
 CLOSELY = {"eval_every": 2, "eval_growth": 0.05}
 
+#: What is measured at the end of a run for claims about what holds exactly.
+_EXACT = ("batch_dependence", "moments", "statistics_recurrence", "epsilon_sign")
+
 
 def arm(preset: Preset, network: Network, norm: str, **changes: Any) -> RunConfig:
     """Return a run of the network's own budget, evaluated ten times; images by plain SGD, sequences by clipped Adam.
@@ -38,6 +41,12 @@ def arm(preset: Preset, network: Network, norm: str, **changes: Any) -> RunConfi
     }
     options = {**network.options, **changes.pop("options", {})}
     return RunConfig(**(fields | changes), options=options)
+
+
+def trained_with_bn(preset: Preset, network: Network) -> RunConfig:
+    """Return the run with BN on which claims about what holds exactly measure, all on the same one."""
+    steps = preset.pick(quick=100, full=network.steps)
+    return arm(preset, network, "batch", steps=steps, eval_every=steps, measures=_EXACT)
 
 
 def tuned(preset: Preset, config: RunConfig, rates: tuple[float, ...], target: float | None = None) -> Search:

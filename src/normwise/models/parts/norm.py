@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from normwise.errors import ModelError
+from normwise.models.parts.batch_norm_and_bias import BatchNormAndBias
 from normwise.nn import (
     BatchNorm1d,
     BatchNorm2d,
@@ -59,8 +60,13 @@ def _instance(channels: int, axes: int) -> nn.Module:
     return nn.InstanceNorm2d(channels, affine=True)
 
 
+def _batch_and_bias(channels: int, axes: int) -> nn.Module:
+    return BatchNormAndBias(_batch(channels, axes), channels)
+
+
 NORMS: dict[str, NormFactory] = {
     "batch": _batch,
+    "batch_and_bias": _batch_and_bias,
     "ghost": _ghost,
     "renorm": _renorm,
     "none": _none,

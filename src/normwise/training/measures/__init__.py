@@ -10,10 +10,14 @@ from normwise.errors import ArgumentError
 from normwise.records import Task
 from normwise.training.measures.batch_dependence import batch_dependence
 from normwise.training.measures.bias_gradient import bias_gradient
+from normwise.training.measures.epsilon_sign import epsilon_sign
 from normwise.training.measures.gradient_by_layer import gradient_by_layer
 from normwise.training.measures.input_percentiles import input_percentiles
+from normwise.training.measures.merged_bias import merged_bias
+from normwise.training.measures.moments import moments
 from normwise.training.measures.padding import padded_accuracy
 from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
+from normwise.training.measures.statistics_recurrence import statistics_recurrence
 
 Measure = Callable[[nn.Module, LabelledData], Any]
 
@@ -28,6 +32,10 @@ AT_THE_END: dict[str, Measure] = {
     "batch_dependence": batch_dependence,
     "bias_gradient": bias_gradient,
     "padded_accuracy": padded_accuracy,
+    "moments": moments,
+    "merged_bias": merged_bias,
+    "statistics_recurrence": statistics_recurrence,
+    "epsilon_sign": epsilon_sign,
 }
 
 

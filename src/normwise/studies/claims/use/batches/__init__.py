@@ -1,0 +1,1 @@
+"""Claims: how large must a batch be?"""

@@ -1,0 +1,217 @@
+"""Small batches."""
+
+from collections.abc import Sequence
+
+from normwise.records import Bilingual, Case, Effect, Figure, RunConfig, Saying, Source, Verdict
+from normwise.studies.arms import Runs, Search
+from normwise.studies.case_plan import CasePlan
+from normwise.studies.claim import Claim, Rate
+from normwise.studies.claims.use.batches import batch_runs
+from normwise.studies.claims.use.batches.batch_runs import LARGE, SMALLEST, at_rate, own_difference
+from normwise.studies.judging.intervals import mean_effect
+from normwise.studies.judging.run_queries import final_accuracy
+from normwise.studies.judging.series import spread_series
+from normwise.studies.judging.styles import BATCH, DIVERGED, GROUP
+from normwise.studies.networks import seeds_sentence
+from normwise.studies.preset import Network, Preset
+from normwise.studies.wording import of_each
+
+_TINY, _BELOW = 2, 16
+_REVISED = (
+    "The first rule compared batches of 2 and 32 alone, tuned no rate for GroupNorm, and asked for its lead and for "
+    "exact statistics on every network besides."
+)
+_RULE = (
+    f"The effect is what the small batch costs BN: its test accuracy at batch {LARGE} less that at the small batch, "
+    "after as many samples, in percentage points. In dense layers what it costs GroupNorm is taken off, if it does: "
+    f"then it is the small batch as such. The smallest that matters is {SMALLEST:g} point."
+)
+_SOURCES = (
+    Source(
+        "Wu & He 2018, Group Normalization",
+        "§1, figure 1 and §4.1: 10.6 points lower error than BN at batch 2",
+        "https://arxiv.org/abs/1803.08494",
+    ),
+    Source(
+        "Ioffe 2017, Batch Renormalization",
+        "§1: small or non-independent batches",
+        "https://arxiv.org/abs/1702.03275",
+    ),
+)
+
+
+class _AboutSmallBatches(Claim):
+    """The runs that claims about small batches share."""
+
+    group = "use"
+    rule = _RULE
+    dated = "2026-11-27"
+    revised = _REVISED
+    sources = _SOURCES
+
+    def protocol(self, preset: Preset) -> tuple[str, ...]:
+        return (
+            f"Plain SGD; {batch_runs.samples(preset):,} samples a run, whatever the batch. "
+            f"{batch_runs.rate_sentence()} {DIVERGED}",
+            "BN computes a mean and a variance from as many values as the batch has samples in a dense layer, and "
+            "times the positions of the image in a convolution: that is the axis of the figure. GroupNorm has at least "
+            "four channels to a group and at most 32 groups.",
+            seeds_sentence(preset),
+        )
+
+    def searches(self, preset: Preset) -> tuple[Search, ...]:
+        return tuple(
+            batch_runs.search(preset, network, norm)
+            for network in batch_runs.networks(preset)
+            for norm in batch_runs.norms(network)
+        )
+
+
+class SmallBatches(_AboutSmallBatches):
+    """What batches of 2 cost."""
+
+    number = 363
+    name = "small_batches"
+    statement = Bilingual(
+        "Very small batches (2 samples) spoil BN.", "批量非常小（2 个样本）时 BN 效果变差。"
+    )
+    says = (
+        Saying("000", "四、BN的注意事项: 1"),
+        Saying("003", "批标准化的优缺点: 缺点, 3"),
+        Saying("004", "4. 何时不使用 BatchNorm"),
+    )
+    falsifier = (
+        f"Batches of {_TINY} instead of {LARGE} cost BN less than {SMALLEST:g} point, or no more than GroupNorm: on "
+        "every network. On some: it depends."
+    )
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return tuple(_case(preset, network, _TINY, rate) for network in batch_runs.networks(preset))
+
+    def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
+        return tuple(
+            at_rate(preset, network, norm, size, rate)
+            for network in batch_runs.networks(preset)
+            for norm in batch_runs.norms(network)
+            for size in batch_runs.sizes(preset, network)
+        )
+
+    def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
+        effects: list[Effect] = []
+        for network in batch_runs.networks(preset):
+            for size in batch_runs.sizes(preset, network):
+                plan = _case(preset, network, size, runs.rate)
+                effects.append(mean_effect(f"{plan.name}: {plan.effect}", plan.unit, plan.values(runs)))
+        return tuple(effects)
+
+    def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
+        return tuple(_figure(preset, network, runs) for network in batch_runs.networks(preset))
+
+    def depends_on(self, cases: Sequence[Case]) -> Bilingual:
+        return _by_values(cases)
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        each = of_each(cases)
+        return Bilingual(
+            f"What small batches cost BN: {each.en}.",
+            f"小批量使 BN 损失的准确率：{each.zh}。",
+        )
+
+    def advice(self, found: Verdict) -> Bilingual:
+        return Bilingual(
+            "Count values per statistic, not images: samples times positions. Where there are only two or four, use "
+            "GroupNorm, ghost batches over accumulated gradients, or synchronised BN.",
+            "看每个统计量有多少个值（样本数 × 空间位置数），而不是看图像张数。只有两到四个时，"
+            "改用 GroupNorm、累积梯度或同步 BN。",
+        )
+
+
+class SmallBatchesBelow16(_AboutSmallBatches):
+    """What batches below 16 cost."""
+
+    number = 364
+    name = "small_batches_below_16"
+    statement = Bilingual("Batches below 16 are too small for BN.", "批量小于 16 对 BN 来说太小。")
+    says = (Saying("004", "4. 何时不使用 BatchNorm (“小于 16”)"),)
+    falsifier = (
+        f"Batches of 2, 4 and 8 instead of {LARGE} cost BN less than {SMALLEST:g} point: "
+        "each of them. Some of them: it depends."
+    )
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return tuple(
+            _case(preset, network, size, rate)
+            for network in batch_runs.networks(preset)
+            for size in batch_runs.sizes(preset, network)
+            if size < _BELOW
+        )
+
+    def depends_on(self, cases: Sequence[Case]) -> Bilingual:
+        return _by_values(cases)
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        each = of_each(cases)
+        return Bilingual(
+            f"What a batch below 16 costs BN: {each.en}.",
+            f"批量小于 16 使 BN 损失的准确率：{each.zh}。",
+        )
+
+    def advice(self, found: Verdict) -> Bilingual:
+        if found == "supported":
+            return Bilingual("Use batches of 16 or more with BN.", "使用 BN 时批量至少取 16。")
+        return Bilingual(
+            "Don't drop BN for a batch of 8; measure. A convolution has many values per statistic at any batch.",
+            "不要因为批量是 8 就放弃 BN，先测一测；卷积层无论批量多小，每个统计量都有很多值。",
+        )
+
+
+def _case(preset: Preset, network: Network, size: int, rate: Rate) -> CasePlan:
+    return CasePlan(
+        f"{network.name}, batch {size}",
+        batch_runs.gloss(preset, network, size),
+        network.family,
+        tuple(
+            at_rate(preset, network, norm, batch, rate)
+            for norm in batch_runs.norms(network)
+            for batch in (LARGE, size)
+        ),
+        value=own_difference,
+        effect=f"what the batch costs BN against batch {LARGE}",
+        unit="percentage points",
+        smallest=SMALLEST,
+    )
+
+
+def _by_values(cases: Sequence[Case]) -> Bilingual:
+    shown = [case.gloss for case in cases if case.outcome == "shown"]
+    return Bilingual(
+        "the number of values per statistic; it costs something with "
+        + " and ".join(one.en for one in shown),
+        "取决于每个统计量的值的个数；有损失的是：" + "、".join(one.zh for one in shown),
+    )
+
+
+def _figure(preset: Preset, network: Network, runs: Runs) -> Figure:
+    sizes = (*batch_runs.sizes(preset, network), LARGE)
+
+    values = tuple(float(batch_runs.values_per_statistic(preset, network, size)) for size in sizes)
+    return Figure(
+        name=f"batch-size-{network.name}",
+        title=f"{network.gloss.en}: test accuracy after the same number of samples",
+        caption="Mean over seeds; the band spans the lowest and the highest seed. GroupNorm stands at the values that "
+        f"BN has, on which it does not rest. {DIVERGED}",
+        x_label="values per statistic of BN",
+        y_label="test accuracy",
+        x_log=True,
+        y_percent=True,
+        series=tuple(
+            spread_series(
+                {"batch": "BN", "group": "GroupNorm"}[norm],
+                values,
+                [runs.of(at_rate(preset, network, norm, size, runs.rate)) for size in sizes],
+                final_accuracy,
+                {"batch": BATCH, "group": GROUP}[norm],
+            )
+            for norm in batch_runs.norms(network)
+        ),
+    )

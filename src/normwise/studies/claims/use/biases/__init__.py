@@ -1,0 +1,1 @@
+"""Claims: where is a bias of use?"""
