@@ -11,8 +11,10 @@ from normwise.records import Task
 from normwise.training.measures.batch_dependence import batch_dependence
 from normwise.training.measures.bias_gradient import bias_gradient
 from normwise.training.measures.input_percentiles import input_percentiles
+from normwise.training.measures.kept_variance import kept_variance
 from normwise.training.measures.padding import padded_accuracy
 from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
+from normwise.training.measures.shifted_accuracy import shifted_accuracy
 
 Measure = Callable[[nn.Module, LabelledData], Any]
 
@@ -24,6 +26,8 @@ AT_THE_END: dict[str, Measure] = {
     "batch_dependence": batch_dependence,
     "bias_gradient": bias_gradient,
     "padded_accuracy": padded_accuracy,
+    "shifted_accuracy": shifted_accuracy,
+    "kept_variance": kept_variance,
 }
 
 
@@ -35,3 +39,7 @@ def check_measures(names: tuple[str, ...], task: Task) -> None:
             raise ArgumentError(f"unknown measure {name!r}; known are {', '.join(known)}")
     if task == "image" and "padded_accuracy" in names:
         raise ArgumentError("the measure 'padded_accuracy' is for sequences, and images are not padded")
+    if task != "image" and "shifted_accuracy" in names:
+        raise ArgumentError(
+            f"the measure 'shifted_accuracy' is for images, whose light it changes, and not for {task}"
+        )
