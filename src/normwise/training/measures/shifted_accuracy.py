@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import InOrder, LabelledData, epoch_order
-from normwise.data.images.light import in_mixed_light
+from normwise.data.images.altered.light import in_mixed_light
 from normwise.statistics import evaluating, using_batch_statistics
 from normwise.training.evaluate import CHUNK, loss_and_accuracy
 
