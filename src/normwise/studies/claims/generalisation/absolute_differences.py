@@ -8,6 +8,7 @@ from normwise.records import Bilingual, Case, Figure, Run, RunConfig, Saying, So
 from normwise.studies.arms import Runs, Search, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
+from normwise.studies.claims.generalisation.few_samples import DENSE
 from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import LABEL, LAYER, STYLE
 from normwise.studies.networks import arm, seeds_sentence, tuned
@@ -15,9 +16,11 @@ from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
 _SMALLEST = 2.0
-_RATES = (0.03, 0.1, 0.3)
+_RATES = (0.1, 0.3)
+#: Steps in quick with a norm, fewer than the preset's; without, so many times as many, so that it is not merely slow.
+_QUICK_STEPS, _LONGER = 300, 3
 #: Networks, and the norm of each that takes away the brightness of a single image.
-_PER_IMAGE = {"dense_bn": "layer", "mnist_cnn": "instance"}
+_PER_IMAGE = {"dense_bn": "layer", "plain_mlp": "layer", "mnist_cnn": "instance"}
 
 
 class AbsoluteDifferences(Claim):
@@ -54,7 +57,8 @@ class AbsoluteDifferences(Claim):
         return (
             f"Each image of {preset.data} is multiplied by 1, 0.8, 0.64, 0.51 or 0.41, drawn at random; which of these "
             "it was is the class, and what the image shows is not asked for.",
-            "Control: LayerNorm behind a dense layer without a bias, and instance norm behind convolutions.",
+            f"Without a norm a network has {_LONGER} times as many steps, so that it is not merely slower.",
+            "Control: LayerNorm behind dense layers without a bias, instance norm behind convolutions.",
             seeds_sentence(preset),
         )
 
@@ -132,16 +136,25 @@ _LOOKS = (
 
 
 def _networks(preset: Preset) -> tuple[Network, ...]:
-    return tuple(preset.networks[name] for name in _PER_IMAGE)
+    dense = (preset.networks["dense_bn"], DENSE)
+    return preset.pick(quick=dense, full=(*dense, preset.networks["mnist_cnn"]))
 
 
 def _arms(preset: Preset, network: Network) -> tuple[RunConfig, RunConfig, RunConfig]:
     """Return the network without a norm, with BN, and with a norm over each image."""
+    steps = preset.pick(quick=_QUICK_STEPS, full=network.steps)
     plain, bn, alone = (
-        arm(preset, network, norm, data=f"lights-of-{preset.data}")
-        for norm in ("none", "batch", _PER_IMAGE[network.name])
+        arm(
+            preset,
+            network,
+            norm,
+            data=f"lights-of-{preset.data}",
+            steps=steps * (_LONGER if norm == "none" else 1),
+            options={"placement": "before"},
+        )
+        for norm in ("none", "batch", _PER_IMAGE[network.model])
     )
-    if network.name == "dense_bn":
+    if network.family == "dense":
         # With a bias the normalised output of a dense layer would still tell how bright its input is.
         alone = replace(alone, options={**alone.options, "bias": False})
     return plain, bn, alone

@@ -17,7 +17,7 @@ NETWORK = Network(
     Bilingual("2 dense layers", "2 层全连接"),
     "dense",
     "plain_mlp",
-    600,
+    500,
     lr=0.1,
     batch_size=32,
     options={"depth": 2, "width": 64, "init": "he"},
