@@ -64,7 +64,7 @@ class ImageData:
     test_images: Tensor = field(repr=False)
     test_labels: Tensor = field(repr=False)
     classes: tuple[str, ...]
-    standardised: bool = False
+    standardised: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         for part, images, labels in self._parts():

@@ -182,8 +182,8 @@ class DropoutOrderAccuracy(Claim):
 
 def _protocol(preset: Preset) -> tuple[str, ...]:
     return (
-        f"{NETWORK.gloss.en.capitalize()} with BN, {SAMPLES} images of {preset.data}, drawn anew for each seed; dropout "
-        f"{_DROPOUT:g} either between them, so that a BN layer follows, or behind the last.",
+        f"{NETWORK.gloss.en.capitalize()} with BN, {SAMPLES} images of {preset.data}, drawn anew for each seed; "
+        f"dropout {_DROPOUT:g} either between them, so that a BN layer follows, or behind the last.",
         seeds_sentence(preset),
     )
 
