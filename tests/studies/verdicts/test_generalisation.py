@@ -157,7 +157,7 @@ def test_bn_may_use_either_statistics_against_differences(quick: Preset, judge: 
     ("name", "may_differ"),
     [
         ("input_shift", {"norm"}),
-        ("input_differences", {"norm", "steps"}),
+        ("input_differences", {"norm", "steps", "eval_every"}),
         ("regularisation", {"norm"}),
         ("small_data", {"norm", "train_samples"}),
         ("absolute_differences", {"norm", "steps", "eval_every"}),

@@ -57,8 +57,8 @@ class InputDifferences(Claim):
         return (
             "Mixed light: a pixel x becomes a·x + b, with a contrast a from 0.25 to 1 and a brightness b from 0 to "
             "1 − a that are drawn for each image.",
-            "Networks trained in mixed light have the learning rate that was chosen in good light; those without BN have "
-            f"{LONGER} times as many steps, since there BN would win by its speed.",
+            "Networks trained in mixed light have the learning rate that was chosen in good light; those without BN "
+            f"have {LONGER} times as many steps, since there BN would win by its speed.",
             seeds_sentence(preset),
         )
 

@@ -49,15 +49,11 @@ def trained_in_mixed_light(preset: Preset, network: Network, rate: Rate) -> tupl
 
     Those without BN have :data:`LONGER` times as many steps.
     """
-    return tuple(
-        replace(
-            config,
-            lr=rate(tuned(preset, config, _RATES)),
-            data=f"{preset.data}-in-mixed-light",
-            steps=config.steps * (LONGER if config.norm == "none" else 1),
-        )
+    bn, plain = (
+        replace(config, lr=rate(tuned(preset, config, _RATES)), data=f"{preset.data}-in-mixed-light")
         for config in _arms(preset, network)
     )
+    return bn, replace(plain, steps=plain.steps * LONGER, eval_every=plain.eval_every * LONGER)
 
 
 def accuracy(run: Run, statistics: str, light: str) -> float:
