@@ -48,9 +48,9 @@ def images(preset: Preset) -> str:
     return preset.pick(quick="digits", full="fashion-mnist")
 
 
-def most(preset: Preset, network: Network) -> int:
+def most(network: Network) -> int:
     """Return the largest number of samples that a network is trained on."""
-    return 380 if network is MEDICAL else preset.pick(quick=1000, full=5000)
+    return 380 if network is MEDICAL else 1000
 
 
 def fitted(preset: Preset, network: Network, norm: str, samples: int, rate: Rate) -> RunConfig:
@@ -62,7 +62,7 @@ def fitted(preset: Preset, network: Network, norm: str, samples: int, rate: Rate
 def search(preset: Preset, network: Network, norm: str) -> Search:
     """Return the choice of the learning rate; a norm with virtual batches has that of BN."""
     kind = "none" if norm == "none" else "batch"
-    return tuned(preset, _config(preset, network, kind, most(preset, network), network.lr), RATES)
+    return tuned(preset, _config(preset, network, kind, most(network), network.lr), RATES)
 
 
 def exact_accuracy(run: Run) -> float:
@@ -82,6 +82,8 @@ def _config(preset: Preset, network: Network, norm: str, samples: int, lr: float
         norm,
         data=network.data or images(preset),
         lr=lr,
+        # Larger images take longer to fit; a run ends when it has.
+        steps=network.steps * preset.pick(quick=1, full=4),
         eval_every=5,
         stop_at_loss=FITTED,
         train_samples=samples,

@@ -78,10 +78,10 @@ class Regularisation(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
-            f"{_FEW} and {most(preset, DENSE):,} images of {images(preset)}, drawn anew for each seed, in batches of "
+            f"{_FEW} and {most(DENSE):,} images of {images(preset)}, drawn anew for each seed, in batches of "
             f"32. Both networks end at the same training loss, {FITTED:g}, looked at every 5 steps: at the same "
             "number of steps the one with BN would merely have fitted more.",
-            f"Learning rates {', '.join(map(str, RATES))} are tried on {most(preset, DENSE):,} images.",
+            f"Learning rates {', '.join(map(str, RATES))} are tried on {most(DENSE):,} images.",
             "Beside them in the figure: BN that normalises 16 or 8 samples at a time, whose statistics are noisier.",
             seeds_sentence(preset),
         )
@@ -105,7 +105,7 @@ class Regularisation(Claim):
                 note=_unfitted,
             )
             for network in _NETWORKS
-            for samples in (_FEW, most(preset, network))
+            for samples in (_FEW, most(network))
         )
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
@@ -114,10 +114,7 @@ class Regularisation(Claim):
                 f"{network.name}, more samples",
                 Bilingual(f"more images help {network.gloss.en}", f"更多图像使{network.gloss.zh}更准"),
                 network.family,
-                tuple(
-                    fitted(preset, network, "none", samples, rate)
-                    for samples in (most(preset, network), _FEW)
-                ),
+                tuple(fitted(preset, network, "none", samples, rate) for samples in (most(network), _FEW)),
                 value=lambda many, few: exact_accuracy(many) - exact_accuracy(few),
                 effect="test accuracy without BN, with all samples less with few",
                 unit="percentage points",

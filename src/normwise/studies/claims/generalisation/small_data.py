@@ -61,8 +61,8 @@ class SmallData(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
-            f"Images: {_counts((*_IMAGES, most(preset, DENSE)))} of {images(preset)}, in batches of 32. Medical: "
-            f"{_counts((*_PATIENTS, most(preset, MEDICAL)))} patients of the Wisconsin breast cancer data, 30 "
+            f"Images: {_counts((*_IMAGES, most(DENSE)))} of {images(preset)}, in batches of 32. Medical: "
+            f"{_counts((*_PATIENTS, most(MEDICAL)))} patients of the Wisconsin breast cancer data, 30 "
             "measurements each, standardised, in batches of 20. Samples are drawn anew for each seed.",
             "The learning rate is chosen on the largest number of samples and kept.",
             seeds_sentence(preset, self.seeds(preset)),
@@ -79,7 +79,7 @@ class SmallData(Claim):
                 "dense",
                 (
                     *_pair(preset, DENSE, _IMAGES[0], rate),
-                    *_pair(preset, DENSE, most(preset, DENSE), rate),
+                    *_pair(preset, DENSE, most(DENSE), rate),
                 ),
                 value=lambda few_bn, few, many_bn, many: (
                     (exact_accuracy(few_bn) - exact_accuracy(few))
@@ -111,7 +111,7 @@ class SmallData(Claim):
                 Bilingual(f"more samples help {network.gloss.en}", f"更多样本使{network.gloss.zh}更准"),
                 "dense",
                 (
-                    fitted(preset, network, "none", most(preset, network), rate),
+                    fitted(preset, network, "none", most(network), rate),
                     fitted(preset, network, "none", few, rate),
                 ),
                 value=lambda many, few: exact_accuracy(many) - exact_accuracy(few),
@@ -125,7 +125,7 @@ class SmallData(Claim):
     def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
         return (
             *_pair(preset, DENSE, _IMAGES[1], rate),
-            *_pair(preset, MEDICAL, most(preset, MEDICAL), rate),
+            *_pair(preset, MEDICAL, most(MEDICAL), rate),
         )
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
@@ -150,8 +150,8 @@ class SmallData(Claim):
                 ),
             )
             for network, counts in (
-                (DENSE, (*_IMAGES, most(preset, DENSE))),
-                (MEDICAL, (*_PATIENTS, most(preset, MEDICAL))),
+                (DENSE, (*_IMAGES, most(DENSE))),
+                (MEDICAL, (*_PATIENTS, most(MEDICAL))),
             )
         )
 
