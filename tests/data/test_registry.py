@@ -10,7 +10,7 @@ from PIL import Image
 from normwise.data import load_data
 from normwise.data.registry import NAMED_DATA, READERS, FileReader, NamedData, loader_of
 
-_ROOMS = ("images", "speech", "text")
+_ROOMS = ("images", "speech", "tables", "text")
 _LIBRARIES = ("PIL", "pooch", "scipy.signal", "sklearn")
 
 
@@ -37,6 +37,7 @@ def test_every_option_may_be_left_out() -> None:
     [
         ('load_data("image", "digits")', ["images"], ["sklearn"]),
         ('load_data("image", ".")', ["images"], ["PIL"]),
+        ('load_data("image", "breast-cancer")', ["images", "tables"], ["sklearn"]),
         ('load_data("speech", "tones")', ["speech"], []),
         ('load_data("text", "phrases")', ["text"], []),
         ("BatchOrder(3, 1, 0)", [], []),

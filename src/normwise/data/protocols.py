@@ -58,8 +58,13 @@ class LabelledData(Protocol):
         """Hexadecimal SHA-256 of inputs, labels and class names: equal for equal data, wherever it lies."""
         ...
 
-    def subset(self, train: int | None = None, test: int | None = None) -> "LabelledData":
-        """The first ``train`` training and the first ``test`` test samples; None keeps them all."""
+    def subset(
+        self, train: int | None = None, test: int | None = None, *, draw: int | None = None
+    ) -> "LabelledData":
+        """The first ``train`` training and the first ``test`` test samples; None keeps them all.
+
+        With the seed ``draw`` the training samples are drawn, in place of the first ones.
+        """
         ...
 
     def for_tuning(self) -> "LabelledData":

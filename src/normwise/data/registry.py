@@ -54,6 +54,26 @@ class FileReader:
 NAMED_DATA = (
     NamedData("image", "digits", "images.digits:digits"),
     NamedData("image", "mnist", "images.mnist:mnist"),
+    NamedData("image", "fashion-mnist", "images.fashion_mnist:fashion_mnist", "clothes"),
+    NamedData(
+        "image",
+        "digits-in-mixed-light",
+        "images.altered.light:digits_in_mixed_light",
+        "each in its own light",
+    ),
+    NamedData(
+        "image", "mnist-in-mixed-light", "images.altered.light:mnist_in_mixed_light", "each in its own light"
+    ),
+    NamedData(
+        "image", "lights-of-digits", "images.altered.light:lights_of_digits", "brightness as the class"
+    ),
+    NamedData("image", "lights-of-mnist", "images.altered.light:lights_of_mnist", "brightness as the class"),
+    NamedData("image", "digits-with-wrong-labels", "images.altered.wrong_labels:digits_with_wrong_labels"),
+    NamedData("image", "mnist-with-wrong-labels", "images.altered.wrong_labels:mnist_with_wrong_labels"),
+    NamedData("image", "crops-16", "images.colour_crops:crops_16", "colour, 16×16"),
+    NamedData("image", "crops-32", "images.colour_crops:crops_32", "colour, 32×32"),
+    NamedData("image", "crops-64", "images.colour_crops:crops_64", "colour, 64×64"),
+    NamedData("image", "breast-cancer", "tables.breast_cancer:breast_cancer", "30 numbers a sample"),
     NamedData("speech", "fsdd", "speech.fsdd:fsdd", "spoken digits"),
     NamedData("speech", "tones", "speech.tones:tones", "made up"),
     NamedData("text", "rt-polarity", "text.rt_polarity:rt_polarity", "film reviews"),

@@ -1,5 +1,6 @@
 """The configurations that claims vary: a preset's network, trained as the preset says."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from normwise.records import RunConfig
@@ -56,9 +57,11 @@ def tuned(preset: Preset, config: RunConfig, rates: tuple[float, ...], target: f
     return Search(config, rates, "steps", target)
 
 
-def seeds_sentence(preset: Preset) -> str:
-    """Return how seeds and learning rates are used, as a sentence of a protocol."""
-    tuning, judged = (", ".join(map(str, seeds)) for seeds in (preset.tuning_seeds, preset.seeds))
+def seeds_sentence(preset: Preset, judged_on: Sequence[int] = ()) -> str:
+    """Return how seeds, the preset's or others, and learning rates are used, as a sentence of a protocol."""
+    tuning, judged = (
+        ", ".join(map(str, seeds)) for seeds in (preset.tuning_seeds, judged_on or preset.seeds)
+    )
     return (
         f"Learning rates are chosen on seeds {tuning} and a fifth of the training set that is not trained on; judged "
         f"are seeds {judged} on the test set. With and without BN the weights start from the same values and see "

@@ -92,7 +92,8 @@ def train(
     if all_of_us.first:
         all_of_us.wait()
     all_of_us.check_same({"the SHA-256 of the data": loaded.sha256})
-    data = loaded.subset(config.train_samples, config.test_samples).to(getattr(torch, config.dtype))
+    data = loaded.subset(config.train_samples, config.test_samples, draw=config.draw)
+    data = data.to(getattr(torch, config.dtype))
     if config.split == "validation":
         data = data.for_tuning()
     model = network_of(config, data.input_spec)

@@ -44,7 +44,9 @@ def test_half_a_form_is_reported_by_its_reader(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(DataError, match=r"cifar: is neither a folder nor a known data set \(digits, mnist\)"):
+    with pytest.raises(
+        DataError, match=r"cifar: is neither a folder nor a known data set \(digits, mnist, fashion-mnist, "
+    ):
         load_data("image", "cifar")
 
 

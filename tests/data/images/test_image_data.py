@@ -110,3 +110,12 @@ def test_other_data_have_another_digest(changes: dict[str, Any]) -> None:
 def test_equal_data_have_one_digest_whatever_their_name() -> None:
     assert replace(image_data(), name="moved").sha256 == image_data().sha256
     assert len(image_data().sha256) == 64
+
+
+def test_standardised_values_may_be_of_any_size_but_must_be_finite() -> None:
+    values = torch.tensor([-3.0, 7.0]).reshape(2, 1, 1, 1)
+    labels = torch.tensor([0, 1])
+    data = ImageData("table", values, labels, values, labels, ("a", "b"), standardised=True)
+    assert torch.equal(data.train_images, values)
+    with pytest.raises(DataError, match="table: the test part has values that are not finite"):
+        ImageData("table", values, labels, values / 0, labels, ("a", "b"), standardised=True)

@@ -188,7 +188,7 @@ def _run(folder: Path) -> CliTarget:
     record = run.read()
     config = record.config
     data = load_data(config.task, config.data, **config.data_options)
-    data = data.subset(config.train_samples, config.test_samples)
+    data = data.subset(config.train_samples, config.test_samples, draw=config.draw)
     return CliTarget(str(folder), trained_network(run, record, data.input_spec), data=data)
 
 

@@ -50,6 +50,7 @@ class KnownFiles:
         wanted: Files that a user can put into a folder instead, in words.
         largest: Bytes that an archive may have at most.
         timeout: Seconds that the server may stay silent.
+        installed: Folder that a package of the operating system puts the members into; None where there is no package.
     """
 
     name: str
@@ -63,6 +64,7 @@ class KnownFiles:
     wanted: str
     largest: int
     timeout: float = TIMEOUT
+    installed: Path | None = None
 
     def contents(self) -> Mapping[str, bytes]:
         """Return the content of each member by its name, compared with its digest every time.
@@ -70,7 +72,8 @@ class KnownFiles:
         Raises:
             DataError: a file is damaged or another, or can't be downloaded; says which and what to do.
         """
-        for folder in data_folders(self.name):
+        folders = data_folders(self.name)
+        for folder in folders if self.installed is None else [*folders, self.installed]:
             if (paths := self.unpacked(folder)) is not None:
                 return self._checked({name: self.read(path) for name, path in paths.items()}, folder, paths)
             if is_there(archive := folder / self.archive):
@@ -136,7 +139,7 @@ def _downloaded(address: str, target: Path, timeout: float) -> Iterator[bytes]:
     """
     import pooch
 
-    # Whole answers, at most 20 MB: a stream that fails midway leaves its connection open.
+    # Whole answers, at most 30 MB: a stream that fails midway leaves its connection open.
     fetch = pooch.HTTPDownloader(timeout=timeout, stream=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     # A folder of our own beside the target: two processes never write one file, and the move into

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from normwise.data.sample_order import epoch_order
 from normwise.data.stratified_split import stratified
 from normwise.errors import DataError
 from normwise.records import InputSpec
@@ -51,6 +52,7 @@ class ImageData:
         test_images: floating (M, C, H, W), in [0, 1]; same C, H, W.
         test_labels: int64 (M,).
         classes: the name of each class.
+        standardised: whether the values are standardised ones, of any size, and no pixels in [0, 1].
 
     Raises:
         DataError: the parts do not fit each other or the description above.
@@ -62,11 +64,12 @@ class ImageData:
     test_images: Tensor = field(repr=False)
     test_labels: Tensor = field(repr=False)
     classes: tuple[str, ...]
+    standardised: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         for part, images, labels in self._parts():
             where = f"{self.name}: the {part} part"
-            _check_images(where, images)
+            _check_images(where, images, standardised=self.standardised)
             _check_labels(where, labels, count=len(images), classes=self.num_classes)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             train, test = tuple(self.train_images.shape[1:]), tuple(self.test_images.shape[1:])
@@ -118,8 +121,15 @@ class ImageData:
                 digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
-    def subset(self, train: int | None = None, test: int | None = None) -> "ImageData":
+    def subset(
+        self, train: int | None = None, test: int | None = None, *, draw: int | None = None
+    ) -> "ImageData":
         """The first ``train`` training and the first ``test`` test images; None keeps them all.
+
+        Args:
+            train: How many training images.
+            test: How many test images.
+            draw: Seed to draw the training images by, in place of the first ones.
 
         Raises:
             DataError: fewer than 1 image asked for, or more than there are.
@@ -131,10 +141,12 @@ class ImageData:
                 )
         if train is None and test is None:
             return self
+        chosen = slice(train)
+        drawn = chosen if draw is None else epoch_order(len(self.train_labels), draw, epoch=0)[chosen]
         return replace(
             self,
-            train_images=self.train_images[:train],
-            train_labels=self.train_labels[:train],
+            train_images=self.train_images[drawn],
+            train_labels=self.train_labels[drawn],
             test_images=self.test_images[:test],
             test_labels=self.test_labels[:test],
         )
@@ -163,13 +175,17 @@ class ImageData:
         )
 
 
-def _check_images(where: str, images: Tensor) -> None:
+def _check_images(where: str, images: Tensor, *, standardised: bool) -> None:
     if not images.is_floating_point() or images.ndim != 4:
         raise DataError(
             f"{where} has {images.dtype} images of shape {tuple(images.shape)}, expected floating (N, C, H, W)"
         )
     if images.numel() == 0:
         raise DataError(f"{where} is empty: its images have shape {tuple(images.shape)}")
+    if standardised:
+        if not bool(images.isfinite().all()):
+            raise DataError(f"{where} has values that are not finite")
+        return
     low, high = (float(extreme) for extreme in images.aminmax())
     # Written so that NaN, which makes every comparison false, is refused too.
     if not (low >= 0 and high <= 1):

@@ -1,20 +1,12 @@
 """MNIST, the 70,000 handwritten digits of LeCun, Cortes and Burges: found here or downloaded."""
 
-import io
 from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
 
-from normwise.data.files.compressed import GZIP_ERRORS, read_up_to, unpacked
-from normwise.data.files.known_files import TIMEOUT, ArchiveError, KnownFiles
-from normwise.data.images.idx import array_of, idx_content, read_content
-from normwise.data.images.idx_folder import IDX_NAMES, IdxFile, find_idx, from_idx_files
+from normwise.data.files.known_files import TIMEOUT
 from normwise.data.images.image_data import ImageData
+from normwise.data.images.known_idx import KnownIdx
 
 _ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist"
-# Of any file, uncompressed; the largest of MNIST's has 47 MB.
-_LARGEST = 2**26
-# Of the uncompressed content: the archives differ from one server to the next.
 _SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -44,29 +36,4 @@ def mnist_from(address: str, sha256: Mapping[str, str], *, timeout: float = TIME
         sha256: Hexadecimal, of each of ``IDX_NAMES``, uncompressed.
         timeout: Seconds that the server may stay silent.
     """
-    return from_idx_files("mnist", [_idx_file(name, address, sha256[name], timeout) for name in IDX_NAMES])
-
-
-def _idx_file(name: str, address: str, sha256: str, timeout: float) -> IdxFile:
-    known = KnownFiles(
-        name="mnist",
-        title="MNIST",
-        address=f"{address}/{name}.gz",
-        archive=f"{name}.gz",
-        digests={name: sha256},
-        members=partial(_uncompressed, name),
-        unpacked=lambda folder: None if (path := find_idx(folder, name)) is None else {name: path},
-        read=lambda path: bytes(read_content(path).raw),
-        wanted=", ".join(f"{archive}.gz" for archive in IDX_NAMES),
-        largest=_LARGEST,
-        timeout=timeout,
-    )
-    content = known.contents()[name]
-    return IdxFile(Path(name), array_of(idx_content(io.BytesIO(content), name)))
-
-
-def _uncompressed(name: str, content: bytes) -> dict[str, bytes]:
-    try:
-        return {name: bytes(read_up_to(unpacked(io.BytesIO(content)), _LARGEST))}
-    except GZIP_ERRORS as error:
-        raise ArchiveError(str(error)) from error
+    return KnownIdx("mnist", "MNIST", address, sha256).images(timeout)

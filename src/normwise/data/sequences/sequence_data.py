@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from normwise.data.sample_order import epoch_order
 from normwise.data.sequences.padded_batches import Sequences
 from normwise.data.stratified_split import stratified
 from normwise.errors import DataError
@@ -72,8 +73,15 @@ class SequenceData:
                 digest.update(tensor.numpy().data)
         return digest.hexdigest()
 
-    def subset(self, train: int | None = None, test: int | None = None) -> "SequenceData":
+    def subset(
+        self, train: int | None = None, test: int | None = None, *, draw: int | None = None
+    ) -> "SequenceData":
         """The first ``train`` training and the first ``test`` test sequences; None keeps them all.
+
+        Args:
+            train: How many training sequences.
+            test: How many test sequences.
+            draw: Seed to draw the training sequences by, in place of the first ones.
 
         Raises:
             DataError: fewer than 1 sequence asked for, or more than there are.
@@ -85,7 +93,10 @@ class SequenceData:
                 )
         if train is None and test is None:
             return self
-        return replace(self, training=self.training.first(train), test=self.test.first(test))
+        training = self.training.first(train)
+        if draw is not None:
+            training = self.training.chosen(epoch_order(len(self.training), draw, epoch=0)[:train].tolist())
+        return replace(self, training=training, test=self.test.first(test))
 
     def for_tuning(self) -> "SequenceData":
         """Return the training sequences alone, a fifth of each class of them in place of the test sequences."""

@@ -22,6 +22,7 @@ _LATER: dict[str, Any] = {
     "momentum": 0.0,
     "eval_growth": 0.0,
     "stop_at_loss": None,
+    "draw_samples": False,
 }
 
 
@@ -60,6 +61,7 @@ class RunConfig:
             are looked at closely; 0 for every ``eval_every`` steps.
         stop_at_loss: End the run at the first evaluation at which the mean training loss since the one before is no
             larger; None for none.
+        draw_samples: Whether the training samples are drawn by the seed, and not the first so many.
     """
 
     model: str
@@ -85,6 +87,12 @@ class RunConfig:
     momentum: float = 0.0
     eval_growth: float = 0.0
     stop_at_loss: float | None = None
+    draw_samples: bool = False
+
+    @property
+    def draw(self) -> int | None:
+        """Seed that the training samples are drawn by; None where they are the first ones."""
+        return self.seed if self.draw_samples else None
 
     @property
     def key(self) -> str:

@@ -47,7 +47,7 @@ def train_in_keras(
     run_folder = RunFolder(folder)
     may_begin(run_folder, config, resume=resume)
     check_config(config)
-    for name in ("split", "momentum", "eval_growth", "stop_at_loss"):
+    for name in ("split", "momentum", "eval_growth", "stop_at_loss", "draw_samples"):
         if getattr(config, name) != getattr(RunConfig, name):
             raise ArgumentError(f"{name} is for runs in torch; leave it out of one in Keras")
     import_keras()

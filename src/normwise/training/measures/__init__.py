@@ -13,10 +13,12 @@ from normwise.training.measures.bias_gradient import bias_gradient
 from normwise.training.measures.epsilon_sign import epsilon_sign
 from normwise.training.measures.gradient_by_layer import gradient_by_layer
 from normwise.training.measures.input_percentiles import input_percentiles
+from normwise.training.measures.kept_variance import kept_variance
 from normwise.training.measures.merged_bias import merged_bias
 from normwise.training.measures.moments import moments
 from normwise.training.measures.padding import padded_accuracy
 from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
+from normwise.training.measures.shifted_accuracy import shifted_accuracy
 from normwise.training.measures.statistics_recurrence import statistics_recurrence
 
 Measure = Callable[[nn.Module, LabelledData], Any]
@@ -36,6 +38,8 @@ AT_THE_END: dict[str, Measure] = {
     "merged_bias": merged_bias,
     "statistics_recurrence": statistics_recurrence,
     "epsilon_sign": epsilon_sign,
+    "shifted_accuracy": shifted_accuracy,
+    "kept_variance": kept_variance,
 }
 
 
@@ -47,3 +51,7 @@ def check_measures(names: tuple[str, ...], task: Task) -> None:
             raise ArgumentError(f"unknown measure {name!r}; known are {', '.join(known)}")
     if task == "image" and "padded_accuracy" in names:
         raise ArgumentError("the measure 'padded_accuracy' is for sequences, and images are not padded")
+    if task != "image" and "shifted_accuracy" in names:
+        raise ArgumentError(
+            f"the measure 'shifted_accuracy' is for images, whose light it changes, and not for {task}"
+        )

@@ -1,0 +1,1 @@
+"""Known images made harder: in other light, or with wrong labels."""

@@ -1,0 +1,1 @@
+"""Data sets of tables: a row of numbers a sample."""
