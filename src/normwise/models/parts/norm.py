@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from normwise.errors import ModelError
+from normwise.models.parts.channel_noise import ChannelNoise
 from normwise.nn import (
     BatchNorm1d,
     BatchNorm2d,
@@ -23,6 +24,10 @@ NormChoice = str | NormFactory
 
 def _batch(channels: int, axes: int, **options: Any) -> nn.Module:
     return BatchNorm1d(channels, **options) if axes == 0 else BatchNorm2d(channels, **options)
+
+
+def _noisy_batch(channels: int, axes: int) -> nn.Module:
+    return nn.Sequential(_batch(channels, axes), ChannelNoise())
 
 
 def _ghost(channels: int, axes: int, samples: int = 32) -> nn.Module:
@@ -61,6 +66,7 @@ def _instance(channels: int, axes: int) -> nn.Module:
 
 NORMS: dict[str, NormFactory] = {
     "batch": _batch,
+    "noisy_batch": _noisy_batch,
     "ghost": _ghost,
     "renorm": _renorm,
     "none": _none,

@@ -8,8 +8,10 @@ from torch import nn
 from normwise.data import LabelledData
 from normwise.errors import ArgumentError
 from normwise.records import Task
+from normwise.training.measures.activation_moments import activation_moments
 from normwise.training.measures.batch_dependence import batch_dependence
 from normwise.training.measures.bias_gradient import bias_gradient
+from normwise.training.measures.cost import cost
 from normwise.training.measures.input_percentiles import input_percentiles
 from normwise.training.measures.padding import padded_accuracy
 from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
@@ -17,13 +19,17 @@ from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
 Measure = Callable[[nn.Module, LabelledData], Any]
 
 #: Measured at every evaluation, into ``Point.measured``.
-AT_EVERY_POINT: dict[str, Measure] = {"input_percentiles": input_percentiles}
+AT_EVERY_POINT: dict[str, Measure] = {
+    "input_percentiles": input_percentiles,
+    "activation_moments": activation_moments,
+}
 #: Measured after the last step, into ``Result.measured``.
 AT_THE_END: dict[str, Measure] = {
     "recomputed_accuracy": recomputed_accuracy,
     "batch_dependence": batch_dependence,
     "bias_gradient": bias_gradient,
     "padded_accuracy": padded_accuracy,
+    "cost": cost,
 }
 
 
