@@ -16,8 +16,8 @@ class ChannelNoise(nn.Module):
         m_{ic} \sim U(\mu_c - 0.1, \mu_c + 0.1), \quad s_{ic} \sim N(\sigma_c, 0.1^2), \qquad
         \mu_c \sim U(-0.5, 0.5), \quad \sigma_c \sim U(1, 1.25)
 
-    :math:`\mu_c` and :math:`\sigma_c` are drawn once a call, :math:`m` and :math:`s` for each sample i, too. Behind BN it
-    brings back the shift between steps that BN takes out: Santurkar et al. 2018, How Does Batch Normalization Help
+    :math:`\mu_c` and :math:`\sigma_c` are drawn once a call, :math:`m` and :math:`s` for each sample i, too. Behind BN
+    it brings back the shift between steps that BN takes out: Santurkar et al. 2018, How Does Batch Normalization Help
     Optimization? (https://arxiv.org/abs/1805.11604), section 2.1.
 
     Shapes: ``(N, C, *)``, the same out.
