@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from normwise.records import Bilingual, Case, Effect, Figure, Run, Saying, Series, Source, Verdict
+from normwise.records import Bilingual, Case, Effect, Figure, Run, RunConfig, Saying, Series, Source, Verdict
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
@@ -158,6 +158,9 @@ class CovariateShiftSpeed(Claim):
             steps_case(preset, rate, network, ("none", "batch")) for network in shift_networks(preset)
         )
         return (*faster, *noise_shifts(preset, rate))
+
+    def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
+        return tuple(drifting(preset, network, "none", rate) for network in shift_networks(preset))
 
     def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
         return tuple(

@@ -8,7 +8,7 @@ from normwise.records import Bilingual, Case, Figure, Run, RunConfig, Series, So
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.claim import Claim, Rate
-from normwise.studies.claims.reasons.sequence_runs import at_its_rate, budgets_sentence, search
+from normwise.studies.claims.reasons.sequence_runs import PADDED, at_its_rate, budgets_sentence, search
 from normwise.studies.judging.run_queries import result
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.networks import seeds_sentence
@@ -73,9 +73,9 @@ class Padding(Claim):
             "Trained with as little padding as the lengths of a batch need, tested with much: batches of 32, padded to "
             "1, 2, 4 and 8 times their longest sequence. Recurrent layers stop at the end of a sequence in any case: "
             "only BN between them is told the lengths, or is not and takes the zeros behind the end for real. With "
-            "running statistics more padding at the test changes nothing, and what harm there is comes from training.",
-            f"{seeds_sentence(preset)} Here seeds {', '.join(map(str, _FURTHER_SEEDS))} are judged, too; both arms have "
-            "the learning rate that suits BN with a mask.",
+            "running statistics more padding at the test changes nothing: what harm there is comes from training.",
+            f"{seeds_sentence(preset)} Here seeds {', '.join(map(str, _FURTHER_SEEDS))} are judged, too; both arms "
+            "have the learning rate that suits BN with a mask.",
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
@@ -137,13 +137,12 @@ class Padding(Claim):
 
 
 def _networks(preset: Preset) -> list[Network]:
-    names = preset.pick(quick=("speech_lstm",), full=("speech_lstm", "sentiment_bilstm"))
-    return [preset.sequences[name] for name in names]
+    return [preset.sequences[name] for name in PADDED[preset.name]]
 
 
 def _arms(preset: Preset, rate: Rate, network: Network) -> tuple[RunConfig, RunConfig]:
     """Return BN with a mask and without, both at the learning rate of the first."""
-    masked = at_its_rate(preset, rate, network, "batch", measures=("padded_accuracy",))
+    masked = at_its_rate(preset, rate, network, "batch")
     return masked, replace(masked, norm="batch_unmasked")
 
 

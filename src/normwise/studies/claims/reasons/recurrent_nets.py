@@ -27,10 +27,10 @@ _REVISED = (
     "trained all norms at one learning rate."
 )
 _RULE = (
-    "For each network and norm the learning rate is chosen that ends highest. Two effects a network: the difference of "
-    f"the accuracies at the end, of which {_POINTS:g} percentage point matters, and the ratio of the steps to the "
-    f"target, of which {_RATIO:g} matters; a run that never reached it counts with its whole budget. Control: without a "
-    "norm the network learns its task."
+    "For each network and norm the learning rate is chosen that ends highest. Two effects a network: the difference "
+    f"of the accuracies at the end, of which {_POINTS:g} percentage point matters, and the ratio of the steps to the "
+    f"target, of which {_RATIO:g} matters; a run that never reached it counts with its whole budget. Control: without "
+    "a norm the network learns its task."
 )
 _LAURENT = Source(
     "Laurent, Pereyra, Brakel, Zhang & Bengio 2015, Batch Normalized Recurrent Neural Networks",
