@@ -19,7 +19,7 @@ def test_bytes_are_those_of_the_activations_that_are_kept_once_each() -> None:
 def test_a_second_activation_is_what_bn_keeps() -> None:
     data = digits()
     model = build("dense_bn", data.shape, data.num_classes, norm="batch")
-    units = model.get_submodule("hidden.norm").weight.numel()
+    units = model.get_parameter("hidden.norm.weight").numel()
     found = AT_THE_END["cost"](model, data)
     # The input of BN, 60 samples; and the mean and deviation of the batch.
     assert found["bytes"]["batch"] - found["bytes"]["none"] == 4 * (60 * units + 2 * units)

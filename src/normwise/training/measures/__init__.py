@@ -12,6 +12,7 @@ from normwise.training.measures.activation_moments import activation_moments
 from normwise.training.measures.batch_dependence import batch_dependence
 from normwise.training.measures.bias_gradient import bias_gradient
 from normwise.training.measures.cost import cost
+from normwise.training.measures.gain import gain_accuracy
 from normwise.training.measures.input_percentiles import input_percentiles
 from normwise.training.measures.padding import padded_accuracy
 from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
@@ -30,6 +31,7 @@ AT_THE_END: dict[str, Measure] = {
     "bias_gradient": bias_gradient,
     "padded_accuracy": padded_accuracy,
     "cost": cost,
+    "gain_accuracy": gain_accuracy,
 }
 
 
@@ -39,5 +41,7 @@ def check_measures(names: tuple[str, ...], task: Task) -> None:
     for name in names:
         if name not in known:
             raise ArgumentError(f"unknown measure {name!r}; known are {', '.join(known)}")
+    if task != "speech" and "gain_accuracy" in names:
+        raise ArgumentError("the measure 'gain_accuracy' is for speech, which has a loudness")
     if task == "image" and "padded_accuracy" in names:
         raise ArgumentError("the measure 'padded_accuracy' is for sequences, and images are not padded")

@@ -95,9 +95,7 @@ class CostMemoryReason(Claim):
         return (_MEASURED, "The rest of what BN adds is its input, which it keeps beside its output.")
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
-        return _cases(
-            preset, "share of means and variances", _statistics_share, unit="percent", smallest=_SHARE
-        )
+        return _cases(preset, "share of means and variances", _statistics_share, unit="%", smallest=_SHARE)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         each = of_each(cases)
