@@ -113,6 +113,13 @@ def test_steps_need_statistics_of_their_own_where_shared_ones_cost_accuracy(
     assert judge(PerStepStatistics(), outcome).verdict == expected
 
 
+def test_nothing_is_known_of_the_steps_where_neither_reaches_the_target(judge: Judge) -> None:
+    below = {"batch": 70.0, "none": 70.0, "layer": 70.0}
+    found = judge(Nlp(), _ends(below, {"batch": 3, "none": 9, "layer": 3}))
+    assert {case.outcome for case in found.cases} == {"open"}
+    assert all("never got there" in case.effect.note for case in found.cases)
+
+
 @pytest.mark.parametrize("claim", [RecurrentNets(), RecurrentNetsLayerNorm(), Nlp()])
 @pytest.mark.parametrize("preset", ["quick", "full"])
 def test_arms_differ_in_the_norm_alone(claim: Claim, preset: str) -> None:

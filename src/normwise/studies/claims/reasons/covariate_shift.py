@@ -8,7 +8,6 @@ from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.reasons.shift_runs import (
-    GLOSS,
     NORMS,
     PUT_BACK,
     SMALLEST,
@@ -21,6 +20,7 @@ from normwise.studies.claims.reasons.shift_runs import (
     shift_searches,
     steps_case,
 )
+from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL
 from normwise.studies.judging.drift import drifts
 from normwise.studies.judging.intervals import geometric_effect
 from normwise.studies.judging.styles import GHOST, STYLE
@@ -192,7 +192,7 @@ def _figure(network: Network, groups: dict[str, list[Run]]) -> Figure:
     def series(norm: str, runs: list[Run]) -> Series:
         of_steps = list(zip(*map(drifts, runs), strict=False))
         return Series(
-            label=GLOSS[norm],
+            label=NORM_LABEL[norm],
             x=tuple(float(step) for step in range(1, len(of_steps) + 1)),
             y=tuple(map(fmean, of_steps)),
             low=tuple(map(min, of_steps)),

@@ -73,7 +73,6 @@ class Nlp(Claim):
                 at_its_rate(preset, rate, network, "none"),
                 at_its_rate(preset, rate, network, norm),
                 smallest=_GREATLY,
-                effect=f"steps without a norm over steps with {words.en}",
                 where=words,
             )
             for network in _networks(preset)

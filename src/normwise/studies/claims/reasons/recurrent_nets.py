@@ -229,7 +229,6 @@ def _both(
             worse,
             better,
             smallest=_RATIO,
-            effect=f"steps {worse_is} over steps {better_is}",
             where=where,
         ),
     ]

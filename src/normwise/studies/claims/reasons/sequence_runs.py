@@ -1,14 +1,14 @@
 """Networks for sequences with each norm at the learning rate that suits it, and what is compared of them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from normwise.records import Bilingual, Figure, Run, RunConfig
-from normwise.studies.arms import Search, accuracy_at_end, steps_between, steps_until
+from normwise.studies.arms import Search, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Rate
+from normwise.studies.claims.reasons.steps_ratio import steps_ratio
 from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import DIVERGED, LABEL, STYLE
 from normwise.studies.networks import arm, tuned
@@ -79,27 +79,16 @@ def steps_case(
     faster: RunConfig,
     *,
     smallest: float,
-    effect: str,
     where: Bilingual | None = None,
 ) -> CasePlan:
     """Return the comparison of the steps to the target of the network."""
-    target = target_of(preset, network)
-
-    def open_by(run: Run) -> float:
-        low, high = steps_between(run, target)
-        return math.sqrt(high / low)
-
-    return CasePlan(
+    return steps_ratio(
         f"{network.name}, steps{'' if where is None else f', {where.en}'}",
         _glossed(network, Bilingual("steps", "步数"), where),
         network.family,
         (slower, faster),
-        value=lambda one, other: steps_until(one, target) / steps_until(other, target),
-        effect=effect,
-        unit="times",
+        target=target_of(preset, network),
         smallest=smallest,
-        resolution=lambda one, other: open_by(one) * open_by(other),
-        note=_rates_note,
     )
 
 

@@ -1,15 +1,13 @@
 """Runs with BN, with BN whose shift is put back by noise, and without, and what is compared of them."""
 
-import math
 from dataclasses import replace
-from typing import Any
 
-from normwise.records import Bilingual, Run, RunConfig
-from normwise.studies.arms import Search, steps_between, steps_until
+from normwise.records import Bilingual, RunConfig
+from normwise.studies.arms import Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Rate
+from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL, steps_ratio
 from normwise.studies.judging.drift import drift
-from normwise.studies.judging.styles import LABEL
 from normwise.studies.networks import CLOSELY, SGD_RATES, arm, tuned
 from normwise.studies.preset import Network, Preset
 
@@ -19,7 +17,6 @@ TARGET = {"quick": 0.90, "full": 0.95}
 #: Smallest ratio of steps, and of shifts, that matters; smallest ratio by which the noise must raise the shift.
 SMALLEST, PUT_BACK = 1.25, 5.0
 NORMS = ("batch", "noisy_batch", "none")
-GLOSS = {**LABEL, "noisy_batch": "with BN, shift put back"}
 
 
 def shift_networks(preset: Preset) -> list[Network]:
@@ -56,20 +53,19 @@ def drifting(preset: Preset, network: Network, norm: str, rate: Rate) -> RunConf
     return replace(config, lr=rate(_search(preset, network, norm)))
 
 
-def _case(network: Network, **rest: Any) -> CasePlan:
-    return CasePlan(network.name, network.gloss, network.family, unit="times", **rest)
-
-
 def shift_case(
     preset: Preset, rate: Rate, network: Network, norms: tuple[str, str], smallest: float
 ) -> CasePlan:
     """Return the comparison of the shifts with two norms."""
     more, less = norms
-    return _case(
-        network,
+    return CasePlan(
+        network.name,
+        network.gloss,
+        network.family,
         arms=tuple(drifting(preset, network, norm, rate) for norm in norms),
         value=lambda one, other: drift(one) / drift(other),
-        effect=f"shift {GLOSS[more]} over shift {GLOSS[less]}",
+        effect=f"shift {NORM_LABEL[more]} over shift {NORM_LABEL[less]}",
+        unit="times",
         smallest=smallest,
     )
 
@@ -94,19 +90,14 @@ def noise_shifts(preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
 
 def steps_case(preset: Preset, rate: Rate, network: Network, norms: tuple[str, str]) -> CasePlan:
     """Return the comparison of the steps to the target with two norms."""
-    target = TARGET[preset.name]
-
-    def open_by(run: Run) -> float:
-        low, high = steps_between(run, target)
-        return math.sqrt(high / low)
-
-    arms = (replace(_config(preset, network, n), lr=rate(_search(preset, network, n))) for n in norms)
-    more, less = norms
-    return _case(
-        network,
-        arms=tuple(arms),
-        value=lambda one, other: steps_until(one, target) / steps_until(other, target),
-        effect=f"steps {GLOSS[more]} over steps {GLOSS[less]}",
+    first, second = (
+        replace(_config(preset, network, norm), lr=rate(_search(preset, network, norm))) for norm in norms
+    )
+    return steps_ratio(
+        network.name,
+        network.gloss,
+        network.family,
+        (first, second),
+        target=TARGET[preset.name],
         smallest=SMALLEST,
-        resolution=lambda one, other: open_by(one) * open_by(other),
     )
