@@ -15,7 +15,7 @@ from normwise.statistics import evaluating
 from normwise.surgery import fold
 from normwise.training.evaluate import loss_of
 
-_SAMPLES, _ROUNDS = 60, 40
+_SAMPLES, _ROUNDS = 60, 30
 _BYTES = 4
 
 
@@ -25,7 +25,7 @@ def cost(model: nn.Module, data: LabelledData) -> dict[str, Any]:
     ``batch`` is the network with BN, ``none`` the same without, ``folded`` that with BN folded into the layers
     before it (inference only). ``statistics`` are the bytes of all means and deviations, of the batch and running.
     BN is torch's own, which most people use. Seconds are those of the processor, whatever else runs on it: medians of
-    40 rounds, in each of which every network has its turn.
+    30 rounds, in each of which every network has its turn.
     """
     layers = layers_with_statistics(model)
     networks = {"batch": _replaced(model, _torch_norm), "none": _replaced(model, lambda _: nn.Identity())}

@@ -28,7 +28,7 @@ _ROTA_BULO = Source(
 _MEASURED = (
     "The same network with PyTorch's BN and with its BN taken out; batches of 60, one thread. Memory: bytes of all "
     "that a forward pass keeps for the backward pass, parameters and inputs left out, what shares its memory counted "
-    "once. Time: of the processor, medians of 40 rounds in which the networks take turns; a step is forward, backward "
+    "once. Time: of the processor, medians of 30 rounds in which the networks take turns; a step is forward, backward "
     "and plain SGD."
 )
 

@@ -32,7 +32,7 @@ def drift_steps(preset: Preset) -> int:
 def _config(preset: Preset, network: Network, norm: str) -> RunConfig:
     config = arm(preset, network, norm, **CLOSELY)
     if norm == "noisy_batch":
-        return replace(config, steps=preset.pick(quick=200, full=network.steps))
+        return replace(config, steps=preset.pick(quick=150, full=network.steps))
     return config
 
 

@@ -114,7 +114,7 @@ class SpeechVolume(Claim):
         "With BN speech recognition adapts to another volume.", "用 BN 后，语音识别能适应音量变化。"
     )
     says = (Saying("003", "语音识别中的批标准化: 3. 应用场景"),)
-    falsifier = f"With BN another volume costs at most {_LOST:g} points less than without: quieter and louder recordings."
+    falsifier = f"With BN another volume costs at most {_LOST:g} points less than without: at both volumes."
     rule = (
         "The effect is how many points of accuracy another volume costs without BN less how many with BN, with running "
         f"statistics. The smallest that matters is {_LOST:g}. Control: without BN the worse of the two volumes "
