@@ -13,6 +13,7 @@ from normwise.training.measures.batch_dependence import batch_dependence
 from normwise.training.measures.bias_gradient import bias_gradient
 from normwise.training.measures.cost import cost
 from normwise.training.measures.gain import gain_accuracy
+from normwise.training.measures.gradient_turn import gradient_turn
 from normwise.training.measures.input_percentiles import input_percentiles
 from normwise.training.measures.padding import padded_accuracy
 from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
@@ -32,6 +33,7 @@ AT_THE_END: dict[str, Measure] = {
     "padded_accuracy": padded_accuracy,
     "cost": cost,
     "gain_accuracy": gain_accuracy,
+    "gradient_turn": gradient_turn,
 }
 
 

@@ -23,7 +23,8 @@ def _outcome(
 ) -> Callable[[RunConfig], dict[str, Any]]:
     def outcome(config: RunConfig) -> dict[str, Any]:
         if config.measures:
-            return {"points": _shifted(shifts[config.norm] * (1 + 0.01 * config.seed))}
+            moments = _shifted(shifts[config.norm] * (1 + 0.01 * config.seed))
+            return {"points": moments, "end": {"gradient_turn": 0.9}}
         return {"reaches": (steps or {})[config.model][config.norm] + 2 * (config.seed % 2)}
 
     return outcome

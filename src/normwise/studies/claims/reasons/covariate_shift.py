@@ -22,7 +22,8 @@ from normwise.studies.claims.reasons.shift_runs import (
 )
 from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL
 from normwise.studies.judging.drift import drifts
-from normwise.studies.judging.intervals import geometric_effect
+from normwise.studies.judging.intervals import geometric_effect, mean_effect
+from normwise.studies.judging.run_queries import result
 from normwise.studies.judging.styles import GHOST, STYLE
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Network, Preset
@@ -73,7 +74,8 @@ class CovariateShift(Claim):
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
             f"The first {drift_steps(preset)} steps of plain SGD, the shift measured after each on the same 512 "
-            "training samples, normalised by their own statistics where there is BN.",
+            "training samples, normalised by their own statistics where there is BN. Beside it, after the last of "
+            "them, Santurkar's measure: how far a layer's gradient turns when the layers before it have moved.",
             seeds_sentence(preset),
         )
 
@@ -88,6 +90,19 @@ class CovariateShift(Claim):
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return noise_shifts(preset, rate)
+
+    def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
+        return tuple(_drifting_runs(preset, rate).values())
+
+    def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
+        return tuple(
+            mean_effect(
+                f"{name}: cosine of a layer's gradients before and after the layers before it moved by 1 %",
+                "",
+                [float(result(run).measured["gradient_turn"]) for run in runs.of(config)],
+            )
+            for name, config in _drifting_runs(preset, runs.rate).items()
+        )
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
         return tuple(
@@ -186,6 +201,15 @@ class CovariateShiftSpeed(Claim):
             "Don't explain BN by covariate shift alone, and don't look for a method that lowers it as such.",
             "不要只用协变量偏移解释 BN，也不必专门寻找“减小偏移”的方法。",
         )
+
+
+def _drifting_runs(preset: Preset, rate: Rate) -> dict[str, RunConfig]:
+    """Return the runs that measure the shift, by network and norm in words."""
+    return {
+        f"{network.gloss.en}, {NORM_LABEL[norm]}": drifting(preset, network, norm, rate)
+        for network in shift_networks(preset)
+        for norm in NORMS
+    }
 
 
 def _figure(network: Network, groups: dict[str, list[Run]]) -> Figure:

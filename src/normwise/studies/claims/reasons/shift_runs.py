@@ -48,7 +48,12 @@ def shift_searches(preset: Preset) -> tuple[Search, ...]:
 def drifting(preset: Preset, network: Network, norm: str, rate: Rate) -> RunConfig:
     """Return the run that measures the shift after each step."""
     config = arm(
-        preset, network, norm, steps=drift_steps(preset), eval_every=1, measures=("activation_moments",)
+        preset,
+        network,
+        norm,
+        steps=drift_steps(preset),
+        eval_every=1,
+        measures=("activation_moments", "gradient_turn"),
     )
     return replace(config, lr=rate(_search(preset, network, norm)))
 
