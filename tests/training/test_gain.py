@@ -45,3 +45,7 @@ def test_features_without_loudness_are_refused() -> None:
     data = load_data("speech", "tones").subset(60, 40)
     with pytest.raises(ArgumentError, match="loudness=True"):
         measure(build("speech_lstm", (40,), 10, norm="none", units=8), data)
+
+
+def test_a_digest_of_data_without_loudness_is_what_it_was_before_there_was_the_option() -> None:
+    assert "loudness" not in repr(load_data("speech", "tones").input_spec)
