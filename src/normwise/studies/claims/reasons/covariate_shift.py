@@ -154,9 +154,9 @@ class CovariateShiftSpeed(Claim):
         return (
             "Noise behind BN, in training: in each step each channel is shifted by up to ±0.5 and scaled by 1 to 1.25, "
             "drawn anew, and each sample by a little more (Santurkar et al. 2018). It slows training in other ways, "
-            "too: where it does not, the shift can't be the reason; where it does, the shift may be. The noise need not "
-            "bring back all of the shift that there is without BN: if less shift made BN fast, many times "
-            "its shift would have to slow it.",
+            "too: where it does not, the shift can't be the reason; where it does, the shift may be. The noise need "
+            "not bring back all of the shift that there is without BN: if less shift made BN fast, many times its "
+            "shift would have to slow it.",
             f"Target: {TARGET[preset.name]:.0%} accuracy with running statistics. Evaluated every 2 steps up to step "
             "40, then after a twentieth of all steps so far.",
             seeds_sentence(preset),
