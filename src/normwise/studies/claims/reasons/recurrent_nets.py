@@ -73,7 +73,7 @@ class RecurrentNets(Claim):
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
-        return _searches(preset, ("none", "batch"))
+        return _searches(preset, _networks(preset), ("none", "batch"))
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         plans: list[CasePlan] = []
@@ -139,7 +139,7 @@ class RecurrentNetsLayerNorm(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
-            budgets_sentence(preset, _networks(preset)),
+            budgets_sentence(preset, _with_layer_norm(preset)),
             "BN or LayerNorm stands behind each recurrent layer; in the network that reads rows LayerNorm is also "
             "tried within the recurrence, as tutorial 000 has it.",
             seeds_sentence(preset),
@@ -148,13 +148,13 @@ class RecurrentNetsLayerNorm(Claim):
     def searches(self, preset: Preset) -> tuple[Search, ...]:
         rows = preset.sequences["row_lstm"]
         return (
-            *_searches(preset, ("none", "batch", "layer")),
+            *_searches(preset, _with_layer_norm(preset), ("none", "batch", "layer")),
             search(preset, rows, "recurrent_layer"),
         )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         plans: list[CasePlan] = []
-        for network in _networks(preset):
+        for network in _with_layer_norm(preset):
             layer, batch = (at_its_rate(preset, rate, network, norm) for norm in ("layer", "batch"))
             plans += _both(preset, network, layer, batch, "with LayerNorm", "with BN")
         rows = preset.sequences["row_lstm"]
@@ -164,7 +164,7 @@ class RecurrentNetsLayerNorm(Claim):
         return tuple(plans)
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
-        return tuple(learns(preset, rate, network) for network in _networks(preset))
+        return tuple(learns(preset, rate, network) for network in _with_layer_norm(preset))
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
         return tuple(
@@ -176,7 +176,7 @@ class RecurrentNetsLayerNorm(Claim):
                     for norm in ("batch", "layer")
                 ],
             )
-            for network in _networks(preset)
+            for network in _with_layer_norm(preset)
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
@@ -200,8 +200,13 @@ def _networks(preset: Preset) -> list[Network]:
     return [preset.sequences[name] for name in _NETWORKS]
 
 
-def _searches(preset: Preset, norms: Sequence[str]) -> tuple[Search, ...]:
-    return tuple(search(preset, network, norm) for network in _networks(preset) for norm in norms)
+def _with_layer_norm(preset: Preset) -> list[Network]:
+    names = preset.pick(quick=("row_lstm", "sentiment_bilstm"), full=_NETWORKS)
+    return [preset.sequences[name] for name in names]
+
+
+def _searches(preset: Preset, networks: Sequence[Network], norms: Sequence[str]) -> tuple[Search, ...]:
+    return tuple(search(preset, network, norm) for network in networks for norm in norms)
 
 
 def _both(

@@ -14,7 +14,7 @@ from normwise.studies.judging.styles import DIVERGED, LABEL, STYLE
 from normwise.studies.networks import arm, tuned
 from normwise.studies.preset import Network, Preset
 
-_RATES = {"quick": (0.003, 0.01, 0.03), "full": (0.0005, 0.002, 0.008)}
+_RATES = {"quick": (0.01, 0.03), "full": (0.0005, 0.002, 0.008)}
 #: Accuracy to reach, by preset: below where the networks end, above what guessing gives.
 _TARGETS = {
     "speech_lstm": {"quick": 0.80, "full": 0.85},
