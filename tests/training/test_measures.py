@@ -32,8 +32,8 @@ def _state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def test_measuring_changes_nothing(name: str) -> None:
     data: LabelledData = digits()
     model = _trained_a_little("dense_bn", "batch")
-    if name == "padded_accuracy":
-        data = load_data("speech", "tones").subset(60, 40)
+    if name in ("padded_accuracy", "gain_accuracy"):
+        data = load_data("speech", "tones", loudness=name == "gain_accuracy").subset(60, 40)
         model = build("speech_lstm", (40,), 10, norm="batch")
     before, modes = _state(model), [module.training for module in model.modules()]
     (AT_EVERY_POINT | AT_THE_END)[name](model, data)

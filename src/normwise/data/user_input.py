@@ -41,5 +41,5 @@ def prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:
         raise ArgumentError("a network for speech has a rate, and this one has none")
     from normwise.data.speech.speech_data import features_of_file
 
-    frames = features_of_file(Path(source), input_spec.rate)
+    frames = features_of_file(Path(source), input_spec.rate, loudness=input_spec.loudness)
     return {"sequences": frames[None], "lengths": torch.tensor([len(frames)])}

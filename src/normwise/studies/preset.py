@@ -77,6 +77,7 @@ _GLOSSES = {
     "resnet_8": Bilingual("residual net of 8 layers", "8 层残差网"),
     "speech_lstm": Bilingual("LSTM on speech", "语音 LSTM"),
     "sentiment_bilstm": Bilingual("BiLSTM on text", "文本 BiLSTM"),
+    "text_transformer": Bilingual("Transformer on text", "文本 Transformer"),
     "row_lstm": Bilingual("LSTM on the rows of images", "逐行读图的 LSTM"),
 }
 
@@ -125,18 +126,18 @@ PRESETS = {
             ),
             sequences={
                 "speech_lstm": _sequence(
-                    "speech_lstm", "speech", "tones", 60, 0.002, batch_size=32, options={"max_length": 30}
+                    "speech_lstm", "speech", "tones", 40, 0.01, batch_size=64, options={"units": 32}
                 ),
                 "sentiment_bilstm": _sequence(
                     "sentiment_bilstm",
                     "text",
                     "phrases",
-                    80,
-                    0.005,
+                    50,
+                    0.01,
                     batch_size=50,
-                    options={"max_length": 20, "width": 32, "dropout": 0.0},
+                    options={"units": 32, "width": 32, "dropout": 0.0},
                 ),
-                "row_lstm": _sequence("row_lstm", "image", "digits", 200, 0.002, options={"max_length": 8}),
+                "row_lstm": _sequence("row_lstm", "image", "digits", 60, 0.01, options={"max_length": 8}),
             },
         ),
         Preset(
@@ -149,6 +150,18 @@ PRESETS = {
                 "speech_lstm": _sequence("speech_lstm", "speech", "fsdd", 840, 0.002, batch_size=32),
                 "sentiment_bilstm": _sequence(
                     "sentiment_bilstm", "text", "rt-polarity", 764, 0.001, batch_size=50
+                ),
+                # No recurrent network, and its budget is theirs.
+                "text_transformer": Network(
+                    "text_transformer",
+                    _GLOSSES["text_transformer"],
+                    "deep",
+                    "text_transformer",
+                    764,
+                    0.001,
+                    batch_size=50,
+                    task="text",
+                    data="rt-polarity",
                 ),
                 "row_lstm": _sequence(
                     "row_lstm", "image", "mnist", 1000, 0.002, options={"max_length": 28}, test_samples=2_000

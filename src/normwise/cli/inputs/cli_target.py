@@ -19,7 +19,7 @@ from normwise.cli.wording import first_few
 from normwise.data import NAMED_DATA, ImageData, InOrder, LabelledData, load_data
 from normwise.errors import ArgumentError, DataError
 from normwise.files import is_folder
-from normwise.records import Task
+from normwise.records import Option, Task
 from normwise.statistics import Data, batches_of
 from normwise.training import RunFolder, trained_network
 
@@ -196,7 +196,10 @@ def _found(source: str, target: CliTarget) -> LabelledData:
     """A data set by its name or folder, which must be such as a run's network takes."""
     own = None if target.data is None else target.data.input_spec
     task: Task = _TASK_OF.get(source, "image" if own is None else own.task)
-    found = load_data(task, source, **({} if own is None or own.rate is None else {"rate": own.rate}))
+    options: dict[str, Option] = {}
+    if own is not None and own.rate is not None:
+        options = {"rate": own.rate, "loudness": own.loudness}
+    found = load_data(task, source, **options)
     other = found.input_spec
     if own is not None and (own.task, own.shape, own.vocabulary) != (
         other.task,

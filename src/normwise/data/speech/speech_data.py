@@ -78,28 +78,34 @@ def speech_data(name: str, recordings: Sequence[AudioClip], options: SpeechOptio
 
     def sequences(numbers: list[int]) -> Sequences:
         chosen = [recordings[number] for number in numbers]
-        features = [features_of(each.wave, each.rate, options.rate, each.where) for each in chosen]
+        features = [
+            features_of(each.wave, each.rate, options.rate, each.where, loudness=options.loudness)
+            for each in chosen
+        ]
         return Sequences.of(features, [number_of[each.label] for each in chosen])
 
     training, test = map(sequences, parts)
-    return SequenceData(name, training, test, InputSpec("speech", (BANDS,), classes, rate=options.rate))
+    spec = InputSpec("speech", (BANDS,), classes, rate=options.rate, loudness=options.loudness)
+    return SequenceData(name, training, test, spec)
 
 
-def features_of_file(path: str | Path, rate: int) -> Tensor:
-    """Return the features (frames, 40) of a WAV file, brought to ``rate`` samples a second.
+def features_of_file(path: str | Path, rate: int, *, loudness: bool = False) -> Tensor:
+    """Return the features (frames, 40) of a WAV file, brought to ``rate`` samples a second, with loudness or without.
 
     Raises:
         ArgumentError: the rate is none that recordings can be brought to.
         DataError: as :func:`read_wav`, or the recording is too long at this rate.
     """
     wave, own_rate = read_wav(path)
-    return features_of(wave, own_rate, rate, path)
+    return features_of(wave, own_rate, rate, path, loudness=loudness)
 
 
-def features_of(wave: Tensor, own_rate: int, rate: int, where: str | Path) -> Tensor:
+def features_of(
+    wave: Tensor, own_rate: int, rate: int, where: str | Path, *, loudness: bool = False
+) -> Tensor:
     """Return the features (frames, 40) of a wave, brought to ``rate`` samples a second; errors name ``where``."""
     try:
-        return speech_features(resampled(wave, own_rate, rate), rate)
+        return speech_features(resampled(wave, own_rate, rate), rate, loudness=loudness)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
 

@@ -20,6 +20,8 @@ _LARGEST_FACTOR = 96_000
 _LOWEST = 20.0
 #: float32's epsilon, as in Kaldi: what silence has.
 _FLOOR = torch.finfo(torch.float32).eps
+#: Of logarithms of energies of speech, roughly: what a network gets is near 0 and of the size 1.
+_CENTRE, _SPREAD = -4.0, 4.0
 
 
 def log_mel(wave: Tensor, rate: int) -> Tensor:
@@ -68,16 +70,30 @@ def check_rate(rate: int) -> None:
         )
 
 
-def speech_features(wave: Tensor, rate: int) -> Tensor:
+def speech_features(wave: Tensor, rate: int, *, loudness: bool = False) -> Tensor:
     """What networks for speech take: :func:`log_mel` with mean 0 and deviation 1 in each band, ``(frames, 40)``.
 
     Mean and deviation are those of this recording alone (cepstral mean and variance normalization), which takes out
-    loudness and microphone, and needs nothing but the recording: the same alone and among others.
+    loudness and microphone, and needs nothing but the recording: the same alone and among others. With ``loudness``
+    every recording is shifted and scaled by the same numbers instead, and a louder one has larger features.
     """
     bands = log_mel(wave, rate)
+    if loudness:
+        return (bands - _CENTRE) / _SPREAD
     centred = bands - bands.mean(0)
     # A band that is constant, in a recording of one window for instance, is 0.
     return centred / centred.square().mean(0).sqrt().clamp_min(1e-3)
+
+
+def amplified(features: Tensor, gain: float) -> Tensor:
+    """Return the features, with loudness, of recordings whose waves are multiplied by a gain, from their own.
+
+    A band that lay at the floor stays there when it is made louder, since it is not known how far below it was.
+    """
+    bands = features * _SPREAD + _CENTRE
+    floor = math.log(_FLOOR)
+    louder = (bands + 2 * math.log(gain)).clamp_min(floor)
+    return (torch.where(bands <= floor, bands, louder) - _CENTRE) / _SPREAD
 
 
 def resampled(wave: Tensor, old: int, new: int) -> Tensor:

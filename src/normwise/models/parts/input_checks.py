@@ -55,3 +55,9 @@ def check_dropout(network: str, dropout: float) -> None:
     """Raise ModelError unless it is a probability below 1."""
     if not 0 <= dropout < 1:
         raise ModelError(f"{network}: dropout must be at least 0 and below 1, got {dropout}")
+
+
+def check_units(network: str, units: int) -> None:
+    """Raise ModelError unless they can be halved."""
+    if units < 2 or units % 2:
+        raise ModelError(f"{network}: units must be even and 2 at least, got {units}")

@@ -7,6 +7,7 @@ from torch import nn
 
 from normwise.errors import ModelError
 from normwise.models.parts.batch_norm_and_bias import BatchNormAndBias
+from normwise.models.parts.channel_noise import ChannelNoise
 from normwise.nn import (
     BatchNorm1d,
     BatchNorm2d,
@@ -24,6 +25,10 @@ NormChoice = str | NormFactory
 
 def _batch(channels: int, axes: int, **options: Any) -> nn.Module:
     return BatchNorm1d(channels, **options) if axes == 0 else BatchNorm2d(channels, **options)
+
+
+def _noisy_batch(channels: int, axes: int) -> nn.Module:
+    return nn.Sequential(_batch(channels, axes), ChannelNoise())
 
 
 def _ghost(channels: int, axes: int, samples: int = 32) -> nn.Module:
@@ -67,6 +72,7 @@ def _batch_and_bias(channels: int, axes: int) -> nn.Module:
 NORMS: dict[str, NormFactory] = {
     "batch": _batch,
     "batch_and_bias": _batch_and_bias,
+    "noisy_batch": _noisy_batch,
     "ghost": _ghost,
     "renorm": _renorm,
     "none": _none,

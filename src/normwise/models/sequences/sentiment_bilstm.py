@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from normwise.models.parts.input_checks import check_dropout, check_tokens, lengths_of
+from normwise.models.parts.input_checks import check_dropout, check_tokens, check_units, lengths_of
 from normwise.models.parts.norm import NormChoice
 from normwise.models.parts.recurrent import lstm_layer, run_recurrent
 from normwise.models.parts.sequence_norm import (
@@ -25,6 +25,7 @@ class SentimentBiLSTM(nn.Module):
         norm: A name or a factory, see ``normwise.models.parts.sequence_norm``.
         width: Of the word vectors.
         dropout: Of the word vectors, and of what goes into the second and into the last layer.
+        units: Of a direction of the first layer, and twice those of the second.
         max_length: Words that ``recurrent_batch`` keeps statistics of their own for.
     """
 
@@ -36,20 +37,22 @@ class SentimentBiLSTM(nn.Module):
         norm: NormChoice = "batch",
         width: int = 300,
         dropout: float = 0.5,
+        units: int = 128,
         max_length: int = 30,
     ):
         super().__init__()
         check_sequence_norm("sentiment_bilstm", norm)
         check_dropout("sentiment_bilstm", dropout)
+        check_units("sentiment_bilstm", units)
         (self.entries,) = shape
         self.masked = norm != "batch_unmasked"
         self.embedding = WordEmbedding(self.entries, width)
-        self.first = lstm_layer(norm, width, 128, bidirectional=True, max_length=max_length)
-        self.first_norm = norm_between_layers(norm, 256)
-        self.second = lstm_layer(norm, 256, 64, bidirectional=True, max_length=max_length)
-        self.second_norm = norm_after_recurrence(norm, 128)
+        self.first = lstm_layer(norm, width, units, bidirectional=True, max_length=max_length)
+        self.first_norm = norm_between_layers(norm, 2 * units)
+        self.second = lstm_layer(norm, 2 * units, units // 2, bidirectional=True, max_length=max_length)
+        self.second_norm = norm_after_recurrence(norm, units)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(128, 1 if classes == 2 else classes)
+        self.output = nn.Linear(units, 1 if classes == 2 else classes)
 
     def forward(self, sequences: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits ``(N, 1)`` or ``(N, classes)`` of tokens ``(N, L)``, of which the first ``lengths`` are real."""

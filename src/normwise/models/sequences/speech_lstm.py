@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from normwise.errors import ShapeError
-from normwise.models.parts.input_checks import check_dropout, lengths_of
+from normwise.models.parts.input_checks import check_dropout, check_units, lengths_of
 from normwise.models.parts.norm import NormChoice
 from normwise.models.parts.recurrent import lstm_layer, run_recurrent
 from normwise.models.parts.sequence_norm import (
@@ -22,6 +22,7 @@ class SpeechLSTM(nn.Module):
         classes: Number of classes.
         norm: A name or a factory, see ``normwise.models.parts.sequence_norm``.
         dropout: Of what goes into the second and into the last layer.
+        units: Of a direction of the first layer, and twice those of the second.
         max_length: Frames that ``recurrent_batch`` keeps statistics of their own for.
     """
 
@@ -32,19 +33,21 @@ class SpeechLSTM(nn.Module):
         *,
         norm: NormChoice = "batch",
         dropout: float = 0.0,
+        units: int = 128,
         max_length: int = 60,
     ):
         super().__init__()
         check_sequence_norm("speech_lstm", norm)
         check_dropout("speech_lstm", dropout)
+        check_units("speech_lstm", units)
         (self.features,) = shape
         self.masked = norm != "batch_unmasked"
-        self.first = lstm_layer(norm, self.features, 128, max_length=max_length)
-        self.first_norm = norm_between_layers(norm, 128)
-        self.second = lstm_layer(norm, 128, 64, max_length=max_length)
-        self.second_norm = norm_after_recurrence(norm, 64)
+        self.first = lstm_layer(norm, self.features, units, max_length=max_length)
+        self.first_norm = norm_between_layers(norm, units)
+        self.second = lstm_layer(norm, units, units // 2, max_length=max_length)
+        self.second_norm = norm_after_recurrence(norm, units // 2)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(64, classes)
+        self.output = nn.Linear(units // 2, classes)
 
     def forward(self, sequences: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits ``(N, classes)`` of frames ``(N, L, features)``, of which the first ``lengths`` are real."""

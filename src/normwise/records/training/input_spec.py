@@ -1,6 +1,6 @@
 """What a network takes and gives: what is needed to make its input of a file or a text, and to name its output."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 #: What a network classifies.
@@ -18,6 +18,7 @@ class InputSpec:
         classes: The name of each class.
         rate: Of speech: samples a second that recordings are brought to.
         vocabulary: Of text: the tokens, by their number.
+        loudness: Of speech: whether the features tell how loud a recording is.
     """
 
     task: Task
@@ -25,3 +26,5 @@ class InputSpec:
     classes: tuple[str, ...]
     rate: int | None = None
     vocabulary: tuple[str, ...] = ()
+    # Not in what digests of data are made of, which were kept with runs before it was there.
+    loudness: bool = field(default=False, repr=False)

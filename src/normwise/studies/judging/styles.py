@@ -17,6 +17,7 @@ LABEL = {
     "group": "GroupNorm",
     "layer": "LayerNorm",
     "recurrent_batch": "BN within the recurrence",
+    "recurrent_layer": "LayerNorm within the recurrence",
     "batch_unmasked": "BN over padding, too",
 }
 

@@ -8,10 +8,14 @@ from torch import nn
 from normwise.data import LabelledData
 from normwise.errors import ArgumentError
 from normwise.records import Task
+from normwise.training.measures.activation_moments import activation_moments
 from normwise.training.measures.batch_dependence import batch_dependence
 from normwise.training.measures.bias_gradient import bias_gradient
+from normwise.training.measures.cost import cost
 from normwise.training.measures.epsilon_sign import epsilon_sign
+from normwise.training.measures.gain import gain_accuracy
 from normwise.training.measures.gradient_by_layer import gradient_by_layer
+from normwise.training.measures.gradient_turn import gradient_turn
 from normwise.training.measures.input_percentiles import input_percentiles
 from normwise.training.measures.kept_variance import kept_variance
 from normwise.training.measures.merged_bias import merged_bias
@@ -27,6 +31,7 @@ Measure = Callable[[nn.Module, LabelledData], Any]
 AT_EVERY_POINT: dict[str, Measure] = {
     "input_percentiles": input_percentiles,
     "gradient_by_layer": gradient_by_layer,
+    "activation_moments": activation_moments,
 }
 #: Measured after the last step, into ``Result.measured``.
 AT_THE_END: dict[str, Measure] = {
@@ -40,6 +45,9 @@ AT_THE_END: dict[str, Measure] = {
     "epsilon_sign": epsilon_sign,
     "shifted_accuracy": shifted_accuracy,
     "kept_variance": kept_variance,
+    "cost": cost,
+    "gain_accuracy": gain_accuracy,
+    "gradient_turn": gradient_turn,
 }
 
 
@@ -49,6 +57,8 @@ def check_measures(names: tuple[str, ...], task: Task) -> None:
     for name in names:
         if name not in known:
             raise ArgumentError(f"unknown measure {name!r}; known are {', '.join(known)}")
+    if task != "speech" and "gain_accuracy" in names:
+        raise ArgumentError("the measure 'gain_accuracy' is for speech, which has a loudness")
     if task == "image" and "padded_accuracy" in names:
         raise ArgumentError("the measure 'padded_accuracy' is for sequences, and images are not padded")
     if task != "image" and "shifted_accuracy" in names:

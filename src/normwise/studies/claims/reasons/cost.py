@@ -1,0 +1,232 @@
+"""BN costs memory and time, and why."""
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+from normwise.records import Bilingual, Case, Effect, Figure, Run, RunConfig, Saying, Series, Source, Verdict
+from normwise.studies.arms import Runs
+from normwise.studies.case_plan import CasePlan
+from normwise.studies.claim import Claim, Rate
+from normwise.studies.judging.intervals import geometric_effect
+from normwise.studies.judging.run_queries import result
+from normwise.studies.judging.styles import BATCH, NONE, RECOMPUTED
+from normwise.studies.networks import arm
+from normwise.studies.preset import Network, Preset
+from normwise.studies.wording import of_each
+
+#: Smallest ratio that matters, of memory and of time; share of the further memory, in percent, that makes a reason.
+_RATIO, _SHARE = 1.05, 50.0
+_MEGABYTE = 2**20
+_COMPLEXITY = Saying("001", "5.未来发展趋势与挑战: 1 模型复杂性")
+_OVERHEAD = Saying("003", "批标准化的优缺点: 缺点, 1 内存开销")
+_ROTA_BULO = Source(
+    "Rota Bulò, Porzi & Kontschieder 2018, In-Place Activated BatchNorm for Memory-Optimized Training of DNNs",
+    "§1 and §3: BN keeps an activation of its own for the backward pass, up to half of the memory",
+    "https://arxiv.org/abs/1712.02616",
+)
+_MEASURED = (
+    "The same network with PyTorch's BN and with its BN taken out; batches of 60, one thread. Memory: bytes of all "
+    "that a forward pass keeps for the backward pass, parameters and inputs left out, what shares its memory counted "
+    "once. Time: of the processor, medians of 30 rounds in which the networks take turns; a step is forward, backward "
+    "and plain SGD."
+)
+
+
+class CostMemory(Claim):
+    """Memory that a step of training keeps, with BN over without."""
+
+    number = 420
+    name = "cost_memory"
+    group = "reasons"
+    statement = Bilingual("BN needs more memory in training.", "BN 在训练时占用更多内存。")
+    says = (_COMPLEXITY, _OVERHEAD)
+    falsifier = "With BN a step keeps less than 5 % more bytes for the backward pass: every network."
+    rule = (
+        "The effect is the ratio of the bytes that are kept for the backward pass, with BN over without. The smallest "
+        f"ratio that matters is {_RATIO:g}."
+    )
+    dated = "2026-11-27"
+    sources = (_ROTA_BULO,)
+
+    def protocol(self, preset: Preset) -> tuple[str, ...]:
+        return (_MEASURED,)
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return _cases(preset, "memory with BN over memory without", _memory)
+
+    def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
+        return (_figure(preset, runs),)
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        each = of_each(cases)
+        return Bilingual(
+            f"With BN, training kept this many times the memory for activations: {each.en}.",
+            f"使用 BN 后，训练时保存的激活内存是原来的：{each.zh}。",
+        )
+
+    def advice(self, found: Verdict) -> Bilingual:
+        return Bilingual(
+            "Where memory is short, let BN and the activation behind it share it (in-place BN), or recompute layers in "
+            "the backward pass, before you make the batch smaller.",
+            "内存不够时，先考虑让 BN 与其后的激活共用内存（in-place BN）或在反向传播时重算，再考虑减小批量。",
+        )
+
+
+class CostMemoryReason(Claim):
+    """Share of means and variances in the memory that BN adds."""
+
+    number = 421
+    name = "cost_memory_reason"
+    group = "reasons"
+    statement = Bilingual(
+        "That memory is for the mean and variance of each batch.", "多占的内存来自每个小批量的均值和方差。"
+    )
+    says = (_OVERHEAD,)
+    falsifier = "Means and variances are less than half of the memory that BN adds: every network."
+    rule = (
+        "The effect is the share of all means and variances, those of the batch and the running ones, in the memory "
+        f"that BN adds. They are the reason where it is more than {_SHARE:g} percent."
+    )
+    dated = "2026-11-27"
+    sources = (_ROTA_BULO,)
+
+    def protocol(self, preset: Preset) -> tuple[str, ...]:
+        return (_MEASURED, "The rest of what BN adds is its input, which it keeps beside its output.")
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return _cases(preset, "share of means and variances", _statistics_share, unit="%", smallest=_SHARE)
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        each = of_each(cases)
+        return Bilingual(
+            "BN keeps its input beside its output; of the memory that it adds, means and variances were "
+            f"{each.en}.",
+            f"BN 在保存输出之外还要保存输入；在它多占的内存中，均值和方差所占百分比：{each.zh}。",
+        )
+
+    def advice(self, found: Verdict) -> Bilingual:
+        return Bilingual(
+            "Reckon with one further activation for each BN layer; the statistics are small, and the larger the batch "
+            "and the images, the smaller their share.",
+            "估算内存时，每个 BN 层按多存一份激活计算；统计量本身很小，批量和图像越大占比越小。",
+        )
+
+
+class CostTime(Claim):
+    """Seconds of a training step, with BN over without."""
+
+    number = 422
+    name = "cost_time"
+    group = "reasons"
+    statement = Bilingual("A training step with BN takes longer.", "有 BN 的训练步更慢。")
+    says = (_COMPLEXITY, _OVERHEAD)
+    falsifier = "With BN a step takes less than 5 % longer: every network."
+    rule = (
+        "The effect is the ratio of seconds a training step, with BN over without. The smallest ratio that matters is "
+        f"{_RATIO:g}. Seconds to an accuracy are another matter: there fewer steps may be needed."
+    )
+    dated = "2026-11-27"
+    sources = (_ROTA_BULO,)
+
+    def protocol(self, preset: Preset) -> tuple[str, ...]:
+        return (_MEASURED,)
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return _cases(preset, "seconds a step with BN over without", _step)
+
+    def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
+        return tuple(
+            geometric_effect(
+                f"{network.gloss.en}: inference, {words} over without",
+                "times",
+                [_inference(run, kind) for run in runs.of(_config(preset, network))],
+            )
+            for network in preset.networks.values()
+            for kind, words in (("batch", "with BN"), ("folded", "with BN folded into the layer before it"))
+        )
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        each = of_each(cases)
+        return Bilingual(
+            f"A training step with BN took this many times the time of one without: {each.en}.",
+            f"有 BN 的训练步用时是没有 BN 的：{each.zh}。",
+        )
+
+    def advice(self, found: Verdict) -> Bilingual:
+        return Bilingual(
+            "Compare the time to an accuracy, not the time a step; and fold BN into the layers before it when training "
+            "is over (normwise fold).",
+            "应比较达到同样准确率的时间，而不是每步时间；训练结束后把 BN 折叠进前一层（normwise fold）。",
+        )
+
+
+def _config(preset: Preset, network: Network) -> RunConfig:
+    # One step, since neither bytes nor seconds hang on what was learnt.
+    return arm(preset, network, "batch", steps=1, measures=("cost",))
+
+
+def _cases(
+    preset: Preset, effect: str, value: Callable[[Run], float], unit: str = "times", smallest: float = _RATIO
+) -> tuple[CasePlan, ...]:
+    return tuple(
+        CasePlan(
+            network.name,
+            network.gloss,
+            network.family,
+            (_config(preset, network),),
+            value=value,
+            effect=effect,
+            unit=unit,
+            smallest=smallest,
+        )
+        for network in preset.networks.values()
+    )
+
+
+def _measured(run: Run) -> dict[str, Any]:
+    return result(run).measured["cost"]
+
+
+def _memory(run: Run) -> float:
+    kept = _measured(run)["bytes"]
+    return kept["batch"] / kept["none"]
+
+
+def _statistics_share(run: Run) -> float:
+    kept = _measured(run)["bytes"]
+    return 100 * _measured(run)["statistics"] / (kept["batch"] - kept["none"])
+
+
+def _step(run: Run) -> float:
+    seconds = _measured(run)["step"]
+    return seconds["batch"] / seconds["none"]
+
+
+def _inference(run: Run, kind: str) -> float:
+    seconds = _measured(run)["inference"]
+    return seconds[kind] / seconds["none"]
+
+
+def _figure(preset: Preset, runs: Runs) -> Figure:
+    networks = list(preset.networks.values())
+    of_each_network = [[_measured(run) for run in runs.of(_config(preset, network))] for network in networks]
+
+    def series(label: str, style: int, value: Callable[[dict[str, Any]], float]) -> Series:
+        heights = tuple(fmean(map(value, measured)) / _MEGABYTE for measured in of_each_network)
+        return Series(label=label, x=tuple(network.gloss.en for network in networks), y=heights, style=style)
+
+    return Figure(
+        name="cost-memory",
+        title="Memory kept for the backward pass",
+        caption="Of a batch of 60. The statistics are the means and variances of all BN layers.",
+        x_label="network",
+        y_label="MB",
+        y_log=True,
+        lines=False,
+        series=(
+            series("with BN", BATCH, lambda measured: measured["bytes"]["batch"]),
+            series("without BN", NONE, lambda measured: measured["bytes"]["none"]),
+            series("statistics alone", RECOMPUTED, lambda measured: measured["statistics"]),
+        ),
+    )

@@ -1,0 +1,239 @@
+"""BN is said to fit recurrent networks badly, and LayerNorm better."""
+
+from collections.abc import Sequence
+
+from normwise.records import Bilingual, Case, Figure, RunConfig, Saying, Source, Verdict
+from normwise.studies.arms import Runs, Search
+from normwise.studies.case_plan import CasePlan
+from normwise.studies.claim import Claim, Rate
+from normwise.studies.claims.reasons.sequence_runs import (
+    accuracy_case,
+    at_its_rate,
+    budgets_sentence,
+    curves,
+    learns,
+    search,
+    steps_case,
+)
+from normwise.studies.networks import seeds_sentence
+from normwise.studies.preset import Network, Preset
+from normwise.studies.wording import of_each
+
+#: Smallest effects that matter: percentage points, and a ratio of steps.
+_POINTS, _RATIO = 1.0, 1.25
+_NETWORKS = ("row_lstm", "speech_lstm", "sentiment_bilstm")
+_REVISED = (
+    "The first rule compared BN with LayerNorm alone, called every lead above 0 shown, looked at the end only, and "
+    "trained all norms at one learning rate."
+)
+_RULE = (
+    "For each network and norm the learning rate is chosen that ends highest. Two effects a network: the difference "
+    f"of the accuracies at the end, of which {_POINTS:g} percentage point matters, and the ratio of the steps to the "
+    f"target, of which {_RATIO:g} matters; a run that never reached it counts with its whole budget. Control: without "
+    "a norm the network learns its task."
+)
+_LAURENT = Source(
+    "Laurent, Pereyra, Brakel, Zhang & Bengio 2015, Batch Normalized Recurrent Neural Networks",
+    "§3.3 and §5: BN of what goes into a layer, over batch and time, trains faster and generalises no better",
+    "https://arxiv.org/abs/1510.01378",
+)
+_BA = Source(
+    "Ba, Kiros & Hinton 2016, Layer Normalization",
+    "§1 and §3.1: recurrent networks as what BN does not fit",
+    "https://arxiv.org/abs/1607.06450",
+)
+
+
+class RecurrentNets(Claim):
+    """BN between recurrent layers, against none."""
+
+    number = 430
+    name = "recurrent_nets"
+    group = "reasons"
+    statement = Bilingual("BN harms recurrent networks.", "BN 会损害循环神经网络。")
+    says = (
+        Saying("001", "6.附录常见问题与解答: Q2"),
+        Saying("004", "4. 何时不使用 BatchNorm: RNN"),
+    )
+    falsifier = (
+        "With BN between the layers a recurrent network ends no more than a point lower, and needs less than a quarter "
+        "more steps, than without: every network."
+    )
+    rule = f"{_RULE} BN harms where it ends lower or needs more steps."
+    dated = "2026-11-27"
+    revised = _REVISED
+    sources = (_LAURENT, _BA)
+
+    def protocol(self, preset: Preset) -> tuple[str, ...]:
+        return (
+            budgets_sentence(preset, _networks(preset)),
+            "BN stands behind each recurrent layer, with one mean and variance a channel over the real positions of "
+            "all sequences of the batch; padding is left out.",
+            seeds_sentence(preset),
+        )
+
+    def searches(self, preset: Preset) -> tuple[Search, ...]:
+        return _searches(preset, _networks(preset), ("none", "batch"))
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        plans: list[CasePlan] = []
+        for network in _networks(preset):
+            none, batch = (at_its_rate(preset, rate, network, norm) for norm in ("none", "batch"))
+            plans += _both(preset, network, none, batch, "without BN", "with BN")
+        return tuple(plans)
+
+    def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return tuple(learns(preset, rate, network) for network in _networks(preset))
+
+    def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
+        return tuple(
+            curves(
+                f"recurrent-nets-{network.name}",
+                network,
+                [
+                    (norm, runs.of(at_its_rate(preset, runs.rate, network, norm)))
+                    for norm in ("batch", "none")
+                ],
+            )
+            for network in _networks(preset)
+        )
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        each = of_each(cases)
+        return Bilingual(
+            f"Lead of recurrent networks without BN in accuracy, and steps with BN over without: {each.en}.",
+            f"循环网络不用 BN 时准确率高出多少、用 BN 所需步数的倍数：{each.zh}。",
+        )
+
+    def advice(self, found: Verdict) -> Bilingual:
+        if found == "supported":
+            return Bilingual("Leave BN out of recurrent networks.", "循环网络中不要使用 BN。")
+        return Bilingual(
+            "Don't rule BN out between recurrent layers: try it, with padding left out of its statistics, and tune the "
+            "learning rate for it.",
+            "不必排除在循环层之间使用 BN：可以一试，但统计量要排除填充位置，学习率要单独调。",
+        )
+
+
+class RecurrentNetsLayerNorm(Claim):
+    """LayerNorm against BN, between recurrent layers and within one."""
+
+    number = 431
+    name = "recurrent_nets_layer_norm"
+    group = "reasons"
+    statement = Bilingual(
+        "LayerNorm is better than BN in recurrent networks.", "循环神经网络中 LayerNorm 优于 BN。"
+    )
+    says = (
+        Saying("000", "3、应用到循环神经网络中"),
+        Saying("004", "4. 何时不使用 BatchNorm: RNN"),
+    )
+    falsifier = (
+        "With LayerNorm a recurrent network ends less than a point higher than with BN between the layers, and BN "
+        "needs less than a quarter more steps: every network."
+    )
+    rule = f"{_RULE} LayerNorm is better where it ends higher or needs fewer steps."
+    dated = "2026-11-27"
+    revised = _REVISED
+    sources = (_BA, _LAURENT)
+
+    def protocol(self, preset: Preset) -> tuple[str, ...]:
+        return (
+            budgets_sentence(preset, _with_layer_norm(preset)),
+            "BN or LayerNorm stands behind each recurrent layer; in the network that reads rows LayerNorm is also "
+            "tried within the recurrence, as tutorial 000 has it.",
+            seeds_sentence(preset),
+        )
+
+    def searches(self, preset: Preset) -> tuple[Search, ...]:
+        rows = preset.sequences["row_lstm"]
+        return (
+            *_searches(preset, _with_layer_norm(preset), ("none", "batch", "layer")),
+            search(preset, rows, "recurrent_layer"),
+        )
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        plans: list[CasePlan] = []
+        for network in _with_layer_norm(preset):
+            layer, batch = (at_its_rate(preset, rate, network, norm) for norm in ("layer", "batch"))
+            plans += _both(preset, network, layer, batch, "with LayerNorm", "with BN")
+        rows = preset.sequences["row_lstm"]
+        within, batch = (at_its_rate(preset, rate, rows, norm) for norm in ("recurrent_layer", "batch"))
+        where = Bilingual("LayerNorm within the recurrence", "LayerNorm 在循环内部")
+        plans += _both(preset, rows, within, batch, "with LayerNorm", "with BN", where)
+        return tuple(plans)
+
+    def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return tuple(learns(preset, rate, network) for network in _with_layer_norm(preset))
+
+    def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
+        return tuple(
+            curves(
+                f"recurrent-nets-layer-norm-{network.name}",
+                network,
+                [
+                    (norm, runs.of(at_its_rate(preset, runs.rate, network, norm)))
+                    for norm in ("batch", "layer")
+                ],
+            )
+            for network in _with_layer_norm(preset)
+        )
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        each = of_each(cases)
+        return Bilingual(
+            f"Lead of LayerNorm over BN in accuracy, and steps with BN over those with LayerNorm: {each.en}.",
+            f"LayerNorm 比 BN 的准确率高出多少、BN 所需步数是 LayerNorm 的倍数：{each.zh}。",
+        )
+
+    def advice(self, found: Verdict) -> Bilingual:
+        if found == "supported":
+            return Bilingual("Take LayerNorm in recurrent networks.", "循环网络中用 LayerNorm。")
+        return Bilingual(
+            "Try both, each at its own learning rate; take LayerNorm anyway where batches are small or one sequence "
+            "comes at a time.",
+            "两者都试，各自调好学习率；批量小或逐条处理序列时，仍应选 LayerNorm。",
+        )
+
+
+def _networks(preset: Preset) -> list[Network]:
+    return [preset.sequences[name] for name in _NETWORKS]
+
+
+def _with_layer_norm(preset: Preset) -> list[Network]:
+    names = preset.pick(quick=("row_lstm", "sentiment_bilstm"), full=_NETWORKS)
+    return [preset.sequences[name] for name in names]
+
+
+def _searches(preset: Preset, networks: Sequence[Network], norms: Sequence[str]) -> tuple[Search, ...]:
+    return tuple(search(preset, network, norm) for network in networks for norm in norms)
+
+
+def _both(
+    preset: Preset,
+    network: Network,
+    better: RunConfig,
+    worse: RunConfig,
+    better_is: str,
+    worse_is: str,
+    where: Bilingual | None = None,
+) -> list[CasePlan]:
+    """Return both effects, above nothing where the first is better."""
+    return [
+        accuracy_case(
+            network,
+            better,
+            worse,
+            smallest=_POINTS,
+            effect=f"accuracy {better_is} less accuracy {worse_is}",
+            where=where,
+        ),
+        steps_case(
+            preset,
+            network,
+            worse,
+            better,
+            smallest=_RATIO,
+            where=where,
+        ),
+    ]

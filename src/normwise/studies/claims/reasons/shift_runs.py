@@ -1,0 +1,108 @@
+"""Runs with BN, with BN whose shift is put back by noise, and without, and what is compared of them."""
+
+from dataclasses import replace
+
+from normwise.records import Bilingual, RunConfig
+from normwise.studies.arms import Search
+from normwise.studies.case_plan import CasePlan
+from normwise.studies.claim import Rate
+from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL, steps_ratio
+from normwise.studies.judging.drift import drift
+from normwise.studies.networks import CLOSELY, SGD_RATES, arm, tuned
+from normwise.studies.preset import Network, Preset
+
+_NETWORKS = ("ioffe_mlp", "deep_mlp")
+#: As of the claim about fewer steps, whose searches and runs these are, too.
+TARGET = {"quick": 0.90, "full": 0.95}
+#: Smallest ratio of steps, and of shifts, that matters; smallest ratio by which the noise must raise the shift.
+SMALLEST, PUT_BACK = 1.25, 5.0
+NORMS = ("batch", "noisy_batch", "none")
+
+
+def shift_networks(preset: Preset) -> list[Network]:
+    """Return the networks that the shift is looked at in."""
+    return [preset.networks[name] for name in _NETWORKS]
+
+
+def drift_steps(preset: Preset) -> int:
+    """Return for how many steps the shift is measured."""
+    return preset.pick(quick=30, full=100)
+
+
+def _config(preset: Preset, network: Network, norm: str) -> RunConfig:
+    config = arm(preset, network, norm, **CLOSELY)
+    if norm == "noisy_batch":
+        return replace(config, steps=preset.pick(quick=150, full=network.steps))
+    return config
+
+
+def _search(preset: Preset, network: Network, norm: str) -> Search:
+    return tuned(preset, _config(preset, network, norm), SGD_RATES, TARGET[preset.name])
+
+
+def shift_searches(preset: Preset) -> tuple[Search, ...]:
+    """Return the choices of a learning rate, a network and norm each."""
+    return tuple(_search(preset, network, norm) for network in shift_networks(preset) for norm in NORMS)
+
+
+def drifting(preset: Preset, network: Network, norm: str, rate: Rate) -> RunConfig:
+    """Return the run that measures the shift after each step."""
+    config = arm(
+        preset,
+        network,
+        norm,
+        steps=drift_steps(preset),
+        eval_every=1,
+        measures=("activation_moments", "gradient_turn"),
+    )
+    return replace(config, lr=rate(_search(preset, network, norm)))
+
+
+def shift_case(
+    preset: Preset, rate: Rate, network: Network, norms: tuple[str, str], smallest: float
+) -> CasePlan:
+    """Return the comparison of the shifts with two norms."""
+    more, less = norms
+    return CasePlan(
+        network.name,
+        network.gloss,
+        network.family,
+        arms=tuple(drifting(preset, network, norm, rate) for norm in norms),
+        value=lambda one, other: drift(one) / drift(other),
+        effect=f"shift {NORM_LABEL[more]} over shift {NORM_LABEL[less]}",
+        unit="times",
+        smallest=smallest,
+    )
+
+
+def noise_shifts(preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+    """Return the controls that the noise puts the shift back."""
+    plans = [
+        shift_case(preset, rate, network, ("noisy_batch", "batch"), PUT_BACK)
+        for network in shift_networks(preset)
+    ]
+    return tuple(
+        replace(
+            plan,
+            name=f"{plan.name}, noise",
+            gloss=Bilingual(
+                f"the shift that noise puts back, {plan.gloss.en}", f"噪声加回的偏移（{plan.gloss.zh}）"
+            ),
+        )
+        for plan in plans
+    )
+
+
+def steps_case(preset: Preset, rate: Rate, network: Network, norms: tuple[str, str]) -> CasePlan:
+    """Return the comparison of the steps to the target with two norms."""
+    first, second = (
+        replace(_config(preset, network, norm), lr=rate(_search(preset, network, norm))) for norm in norms
+    )
+    return steps_ratio(
+        network.name,
+        network.gloss,
+        network.family,
+        (first, second),
+        target=TARGET[preset.name],
+        smallest=SMALLEST,
+    )

@@ -1,0 +1,129 @@
+"""Verdicts on networks for sequences."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from normwise.records import ClaimResult, RunConfig, Verdict
+from normwise.studies import Claim, preset_named
+from normwise.studies.claims.reasons.nlp import Nlp
+from normwise.studies.claims.reasons.padding import Padding
+from normwise.studies.claims.reasons.per_step_statistics import PerStepStatistics
+from normwise.studies.claims.reasons.recurrent_nets import RecurrentNets, RecurrentNetsLayerNorm
+
+Judge = Callable[..., ClaimResult]
+
+
+def _ends(points: dict[str, float], steps: dict[str, int]) -> Callable[[RunConfig], dict[str, Any]]:
+    """Return accuracies in percent by norm, and evaluations until they are reached."""
+
+    def outcome(config: RunConfig) -> dict[str, Any]:
+        return {
+            "accuracy": (points[config.norm] + 0.1 * (config.seed % 3)) / 100,
+            "reaches": steps[config.norm] * config.eval_every,
+        }
+
+    return outcome
+
+
+BAD = _ends({"batch": 91, "none": 95}, {"batch": 7, "none": 2})
+GOOD = _ends({"batch": 95, "none": 95}, {"batch": 2, "none": 5})
+SLOW = _ends({"batch": 95, "none": 95}, {"batch": 7, "none": 2})
+UNTRAINED = _ends({"batch": 10, "none": 10}, {"batch": 7, "none": 2})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [(BAD, "supported"), (GOOD, "not supported"), (SLOW, "depends"), (UNTRAINED, "undecided")],
+)
+def test_bn_harms_recurrent_networks_where_they_end_lower_and_later(
+    judge: Judge, outcome: Callable[[RunConfig], dict[str, Any]], expected: Verdict
+) -> None:
+    assert judge(RecurrentNets(), outcome).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("layer", "steps", "expected"),
+    [(95.0, 2, "supported"), (91.0, 7, "not supported"), (91.0, 2, "depends")],
+)
+def test_layer_norm_is_better_where_it_ends_higher_and_sooner(
+    judge: Judge, layer: float, steps: int, expected: Verdict
+) -> None:
+    points = {"batch": 91.0, "none": 91.0, "layer": layer, "recurrent_layer": layer}
+    evaluations = {"batch": 7, "none": 7, "layer": steps, "recurrent_layer": steps}
+    assert judge(RecurrentNetsLayerNorm(), _ends(points, evaluations)).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("batch", "layer", "expected"),
+    [(2, 2, "supported"), (7, 7, "not supported"), (2, 7, "depends"), (5, 5, "undecided")],
+)
+def test_a_norm_makes_training_on_text_much_faster_from_half_as_many_steps_on(
+    judge: Judge, batch: int, layer: int, expected: Verdict
+) -> None:
+    points = {"batch": 95.0, "none": 95.0, "layer": 95.0}
+    assert judge(Nlp(), _ends(points, {"batch": batch, "none": 7, "layer": layer})).verdict == expected
+
+
+def _padded(unmasked: dict[str, float], masked_most: float = 0.95) -> Callable[[RunConfig], dict[str, Any]]:
+    def outcome(config: RunConfig) -> dict[str, Any]:
+        wobble = 0.001 * (config.seed % 3)
+        most = unmasked if config.norm == "batch_unmasked" else {"running": masked_most, "batch": masked_most}
+        accuracies = {kind: {"1": 0.95, "8": value - wobble} for kind, value in most.items()}
+        if config.norm == "batch":
+            accuracies = {kind: {"1": 0.95, "8": value} for kind, value in most.items()}
+        return {"end": {"padded_accuracy": accuracies}}
+
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (_padded({"running": 0.9, "batch": 0.5}), "supported"),
+        (_padded({"running": 0.95, "batch": 0.95}), "not supported"),
+        (_padded({"running": 0.95, "batch": 0.5}), "depends"),
+        (_padded({"running": 0.9, "batch": 0.5}, masked_most=0.94), "undecided"),
+    ],
+)
+def test_padding_harms_where_it_costs_accuracy_without_a_mask_alone(
+    judge: Judge, outcome: Callable[[RunConfig], dict[str, Any]], expected: Verdict
+) -> None:
+    assert judge(Padding(), outcome).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("shared", "by_batch", "expected"),
+    [
+        (0.80, 0.95, "supported"),
+        (0.95, 0.95, "not supported"),
+        (0.943, 0.95, "undecided"),
+        (0.80, 0.90, "undecided"),
+    ],
+)
+def test_steps_need_statistics_of_their_own_where_shared_ones_cost_accuracy(
+    judge: Judge, shared: float, by_batch: float, expected: Verdict
+) -> None:
+    def outcome(config: RunConfig) -> dict[str, Any]:
+        is_shared = config.options["max_length"] == 1
+        accuracy = shared - 0.004 * (config.seed % 3) if is_shared else 0.95
+        return {"accuracy": accuracy, "by_batch": by_batch if is_shared else 0.95}
+
+    assert judge(PerStepStatistics(), outcome).verdict == expected
+
+
+def test_nothing_is_known_of_the_steps_where_neither_reaches_the_target(judge: Judge) -> None:
+    below = {"batch": 70.0, "none": 70.0, "layer": 70.0}
+    found = judge(Nlp(), _ends(below, {"batch": 2, "none": 7, "layer": 2}))
+    assert {case.outcome for case in found.cases} == {"open"}
+    assert all("never got there" in case.effect.note for case in found.cases)
+
+
+@pytest.mark.parametrize("claim", [RecurrentNets(), RecurrentNetsLayerNorm(), Nlp()])
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_arms_differ_in_the_norm_alone(claim: Claim, preset: str) -> None:
+    for case in claim.cases(preset_named(preset), lambda search: search.rates[1]):
+        one, other = case.arms
+        differing = {name for name in vars(one) if getattr(one, name) != getattr(other, name)}
+        assert differing - {"measures"} == {"norm"}
