@@ -15,7 +15,7 @@ from normwise.studies.claim import Claim
 from normwise.studies.cluster import Cluster, runs_on_cluster
 from normwise.studies.fingerprint import Fingerprint
 from normwise.studies.preset import Preset
-from normwise.studies.workers import runs_in_parallel
+from normwise.studies.workers import one_thread, runs_in_parallel
 from normwise.training import RunFolder
 
 #: Told of each run that has ended: how many have, of how many, and how many of all steps are done.
@@ -162,13 +162,14 @@ def _source(config: RunConfig) -> _Source:
 
 def _loaded(source: _Source) -> LabelledData:
     task, name, options = source
-    return load_data(task, name, **dict(options))
+    with one_thread():
+        return load_data(task, name, **dict(options))
 
 
-def _turn(config: RunConfig) -> tuple[int, str]:
-    # The very long runs first, so that no worker is left with one when the others are done; the rest
-    # mixed, so that progress is even and the time left is told rightly.
-    return -(config.steps // 10_000), config.key
+def _turn(config: RunConfig) -> tuple[int, str, str]:
+    # The very long runs first, so that no worker is left with one when the others are done; the rest by their data,
+    # so that a worker loads each set once; the runs on one set mixed, so that progress on it is even.
+    return -(config.steps // 10_000), str(_source(config)), config.key
 
 
 def _finished(folder: Path) -> Run | None:

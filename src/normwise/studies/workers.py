@@ -87,10 +87,17 @@ def _interruptions_held() -> Iterator[None]:
                 handler(came[0], None)
 
 
-def _one(folder: Path, config: RunConfig) -> tuple[Path, Run]:
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: with another number the last digits are others, of made-up data as well."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return folder, train(config, folder, resume=True, wait=True)
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _one(folder: Path, config: RunConfig) -> tuple[Path, Run]:
+    with one_thread():
+        return folder, train(config, folder, resume=True, wait=True)

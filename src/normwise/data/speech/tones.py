@@ -1,6 +1,7 @@
 """Made-up recordings, for where there is nothing else: nothing is downloaded, and nobody speaks."""
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -37,14 +38,19 @@ def tones(options: SpeechOptions | None = None) -> SequenceData:
     """
     options = options or SpeechOptions()
     check_rate(options.rate)
+    return speech_data("tones", _recordings(), options)
+
+
+# Once a process: a study reads them with several options, and to sing takes longer than all the rest.
+@cache
+def _recordings() -> list[AudioClip]:
     generator = torch.Generator().manual_seed(0)
-    recordings = [
+    return [
         AudioClip(f"tones {label} {number}", label, who, "train" if number < _EACH else "test", wave, _RATE)
         for number in range(_EACH + _TEST_EACH)
         for label in _PATHS
         for who, wave in [_sung(label, generator)]
     ]
-    return speech_data("tones", recordings, options)
 
 
 def _sung(label: str, generator: torch.Generator) -> tuple[str, Tensor]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from normwise.records.environment import Environment
@@ -94,7 +95,8 @@ class RunConfig:
         """Seed that the training samples are drawn by; None where they are the first ones."""
         return self.seed if self.draw_samples else None
 
-    @property
+    # Asked for some hundred times a run by a study: computed once.
+    @cached_property
     def key(self) -> str:
         """16 hexadecimal digits of the configuration's SHA-256."""
         # Equal configurations have equal keys, and 1 equals 1.0, but not as text.

@@ -22,7 +22,7 @@ _NORMS = ("none", "batch")
 class DropoutNeed(Claim):
     """Gain by dropout without BN, over the gain with BN."""
 
-    number = 45
+    number = 245
     name = "dropout_need"
     group = "generalisation"
     statement = Bilingual("With BN there is less need of dropout.", "用了 BN，就可以减少对 Dropout 的依赖。")

@@ -29,7 +29,7 @@ _LI = Source(
 class DropoutOrder(Claim):
     """Variance that BN keeps over the one in evaluation, with dropout in front of BN over behind."""
 
-    number = 46
+    number = 246
     name = "dropout_order"
     group = "generalisation"
     statement = Bilingual(
@@ -92,7 +92,7 @@ class DropoutOrder(Claim):
 class DropoutOrderAccuracy(Claim):
     """Accuracy that statistics without dropout regain, with dropout in front of BN over behind."""
 
-    number = 47
+    number = 247
     name = "dropout_order_accuracy"
     group = "generalisation"
     statement = Bilingual(

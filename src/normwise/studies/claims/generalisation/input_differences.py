@@ -32,7 +32,7 @@ _GAINED = "accuracy in mixed light with BN less that without"
 class InputDifferences(Claim):
     """Accuracy on images each in a light of its own, with BN and without."""
 
-    number = 41
+    number = 241
     name = "input_differences"
     group = "generalisation"
     statement = Bilingual(

@@ -30,7 +30,7 @@ _CONTRASTS = ("1", "0.7", "0.5", "0.35", "0.25")
 class InputShift(Claim):
     """Accuracy lost where all test images are darker, with BN and without."""
 
-    number = 40
+    number = 240
     name = "input_shift"
     group = "generalisation"
     statement = Bilingual(

@@ -39,7 +39,7 @@ _BY_NOISE = {
 class Regularisation(Claim):
     """Test accuracy at one training loss, with BN less without."""
 
-    number = 42
+    number = 242
     name = "regularisation"
     group = "generalisation"
     statement = Bilingual(

@@ -31,7 +31,7 @@ _NORMS = ("batch", "none")
 class SmallData(Claim):
     """Gain by BN on few samples, over the gain on many."""
 
-    number = 43
+    number = 243
     name = "small_data"
     group = "generalisation"
     statement = Bilingual(
