@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 _LETTERS, _MOST_LINES, _LINE = 16, 4, 10.5
+#: Chinese characters are wider.
+_WIDE_LETTERS = 10
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Label:
     @property
     def lines(self) -> list[str]:
         """Return the name in lines."""
-        return label_lines(self.words, _LETTERS, _MOST_LINES)
+        return label_lines(self.words, _LETTERS if self.words.isascii() else _WIDE_LETTERS, _MOST_LINES)
 
 
 def label_lines(words: str, letters: int, most: int) -> list[str]:
