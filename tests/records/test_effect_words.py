@@ -13,13 +13,14 @@ from normwise.records import (
     interval_words,
     range_words,
     short,
+    size_words,
 )
 
 NAN = math.nan
 
 
-def _effect(unit: str, *ends: float, note: str = "", seeds: int = 5) -> Effect:
-    return Effect("e", unit, *ends, 0.95, seeds, note)
+def _effect(unit: str, estimate: float, low: float, high: float, *, note: str = "", seeds: int = 5) -> Effect:
+    return Effect("e", unit, estimate, low, high, 0.95, seeds, note)
 
 
 def _case(effect: Effect, *, smallest: float = 1.0, exact: bool = False) -> Case:
@@ -34,7 +35,7 @@ def _case(effect: Effect, *, smallest: float = 1.0, exact: bool = False) -> Case
         (_effect("decades", 0.0, 0.0, 0.0), "the same", "相同"),
         (_effect("times", 2.0, 1.99995, 2.00005), "2 times", "2 倍"),
         (_effect("times", 1091.2, 928.1, 1283.1), "1,100 times (930 to 1,300)", "1,100 倍（930 至 1,300）"),
-        (_effect("times", 6.93e5, 1e3, 4e6), "690,000 times (1,000 to 4 million)", "690,000 倍（1,000 至 400 万）"),
+        (_effect("times", 6.93e5, 1e3, 4e6), "690,000 times (1,000 to 4 million)", "69 万倍（1,000 至 400 万）"),
         (_effect("times", 1.62e6, 1e6, 1.2e8), "1.6 million times (1 million to 120 million)",
          "160 万倍（100 万 至 1.2 亿）"),
         (_effect("decades", 15.4, 15.2, 15.5), "over 1,000 trillion times", "1000 万亿倍以上"),
@@ -99,3 +100,12 @@ def test_short_numbers_have_two_digits() -> None:
         "99",
         "12,000",
     ]
+
+
+def test_a_size_that_was_set_keeps_its_digits() -> None:
+    sizes = [(1.25, "times"), (1.05, "times"), (1.0, "percentage points"), (0.5, "percentage points"),
+             (0.5, "decades"), (10.0, "% of the samples")]  # fmt: skip
+    assert [size_words(size, unit).en for size, unit in sizes] == [
+        "1.25 times", "1.05 times", "1 point", "0.5 points", "3.2 times", "10% of the samples",
+    ]  # fmt: skip
+    assert size_words(1.25, "times").zh == "1.25 倍"

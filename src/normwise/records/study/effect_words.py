@@ -19,7 +19,8 @@ _UNITS = {
     "% of the channels": Bilingual("% of the channels", "% 的通道"),
     "% of the loss": Bilingual("% of the loss", "% 的损失"),
 }
-_LARGE = ((1e12, "trillion", "万亿", 1e12), (1e9, "billion", "亿", 1e8), (1e6, "million", "万", 1e4))
+_LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
+_LARGE_ZH = ((1e12, 1e12, "万亿"), (1e8, 1e8, "亿"), (1e5, 1e4, "万"))
 _HUGE = 1e15
 _LARGEST_EXPONENT = 300
 
@@ -103,6 +104,14 @@ def range_words(cases: Sequence[Case]) -> Bilingual:
     return Bilingual("; ".join(one.en for one in spans), "；".join(one.zh for one in spans))
 
 
+def size_words(size: float, unit: str) -> Bilingual:
+    """Return a size that was set, and not measured, with all its digits and its unit: ``1.25 times``, ``1 point``."""
+    number = short(_plain(size, unit)) if unit == "decades" else f"{size:g}"
+    words = _unit(unit)
+    en = words.en.removesuffix("s") if number == "1" and unit == "percentage points" else words.en
+    return Bilingual(f"{number}{en}", _zh(number, words))
+
+
 def _span(cases: Sequence[Case]) -> Bilingual:
     """Return the lowest and the highest estimate of cases with one unit."""
     ordered = sorted((case.effect for case in cases), key=lambda effect: effect.estimate)
@@ -140,10 +149,11 @@ def _number(value: float, unit: str) -> Bilingual:
 def _large(value: float) -> Bilingual:
     if abs(value) >= _HUGE:
         return Bilingual("over 1,000 trillion", "1000 万亿以上")
-    for least, en, zh, divisor in _LARGE:
-        if abs(value) >= least:
-            return Bilingual(f"{short(value / least)} {en}", f"{short(value / divisor)} {zh}")
-    return _same(short(value))
+    en = next(
+        (f"{short(value / least)} {word}" for least, word in _LARGE if abs(value) >= least), short(value)
+    )
+    zh = (f"{short(value / unit)} {word}" for least, unit, word in _LARGE_ZH if abs(value) >= least)
+    return Bilingual(en, next(zh, short(value)))
 
 
 def _unit(unit: str) -> Bilingual:

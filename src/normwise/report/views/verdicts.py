@@ -1,7 +1,6 @@
 """Verdicts of a study in words: of each claim, in the order of a report, and all of them in a headline."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from normwise.records import (
     Bilingual,
@@ -12,7 +11,7 @@ from normwise.records import (
     Outcome,
     Study,
     Verdict,
-    estimate_words,
+    size_words,
 )
 
 #: A verdict is read by its word; the symbol lets the eye find it, with or without colour.
@@ -114,7 +113,7 @@ def smallest_words(case: Case) -> Bilingual:
     """Return the smallest effect that matters, with its unit; of an identity, the rounding that it leaves."""
     if case.exact:
         return Bilingual("more than rounding", "超出舍入误差")
-    return estimate_words(replace(case.effect, estimate=case.smallest, note=""))
+    return size_words(case.smallest, case.effect.unit)
 
 
 def control_name(case: Case) -> Bilingual:

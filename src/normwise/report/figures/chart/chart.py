@@ -5,13 +5,17 @@ from collections.abc import Callable, Sequence
 from markupsafe import Markup
 
 from normwise.records import Figure, Series
-from normwise.report.figures.chart.labels import Label, label_lines, spread_out
+from normwise.report.figures.chart.labels import Label, fits, label_lines, spread_out
 from normwise.report.figures.chart.scale import Scale
 from normwise.report.figures.chart.simplify import Place, path, simplified
 from normwise.report.figures.printable import printable
 
 WIDTH, HEIGHT = 360, 250
 _LEFT, _TOP, _FOOT = 44, 24, 38
+#: Room where names stand below the axis in two lines; longer ones stand steeply, at so many degrees, and need so much
+#: for each letter.
+_FOOT_OF_NAMES = 46
+_STEEP, _STEEP_LETTERS, _STEEP_RISE = 60, 17, 4.8
 #: Room for names behind the ends of the lines.
 _RIGHT = 118
 _FAILED = 16
@@ -35,7 +39,7 @@ def chart(
 ) -> Markup:
     """Return the figure, on these axes, in both languages; with a name it can be shown again elsewhere in the page."""
     failed = any(series.failed for series in figure.series)
-    area = _Area(axes[0], axes[1], HEIGHT - _FOOT - (_FAILED if failed else 0), chinese)
+    area = _Area(axes[0], axes[1], _FAILED if failed else 0, chinese)
     parts = [_axes(figure, area)]
     if figure.lines:
         parts += [_band(series, area) for series in figure.series]
@@ -49,27 +53,43 @@ def chart(
     parts.append(_names(figure.series, area))
     mark = Markup(' id="{}"').format(name) if name else ""
     # A copy elsewhere is styled by what is in it, and not by what it stands in.
-    return _picture(figure, Markup('<g class="drawn"{}>{}</g>').format(mark, Markup("").join(parts)))
+    drawn = Markup('<g class="drawn"{}>{}</g>').format(mark, Markup("").join(parts))
+    return _picture(figure, area.height, drawn)
 
 
-def chart_again(figure: Figure, name: str) -> Markup:
-    """Return a figure that is drawn elsewhere in the page under this name."""
-    return _picture(figure, Markup('<use href="#{}"/>').format(name))
+def chart_again(figure: Figure, axes: tuple[Scale, Scale], name: str) -> Markup:
+    """Return a figure that is drawn elsewhere in the page, on these axes, under this name."""
+    height = _Area(axes[0], axes[1], 0, _untranslated).height
+    return _picture(figure, height, Markup('<use href="#{}"/>').format(name))
 
 
-def _picture(figure: Figure, drawn: Markup) -> Markup:
+def _picture(figure: Figure, height: float, drawn: Markup) -> Markup:
     label = f"Chart: {printable(figure.title)}. {figure.y_label} against {figure.x_label}."
     return Markup('<svg class="picture" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, label, drawn
+        WIDTH, f"{height:g}", label, drawn
     )
 
 
 class _Area:
     """The part of the picture where things are drawn, in its units."""
 
-    def __init__(self, x: Scale, y: Scale, bottom: float, chinese: Translation):
-        self.x_scale, self.y_scale, self.bottom, self.right = x, y, bottom, WIDTH - _RIGHT
+    def __init__(self, x: Scale, y: Scale, failed: float, chinese: Translation):
+        self.x_scale, self.y_scale, self.right = x, y, WIDTH - _RIGHT
         self.chinese = chinese
+        #: Room of a category below the axis.
+        self.room = (self.right - _LEFT) / max(len(x.categories), 1)
+        self.steep = not all(fits(name, self.letters, 2) for name in x.categories)
+        longest = max((min(len(name), _STEEP_LETTERS) for name in x.categories), default=0)
+        foot_of_names = 24 + _STEEP_RISE * longest if self.steep else _FOOT_OF_NAMES
+        foot = foot_of_names if x.categories else _FOOT
+        self.height = HEIGHT - _FOOT + foot
+        #: Heights of the axis, and of the lowest value: between them runs stand that failed.
+        self.axis, self.bottom = HEIGHT - _FOOT, HEIGHT - _FOOT - failed
+
+    @property
+    def letters(self) -> int:
+        """Return how many letters a category has room for."""
+        return max(int(self.room / _LETTER), 3)
 
     def x(self, value: float | str) -> float | None:
         place = self.x_scale.place(value)
@@ -95,25 +115,37 @@ def _axes(figure: Figure, area: _Area) -> Markup:
     ticks = area.x_scale.ticks()
     for place, words in ticks:
         x = round(_LEFT + place * (area.right - _LEFT), 1)
-        parts.append(Markup('<path class="axis" d="M{} {}v4"/>').format(x, HEIGHT - _FOOT))
-        parts.append(_tick(x, words, area, (area.right - _LEFT) / len(ticks)))
-    parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(_LEFT, HEIGHT - _FOOT, area.right))
-    parts.append(_both((_LEFT + area.right) / 2, HEIGHT - 4, figure.x_label, "label middle", area.chinese))
+        parts.append(Markup('<path class="axis" d="M{} {}v4"/>').format(x, area.axis))
+        parts.append(_tick(x, words, area))
+    parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(_LEFT, area.axis, area.right))
+    parts.append(
+        _both((_LEFT + area.right) / 2, area.height - 4, figure.x_label, "label middle", area.chinese)
+    )
     return Markup("").join(parts)
 
 
-def _tick(x: float, words: str, area: _Area, room: float) -> Markup:
-    """Return the words of a tick of the horizontal axis: a number in a line, a category in two."""
+def _tick(x: float, words: str, area: _Area) -> Markup:
+    """Return the words of a tick of the horizontal axis: a number, a name in two lines, or a long one steeply."""
+    y = area.axis + 14
     if not area.x_scale.categories:
-        return _words(x, HEIGHT - _FOOT + 14, words, "tick middle")
-    letters = max(int(room / _LETTER), 3)
-    wrapped = label_lines(words, letters, 2)
+        return _words(x, y, words, "tick middle")
     zh = area.chinese(words)
+    if area.steep:
+        most = max(int(area.room / _LINE), 1)
+        return _in_both(
+            _steeply(x, area.axis, label_lines(words, _STEEP_LETTERS, most)),
+            _steeply(x, area.axis, label_lines(zh, _STEEP_LETTERS * 2 // 3, most)) if zh else None,
+        )
     return _in_both(
-        _lines(x, HEIGHT - _FOOT + 14, wrapped, "tick middle"),
-        _lines(x, HEIGHT - _FOOT + 14, label_lines(zh, max(letters // 2, 2), 2), "tick middle")
-        if zh
-        else None,
+        _lines(x, y, label_lines(words, area.letters, 2), "tick middle"),
+        _lines(x, y, label_lines(zh, max(area.letters // 2, 3), 2), "tick middle") if zh else None,
+    )
+
+
+def _steeply(x: float, axis: float, lines: Sequence[str]) -> Markup:
+    first = 5 - _LINE * (len(lines) - 1) / 2
+    return Markup('<g transform="translate({:g} {:g}) rotate(-{})">{}</g>').format(
+        x, axis + 8, _STEEP, _lines(0, first, lines, "tick end")
     )
 
 
@@ -188,7 +220,7 @@ def _dots(places: Sequence[Place], style: int) -> Markup:
 
 def _failed(series: Sequence[Series], area: _Area) -> Markup:
     """Return a cross for each position at which runs diverged, in a row of its own below the axis' lowest value."""
-    middle = HEIGHT - _FOOT - _FAILED / 2
+    middle = area.axis - _FAILED / 2
     parts = [
         Markup('<rect class="failed" x="{}" y="{}" width="{}" height="{}"/>').format(
             _LEFT, area.bottom, area.right - _LEFT, _FAILED
@@ -217,7 +249,7 @@ def _names(series: Sequence[Series], area: _Area) -> Markup:
     heights = []
     for one in series:
         ends = [y for y in map(area.y, one.y) if y is not None]
-        heights.append(ends[-1] if ends else HEIGHT - _FOOT - _FAILED / 2)
+        heights.append(ends[-1] if ends else area.axis - _FAILED / 2)
     translated = [area.chinese(one.label) or one.label for one in series]
     english = [one.label for one in series]
     return _in_both(
@@ -234,7 +266,7 @@ def _names_at(
     ]
     return Markup("").join(
         _lines(area.right + 8, label.y, label.lines, f"name s{label.style}")
-        for label in spread_out(labels, _TOP, HEIGHT - _FOOT + 6)
+        for label in spread_out(labels, _TOP, area.axis + 6)
     )
 
 

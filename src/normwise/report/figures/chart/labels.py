@@ -34,6 +34,12 @@ def label_lines(words: str, letters: int, most: int) -> list[str]:
     return textwrap.wrap(words, letters, max_lines=most, placeholder="…") or [""]
 
 
+def fits(words: str, letters: int, most: int) -> bool:
+    """Tell whether the words stand in so many lines of so many letters, none broken and none left out."""
+    broken = any(len(word) > letters for word in words.split())
+    return not broken and len(textwrap.wrap(words, letters)) <= most
+
+
 def spread_out(labels: Sequence[Label], top: float, bottom: float) -> list[Label]:
     """Return the labels from the top, none over another: pushed down, and up again from the bottom."""
     ordered = sorted(labels, key=lambda label: label.y)
