@@ -46,6 +46,7 @@ from normwise.records.study.effect_words import (
     interval_words,
     range_words,
     short,
+    size_words,
 )
 from normwise.records.study.study import Study
 from normwise.records.study.wording import Bilingual, Brief, Saying, Source
@@ -140,6 +141,7 @@ __all__ = [
     "read_record",
     "record_of",
     "short",
+    "size_words",
     "symptom_text",
     "to_json",
     "to_plain",

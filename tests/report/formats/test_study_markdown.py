@@ -31,7 +31,7 @@ def test_every_part_of_a_finding_is_there(study: Study) -> None:
 def test_it_begins_with_the_headline_and_what_to_do(study: Study) -> None:
     text = study_markdown(study)
     assert text.startswith(
-        "# Batch normalization buys speed, depth and freedom from biases. It costs memory.\n"
+        "# Batch normalization buys speed, depth and freedom from biases; it costs memory.\n"
     )
     assert "- [Fold it before you deploy](#cost) (部署前把它折叠)" in text
     assert "| [BN costs memory and time.](#cost) | 001, 003 | **✓ Yes** | 1.4 to 2.2 times |" in text

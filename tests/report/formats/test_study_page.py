@@ -151,11 +151,15 @@ def test_words_of_a_picture_stay_in_it(opened: Open) -> None:
     outside = """() => [...document.querySelectorAll("figure .picture")].flatMap((picture) => {
       const frame = picture.getBoundingClientRect();
       return [...picture.querySelectorAll("text")]
+        .filter((text) => text.getClientRects().length && text.getBoundingClientRect().width)
         .filter((text) => text.getBoundingClientRect().right > frame.right + 2
           || text.getBoundingClientRect().left < frame.left - 2)
         .map((text) => text.textContent);
     })"""
-    assert opened().evaluate(outside) == []
+    page = opened()
+    for language in ("#in-chinese", "#in-english"):
+        page.check(language)
+        assert page.evaluate(outside) == []
 
 
 def test_the_forest_alone_is_a_picture(browser: Any, study: Study, tmp_path: Path) -> None:
@@ -165,3 +169,32 @@ def test_the_forest_alone_is_a_picture(browser: Any, study: Study, tmp_path: Pat
     page.goto((tmp_path / "page.html").as_uri())
     assert page.evaluate("() => document.querySelector('img').naturalWidth") == 960
     page.close()
+
+
+def test_pictures_have_the_words_of_the_language(opened: Open) -> None:
+    words = """(place) => [...document.querySelector(place + " .picture text.label").ownerSVGElement
+      .querySelectorAll("text.label")].filter((text) => text.getClientRects().length).map((text) => text.textContent)"""
+    page = opened()
+    page.check("#in-chinese")
+    assert "测试准确率" in page.evaluate(words, "section.claim")
+    page.check("#in-english")
+    assert "test accuracy" in page.evaluate(words, "section.claim")
+
+
+def test_a_picture_that_is_shown_twice_changes_its_language_in_both_places(browser: Any, file: Path) -> None:
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    shots = []
+    for language in ("#in-english", "#in-chinese"):
+        page.check(language)
+        shots.append(
+            [page.locator(f"{place} .picture").first.screenshot() for place in (".glance", "section.claim")]
+        )
+    page.close()
+    assert all(one != other for one, other in zip(*shots, strict=True))
+
+
+def test_a_row_of_the_plot_is_a_line_or_two(opened: Open) -> None:
+    heights = """() => [...document.querySelectorAll("#verdicts .row")].slice(0, 4)
+      .map((row) => row.getBoundingClientRect().height)"""
+    assert max(opened().evaluate(heights)) < 60

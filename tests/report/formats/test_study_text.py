@@ -28,7 +28,7 @@ def test_it_has_the_forest_take_aways_and_machine(study: Study) -> None:
         assert part in text
     assert "◄──────────────────●" in text
     unbroken = _unbroken(text)
-    assert "It costs memory." in unbroken
+    assert "it costs memory." in unbroken
     assert "What to do: Use it where it helps." in unbroken
     assert "at least 27 times (9 to 240), shown; 3 of 5 without BN never got there" in unbroken
     assert "Some Processor 9000" in text

@@ -6,46 +6,66 @@ from collections.abc import Sequence
 from normwise.records.study.case import Case, Effect
 from normwise.records.study.wording import Bilingual
 
+_MINUS = "−"
 _UNITS = {
-    "times": Bilingual(" times", " 倍"),
+    "times": Bilingual(" times", "倍"),
     # A power of ten says little to most readers; the factor does.
-    "decades": Bilingual(" times", " 倍"),
-    "percentage points": Bilingual(" points", " 个百分点"),
+    "decades": Bilingual(" times", "倍"),
+    "percentage points": Bilingual(" points", "个百分点"),
+    "rates": Bilingual(" learning rates", "个学习率"),
+    "%": Bilingual("%", "%"),
+    "% of the samples": Bilingual("% of the samples", "% 的样本"),
+    "% of the outputs": Bilingual("% of the outputs", "% 的输出"),
+    "% of the channels": Bilingual("% of the channels", "% 的通道"),
+    "% of the loss": Bilingual("% of the loss", "% 的损失"),
 }
-_LARGE = ((1e12, "trillion", "万亿", 1e12), (1e9, "billion", "亿", 1e8), (1e6, "million", "万", 1e4))
+_LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
+_LARGE_ZH = ((1e12, 1e12, "万亿"), (1e8, 1e8, "亿"), (1e5, 1e4, "万"))
+_HUGE = 1e15
 _LARGEST_EXPONENT = 300
-_NEARLY_ONE = 0.005
 
 
 def short(value: float) -> str:
     """Return a number with two digits, without an exponent where that can be: ``4.3``, ``0.016``, ``120``."""
     if value == 0:
         return "0"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{float(f'{value:.2g}'):g}"
+    rounded = float(f"{value:.2g}")
+    text = f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
+    return text.replace("-", _MINUS)
 
 
 def effect_words(effect: Effect) -> Bilingual:
-    """Return an effect with its interval: ``4.3 times (3.1 to 6)``."""
+    """Return an effect with its interval: ``4.3 times (3.1 to 6)``; alone where the interval has no width to see."""
     estimate, interval = estimate_words(effect), interval_words(effect)
+    if not interval.en:
+        return estimate
+    if _is_one(effect):
+        unit = _unit(effect.unit)
+        return Bilingual(
+            f"{estimate.en} ({interval.en}{unit.en})", f"{estimate.zh}（{_zh(interval.zh, unit)}）"
+        )
     return Bilingual(f"{estimate.en} ({interval.en})", f"{estimate.zh}（{interval.zh}）")
 
 
 def estimate_words(effect: Effect) -> Bilingual:
     """Return the estimate with its unit, and "at least" or "at most" where it is a bound."""
-    value = _plain(effect.estimate, effect.unit)
+    value, before = _plain(effect.estimate, effect.unit), _bound(effect)
     if math.isnan(value):
         return Bilingual("not measurable", "无法测得")
-    if _is_factor(effect) and abs(value - 1) < _NEARLY_ONE:
-        return Bilingual("as much", "相同")
+    if _is_one(effect):
+        exactly = effect.low == effect.high or bool(before.en)
+        return Bilingual(
+            f"{before.en or ('' if exactly else 'about ')}the same",
+            f"{before.zh or ('' if exactly else '大致')}相同",
+        )
     number, unit = _number(value, effect.unit), _unit(effect.unit)
-    before = _bound(effect)
-    return Bilingual(f"{before.en}{number.en}{unit.en}", f"{before.zh}{number.zh}{unit.zh}")
+    if number.en == "0" and value != 0:
+        before = Bilingual("about ", "约 ")
+    return Bilingual(f"{before.en}{number.en}{unit.en}", f"{before.zh}{_zh(number.zh, unit)}")
 
 
 def interval_words(effect: Effect) -> Bilingual:
-    """Return the ends of the interval without the unit: ``3.1 to 6``; or why there is none."""
+    """Return the ends of the interval without the unit: ``3.1 to 6``; why there is none; nothing without a width."""
     low, high = (_plain(end, effect.unit) for end in (effect.low, effect.high))
     if effect.seeds == 1:
         return Bilingual("one seed", "仅一个种子")
@@ -56,6 +76,8 @@ def interval_words(effect: Effect) -> Bilingual:
         return Bilingual(f"{other.en} or less", f"{other.zh} 或更小")
     if not math.isfinite(high):
         return Bilingual(f"{one.en} or more", f"{one.zh} 或更大")
+    if one == other:
+        return _same("")
     return Bilingual(f"{one.en} to {other.en}", f"{one.zh} 至 {other.zh}")
 
 
@@ -77,15 +99,28 @@ def range_words(cases: Sequence[Case]) -> Bilingual:
         return case_words(cases[0])
     if all(case.exact for case in cases):
         return case_words(max(cases, key=lambda case: case.effect.estimate / case.smallest))
-    if len({case.effect.unit for case in cases}) > 1:
-        each = [case_words(case) for case in cases]
-        return Bilingual("; ".join(one.en for one in each), "；".join(one.zh for one in each))
-    unit, estimates = cases[0].effect.unit, [case.effect.estimate for case in cases]
-    low, high = (_number(_plain(end, unit), unit) for end in (min(estimates), max(estimates)))
+    units = dict.fromkeys(case.effect.unit for case in cases)
+    spans = [_span([case for case in cases if case.effect.unit == unit]) for unit in units]
+    return Bilingual("; ".join(one.en for one in spans), "；".join(one.zh for one in spans))
+
+
+def size_words(size: float, unit: str) -> Bilingual:
+    """Return a size that was set, and not measured, with all its digits and its unit: ``1.25 times``, ``1 point``."""
+    number = short(_plain(size, unit)) if unit == "decades" else f"{size:g}"
     words = _unit(unit)
+    en = words.en.removesuffix("s") if number == "1" and unit == "percentage points" else words.en
+    return Bilingual(f"{number}{en}", _zh(number, words))
+
+
+def _span(cases: Sequence[Case]) -> Bilingual:
+    """Return the lowest and the highest estimate of cases with one unit."""
+    ordered = sorted((case.effect for case in cases), key=lambda effect: effect.estimate)
+    unit = ordered[0].unit
+    low, high = (_number(_plain(effect.estimate, unit), unit) for effect in (ordered[0], ordered[-1]))
     if low == high:
-        return Bilingual(f"{low.en}{words.en}", f"{low.zh}{words.zh}")
-    return Bilingual(f"{low.en} to {high.en}{words.en}", f"{low.zh} 至 {high.zh}{words.zh}")
+        return estimate_words(ordered[0])
+    words = _unit(unit)
+    return Bilingual(f"{low.en} to {high.en}{words.en}", f"{low.zh} 至 {_zh(high.zh, words)}")
 
 
 def _plain(value: float, unit: str) -> float:
@@ -97,11 +132,11 @@ def _plain(value: float, unit: str) -> float:
 
 def _number(value: float, unit: str) -> Bilingual:
     if not math.isfinite(value):
-        return _same("–" if math.isnan(value) else "∞" if value > 0 else "-∞")
+        return _same("–" if math.isnan(value) else "∞" if value > 0 else f"{_MINUS}∞")
     if unit == "percentage points":
         rounded = round(value, 1)
         # Without a sign a difference is easily read as a level; nothing has none.
-        return _same(f"{rounded:+.1f}" if rounded else "0.0")
+        return _same(f"{rounded:+.1f}".replace("-", _MINUS) if rounded else "0")
     size = abs(value)
     if unit in ("times", "decades") and 0 < size < 1e-3:
         part = _large(1 / size)
@@ -112,22 +147,32 @@ def _number(value: float, unit: str) -> Bilingual:
 
 
 def _large(value: float) -> Bilingual:
-    for least, en, zh, divisor in _LARGE:
-        if least * 1000 > abs(value) >= least:
-            return Bilingual(f"{short(value / least)} {en}", f"{short(value / divisor)} {zh}")
-    if abs(value) >= 1e15:
+    if abs(value) >= _HUGE:
         return Bilingual("over 1,000 trillion", "1000 万亿以上")
-    return _same(short(value))
+    en = next(
+        (f"{short(value / least)} {word}" for least, word in _LARGE if abs(value) >= least), short(value)
+    )
+    zh = (f"{short(value / unit)} {word}" for least, unit, word in _LARGE_ZH if abs(value) >= least)
+    return Bilingual(en, next(zh, short(value)))
 
 
 def _unit(unit: str) -> Bilingual:
-    if unit in _UNITS:
-        return _UNITS[unit]
-    return _same(f" {unit}" if unit else "")
+    return _UNITS.get(unit, _same(f" {unit}" if unit else ""))
 
 
-def _is_factor(effect: Effect) -> bool:
-    return effect.unit in ("times", "decades")
+def _zh(number: str, unit: Bilingual) -> str:
+    """Return a Chinese number with its unit, which stands close to a Chinese character and apart from a digit."""
+    if number.endswith("以上"):
+        return f"{number.removesuffix('以上')}{unit.zh}以上"
+    close = not unit.zh or unit.zh[0] in " %" or number[-1:] in "亿万"
+    return f"{number}{'' if close else ' '}{unit.zh}"
+
+
+def _is_one(effect: Effect) -> bool:
+    """Tell whether the estimate is a factor that is written as 1, which is no change."""
+    if effect.unit not in ("times", "decades"):
+        return False
+    return _number(_plain(effect.estimate, effect.unit), effect.unit).en == "1"
 
 
 def _bound(effect: Effect) -> Bilingual:

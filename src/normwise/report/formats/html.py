@@ -37,6 +37,7 @@ from normwise.report.views import (
     study_view,
     verdicts,
 )
+from normwise.report.views.chinese import Chinese
 
 
 def study_page(study: Study) -> str:
@@ -51,6 +52,7 @@ def study_page(study: Study) -> str:
         verdicts=verdicts,
         marks=marks,
         chart=chart,
+        chinese=Chinese(study),
         chart_again=chart_again,
         scales=scales,
         case_words=case_words,

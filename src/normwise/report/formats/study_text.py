@@ -55,13 +55,14 @@ def study_table(study: Study) -> Table:
 def study_text(study: Study) -> str:
     """Return the study as plain text, 80 columns wide: the forest, take-aways, all cases, machine."""
     parts = [STUDY_TITLE, "=" * len(STUDY_TITLE)]
+    things = [do.en for _, do in to_do(study)]
     sentences = [
-        headline(study),
-        *beside_the_headline(study),
-        *(do for _, do in to_do(study)),
-        study_line(study),
+        headline(study).en,
+        *(sentence.en for sentence in beside_the_headline(study)),
+        *([f"What to do: {'; '.join(things)}."] if things else []),
+        study_line(study).en,
     ]
-    parts += [textwrap.fill(visible(sentence.en), WIDTH) for sentence in sentences]
+    parts += [textwrap.fill(visible(sentence), WIDTH) for sentence in sentences]
     parts += ["", plain(study_table(study)), ""]
     for _, _, findings in groups(study):
         for finding in findings:

@@ -1,7 +1,6 @@
 """Verdicts of a study in words: of each claim, in the order of a report, and all of them in a headline."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from normwise.records import (
     Bilingual,
@@ -12,7 +11,7 @@ from normwise.records import (
     Outcome,
     Study,
     Verdict,
-    estimate_words,
+    size_words,
 )
 
 #: A verdict is read by its word; the symbol lets the eye find it, with or without colour.
@@ -44,6 +43,10 @@ SHORT: dict[Group, Bilingual] = {
 }
 #: Name of a number that no verdict rests on.
 FURTHER = Bilingual("beside the verdict", "结论之外")
+#: Letters of a statement that the plot of all claims shows whole.
+_LONGEST_NAME = 60
+#: Gains, and costs, that a headline names; the rest stand beneath it.
+_MOST = 3
 _NO_HEADLINE = Bilingual(
     "Batch normalization: what tutorials say of it, put to the test", "批归一化：教程里的说法，逐条检验"
 )
@@ -81,6 +84,19 @@ def verdict_words(finding: ClaimResult) -> Bilingual:
     )
 
 
+def row_name(finding: ClaimResult) -> Bilingual:
+    """Return the statement as the plot of all claims has it: of a long one, what stands before its explanation."""
+    return Bilingual(_shortened(finding.statement.en), finding.statement.zh)
+
+
+def _shortened(statement: str) -> str:
+    if len(statement) <= _LONGEST_NAME:
+        return statement
+    found = [statement.find(mark) for mark in (": ", ", such as ", ", so that ")]
+    ends = [place for place in found if place > 0]
+    return f"{statement[: min(ends)]}." if ends else statement
+
+
 def tutorials(finding: ClaimResult) -> tuple[str, ...]:
     """Return the numbers of the tutorials that make the claim."""
     return tuple(sorted({saying.tutorial for saying in finding.says}))
@@ -97,7 +113,7 @@ def smallest_words(case: Case) -> Bilingual:
     """Return the smallest effect that matters, with its unit; of an identity, the rounding that it leaves."""
     if case.exact:
         return Bilingual("more than rounding", "超出舍入误差")
-    return estimate_words(replace(case.effect, estimate=case.smallest, note=""))
+    return size_words(case.smallest, case.effect.unit)
 
 
 def control_name(case: Case) -> Bilingual:
@@ -111,38 +127,71 @@ def needed_words(case: Case) -> Bilingual:
 
 
 def headline(study: Study) -> Bilingual:
-    """Return what batch normalization buys and costs, of the claims that hold."""
-    gains, costs = (_of_kind(study, kind, "supported") for kind in ("gain", "cost"))
-    if not gains and not costs:
-        return _NO_HEADLINE
-    en, zh = [], []
-    if gains:
-        en.append(f"Batch normalization buys {_and(gains)}.")
-        zh.append(f"批归一化带来{_zh(gains)}。")
-    if costs:
-        en.append(f"{'It' if gains else 'Batch normalization'} costs {_and(costs)}.")
-        zh.append(f"代价是{_zh(costs)}。" if gains else f"批归一化的代价是{_zh(costs)}。")
-    return Bilingual(" ".join(en), "".join(zh))
+    """Return what batch normalization buys and costs, of the claims that hold, in one sentence."""
+    gains, costs = (_of_kind(study, kind, "supported")[:_MOST] for kind in ("gain", "cost"))
+    bought = Bilingual(f"buys {_and(gains)}", f"带来{_zh(gains)}") if gains else None
+    spent = Bilingual(f"costs {_and(costs)}", f"代价是{_zh(costs)}") if costs else None
+    if bought and spent:
+        return Bilingual(
+            f"Batch normalization {bought.en}; it {spent.en}.", f"批归一化{bought.zh}；{spent.zh}。"
+        )
+    if bought:
+        return Bilingual(f"Batch normalization {bought.en}.", f"批归一化{bought.zh}。")
+    if spent:
+        rest = _without_gains(study)
+        return Bilingual(
+            f"Batch normalization {spent.en}{'; ' if rest.en else ''}{rest.en}.",
+            f"批归一化的{spent.zh}{'；' if rest.zh else ''}{rest.zh}。",
+        )
+    return _NO_HEADLINE
+
+
+def _without_gains(study: Study) -> Bilingual:
+    """Return what there is to say of the gains where none of them holds as it was claimed."""
+    if _of_kind(study, "gain", "depends"):
+        return Bilingual("what it buys depends on the network", "能带来什么，取决于网络")
+    if _of_kind(study, "gain", "undecided"):
+        return Bilingual("there are not enough data on what it buys", "能带来什么，数据还不足以判定")
+    if _of_kind(study, "gain", "not supported"):
+        return Bilingual("of what it is said to buy nothing was found", "传说中的好处均未得到证实")
+    return Bilingual("", "")
 
 
 def beside_the_headline(study: Study) -> tuple[Bilingual, ...]:
-    """Return a sentence each for what depends, what does not hold, and what is undecided."""
-    wanted: tuple[tuple[Verdict, tuple[str, str], tuple[str, str]], ...] = (
-        ("depends", ("It sometimes buys", "有时带来"), ("it sometimes costs", "有时的代价是")),
-        ("not supported", ("It does not buy", "并不带来"), ("it does not cost", "并不付出")),
-    )
-    found = []
-    for verdict, *beginnings in wanted:
-        kinds = zip(("gain", "cost"), beginnings, strict=True)
-        parts = [(begin, briefs) for kind, begin in kinds if (briefs := _of_kind(study, kind, verdict))]
-        if parts:
-            en = "; ".join(f"{begin[0]} {_and(briefs)}" for begin, briefs in parts)
-            zh = "；".join(f"{begin[1]}{_zh(briefs)}" for begin, briefs in parts)
-            found.append(Bilingual(f"{en[0].upper()}{en[1:]}.", f"{zh}。"))
+    """Return a sentence each for what else holds, what depends, what does not hold, and what is undecided."""
+    more = [_of_kind(study, kind, "supported")[_MOST:] for kind in ("gain", "cost")]
+    found = [
+        _sentence(more, ("it also buys {}", "it also costs {}"), ("还带来{}", "代价还有{}")),
+        _sentence(
+            [_of_kind(study, kind, "depends") for kind in ("gain", "cost")],
+            ("it depends on the network whether it buys {}", "it depends whether it costs {}"),
+            ("是否带来{}，取决于网络", "是否付出{}的代价，视情况而定"),
+        ),
+        _sentence(
+            [_of_kind(study, kind, "not supported") for kind in ("gain", "cost")],
+            ("it does not buy {}", "it does not cost {}"),
+            ("并未带来{}", "并不付出{}的代价"),
+            last="or",
+        ),
+    ]
     undecided = [*_of_kind(study, "gain", "undecided"), *_of_kind(study, "cost", "undecided")]
-    if undecided:
-        found.append(Bilingual(f"Not enough data on {_and(undecided)}.", f"数据不足：{_zh(undecided)}。"))
-    return tuple(found)
+    found.append(_sentence([undecided], ("not enough data on {}",), ("数据不足以判定：{}",)))
+    return tuple(sentence for sentence in found if sentence.en)
+
+
+def _sentence(
+    briefs: Sequence[Sequence[Brief]], en: Sequence[str], zh: Sequence[str], *, last: str = "and"
+) -> Bilingual:
+    """Return a sentence of a clause for each sequence of briefs that is not empty; without any, an empty one."""
+    clauses = [
+        (one_en.format(_and(some, last)), one_zh.format(_zh(some)))
+        for some, one_en, one_zh in zip(briefs, en, zh, strict=True)
+        if some
+    ]
+    if not clauses:
+        return Bilingual("", "")
+    words = "; ".join(clause for clause, _ in clauses)
+    return Bilingual(f"{words[0].upper()}{words[1:]}.", f"{'；'.join(clause for _, clause in clauses)}。")
 
 
 def to_do(study: Study) -> tuple[tuple[ClaimResult, Bilingual], ...]:
@@ -159,9 +208,9 @@ def _of_kind(study: Study, kind: str, verdict: Verdict) -> list[Brief]:
     return [brief for brief in briefs if brief is not None and brief.kind == kind]
 
 
-def _and(briefs: Sequence[Brief]) -> str:
+def _and(briefs: Sequence[Brief], last: str = "and") -> str:
     words = _different(brief.words.en for brief in briefs)
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _zh(briefs: Sequence[Brief]) -> str:

@@ -99,3 +99,24 @@ def test_names_do_not_cover_one_another() -> None:
     for before, after in pairwise(placed):
         assert after.y - before.y >= 10 * len(before.lines)
     assert placed[-1].y + 10 * (len(placed[-1].lines) - 1) <= 200
+
+
+def test_long_names_below_the_axis_are_whole_and_stand_steeply() -> None:
+    names = ("1 convolution read by the output", "1 convolution and 1 dense layer", "10 dense layers")
+    series = (Series("with BN", names, (1.0, 2.0, 3.0)),)
+    figure = Figure("f", "title", "caption", "network", "value", series, lines=False)
+    text = str(chart(figure, scales([figure])[0]))
+    assert text.count("rotate(") == 3
+    assert "…" not in text
+    short = dataclasses.replace(figure, series=(Series("with BN", ("A", "B"), (1.0, 2.0)),))
+    assert "rotate(" not in str(chart(short, scales([short])[0]))
+
+
+def test_both_languages_are_drawn_where_both_are_known() -> None:
+    figure = shown_figures.curves()
+    text = str(
+        chart(figure, scales([figure])[0], chinese=lambda text: "准确率" if text == figure.y_label else "")
+    )
+    assert "准确率" in text
+    assert 'lang="zh-Hans"' in text
+    assert "lang=" not in str(chart(figure, scales([figure])[0]))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 _LETTERS, _MOST_LINES, _LINE = 16, 4, 10.5
+#: Chinese characters are wider.
+_WIDE_LETTERS = 10
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,18 @@ class Label:
     @property
     def lines(self) -> list[str]:
         """Return the name in lines."""
-        return label_lines(self.words, _LETTERS, _MOST_LINES)
+        return label_lines(self.words, _LETTERS if self.words.isascii() else _WIDE_LETTERS, _MOST_LINES)
 
 
 def label_lines(words: str, letters: int, most: int) -> list[str]:
     """Return the words in lines of so many letters, a longer word broken, and no more lines than these."""
     return textwrap.wrap(words, letters, max_lines=most, placeholder="…") or [""]
+
+
+def fits(words: str, letters: int, most: int) -> bool:
+    """Tell whether the words stand in so many lines of so many letters, none broken and none left out."""
+    broken = any(len(word) > letters for word in words.split())
+    return not broken and len(textwrap.wrap(words, letters)) <= most
 
 
 def spread_out(labels: Sequence[Label], top: float, bottom: float) -> list[Label]:

@@ -1,7 +1,6 @@
 """The forest plot alone, as an SVG file for a README or in print."""
 
 import textwrap
-from collections.abc import Sequence
 from importlib.resources import files
 
 from markupsafe import Markup
@@ -10,13 +9,13 @@ from normwise.records import ClaimResult, Study, range_words
 from normwise.report.figures.forest import marks
 from normwise.report.figures.printable import printable
 from normwise.report.views.study_view import study_line
-from normwise.report.views.verdicts import SYMBOLS, groups, headline, tutorials, verdict_words
+from normwise.report.views.verdicts import SYMBOLS, groups, headline, row_name, tutorials, verdict_word
 
 _WIDTH, _MARGIN = 960, 20
-_PLOT_X, _WORDS_X = 300, 300 + marks.WIDTH + 16
-_STATEMENT_LETTERS, _VERDICT_LETTERS, _HEADLINE_LETTERS, _LEAD_LETTERS = 38, 32, 66, 125
+_PLOT_X, _WORDS_X = 308, 308 + marks.WIDTH + 12
+_STATEMENT_LETTERS, _VERDICT_LETTERS, _HEADLINE_LETTERS, _LEAD_LETTERS = 42, 39, 66, 125
 _QUESTION_LETTERS = 28
-_TEXT_LINE = 17
+_TEXT_LINE, _PADDING = 15, 7
 
 
 def forest_svg(study: Study) -> str:
@@ -59,34 +58,33 @@ def forest_svg(study: Study) -> str:
 
 
 def _row(finding: ClaimResult, top: float) -> tuple[Markup, float]:
-    statement = textwrap.wrap(finding.statement.en, _STATEMENT_LETTERS)
-    said = tutorials(finding)
-    chips = _wrapped(" ".join(said) if said else "ours", _STATEMENT_LETTERS)
-    verdict = _wrapped(f"{SYMBOLS[finding.verdict]} {verdict_words(finding).en}", _VERDICT_LETTERS)
-    units = _wrapped(range_words(finding.cases).en, _VERDICT_LETTERS)
-    needed = max(
-        _TEXT_LINE * max(len(statement) + len(chips), len(verdict) + len(units)),
-        marks.LINE * len(finding.cases),
-    )
-    height = needed + 14
+    said = " ".join(tutorials(finding)) or "ours"
+    name = textwrap.wrap(f"{row_name(finding).en} ({said})", _STATEMENT_LETTERS)
+    word = f"{SYMBOLS[finding.verdict]} {verdict_word(finding).en}"
+    units = range_words(finding.cases).en
+    beside = len(word) + len(units) + 1 <= _VERDICT_LETTERS
+    beneath = [] if beside else _wrapped(units, _VERDICT_LETTERS)
+    beneath += _wrapped(finding.reason.en, _VERDICT_LETTERS)
+    text = _TEXT_LINE * max(len(name), 1 + len(beneath))
+    height = max(text, marks.height_of(finding.cases)) + _PADDING
     parts = [
         Markup('<path class="rule" d="M{} {}H{}"/>').format(_MARGIN, f"{top:g}", _WIDTH - _MARGIN),
         Markup('<g transform="translate({} {})">{}{}</g>').format(
-            _PLOT_X,
-            f"{top:g}",
-            marks.background(height),
-            marks.marks(finding.cases, (height - marks.LINE * len(finding.cases)) / 2),
+            _PLOT_X, f"{top:g}", marks.background(height), marks.row_of_marks(finding.cases, height)
         ),
     ]
-    y = top + 20
-    parts += [_text(_MARGIN, y + _TEXT_LINE * i, line, "statement") for i, line in enumerate(statement)]
-    beneath = y + _TEXT_LINE * len(statement)
-    parts += [_text(_MARGIN, beneath + _TEXT_LINE * i, line, "chips") for i, line in enumerate(chips)]
-    kind = finding.verdict.replace(" ", "-")
-    parts += [_text(_WORDS_X, y + _TEXT_LINE * i, line, f"verdict {kind}") for i, line in enumerate(verdict)]
-    below = y + _TEXT_LINE * len(verdict)
-    parts += [_text(_WORDS_X, below + _TEXT_LINE * i, line, "quiet") for i, line in enumerate(units)]
+    y = top + (height - _TEXT_LINE * len(name)) / 2 + 12
+    parts += [_text(_MARGIN, y + _TEXT_LINE * i, line, "statement") for i, line in enumerate(name)]
+    y = top + (height - _TEXT_LINE * (1 + len(beneath))) / 2 + 12
+    parts.append(_verdict(y, word, finding.verdict.replace(" ", "-"), f" {units}" if beside else ""))
+    parts += [_text(_WORDS_X, y + _TEXT_LINE * (1 + i), line, "quiet") for i, line in enumerate(beneath)]
     return Markup("\n").join(parts), height
+
+
+def _verdict(y: float, word: str, kind: str, units: str) -> Markup:
+    return Markup('<text x="{}" y="{}" class="{}"><tspan class="verdict {}">{}</tspan>{}</text>').format(
+        _WORDS_X, f"{y:g}", "quiet", kind, printable(word), printable(units)
+    )
 
 
 def _axis(y: float) -> Markup:
@@ -126,7 +124,7 @@ def _text(x: float, y: float, words: str, kind: str) -> Markup:
     )
 
 
-def _wrapped(words: str, letters: int) -> Sequence[str]:
+def _wrapped(words: str, letters: int) -> list[str]:
     return textwrap.wrap(words, letters)
 
 

@@ -1,6 +1,7 @@
 """The cases of a claim as shapes with whiskers in SVG, a line each; colours are the page's."""
 
 import math
+from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
@@ -9,15 +10,17 @@ from normwise.report.figures.forest.axis import TICKS, is_beyond, place
 from normwise.report.views.verdicts import outcome_words
 
 WIDTH, LINE = 360, 15
+#: Height of a line where many cases share a row, and of the smallest row.
+TIGHT, LEAST = 8.5, 20
 _MIDDLE, _REACH = WIDTH / 2, WIDTH / 2 - 16
 _SHAPES: dict[Family, str] = {
-    "dense": "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0z",
-    "convolution": "M-4.5-4.5h9v9h-9z",
-    "recurrent": "M0-5.5L5.5 4.5h-11z",
-    "deep": "M0-6L6 0L0 6L-6 0z",
+    "dense": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
+    "convolution": "M-3.6-3.6h7.2v7.2h-7.2z",
+    "recurrent": "M0-4.6L4.6 3.6h-9.2z",
+    "deep": "M0-5L5 0L0 5L-5 0z",
 }
-_CROSS = "M-5-5L5 5M-5 5L5-5"
-_TICK = "M-6 0L-2 5L7-6"
+_CROSS = "M-4-4L4 4M-4 4L4-4"
+_TICK = "M-5 0L-2 4L6-5"
 
 
 def x_of(position: float) -> float:
@@ -35,9 +38,19 @@ def background(height: float) -> Markup:
     )
 
 
-def marks(cases: tuple[Case, ...], top: float = 0.0) -> Markup:
-    """Return the marks of all cases, one under the other."""
-    return Markup("").join(_mark(case, top + LINE * (i + 0.5)) for i, case in enumerate(cases))
+def height_of(cases: Sequence[Case]) -> float:
+    """Return the height of a row in which the marks of all cases stand closely, one under the other."""
+    return max(LEAST, TIGHT * (len(cases) + 1))
+
+
+def marks(cases: Sequence[Case], top: float = 0.0, *, line: float = LINE) -> Markup:
+    """Return the marks of all cases, one under the other, so many units apart."""
+    return Markup("").join(_mark(case, top + line * (i + 0.5)) for i, case in enumerate(cases))
+
+
+def row_of_marks(cases: Sequence[Case], height: float) -> Markup:
+    """Return the marks of all cases, closely, in the middle of a row."""
+    return marks(cases, (height - TIGHT * len(cases)) / 2, line=TIGHT)
 
 
 def tick_labels(y: float) -> Markup:
@@ -75,9 +88,9 @@ def _whiskers(outcome: str, low: float, high: float, y: float) -> Markup:
     for end, direction in ((low, -1), (high, 1)):
         x = x_of(end)
         if is_beyond(end) and end * direction > 0:
-            parts.append(f"M{x:g} {y - 4:g}l{direction * 7} 4l{-direction * 7} 4")
+            parts.append(f"M{x:g} {y - 3:g}l{direction * 6} 3l{-direction * 6} 3")
         else:
-            parts.append(f"M{x} {y - 3:g}v6")
+            parts.append(f"M{x} {y - 2.5:g}v5")
     return Markup('<path class="whisker {}" d="{}"/>').format(escape(outcome), "".join(parts))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from normwise.records import Bilingual, Case, Figure, Run, Saying, Series, Verdict
+from normwise.records import Bilingual, Brief, Case, Figure, Run, Saying, Series, Verdict
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
@@ -45,6 +45,14 @@ class InputShift(Claim):
         f"{_SMALLEST:g} points."
     )
     dated = "2026-11-27"
+    brief = Brief(
+        "cost",
+        Bilingual("robustness to darker images", "对图像变暗的稳健性"),
+        Bilingual(
+            "Feed it inputs as bright as those of the training, or compute its statistics anew",
+            "让输入的亮度与训练时一致，否则重新计算统计量",
+        ),
+    )
     sources = (SCHNEIDER,)
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from normwise.records import Bilingual, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Brief, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
@@ -63,6 +63,7 @@ class Regularisation(Claim):
         "that, so there is overfitting to see."
     )
     dated = "2026-11-27"
+    brief = Brief("gain", Bilingual("regularization", "正则化效果"))
     sources = (
         Source(
             "Luo, Wang, Shao & Peng 2018, Towards Understanding Regularization in Batch Normalization",

@@ -4,7 +4,19 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
-from normwise.records import Bilingual, Case, Effect, Figure, Run, RunConfig, Saying, Series, Source, Verdict
+from normwise.records import (
+    Bilingual,
+    Brief,
+    Case,
+    Effect,
+    Figure,
+    Run,
+    RunConfig,
+    Saying,
+    Series,
+    Source,
+    Verdict,
+)
 from normwise.studies.arms import Runs
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
@@ -47,6 +59,11 @@ class CostMemory(Claim):
         f"ratio that matters is {_RATIO:g}."
     )
     dated = "2026-11-27"
+    brief = Brief(
+        "cost",
+        Bilingual("memory in training", "训练内存"),
+        Bilingual("Reckon with more memory in training", "训练时预留更多内存"),
+    )
     sources = (_ROTA_BULO,)
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
@@ -127,6 +144,11 @@ class CostTime(Claim):
         f"{_RATIO:g}. Seconds to an accuracy are another matter: there fewer steps may be needed."
     )
     dated = "2026-11-27"
+    brief = Brief(
+        "cost",
+        Bilingual("time per training step", "每个训练步的时间"),
+        Bilingual("Fold it into the layer before it for inference", "推理前把它折叠进前一层"),
+    )
     sources = (_ROTA_BULO,)
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:

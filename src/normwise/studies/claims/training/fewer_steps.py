@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from normwise.records import Bilingual, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Brief, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search, reached, steps_between, steps_until
 from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
@@ -45,6 +45,11 @@ class FewerSteps(Claim):
         f"reach the target, or nothing is concluded. The smallest ratio that matters is {_SMALLEST:g}."
     )
     dated = "2026-11-27"
+    brief = Brief(
+        "gain",
+        Bilingual("fewer training steps", "更少的训练步数"),
+        Bilingual("Use it where the number of steps counts", "在意训练步数就用它"),
+    )
     revised = (
         "The first rule called every ratio above 1 shown, looked at coarser steps, chose rates on the runs it judged, "
         "and knew plain SGD only."

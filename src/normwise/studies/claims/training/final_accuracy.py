@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from normwise.records import Bilingual, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Brief, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
@@ -38,6 +38,7 @@ class FinalAccuracy(Claim):
         f"learning rate that does best for it. The smallest that matters is {_SMALLEST:g} points."
     )
     dated = "2026-11-27"
+    brief = Brief("gain", Bilingual("a better final accuracy", "更高的最终准确率"))
     sources = (
         Source(
             "Santurkar, Tsipras, Ilyas & Madry 2018, How Does Batch Normalization Help Optimization?",

@@ -4,7 +4,19 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from normwise.records import Bilingual, Case, Effect, Figure, Run, RunConfig, Saying, Series, Source, Verdict
+from normwise.records import (
+    Bilingual,
+    Brief,
+    Case,
+    Effect,
+    Figure,
+    Run,
+    RunConfig,
+    Saying,
+    Series,
+    Source,
+    Verdict,
+)
 from normwise.studies.arms import Runs
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
@@ -74,6 +86,7 @@ class GradientFlow(_GradientFlow):
 
     number = 90
     name = "gradient_flow"
+    brief = Brief("gain", Bilingual("gradients that do not vanish", "不会消失的梯度"))
     statement = Bilingual("BN prevents vanishing gradients.", "BN 能防止梯度消失。")
     says = (
         Saying("003", "批标准化的基本原理"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from normwise.records import Bilingual, Case, Figure, Run, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Brief, Case, Figure, Run, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
@@ -56,6 +56,11 @@ class InitialScale(Claim):
         "sweep is counted as far as seen, and the effect's note says so: without BN it makes the effect an upper bound."
     )
     dated = "2026-11-27"
+    brief = Brief(
+        "gain",
+        Bilingual("tolerance of careless initial weights", "对权重初始值的宽容"),
+        Bilingual("Do not spend time on the scale of initial weights", "不必在权重初始值上花时间"),
+    )
     revised = (
         "The first rule scaled the output layer, too, which has no BN behind it, had one learning rate for all scales, "
         "and measured both forms by the better one's accuracy."

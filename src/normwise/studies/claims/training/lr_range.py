@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from normwise.records import Bilingual, Case, Figure, Run, Saying, Series, Verdict
+from normwise.records import Bilingual, Brief, Case, Figure, Run, Saying, Series, Verdict
 from normwise.studies.arms import Runs
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
@@ -46,6 +46,11 @@ class LearningRateRange(Claim):
         "sweep on both sides, or nothing is concluded; where the one with BN does not, it is counted as far as seen."
     )
     dated = "2026-11-27"
+    brief = Brief(
+        "gain",
+        Bilingual("a wider choice of learning rates", "更宽的学习率选择范围"),
+        Bilingual("Choose learning rates from a wider range", "可以从更宽的范围中选择学习率"),
+    )
     sources = (ioffe_szegedy("§3.3: resilience to the parameter scale and to learning rates"),)
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from normwise.records import Bilingual, Case, Effect, Figure, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Brief, Case, Effect, Figure, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search, accuracy_after, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
@@ -61,6 +61,11 @@ class TrainableDepth(Claim):
         f"matters is {_SMALLEST:g} points. With BN the network must reach {_TRAINS:g}%, or nothing is concluded."
     )
     dated = "2026-11-27"
+    brief = Brief(
+        "gain",
+        Bilingual("deep networks that train", "能够训练的深层网络"),
+        Bilingual("Use it in networks of many layers", "层数多的网络就用它"),
+    )
     sources = (
         ioffe_szegedy("§1: saturating nonlinearities and depth"),
         Source(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from normwise.records import Bilingual, Case, Effect, Figure, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Brief, Case, Effect, Figure, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
@@ -72,6 +72,11 @@ class SmallBatches(_AboutSmallBatches):
 
     number = 363
     name = "small_batches"
+    brief = Brief(
+        "cost",
+        Bilingual("accuracy in batches of 2", "批量为 2 时的准确率"),
+        Bilingual("Use larger batches, or GroupNorm", "用更大的批量，或用 GroupNorm"),
+    )
     statement = Bilingual(
         "Very small batches (2 samples) spoil BN.", "批量非常小（2 个样本）时 BN 效果变差。"
     )
