@@ -29,10 +29,12 @@ Plan = CasePlan | IdentityPlan
 #: The rule that all claims share; each says the rest in its own.
 COMMON_RULE = (
     "A case is shown where the whole 95% confidence interval over the seeds (Student's) lies above the smallest effect "
-    "that matters, refuted where it lies below it, reversed where it lies below its negative, and open elsewhere. The "
-    "claim is supported where all cases show it and not supported where all refute or reverse it. It depends where one "
-    "case at least shows it, corrected for the number of cases by Holm's method, and one at least refutes or reverses "
-    "it. Else, or where leaving out any one seed gives another verdict, or where a control fails, it is undecided."
+    "that matters, refuted where it lies below it, reversed where it lies below its negative, and open elsewhere. "
+    "Where a budget ended too early, an effect that is at least so large is never refuted, and one that is at most so "
+    "large never shown. The claim is supported where all cases show it and not supported where all refute or reverse "
+    "it. It depends where one case at least shows it, corrected for the number of cases by Holm's method, and one at "
+    "least refutes or reverses it. Else, or where leaving out any one seed gives another verdict, or where a control "
+    "fails, it is undecided."
 )
 
 
@@ -167,6 +169,12 @@ class Claim(ABC):
             )
         if all(case.outcome != "open" for case in cases):
             return Bilingual("a seed left out gives another verdict", "去掉一个随机种子，结论就会改变")
+        unseen = [case.gloss for case in cases if case.outcome == "open" and case.is_bound]
+        if unseen:
+            return Bilingual(
+                f"the budget ended before it could be told for {_listed([one.en for one in unseen], 'and')}",
+                f"训练步数不足以判断：{_listed([one.zh for one in unseen], '和')}",
+            )
         needed = [case.seeds_needed for case in cases if case.outcome == "open"]
         known = [seeds for seeds in needed if seeds is not None]
         if len(known) < len(needed):

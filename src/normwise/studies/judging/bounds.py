@@ -1,10 +1,24 @@
 """Effects of which only a bound is known, because a budget or a sweep ended before what was looked for."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from normwise.records import Effect
 
 LOWER, UPPER = "a lower bound", "an upper bound"
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Directions in which an effect may be larger than measured, as a budget ended before what was looked for.
+
+    Attributes:
+        below: Whether it may be smaller by any amount.
+        above: Whether it may be larger by any amount.
+    """
+
+    below: bool = False
+    above: bool = False
 
 
 def hedge(note: str) -> str:
