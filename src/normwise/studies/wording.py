@@ -1,10 +1,15 @@
 """Numbers in sentences, as a reader who has never seen them takes them in."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
-from normwise.records import Bilingual, Case, case_words, short
+from normwise.records import Bilingual, Case, Effect, Verdict, case_words, estimate_words, short
 
-__all__ = ["of_each", "short"]
+__all__ = ["of_each", "short", "verdict_first"]
+
+#: More numbers than these aren't read in a sentence: the figure and the table have them.
+_MOST = 3
+_UNDECIDED = Bilingual("Not decided.", "尚无定论。")
 
 
 def of_each(cases: Sequence[Case]) -> Bilingual:
@@ -13,3 +18,44 @@ def of_each(cases: Sequence[Case]) -> Bilingual:
     en = ", ".join(f"{measured.en} for {gloss.en}" for gloss, measured in words)
     zh = "，".join(f"{gloss.zh} {measured.zh}" for gloss, measured in words)
     return Bilingual(en, zh)
+
+
+def verdict_first(
+    found: Verdict,
+    openings: Mapping[Verdict, Bilingual],
+    measured: Bilingual,
+    cases: Sequence[Case],
+    of: Callable[[Effect], Effect] = lambda effect: effect,
+) -> Bilingual:
+    """Return what the verdict means, and the effects, of more than a few cases the smallest and the largest.
+
+    Args:
+        found: The verdict.
+        openings: A sentence for each verdict; one that leaves it undecided may be missing.
+        measured: Name of the effect.
+        cases: Those of the claim.
+        of: The effect as the sentence has it.
+    """
+    opening = openings.get(found, _UNDECIDED)
+    effects = _few([(of(case.effect), case.gloss) for case in cases])
+    return Bilingual(
+        f"{opening.en} {measured.en}: {effects.en}.", f"{opening.zh}{measured.zh}：{effects.zh}。"
+    )
+
+
+def _few(effects: Sequence[tuple[Effect, Bilingual]]) -> Bilingual:
+    known = [one for one in effects if not math.isnan(one[0].estimate)]
+    if not known:
+        return Bilingual("not measurable", "无法测得")
+    if len(known) > _MOST:
+        low, high = (end(known, key=lambda one: one[0].estimate) for end in (min, max))
+        least, most = estimate_words(low[0]), estimate_words(high[0])
+        return Bilingual(
+            f"from {least.en} for {low[1].en} to {most.en} for {high[1].en}",
+            f"从{low[1].zh}的 {least.zh} 到{high[1].zh}的 {most.zh}",
+        )
+    told = [(estimate_words(effect), gloss) for effect, gloss in known]
+    return Bilingual(
+        "; ".join(f"{words.en} for {gloss.en}" for words, gloss in told),
+        "；".join(f"{gloss.zh} {words.zh}" for words, gloss in told),
+    )

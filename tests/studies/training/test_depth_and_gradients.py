@@ -139,6 +139,17 @@ def test_of_the_forms_without_bn_the_best_counts(judged: Judged) -> None:
     assert all(case.effect.estimate == 0 for case in result.cases)
 
 
+def test_the_take_away_says_the_lead_after_equal_steps_too(judged: Judged) -> None:
+    def outcome(config: RunConfig) -> Pretended:
+        return Pretended(0.97, reaches=0 if config.norm == "batch" else 61)
+
+    result = judged("indispensable", outcome)
+    assert result.verdict == "not supported"
+    assert "6 times the steps: 0.0 points" in result.takeaway.en
+    assert "At equal steps, +87.0 points" in result.takeaway.en
+    assert "87.0 个百分点" in result.takeaway.zh
+
+
 def test_networks_without_bn_have_biases_and_weights_that_suit_them(quick: Preset) -> None:
     (claim,) = claims_named(("indispensable",))
     arms = [arm for plan in claim.cases(quick, lambda search: 0.1) for arm in plan.arms]
