@@ -21,6 +21,7 @@ from normwise.studies.arms import Runs, Search, with_seeds
 from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.judging.outcomes import verdict
 from normwise.studies.preset import Preset
+from normwise.studies.wording import spaced
 
 #: The learning rate that a search has chosen.
 Rate = Callable[[Search], float]
@@ -104,7 +105,7 @@ class Claim(ABC):
         shown = [case.gloss for case in cases if case.outcome == "shown"]
         return Bilingual(
             f"it holds for {_listed([one.en for one in shown], 'and')}",
-            f"对{_listed([one.zh for one in shown], '和')}成立",
+            f"对{spaced(_listed([one.zh for one in shown], '和'))}成立",
         )
 
     @abstractmethod
@@ -204,8 +205,9 @@ def _shows(control: Plan, runs: Runs) -> bool:
 def _listed(parts: Sequence[str], last: str) -> str:
     if len(parts) < 2:
         return "".join(parts)
-    comma, space = (", ", " ") if last == "and" else ("、", "")
-    return f"{comma.join(parts[:-1])}{space}{last}{space}{parts[-1]}"
+    if last == "and":
+        return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"{'、'.join(parts[:-1])}{last}{spaced(parts[-1])}"
 
 
 def ioffe_szegedy(section: str) -> Source:

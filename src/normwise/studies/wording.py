@@ -5,11 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from normwise.records import Bilingual, Case, Effect, Verdict, case_words, estimate_words, short
 
-__all__ = ["of_each", "short", "verdict_first"]
+__all__ = ["of_each", "short", "spaced", "verdict_first"]
 
 #: More numbers than these aren't read in a sentence: the figure and the table have them.
 _MOST = 3
 _UNDECIDED = Bilingual("Not decided.", "尚无定论。")
+
+
+def spaced(zh: str) -> str:
+    """Return a part of a Chinese sentence as it stands behind a Chinese character."""
+    return f" {zh}" if zh[:1].isascii() else zh
 
 
 def of_each(cases: Sequence[Case]) -> Bilingual:
@@ -52,10 +57,10 @@ def _few(effects: Sequence[tuple[Effect, Bilingual]]) -> Bilingual:
         least, most = estimate_words(low[0]), estimate_words(high[0])
         return Bilingual(
             f"from {least.en} for {low[1].en} to {most.en} for {high[1].en}",
-            f"从{low[1].zh}的 {least.zh} 到{high[1].zh}的 {most.zh}",
+            f"从{spaced(low[1].zh)}的{spaced(least.zh)}，到{spaced(high[1].zh)}的{spaced(most.zh)}",
         )
     told = [(estimate_words(effect), gloss) for effect, gloss in known]
     return Bilingual(
         "; ".join(f"{words.en} for {gloss.en}" for words, gloss in told),
-        "；".join(f"{gloss.zh} {words.zh}" for words, gloss in told),
+        "；".join(f"{gloss.zh}{spaced(words.zh)}" for words, gloss in told),
     )

@@ -96,7 +96,7 @@ def test_a_gradient_that_grows_on_its_way_back_is_not_counted_as_a_loss(judged: 
 def test_the_growth_of_the_gradient_is_told_by_layer(judged: Judged) -> None:
     result = judged("gradient_flow", _gradients({"": -1.8}, {"": 0.0}))
     growth = next(
-        effect for effect in result.further if effect.name.startswith("ReLU, default weights, with BN")
+        effect for effect in result.further if effect.name.startswith("ReLU with default weights, with BN")
     )
     assert growth.estimate == pytest.approx(10 ** ((1.8 - 0.04) / 18), rel=1e-6)
 

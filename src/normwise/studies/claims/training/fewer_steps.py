@@ -142,7 +142,7 @@ class FewerSteps(Claim):
                 "not supported": Bilingual("BN saved hardly any steps.", "BN 几乎没有减少步数。"),
                 "depends": Bilingual("BN saved steps in some networks only.", "BN 只在部分网络中减少步数。"),
             },
-            Bilingual("Steps without BN over steps with", "不用 BN 的步数与用 BN 之比"),
+            Bilingual("Steps without BN over steps with", "不用 BN 的步数是用 BN 的"),
             cases,
         )
 

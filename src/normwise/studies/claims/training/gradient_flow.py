@@ -21,10 +21,10 @@ _DEPTHS = {"quick": 20, "full": 40}
 _TINY = 1e-45
 #: Name in the study, words for a reader, activation, initial weights.
 _NETS = (
-    ("relu_default", Bilingual("ReLU, default weights", "ReLU、默认初始化"), "relu", "default"),
-    ("relu_he", Bilingual("ReLU, He's weights", "ReLU、He 初始化"), "relu", "he"),
-    ("sigmoid", Bilingual("sigmoid, default weights", "sigmoid、默认初始化"), "sigmoid", "default"),
-    ("tanh", Bilingual("tanh, default weights", "tanh、默认初始化"), "tanh", "default"),
+    ("relu_default", Bilingual("ReLU with default weights", "ReLU（默认初始化）"), "relu", "default"),
+    ("relu_he", Bilingual("ReLU with He's weights", "ReLU（He 初始化）"), "relu", "he"),
+    ("sigmoid", Bilingual("sigmoid with default weights", "sigmoid（默认初始化）"), "sigmoid", "default"),
+    ("tanh", Bilingual("tanh with default weights", "tanh（默认初始化）"), "tanh", "default"),
 )
 _YANG = Source(
     "Yang, Pennington, Rao, Sohl-Dickstein & Schoenholz 2019, A Mean Field Theory of Batch Normalization",
@@ -116,13 +116,13 @@ class GradientFlow(_GradientFlow):
                 "supported": Bilingual("BN keeps gradients from vanishing.", "BN 能防止梯度消失。"),
                 "not supported": Bilingual("BN keeps no gradient from vanishing.", "BN 不能防止梯度消失。"),
                 "depends": Bilingual(
-                    "BN keeps gradients from vanishing only where they vanish without it.",
-                    "只有在不用 BN 会梯度消失的网络中，BN 才能防止梯度消失。",
+                    "BN keeps gradients from vanishing in some networks only.",
+                    "BN 只在部分网络中防止梯度消失。",
                 ),
             },
             Bilingual(
                 "Factor by which they shrink more on their way back without BN",
-                "反向传播时，不用 BN 的梯度比用 BN 多缩小",
+                "反向传播时，不用 BN 的梯度缩小倍数是用 BN 的",
             ),
             cases,
         )

@@ -99,7 +99,7 @@ class HigherLearningRate(Claim):
                 ),
             },
             Bilingual(
-                "Highest rate that trains, with BN over without", "可用的最高学习率，用 BN 与不用 BN 之比"
+                "Highest rate that trains, with BN over without", "可用的最高学习率，用 BN 是不用 BN 的"
             ),
             cases,
         )

@@ -195,7 +195,8 @@ class Indispensable(Claim):
             {
                 "supported": Bilingual("BN is indispensable here.", "在这里 BN 必不可少。"),
                 "not supported": Bilingual(
-                    "BN can be left out, at the price of more steps.", "可以不用 BN，代价是训练更久。"
+                    "Given more steps, the network gets as far without BN.",
+                    "多训练一些步数，不用 BN 也能达到同样水平。",
                 ),
                 "depends": Bilingual(
                     "BN is indispensable in some networks only.", "BN 只在部分网络中必不可少。"

@@ -140,8 +140,8 @@ class InitialScale(Claim):
                 ),
             },
             Bilingual(
-                "The span from the smallest usable scale to the largest, with BN over without",
-                "可用初始尺度的跨度（最大与最小之比），用 BN 与不用 BN 之比",
+                "Width of the usable range, with BN over without",
+                "可用范围的宽度（最大与最小之比），用 BN 是不用 BN 的",
             ),
             cases,
         )

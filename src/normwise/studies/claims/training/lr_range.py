@@ -102,13 +102,13 @@ class LearningRateRange(Claim):
                     "With BN the learning rate matters as much as without.", "用 BN 时学习率同样重要。"
                 ),
                 "depends": Bilingual(
-                    "With BN more learning rates train, in some networks only.",
+                    "In some networks only more learning rates train with BN.",
                     "只有部分网络用 BN 后学习率的可选范围更宽。",
                 ),
             },
             Bilingual(
-                "The span from the lowest usable rate to the highest, with BN over without",
-                "可用学习率的跨度（最高与最低之比），用 BN 与不用 BN 之比",
+                "Width of the usable range, with BN over without",
+                "可用范围的宽度（最高与最低学习率之比），用 BN 是不用 BN 的",
             ),
             cases,
         )
