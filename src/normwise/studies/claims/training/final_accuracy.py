@@ -17,7 +17,7 @@ from normwise.studies.wording import verdict_first
 _SMALLEST = 0.5
 _RATES = (0.1, 0.3, 1.0)
 #: Optimiser steps in quick and in full, so many that neither form is merely slow; 0 where the network is left out.
-_STEPS = {"dense_bn": (600, 4000), "mnist_cnn": (0, 1200), "deep_mlp": (0, 3000)}
+_STEPS = {"dense_bn": (600, 4000), "mnist_cnn": (0, 900), "deep_mlp": (0, 3000)}
 
 
 class FinalAccuracy(Claim):

@@ -32,7 +32,6 @@ _FULL: dict[str, tuple[int, tuple[float, ...]]] = {
     "cnn_32": (150, _RATES[:8]),
     "cnn_32_dense": (150, _RATES),
     "cnn_32_pooled": (250, _RATES[:8]),
-    "mnist_cnn": (150, _RATES[:8]),
     "ioffe_mlp": (1000, _RATES),
     "deep_mlp": (400, _RATES[:8]),
 }

@@ -31,7 +31,7 @@ _OPTIMISERS = {
 _STEPS = {
     "ioffe_mlp": (300, 3000),
     "dense_bn": (200, 1000),
-    "mnist_cnn": (150, 400),
+    "mnist_cnn": (150, 300),
     "deep_mlp": (0, 1000),
     "resnet_8": (0, 200),
 }
