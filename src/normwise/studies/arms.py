@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Literal
 
 from normwise.records import Run, RunConfig
+from normwise.studies.judging.bounds import Unseen
 from normwise.studies.preset import Preset
 
 
@@ -105,6 +106,11 @@ def accuracy_after(run: Run, steps: int) -> float:
 def reached(run: Run, target: float) -> bool:
     """Tell whether an evaluation saw the target accuracy."""
     return any(point.test_accuracy >= target for point in run.points)
+
+
+def unseen_steps(one: Run, other: Run, target: float) -> Unseen:
+    """Return what the budget has left unseen of the ratio of steps to the target, of one run over another."""
+    return Unseen(below=not reached(other, target), above=not reached(one, target))
 
 
 def steps_until(run: Run, target: float) -> float:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from normwise.records import Bilingual, Case, Effect, Family, Outcome, Run, RunConfig
 from normwise.studies.arms import Runs
+from normwise.studies.judging.bounds import Unseen
 from normwise.studies.judging.intervals import LEVEL, geometric_effect, mean_effect
 from normwise.studies.judging.outcomes import CaseValues, outcome, seeds_needed
 
@@ -27,6 +28,9 @@ class CasePlan:
         smallest: Smallest effect that matters.
         resolution: Of the runs of one seed, half of what their evaluations leave open: a difference, of a ratio a
             factor; None for nothing.
+        unseen: Of the runs of one seed, in which directions the effect may be larger than anything measured, since a
+            budget ended; None for none. A bound from below is never refuted, one from above never shown, and an effect
+            that may lie anywhere isn't measured.
         note: What a reader must know to read the effect, of all runs, an arm each.
     """
 
@@ -39,6 +43,7 @@ class CasePlan:
     unit: str
     smallest: float
     resolution: Callable[..., float] | None = None
+    unseen: Callable[..., Unseen] | None = None
     note: Callable[..., str] | None = None
 
     @property
@@ -48,14 +53,19 @@ class CasePlan:
 
     def values(self, runs: Runs) -> list[float]:
         """Return the effect of each seed."""
-        return [self.value(*of_seed) for of_seed in self._by_seed(runs)]
+        values = [self.value(*of_seed) for of_seed in self._by_seed(runs)]
+        unseen = self._unseen(runs) or [Unseen()] * len(values)
+        return [
+            math.nan if one.below and one.above else value for value, one in zip(values, unseen, strict=True)
+        ]
 
     def judged(self, runs: Runs) -> CaseValues:
         """Return the effects as they are judged: ratios by their logarithms."""
-        values, open_by = self.values(runs), self._open_by(runs)
+        values, open_by, unseen = self.values(runs), self._open_by(runs), self._unseen(runs)
         if self.is_ratio:
-            return CaseValues([_log(value) for value in values], math.log(self.smallest), math.log(open_by))
-        return CaseValues(values, self.smallest, open_by)
+            logs = [_log(value) for value in values]
+            return CaseValues(logs, math.log(self.smallest), math.log(open_by), unseen)
+        return CaseValues(values, self.smallest, open_by, unseen)
 
     def result(self, runs: Runs) -> Case:
         """Return the outcome."""
@@ -70,6 +80,10 @@ class CasePlan:
             measured = mean_effect(
                 self.effect, self.unit, self.values(runs), note, resolution=judged.resolution
             )
+        if judged.is_upper_bound and not math.isnan(measured.estimate):
+            measured = replace(measured, low=0.0 if self.is_ratio else -math.inf)
+        if judged.is_lower_bound and not math.isnan(measured.estimate):
+            measured = replace(measured, high=math.inf)
         found = outcome(judged)
         return Case(
             self.name,
@@ -86,6 +100,9 @@ class CasePlan:
             return 1.0 if self.is_ratio else 0.0
         each = [self.resolution(*of_seed) for of_seed in self._by_seed(runs)]
         return math.exp(fmean(map(math.log, each))) if self.is_ratio else fmean(each)
+
+    def _unseen(self, runs: Runs) -> list[Unseen]:
+        return [] if self.unseen is None else [self.unseen(*of_seed) for of_seed in self._by_seed(runs)]
 
     def _by_seed(self, runs: Runs) -> list[tuple[Run, ...]]:
         return list(zip(*(runs.of(arm) for arm in self.arms), strict=True))
@@ -132,4 +149,4 @@ class IdentityPlan:
 
 
 def _log(value: float) -> float:
-    return math.log(value) if value > 0 else -math.inf
+    return math.log(value) if value > 0 or math.isnan(value) else -math.inf

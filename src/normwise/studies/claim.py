@@ -21,6 +21,7 @@ from normwise.studies.arms import Runs, Search, with_seeds
 from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.judging.outcomes import verdict
 from normwise.studies.preset import Preset
+from normwise.studies.wording import spaced
 
 #: The learning rate that a search has chosen.
 Rate = Callable[[Search], float]
@@ -29,11 +30,13 @@ Plan = CasePlan | IdentityPlan
 #: The rule that all claims share; each says the rest in its own.
 COMMON_RULE = (
     "A case is shown where the whole 95% confidence interval over the seeds (Student's) lies above the smallest effect "
-    "that matters, refuted where it lies below it, reversed where it lies below its negative, and open elsewhere. The "
-    "claim is supported where all cases show it and not supported where all refute or reverse it. It depends where one "
-    "case at least shows it, corrected for the number of cases by Holm's method, and one at least refutes or reverses "
-    "it. Else, or where leaving out any one seed gives another verdict, or where a control fails, it is undecided. "
-    "Rules were rehearsed on seeds 0 to 9 before they were fixed; rates are chosen and claims judged on others."
+    "that matters, refuted where it lies below it, reversed where it lies below its negative, and open elsewhere. "
+    "Where a budget ended too early, an effect that is at least so large is never refuted, and one that is at most so "
+    "large never shown. The claim is supported where all cases show it and not supported where all refute or reverse "
+    "it. It depends where one case at least shows it, corrected for the number of cases by Holm's method, and one at "
+    "least refutes or reverses it. Else, or where leaving out any one seed gives another verdict, or where a control "
+    "fails, it is undecided. Rules were rehearsed on seeds 0 to 9 before they were fixed; rates are chosen and claims "
+    "judged on others."
 )
 
 
@@ -103,7 +106,7 @@ class Claim(ABC):
         shown = [case.gloss for case in cases if case.outcome == "shown"]
         return Bilingual(
             f"it holds for {_listed([one.en for one in shown], 'and')}",
-            f"对{_listed([one.zh for one in shown], '和')}成立",
+            f"对{spaced(_listed([one.zh for one in shown], '和'))}成立",
         )
 
     @abstractmethod
@@ -168,6 +171,12 @@ class Claim(ABC):
             )
         if all(case.outcome != "open" for case in cases):
             return Bilingual("a seed left out gives another verdict", "去掉一个随机种子，结论就会改变")
+        unseen = [case.gloss for case in cases if case.outcome == "open" and case.is_bound]
+        if unseen:
+            return Bilingual(
+                f"the budget ended before it could be told for {_listed([one.en for one in unseen], 'and')}",
+                f"训练步数不足以判断：{_listed([one.zh for one in unseen], '和')}",
+            )
         needed = [case.seeds_needed for case in cases if case.outcome == "open"]
         known = [seeds for seeds in needed if seeds is not None]
         if len(known) < len(needed):
@@ -197,8 +206,9 @@ def _shows(control: Plan, runs: Runs) -> bool:
 def _listed(parts: Sequence[str], last: str) -> str:
     if len(parts) < 2:
         return "".join(parts)
-    comma, space = (", ", " ") if last == "and" else ("、", "")
-    return f"{comma.join(parts[:-1])}{space}{last}{space}{parts[-1]}"
+    if last == "and":
+        return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"{'、'.join(parts[:-1])}{last}{spaced(parts[-1])}"
 
 
 def ioffe_szegedy(section: str) -> Source:

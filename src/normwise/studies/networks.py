@@ -50,6 +50,11 @@ def trained_with_bn(preset: Preset, network: Network) -> RunConfig:
     return arm(preset, network, "batch", steps=steps, eval_every=steps, measures=_EXACT)
 
 
+def timed(preset: Preset, network: Network) -> RunConfig:
+    """Return the run that measures what a training step costs with BN and without, by turns; one step is enough."""
+    return arm(preset, network, "batch", steps=1, measures=("cost",))
+
+
 def tuned(preset: Preset, config: RunConfig, rates: tuple[float, ...], target: float | None = None) -> Search:
     """Return the choice of a learning rate for a configuration: by accuracy, or by steps to the target if given."""
     if target is None:

@@ -96,7 +96,7 @@ def test_a_gradient_that_grows_on_its_way_back_is_not_counted_as_a_loss(judged: 
 def test_the_growth_of_the_gradient_is_told_by_layer(judged: Judged) -> None:
     result = judged("gradient_flow", _gradients({"": -1.8}, {"": 0.0}))
     growth = next(
-        effect for effect in result.further if effect.name.startswith("ReLU, default weights, with BN")
+        effect for effect in result.further if effect.name.startswith("ReLU with default weights, with BN")
     )
     assert growth.estimate == pytest.approx(10 ** ((1.8 - 0.04) / 18), rel=1e-6)
 
@@ -137,6 +137,17 @@ def test_of_the_forms_without_bn_the_best_counts(judged: Judged) -> None:
     result = judged("indispensable", _forms(bn=0.98, plain=0.1, skip=0.98), preset="full")
     assert result.verdict == "not supported"
     assert all(case.effect.estimate == 0 for case in result.cases)
+
+
+def test_the_take_away_says_the_lead_after_equal_steps_too(judged: Judged) -> None:
+    def outcome(config: RunConfig) -> Pretended:
+        return Pretended(0.97, reaches=0 if config.norm == "batch" else 61)
+
+    result = judged("indispensable", outcome)
+    assert result.verdict == "not supported"
+    assert "6 times the steps: 0.0 points" in result.takeaway.en
+    assert "At equal steps, +87.0 points" in result.takeaway.en
+    assert "87.0 个百分点" in result.takeaway.zh
 
 
 def test_networks_without_bn_have_biases_and_weights_that_suit_them(quick: Preset) -> None:

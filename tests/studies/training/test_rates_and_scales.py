@@ -42,6 +42,19 @@ def test_the_highest_rate_decides(judged: Judged, outcome: Any, verdict: Verdict
     assert judged("higher_learning_rate", outcome).verdict == verdict
 
 
+def test_what_stands_behind_the_convolution_is_named_where_that_decides(judged: Judged) -> None:
+    held = _rates({"": (0.05, 3.2), "cnn_32": (0.05, 0.05)}, (0.0125, 0.2))
+    assert "reads the convolution" in judged("higher_learning_rate", held).reason.en
+    other = _rates({"": (0.05, 3.2), "plain_mlp": (0.05, 0.05)}, (0.0125, 0.2))
+    assert judged("higher_learning_rate", other).reason.en.startswith("it holds for 1 convolution")
+
+
+def test_each_range_is_that_of_its_networks_own_rates(judged: Judged, quick: Preset) -> None:
+    result = judged("higher_learning_rate", _rates({"": (0.003, 12.8)}, (0.003, 12.8)))
+    assert "from 0.003 to 1.6" in result.cases[0].effect.note
+    assert "from 0.0125 to 12.8" in result.cases[1].effect.note
+
+
 def test_a_network_that_learns_nothing_fails_the_control(judged: Judged) -> None:
     reason = judged("higher_learning_rate", _rates({"": (0.05, 3.2)}, (0.05, 0.2), accuracy=0.3)).reason
     assert reason.en.startswith("the control failed")
@@ -51,8 +64,8 @@ def test_a_network_that_learns_nothing_fails_the_control(judged: Judged) -> None
     ("outcome", "verdict"),
     [
         (_rates({"": (0.003, 3.2)}, (0.05, 0.2)), "supported"),
-        (_rates({"": (0.2, 0.8)}, (0.0125, 1.6)), "not supported"),
-        (_rates({"": (0.003, 3.2), "cnn_32": (0.2, 0.2)}, (0.0125, 1.6)), "depends"),
+        (_rates({"": (0.2, 0.4)}, (0.05, 0.8)), "not supported"),
+        (_rates({"": (0.003, 3.2), "cnn_32": (0.2, 0.2)}, (0.05, 0.8)), "depends"),
         (_rates({"": (0.0125, 0.8)}, (0.05, 0.8)), "undecided"),
         (_rates({"": (0.003, 12.8)}, (0.003, 0.2)), "undecided"),
     ],

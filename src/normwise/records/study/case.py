@@ -77,6 +77,11 @@ class Case:
         estimate, low, high = (_log(value) / unit if self.effect.is_ratio else value / unit for value in ends)
         return estimate, low, high
 
+    @property
+    def is_bound(self) -> bool:
+        """Tell whether the effect may be larger, or smaller, by any amount than anything measured."""
+        return any(map(math.isinf, self.position[1:])) or math.isnan(self.effect.estimate)
+
 
 def _log(value: float) -> float:
     return math.log(value) if value > 0 or math.isnan(value) else -math.inf

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from normwise.records import Outcome, Verdict
+from normwise.studies.judging.bounds import Unseen
 from normwise.studies.judging.intervals import LEVEL, student
 
 #: Probability of the number of seeds that is asked for to decide an open case.
@@ -24,15 +25,40 @@ class CaseValues:
         values: The effect, a seed each, above 0 where the claim is right: a difference, or the logarithm of a ratio.
         smallest: Smallest effect that matters, above 0, on the same scale.
         resolution: Half of what the measurement itself leaves open, which widens the interval on both sides.
+        unseen: For each seed, in which directions its effect may be larger than anything measured; none for none.
     """
 
     values: Sequence[float]
     smallest: float
     resolution: float = 0.0
+    unseen: Sequence[Unseen] = ()
 
     def without(self, seed: int) -> "CaseValues":
         """Return the case without one of its seeds, counted from 0."""
-        return CaseValues([*self.values[:seed], *self.values[seed + 1 :]], self.smallest, self.resolution)
+        return CaseValues(
+            [*self.values[:seed], *self.values[seed + 1 :]],
+            self.smallest,
+            self.resolution,
+            [*self.unseen[:seed], *self.unseen[seed + 1 :]],
+        )
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Tell whether the effect may be larger than any interval says, so that nothing refutes it."""
+        return any(one.above for one in self.unseen)
+
+    @property
+    def is_upper_bound(self) -> bool:
+        """Tell whether the effect may be smaller than any interval says, so that nothing shows it."""
+        return any(one.below for one in self.unseen)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Return the ends of the confidence interval, infinite where the effect is a bound; NaN where there is none."""
+        mean, half = student(self.values)
+        low = math.inf if self.is_upper_bound else half + self.resolution
+        high = math.inf if self.is_lower_bound else half + self.resolution
+        return mean - low, mean + high
 
 
 def outcome(case: CaseValues) -> Outcome:
@@ -42,8 +68,7 @@ def outcome(case: CaseValues) -> Outcome:
     :math:`\delta`, reversed where it lies below :math:`-\delta`, refuted where it lies below :math:`\delta`, and open
     elsewhere.
     """
-    mean, half = student(case.values)
-    low, high = mean - half - case.resolution, mean + half + case.resolution
+    low, high = case.interval
     if low > case.smallest:
         return "shown"
     if high < -case.smallest:
@@ -77,7 +102,9 @@ def seeds_needed(case: CaseValues) -> int | None:
         return None
     mean, deviation = float(np.mean(case.values)), float(np.std(case.values, ddof=1))
     distance = abs(mean - case.smallest) - case.resolution
-    if not distance > 0:
+    # No seed more takes a bound to the side on which it tells nothing.
+    tells_nothing = case.is_upper_bound if mean > case.smallest else case.is_lower_bound
+    if tells_nothing or not distance > 0:
         return None
     for seeds in range(len(case.values), MOST_SEEDS + 1):
         quantiles = stdtrit(seeds - 1, 0.5 + LEVEL / 2) + stdtrit(seeds - 1, _POWER)
@@ -111,7 +138,7 @@ def _shown_by_holm(cases: Sequence[CaseValues]) -> list[bool]:
 def _chance_at_most(case: CaseValues) -> float:
     """Return the p-value of an effect that is no larger than the smallest that matters."""
     n = len(case.values)
-    if n < 2 or not all(map(math.isfinite, case.values)):
+    if n < 2 or case.is_upper_bound or not all(map(math.isfinite, case.values)):
         return 1.0
     excess = float(np.mean(case.values)) - case.resolution - case.smallest
     error = float(np.std(case.values, ddof=1)) / math.sqrt(n)

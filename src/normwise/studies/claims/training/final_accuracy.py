@@ -12,12 +12,12 @@ from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.networks import arm, seeds_sentence
 from normwise.studies.preset import Network, Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 _SMALLEST = 0.5
 _RATES = (0.1, 0.3, 1.0)
 #: Optimiser steps in quick and in full, so many that neither form is merely slow; 0 where the network is left out.
-_STEPS = {"dense_bn": (600, 8000), "mnist_cnn": (0, 2000), "deep_mlp": (0, 6000)}
+_STEPS = {"dense_bn": (600, 4000), "mnist_cnn": (0, 900), "deep_mlp": (0, 3000)}
 
 
 class FinalAccuracy(Claim):
@@ -105,10 +105,22 @@ class FinalAccuracy(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"After a long training, accuracy on new data with BN compared with none: {each.en}.",
-            f"充分训练后，用 BN 与不用 BN 在新数据上的准确率之差：{each.zh}。",
+        return verdict_first(
+            found,
+            {
+                "supported": Bilingual(
+                    "Even after a long training BN is more accurate.", "充分训练后，用 BN 的准确率仍然更高。"
+                ),
+                "not supported": Bilingual(
+                    "After a long training BN is no more accurate.", "充分训练后，用 BN 的准确率并不更高。"
+                ),
+                "depends": Bilingual(
+                    "After a long training BN is more accurate in some networks only.",
+                    "充分训练后，只有部分网络用 BN 的准确率更高。",
+                ),
+            },
+            Bilingual("Accuracy on new data, with BN less without", "新数据上的准确率，用 BN 减去不用 BN"),
+            cases,
         )
 
     def advice(self, found: Verdict) -> Bilingual:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from normwise.records import (
@@ -23,7 +24,7 @@ from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.judging.intervals import geometric_effect
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.preset import Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 _MEASURE = "gradient_by_layer"
 _SMALLEST = 1.0
@@ -32,10 +33,10 @@ _DEPTHS = {"quick": 20, "full": 40}
 _TINY = 1e-45
 #: Name in the study, words for a reader, activation, initial weights.
 _NETS = (
-    ("relu_default", Bilingual("ReLU, default weights", "ReLU、默认初始化"), "relu", "default"),
-    ("relu_he", Bilingual("ReLU, He's weights", "ReLU、He 初始化"), "relu", "he"),
-    ("sigmoid", Bilingual("sigmoid, default weights", "sigmoid、默认初始化"), "sigmoid", "default"),
-    ("tanh", Bilingual("tanh, default weights", "tanh、默认初始化"), "tanh", "default"),
+    ("relu_default", Bilingual("ReLU with default weights", "ReLU（默认初始化）"), "relu", "default"),
+    ("relu_he", Bilingual("ReLU with He's weights", "ReLU（He 初始化）"), "relu", "he"),
+    ("sigmoid", Bilingual("sigmoid with default weights", "sigmoid（默认初始化）"), "sigmoid", "default"),
+    ("tanh", Bilingual("tanh with default weights", "tanh（默认初始化）"), "tanh", "default"),
 )
 _YANG = Source(
     "Yang, Pennington, Rao, Sohl-Dickstein & Schoenholz 2019, A Mean Field Theory of Batch Normalization",
@@ -122,10 +123,21 @@ class GradientFlow(_GradientFlow):
         return tuple(_figure(preset, runs, *net) for net in _NETS)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"By so many factors of ten more the gradient shrinks on its way back without BN: {each.en}.",
-            f"反向传播时，不用 BN 的梯度比用 BN 多缩小的倍数（以 10 倍为单位）：{each.zh}。",
+        return verdict_first(
+            found,
+            {
+                "supported": Bilingual("BN keeps gradients from vanishing.", "BN 能防止梯度消失。"),
+                "not supported": Bilingual("BN keeps no gradient from vanishing.", "BN 不能防止梯度消失。"),
+                "depends": Bilingual(
+                    "BN keeps gradients from vanishing in some networks only.",
+                    "BN 只在部分网络中防止梯度消失。",
+                ),
+            },
+            Bilingual(
+                "Factor by which they shrink more on their way back without BN",
+                "反向传播时，不用 BN 的梯度缩小倍数是用 BN 的",
+            ),
+            cases,
         )
 
     def advice(self, found: Verdict) -> Bilingual:
@@ -170,11 +182,23 @@ class GradientFlowThroughBN(_GradientFlow):
         return (_shrinks(preset, "sigmoid without BN", gloss, "sigmoid", "default", "none"),)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            "By so many factors of ten the gradient shrinks on its way back through layers with BN (below 0 it "
-            f"grows): {each.en}.",
-            f"梯度反向经过多层 BN 后缩小的倍数（以 10 倍为单位，负数表示变大）：{each.zh}。",
+        return verdict_first(
+            found,
+            {
+                "supported": Bilingual(
+                    "Behind many layers with BN gradients vanish.", "经过多层 BN 后梯度会消失。"
+                ),
+                "not supported": Bilingual("BN makes no gradient vanish.", "BN 不会使梯度消失。"),
+                "depends": Bilingual(
+                    "With BN gradients vanish in some networks only.", "只有部分网络用 BN 后梯度会消失。"
+                ),
+            },
+            Bilingual(
+                "With BN, gradient of the second layer over that of the last",
+                "用 BN 时，第二层的梯度是最后一层的",
+            ),
+            cases,
+            _inverse,
         )
 
     def advice(self, found: Verdict) -> Bilingual:
@@ -202,6 +226,11 @@ def _shrinks(preset: Preset, name: str, gloss: Bilingual, activation: str, init:
         unit="decades",
         smallest=_SMALLEST,
     )
+
+
+def _inverse(effect: Effect) -> Effect:
+    """Return growth instead of loss."""
+    return replace(effect, estimate=-effect.estimate, low=-effect.high, high=-effect.low)
 
 
 def _depth(preset: Preset) -> int:

@@ -7,7 +7,6 @@ from normwise.studies.arms import Runs, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.training.learning_rate_sweep import (
-    LEARNING_RATES,
     half_step,
     halves,
     learns,
@@ -20,7 +19,7 @@ from normwise.studies.claims.training.learning_rate_sweep import (
 )
 from normwise.studies.judging.intervals import geometric_effect
 from normwise.studies.preset import Network, Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 _SMALLEST = 1.5
 
@@ -74,11 +73,35 @@ class HigherLearningRate(Claim):
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
         return sweep_figures(preset, runs)
 
-    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
+    def depends_on(self, cases: Sequence[Case]) -> Bilingual:
+        held, outcomes = super().depends_on(cases), {case.name: case.outcome for case in cases}
+        if outcomes["cnn_32_dense"] != "shown" or outcomes["cnn_32"] not in ("refuted", "reversed"):
+            return held
         return Bilingual(
-            f"The highest learning rate that trains, with BN compared with without it: {each.en}.",
-            f"能训练的最高学习率，用 BN 与不用 BN 之比：{each.zh}。",
+            "what reads the convolution with BN: not with the output alone, but with a dense layer with BN between "
+            f"them; {held.en}",
+            f"取决于带 BN 的卷积层后面接什么：直接接输出时不成立，中间隔一个带 BN 的全连接层时成立；{held.zh}",
+        )
+
+    def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
+        return verdict_first(
+            found,
+            {
+                "supported": Bilingual(
+                    "With BN higher learning rates train.", "用 BN 可以采用更高的学习率。"
+                ),
+                "not supported": Bilingual(
+                    "BN allowed no higher learning rate.", "用 BN 并不能采用更高的学习率。"
+                ),
+                "depends": Bilingual(
+                    "BN allows higher learning rates in some networks only.",
+                    "只有部分网络用 BN 后可以采用更高的学习率。",
+                ),
+            },
+            Bilingual(
+                "Highest rate that trains, with BN over without", "可用的最高学习率，用 BN 是不用 BN 的"
+            ),
+            cases,
         )
 
     def advice(self, found: Verdict) -> Bilingual:
@@ -118,10 +141,7 @@ def _best_rates(preset: Preset, network: Network, runs: Runs) -> Effect:
     by_seed = zip(*(runs.of(one) for one in sweep(preset, network)), strict=True)
     values = []
     for of_seed in by_seed:
-        bn, plain = (
-            LEARNING_RATES[max(range(len(half)), key=lambda place, half=half: accuracy_at_end(half[place]))]
-            for half in halves(of_seed)
-        )
+        bn, plain = (max(half, key=accuracy_at_end).config.lr for half in halves(of_seed))
         values.append(bn / plain)
     return geometric_effect(
         f"{network.gloss.en}: rate with the best accuracy, with BN over without", "times", values

@@ -3,7 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from normwise.records import Bilingual, Case, Effect, Figure, Option, RunConfig, Saying, Source, Verdict
+from normwise.records import (
+    Bilingual,
+    Case,
+    ClaimResult,
+    Effect,
+    Figure,
+    Option,
+    Run,
+    RunConfig,
+    Saying,
+    Source,
+    Verdict,
+    estimate_words,
+)
 from normwise.studies.arms import Runs, Search, accuracy_after, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
@@ -12,7 +25,7 @@ from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import GROUP, LABEL, STYLE
 from normwise.studies.networks import arm, seeds_sentence
 from normwise.studies.preset import Network, Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 _SMALLEST = 1.0
 #: Accuracy that BN must reach for the comparison to mean anything, in points.
@@ -31,10 +44,10 @@ class _Form:
     style: int
 
 
-_BN = _Form(LABEL["batch"], "batch", (), (0.1, 0.3, 1.0), STYLE["batch"])
-_PLAIN = _Form("without BN", "none", (), (0.03, 0.1, 0.3), STYLE["none"])
-_SKIP = _Form("without BN, SkipInit", "none", (("skip_init", True),), (0.1, 0.3, 1.0), GROUP)
-_LAYER = _Form(LABEL["layer"], "layer", (), (0.1, 0.3, 1.0), STYLE["layer"])
+_BN = _Form(LABEL["batch"], "batch", (), (0.3, 1.0), STYLE["batch"])
+_PLAIN = _Form("without BN", "none", (), (0.1, 0.3), STYLE["none"])
+_SKIP = _Form("without BN, SkipInit", "none", (("skip_init", True),), (0.3, 1.0), GROUP)
+_LAYER = _Form(LABEL["layer"], "layer", (), (0.3, 1.0), STYLE["layer"])
 
 
 class Indispensable(Claim):
@@ -74,19 +87,25 @@ class Indispensable(Claim):
         networks = " and ".join(one.gloss.en for one in _networks(preset))
         steps = _networks(preset)[0].steps
         forms = "; ".join(
-            f"{form.label} ({', '.join(f'{rate:g}' for rate in form.rates)})" for form in _forms(preset)
+            f"{form.label} ({', '.join(f'{rate:g}' for rate in form.rates)})"
+            for form in dict.fromkeys(
+                form for network in _networks(preset) for form in _forms(preset, network)
+            )
         )
         return (
             f"The residual network of He et al. 2016 with 8 channels in its first stage, biases and He's initial "
             f"weights: {networks}. Plain SGD, batches of 60. With BN {steps} steps, without BN {_TIMES} times as many.",
             f"Forms, with the learning rates to choose from, without BN on runs of a third of the steps: {forms}. "
-            "SkipInit, in the full study alone, starts each block as its shortcut.",
+            "SkipInit starts each block as its shortcut; it and LayerNorm stand in the full study alone, LayerNorm "
+            "with the smaller network.",
             seeds_sentence(preset),
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
         return tuple(
-            _search(preset, network, form) for network in _networks(preset) for form in _forms(preset)
+            _search(preset, network, form)
+            for network in _networks(preset)
+            for form in _forms(preset, network)
         )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
@@ -123,15 +142,18 @@ class Indispensable(Claim):
         found: list[Effect] = []
         for network in _networks(preset):
             bn, *others = (runs.of(one) for one in _arms(preset, network, runs.rate))
-            for form, group in zip(_forms(preset)[1:], others, strict=True):
-                gains = [
-                    100 * (accuracy_after(one, network.steps) - accuracy_after(other, network.steps))
+            lead = [_lead_after(network.steps, *of_seed) for of_seed in zip(bn, *others, strict=True)]
+            name = f"{network.gloss.en}: accuracy with BN less the best without, both after {network.steps} steps"
+            found.append(mean_effect(name, "percentage points", lead))
+            for form, group in zip(_forms(preset, network)[1:], others, strict=True):
+                gap = [
+                    100 * (accuracy_at_end(one) - accuracy_at_end(other))
                     for one, other in zip(bn, group, strict=True)
                 ]
                 name = (
-                    f"{network.gloss.en}, {form.label}: accuracy below that with BN at {network.steps} steps"
+                    f"{network.gloss.en}: accuracy with BN less {form.label} after {_TIMES} times the steps"
                 )
-                found.append(mean_effect(name, "percentage points", gains))
+                found.append(mean_effect(name, "percentage points", gap))
         return tuple(found)
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
@@ -145,17 +167,46 @@ class Indispensable(Claim):
                 y_percent=True,
                 series=tuple(
                     curve_series(form.label, runs.of(config), form.style)
-                    for form, config in zip(_forms(preset), _arms(preset, network, runs.rate), strict=True)
+                    for form, config in zip(
+                        _forms(preset, network), _arms(preset, network, runs.rate), strict=True
+                    )
                 ),
             )
             for network in _networks(preset)
         )
 
+    def result(self, preset: Preset, runs: Runs) -> ClaimResult:
+        """Return the outcome; its take-away says the lead at equal steps, too."""
+        result = super().result(preset, runs)
+        equal = next(effect for effect in result.further if "both after" in effect.name)
+        words, gloss = estimate_words(equal), result.cases[0].gloss
+        said = result.takeaway
+        return replace(
+            result,
+            takeaway=Bilingual(
+                f"{said.en} At equal steps, {words.en} ({gloss.en}).",
+                f"{said.zh}步数相同时为 {words.zh}（{gloss.zh}）。",
+            ),
+        )
+
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"Accuracy with BN, compared with the best form without BN after {_TIMES} times the steps: {each.en}.",
-            f"用 BN 的准确率与训练 {_TIMES} 倍步数的最好无 BN 方案之差：{each.zh}。",
+        return verdict_first(
+            found,
+            {
+                "supported": Bilingual("BN is indispensable here.", "在这里 BN 必不可少。"),
+                "not supported": Bilingual(
+                    "Given more steps, the network gets as far without BN.",
+                    "多训练一些步数，不用 BN 也能达到同样水平。",
+                ),
+                "depends": Bilingual(
+                    "BN is indispensable in some networks only.", "BN 只在部分网络中必不可少。"
+                ),
+            },
+            Bilingual(
+                f"Accuracy with BN less the best without after {_TIMES} times the steps",
+                f"用 BN 的准确率，减去训练 {_TIMES} 倍步数的最好无 BN 方案",
+            ),
+            cases,
         )
 
     def advice(self, found: Verdict) -> Bilingual:
@@ -174,7 +225,7 @@ class Indispensable(Claim):
 
 
 def _networks(preset: Preset) -> tuple[Network, ...]:
-    steps = preset.pick(quick={8: 80}, full={8: 200, 20: 200})
+    steps = preset.pick(quick={8: 60}, full={8: 120, 20: 120})
     return tuple(
         Network(
             f"resnet_{depth}_narrow",
@@ -189,8 +240,14 @@ def _networks(preset: Preset) -> tuple[Network, ...]:
     )
 
 
-def _forms(preset: Preset) -> tuple[_Form, ...]:
-    return preset.pick(quick=(_BN, _PLAIN), full=(_BN, _PLAIN, _SKIP, _LAYER))
+def _forms(preset: Preset, network: Network) -> tuple[_Form, ...]:
+    full = (_BN, _PLAIN, _SKIP, _LAYER) if network.options["depth"] == 8 else (_BN, _PLAIN, _SKIP)
+    return preset.pick(quick=(_BN, _PLAIN), full=full)
+
+
+def _lead_after(steps: int, bn: Run, *others: Run) -> float:
+    """Return the lead of BN over the best form without it after so many steps of each, in points."""
+    return 100 * (accuracy_after(bn, steps) - max(accuracy_after(other, steps) for other in others))
 
 
 def _steps(network: Network, form: _Form) -> int:
@@ -199,13 +256,15 @@ def _steps(network: Network, form: _Form) -> int:
 
 def _search(preset: Preset, network: Network, form: _Form) -> Search:
     steps = _steps(network, form) // (1 if form is _BN else 3)
-    return Search(arm(preset, network, form.norm, steps=steps, options=dict(form.options)), form.rates)
+    # Seldom, since evaluations cost as much as the steps.
+    config = arm(preset, network, form.norm, steps=steps, eval_every=steps // 6, options=dict(form.options))
+    return Search(config, form.rates)
 
 
 def _arms(preset: Preset, network: Network, rate: Rate) -> tuple[RunConfig, ...]:
     """Return a run of each form, BN's first; all are evaluated after the last step of BN's."""
     arms: list[RunConfig] = []
-    for form in _forms(preset):
+    for form in _forms(preset, network):
         search = _search(preset, network, form)
         often = network.steps // (10 if form is _BN else 2)
         arms.append(replace(search.arm, lr=rate(search), steps=_steps(network, form), eval_every=often))

@@ -14,18 +14,18 @@ from normwise.studies.judging.styles import DIVERGED, LABEL, STYLE
 from normwise.studies.judging.usable_range import SHARE, UsableRange, best_accuracy
 from normwise.studies.networks import arm, seeds_sentence
 from normwise.studies.preset import Network, Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 T = TypeVar("T")
 
 _SCALES = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
-_RATES = (0.03, 0.1, 0.3)
+_RATES = {"quick": (0.1, 0.3), "full": (0.03, 0.1, 0.3)}
 _NORMS = ("batch", "none")
 _SMALLEST = 0.3
 #: Accuracy that a network must reach at its best scale for its range to mean anything, in points.
 _LEARNS = 60.0
 #: Hidden layers and optimiser steps.
-_QUICK, _FULL = {1: 60, 3: 80, 6: 80}, {1: 500, 3: 500, 10: 800}
+_QUICK, _FULL = {1: 60, 3: 80, 6: 80}, {1: 400, 3: 400, 10: 500}
 
 
 class InitialScale(Claim):
@@ -76,7 +76,9 @@ class InitialScale(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         networks = ", ".join(f"{one.gloss.en} ({one.steps} steps)" for one in _networks(preset))
-        scales, rates = (", ".join(f"{value:g}" for value in values) for values in (_SCALES, _RATES))
+        scales, rates = (
+            ", ".join(f"{value:g}" for value in values) for values in (_SCALES, _RATES[preset.name])
+        )
         return (
             f"Networks of dense layers with ReLU: {networks}. Their hidden layers start from the weights of He et al. "
             f"2015 times {scales}, the output layer from its own. Plain SGD, batches of 60.",
@@ -127,10 +129,26 @@ class InitialScale(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"By so many factors of ten the range of initial scales that train is wider with BN: {each.en}.",
-            f"用 BN 时可用的初始权重范围比不用时宽（以 10 倍为单位）：{each.zh}。",
+        return verdict_first(
+            found,
+            {
+                "supported": Bilingual(
+                    "With BN the initial scale matters less.", "用 BN 时初始权重的大小不那么重要。"
+                ),
+                "not supported": Bilingual(
+                    "With BN the initial scale matters as much as without.",
+                    "用 BN 时初始权重的大小同样重要。",
+                ),
+                "depends": Bilingual(
+                    "With BN the initial scale matters less, at some depths only.",
+                    "只在部分深度下，用 BN 时初始权重的大小不那么重要。",
+                ),
+            },
+            Bilingual(
+                "Width of the usable range, with BN over without",
+                "可用范围的宽度（最大与最小之比），用 BN 是不用 BN 的",
+            ),
+            cases,
         )
 
     def advice(self, found: Verdict) -> Bilingual:
@@ -163,7 +181,7 @@ def _networks(preset: Preset) -> tuple[Network, ...]:
 def _searches(preset: Preset, network: Network) -> tuple[Search, ...]:
     """Return the choice of a rate for each scale, first all with BN, then all without."""
     return tuple(
-        Search(arm(preset, network, norm, options={"hidden_scale": scale}), _RATES)
+        Search(arm(preset, network, norm, options={"hidden_scale": scale}), _RATES[preset.name])
         for norm in _NORMS
         for scale in _SCALES
     )

@@ -16,20 +16,24 @@ from normwise.studies.preset import Network, Preset
 
 T = TypeVar("T")
 
-#: Closest where the highest usable ones lie, of most networks.
-LEARNING_RATES = (0.003, 0.0125, 0.05, 0.2, 0.4, 0.8, 1.6, 3.2, 12.8)
 NORMS = ("batch", "none")
 #: Accuracy that a network must reach at its best rate for its range of rates to mean anything, in points.
 _LEARNS = 50.0
-#: Optimiser steps in quick and in full; none where the preset leaves the network out.
-_STEPS = {
-    "dense_bn": (0, 500),
-    "cnn_32": (60, 200),
-    "cnn_32_dense": (80, 200),
-    "cnn_32_pooled": (0, 400),
-    "mnist_cnn": (0, 200),
-    "ioffe_mlp": (0, 1500),
-    "deep_mlp": (120, 500),
+#: Closest where the highest usable ones lie, of most networks.
+_RATES = (0.003, 0.0125, 0.05, 0.2, 0.4, 0.8, 1.6, 3.2, 12.8)
+#: Optimiser steps and learning rates of each network. Left out are rates far beyond those at which either form trains.
+_QUICK: dict[str, tuple[int, tuple[float, ...]]] = {
+    "cnn_32": (60, _RATES[:7]),
+    "cnn_32_dense": (80, _RATES[1:]),
+    "deep_mlp": (100, (0.003, 0.0125, 0.05, 0.2, 0.8, 1.6, 3.2)),
+}
+_FULL: dict[str, tuple[int, tuple[float, ...]]] = {
+    "dense_bn": (400, _RATES),
+    "cnn_32": (150, _RATES[:8]),
+    "cnn_32_dense": (150, _RATES),
+    "cnn_32_pooled": (250, _RATES[:8]),
+    "ioffe_mlp": (1000, _RATES),
+    "deep_mlp": (400, _RATES[:8]),
 }
 _GLOSSES = {
     "cnn_32": Bilingual("1 convolution read by the output", "1 层卷积直接接输出"),
@@ -46,10 +50,7 @@ _OPTIONS: dict[str, dict[str, int]] = {
 def swept_networks(preset: Preset) -> tuple[Network, ...]:
     """Return the networks of the sweep, with the steps of a run."""
     found: list[Network] = []
-    for name, (quick, full) in _STEPS.items():
-        steps = preset.pick(quick=quick, full=full)
-        if not steps:
-            continue
+    for name, (steps, _) in preset.pick(quick=_QUICK, full=_FULL).items():
         if name in preset.networks:
             found.append(replace(preset.networks[name], steps=steps))
         else:
@@ -61,13 +62,19 @@ def swept_networks(preset: Preset) -> tuple[Network, ...]:
 
 def sweep(preset: Preset, network: Network) -> tuple[RunConfig, ...]:
     """Return a run with each rate, first all with BN, then all without."""
-    return tuple(arm(preset, network, norm, lr=rate) for norm in NORMS for rate in LEARNING_RATES)
+    # There are so many runs that their evaluations count.
+    test_samples = preset.pick(quick=None, full=1000)
+    return tuple(
+        arm(preset, network, norm, lr=rate, test_samples=test_samples)
+        for norm in NORMS
+        for rate in _rates(preset, network)
+    )
 
 
 def ranges(runs: Sequence[Run]) -> tuple[UsableRange, UsableRange]:
     """Return the usable rates of one seed's sweep, with BN and without."""
-    bn, plain = halves(runs)
-    return UsableRange.of(LEARNING_RATES, bn), UsableRange.of(LEARNING_RATES, plain)
+    bn, plain = (UsableRange.of([run.config.lr for run in half], half) for half in halves(runs))
+    return bn, plain
 
 
 def learns(preset: Preset, network: Network) -> CasePlan:
@@ -89,7 +96,7 @@ def ends_without_bn(preset: Preset, network: Network) -> CasePlan:
 
     def inside(*runs: Run) -> float:
         plain = ranges(runs)[1]
-        return min(plain.low, len(LEARNING_RATES) - 1 - plain.high)
+        return min(plain.low, len(plain.values) - 1 - plain.high)
 
     return CasePlan(
         f"{network.name} ends",
@@ -108,11 +115,14 @@ def ends_without_bn(preset: Preset, network: Network) -> CasePlan:
 
 def sweep_sentences(preset: Preset) -> tuple[str, ...]:
     """Return the sweep as sentences of a protocol."""
-    rates = ", ".join(f"{rate:g}" for rate in LEARNING_RATES)
-    steps = ", ".join(f"{network.steps} for {network.gloss.en}" for network in swept_networks(preset))
+    networks = "; ".join(
+        f"{network.gloss.en} ({network.steps} steps) at "
+        f"{', '.join(f'{rate:g}' for rate in _rates(preset, network))}"
+        for network in swept_networks(preset)
+    )
     return (
-        f"Plain SGD, batches of 60, each network with every seed at each learning rate: {rates}; nothing is chosen. "
-        f"Steps: {steps}. The ranges hold for these budgets: with more steps lower "
+        "Plain SGD, batches of 60, each network with every seed at each of its learning rates; nothing is chosen: "
+        f"{networks}. The ranges hold for these budgets: with more steps lower "
         "rates become usable, too, with BN and without.",
         f"A rate is usable where the run did not diverge and ended at {SHARE:.0%} or more of the best accuracy that "
         "the same form of the network, with BN or without, reached at any rate: the form that does worse has the lower "
@@ -146,7 +156,12 @@ def sweep_figures(preset: Preset, runs: Runs) -> tuple[Figure, ...]:
     )
 
 
+def _rates(preset: Preset, network: Network) -> tuple[float, ...]:
+    return preset.pick(quick=_QUICK, full=_FULL)[network.name][1]
+
+
 def _figure(network: Network, of_arms: Sequence[Sequence[Run]]) -> Figure:
+    rates = tuple(runs[0].config.lr for runs in halves(of_arms)[0])
     return Figure(
         name=f"learning-rates-{network.name.replace('_', '-')}",
         title=f"{network.gloss.en}: test accuracy after training, by learning rate",
@@ -156,7 +171,7 @@ def _figure(network: Network, of_arms: Sequence[Sequence[Run]]) -> Figure:
         x_log=True,
         y_percent=True,
         series=tuple(
-            spread_series(LABEL[norm], LEARNING_RATES, half, final_accuracy, STYLE[norm])
+            spread_series(LABEL[norm], rates, half, final_accuracy, STYLE[norm])
             for norm, half in zip(NORMS, halves(of_arms), strict=True)
         ),
     )
@@ -171,4 +186,5 @@ def half_step(of_seed: Sequence[Run], *, upper_only: bool) -> float:
 
 def halves(sweep_of_both: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     """Return what belongs to the runs with BN, and what to those without."""
-    return sweep_of_both[: len(LEARNING_RATES)], sweep_of_both[len(LEARNING_RATES) :]
+    middle = len(sweep_of_both) // 2
+    return sweep_of_both[:middle], sweep_of_both[middle:]

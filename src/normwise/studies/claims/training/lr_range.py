@@ -20,7 +20,7 @@ from normwise.studies.claims.training.learning_rate_sweep import (
 )
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.preset import Network, Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 _SMALLEST = 0.3
 
@@ -97,11 +97,25 @@ class LearningRateRange(Claim):
         return (figure,)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            "By so many factors of ten the range of learning rates that train is wider with BN than without: "
-            f"{each.en}.",
-            f"用 BN 时可用学习率的范围比不用时宽（以 10 倍为单位）：{each.zh}。",
+        return verdict_first(
+            found,
+            {
+                "supported": Bilingual(
+                    "With BN more learning rates train.", "用 BN 时学习率的可选范围更宽。"
+                ),
+                "not supported": Bilingual(
+                    "With BN the learning rate matters as much as without.", "用 BN 时学习率同样重要。"
+                ),
+                "depends": Bilingual(
+                    "In some networks only more learning rates train with BN.",
+                    "只有部分网络用 BN 后学习率的可选范围更宽。",
+                ),
+            },
+            Bilingual(
+                "Width of the usable range, with BN over without",
+                "可用范围的宽度（最高与最低学习率之比），用 BN 是不用 BN 的",
+            ),
+            cases,
         )
 
     def advice(self, found: Verdict) -> Bilingual:

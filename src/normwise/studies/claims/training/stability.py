@@ -7,13 +7,19 @@ from normwise.records import Bilingual, Case, Effect, Figure, Run, Saying, Verdi
 from normwise.studies.arms import Runs, Search, accuracy_at_end
 from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
-from normwise.studies.claims.training.tuned_pairs import TunedPair, arrives, pairs, rates_sentence
+from normwise.studies.claims.training.tuned_pairs import (
+    TunedPair,
+    arrives,
+    closely_sentence,
+    pairs,
+    rates_sentence,
+)
 from normwise.studies.judging.intervals import LEVEL
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 _SMALLEST = 2.0
 
@@ -46,8 +52,8 @@ class Stability(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
-            "Runs of the claim that BN needs fewer steps, of networks that train without BN, too: evaluated every 2 "
-            "steps up to step 40, then after a twentieth of all steps so far.",
+            "Runs of the claim that BN needs fewer steps, of networks that train without BN, too. "
+            f"{closely_sentence()}",
             rates_sentence(preset),
             seeds_sentence(preset),
         )
@@ -109,10 +115,20 @@ class Stability(Claim):
         return (figure,)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"The largest setback in accuracy was so much larger without BN than with it: {each.en}.",
-            f"训练中准确率的最大回落，不用 BN 比用 BN 多：{each.zh}。",
+        return verdict_first(
+            found,
+            {
+                "supported": Bilingual("With BN training is steadier.", "用 BN 时训练更平稳。"),
+                "not supported": Bilingual("With BN training is no steadier.", "用 BN 时训练并不更平稳。"),
+                "depends": Bilingual(
+                    "With BN training is steadier in some networks only.", "只有部分网络用 BN 后训练更平稳。"
+                ),
+            },
+            Bilingual(
+                "Largest fall of the accuracy in a training, without BN less with",
+                "训练中准确率的最大回落，不用 BN 减去用 BN",
+            ),
+            cases,
         )
 
     def advice(self, found: Verdict) -> Bilingual:
