@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -45,66 +43,56 @@ def on_device(data: LabelledData, device: str) -> LabelledData:
     return data if device == "cpu" else DataOnDevice(data, device)
 
 
-@dataclass(frozen=True)
 class _SamplesOnDevice:
     """Samples whose batches and labels are on a device."""
 
-    samples: Samples
-    device: str
-
-    @cached_property
-    def labels(self) -> Tensor:
-        return self.samples.labels.to(self.device)
+    def __init__(self, samples: Samples, device: str):
+        self.labels = samples.labels.to(device)
+        self._samples, self._device = samples, device
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self._samples)
 
     def inputs(self, index: Tensor) -> dict[str, Tensor]:
-        return {name: tensor.to(self.device) for name, tensor in self.samples.inputs(index).items()}
+        """Return a batch as the keyword arguments of a network's ``forward``."""
+        return {name: tensor.to(self._device) for name, tensor in self._samples.inputs(index).items()}
 
 
-@dataclass(frozen=True)
 class DataOnDevice:
-    """Labelled data, of which each batch is copied to a device when it is asked for."""
+    """Labelled data, of which each batch is copied to a device when it is asked for.
 
-    data: LabelledData
-    device: str
+    Attributes:
+        name: Of the set.
+        training: What is trained on.
+        test: What is tested on.
+    """
 
-    @property
-    def name(self) -> str:
-        """Name of the set."""
-        return self.data.name
-
-    @cached_property
-    def training(self) -> Samples:
-        """The training part."""
-        return _SamplesOnDevice(self.data.training, self.device)
-
-    @cached_property
-    def test(self) -> Samples:
-        """The test part."""
-        return _SamplesOnDevice(self.data.test, self.device)
+    def __init__(self, data: LabelledData, device: str):
+        self.name = data.name
+        self.training: Samples = _SamplesOnDevice(data.training, device)
+        self.test: Samples = _SamplesOnDevice(data.test, device)
+        self._data, self._device = data, device
 
     @property
     def input_spec(self) -> InputSpec:
         """Form of the inputs, and the names of the classes."""
-        return self.data.input_spec
+        return self._data.input_spec
 
     @property
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the data."""
-        return self.data.sha256
+        return self._data.sha256
 
     def subset(
         self, train: int | None = None, test: int | None = None, *, draw: int | None = None
     ) -> "DataOnDevice":
         """Return a part of the data; see :class:`normwise.data.LabelledData`."""
-        return DataOnDevice(self.data.subset(train, test, draw=draw), self.device)
+        return DataOnDevice(self._data.subset(train, test, draw=draw), self._device)
 
     def for_tuning(self) -> "DataOnDevice":
         """Return the training part alone, a fifth of it as the test part."""
-        return DataOnDevice(self.data.for_tuning(), self.device)
+        return DataOnDevice(self._data.for_tuning(), self._device)
 
     def to(self, dtype: torch.dtype) -> "DataOnDevice":
         """Return the data in another floating type."""
-        return DataOnDevice(self.data.to(dtype), self.device)
+        return DataOnDevice(self._data.to(dtype), self._device)

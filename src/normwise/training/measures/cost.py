@@ -76,10 +76,11 @@ def _replaced(model: nn.Module, by: Callable[[Any], nn.Module]) -> nn.Module:
 
 
 def _torch_norm(layer: Any) -> nn.Module:
+    device = layer.weight.device
     kind = nn.BatchNorm1d if isinstance(layer, nn.BatchNorm1d) else nn.BatchNorm2d
     norm = kind(layer.num_features, eps=layer.eps, momentum=layer.momentum)
     norm.load_state_dict(layer.state_dict())
-    return norm.to(layer.running_mean.device)
+    return norm.to(device)
 
 
 def _step(model: nn.Module, inputs: Mapping[str, Tensor], labels: Tensor) -> Callable[[], None]:
