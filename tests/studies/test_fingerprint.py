@@ -15,7 +15,7 @@ from normwise.studies.fingerprint import Fingerprint
 def test_kernels_and_their_instructions_change_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def made(library: ModuleType | None, instructions: str) -> Fingerprint:
         monkeypatch.setattr(compiled, "library", library)
-        monkeypatch.setattr(fingerprint, "name_in_use", lambda: instructions)
+        monkeypatch.setattr(fingerprint, "name_in_use", lambda device: instructions)
         return Fingerprint.here()
 
     def built(content: bytes) -> ModuleType:

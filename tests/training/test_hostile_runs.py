@@ -146,7 +146,7 @@ def test_a_run_goes_on_with_the_kernels_that_it_was_begun_with(
     begun_with = name_in_use()
     _begun(config(), tmp_path / "run")
     with monkeypatch.context() as other:
-        other.setattr(run_folder, "name_in_use", lambda: "another")
+        other.setattr(run_folder, "name_in_use", lambda device: "another")
         before = _contents(tmp_path / "run")
         with pytest.raises(
             RunError,
@@ -171,7 +171,7 @@ def test_a_run_of_before_kernels_were_kept_goes_on_with_any(
     head = json.loads(file.read_text())
     del head["kernels"]
     file.write_text(json.dumps(head))
-    monkeypatch.setattr(run_folder, "name_in_use", lambda: "another")
+    monkeypatch.setattr(run_folder, "name_in_use", lambda device: "another")
     run = train(config(), tmp_path / "run", resume=True)
     assert run.result is not None
     assert run.kernels is None

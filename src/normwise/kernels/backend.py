@@ -163,9 +163,13 @@ def in_use() -> str:
     return "; ".join(f"{key}: {_serving(key)}" for key in keys)
 
 
-def name_in_use() -> str:
-    """Return a word for what computes on the CPU here, by which ``NORMWISE_KERNELS`` asks for it."""
-    return "+".join(backend.name for backend in backends_in_use("CPU")) or "torch"
+def name_in_use(device: str = "cpu") -> str:
+    """Return a word for what computes on a device here; on the CPU ``NORMWISE_KERNELS`` asks for it by this word.
+
+    On a GPU the device's name is part of it, for on another one the last digits are others.
+    """
+    name = "+".join(backend.name for backend in backends_in_use(device.partition(":")[0].upper())) or "torch"
+    return name if device == "cpu" else f"{name} on {torch.cuda.get_device_name(device)}"
 
 
 def _serving(dispatch_key: str) -> str:

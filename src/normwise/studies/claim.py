@@ -55,6 +55,7 @@ class Claim(ABC):
         revised: Why the rule is not the first one; empty where it is.
         sources: Papers on the claim and the protocol.
         brief: Its part of the report's headline; None where it has none.
+        presets: Names of the presets that it is for.
     """
 
     number: ClassVar[int]
@@ -68,6 +69,7 @@ class Claim(ABC):
     revised: ClassVar[str] = ""
     sources: ClassVar[tuple[Source, ...]]
     brief: ClassVar[Brief | None] = None
+    presets: ClassVar[tuple[str, ...]] = ("quick", "full")
 
     @abstractmethod
     def protocol(self, preset: Preset) -> tuple[str, ...]:

@@ -29,14 +29,22 @@ def all_claims() -> tuple[Claim, ...]:
     return tuple(sorted((kind() for kind in kinds), key=lambda claim: claim.number))
 
 
-def claims_named(names: tuple[str, ...]) -> tuple[Claim, ...]:
+def claims_named(names: tuple[str, ...], preset: str | None = None) -> tuple[Claim, ...]:
     """Return the claims of these names, in the order of the report; all of them where none is named.
 
+    Args:
+        names: Their names.
+        preset: Name of the preset that they must be for; None for any.
+
     Raises:
-        ArgumentError: no such claim.
+        ArgumentError: no such claim, or it is not for the preset.
     """
     known = {claim.name: claim for claim in all_claims()}
     for name in names:
         if name not in known:
             raise ArgumentError(f"unknown claim {name!r}; known are {', '.join(known)}")
-    return tuple(claim for name, claim in known.items() if not names or name in names)
+    fit = {name: claim for name, claim in known.items() if preset is None or preset in claim.presets}
+    for name in names:
+        if name not in fit:
+            raise ArgumentError(f"preset={preset} does not have the claim {name!r}; it has {', '.join(fit)}")
+    return tuple(claim for name, claim in fit.items() if not names or name in names)

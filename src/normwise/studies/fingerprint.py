@@ -6,6 +6,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+import torch
+
 from normwise.kernels import backends_in_use, name_in_use
 from normwise.records import Environment
 
@@ -29,7 +31,7 @@ class Fingerprint:
 
     Attributes:
         environment: Versions and machine. Its number of cores is always 1: a run on one thread does not depend on it.
-        kernels: Name of the kernels in use.
+        kernels: Name of the kernels in use; on a GPU with the name of the device.
         sources: SHA-256 of the sources, since a version does not tell two checkouts apart.
         compiled_kernels: SHA-256 of the compiled kernels.
     """
@@ -40,10 +42,10 @@ class Fingerprint:
     compiled_kernels: str
 
     @staticmethod
-    def here() -> "Fingerprint":
-        """Return this process's own."""
+    def here(device: str = "cpu") -> "Fingerprint":
+        """Return this process's own, on a device."""
         return Fingerprint(
-            replace(Environment.here(), cores=1), name_in_use(), _sources(), _compiled_kernels()
+            replace(Environment.here(), cores=1), name_in_use(device), _sources(), _compiled_kernels()
         )
 
     def differences(self, other: "Fingerprint") -> str:
@@ -58,6 +60,14 @@ class Fingerprint:
         # Twelve digits tell two of them apart, and a reader can compare them.
         sources, compiled = self.sources[:12], self.compiled_kernels[:12]
         return named | {"kernels": self.kernels, "sources": sources, "compiled kernels": compiled}
+
+
+def environment_on(device: str) -> Environment:
+    """Return versions and machine, on a GPU with the name of the device beside that of the processor."""
+    here = Environment.here()
+    if device == "cpu":
+        return here
+    return replace(here, processor=f"{torch.cuda.get_device_name(device)}; {here.processor}")
 
 
 # Once a process: a worker that has lived since before the sources were changed computes with the old ones.

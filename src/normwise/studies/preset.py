@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from normwise.errors import ArgumentError
 from normwise.records import Bilingual, Family, Option, Task
@@ -45,7 +45,7 @@ class Preset:
     """A size of study.
 
     Attributes:
-        name: "quick" or "full".
+        name: "quick", "full" or "gpu".
         data: Data set of images.
         networks: Networks for images that claims are tested on, by name.
         sequences: Recurrent networks, by name.
@@ -53,6 +53,7 @@ class Preset:
         seeds: Seeds on which claims are judged.
         train_samples: Training images; None for all.
         test_samples: Test images; None for all.
+        device: What runs are computed on.
     """
 
     name: str
@@ -64,10 +65,11 @@ class Preset:
     seeds: tuple[int, ...] = (12, 13, 14, 15, 16)
     train_samples: int | None = None
     test_samples: int | None = None
+    device: Literal["cpu", "cuda"] = "cpu"
 
-    def pick(self, *, quick: T, full: T) -> T:
-        """Return what a claim has for this preset."""
-        return {"quick": quick, "full": full}[self.name]
+    def pick(self, *, quick: T, full: T, gpu: T | None = None) -> T:
+        """Return what a claim has for this preset; for "gpu" that of "full", unless it has something else."""
+        return {"quick": quick, "full": full, "gpu": full if gpu is None else gpu}[self.name]
 
 
 _GLOSSES = {
@@ -80,6 +82,10 @@ _GLOSSES = {
     "sentiment_bilstm": Bilingual("BiLSTM on text", "文本 BiLSTM"),
     "text_transformer": Bilingual("Transformer on text", "文本 Transformer"),
     "row_lstm": Bilingual("LSTM on the rows of images", "逐行读图的 LSTM"),
+    "mlp_40": Bilingual("40 dense layers of 512", "40 层全连接（宽 512）"),
+    "wide_cnn": Bilingual("wide convolutional net", "宽卷积网"),
+    "resnet_20": Bilingual("residual net of 20 layers", "20 层残差网"),
+    "resnet_56": Bilingual("residual net of 56 layers", "56 层残差网"),
 }
 
 
@@ -110,6 +116,21 @@ def _images(steps: Mapping[str, int]) -> dict[str, Network]:
         ),
     )
     return {network.name: network for network in networks}
+
+
+def _larger(steps: Mapping[str, int]) -> dict[str, Network]:
+    """Return the larger networks for images, with so many steps each."""
+    # Without BN each has what it needs: biases, and weights that keep the size of what goes through.
+    of_each: dict[str, tuple[Family, str, dict[str, Option]]] = {
+        "mlp_40": ("deep", "plain_mlp", {"depth": 40, "width": 512, "init": "he"}),
+        "wide_cnn": ("convolution", "cnn_64", {"width": 128}),
+        "resnet_20": ("deep", "resnet", {"depth": 20, "bias": True, "init": "he"}),
+        "resnet_56": ("deep", "resnet", {"depth": 56, "bias": True, "init": "he"}),
+    }
+    return {
+        name: Network(name, _GLOSSES[name], family, model, steps[name], lr=0.1, options=options)
+        for name, (family, model, options) in of_each.items()
+    }
 
 
 def _sequence(name: str, model_task: Task, data: str, steps: int, lr: float, **rest: object) -> Network:
@@ -170,6 +191,15 @@ PRESETS = {
             },
             train_samples=10_000,
             test_samples=2_000,
+        ),
+        Preset(
+            name="gpu",
+            data="fashion-mnist",
+            networks=_larger({"mlp_40": 500, "wide_cnn": 500, "resnet_20": 300, "resnet_56": 300}),
+            sequences={},
+            train_samples=10_000,
+            test_samples=2_000,
+            device="cuda",
         ),
     )
 }

@@ -7,13 +7,16 @@ from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 
+import torch
+
 from normwise.data import LabelledData, load_data
+from normwise.errors import ArgumentError
 from normwise.files import write_whole
-from normwise.records import Environment, Option, Run, RunConfig, Study, Task, check_at_once, to_json
+from normwise.records import Option, Run, RunConfig, Study, Task, check_at_once, to_json
 from normwise.studies.arms import Runs, Search
 from normwise.studies.claim import Claim
 from normwise.studies.cluster import Cluster, runs_on_cluster
-from normwise.studies.fingerprint import Fingerprint
+from normwise.studies.fingerprint import Fingerprint, environment_on
 from normwise.studies.preset import Preset
 from normwise.studies.workers import one_thread, runs_in_parallel
 from normwise.training import RunFolder
@@ -49,15 +52,16 @@ def run_study(
         on_run: Told of the progress.
 
     Raises:
-        ArgumentError: more jobs than can be started.
+        ArgumentError: more jobs than can be started, or there is no device for the preset.
         ClusterError: the cluster does not answer, its workers are not fit for the study, or it gave a run up.
         DataError: the data can't be had.
         RunError: a run's folder is damaged.
     """
     begun = time.monotonic()
     check_at_once("jobs", jobs)
+    _check_device(preset, cluster)
     # A worker of a cluster has another working directory.
-    making = _Making(out.absolute(), jobs, cluster, on_run)
+    making = _Making(out.absolute(), jobs, cluster, on_run, preset.device)
     searches = {search.key: search for claim in claims for search in claim.searches(preset)}
     choosing = _different(config for search in searches.values() for config in search.runs(preset))
     # How many runs there will be does not hang on which rates are chosen.
@@ -76,12 +80,21 @@ def run_study(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         runs=len(made),
         cpu_seconds=sum(RunFolder(folder).seconds for folder in made),
-        environment=Environment.here(),
+        environment=environment_on(preset.device),
         findings=tuple(claim.result(preset, runs) for claim in claims),
         wall_seconds=round(time.monotonic() - begun, 3),
     )
     write_whole(making.out / "study.json", (to_json(study, indent=1) + "\n").encode())
     return study
+
+
+def _check_device(preset: Preset, cluster: Cluster | None) -> None:
+    if preset.device == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise ArgumentError(f"preset={preset.name} needs a CUDA device; torch sees none")
+    if cluster is not None:
+        raise ArgumentError(f"preset={preset.name} runs on the GPU of this machine, and not on a cluster")
 
 
 _Source = tuple[Task, str, tuple[tuple[str, Option], ...]]
@@ -90,11 +103,11 @@ _Source = tuple[Task, str, tuple[tuple[str, Option], ...]]
 class _Making:
     """The runs of a study: where each is kept, which are finished, and how the rest is made."""
 
-    def __init__(self, out: Path, jobs: int, cluster: Cluster | None, on_run: OnRun | None):
+    def __init__(self, out: Path, jobs: int, cluster: Cluster | None, on_run: OnRun | None, device: str):
         self.out, self.finished = out, dict[Path, Run]()
-        self._jobs, self._cluster, self._on_run = jobs, cluster, on_run
+        self._jobs, self._cluster, self._on_run, self._device = jobs, cluster, on_run, device
         self._digests: dict[_Source, str] = {}
-        self._fingerprint = Fingerprint.here()
+        self._fingerprint = Fingerprint.here(device)
         self._expected: dict[str, int] = {}
 
     def expect(self, configs: Iterable[RunConfig]) -> None:
@@ -121,7 +134,7 @@ class _Making:
         by_folder = {self._folder(config): config for config in sorted(configs, key=_turn)}
         todo = [item for item in by_folder.items() if item[0] not in self.finished]
         with closing(
-            runs_in_parallel(todo, self._jobs)
+            runs_in_parallel(todo, self._jobs, self._device)
             if self._cluster is None
             else runs_on_cluster(
                 [(folder, config, self._digests[_source(config)]) for folder, config in todo],

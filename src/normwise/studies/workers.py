@@ -20,7 +20,7 @@ from normwise.training import train
 
 
 def runs_in_parallel(
-    todo: Sequence[tuple[Path, RunConfig]], jobs: int
+    todo: Sequence[tuple[Path, RunConfig]], jobs: int, device: str = "cpu"
 ) -> Generator[tuple[Path, Run], None, None]:
     """Make runs in as many processes, each on one thread, and yield each with its folder when it has ended.
 
@@ -30,7 +30,7 @@ def runs_in_parallel(
     watching = {"initializer": end_with_parent, "initargs": (os.getpid(),)}
     # The backend is named, so that no joblib.parallel_config around it brings one whose tasks share a random state.
     parallel = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered", **watching)
-    tasks = (joblib.delayed(_one)(folder, config) for folder, config in todo)
+    tasks = (joblib.delayed(_one)(folder, config, device) for folder, config in todo)
     results: Generator[tuple[Path, Run], None, None] | None = None
     try:
         with _interruptions_held() if jobs > 1 else nullcontext():
@@ -98,6 +98,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _one(folder: Path, config: RunConfig) -> tuple[Path, Run]:
+def _one(folder: Path, config: RunConfig, device: str) -> tuple[Path, Run]:
     with one_thread():
-        return folder, train(config, folder, resume=True, wait=True)
+        return folder, train(config, folder, resume=True, wait=True, device=device)

@@ -27,10 +27,14 @@ class OneProcess:
     def __init__(self, model: nn.Module, data: LabelledData, order: BatchOrder, seed: int):
         self.model, self.data, self.order, self.seed = model, data, order, seed
         self.trained = model
+        self._on_gpu = any(parameter.is_cuda for parameter in model.parameters())
 
     def seed_draws(self, step: int) -> None:
         """Seed what a step draws, for dropout: by the seed and the step alone, so that a resumed run draws the same."""
-        torch.default_generator.manual_seed(zlib.crc32(f"{self.seed}/{step}".encode()))
+        seed = zlib.crc32(f"{self.seed}/{step}".encode())
+        torch.default_generator.manual_seed(seed)
+        if self._on_gpu:
+            torch.cuda.manual_seed(seed)
 
     def gradients(self, step: int, save: Callable[[], bool]) -> tuple[Tensor, Callable[[], bool]]:
         """Give the parameters their gradients; return the loss, and the question whether to save after this step."""

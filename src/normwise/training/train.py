@@ -15,6 +15,7 @@ from normwise.models import build
 from normwise.models.parts.word_embedding import WordEmbedding
 from normwise.records import Environment, InputSpec, Run, RunConfig, from_plain, to_plain
 from normwise.training.loop import OnStep, TrainingLoop
+from normwise.training.on_device import check_device, computing_on, on_device
 from normwise.training.one_process import OneProcess
 from normwise.training.parallel import Alone, Processes, SharedWork
 from normwise.training.run.folder import RunFolder
@@ -31,6 +32,7 @@ def train(
     checkpoint_seconds: float = 10.0,
     on_step: OnStep | None = None,
     processes: Processes | None = None,
+    device: str = "cpu",
 ) -> Run:
     """Train as ``config`` says, into ``folder``, and return the finished run.
 
@@ -57,6 +59,7 @@ def train(
         checkpoint_seconds: How much work an interruption may cost at most; 0 saves at every step.
         on_step: Told of the progress.
         processes: Processes that share the work; None for this one alone.
+        device: "cpu", "cuda" or "cuda:1"; on a GPU one process trains, and the last digits may differ from run to run.
 
     Raises:
         RunError: the folder holds a run and ``resume`` is off, or another run, or something else; or the run
@@ -67,6 +70,8 @@ def train(
     if config.framework == "keras":
         from normwise.training.keras import train_in_keras
 
+        if device != "cpu":
+            raise ArgumentError("a run in Keras computes where its backend does; leave the device out")
         if processes is not None:
             raise ArgumentError("a run in Keras is trained in one process; begin it without torchrun")
         if threads is not None:
@@ -81,6 +86,9 @@ def train(
             checkpoint_seconds=checkpoint_seconds,
             on_step=on_step,
         )
+    check_device(device)
+    if device != "cpu" and processes is not None:
+        raise ArgumentError("several processes share the work on the CPU only; leave the device out")
     run_folder, all_of_us = RunFolder(folder), processes or Alone()
     exists = all_of_us.from_first(lambda: may_begin(run_folder, config, resume=resume))
     check_config(config)
@@ -98,20 +106,22 @@ def train(
         data = data.for_tuning()
     model = network_of(config, data.input_spec)
     _begin_with_vectors(model, data)
+    model, data = model.to(device), on_device(data, device)
     order = BatchOrder(len(data.training), config.batch_size, config.seed)
     work: OneProcess | SharedWork = OneProcess(model, data, order, config.seed)
     if processes is not None:
         work = SharedWork(model, data, order, config, processes)
     if not exists:
         # A batch that the network can't train on is an error before there is a folder that says a run was begun.
-        work.loss_left_alone(0)
+        with computing_on(device):
+            work.loss_left_alone(0)
         all_of_us.wait()
     with run_folder.locked(wait=wait) if all_of_us.first else nullcontext():
         begun = all_of_us.from_first(
-            lambda: (run_folder.begin(config, loaded, threads, all_of_us.count), run_folder.finished)
+            lambda: (run_folder.begin(config, loaded, threads, all_of_us.count, device), run_folder.finished)
         )
         if not begun[1]:
-            with _computing_with(begun[0]), torch.random.fork_rng(devices=[]):
+            with _computing_with(begun[0]), computing_on(device):
                 TrainingLoop(config, run_folder, work, all_of_us, checkpoint_seconds, on_step).run()
         if processes is None:
             return run_folder.read()

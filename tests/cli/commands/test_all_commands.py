@@ -139,6 +139,10 @@ def test_a_networks_own_options_and_placement_are_passed_on(tmp_path: Path) -> N
         ),
         (("study", "taller"), "error: unknown claim 'taller'; known are fewer_steps"),
         (("study", "--preset", "huge"), "'huge'"),
+        (
+            ("study", "fewer_steps", "--preset", "gpu"),
+            "error: --preset gpu does not have the claim 'fewer_steps'; it has trainable_depth, placement",
+        ),
         (("study", "--backend", "spark"), "'spark'"),
         (
             ("study", "--backend", "dask"),

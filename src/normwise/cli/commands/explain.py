@@ -83,6 +83,7 @@ def _show_claim(name: str) -> None:
         ("Verdict", (found.rule,)),
         ("Quick protocol", found.protocol(preset_named("quick"))),
         ("Full protocol", found.protocol(preset_named("full"))),
+        *([("GPU protocol", found.protocol(preset_named("gpu")))] if "gpu" in found.presets else []),
         ("Sources", _sources(found.sources)),
     )
 

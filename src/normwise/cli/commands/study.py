@@ -24,6 +24,7 @@ class PresetName(str, Enum):
 
     quick = "quick"
     full = "full"
+    gpu = "gpu"
 
 
 def study(
@@ -35,7 +36,8 @@ def study(
         PresetName,
         typer.Option(
             help="quick: scikit-learn's digits, made-up speech and text, four minutes or more. full: MNIST, spoken "
-            "digits and film reviews, more than an hour."
+            "digits and film reviews, more than an hour. gpu: the claims about depth, placement, small batches and "
+            "cost on larger networks, on a CUDA device."
         ),
     ] = PresetName.quick,
     out: Annotated[
@@ -44,7 +46,11 @@ def study(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes of this machine; one a core if not given.", show_default=False),
+        typer.Option(
+            min=1,
+            help="Processes of this machine; one a core if not given, one with --preset gpu.",
+            show_default=False,
+        ),
     ] = None,
     backend: Annotated[
         BackendName,
@@ -87,9 +93,9 @@ def study(
     with progress_bar(1.0) as bar:
         record = run_study(
             preset_named(preset.value),
-            claims_named(tuple(claim or ())),
+            claims_named(tuple(claim or ()), preset.value),
             folder,
-            jobs=jobs or usable_cores(),
+            jobs=jobs or (usable_cores() if preset is not PresetName.gpu else 1),
             cluster=cluster,
             on_run=lambda done, total, share: bar.show(share, f"{done} of {total} runs"),
         )

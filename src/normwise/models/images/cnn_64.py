@@ -10,28 +10,37 @@ from normwise.models.parts.norm_block import NormBlock, Placement
 class CNN64(nn.Module):
     """Convolutions 32 and 64 of 3×3, each ReLU, norm, 2×2 max-pool; dense 128 ReLU, norm; dense classes.
 
+    These are the layers' sizes with the ``width`` of 32.
+
     Args:
         shape: Channels, height and width of an image; meant for 3×64×64, at least 10×10.
         classes: Number of classes.
         norm: A name or a factory, see ``normwise.models.parts.norm``.
         placement: Normalise before or after the ReLU.
+        width: Channels of the first convolution; the second has twice as many, the dense layer four times.
     """
 
     def __init__(
-        self, shape: ImageShape, classes: int, *, norm: NormChoice = "batch", placement: Placement = "after"
+        self,
+        shape: ImageShape,
+        classes: int,
+        *,
+        norm: NormChoice = "batch",
+        placement: Placement = "after",
+        width: int = 32,
     ):
         super().__init__()
         require_size("cnn_64", shape, 10)
         channels, height, width = shape
         self.features = nn.Sequential(
-            NormBlock(nn.Conv2d(channels, 32, 3), nn.ReLU(), norm, placement),
+            NormBlock(nn.Conv2d(channels, width, 3), nn.ReLU(), norm, placement),
             nn.MaxPool2d(2),
-            NormBlock(nn.Conv2d(32, 64, 3), nn.ReLU(), norm, placement),
+            NormBlock(nn.Conv2d(width, 2 * width, 3), nn.ReLU(), norm, placement),
             nn.MaxPool2d(2),
         )
-        size = 64 * (((height - 2) // 2 - 2) // 2) * (((width - 2) // 2 - 2) // 2)
-        self.hidden = NormBlock(nn.Linear(size, 128), nn.ReLU(), norm, placement)
-        self.output = nn.Linear(128, classes)
+        size = 2 * width * (((height - 2) // 2 - 2) // 2) * (((width - 2) // 2 - 2) // 2)
+        self.hidden = NormBlock(nn.Linear(size, 4 * width), nn.ReLU(), norm, placement)
+        self.output = nn.Linear(4 * width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of images ``(N, C, H, W)``."""

@@ -24,21 +24,23 @@ def cost(model: nn.Module, data: LabelledData) -> dict[str, Any]:
 
     ``batch`` is the network with BN, ``none`` the same without, ``folded`` that with BN folded into the layers
     before it (inference only). ``statistics`` are the bytes of all means and deviations, of the batch and running.
-    BN is torch's own, which most people use. Seconds are those of the processor, whatever else runs on it: medians of
-    30 rounds, in each of which every network has its turn.
+    BN is torch's own, which most people use. Seconds are those of the processor, whatever else runs on it; on a GPU
+    those of the clock, from an idle device to an idle device: medians of 30 rounds, in each of which every network
+    has its turn.
     """
     layers = layers_with_statistics(model)
     networks = {"batch": _replaced(model, _torch_norm), "none": _replaced(model, lambda _: nn.Identity())}
     index = epoch_order(len(data.training), seed=0, epoch=0)[:_SAMPLES]
     inputs, labels = data.training.inputs(index), data.training.labels[index]
+    clock = _clock(labels.device)
     folded = {**networks, "folded": fold(networks["batch"].eval(), inputs, timed=False)[0]}
     for network in networks.values():
         network.train()
     return {
         "bytes": {name: saved_bytes(network, inputs, labels) for name, network in networks.items()},
         "statistics": sum(4 * _BYTES * layer.num_features for layer in layers.values()),
-        "step": _seconds({name: _step(network, inputs, labels) for name, network in networks.items()}),
-        "inference": _seconds({name: _inference(network, inputs) for name, network in folded.items()}),
+        "step": _seconds({name: _step(network, inputs, labels) for name, network in networks.items()}, clock),
+        "inference": _seconds({name: _inference(network, inputs) for name, network in folded.items()}, clock),
     }
 
 
@@ -74,10 +76,11 @@ def _replaced(model: nn.Module, by: Callable[[Any], nn.Module]) -> nn.Module:
 
 
 def _torch_norm(layer: Any) -> nn.Module:
+    device = layer.weight.device
     kind = nn.BatchNorm1d if isinstance(layer, nn.BatchNorm1d) else nn.BatchNorm2d
     norm = kind(layer.num_features, eps=layer.eps, momentum=layer.momentum)
     norm.load_state_dict(layer.state_dict())
-    return norm
+    return norm.to(device)
 
 
 def _step(model: nn.Module, inputs: Mapping[str, Tensor], labels: Tensor) -> Callable[[], None]:
@@ -100,13 +103,25 @@ def _inference(model: nn.Module, inputs: Mapping[str, Tensor]) -> Callable[[], N
     return inference
 
 
-def _seconds(calls: Mapping[str, Callable[[], None]]) -> dict[str, float]:
+def _clock(device: torch.device) -> Callable[[], float]:
+    """Return a clock of the work that is done on a device: on a GPU it waits for what was asked for so far."""
+    if device.type == "cpu":
+        return time.process_time
+
+    def clock() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return clock
+
+
+def _seconds(calls: Mapping[str, Callable[[], None]], clock: Callable[[], float]) -> dict[str, float]:
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
     for _ in range(_ROUNDS):
         for name, call in calls.items():
-            begun = time.process_time()
+            begun = clock()
             call()
-            taken[name].append(time.process_time() - begun)
+            taken[name].append(clock() - begun)
     return {name: median(seconds) for name, seconds in taken.items()}

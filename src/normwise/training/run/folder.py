@@ -89,7 +89,14 @@ class RunFolder:
         with locked(self.path, names, lambda: self.exists, wait=wait):
             yield
 
-    def begin(self, config: RunConfig, data: LabelledData, threads: int | None, processes: int = 1) -> int:
+    def begin(
+        self,
+        config: RunConfig,
+        data: LabelledData,
+        threads: int | None,
+        processes: int = 1,
+        device: str = "cpu",
+    ) -> int:
         """Write ``run.json``, or check that the one that is there is of the same run; give the number of threads.
 
         Args:
@@ -97,6 +104,7 @@ class RunFolder:
             data: All of them, which must be those that the run was begun with.
             threads: How many to compute with; None for as many as the run was begun with, or as torch has.
             processes: How many processes compute.
+            device: On what.
 
         Raises:
             ArgumentError: more threads than can be started.
@@ -105,7 +113,7 @@ class RunFolder:
         """
         if threads is not None:
             check_at_once("threads", threads)
-        kernels = name_in_use()
+        kernels = name_in_use(device)
         if self.exists:
             return self._existing(config, data, kernels).threads_for(self.path, threads, processes)
         threads = threads or torch.get_num_threads()

@@ -42,6 +42,11 @@ class RunHead:
                 "others. Set the environment variable KERAS_BACKEND to the run's backend, install that version, or "
                 "choose another folder"
             )
+        if self.kernels not in (None, kernels) and " on " in f"{self.kernels}{kernels}":
+            raise RunError(
+                f"the run in {path} was begun on another device: {self.kernels}, where this is {kernels}; its last "
+                "digits would be others. Choose another folder"
+            )
         if self.kernels not in (None, kernels):
             raise RunError(
                 f"the run in {path} was begun with other kernels: {self.kernels}, where these are "

@@ -40,9 +40,11 @@ _ROTA_BULO = Source(
 _MEASURED = (
     "The same network with PyTorch's BN and with its BN taken out; batches of 60, one thread. Memory: bytes of all "
     "that a forward pass keeps for the backward pass, parameters and inputs left out, what shares its memory counted "
-    "once. Time: of the processor, medians of 30 rounds in which the networks take turns; a step is forward, backward "
+    "once. Time: {clock}, medians of 30 rounds in which the networks take turns; a step is forward, backward "
     "and plain SGD."
 )
+_CLOCKS = {"cpu": "of the processor", "cuda": "by the clock, from an idle GPU to an idle GPU"}
+_PRESETS = ("quick", "full", "gpu")
 
 
 class CostMemory(Claim):
@@ -65,9 +67,10 @@ class CostMemory(Claim):
         Bilingual("Reckon with more memory in training", "训练时预留更多内存"),
     )
     sources = (_ROTA_BULO,)
+    presets = _PRESETS
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        return (_MEASURED,)
+        return (_measured_how(preset),)
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return _cases(preset, "memory with BN over memory without", _memory)
@@ -107,9 +110,13 @@ class CostMemoryReason(Claim):
     )
     dated = "2026-11-27"
     sources = (_ROTA_BULO,)
+    presets = _PRESETS
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        return (_MEASURED, "The rest of what BN adds is its input, which it keeps beside its output.")
+        return (
+            _measured_how(preset),
+            "The rest of what BN adds is its input, which it keeps beside its output.",
+        )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return _cases(preset, "share of means and variances", _statistics_share, unit="%", smallest=_SHARE)
@@ -150,9 +157,10 @@ class CostTime(Claim):
         Bilingual("Fold it into the layer before it for inference", "推理前把它折叠进前一层"),
     )
     sources = (_ROTA_BULO,)
+    presets = _PRESETS
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        return (_MEASURED,)
+        return (_measured_how(preset),)
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return _cases(preset, "seconds a step with BN over without", _step)
@@ -181,6 +189,10 @@ class CostTime(Claim):
             "is over (normwise fold).",
             "应比较达到同样准确率的时间，而不是每步时间；训练结束后把 BN 折叠进前一层（normwise fold）。",
         )
+
+
+def _measured_how(preset: Preset) -> str:
+    return _MEASURED.format(clock=_CLOCKS[preset.device])
 
 
 def _config(preset: Preset, network: Network) -> RunConfig:

@@ -50,8 +50,9 @@ class FewerSteps(Claim):
         "For each network, optimiser and norm the learning rate is chosen that reaches the target soonest. The effect "
         "is the ratio of steps to the target, without BN over with BN; a run counts with the geometric middle between "
         "the evaluation that saw the target reached and the one before, one that never reached it with its whole "
-        "budget, which makes the ratio a bound, and the interval is widened by what the evaluations leave open. With each seed one of the two must "
-        f"reach the target, or nothing is concluded. The smallest ratio that matters is {_SMALLEST:g}."
+        "budget, which makes the ratio a bound, and the interval is widened by what the evaluations leave open. With "
+        "each seed one of the two must reach the target, or nothing is concluded. The smallest ratio that matters is "
+        f"{_SMALLEST:g}."
     )
     dated = "2026-11-27"
     brief = Brief(

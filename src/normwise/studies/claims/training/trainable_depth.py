@@ -1,39 +1,32 @@
 """BN lets deep networks train."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
-from normwise.records import Bilingual, Brief, Case, Effect, Figure, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Brief, Case, Effect, Figure, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search, accuracy_after, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
+from normwise.studies.claims.training.deep_networks import (
+    BN_RATES,
+    PLAIN_RATES,
+    RESIDUAL_PLAIN_RATES,
+    arms,
+    depths,
+    is_residual,
+    networks,
+    searches,
+    times,
+)
 from normwise.studies.judging.intervals import mean_effect
 from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import LABEL, STYLE
-from normwise.studies.networks import arm, seeds_sentence
-from normwise.studies.preset import Network, Preset
+from normwise.studies.networks import seeds_sentence
+from normwise.studies.preset import Preset
 from normwise.studies.wording import of_each
 
 _SMALLEST = 10.0
 #: Accuracy that BN must reach for the comparison to mean anything, in points.
 _TRAINS = 60.0
-_BN_RATES, _PLAIN_RATES = (0.1, 0.3, 1.0), (0.01, 0.03, 0.1)
-_INITS = {
-    "default": Bilingual("default weights", "默认初始化"),
-    "he": Bilingual("He's weights", "He 初始化"),
-}
-
-
-@dataclass(frozen=True)
-class _Budget:
-    """Hidden layers of the networks, steps of a run with BN, and how many times as many one without has."""
-
-    depths: tuple[int, ...]
-    steps: int
-    times: int
-
-
-_QUICK, _FULL = _Budget((10,), 100, 6), _Budget((10, 20), 300, 10)
 
 
 class TrainableDepth(Claim):
@@ -66,6 +59,7 @@ class TrainableDepth(Claim):
         Bilingual("deep networks that train", "能够训练的深层网络"),
         Bilingual("Use it in networks of many layers", "层数多的网络就用它"),
     )
+    presets = ("quick", "full", "gpu")
     sources = (
         ioffe_szegedy("§1: saturating nonlinearities and depth"),
         Source(
@@ -76,20 +70,29 @@ class TrainableDepth(Claim):
     )
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        budget = _budget(preset)
-        depths = " and ".join(map(str, budget.depths))
-        bn, plain = (", ".join(f"{rate:g}" for rate in rates) for rates in (_BN_RATES, _PLAIN_RATES))
+        found = depths(preset)
+        residual = [network for network in found if is_residual(network)]
+        budgets = "; ".join(
+            f"{network.gloss.en}, {network.steps} steps with BN, {times(preset, network)} times as many without"
+            for network in found
+        )
+        (width,) = {network.options.get("width", 64) for network in found if network not in residual}
         return (
-            f"Networks of {depths} dense layers of 64 with ReLU, plain SGD, batches of 60. With BN {budget.steps} "
-            f"steps, without BN {budget.times} times as many.",
+            f"Plain SGD, batches of 60; dense layers of {width} units with ReLU. {budgets}.",
             "Default weights are torch's, uniform within 1 / √inputs; He's are Gaussian of deviation √(2 / inputs), "
             "biases 0.",
-            f"Learning rates to choose from: {bn} with BN, {plain} without, there on runs of a third of the steps.",
+            f"Learning rates to choose from: {_listed(BN_RATES)} with BN, {_listed(PLAIN_RATES)} without, there on "
+            "runs of a third of the steps.",
+            *(
+                f"The {network.gloss.en} has {network.options.get('width', 16)} channels in its first stage, biases "
+                f"and He's weights; its rates without BN are {_listed(RESIDUAL_PLAIN_RATES)}."
+                for network in residual
+            ),
             seeds_sentence(preset),
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
-        return tuple(search for network in _networks(preset) for search in _searches(preset, network))
+        return tuple(search for network in networks(preset) for search in searches(preset, network))
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return tuple(
@@ -97,16 +100,16 @@ class TrainableDepth(Claim):
                 network.name,
                 network.gloss,
                 network.family,
-                _arms(preset, network, rate),
+                arms(preset, network, rate),
                 value=lambda bn, plain: 100 * (accuracy_at_end(bn) - accuracy_at_end(plain)),
-                effect=f"accuracy with BN less that without after {_budget(preset).times} times the steps",
+                effect=f"accuracy with BN less that without after {times(preset, network)} times the steps",
                 unit="percentage points",
                 smallest=_SMALLEST,
                 note=lambda bn, plain: (
                     f"learning rate {plain[0].config.lr:g} without BN, {bn[0].config.lr:g} with"
                 ),
             )
-            for network in _networks(preset)
+            for network in networks(preset)
         )
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
@@ -115,27 +118,26 @@ class TrainableDepth(Claim):
                 f"{network.name} trains",
                 Bilingual(f"{network.gloss.en} train with BN", f"{network.gloss.zh}有 BN 时能训练"),
                 network.family,
-                _arms(preset, network, rate)[:1],
+                arms(preset, network, rate)[:1],
                 value=lambda bn: 100 * accuracy_at_end(bn),
                 effect="accuracy with BN",
                 unit="percentage points",
                 smallest=_TRAINS,
             )
-            for network in _networks(preset)
+            for network in networks(preset)
         )
 
     def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
-        steps = _budget(preset).steps
         found: list[Effect] = []
-        for network in _networks(preset):
-            bn, plain = (runs.of(one) for one in _arms(preset, network, runs.rate))
+        for network in networks(preset):
+            bn, plain = (runs.of(one) for one in arms(preset, network, runs.rate))
             gains = [
-                100 * (accuracy_after(one, steps) - accuracy_after(other, steps))
+                100 * (accuracy_after(one, network.steps) - accuracy_after(other, network.steps))
                 for one, other in zip(bn, plain, strict=True)
             ]
             found.append(
                 mean_effect(
-                    f"{network.gloss.en}: accuracy with BN less without, both after {steps} steps",
+                    f"{network.gloss.en}: accuracy with BN less without, both after {network.steps} steps",
                     "percentage points",
                     gains,
                 )
@@ -153,10 +155,10 @@ class TrainableDepth(Claim):
                 y_percent=True,
                 series=tuple(
                     curve_series(LABEL[config.norm], runs.of(config), STYLE[config.norm])
-                    for config in _arms(preset, network, runs.rate)
+                    for config in arms(preset, network, runs.rate)
                 ),
             )
-            for network in _networks(preset)
+            for network in networks(preset)
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
@@ -181,35 +183,5 @@ class TrainableDepth(Claim):
         )
 
 
-def _budget(preset: Preset) -> _Budget:
-    return preset.pick(quick=_QUICK, full=_FULL)
-
-
-def _networks(preset: Preset) -> tuple[Network, ...]:
-    return tuple(
-        Network(
-            f"dense_{depth}_{init}",
-            Bilingual(f"{depth} dense layers, {gloss.en}", f"{depth} 层全连接、{gloss.zh}"),
-            "deep",
-            "plain_mlp",
-            _budget(preset).steps,
-            0.1,
-            options={"depth": depth, "init": init},
-        )
-        for depth in _budget(preset).depths
-        for init, gloss in _INITS.items()
-    )
-
-
-def _searches(preset: Preset, network: Network) -> tuple[Search, Search]:
-    longer = network.steps * _budget(preset).times
-    return (
-        Search(arm(preset, network, "batch"), _BN_RATES),
-        Search(arm(preset, network, "none", steps=longer // 3), _PLAIN_RATES),
-    )
-
-
-def _arms(preset: Preset, network: Network, rate: Rate) -> tuple[RunConfig, RunConfig]:
-    bn, plain = (replace(search.arm, lr=rate(search)) for search in _searches(preset, network))
-    longer = network.steps * _budget(preset).times
-    return bn, replace(plain, steps=longer, eval_every=network.steps // 2)
+def _listed(rates: Sequence[float]) -> str:
+    return ", ".join(f"{rate:g}" for rate in rates)

@@ -16,7 +16,6 @@ from normwise.studies.wording import of_each
 
 _SMALLEST = 1.25
 _RATES = SGD_RATES[1:-1]
-_TARGET = 0.95
 _PLACES = ("after", "before")
 _QUICK_STEPS = {"ioffe_mlp": 200, "dense_bn": 150, "mnist_cnn": 120}
 _FULL_STEPS = {"ioffe_mlp": 2000, "dense_bn": 1000, "mnist_cnn": 250, "cnn_32": 150}
@@ -49,6 +48,7 @@ class Placement(Claim):
         f"{_SMALLEST:g}."
     )
     dated = "2026-11-27"
+    presets = ("quick", "full", "gpu")
     sources = (
         ioffe_szegedy("§3.2: BN is put before the nonlinearity, since what comes out of it changes its form"),
         Source(
@@ -61,7 +61,7 @@ class Placement(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
-            f"Target: {_TARGET:.0%} accuracy with running statistics. Evaluated every 2 steps up to step "
+            f"Target: {_target(preset):.0%} accuracy with running statistics. Evaluated every 2 steps up to step "
             "40, then after a twentieth of all steps so far.",
             f"Plain SGD, learning rates {', '.join(f'{rate:g}' for rate in _RATES)} for either place. The code of "
             "tutorials 001 and 003 has BN after the ReLU, though 003's and 004's text has it before.",
@@ -76,6 +76,7 @@ class Placement(Claim):
         )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        target = _target(preset)
         return tuple(
             CasePlan(
                 network.name,
@@ -85,12 +86,12 @@ class Placement(Claim):
                     replace(config, lr=rate(_search(preset, config)))
                     for config in (_config(preset, network, place) for place in _PLACES)
                 ),
-                value=lambda after, before: steps_until(after, _TARGET) / steps_until(before, _TARGET),
+                value=lambda after, before: steps_until(after, target) / steps_until(before, target),
                 effect="steps with BN after the activation over steps with BN before",
                 unit="times",
                 smallest=_SMALLEST,
-                resolution=lambda after, before: _open_by(after) * _open_by(before),
-                note=_note,
+                resolution=lambda after, before: _open_by(after, target) * _open_by(before, target),
+                note=lambda after, before: _note(after, before, target),
             )
             for network in _networks(preset)
         )
@@ -143,6 +144,8 @@ class Placement(Claim):
 
 
 def _networks(preset: Preset) -> tuple[Network, ...]:
+    if preset.name == "gpu":
+        return preset.networks["mlp_40"], preset.networks["wide_cnn"]
     conv = preset.networks["mnist_cnn"]
     known = {**preset.networks, "cnn_32": replace(conv, name="cnn_32", gloss=_CNN_32, model="cnn_32")}
     steps = preset.pick(quick=_QUICK_STEPS, full=_FULL_STEPS)
@@ -151,23 +154,27 @@ def _networks(preset: Preset) -> tuple[Network, ...]:
 
 def _config(preset: Preset, network: Network, place: str) -> RunConfig:
     # The network's own place is no option, so that runs are shared with claims that vary none.
-    own = "after" if network.model == "mnist_cnn" else "before"
+    own = "after" if network.model in ("mnist_cnn", "cnn_64") else "before"
     return arm(preset, network, "batch", options={} if place == own else {"placement": place}, **CLOSELY)
 
 
 def _search(preset: Preset, config: RunConfig) -> Search:
-    return tuned(preset, config, _RATES, _TARGET)
+    return tuned(preset, config, _RATES, _target(preset))
 
 
-def _open_by(run: Run) -> float:
-    low, high = steps_between(run, _TARGET)
+def _target(preset: Preset) -> float:
+    return preset.pick(quick=0.95, full=0.95, gpu=0.8)
+
+
+def _open_by(run: Run, target: float) -> float:
+    low, high = steps_between(run, target)
     return (high / low) ** 0.5
 
 
-def _note(after: Sequence[Run], before: Sequence[Run]) -> str:
+def _note(after: Sequence[Run], before: Sequence[Run], target: float) -> str:
     note = f"learning rate {after[0].config.lr:g} after, {before[0].config.lr:g} before"
     for place, group, bound in (("after", after, "a lower bound"), ("before", before, "an upper bound")):
-        missed = sum(not reached(run, _TARGET) for run in group)
+        missed = sum(not reached(run, target) for run in group)
         if missed:
             note += f"; {missed} of {len(group)} with BN {place} never got there: {bound}"
     return note

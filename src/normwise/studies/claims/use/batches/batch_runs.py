@@ -15,13 +15,20 @@ SIZES, LARGE = (2, 4, 8, 16), 32
 _TUNED, _RATES = 8, (0.03, 0.1, 0.3)
 #: Percentage points.
 SMALLEST = 1.0
-#: Positions of an image that a statistic of the small convolutional net covers, beside the samples of a batch.
-_POSITIONS = {"digits": 36, "mnist": 676}
+#: Positions of an image that a statistic covers, beside the samples of a batch, where they are the fewest.
+_POSITIONS = {
+    "mnist_cnn": {"digits": 36, "mnist": 676},
+    "resnet": {"digits": 4, "fashion-mnist": 49},
+}
 
 
 def networks(preset: Preset) -> list[Network]:
     """Return the networks that are trained with batches of several sizes."""
-    names = preset.pick(quick=("dense_bn", "mnist_cnn"), full=("dense_bn", "ioffe_mlp", "mnist_cnn"))
+    names = preset.pick(
+        quick=("dense_bn", "mnist_cnn"),
+        full=("dense_bn", "ioffe_mlp", "mnist_cnn"),
+        gpu=("mlp_40", "resnet_20"),
+    )
     return [preset.networks[name] for name in names]
 
 
@@ -32,7 +39,7 @@ def sizes(preset: Preset, network: Network) -> tuple[int, ...]:
 
 def samples(preset: Preset) -> int:
     """Return how many samples a run sees, whatever its batches."""
-    return preset.pick(quick=3200, full=20480)
+    return preset.pick(quick=3200, full=20480, gpu=10240)
 
 
 def config(preset: Preset, network: Network, norm: str, size: int) -> RunConfig:
@@ -56,7 +63,8 @@ def at_rate(
 
 def values_per_statistic(preset: Preset, network: Network, size: int) -> int:
     """Return how many values a mean and a variance of BN are computed from."""
-    return size * (_POSITIONS[preset.data] if network.family == "convolution" else 1)
+    of_model = _POSITIONS.get(network.model)
+    return size * (1 if of_model is None else of_model[preset.data])
 
 
 def gloss(preset: Preset, network: Network, size: int) -> Bilingual:
@@ -69,7 +77,7 @@ def gloss(preset: Preset, network: Network, size: int) -> Bilingual:
 
 
 def norms(network: Network) -> tuple[str, ...]:
-    """Return the norms that are trained: in dense layers, GroupNorm to tell BN's loss from that of a small batch."""
+    """Return the norms that are trained: in many or dense layers GroupNorm, to tell BN's loss from a small batch's."""
     return ("batch",) if network.family == "convolution" else ("batch", "group")
 
 

@@ -48,6 +48,7 @@ class _AboutSmallBatches(Claim):
     dated = "2026-11-27"
     revised = _REVISED
     sources = _SOURCES
+    presets = ("quick", "full", "gpu")
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
