@@ -60,7 +60,7 @@ _SHIFT: dict[Verdict, Bilingual] = {
 }
 _SPEED: dict[Verdict, Bilingual] = {
     "supported": Bilingual(
-        "BN was slower when its shift was put back: less shift may be a reason why it is fast",
+        "BN was slower with its shift put back: less shift may be a reason of its speed",
         "加回偏移后 BN 变慢：偏移小可能是它快的一个原因",
     ),
     "not supported": Bilingual(
@@ -68,7 +68,7 @@ _SPEED: dict[Verdict, Bilingual] = {
         "BN 快并不是因为偏移小：加回偏移后它并没有变慢",
     ),
     "depends": Bilingual(
-        "Shift that was put back slowed BN in some networks only", "加回偏移只在部分网络中拖慢了 BN"
+        "Putting the shift back slowed BN in some networks only", "加回偏移只在部分网络中拖慢了 BN"
     ),
     "undecided": Bilingual(
         "Whether BN is fast because of less shift stayed open", "BN 是否因偏移小才快，尚无定论"
@@ -216,7 +216,7 @@ class CovariateShiftSpeed(Claim):
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         measured = Bilingual(
-            "Its steps with the shift put back, compared with BN as it is", "加回偏移后所需的步数，是原来的"
+            "Steps with the shift put back, compared with BN as it is", "加回偏移后所需的步数，是原来的"
         )
         return verdict_sentence(found, _SPEED, measured, cases)
 

@@ -150,7 +150,7 @@ class Padding(Claim):
 
 
 def _networks(preset: Preset) -> list[Network]:
-    return [preset.sequences[name] for name in PADDED[preset.name]]
+    return [preset.sequences[name] for name in PADDED]
 
 
 def _arms(preset: Preset, rate: Rate, network: Network) -> tuple[RunConfig, RunConfig]:
