@@ -1,7 +1,7 @@
 """Sentences with the numbers of several cases."""
 
 from normwise.records import Bilingual, Case, Effect
-from normwise.studies.wording import of_each
+from normwise.studies.wording import of_each, verdict_first
 
 
 def _case(name: str, estimate: float, unit: str = "percentage points", *, exact: bool = False) -> Case:
@@ -31,3 +31,15 @@ def test_identities_are_all_said() -> None:
         of_each([_case(name, 0.0, exact=True) for name in "abcd"]).en.count("no difference beyond rounding")
         == 4
     )
+
+
+def test_the_verdict_comes_first() -> None:
+    said = {"depends": Bilingual("It depends.", "视情况而定。")}
+    found = verdict_first(
+        "depends", said, Bilingual("Steps", "步数"), [_case("a", 2.0, "times"), _case("b", 4.0, "times")]
+    )
+    assert found.en == "It depends. Steps: 2 times for a; 4 times for b."
+    assert found.zh == "视情况而定。步数：a网 2 倍；b网 4 倍。"
+    assert verdict_first(
+        "undecided", said, Bilingual("Steps", "步数"), [_case("a", 2.0, "times")]
+    ).en.startswith("Not decided.")

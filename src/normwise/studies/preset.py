@@ -148,18 +148,19 @@ PRESETS = {
             ),
             sequences={
                 "speech_lstm": _sequence(
-                    "speech_lstm", "speech", "tones", 40, 0.01, batch_size=64, options={"units": 32}
+                    "speech_lstm", "speech", "tones", 30, 0.01, batch_size=64, options={"units": 32}
                 ),
                 "sentiment_bilstm": _sequence(
                     "sentiment_bilstm",
                     "text",
                     "phrases",
-                    50,
+                    45,
                     0.01,
                     batch_size=50,
                     options={"units": 32, "width": 32, "dropout": 0.0},
+                    test_samples=300,
                 ),
-                "row_lstm": _sequence("row_lstm", "image", "digits", 60, 0.01, options={"max_length": 8}),
+                "row_lstm": _sequence("row_lstm", "image", "digits", 50, 0.01, options={"max_length": 8}),
             },
         ),
         Preset(
@@ -169,9 +170,17 @@ PRESETS = {
                 {"ioffe_mlp": 5000, "dense_bn": 1500, "mnist_cnn": 400, "deep_mlp": 1500, "resnet_8": 300}
             ),
             sequences={
-                "speech_lstm": _sequence("speech_lstm", "speech", "fsdd", 840, 0.002, batch_size=32),
+                "speech_lstm": _sequence(
+                    "speech_lstm", "speech", "fsdd", 340, 0.002, batch_size=32, options={"units": 64}
+                ),
                 "sentiment_bilstm": _sequence(
-                    "sentiment_bilstm", "text", "rt-polarity", 764, 0.001, batch_size=50
+                    "sentiment_bilstm",
+                    "text",
+                    "rt-polarity",
+                    300,
+                    0.001,
+                    batch_size=50,
+                    options={"units": 64, "width": 100},
                 ),
                 # No recurrent network, and its budget is theirs.
                 "text_transformer": Network(
@@ -179,14 +188,15 @@ PRESETS = {
                     _GLOSSES["text_transformer"],
                     "deep",
                     "text_transformer",
-                    764,
+                    300,
                     0.001,
                     batch_size=50,
+                    options={"width": 64, "heads": 4},
                     task="text",
                     data="rt-polarity",
                 ),
                 "row_lstm": _sequence(
-                    "row_lstm", "image", "mnist", 1000, 0.002, options={"max_length": 28}, test_samples=2_000
+                    "row_lstm", "image", "mnist", 500, 0.002, options={"max_length": 28}, test_samples=2_000
                 ),
             },
             train_samples=10_000,

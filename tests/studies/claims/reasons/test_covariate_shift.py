@@ -8,6 +8,7 @@ import pytest
 from normwise.records import ClaimResult, Environment, Point, Run, RunConfig, Verdict
 from normwise.studies import preset_named
 from normwise.studies.claims.reasons.covariate_shift import CovariateShift, CovariateShiftSpeed
+from normwise.studies.claims.training.fewer_steps import FewerSteps
 from normwise.studies.judging.drift import drift
 
 Judge = Callable[..., ClaimResult]
@@ -59,7 +60,7 @@ def test_bn_is_faster_by_less_shift_where_shift_that_is_put_back_slows_it(
     judge: Judge, sigmoid: dict[str, int], relu: dict[str, int], expected: Verdict
 ) -> None:
     shifts = {"batch": 0.02, "noisy_batch": 0.4, "none": 0.1}
-    found = judge(CovariateShiftSpeed(), _outcome(shifts, {"ioffe_mlp": sigmoid, "plain_mlp": relu}))
+    found = judge(CovariateShiftSpeed(), _outcome(shifts, {"ioffe_mlp": sigmoid, "dense_bn": relu}))
     assert found.verdict == expected
 
 
@@ -70,6 +71,14 @@ def test_arms_differ_in_norm_rate_and_budget_alone() -> None:
     same = {"norm", "steps"}
     assert {name for name in vars(noisy) if getattr(noisy, name) != getattr(batch, name)} <= same
     assert (noisy.norm, batch.norm) == ("noisy_batch", "batch")
+
+
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_rates_with_bn_and_without_are_those_of_fewer_steps(preset: str) -> None:
+    sizes = preset_named(preset)
+    shared = {search.key for search in FewerSteps().searches(sizes)}
+    own = {search.arm.norm for search in CovariateShift().searches(sizes) if search.key not in shared}
+    assert own == {"noisy_batch"}
 
 
 def test_drift_is_the_distance_of_gaussians_in_deviations() -> None:

@@ -63,7 +63,8 @@ def test_a_norm_makes_training_on_text_much_faster_from_half_as_many_steps_on(
     judge: Judge, batch: int, layer: int, expected: Verdict
 ) -> None:
     points = {"batch": 95.0, "none": 95.0, "layer": 95.0}
-    assert judge(Nlp(), _ends(points, {"batch": batch, "none": 7, "layer": layer})).verdict == expected
+    steps = {"batch": batch, "none": 7, "layer": layer}
+    assert judge(Nlp(), _ends(points, steps), "full").verdict == expected
 
 
 def _padded(unmasked: dict[str, float], masked_most: float = 0.95) -> Callable[[RunConfig], dict[str, Any]]:

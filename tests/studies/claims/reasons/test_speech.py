@@ -23,7 +23,7 @@ def test_bn_improves_speech_where_it_is_ahead_for_known_and_new_speakers(
         lead = new if config.data_options else known
         return {"accuracy": 0.8 + (lead / 100 + 0.001 * (config.seed % 3) if config.norm == "batch" else 0)}
 
-    assert judge(Speech(), outcome).verdict == expected
+    assert judge(Speech(), outcome, "full").verdict == expected
 
 
 def test_no_verdict_where_nothing_is_learnt(judge: Judge) -> None:

@@ -11,7 +11,6 @@ from normwise.studies.claims.reasons.shift_runs import (
     NORMS,
     PUT_BACK,
     SMALLEST,
-    TARGET,
     drift_steps,
     drifting,
     noise_shifts,
@@ -21,13 +20,14 @@ from normwise.studies.claims.reasons.shift_runs import (
     steps_case,
 )
 from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL
+from normwise.studies.claims.training.tuned_pairs import target
 from normwise.studies.judging.drift import drifts
 from normwise.studies.judging.intervals import geometric_effect, mean_effect
 from normwise.studies.judging.run_queries import result
 from normwise.studies.judging.styles import GHOST, STYLE
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Network, Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 _SAYINGS = (
     Saying("000", "一、什么是BN"),
@@ -46,6 +46,36 @@ _DRIFT = (
     "of the changes of the units' means and deviations, in units of the layer's deviation, averaged over layers and "
     "steps (of Gaussians the Wasserstein distance)."
 )
+_SHIFT: dict[Verdict, Bilingual] = {
+    "supported": Bilingual(
+        "BN keeps what a layer gets steadier while the network learns.", "BN 让每层的输入在训练中更稳定。"
+    ),
+    "not supported": Bilingual(
+        "BN did not keep what a layer gets steadier.", "BN 并没有让每层的输入更稳定。"
+    ),
+    "depends": Bilingual(
+        "BN keeps what a layer gets steadier in some networks only.", "BN 只在部分网络中让层输入更稳定。"
+    ),
+    "undecided": Bilingual(
+        "Whether BN keeps what a layer gets steadier stayed open.", "BN 是否让层输入更稳定，尚无定论。"
+    ),
+}
+_SPEED: dict[Verdict, Bilingual] = {
+    "supported": Bilingual(
+        "BN was slower with its shift put back: less shift may be a reason of its speed.",
+        "加回偏移后 BN 变慢：偏移小可能是它快的一个原因。",
+    ),
+    "not supported": Bilingual(
+        "Less shift is not why BN is fast: with the shift put back it was no slower.",
+        "BN 快并不是因为偏移小：加回偏移后它并没有变慢。",
+    ),
+    "depends": Bilingual(
+        "Putting the shift back slowed BN in some networks only.", "加回偏移只在部分网络中拖慢了 BN。"
+    ),
+    "undecided": Bilingual(
+        "Whether BN is fast because of less shift stayed open.", "BN 是否因偏移小才快，尚无定论。"
+    ),
+}
 
 
 class CovariateShift(Claim):
@@ -111,11 +141,11 @@ class CovariateShift(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"From step to step, what a layer gets moved this many times as far without BN as with it: {each.en}.",
-            f"每走一步，不用 BN 时层输入分布的移动是用 BN 时的：{each.zh}。",
+        measured = Bilingual(
+            "How far it moves in a step without BN, compared with BN",
+            "不用 BN 时每一步移动的幅度，是用 BN 时的",
         )
+        return verdict_first(found, _SHIFT, measured, cases)
 
     def advice(self, found: Verdict) -> Bilingual:
         return Bilingual(
@@ -157,7 +187,7 @@ class CovariateShiftSpeed(Claim):
             "too: where it does not, the shift can't be the reason; where it does, the shift may be. The noise need "
             "not bring back all of the shift that there is without BN: if less shift made BN fast, many times its "
             "shift would have to slow it.",
-            f"Target: {TARGET[preset.name]:.0%} accuracy with running statistics. Evaluated every 2 steps up to step "
+            f"Target: {target(preset):.0%} accuracy with running statistics. Evaluated every 2 steps up to step "
             "40, then after a twentieth of all steps so far.",
             seeds_sentence(preset),
         )
@@ -187,11 +217,10 @@ class CovariateShiftSpeed(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"With the shift put back, BN needed this many times the steps of BN alone: {each.en}.",
-            f"人为加回偏移后，BN 所需步数是原来的：{each.zh}。",
+        measured = Bilingual(
+            "Steps with the shift put back, compared with BN as it is", "加回偏移后所需的步数，是原来的"
         )
+        return verdict_first(found, _SPEED, measured, cases)
 
     def advice(self, found: Verdict) -> Bilingual:
         if found == "supported":

@@ -14,12 +14,27 @@ from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import LAYER, RECURRENT, UNMASKED
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 #: Percentage points that sharing must cost for the claim, and by which the weights may differ.
 _SMALLEST, _SAME = 1.0, 0.1
-#: Seeds beside those of the preset: the loss differs much from one to the next.
-_FURTHER_SEEDS = (7, 8, 9)
+_NEEDED: dict[Verdict, Bilingual] = {
+    "supported": Bilingual(
+        "BN within the recurrence needs statistics for each time step.",
+        "循环层内部的 BN 需要逐时间步的统计量。",
+    ),
+    "not supported": Bilingual(
+        "Shared statistics were as good as those for each time step.", "各时间步共用统计量同样好。"
+    ),
+    "depends": Bilingual(
+        "It depends whether each time step needs statistics of its own.",
+        "是否需要逐时间步的统计量，视情况而定。",
+    ),
+    "undecided": Bilingual(
+        "Whether each time step needs statistics of its own stayed open.",
+        "是否需要逐时间步的统计量，尚无定论。",
+    ),
+}
 
 
 class PerStepStatistics(Claim):
@@ -53,7 +68,8 @@ class PerStepStatistics(Claim):
     )
 
     def seeds(self, preset: Preset) -> tuple[int, ...]:
-        return (*preset.seeds, *_FURTHER_SEEDS)
+        # The loss differs much from one seed to the next.
+        return (*preset.seeds, *preset.pick(quick=(7,), full=(7, 8, 9)))
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         rows = preset.sequences["row_lstm"]
@@ -63,7 +79,7 @@ class PerStepStatistics(Claim):
             f"statistics for each of {rows.options['max_length']} steps, or one set that all steps update and "
             "evaluation uses at each. In training every step is normalised by its own batch either way. Beside them "
             "LayerNorm within the recurrence, which needs no statistics.",
-            f"{seeds_sentence(preset)} Here seeds {', '.join(map(str, _FURTHER_SEEDS))} are judged, too.",
+            seeds_sentence(preset, self.seeds(preset)),
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
@@ -140,11 +156,10 @@ class PerStepStatistics(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"Statistics for each time step, and not shared ones, were worth {each.en}.",
-            f"每个时间步单独保存统计量，比共用统计量高：{each.zh}。",
+        measured = Bilingual(
+            "What statistics for each step were worth in accuracy", "逐时间步的统计量使准确率变化"
         )
+        return verdict_first(found, _NEEDED, measured, cases)
 
     def advice(self, found: Verdict) -> Bilingual:
         if found == "supported":

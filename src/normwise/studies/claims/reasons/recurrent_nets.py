@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from normwise.records import Bilingual, Case, Figure, RunConfig, Saying, Source, Verdict
+from normwise.records import Bilingual, Case, Figure, RunConfig, Saying, Source, Verdict, range_words
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
@@ -17,7 +17,7 @@ from normwise.studies.claims.reasons.sequence_runs import (
 )
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Network, Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 #: Smallest effects that matter: percentage points, and a ratio of steps.
 _POINTS, _RATIO = 1.0, 1.25
@@ -42,6 +42,32 @@ _BA = Source(
     "§1 and §3.1: recurrent networks as what BN does not fit",
     "https://arxiv.org/abs/1607.06450",
 )
+_HARM: dict[Verdict, Bilingual] = {
+    "supported": Bilingual("BN harmed recurrent networks.", "BN 损害了循环神经网络。"),
+    "not supported": Bilingual("BN did not harm recurrent networks.", "BN 没有损害循环神经网络。"),
+    "depends": Bilingual(
+        "BN harmed some recurrent networks, and others not.", "BN 只损害了部分循环神经网络。"
+    ),
+    "undecided": Bilingual(
+        "Whether BN harms recurrent networks stayed open.", "BN 是否损害循环神经网络，尚无定论。"
+    ),
+}
+_BETTER: dict[Verdict, Bilingual] = {
+    "supported": Bilingual(
+        "LayerNorm is better than BN in recurrent networks.", "循环神经网络中 LayerNorm 优于 BN。"
+    ),
+    "not supported": Bilingual(
+        "LayerNorm was no better than BN in recurrent networks.", "循环神经网络中 LayerNorm 并不优于 BN。"
+    ),
+    "depends": Bilingual(
+        "LayerNorm is better than BN in some recurrent networks, and in others not.",
+        "LayerNorm 只在部分循环神经网络中优于 BN。",
+    ),
+    "undecided": Bilingual(
+        "Whether LayerNorm is better than BN in recurrent networks stayed open.",
+        "循环神经网络中 LayerNorm 是否优于 BN，尚无定论。",
+    ),
+}
 
 
 class RecurrentNets(Claim):
@@ -99,11 +125,12 @@ class RecurrentNets(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"Lead of recurrent networks without BN in accuracy, and steps with BN over without: {each.en}.",
-            f"循环网络不用 BN 时准确率高出多少、用 BN 所需步数的倍数：{each.zh}。",
+        points = range_words(_of_unit(cases, "percentage points"))
+        measured = Bilingual(
+            f"Accuracy gained without BN: {points.en}; steps with BN, compared with none",
+            f"不用 BN 时准确率变化：{points.zh}；用 BN 所需的步数，是不用时的",
         )
+        return verdict_first(found, _HARM, measured, _of_unit(cases, "times"))
 
     def advice(self, found: Verdict) -> Bilingual:
         if found == "supported":
@@ -180,11 +207,12 @@ class RecurrentNetsLayerNorm(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"Lead of LayerNorm over BN in accuracy, and steps with BN over those with LayerNorm: {each.en}.",
-            f"LayerNorm 比 BN 的准确率高出多少、BN 所需步数是 LayerNorm 的倍数：{each.zh}。",
+        points = range_words(_of_unit(cases, "percentage points"))
+        measured = Bilingual(
+            f"Accuracy gained with LayerNorm: {points.en}; steps with BN, compared with LayerNorm",
+            f"改用 LayerNorm 时准确率变化：{points.zh}；用 BN 所需的步数，是 LayerNorm 的",
         )
+        return verdict_first(found, _BETTER, measured, _of_unit(cases, "times"))
 
     def advice(self, found: Verdict) -> Bilingual:
         if found == "supported":
@@ -201,7 +229,7 @@ def _networks(preset: Preset) -> list[Network]:
 
 
 def _with_layer_norm(preset: Preset) -> list[Network]:
-    names = preset.pick(quick=("row_lstm", "sentiment_bilstm"), full=_NETWORKS)
+    names = preset.pick(quick=("row_lstm",), full=("row_lstm", "sentiment_bilstm"))
     return [preset.sequences[name] for name in names]
 
 
@@ -237,3 +265,7 @@ def _both(
             where=where,
         ),
     ]
+
+
+def _of_unit(cases: Sequence[Case], unit: str) -> list[Case]:
+    return [case for case in cases if case.effect.unit == unit]

@@ -7,13 +7,13 @@ from normwise.studies.arms import Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Rate
 from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL, steps_ratio
+from normwise.studies.claims.training.tuned_pairs import pairs, target
 from normwise.studies.judging.drift import drift
-from normwise.studies.networks import CLOSELY, SGD_RATES, arm, tuned
+from normwise.studies.networks import arm
 from normwise.studies.preset import Network, Preset
 
-_NETWORKS = ("ioffe_mlp", "deep_mlp")
-#: As of the claim about fewer steps, whose searches and runs these are, too.
-TARGET = {"quick": 0.90, "full": 0.95}
+#: Those of the claim about fewer steps, whose searches and runs with BN and without these are, too.
+_NETWORKS = {"quick": ("ioffe_mlp", "dense_bn"), "full": ("ioffe_mlp", "deep_mlp")}
 #: Smallest ratio of steps, and of shifts, that matters; smallest ratio by which the noise must raise the shift.
 SMALLEST, PUT_BACK = 1.25, 5.0
 NORMS = ("batch", "noisy_batch", "none")
@@ -21,23 +21,21 @@ NORMS = ("batch", "noisy_batch", "none")
 
 def shift_networks(preset: Preset) -> list[Network]:
     """Return the networks that the shift is looked at in."""
-    return [preset.networks[name] for name in _NETWORKS]
+    return [preset.networks[name] for name in _NETWORKS[preset.name]]
 
 
 def drift_steps(preset: Preset) -> int:
     """Return for how many steps the shift is measured."""
-    return preset.pick(quick=30, full=100)
-
-
-def _config(preset: Preset, network: Network, norm: str) -> RunConfig:
-    config = arm(preset, network, norm, **CLOSELY)
-    if norm == "noisy_batch":
-        return replace(config, steps=preset.pick(quick=150, full=network.steps))
-    return config
+    return preset.pick(quick=20, full=100)
 
 
 def _search(preset: Preset, network: Network, norm: str) -> Search:
-    return tuned(preset, _config(preset, network, norm), SGD_RATES, TARGET[preset.name])
+    """Return the choice of a learning rate; for BN with noise behind it as for BN alone."""
+    (pair,) = (pair for pair in pairs(preset) if pair.name == f"{network.name}, plain SGD")
+    bn, plain = pair.searches
+    if norm != "noisy_batch":
+        return plain if norm == "none" else bn
+    return replace(bn, arm=replace(bn.arm, norm=norm, steps=preset.pick(quick=150, full=1000)))
 
 
 def shift_searches(preset: Preset) -> tuple[Search, ...]:
@@ -95,14 +93,13 @@ def noise_shifts(preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
 
 def steps_case(preset: Preset, rate: Rate, network: Network, norms: tuple[str, str]) -> CasePlan:
     """Return the comparison of the steps to the target with two norms."""
-    first, second = (
-        replace(_config(preset, network, norm), lr=rate(_search(preset, network, norm))) for norm in norms
-    )
+    searches = [_search(preset, network, norm) for norm in norms]
+    first, second = (replace(search.arm, lr=rate(search), stop_at_loss=None) for search in searches)
     return steps_ratio(
         network.name,
         network.gloss,
         network.family,
         (first, second),
-        target=TARGET[preset.name],
+        target=target(preset),
         smallest=SMALLEST,
     )

@@ -19,7 +19,7 @@ from normwise.studies.judging.run_queries import result
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 #: Percentage points that matter: of accuracy, of what another volume costs, and of what it must cost without BN.
 _SMALLEST, _LOST, _MATTERS = 1.0, 2.0, 5.0
@@ -32,6 +32,24 @@ _LAURENT = Source(
     "§5.1: speech; BN between layers trains faster, and generalises no better",
     "https://arxiv.org/abs/1510.01378",
 )
+_AHEAD: dict[Verdict, Bilingual] = {
+    "supported": Bilingual("BN improved the speech model.", "BN 提高了语音模型的准确率。"),
+    "not supported": Bilingual("BN did not improve the speech model.", "BN 没有提高语音模型的准确率。"),
+    "depends": Bilingual(
+        "BN improved the speech model for some speakers only.", "BN 只对部分说话人提高了语音模型的准确率。"
+    ),
+    "undecided": Bilingual(
+        "Whether BN improves the speech model stayed open.", "BN 能否提高语音模型的准确率，尚无定论。"
+    ),
+}
+_VOLUME: dict[Verdict, Bilingual] = {
+    "supported": Bilingual("With BN another volume did less harm.", "用 BN 时，音量变化的影响更小。"),
+    "not supported": Bilingual("BN did not help against another volume.", "面对音量变化，BN 没有帮助。"),
+    "depends": Bilingual("BN helped against one change of volume only.", "BN 只对一种音量变化有帮助。"),
+    "undecided": Bilingual(
+        "Whether BN helps against another volume stayed open.", "BN 能否应对音量变化，尚无定论。"
+    ),
+}
 
 
 class Speech(Claim):
@@ -62,8 +80,11 @@ class Speech(Claim):
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
             budgets_sentence(preset, [preset.sequences["speech_lstm"]]),
-            "The new speaker is the last by the alphabet; the learning rates are those for known speakers. Features of "
-            "each recording are normalised by themselves.",
+            "Features of each recording are normalised by themselves."
+            + preset.pick(
+                quick=" A new speaker is tried in full only.",
+                full=" The new speaker is the last by the alphabet; the learning rates are those for known speakers.",
+            ),
             seeds_sentence(preset),
         )
 
@@ -74,6 +95,9 @@ class Speech(Claim):
         network = preset.sequences["speech_lstm"]
         known = [at_its_rate(preset, rate, network, norm) for norm in ("batch", "none")]
         new = [replace(config, data_options={"split": "speaker"}, measures=()) for config in known]
+        compared = [(known, Bilingual("known speakers", "训练过的说话人"))]
+        # The voices of the made-up recordings are ranges of pitch, and no speakers.
+        compared += preset.pick(quick=[], full=[(new, Bilingual("a new speaker", "新的说话人"))])
         return tuple(
             accuracy_case(
                 network,
@@ -82,20 +106,15 @@ class Speech(Claim):
                 effect="accuracy with BN less accuracy without",
                 where=where,
             )
-            for pair, where in (
-                (known, Bilingual("known speakers", "训练过的说话人")),
-                (new, Bilingual("a new speaker", "新的说话人")),
-            )
+            for pair, where in compared
         )
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return (learns(preset, rate, preset.sequences["speech_lstm"]),)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"With BN a speech model was ahead by {each.en}.", f"用 BN 的语音模型领先：{each.zh}。"
-        )
+        measured = Bilingual("Its accuracy, compared with no BN", "与不用 BN 相比，准确率")
+        return verdict_first(found, _AHEAD, measured, cases)
 
     def advice(self, found: Verdict) -> Bilingual:
         return Bilingual(
@@ -171,11 +190,8 @@ class SpeechVolume(Claim):
         return (_figure([runs.of(config) for config in _arms(preset, runs.rate)]),)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"Another volume cost so many points less with BN than without: {each.en}.",
-            f"音量变化时，用 BN 比不用 BN 少损失：{each.zh}。",
-        )
+        measured = Bilingual("Accuracy that BN saves there", "此时 BN 挽回的准确率")
+        return verdict_first(found, _VOLUME, measured, cases)
 
     def advice(self, found: Verdict) -> Bilingual:
         return Bilingual(
