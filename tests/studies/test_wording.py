@@ -17,7 +17,7 @@ def test_a_few_cases_have_each_its_number_and_interval() -> None:
 def test_of_many_cases_only_the_ends_are_said() -> None:
     many = of_each([_case(name, value) for name, value in zip("abcd", (3.0, 1.0, 2.0, 7.0), strict=True)])
     assert many == Bilingual(
-        "+1.0 points for b up to +7.0 points for d", "从b网的 +1.0 个百分点到d网的 +7.0 个百分点"
+        "+1.0 points for b up to +7.0 points for d", "从 b网的 +1.0 个百分点，到 d网的 +7.0 个百分点"
     )
 
 

@@ -145,7 +145,7 @@ def test_the_take_away_says_the_lead_after_equal_steps_too(judged: Judged) -> No
 
     result = judged("indispensable", outcome)
     assert result.verdict == "not supported"
-    assert "6 times the steps: 0.0 points" in result.takeaway.en
+    assert "6 times the steps: 0 points" in result.takeaway.en
     assert "At equal steps, +87.0 points" in result.takeaway.en
     assert "87.0 个百分点" in result.takeaway.zh
 

@@ -8,7 +8,7 @@ from normwise.records import Bilingual, Case, Effect, Verdict
 from normwise.studies import Claim, all_claims, preset_named
 
 _CLAIMS = [claim for claim in all_claims() if claim.group == "reasons"]
-_MOST_WORDS = 35
+_MOST_WORDS = 42
 
 
 def _case(estimate: float, unit: str) -> Case:
