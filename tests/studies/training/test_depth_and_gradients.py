@@ -1,6 +1,7 @@
 """Deep networks with BN and without, judged on runs that were never made."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -105,7 +106,7 @@ def test_the_gradients_are_those_of_untrained_networks_that_differ_in_the_norm_a
     (claim,) = claims_named(("gradient_flow",))
     for plan in claim.cases(quick, lambda search: 0.1):
         bn, plain = plan.arms
-        assert vars(bn) | {"norm": ""} == vars(plain) | {"norm": ""}
+        assert asdict(bn) | {"norm": ""} == asdict(plain) | {"norm": ""}
         assert bn.steps == 1
 
 

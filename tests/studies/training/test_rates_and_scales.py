@@ -1,6 +1,7 @@
 """Learning rates and initial scales with which training works, judged on runs that were never made."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -127,4 +128,4 @@ def test_with_bn_and_without_the_same_is_run(name: str, preset: str) -> None:
         middle = len(plan.arms) // 2
         for bn, plain in zip(plan.arms[:middle], plan.arms[middle:], strict=True):
             assert (bn.norm, plain.norm) == ("batch", "none")
-            assert vars(bn) | {"norm": ""} == vars(plain) | {"norm": ""}
+            assert asdict(bn) | {"norm": ""} == asdict(plain) | {"norm": ""}

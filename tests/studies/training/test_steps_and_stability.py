@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_what_it_depends_on_is_named(judged: Judged) -> None:
 def test_the_forms_differ_in_the_norm_and_the_rate_alone(preset: str) -> None:
     (claim,) = claims_named(("fewer_steps",))
     for plan in claim.cases(preset_named(preset), lambda search: search.rates[0]):
-        bn, plain = (vars(arm) | {"norm": "", "lr": 0} for arm in plan.arms)
+        bn, plain = (asdict(arm) | {"norm": "", "lr": 0} for arm in plan.arms)
         assert bn == plain
         assert [arm.norm for arm in plan.arms] == ["batch", "none"]
 

@@ -1,6 +1,7 @@
 """Verdicts on covariate shift, and on BN's speed by it."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_arms_differ_in_norm_rate_and_budget_alone() -> None:
     (case, *_) = CovariateShiftSpeed().cases(quick, lambda search: search.rates[0])
     noisy, batch = case.arms
     same = {"norm", "steps"}
-    assert {name for name in vars(noisy) if getattr(noisy, name) != getattr(batch, name)} <= same
+    assert {name for name in asdict(noisy) if getattr(noisy, name) != getattr(batch, name)} <= same
     assert (noisy.norm, batch.norm) == ("noisy_batch", "batch")
 
 

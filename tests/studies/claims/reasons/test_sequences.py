@@ -1,6 +1,7 @@
 """Verdicts on networks for sequences."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -126,5 +127,5 @@ def test_nothing_is_known_of_the_steps_where_neither_reaches_the_target(judge: J
 def test_arms_differ_in_the_norm_alone(claim: Claim, preset: str) -> None:
     for case in claim.cases(preset_named(preset), lambda search: search.rates[1]):
         one, other = case.arms
-        differing = {name for name in vars(one) if getattr(one, name) != getattr(other, name)}
+        differing = {name for name in asdict(one) if getattr(one, name) != getattr(other, name)}
         assert differing - {"measures"} == {"norm"}
