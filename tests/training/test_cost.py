@@ -1,12 +1,15 @@
 """Bytes that a backward pass keeps, against those reckoned by hand."""
 
+import time
+
+import pytest
 import torch
 from torch import nn
 
 from normwise.data import digits
 from normwise.models import build
 from normwise.training import AT_THE_END
-from normwise.training.measures.cost import saved_bytes
+from normwise.training.measures.cost import _clock, saved_bytes
 
 
 def test_bytes_are_those_of_the_activations_that_are_kept_once_each() -> None:
@@ -32,3 +35,12 @@ def test_every_network_has_its_seconds() -> None:
     assert found["step"].keys() == {"batch", "none"}
     assert found["inference"].keys() == {"batch", "none", "folded"}
     assert all(seconds > 0 for part in ("step", "inference") for seconds in found[part].values())
+
+
+def test_the_clock_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: done.append(f"waited for {device}"))
+    monkeypatch.setattr(time, "perf_counter", lambda: done.append("read") or 1.5)
+    assert _clock(torch.device("cuda:1"))() == 1.5
+    assert done == ["waited for cuda:1", "read"]
+    assert _clock(torch.device("cpu")) is time.process_time

@@ -1,7 +1,6 @@
 """One small, exact, resumable training loop."""
 
 from normwise.training.measures import AT_EVERY_POINT, AT_THE_END
-from normwise.training.on_device import check_device
 from normwise.training.parallel import Processes
 from normwise.training.predict import predict
 from normwise.training.run.folder import RunFolder
@@ -13,7 +12,6 @@ __all__ = [
     "AT_THE_END",
     "Processes",
     "RunFolder",
-    "check_device",
     "network_of",
     "predict",
     "train",
