@@ -96,7 +96,7 @@ class FewerSteps(Claim):
                 pair.gloss,
                 pair.family,
                 pair.arms(rate),
-                value=lambda bn, plain: steps_until(plain, goal) / steps_until(bn, goal),
+                value=lambda bn, plain: _ratio(bn, plain, goal),
                 effect="steps without BN over steps with",
                 unit="times",
                 smallest=_SMALLEST,
@@ -124,10 +124,7 @@ class FewerSteps(Claim):
             geometric_effect(
                 f"{gloss.en}: steps without BN over steps with, both at the rate that suits the form without",
                 "times",
-                [
-                    steps_until(other, goal) / steps_until(one, goal)
-                    for one, other in zip(runs.of(bn), runs.of(plain), strict=True)
-                ],
+                [_ratio(one, other, goal) for one, other in zip(runs.of(bn), runs.of(plain), strict=True)],
             )
             for gloss, bn, plain in _at_others_rate(preset, runs.rate)
         )
@@ -180,15 +177,20 @@ def _seconds(preset: Preset, pair: TunedPair, runs: Runs) -> Effect:
     bn, plain = (runs.of(config) for config in pair.arms(runs.rate))
     for one, other, step in zip(bn, plain, runs.of(timed(preset, pair.network)), strict=True):
         taken = result(step).measured["cost"]["step"]
-        known = reached(one, goal) or reached(other, goal)
-        steps = steps_until(other, goal) / steps_until(one, goal) if known else math.nan
-        values.append(steps * taken["none"] / taken["batch"])
+        values.append(_ratio(one, other, goal) * taken["none"] / taken["batch"])
     return geometric_effect(
         f"{pair.gloss.en}: seconds to the target without BN over with",
         "times",
         values,
         _note(bn, plain, goal),
     )
+
+
+def _ratio(bn: Run, plain: Run, goal: float) -> float:
+    """Return the ratio of steps without BN over with; NaN where neither run arrived."""
+    if not (reached(bn, goal) or reached(plain, goal)):
+        return math.nan
+    return steps_until(plain, goal) / steps_until(bn, goal)
 
 
 def _open_by(run: Run, goal: float) -> float:
