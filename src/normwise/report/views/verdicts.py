@@ -84,6 +84,11 @@ def verdict_words(finding: ClaimResult) -> Bilingual:
     )
 
 
+def is_none(finding: ClaimResult) -> bool:
+    """Tell whether nothing but rounding was measured, of an identity."""
+    return finding.exact and all(case.effect.estimate <= case.smallest for case in finding.cases)
+
+
 def row_name(finding: ClaimResult) -> Bilingual:
     """Return the statement as the plot of all claims has it: of a long one, what stands before its explanation."""
     return Bilingual(_shortened(finding.statement.en), finding.statement.zh)
