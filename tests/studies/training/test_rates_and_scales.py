@@ -56,6 +56,13 @@ def test_each_range_is_that_of_its_networks_own_rates(judged: Judged, quick: Pre
     assert "from 0.0125 to 12.8" in result.cases[1].effect.note
 
 
+def test_only_the_upper_end_of_the_sweep_makes_a_highest_rate_a_bound(judged: Judged) -> None:
+    result = judged("higher_learning_rate", _rates({"": (0.003, 0.8)}, (0.05, 0.2)))
+    assert not any("bound" in case.effect.note for case in result.cases)
+    result = judged("higher_learning_rate", _rates({"": (0.003, 12.8)}, (0.05, 0.2)))
+    assert all("a lower bound" in case.effect.note for case in result.cases)
+
+
 def test_a_network_that_learns_nothing_fails_the_control(judged: Judged) -> None:
     reason = judged("higher_learning_rate", _rates({"": (0.05, 3.2)}, (0.05, 0.2), accuracy=0.3)).reason
     assert reason.en.startswith("the control failed")

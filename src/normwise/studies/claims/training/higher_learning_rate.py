@@ -127,7 +127,7 @@ def _case(preset: Preset, network: Network) -> CasePlan:
         unit="times",
         smallest=_SMALLEST,
         resolution=lambda *runs: 10 ** half_step(runs, upper_only=True),
-        note=lambda *runs: range_note(runs),
+        note=lambda *runs: range_note(runs, upper_only=True),
     )
 
 

@@ -25,7 +25,7 @@ _RATES = (0.003, 0.0125, 0.05, 0.2, 0.4, 0.8, 1.6, 3.2, 12.8)
 _QUICK: dict[str, tuple[int, tuple[float, ...]]] = {
     "cnn_32": (60, _RATES[:7]),
     "cnn_32_dense": (80, _RATES[1:]),
-    "deep_mlp": (100, (0.003, 0.0125, 0.05, 0.2, 0.8, 1.6, 3.2)),
+    "deep_mlp": (100, (0.003, 0.0125, 0.05, 0.2, 0.8, 3.2, 12.8)),
 }
 _FULL: dict[str, tuple[int, tuple[float, ...]]] = {
     "dense_bn": (400, _RATES),
@@ -131,15 +131,15 @@ def sweep_sentences(preset: Preset) -> tuple[str, ...]:
     )
 
 
-def range_note(runs: Sequence[Sequence[Run]]) -> str:
-    """Return where the ranges lie, and which go on beyond the sweep; of the runs of all arms."""
+def range_note(runs: Sequence[Sequence[Run]], *, upper_only: bool) -> str:
+    """Return where the ranges lie, and which go on beyond the sweep (or its upper end), of the runs of all arms."""
     of_seeds = [ranges(of_seed) for of_seed in zip(*runs, strict=True)]
     note: list[str] = []
     for index, norm in enumerate(NORMS):
         own = [pair[index] for pair in of_seeds]
         lowest, highest = min(one.values[one.low] for one in own), max(one.highest for one in own)
         note.append(f"{LABEL[norm]} usable from {lowest:g} to {highest:g}")
-        ends = sorted({end for one in own for end in one.goes_on})
+        ends = sorted({end for one in own for end in one.goes_on if not upper_only or end == one.values[-1]})
         if ends:
             bound = "a lower bound" if norm == "batch" else "an upper bound"
             note.append(

@@ -140,7 +140,7 @@ def _case(preset: Preset, network: Network) -> CasePlan:
         unit="decades",
         smallest=_SMALLEST,
         resolution=lambda *runs: half_step(runs, upper_only=False),
-        note=lambda *runs: range_note(runs),
+        note=lambda *runs: range_note(runs, upper_only=False),
     )
 
 
