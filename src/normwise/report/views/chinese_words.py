@@ -97,6 +97,9 @@ _TITLES = {
     "Test accuracy by the statistics that BN uses at inference": "推理时用不同统计量的测试准确率",
     "Test accuracy by ε": "不同 ε 下的测试准确率",
     "Width of the range of learning rates that train": "可用学习率范围的宽度",
+    "LSTM on speech": "语音 LSTM",
+    "LSTM on the rows of images": "逐行读图的 LSTM",
+    "BiLSTM on text": "文本 BiLSTM",
     "breast cancer": "乳腺癌数据",
     "200 images": "200 张图像",
 }  # fmt: skip
