@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from normwise.report.numbers import duration, number, position, quantity, spread
+from normwise.report.numbers import duration, number, position, quantity, spread, without_exponents
 
 NAN = math.nan
 
@@ -56,3 +56,9 @@ def test_spread_is_left_out_where_there_is_none() -> None:
 
 def test_durations_have_a_unit_that_fits() -> None:
     assert [duration(s) for s in (42.0, 90.0, 9150.0)] == ["42.0 s", "1.50 min", "2.54 h"]
+
+
+def test_exponents_are_written_as_people_write_them() -> None:
+    text = without_exponents("4.88e-18 [4.18e-18, 1e6], 3 failed, -4e-5")
+    assert text == "4.88 × 10⁻¹⁸ [4.18 × 10⁻¹⁸, 1 × 10⁶], 3 failed, -4 × 10⁻⁵"
+    assert without_exponents("v1e5: 0.31 [0.29, 0.34]") == "v1e5: 0.31 [0.29, 0.34]"

@@ -5,8 +5,11 @@ can be pasted into a program.
 """
 
 import math
+import re
 
 MISSING = "–"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_EXPONENT = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e(-?\d+)\b")
 
 
 def number(value: float) -> str:
@@ -63,6 +66,16 @@ def duration(seconds: float) -> str:
 def count(how_many: int, singular: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{how_many} {singular}" if how_many == 1 else f"{how_many} {singular}s"
+
+
+def power_of_ten(exponent: int) -> str:
+    """Return a power of ten as people write it: ``10⁻¹⁶``."""
+    return f"10{str(exponent).translate(_RAISED)}"
+
+
+def without_exponents(text: str) -> str:
+    """Return the text with each number such as ``4.88e-18`` as people write it: ``4.88 × 10⁻¹⁸``."""
+    return _EXPONENT.sub(lambda found: f"{found[1]} × {power_of_ten(int(found[2]))}", text)
 
 
 def _scientific(value: float, *, digits: int, padded: bool) -> str:

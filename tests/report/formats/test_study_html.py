@@ -101,7 +101,7 @@ def test_the_same_study_gives_the_same_bytes(study: Study, page: str) -> None:
     assert study_page(study) == page
 
 
-def test_thirty_claims_make_less_than_a_megabyte_and_a_half() -> None:
+def test_fifty_claims_make_less_than_a_megabyte_and_a_half() -> None:
     assert len(study_page(shown_study.large_study()).encode()) < 1_500_000
 
 

@@ -216,7 +216,7 @@ def study() -> Study:
 
 
 def large_study() -> Study:
-    """Return a study of thirty claims with eight cases and three figures each, as large as they come."""
+    """Return a study of fifty claims with five cases and two figures each, more than all claims have."""
     groups, verdicts = get_args(Group), get_args(Verdict)
     return _study(
         tuple(
@@ -225,10 +225,10 @@ def large_study() -> Study:
                 groups[i % 4],
                 (f"Statement number {i} about what BN does to a network.", f"关于 BN 的第 {i} 条说法。"),
                 verdicts[i % 4],
-                three("shown", 3.0) + three("open", 1.2) + three("refuted", 0.7)[:2],
-                figures=[shown_figures.curves()] * 3,
+                three("shown", 3.0) + three("refuted", 0.7)[:2],
+                figures=[shown_figures.curves()] * 2,
             )
-            for i in range(30)
+            for i in range(50)
         )
     )
 

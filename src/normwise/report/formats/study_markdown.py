@@ -15,7 +15,7 @@ from normwise.records import (
 )
 from normwise.report.figures.forest.strip import HEADER, strip
 from normwise.report.figures.tables import figure_table
-from normwise.report.numbers import count
+from normwise.report.numbers import count, without_exponents
 from normwise.report.views.study_view import environment_rows, study_line, study_rows
 from normwise.report.views.verdicts import (
     FURTHER,
@@ -128,7 +128,7 @@ def _figure(figure: Figure) -> list[str]:
     return [
         f"### Figure: {_text(figure.title)}",
         f"{_text(figure.caption)} Shown: {_text(figure.y_label)}.{thinned}",
-        _table(table.header, table.rows),
+        _table(table.header, [[*map(without_exponents, row)] for row in table.rows]),
     ]
 
 

@@ -55,7 +55,7 @@ def study_table(study: Study) -> Table:
 def study_text(study: Study) -> str:
     """Return the study as plain text, 80 columns wide: the forest, take-aways, all cases, machine."""
     parts = [STUDY_TITLE, "=" * len(STUDY_TITLE)]
-    things = [do.en for _, do in to_do(study)]
+    things = [do.en if not i else f"{do.en[0].lower()}{do.en[1:]}" for i, (_, do) in enumerate(to_do(study))]
     sentences = [
         headline(study).en,
         *(sentence.en for sentence in beside_the_headline(study)),
@@ -63,7 +63,10 @@ def study_text(study: Study) -> str:
         study_line(study).en,
     ]
     parts += [textwrap.fill(visible(sentence), WIDTH) for sentence in sentences]
-    parts += ["", plain(study_table(study)), ""]
+    table = study_table(study)
+    # The headline stands above it.
+    table.title = None
+    parts += ["", plain(table), ""]
     for _, _, findings in groups(study):
         for finding in findings:
             parts += [*_section(finding), ""]

@@ -1,46 +1,30 @@
 """A figure as SVG: lines with bands, or points with bars, each named at its end; runs that failed at the foot."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from normwise.records import Figure, Series
-from normwise.report.figures.chart.labels import Label, fits, label_lines, spread_out
+from normwise.report.figures.chart.area import FAILED, LEFT, TOP, WIDTH, Area
+from normwise.report.figures.chart.axes import axes_of
+from normwise.report.figures.chart.labels import Label, spread_out
 from normwise.report.figures.chart.scale import Scale
 from normwise.report.figures.chart.simplify import Place, path, simplified
+from normwise.report.figures.chart.words import Translation, in_both, text_line, text_lines, untranslated
 from normwise.report.figures.printable import printable
 
-WIDTH, HEIGHT = 360, 250
-_LEFT, _TOP, _FOOT = 44, 24, 38
-#: Room where names stand below the axis in two lines; longer ones stand steeply, at so many degrees, and need so much
-#: for each letter.
-_FOOT_OF_NAMES = 46
-_STEEP, _STEEP_LETTERS, _STEEP_RISE = 60, 17, 4.8
-#: Room for names behind the ends of the lines.
-_RIGHT = 118
-_FAILED = 16
 _MOST_MARKERS = 16
-#: Width of a letter, and height of a line of text.
-_LETTER, _LINE = 6, 10.5
 #: As many as the page has colours; a style differs from every other in its dashes, too.
 _DASHES = ("", "6 3", "2 3", "7 3 2 3", "10 4", "10 3 2 3", "8 2 2 2 2 2", "2 6")
 
 
-#: From an English text to its Chinese; to nothing where it has none.
-Translation = Callable[[str], str]
-
-
-def _untranslated(text: str) -> str:
-    return ""
-
-
 def chart(
-    figure: Figure, axes: tuple[Scale, Scale], name: str = "", chinese: Translation = _untranslated
+    figure: Figure, axes: tuple[Scale, Scale], name: str = "", chinese: Translation = untranslated
 ) -> Markup:
     """Return the figure, on these axes, in both languages; with a name it can be shown again elsewhere in the page."""
     failed = any(series.failed for series in figure.series)
-    area = _Area(axes[0], axes[1], _FAILED if failed else 0, chinese)
-    parts = [_axes(figure, area)]
+    area = Area(axes[0], axes[1], FAILED if failed else 0, chinese)
+    parts = [axes_of(figure, area)]
     if figure.lines:
         parts += [_band(series, area) for series in figure.series]
     aside = _asides(figure)
@@ -59,7 +43,7 @@ def chart(
 
 def chart_again(figure: Figure, axes: tuple[Scale, Scale], name: str) -> Markup:
     """Return a figure that is drawn elsewhere in the page, on these axes, under this name."""
-    height = _Area(axes[0], axes[1], 0, _untranslated).height
+    height = Area(axes[0], axes[1], 0, untranslated).height
     return _picture(figure, height, Markup('<use href="#{}"/>').format(name))
 
 
@@ -70,86 +54,7 @@ def _picture(figure: Figure, height: float, drawn: Markup) -> Markup:
     )
 
 
-class _Area:
-    """The part of the picture where things are drawn, in its units."""
-
-    def __init__(self, x: Scale, y: Scale, failed: float, chinese: Translation):
-        self.x_scale, self.y_scale, self.right = x, y, WIDTH - _RIGHT
-        self.chinese = chinese
-        #: Room of a category below the axis.
-        self.room = (self.right - _LEFT) / max(len(x.categories), 1)
-        self.steep = not all(fits(name, self.letters, 2) for name in x.categories)
-        longest = max((min(len(name), _STEEP_LETTERS) for name in x.categories), default=0)
-        foot_of_names = 24 + _STEEP_RISE * longest if self.steep else _FOOT_OF_NAMES
-        foot = foot_of_names if x.categories else _FOOT
-        self.height = HEIGHT - _FOOT + foot
-        #: Heights of the axis, and of the lowest value: between them runs stand that failed.
-        self.axis, self.bottom = HEIGHT - _FOOT, HEIGHT - _FOOT - failed
-
-    @property
-    def letters(self) -> int:
-        """Return how many letters a category has room for."""
-        return max(int(self.room / _LETTER), 3)
-
-    def x(self, value: float | str) -> float | None:
-        place = self.x_scale.place(value)
-        return None if place is None else round(_LEFT + place * (self.right - _LEFT), 1)
-
-    def y(self, value: float) -> float | None:
-        place = self.y_scale.place(value)
-        if place is None:
-            return None
-        return round(self.bottom - min(max(place, 0.0), 1.0) * (self.bottom - _TOP), 1)
-
-    def end(self, value: float) -> float | None:
-        """Return the height of an end of a spread; of one that the axis does not have, the foot."""
-        return float(self.bottom) if self.y_scale.log and value <= 0 else self.y(value)
-
-
-def _axes(figure: Figure, area: _Area) -> Markup:
-    parts = [_both(_LEFT - 40, 12, figure.y_label, "label", area.chinese)]
-    for place, words in area.y_scale.ticks():
-        y = round(area.bottom - place * (area.bottom - _TOP), 1)
-        parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(_LEFT, y, area.right))
-        parts.append(_words(_LEFT - 6, y + 3.5, words, "tick end"))
-    ticks = area.x_scale.ticks()
-    for place, words in ticks:
-        x = round(_LEFT + place * (area.right - _LEFT), 1)
-        parts.append(Markup('<path class="axis" d="M{} {}v4"/>').format(x, area.axis))
-        parts.append(_tick(x, words, area))
-    parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(_LEFT, area.axis, area.right))
-    parts.append(
-        _both((_LEFT + area.right) / 2, area.height - 4, figure.x_label, "label middle", area.chinese)
-    )
-    return Markup("").join(parts)
-
-
-def _tick(x: float, words: str, area: _Area) -> Markup:
-    """Return the words of a tick of the horizontal axis: a number, a name in two lines, or a long one steeply."""
-    y = area.axis + 14
-    if not area.x_scale.categories:
-        return _words(x, y, words, "tick middle")
-    zh = area.chinese(words)
-    if area.steep:
-        most = max(int(area.room / _LINE), 1)
-        return _in_both(
-            _steeply(x, area.axis, label_lines(words, _STEEP_LETTERS, most)),
-            _steeply(x, area.axis, label_lines(zh, _STEEP_LETTERS * 2 // 3, most)) if zh else None,
-        )
-    return _in_both(
-        _lines(x, y, label_lines(words, area.letters, 2), "tick middle"),
-        _lines(x, y, label_lines(zh, max(area.letters // 2, 3), 2), "tick middle") if zh else None,
-    )
-
-
-def _steeply(x: float, axis: float, lines: Sequence[str]) -> Markup:
-    first = 5 - _LINE * (len(lines) - 1) / 2
-    return Markup('<g transform="translate({:g} {:g}) rotate(-{})">{}</g>').format(
-        x, axis + 8, _STEEP, _lines(0, first, lines, "tick end")
-    )
-
-
-def _band(series: Series, area: _Area) -> Markup:
+def _band(series: Series, area: Area) -> Markup:
     if not (series.low and series.high):
         return Markup("")
     x = list(map(area.x, series.x))
@@ -167,7 +72,7 @@ def _band(series: Series, area: _Area) -> Markup:
     return Markup('<path class="spread s{}" d="{}"/>').format(_style(series), "".join(polygons))
 
 
-def _line(series: Series, area: _Area) -> Markup:
+def _line(series: Series, area: Area) -> Markup:
     stretches = _stretches(list(map(area.x, series.x)), list(map(area.y, series.y)))
     # A point between two gaps is on no line.
     few = len(series.x) <= _MOST_MARKERS
@@ -193,7 +98,7 @@ def _stretches(
     return [stretch for stretch in found if stretch]
 
 
-def _points(series: Series, area: _Area, aside: float) -> Markup:
+def _points(series: Series, area: Area, aside: float) -> Markup:
     dots, bars = [], []
     for i, (at, value) in enumerate(zip(series.x, series.y, strict=True)):
         x, y = area.x(at), area.y(value)
@@ -218,16 +123,16 @@ def _dots(places: Sequence[Place], style: int) -> Markup:
     )
 
 
-def _failed(series: Sequence[Series], area: _Area) -> Markup:
+def _failed(series: Sequence[Series], area: Area) -> Markup:
     """Return a cross for each position at which runs diverged, in a row of its own below the axis' lowest value."""
-    middle = area.axis - _FAILED / 2
+    middle = area.axis - FAILED / 2
     parts = [
         Markup('<rect class="failed" x="{}" y="{}" width="{}" height="{}"/>').format(
-            _LEFT, area.bottom, area.right - _LEFT, _FAILED
+            LEFT, area.bottom, area.right - LEFT, FAILED
         ),
-        _in_both(
-            _words(_LEFT - 6, middle + 3.5, "failed", "tick end"),
-            _words(_LEFT - 6, middle + 3.5, "失败", "tick end"),
+        in_both(
+            text_line(LEFT - 6, middle + 3.5, "failed", "tick end"),
+            text_line(LEFT - 6, middle + 3.5, "失败", "tick end"),
         ),
     ]
     for number, one in enumerate(series):
@@ -245,28 +150,26 @@ def _failed(series: Sequence[Series], area: _Area) -> Markup:
     return Markup("").join(parts)
 
 
-def _names(series: Sequence[Series], area: _Area) -> Markup:
+def _names(series: Sequence[Series], area: Area) -> Markup:
     heights = []
     for one in series:
         ends = [y for y in map(area.y, one.y) if y is not None]
-        heights.append(ends[-1] if ends else area.axis - _FAILED / 2)
+        heights.append(ends[-1] if ends else area.axis - FAILED / 2)
     translated = [area.chinese(one.label) or one.label for one in series]
     english = [one.label for one in series]
-    return _in_both(
+    return in_both(
         _names_at(english, heights, series, area),
         _names_at(translated, heights, series, area) if translated != english else None,
     )
 
 
-def _names_at(
-    names: Sequence[str], heights: Sequence[float], series: Sequence[Series], area: _Area
-) -> Markup:
+def _names_at(names: Sequence[str], heights: Sequence[float], series: Sequence[Series], area: Area) -> Markup:
     labels = [
         Label(name, height, _style(one)) for name, height, one in zip(names, heights, series, strict=True)
     ]
     return Markup("").join(
-        _lines(area.right + 8, label.y, label.lines, f"name s{label.style}")
-        for label in spread_out(labels, _TOP, area.axis + 6)
+        text_lines(area.right + 8, label.y, label.lines, f"name s{label.style}")
+        for label in spread_out(labels, TOP, area.axis + 6)
     )
 
 
@@ -278,25 +181,3 @@ def _asides(figure: Figure) -> list[float]:
 
 def _style(series: Series) -> int:
     return series.style % len(_DASHES)
-
-
-def _words(x: float, y: float, words: str, kind: str) -> Markup:
-    return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(
-        kind, f"{x:g}", f"{y:g}", printable(words)
-    )
-
-
-def _lines(x: float, y: float, lines: Sequence[str], kind: str) -> Markup:
-    return Markup("").join(_words(x, y + _LINE * i, line, kind) for i, line in enumerate(lines))
-
-
-def _both(x: float, y: float, words: str, kind: str, chinese: Translation) -> Markup:
-    zh = chinese(words)
-    return _in_both(_words(x, y, words, kind), _words(x, y, zh, kind) if zh else None)
-
-
-def _in_both(en: Markup, zh: Markup | None) -> Markup:
-    """Return what is seen in English and what is seen in Chinese; English alone stands for both."""
-    if zh is None or zh == en:
-        return en
-    return Markup('<g lang="en">{}</g><g lang="zh-Hans">{}</g>').format(en, zh)

@@ -4,7 +4,9 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-_LETTERS, _MOST_LINES, _LINE = 16, 4, 10.5
+from normwise.report.figures.chart.words import LINE
+
+_LETTERS, _MOST_LINES = 16, 4
 #: Chinese characters are wider.
 _WIDE_LETTERS = 10
 
@@ -46,12 +48,12 @@ def spread_out(labels: Sequence[Label], top: float, bottom: float) -> list[Label
     placed: list[Label] = []
     free = top
     for label in ordered:
-        y = max(label.y + 3.5 - _LINE * (len(label.lines) - 1) / 2, free)
+        y = max(label.y + 3.5 - LINE * (len(label.lines) - 1) / 2, free)
         placed.append(replace(label, y=y))
-        free = y + _LINE * len(label.lines) + 2
+        free = y + LINE * len(label.lines) + 2
     limit = bottom
     for i in reversed(range(len(placed))):
-        height = _LINE * (len(placed[i].lines) - 1)
+        height = LINE * (len(placed[i].lines) - 1)
         placed[i] = replace(placed[i], y=min(placed[i].y, limit - height))
-        limit = placed[i].y - _LINE - 2
+        limit = placed[i].y - LINE - 2
     return placed

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from normwise.records import Figure, Series
-from normwise.report.numbers import position
+from normwise.report.numbers import position, power_of_ten
 
 _MOST_TICKS = 6
 #: Numbers beyond this, or closer than this part of their size, have no axis of their own.
@@ -139,8 +139,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def _power(value: float) -> str:
     if 1e-3 <= value < 1e5:
         return f"{value:g}"
-    digits = str(math.floor(math.log10(value) + 0.5)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"10{digits}"
+    return power_of_ten(math.floor(math.log10(value) + 0.5))
 
 
 def _plain(value: float) -> str:
