@@ -151,7 +151,7 @@ PRESETS = {
             ),
             sequences={
                 "speech_lstm": _sequence(
-                    "speech_lstm", "speech", "fsdd", 340, 0.002, batch_size=32, options={"units": 64}
+                    "speech_lstm", "speech", "fsdd", 420, 0.002, batch_size=32, options={"units": 64}
                 ),
                 "sentiment_bilstm": _sequence(
                     "sentiment_bilstm",
