@@ -85,6 +85,7 @@ def _config(preset: Preset, network: Network, norm: str, samples: int, lr: float
         # Larger images take longer to fit; a run ends when it has.
         steps=network.steps * preset.pick(quick=1, full=4),
         eval_every=5,
+        eval_growth=0.05,
         stop_at_loss=FITTED,
         train_samples=samples,
         test_samples=None if network is MEDICAL else preset.test_samples,

@@ -79,8 +79,9 @@ class Regularisation(Claim):
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
             f"{_FEW} and {most(DENSE):,} images of {images(preset)}, drawn anew for each seed, in batches of "
-            f"32. Both networks end at the same training loss, {FITTED:g}, looked at every 5 steps: at the same "
-            "number of steps the one with BN would merely have fitted more.",
+            f"32. Both networks end at the same training loss, {FITTED:g}, looked at every 5 steps up to step 100 and "
+            "then after a twentieth of all steps so far: at the same number of steps the one with BN would merely have "
+            "fitted more.",
             f"Learning rates {', '.join(map(str, RATES))} are tried on {most(DENSE):,} images.",
             "Beside them in the figure: BN that normalises 16 or 8 samples at a time, whose statistics are noisier.",
             seeds_sentence(preset),

@@ -139,11 +139,11 @@ def _network(preset: Preset, size: int) -> Network:
 
 
 def _steps(preset: Preset) -> int:
-    return preset.pick(quick=80, full=400)
+    return preset.pick(quick=50, full=300)
 
 
 def _rates(preset: Preset) -> tuple[float, ...]:
-    return preset.pick(quick=(0.03, 0.1), full=(0.01, 0.03, 0.1, 0.3))
+    return preset.pick(quick=(0.03, 0.1), full=(0.03, 0.1, 0.3))
 
 
 def _config(preset: Preset, size: int, place: str) -> RunConfig:

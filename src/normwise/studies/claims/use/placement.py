@@ -15,10 +15,11 @@ from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
 _SMALLEST = 1.25
-_RATES = SGD_RATES[1:]
+_RATES = SGD_RATES[1:-1]
 _TARGET = 0.95
 _PLACES = ("after", "before")
-_STEPS = {"ioffe_mlp": 200, "dense_bn": 150, "mnist_cnn": 120}
+_QUICK_STEPS = {"ioffe_mlp": 200, "dense_bn": 150, "mnist_cnn": 120}
+_FULL_STEPS = {"ioffe_mlp": 2000, "dense_bn": 1000, "mnist_cnn": 250, "cnn_32": 150}
 _CNN_32 = Bilingual("convolutional net of the tutorials", "教程中的卷积网")
 
 
@@ -142,12 +143,10 @@ class Placement(Claim):
 
 
 def _networks(preset: Preset) -> tuple[Network, ...]:
-    known = tuple(preset.networks[name] for name in _STEPS)
     conv = preset.networks["mnist_cnn"]
-    further = replace(conv, name="cnn_32", gloss=_CNN_32, model="cnn_32")
-    return preset.pick(
-        quick=tuple(replace(network, steps=_STEPS[network.name]) for network in known), full=(*known, further)
-    )
+    known = {**preset.networks, "cnn_32": replace(conv, name="cnn_32", gloss=_CNN_32, model="cnn_32")}
+    steps = preset.pick(quick=_QUICK_STEPS, full=_FULL_STEPS)
+    return tuple(replace(known[name], steps=count) for name, count in steps.items())
 
 
 def _config(preset: Preset, network: Network, place: str) -> RunConfig:

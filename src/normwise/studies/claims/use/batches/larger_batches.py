@@ -102,7 +102,7 @@ def _networks(preset: Preset) -> list[Network]:
 
 
 def _steps(preset: Preset, network: Network) -> int:
-    return preset.pick(quick=100, full=network.steps)
+    return preset.pick(quick=100, full=min(network.steps, 1500))
 
 
 def _arms(preset: Preset, network: Network) -> tuple[RunConfig, ...]:
