@@ -127,7 +127,7 @@ PRESETS = {
             ),
             sequences={
                 "speech_lstm": _sequence(
-                    "speech_lstm", "speech", "tones", 30, 0.01, batch_size=32, options={"units": 32}
+                    "speech_lstm", "speech", "tones", 30, 0.01, batch_size=64, options={"units": 32}
                 ),
                 "sentiment_bilstm": _sequence(
                     "sentiment_bilstm",
