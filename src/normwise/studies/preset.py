@@ -154,13 +154,15 @@ PRESETS = {
                     "sentiment_bilstm",
                     "text",
                     "phrases",
-                    45,
+                    40,
                     0.01,
                     batch_size=50,
                     options={"units": 32, "width": 32, "dropout": 0.0},
                     test_samples=300,
                 ),
-                "row_lstm": _sequence("row_lstm", "image", "digits", 50, 0.01, options={"max_length": 8}),
+                "row_lstm": _sequence(
+                    "row_lstm", "image", "digits", 50, 0.01, options={"max_length": 8}, test_samples=300
+                ),
             },
         ),
         Preset(
@@ -171,13 +173,13 @@ PRESETS = {
             ),
             sequences={
                 "speech_lstm": _sequence(
-                    "speech_lstm", "speech", "fsdd", 340, 0.002, batch_size=32, options={"units": 64}
+                    "speech_lstm", "speech", "fsdd", 420, 0.002, batch_size=32, options={"units": 64}
                 ),
                 "sentiment_bilstm": _sequence(
                     "sentiment_bilstm",
                     "text",
                     "rt-polarity",
-                    300,
+                    240,
                     0.001,
                     batch_size=50,
                     options={"units": 64, "width": 100},

@@ -17,6 +17,7 @@ from normwise.studies.claims.reasons.shift_runs import (
     shift_case,
     shift_networks,
     shift_searches,
+    slower_without,
     steps_case,
 )
 from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL
@@ -201,10 +202,7 @@ class CovariateShiftSpeed(Claim):
         )
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
-        faster = tuple(
-            steps_case(preset, rate, network, ("none", "batch")) for network in shift_networks(preset)
-        )
-        return (*faster, *noise_shifts(preset, rate))
+        return (*slower_without(preset, rate), *noise_shifts(preset, rate))
 
     def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
         return tuple(drifting(preset, network, "none", rate) for network in shift_networks(preset))

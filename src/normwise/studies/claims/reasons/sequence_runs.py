@@ -17,7 +17,7 @@ from normwise.studies.preset import Network, Preset
 _RATES = {"quick": (0.01, 0.03), "full": (0.0005, 0.002, 0.008)}
 #: Accuracy to reach, by preset: below where the networks end, above what guessing gives.
 _TARGETS = {
-    "speech_lstm": {"quick": 0.80, "full": 0.85},
+    "speech_lstm": {"quick": 0.80, "full": 0.80},
     "sentiment_bilstm": {"quick": 0.90, "full": 0.70},
     "text_transformer": {"full": 0.70},
     "row_lstm": {"quick": 0.80, "full": 0.90},

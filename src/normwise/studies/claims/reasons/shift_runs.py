@@ -103,3 +103,18 @@ def steps_case(preset: Preset, rate: Rate, network: Network, norms: tuple[str, s
         target=target(preset),
         smallest=SMALLEST,
     )
+
+
+def slower_without(preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+    """Return the controls that more steps are needed without BN."""
+    plans = [steps_case(preset, rate, network, ("none", "batch")) for network in shift_networks(preset)]
+    return tuple(
+        replace(
+            plan,
+            name=f"{plan.name}, without BN",
+            gloss=Bilingual(
+                f"more steps without BN, {plan.gloss.en}", f"不用 BN 时需要更多步（{plan.gloss.zh}）"
+            ),
+        )
+        for plan in plans
+    )
