@@ -25,6 +25,8 @@ from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
 from normwise.training.measures.shifted_accuracy import shifted_accuracy
 from normwise.training.measures.statistics_recurrence import statistics_recurrence
 
+__all__ = ["AT_EVERY_POINT", "AT_THE_END", "Measure", "check_measures"]
+
 Measure = Callable[[nn.Module, LabelledData], Any]
 
 #: Measured at every evaluation, into ``Point.measured``.
