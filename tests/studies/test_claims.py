@@ -109,8 +109,8 @@ def test_the_quick_study_needs_no_download(tmp_path: Path, monkeypatch: pytest.M
     arms += [run for claim in _CLAIMS for run in claim.runs(quick, _first_rate)]
     monkeypatch.delenv("NORMWISE_DATA_DIR", raising=False)
     monkeypatch.setenv("NORMWISE_CACHE_DIR", str(tmp_path))
-    for task, name in sorted({(arm.task, arm.data) for arm in arms}):
-        load_data(task, name)
+    for arm in {(arm.task, arm.data): arm for arm in arms}.values():
+        load_data(arm.task, arm.data)
     assert not list(tmp_path.iterdir())
 
 
