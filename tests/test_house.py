@@ -38,8 +38,7 @@ _PACKAGES = {
     "normwise.porting": {"epsilons_of", "port", "port_to_state"},
     "normwise.testing": {"assert_healthy"},
     "normwise.studies": {
-        "PRESETS", "Claim", "Cluster", "Network", "Judgement", "Preset", "all_claims", "claims_named", "preset_named",
-        "run_study",
+        "PRESETS", "Claim", "Cluster", "Network", "Preset", "all_claims", "claims_named", "preset_named", "run_study",
     },
 }  # fmt: skip
 

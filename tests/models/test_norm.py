@@ -115,7 +115,21 @@ def test_a_number_behind_the_name_is_the_virtual_batch_or_the_steps_of_the_run()
     assert (renorm.warmup_steps, renorm.r_max_steps, renorm.d_max_steps) == (50, 200, 200)
 
 
-@pytest.mark.parametrize("norm", ["ghost:0", "ghost:", "ghost:-1", "batch:8", "renorm:1.5"])
+@pytest.mark.parametrize("norm", ["ghost:0", "ghost:", "ghost:-1", "layer:8", "renorm:1.5"])
 def test_any_other_number_is_an_unknown_norm(norm: str) -> None:
     with pytest.raises(ModelError, match=f"unknown norm '{norm}'; known are batch, .*ghost:SAMPLES"):
+        build("cnn_64", SHAPE, 10, norm=norm)
+
+
+def test_options_of_bn_stand_behind_its_name() -> None:
+    layer = build("cnn_64", SHAPE, 10, norm="batch:momentum=0.01,eps=0.001,affine=0").get_submodule(
+        "hidden.norm"
+    )
+    assert isinstance(layer, normwise.nn.BatchNorm1d)
+    assert (layer.momentum, layer.eps, layer.affine) == (0.01, 0.001, False)
+
+
+@pytest.mark.parametrize("norm", ["batch:8", "batch:", "batch:eps", "batch:eps=small", "batch:eps=1,depth=2"])
+def test_what_is_no_option_of_bn_is_named(norm: str) -> None:
+    with pytest.raises(ModelError, match=f"norm '{norm}': '.*' is no option of BN; expected OPTION=NUMBER"):
         build("cnn_64", SHAPE, 10, norm=norm)

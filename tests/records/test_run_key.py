@@ -30,6 +30,11 @@ CHANGES: dict[str, Any] = {
     "clip": 1.0,
     "statistics": "local",
     "framework": "keras",
+    "split": "validation",
+    "momentum": 0.9,
+    "eval_growth": 0.05,
+    "stop_at_loss": 0.1,
+    "draw_samples": True,
 }
 
 

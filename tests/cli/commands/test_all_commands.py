@@ -13,6 +13,8 @@ from PIL import Image
 
 from normwise import kernels
 from normwise.records import Run, Study, from_plain
+from normwise.studies import all_claims, claims_named
+from normwise.studies.claim import COMMON_RULE
 
 
 def _normwise(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
@@ -215,10 +217,25 @@ def test_a_saved_run_is_shown(study: tuple[Path, str], format: str) -> None:
 
 
 def test_a_claim_is_explained(tmp_path: Path) -> None:
-    done = _normwise("explain", "small_batches", cwd=tmp_path)
-    assert done.returncode == 0
-    for part in ("Small batches spoil BN.", "Would be false if", "Verdict", "Quick protocol", "1803.08494"):
-        assert part in done.stdout
+    (claim,) = claims_named(("small_batches",))
+    said = " ".join(_normwise("explain", "small_batches", cwd=tmp_path).stdout.split())
+    for part in (
+        claim.statement.en,
+        claim.statement.zh,
+        *(f"Tutorial {saying.tutorial}, {saying.section}" for saying in claim.says),
+        f"Would be false if {claim.falsifier}",
+        f"Verdict {claim.rule} {COMMON_RULE} The rule is of 2026-11-27.",
+        *("Quick protocol", "Full protocol"),
+        *(source.url for source in claim.sources),
+    ):
+        assert " ".join(part.split()) in said
+
+
+def test_a_claim_that_no_tutorial_makes_is_ours(tmp_path: Path) -> None:
+    ours = next(claim for claim in all_claims() if not claim.says)
+    assert (
+        "Who says so\nNo tutorial: the claim is ours." in _normwise("explain", ours.name, cwd=tmp_path).stdout
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from normwise.cli.inputs.cli_target import CliTarget, first_batch, load_batches,
 from normwise.cli.inputs.load_state import load_state
 from normwise.cli.inputs.user_code import named_object, running
 from normwise.data import load_data
+from normwise.data.registry import NAMED_DATA
 from normwise.errors import ArgumentError, DataError, ModelError, NormwiseError, RunError
 from normwise.records import RunConfig
 from normwise.training import train
@@ -405,8 +406,8 @@ def test_a_known_data_set_is_its_training_images_in_the_type_of_the_network(dtyp
     [
         (
             None,
-            "--data is missing; expected file.py:name or package.module:name of a loader, digits, mnist, fsdd, tones, "
-            "rt-polarity, phrases, or a folder",
+            "--data is missing; expected file.py:name or package.module:name of a loader, "
+            f"{', '.join(known.name for known in NAMED_DATA)}, or a folder of images",
         ),
         ("cifar", "--data cifar is no folder and no data set; expected file.py:name"),
         (

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from normwise.records import ClaimResult, RunConfig, Verdict, to_plain
-from normwise.studies import Claim, Preset, claims_named
+from normwise.studies import Preset, claims_named
+from tests.support.studies.pretended_runs import Outcome
 
-Outcome = Callable[[RunConfig], Mapping[str, Any]]
-Judge = Callable[[Claim, Preset, Outcome], ClaimResult]
+Judge = Callable[..., ClaimResult]
 
 _LIGHTS = ("1", "0.7", "0.5", "0.35", "0.25", "mixed")
 
@@ -28,7 +28,7 @@ def _in_light(**of_bn: float) -> Outcome:
         at = {light: 0.95 if light == "1" else lit + _spread(config.seed) for light in _LIGHTS}
         measured = {"shifted_accuracy": {"running": at, "batch": at}}
         in_mixed = config.data.endswith("mixed-light")
-        return {"accuracy": at["mixed"] if in_mixed else 0.95, "measured": measured}
+        return {"accuracy": at["mixed"] if in_mixed else 0.95, "end": measured}
 
     return outcome
 
@@ -43,7 +43,7 @@ def _fitted(gain: Mapping[int, float], *, more_helps: bool = True) -> Outcome:
         accuracy += gain.get(samples, 0.0) + _spread(config.seed) if bn else 0.0
         return {
             "accuracy": accuracy,
-            "measured": {"recomputed_accuracy": accuracy if bn else None},
+            "end": {"recomputed_accuracy": accuracy if bn else None},
             "loss": lambda _: 0.04,
         }
 
@@ -80,7 +80,7 @@ def _order(regained: float, ratio: float) -> Outcome:
         noise = _spread(config.seed)
         recomputed = 0.9 + noise + (regained if before else 0.0)
         measured = {"recomputed_accuracy": recomputed, "kept_variance": ratio if before else 1.0 + noise}
-        return {"accuracy": 0.9, "measured": measured}
+        return {"accuracy": 0.9, "end": measured}
 
     return outcome
 
@@ -116,18 +116,18 @@ def _order(regained: float, ratio: float) -> Outcome:
         ("dropout_order_accuracy", _order(regained=0.0, ratio=0.5), "not supported"),
     ],
 )
-def test_verdicts(name: str, outcome: Outcome, verdict: Verdict, quick: Preset, judge: Judge) -> None:
+def test_verdicts(name: str, outcome: Outcome, verdict: Verdict, judge: Judge) -> None:
     (claim,) = claims_named((name,))
-    assert judge(claim, quick, outcome).verdict == verdict
+    assert judge(claim, outcome).verdict == verdict
 
 
-def test_what_hurts_is_reversed_and_not_only_refuted(quick: Preset, judge: Judge) -> None:
+def test_what_hurts_is_reversed_and_not_only_refuted(judge: Judge) -> None:
     (claim,) = claims_named(("small_data",))
-    cases = judge(claim, quick, _fitted({50: -0.05, 20: -0.05})).cases
+    cases = judge(claim, _fitted({50: -0.05, 20: -0.05})).cases
     assert [case.outcome for case in cases] == ["reversed", "reversed", "refuted"]
 
 
-def test_bn_counts_with_exact_statistics_where_it_is_stopped_early(quick: Preset, judge: Judge) -> None:
+def test_bn_counts_with_exact_statistics_where_it_is_stopped_early(judge: Judge) -> None:
     """Running averages of 30 steps are stale, which is no matter of regularisation."""
 
     def stale(config: RunConfig) -> dict[str, Any]:
@@ -135,21 +135,21 @@ def test_bn_counts_with_exact_statistics_where_it_is_stopped_early(quick: Preset
         return found | ({"accuracy": 0.3} if config.norm == "batch" else {})
 
     (claim,) = claims_named(("regularisation",))
-    assert judge(claim, quick, stale).verdict == "supported"
+    assert judge(claim, stale).verdict == "supported"
 
 
-def test_bn_may_use_either_statistics_against_differences(quick: Preset, judge: Judge) -> None:
+def test_bn_may_use_either_statistics_against_differences(judge: Judge) -> None:
     def outcome(config: RunConfig) -> dict[str, Any]:
         found = dict(_in_light(lit=0.5)(config))
         good = {light: 0.94 + _spread(config.seed) for light in _LIGHTS}
         if config.norm == "batch":
-            running = found["measured"]["shifted_accuracy"]["running"]
-            found["measured"] = {"shifted_accuracy": {"running": running, "batch": good}}
-            found["batch_accuracy"] = good["mixed"]
+            running = found["end"]["shifted_accuracy"]["running"]
+            found["end"] = {"shifted_accuracy": {"running": running, "batch": good}}
+            found["by_batch"] = good["mixed"]
         return found
 
     (claim,) = claims_named(("input_differences",))
-    assert judge(claim, quick, outcome).verdict == "supported"
+    assert judge(claim, outcome).verdict == "supported"
 
 
 @pytest.mark.parametrize("preset", ["quick", "full"])
@@ -194,13 +194,13 @@ def test_without_a_norm_brightness_gets_more_steps(quick: Preset) -> None:
 
 @pytest.mark.parametrize("zh", [False, True])
 @pytest.mark.parametrize("name", ["input_shift", "dropout_need", "small_data"])
-def test_takeaways_have_the_measured_numbers(name: str, zh: bool, quick: Preset, judge: Judge) -> None:
+def test_takeaways_have_the_measured_numbers(name: str, zh: bool, judge: Judge) -> None:
     outcome = {
         "input_shift": _in_light(lit=0.5),
         "dropout_need": _dropping(without_bn=0.1, with_bn=0.02),
         "small_data": _fitted({50: 0.03, 20: 0.03, 100: 0.03}),
     }[name]
     (claim,) = claims_named((name,))
-    found = judge(claim, quick, outcome)
+    found = judge(claim, outcome)
     text = found.takeaway.zh if zh else found.takeaway.en
     assert f"{found.cases[0].effect.estimate:+.1f}" in text

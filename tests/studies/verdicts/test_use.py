@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from normwise.records import ClaimResult, RunConfig, Verdict
-from normwise.studies import Claim, Preset, claims_named, preset_named
+from normwise.studies import Preset, claims_named, preset_named
+from tests.support.studies.pretended_runs import Outcome
 
-Outcome = Callable[[RunConfig], Mapping[str, Any]]
-Judge = Callable[[Claim, Preset, Outcome], ClaimResult]
+Judge = Callable[..., ClaimResult]
 
 
 def _noise(config: RunConfig, size: float = 0.001) -> float:
@@ -40,7 +40,7 @@ def _recomputed(gain: float, slow_gain: float | None = None, never: float = 0.3)
             return {"accuracy": never}
         slow = config.norm == "batch:momentum=0.01" and slow_gain is not None
         exact = 0.9 + (slow_gain if slow and slow_gain is not None else gain) + _noise(config)
-        return {"accuracy": 0.9, "measured": {"recomputed_accuracy": exact}}
+        return {"accuracy": 0.9, "end": {"recomputed_accuracy": exact}}
 
     return outcome
 
@@ -116,7 +116,7 @@ def _exactly(
     def outcome(config: RunConfig) -> Mapping[str, Any]:
         own = flipped + _noise(config, 0.01 if 0 < flipped < 1 else 0)
         return {
-            "measured": {
+            "end": {
                 "moments": {
                     "skewness": change,
                     "kurtosis": change,
@@ -149,7 +149,7 @@ def _biases(
         moved = none if config.norm == "none" else after if config.options.get("placement") else before
         biased = bool(config.options.get("bias", True))
         loss = 1.0 + (moved if biased else 0.0)
-        return {"loss": lambda step: loss, "measured": {"bias_gradient": gradient, "merged_bias": merged}}
+        return {"loss": lambda step: loss, "end": {"bias_gradient": gradient, "merged_bias": merged}}
 
     return outcome
 
@@ -284,10 +284,10 @@ _CASES: list[tuple[str, Verdict, Outcome]] = [
 
 @pytest.mark.parametrize(("name", "verdict", "outcome"), _CASES)
 def test_the_verdict_follows_from_the_numbers(
-    judge: Judge, quick: Preset, name: str, verdict: Verdict, outcome: Outcome
+    judge: Judge, name: str, verdict: Verdict, outcome: Outcome
 ) -> None:
     (claim,) = claims_named((name,))
-    result = judge(claim, quick, outcome)
+    result = judge(claim, outcome)
     assert result.verdict == verdict
     assert result.takeaway.en
     assert result.takeaway.zh
@@ -296,9 +296,9 @@ def test_the_verdict_follows_from_the_numbers(
 
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in _CASES}))
 def test_the_full_study_judges_by_the_same_rules(judge: Judge, name: str) -> None:
-    (claim,), full = claims_named((name,)), preset_named("full")
+    (claim,) = claims_named((name,))
     _, verdict, outcome = next(case for case in _CASES if case[0] == name)
-    assert judge(claim, full, outcome).verdict == verdict
+    assert judge(claim, outcome, "full").verdict == verdict
 
 
 @pytest.mark.parametrize(

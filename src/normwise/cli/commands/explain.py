@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from normwise.doctor import Rule
     from normwise.records import Source
+    from normwise.studies import Claim
 
 _SAFETY = {
     "safe": "The fix is safe: normwise doctor --fix applies it and proves it.",
@@ -32,7 +33,7 @@ def explain(
 ) -> None:
     """Say what a rule of the doctor finds, why that hurts, how it is measured and how it is fixed; or explain a claim.
 
-    Of a claim it says how it is tested, what would falsify it, and its sources.
+    Of a claim it says who makes it, how it is tested, what would falsify it, and its sources.
 
     Example: normwise explain BN201, or normwise explain small_batches
     """
@@ -72,20 +73,27 @@ def _show_rule(rule: "Rule") -> None:
 
 def _show_claim(name: str) -> None:
     from normwise.studies import claims_named, preset_named
+    from normwise.studies.claim import COMMON_RULE
 
     try:
         (found,) = claims_named((name,))
     except ArgumentError as error:
         raise ArgumentError(f"{error}. Rules of the doctor have codes, such as BN201") from None
+    revised = f" Revised: {found.revised}" if found.revised else ""
     _show(
-        found.statement,
+        found.statement.en,
+        ("In Chinese", (found.statement.zh,)),
+        ("Who says so", _says(found)),
         ("Would be false if", (found.falsifier,)),
-        ("Verdict", (found.rule,)),
-        ("Quick protocol", found.protocol(preset_named("quick"))),
-        ("Full protocol", found.protocol(preset_named("full"))),
-        *([("GPU protocol", found.protocol(preset_named("gpu")))] if "gpu" in found.presets else []),
+        ("Verdict", (found.rule, COMMON_RULE, f"The rule is of {found.dated}.{revised}")),
+        *((f"{size.capitalize()} protocol", found.protocol(preset_named(size))) for size in found.presets),
         ("Sources", _sources(found.sources)),
     )
+
+
+def _says(claim: "Claim") -> list[str]:
+    said = [f"Tutorial {saying.tutorial}, {saying.section}" for saying in claim.says]
+    return said or ["No tutorial: the claim is ours."]
 
 
 def _sources(sources: "Sequence[Source]") -> list[str]:

@@ -93,7 +93,7 @@ def photographs() -> Photographs:
 
 
 def _from_scikit_image(name: str) -> np.ndarray:
-    import skimage.data  # type: ignore[import-not-found]
+    import skimage.data
 
     read: Callable[[], Any] = getattr(skimage.data, name)
     read_image = read()

@@ -27,7 +27,9 @@ def _outcome(
         if config.measures:
             moments = _shifted(shifts[config.norm] * (1 + 0.01 * config.seed))
             return {"points": moments, "end": {"gradient_turn": 0.9}}
-        return {"reaches": (steps or {})[config.model][config.norm] + 2 * (config.seed % 2)}
+        if steps is None:
+            return {}
+        return {"reaches": steps[config.model][config.norm] + 2 * (config.seed % 2)}
 
     return outcome
 

@@ -69,23 +69,26 @@ class AbsoluteDifferences(Claim):
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return tuple(
-            _plan(preset, network, (plain, bn), rate, network.gloss, "accuracy without BN less with")
+            _plan(preset, network, (plain, bn), rate, "accuracy without BN less with")
             for network in _networks(preset)
             for plain, bn, _ in (_arms(preset, network),)
         )
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return tuple(
-            _plan(
-                preset,
-                network,
-                (plain, alone),
-                rate,
-                Bilingual(
+            replace(
+                _plan(
+                    preset,
+                    network,
+                    (plain, alone),
+                    rate,
+                    "accuracy without a norm less with one over each image",
+                ),
+                name=f"{network.name}, each image by itself",
+                gloss=Bilingual(
                     f"a norm over each image costs {network.gloss.en} accuracy",
                     f"逐图归一化使{network.gloss.zh}变差",
                 ),
-                "accuracy without a norm less with one over each image",
             )
             for network in _networks(preset)
             for plain, _, alone in (_arms(preset, network),)
@@ -173,12 +176,11 @@ def _plan(
     network: Network,
     arms: tuple[RunConfig, RunConfig],
     rate: Rate,
-    gloss: Bilingual,
     effect: str,
 ) -> CasePlan:
     return CasePlan(
         network.name,
-        gloss,
+        network.gloss,
         network.family,
         tuple(_at_its_rate(preset, config, rate) for config in arms),
         value=lambda plain, other: 100 * (accuracy_at_end(plain) - accuracy_at_end(other)),

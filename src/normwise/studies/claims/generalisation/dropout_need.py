@@ -88,7 +88,7 @@ class DropoutNeed(Claim):
     def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return tuple(
             CasePlan(
-                data,
+                f"{data}, dropout helps",
                 Bilingual(f"dropout helps without BN on {gloss.en}", f"不用 BN 时 Dropout 对{gloss.zh}有效"),
                 "dense",
                 _arms(preset, "none", data, rate),
