@@ -1,1 +1,1 @@
-"""This process: its memory, and the process that started it."""
+"""This process: its memory, its threads, and the process that started it."""

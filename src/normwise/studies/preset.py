@@ -154,7 +154,7 @@ PRESETS = {
                     "sentiment_bilstm",
                     "text",
                     "phrases",
-                    40,
+                    60,
                     0.01,
                     batch_size=50,
                     options={"units": 32, "width": 32, "dropout": 0.0},

@@ -12,13 +12,14 @@ import torch
 from normwise.data import LabelledData, load_data
 from normwise.errors import ArgumentError
 from normwise.files import write_whole
+from normwise.process.one_thread import one_thread
 from normwise.records import Option, Run, RunConfig, Study, Task, check_at_once, to_json
 from normwise.studies.arms import Runs, Search
 from normwise.studies.claim import Claim
 from normwise.studies.cluster import Cluster, runs_on_cluster
 from normwise.studies.fingerprint import Fingerprint, environment_on
 from normwise.studies.preset import Preset
-from normwise.studies.workers import one_thread, runs_in_parallel
+from normwise.studies.workers import runs_in_parallel
 from normwise.training import RunFolder
 
 #: Told of each run that has ended: how many have, of how many, and how many of all steps are done.

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import cast
 
 import joblib
-import torch
 from joblib.externals.loky.backend import resource_tracker
 
+from normwise.process.one_thread import one_thread
 from normwise.process.parent import end_with_parent
 from normwise.records import Run, RunConfig
 from normwise.training import train
@@ -85,17 +85,6 @@ def _interruptions_held() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
             if came and callable(handler):
                 handler(came[0], None)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: with another number the last digits are others, of made-up data as well."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _one(folder: Path, config: RunConfig, device: str) -> tuple[Path, Run]:

@@ -10,6 +10,7 @@ from normwise.data.options import SpeechOptions
 from normwise.data.sequences.sequence_data import SequenceData
 from normwise.data.speech.speech_data import AudioClip, speech_data
 from normwise.data.speech.speech_features import check_rate
+from normwise.process.one_thread import one_thread
 
 _RATE = 8000
 _EACH, _TEST_EACH = 80, 30
@@ -45,12 +46,15 @@ def tones(options: SpeechOptions | None = None) -> SequenceData:
 @cache
 def _recordings() -> list[AudioClip]:
     generator = torch.Generator().manual_seed(0)
-    return [
-        AudioClip(f"tones {label} {number}", label, who, "train" if number < _EACH else "test", wave, _RATE)
-        for number in range(_EACH + _TEST_EACH)
-        for label in _PATHS
-        for who, wave in [_sung(label, generator)]
-    ]
+    with one_thread():
+        return [
+            AudioClip(
+                f"tones {label} {number}", label, who, "train" if number < _EACH else "test", wave, _RATE
+            )
+            for number in range(_EACH + _TEST_EACH)
+            for label in _PATHS
+            for who, wave in [_sung(label, generator)]
+        ]
 
 
 def _sung(label: str, generator: torch.Generator) -> tuple[str, Tensor]:
@@ -70,15 +74,14 @@ def _sung(label: str, generator: torch.Generator) -> tuple[str, Tensor]:
     size = between(0.85, 1.15)
     first, last = _PATHS[label]
     phase = 2 * math.pi * torch.cumsum(pitch, 0) / _RATE
-    wave = torch.zeros(count)
-    for harmonic in range(1, 25):
-        frequency = harmonic * pitch
-        # Each formant is a resonance, 120 Hz wide.
-        gain = torch.zeros(count)
-        for begin, end in zip(first, last, strict=True):
-            centre = size * (begin + (end - begin) * glide)
-            gain += 1 / (1 + ((frequency - centre) / 120).square())
-        wave += gain * (frequency < _RATE / 2) * torch.sin(harmonic * phase)
+    harmonics = torch.arange(1, 25)[:, None]
+    frequency = harmonics * pitch
+    # Each formant is a resonance, 120 Hz wide.
+    gain = sum(
+        1 / (1 + ((frequency - size * (begin + (end - begin) * glide)) / 120).square())
+        for begin, end in zip(first, last, strict=True)
+    )
+    wave = (gain * (frequency < _RATE / 2) * torch.sin(harmonics * phase)).sum(0)
     noise = torch.randn(count, generator=generator)
     loudness = between(0.05, 0.3)
     return _SPEAKERS[voice], loudness * (wave / wave.std() + between(0.3, 1.2) * noise) / 4

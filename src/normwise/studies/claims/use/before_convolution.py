@@ -139,7 +139,7 @@ def _network(preset: Preset, size: int) -> Network:
 
 
 def _steps(preset: Preset) -> int:
-    return preset.pick(quick=50, full=300)
+    return preset.pick(quick=30, full=300)
 
 
 def _rates(preset: Preset) -> tuple[float, ...]:
