@@ -1,6 +1,6 @@
 """Sentences with the numbers of several cases."""
 
-from normwise.records import Bilingual, Case, Effect
+from normwise.records import Bilingual, Case, Effect, Verdict
 from normwise.studies.wording import of_each, verdict_first
 
 
@@ -34,7 +34,7 @@ def test_identities_are_all_said() -> None:
 
 
 def test_the_verdict_comes_first() -> None:
-    said = {"depends": Bilingual("It depends.", "视情况而定。")}
+    said: dict[Verdict, Bilingual] = {"depends": Bilingual("It depends.", "视情况而定。")}
     found = verdict_first(
         "depends", said, Bilingual("Steps", "步数"), [_case("a", 2.0, "times"), _case("b", 4.0, "times")]
     )

@@ -28,7 +28,9 @@ class Search:
     target: float = math.nan
 
     def runs(self, preset: Preset) -> tuple[RunConfig, ...]:
-        """Return a run for each rate and seed."""
+        """Return a run for each rate and seed; none where there is one rate to choose from."""
+        if len(self.rates) == 1:
+            return ()
         return tuple(config for rate in self.rates for config in self._at(rate, preset))
 
     def best(self, preset: Preset, found: "Runs") -> float:
@@ -41,7 +43,7 @@ class Search:
                 return accuracy, 0.0
             return -fmean(math.log(steps_until(run, self.target)) for run in runs), accuracy
 
-        return max(self.rates, key=merit)
+        return self.rates[0] if len(self.rates) == 1 else max(self.rates, key=merit)
 
     def _at(self, rate: float, preset: Preset) -> tuple[RunConfig, ...]:
         return tuple(

@@ -1,10 +1,12 @@
 """A residual net among the deep networks of the claim about trainable depth, on runs that were never made."""
 
+from collections.abc import Callable
+
 import pytest
 
-from normwise.records import RunConfig, Verdict
+from normwise.records import ClaimResult, RunConfig, Verdict
 from normwise.studies import claims_named, preset_named
-from tests.studies.training.conftest import Judged, Pretended
+from tests.studies.training.conftest import Pretended
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,7 @@ from tests.studies.training.conftest import Judged, Pretended
     ],
 )
 def test_a_residual_net_counts_like_a_dense_one(
-    judged: Judged, dense: float, residual: float, verdict: Verdict
+    judged: Callable[..., ClaimResult], dense: float, residual: float, verdict: Verdict
 ) -> None:
     def outcome(config: RunConfig) -> Pretended:
         plain = residual if config.model == "resnet" else dense

@@ -59,5 +59,8 @@ def test_bn_adapts_to_volume_where_another_one_costs_less(
 
 def test_arms_differ_in_the_norm_alone_and_features_tell_loudness() -> None:
     batch, none = SpeechVolume().cases(preset_named("quick"), lambda search: search.rates[1])[0].arms
-    assert {name for name in asdict(batch) if getattr(batch, name) != getattr(none, name)} == {"norm"}
+    assert {name for name in asdict(batch) if getattr(batch, name) != getattr(none, name)} == {
+        "norm",
+        "measures",
+    }
     assert batch.data_options == {"loudness": True}

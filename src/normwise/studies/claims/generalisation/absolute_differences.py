@@ -18,7 +18,7 @@ from normwise.studies.wording import of_each
 _SMALLEST = 2.0
 _RATES = (0.1, 0.3)
 #: Steps in quick with a norm, fewer than the preset's; without, so many times as many, so that it is not merely slow.
-_QUICK_STEPS, _LONGER = 300, 3
+_QUICK_STEPS, _LONGER = 200, 3
 #: Networks, and the norm of each that takes away the brightness of a single image.
 _PER_IMAGE = {"dense_bn": "layer", "plain_mlp": "layer", "mnist_cnn": "instance"}
 

@@ -48,7 +48,8 @@ class DropoutNeed(Claim):
 
     def seeds(self, preset: Preset) -> tuple[int, ...]:
         # A difference of differences needs more of them.
-        return (*preset.seeds, *range(preset.seeds[-1] + 1, preset.seeds[-1] + 4))
+        further = tuple(range(preset.seeds[-1] + 1, preset.seeds[-1] + 4))
+        return (*preset.seeds, *preset.pick(quick=(), full=further))
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (

@@ -15,6 +15,8 @@ from normwise.studies.networks import arm, tuned
 from normwise.studies.preset import Network, Preset
 
 _RATES = {"quick": (0.01, 0.03), "full": (0.0005, 0.002, 0.008)}
+#: The one rate of the network that is by far the slowest, in quick.
+_TEXT_IN_QUICK = (0.03,)
 #: Accuracy to reach, by preset: below where the networks end, above what guessing gives.
 _TARGETS = {
     "speech_lstm": {"quick": 0.80, "full": 0.80},
@@ -22,6 +24,8 @@ _TARGETS = {
     "text_transformer": {"full": 0.70},
     "row_lstm": {"quick": 0.80, "full": 0.90},
 }
+#: Features that are not normalised by recording, which takes the volume out.
+_LOUD = {"loudness": True}
 #: Networks that are tested with more padding, too.
 PADDED = ("speech_lstm",)
 #: Accuracy over that of guessing that a network must have for a comparison to mean anything, in percentage points.
@@ -31,20 +35,31 @@ _CLASSES = {"speech": 10, "image": 10, "text": 2}
 
 def config(preset: Preset, network: Network, norm: str, **changes: Any) -> RunConfig:
     """Return a run of a network for sequences, by clipped Adam."""
-    return arm(preset, network, norm, **{"optimizer": "adam", "clip": 1.0} | changes)
+    fields: dict[str, Any] = {"optimizer": "adam", "clip": 1.0}
+    if _is_loud(preset, network):
+        fields["data_options"] = _LOUD
+    return arm(preset, network, norm, **fields | changes)
 
 
 def search(preset: Preset, network: Network, norm: str) -> Search:
     """Return the choice of a learning rate, by the accuracy at the end."""
-    return tuned(preset, config(preset, network, norm), _RATES[preset.name])
+    return tuned(preset, config(preset, network, norm), _rates(preset, network))
 
 
 def at_its_rate(preset: Preset, rate: Rate, network: Network, norm: str, **changes: Any) -> RunConfig:
     """Return a run at the learning rate that suits the norm best."""
-    if norm == "batch" and network.name in PADDED:
-        # Measured in the same runs, for the claim about padding.
-        changes = {"measures": ("padded_accuracy",)} | changes
+    # Measured in the same runs, for the claims about padding and about volume.
+    padded = ("padded_accuracy",) if norm == "batch" and network.name in PADDED else ()
+    gain = ("gain_accuracy",) if norm in ("batch", "none") and _is_loud(preset, network) else ()
+    changes = {"measures": padded + gain} | changes
     return replace(config(preset, network, norm, **changes), lr=rate(search(preset, network, norm)))
+
+
+def loud(preset: Preset, rate: Rate, network: Network, norm: str) -> RunConfig:
+    """Return a run on speech whose features tell its loudness, tested at other volumes."""
+    if _is_loud(preset, network):
+        return at_its_rate(preset, rate, network, norm)
+    return at_its_rate(preset, rate, network, norm, data_options=_LOUD, measures=("gain_accuracy",))
 
 
 def accuracy_case(
@@ -113,12 +128,15 @@ def target_of(preset: Preset, network: Network) -> float:
 def budgets_sentence(preset: Preset, networks: Sequence[Network]) -> str:
     """Return budgets, rates and targets, as a sentence of a protocol."""
     each = "; ".join(
-        f"{network.gloss.en} on {network.data}, {network.steps:,} steps of {network.batch_size}, target "
-        f"{target_of(preset, network):.0%}"
+        f"{network.gloss.en} on {network.data}, {network.steps:,} steps of {network.batch_size}, learning rates "
+        f"{', '.join(f'{rate:g}' for rate in _rates(preset, network))}, target {target_of(preset, network):.0%}"
         for network in networks
     )
-    rates = ", ".join(f"{rate:g}" for rate in _RATES[preset.name])
-    return f"{each}. Adam, gradients clipped to a norm of 1; learning rates to choose from: {rates}."
+    kept = any(_is_loud(preset, network) for network in networks)
+    return (
+        f"{each}. Adam, gradients clipped to a norm of 1."
+        f"{' The features of speech keep its loudness: one normalisation for all recordings.' if kept else ''}"
+    )
 
 
 def curves(name: str, network: Network, groups: Sequence[tuple[str, Sequence[Run]]]) -> Figure:
@@ -135,6 +153,17 @@ def curves(name: str, network: Network, groups: Sequence[tuple[str, Sequence[Run
             for norm, runs in groups
         ),
     )
+
+
+def _rates(preset: Preset, network: Network) -> tuple[float, ...]:
+    if preset.name == "quick" and network.task == "text":
+        return _TEXT_IN_QUICK
+    return _RATES[preset.name]
+
+
+def _is_loud(preset: Preset, network: Network) -> bool:
+    # In quick all runs on speech are of one kind, which several claims share.
+    return preset.name == "quick" and network.task == "speech"
 
 
 def _glossed(network: Network, measured: Bilingual, where: Bilingual | None) -> Bilingual:

@@ -13,6 +13,7 @@ from normwise.studies.claims.reasons.sequence_runs import (
     at_its_rate,
     budgets_sentence,
     learns,
+    loud,
     search,
 )
 from normwise.studies.judging.run_queries import result
@@ -80,10 +81,10 @@ class Speech(Claim):
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
             budgets_sentence(preset, [preset.sequences["speech_lstm"]]),
-            "Features of each recording are normalised by themselves."
-            + preset.pick(
-                quick=" A new speaker is tried in full only.",
-                full=" The new speaker is the last by the alphabet; the learning rates are those for known speakers.",
+            preset.pick(
+                quick="A new speaker is tried in full only.",
+                full="Features of each recording are normalised by themselves. The new speaker is the last by the "
+                "alphabet; the learning rates are those for known speakers.",
             ),
             seeds_sentence(preset),
         )
@@ -146,9 +147,9 @@ class SpeechVolume(Claim):
         return (
             budgets_sentence(preset, [preset.sequences["speech_lstm"]]),
             "Features keep the loudness of a recording: all are shifted and scaled by the same numbers. Trained on the "
-            "recordings as they are; tested with all test recordings 0.1, 0.3, 1, 3 and 10 times as loud. The learning "
-            "rates are those for features without loudness. (Features that are normalised by recording, as is usual, "
-            "take the volume out, and there is nothing left to adapt to.)",
+            "recordings as they are; tested with all test recordings 0.1, 0.3, 1, 3 and 10 times as loud. (Features "
+            "that are normalised by recording, as is usual, take the volume out: nothing is left to adapt to.)",
+            *preset.pick(quick=(), full=("The learning rates are those for features without loudness.",)),
             seeds_sentence(preset),
         )
 
@@ -207,17 +208,7 @@ def _searches(preset: Preset) -> tuple[Search, ...]:
 
 def _arms(preset: Preset, rate: Rate) -> tuple[RunConfig, RunConfig]:
     """Return the runs with BN and without, whose features tell loudness."""
-    batch, none = (
-        at_its_rate(
-            preset,
-            rate,
-            preset.sequences["speech_lstm"],
-            norm,
-            data_options={"loudness": True},
-            measures=("gain_accuracy",),
-        )
-        for norm in ("batch", "none")
-    )
+    batch, none = (loud(preset, rate, preset.sequences["speech_lstm"], norm) for norm in ("batch", "none"))
     return batch, none
 
 

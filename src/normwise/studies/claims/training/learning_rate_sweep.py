@@ -23,9 +23,9 @@ _LEARNS = 50.0
 _RATES = (0.003, 0.0125, 0.05, 0.2, 0.4, 0.8, 1.6, 3.2, 12.8)
 #: Optimiser steps and learning rates of each network. Left out are rates far beyond those at which either form trains.
 _QUICK: dict[str, tuple[int, tuple[float, ...]]] = {
-    "cnn_32": (60, _RATES[:7]),
-    "cnn_32_dense": (80, _RATES[1:]),
-    "deep_mlp": (100, (0.003, 0.0125, 0.05, 0.2, 0.8, 3.2, 12.8)),
+    "cnn_32": (45, _RATES[:7]),
+    "cnn_32_dense": (60, _RATES[1:]),
+    "deep_mlp": (90, (0.003, 0.0125, 0.05, 0.2, 0.8, 3.2, 12.8)),
 }
 _FULL: dict[str, tuple[int, tuple[float, ...]]] = {
     "dense_bn": (400, _RATES),

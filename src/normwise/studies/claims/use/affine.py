@@ -16,7 +16,7 @@ from normwise.studies.wording import of_each
 _SMALLEST = 1.0
 _WITHOUT = "batch:affine=0"
 #: Learning rates to choose from, by network.
-_RATES = {"plain_mlp_3": (0.1, 0.3, 1.0), "ioffe_mlp": (0.3, 1.0, 3.0)}
+_RATES = {"plain_mlp_3": (0.1, 0.3), "ioffe_mlp": (0.3, 1.0)}
 _LABELS = {"batch": "BN with γ and β", _WITHOUT: "BN without γ and β", "none": "without BN"}
 _STYLES = {"batch": BATCH, _WITHOUT: RECOMPUTED, "none": NONE}
 _SAYS = (Saying("002", "第二节：Batchnorm 原理解读"),)

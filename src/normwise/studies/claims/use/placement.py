@@ -17,7 +17,7 @@ from normwise.studies.wording import of_each
 _SMALLEST = 1.25
 _RATES = SGD_RATES[1:-1]
 _PLACES = ("after", "before")
-_QUICK_STEPS = {"ioffe_mlp": 200, "dense_bn": 150, "mnist_cnn": 120}
+_QUICK_STEPS = {"ioffe_mlp": 200, "dense_bn": 150, "mnist_cnn": 90}
 _FULL_STEPS = {"ioffe_mlp": 2000, "dense_bn": 1000, "mnist_cnn": 250, "cnn_32": 150}
 _CNN_32 = Bilingual("convolutional net of the tutorials", "教程中的卷积网")
 

@@ -39,7 +39,7 @@ def sizes(preset: Preset, network: Network) -> tuple[int, ...]:
 
 def samples(preset: Preset) -> int:
     """Return how many samples a run sees, whatever its batches."""
-    return preset.pick(quick=3200, full=20480, gpu=10240)
+    return preset.pick(quick=2560, full=20480, gpu=10240)
 
 
 def config(preset: Preset, network: Network, norm: str, size: int) -> RunConfig:
