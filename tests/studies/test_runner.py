@@ -89,7 +89,7 @@ def test_runs_of_other_code_are_not_taken_for_ones_of_this(
 ) -> None:
     run_study(quick, [SmallClaim()], tmp_path)
     other = replace(Fingerprint.here(), sources="another")
-    monkeypatch.setattr(Fingerprint, "here", staticmethod(lambda: other))
+    monkeypatch.setattr(Fingerprint, "here", staticmethod(lambda device: other))
     run_study(quick, [SmallClaim()], tmp_path)
     assert len(_times(tmp_path)) == 6
 

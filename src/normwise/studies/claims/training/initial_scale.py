@@ -25,7 +25,7 @@ _SMALLEST = 0.3
 #: Accuracy that a network must reach at its best scale for its range to mean anything, in points.
 _LEARNS = 60.0
 #: Hidden layers and optimiser steps.
-_QUICK, _FULL = {1: 50, 3: 60, 6: 60}, {1: 400, 3: 400, 10: 500}
+_QUICK, _FULL = {1: 50, 3: 55, 6: 80}, {1: 400, 3: 400, 10: 500}
 
 
 class InitialScale(Claim):
