@@ -8,22 +8,22 @@ from torch import nn
 from normwise.data import LabelledData
 from normwise.errors import ArgumentError
 from normwise.records import Task
-from normwise.training.measures.activation_moments import activation_moments
-from normwise.training.measures.batch_dependence import batch_dependence
-from normwise.training.measures.bias_gradient import bias_gradient
+from normwise.training.measures.accuracies.gain import gain_accuracy
+from normwise.training.measures.accuracies.padding import padded_accuracy
+from normwise.training.measures.accuracies.recomputed_accuracy import recomputed_accuracy
+from normwise.training.measures.accuracies.shifted_accuracy import shifted_accuracy
+from normwise.training.measures.activations.activation_moments import activation_moments
+from normwise.training.measures.activations.input_percentiles import input_percentiles
+from normwise.training.measures.activations.kept_variance import kept_variance
+from normwise.training.measures.activations.moments import moments
 from normwise.training.measures.cost import cost
-from normwise.training.measures.epsilon_sign import epsilon_sign
-from normwise.training.measures.gain import gain_accuracy
-from normwise.training.measures.gradient_by_layer import gradient_by_layer
-from normwise.training.measures.gradient_turn import gradient_turn
-from normwise.training.measures.input_percentiles import input_percentiles
-from normwise.training.measures.kept_variance import kept_variance
-from normwise.training.measures.merged_bias import merged_bias
-from normwise.training.measures.moments import moments
-from normwise.training.measures.padding import padded_accuracy
-from normwise.training.measures.recomputed_accuracy import recomputed_accuracy
-from normwise.training.measures.shifted_accuracy import shifted_accuracy
-from normwise.training.measures.statistics_recurrence import statistics_recurrence
+from normwise.training.measures.gradients.bias_gradient import bias_gradient
+from normwise.training.measures.gradients.gradient_by_layer import gradient_by_layer
+from normwise.training.measures.gradients.gradient_turn import gradient_turn
+from normwise.training.measures.identities.batch_dependence import batch_dependence
+from normwise.training.measures.identities.epsilon_sign import epsilon_sign
+from normwise.training.measures.identities.merged_bias import merged_bias
+from normwise.training.measures.identities.statistics_recurrence import statistics_recurrence
 
 Measure = Callable[[nn.Module, LabelledData], Any]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import LabelledData, epoch_order
-from normwise.training.measures.norm_passes import middle, norm_passes
+from normwise.training.measures.activations.norm_passes import middle, norm_passes
 
 #: Test samples that are one batch.
 _SAMPLES = 256

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import LabelledData
-from normwise.training.measures.norm_passes import middle, norm_passes
+from normwise.training.measures.activations.norm_passes import middle, norm_passes
 
 _EPSILON, _COPIES = 1e-5, 8
 

@@ -1,0 +1,1 @@
+"""Accuracy under other conditions than those of the training."""

@@ -1,0 +1,1 @@
+"""Activations: their moments and percentiles."""

@@ -1,0 +1,1 @@
+"""Gradients of a layer and through layers."""
