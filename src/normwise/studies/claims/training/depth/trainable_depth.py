@@ -6,7 +6,7 @@ from normwise.records import Bilingual, Brief, Case, Effect, Figure, Saying, Sou
 from normwise.studies.arms import Runs, Search, accuracy_after, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
-from normwise.studies.claims.training.deep_networks import (
+from normwise.studies.claims.training.depth.deep_networks import (
     BN_RATES,
     PLAIN_RATES,
     RESIDUAL_PLAIN_RATES,
