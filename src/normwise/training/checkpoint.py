@@ -39,7 +39,7 @@ class RunProgress:
 
     @property
     def ended(self) -> bool:
-        """Whether no further step is taken, however many were asked for."""
+        """Tell whether no further step is taken, however many were asked for."""
         return self.diverged or self.stopped
 
 

@@ -13,7 +13,7 @@ from tests.support.studies import pretended_runs
 
 @dataclass(frozen=True)
 class Pretended:
-    """How a run went; ``measured`` is what each of its measures gave at every evaluation."""
+    """Outcome of a run; ``measured`` is what each of its measures gave at every evaluation."""
 
     accuracy: float = 0.95
     reaches: int = 0

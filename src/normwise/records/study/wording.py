@@ -32,7 +32,7 @@ class Saying:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a claim, a protocol or a definition comes from: a work, and the section in it."""
+    """The origin of a claim, a protocol or a definition: a work, and the section in it."""
 
     work: str
     section: str

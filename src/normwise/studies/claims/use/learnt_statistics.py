@@ -1,4 +1,4 @@
-"""What BN learns by gradient descent."""
+"""Parameters that BN learns by gradient descent."""
 
 from collections.abc import Sequence
 

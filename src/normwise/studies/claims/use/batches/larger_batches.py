@@ -18,7 +18,7 @@ _RATES = (0.1, 0.3, 1.0)
 
 
 class LargerBatches(Claim):
-    """What batches of 128 instead of 32 win."""
+    """Gain by batches of 128 instead of 32."""
 
     number = 365
     name = "larger_batches"

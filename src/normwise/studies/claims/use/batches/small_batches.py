@@ -69,7 +69,7 @@ class _AboutSmallBatches(Claim):
 
 
 class SmallBatches(_AboutSmallBatches):
-    """What batches of 2 cost."""
+    """Cost of batches of 2."""
 
     number = 363
     name = "small_batches"
@@ -133,7 +133,7 @@ class SmallBatches(_AboutSmallBatches):
 
 
 class SmallBatchesBelow16(_AboutSmallBatches):
-    """What batches below 16 cost."""
+    """Cost of batches below 16."""
 
     number = 364
     name = "small_batches_below_16"
