@@ -110,6 +110,7 @@ class _Making:
         self._digests: dict[_Source, str] = {}
         self._fingerprint = Fingerprint.here(device)
         self._expected: dict[str, int] = {}
+        self._told: tuple[int, int, float] | None = None
 
     def expect(self, configs: Iterable[RunConfig]) -> None:
         """Take these for all that will be made, and tell how far they are."""
@@ -152,7 +153,10 @@ class _Making:
         if self._on_run is None:
             return
         done = sum(self._expected.get(run.config.key, 0) for run in self.finished.values())
-        self._on_run(len(self.expected), len(self._expected), done / max(sum(self._expected.values()), 1))
+        news = len(self.expected), len(self._expected), done / max(sum(self._expected.values()), 1)
+        if news != self._told:
+            self._told = news
+            self._on_run(*news)
 
     def _folder(self, config: RunConfig) -> Path:
         # Runs on other data, of other versions, of another machine or of other code are not mixed with these, and

@@ -31,14 +31,14 @@ class CNN64(nn.Module):
     ):
         super().__init__()
         require_size("cnn_64", shape, 10)
-        channels, height, width = shape
+        channels, rows, columns = shape
         self.features = nn.Sequential(
             NormBlock(nn.Conv2d(channels, width, 3), nn.ReLU(), norm, placement),
             nn.MaxPool2d(2),
             NormBlock(nn.Conv2d(width, 2 * width, 3), nn.ReLU(), norm, placement),
             nn.MaxPool2d(2),
         )
-        size = 2 * width * (((height - 2) // 2 - 2) // 2) * (((width - 2) // 2 - 2) // 2)
+        size = 2 * width * (((rows - 2) // 2 - 2) // 2) * (((columns - 2) // 2 - 2) // 2)
         self.hidden = NormBlock(nn.Linear(size, 4 * width), nn.ReLU(), norm, placement)
         self.output = nn.Linear(4 * width, classes)
 
