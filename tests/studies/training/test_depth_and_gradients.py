@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from normwise.records import ClaimResult, RunConfig, Verdict
-from normwise.studies import Preset, claims_named
+from normwise.studies import Preset, claims_named, preset_named
 from tests.studies.training.conftest import Pretended
 
 Judged = Callable[..., ClaimResult]
@@ -142,21 +142,43 @@ def test_of_the_forms_without_bn_the_best_counts(judged: Judged) -> None:
 
 def test_the_take_away_says_the_lead_after_equal_steps_too(judged: Judged) -> None:
     def outcome(config: RunConfig) -> Pretended:
-        return Pretended(0.97, reaches=0 if config.norm == "batch" else 61)
+        return Pretended(0.97, reaches=0 if config.norm == "batch" else 51)
 
     result = judged("indispensable", outcome)
     assert result.verdict == "not supported"
-    assert "6 times the steps: 0 points" in result.takeaway.en
-    assert "At equal steps, +87.0 points" in result.takeaway.en
+    assert "both after 6 times the steps: 0 points" in result.takeaway.en
+    assert "After 50 steps each, +87.0 points" in result.takeaway.en
     assert "87.0 个百分点" in result.takeaway.zh
+
+
+def test_bn_after_the_fewer_steps_stands_beside(judged: Judged) -> None:
+    def outcome(config: RunConfig) -> Pretended:
+        return Pretended(0.97, reaches=60 if config.norm == "batch" else 200)
+
+    equal, fewer, _ = judged("indispensable", outcome).further
+    assert equal.estimate == 0
+    assert fewer.estimate == pytest.approx(-87)
+    assert "both" not in fewer.name
+
+
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_residual_nets_with_bn_and_without_have_the_same_steps_and_digits(preset: str) -> None:
+    (claim,) = claims_named(("indispensable",))
+    size = preset_named(preset)
+    for configs in (
+        [arm for plan in claim.cases(size, lambda search: 0.1) for arm in plan.arms],
+        [search.arm for search in claim.searches(size)],
+    ):
+        (same,) = {
+            (one.steps, one.eval_every, one.data, one.train_samples, one.test_samples) for one in configs
+        }
+        assert same[2:] == ("digits", None, None)
 
 
 def test_networks_without_bn_have_biases_and_weights_that_suit_them(quick: Preset) -> None:
     (claim,) = claims_named(("indispensable",))
     arms = [arm for plan in claim.cases(quick, lambda search: 0.1) for arm in plan.arms]
     assert all(arm.options["bias"] and arm.options["init"] == "he" for arm in arms)
-    assert [arm.norm for arm in arms if arm.steps == arms[0].steps] == ["batch"]
-    assert all(arm.steps == 6 * arms[0].steps for arm in arms[1:])
 
 
 def _final(bn: float, spread: float = 0.0) -> Callable[[RunConfig], Pretended]:
