@@ -66,7 +66,6 @@ _FIGURES = {
 }
 _TITLES = {
     "test accuracy while training": "训练过程中的测试准确率",
-    "test accuracy in a long training": "长时间训练中的测试准确率",
     "test accuracy after training, by learning rate": "训练后的测试准确率与学习率",
     "test accuracy after training, by scale of the initial weights": "训练后的测试准确率与初始权重大小",
     "test accuracy after the same number of samples": "看过同样多样本后的测试准确率",
