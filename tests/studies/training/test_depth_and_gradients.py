@@ -48,6 +48,21 @@ def test_without_bn_a_deep_network_has_many_times_the_steps(quick: Preset) -> No
         assert bn.options == plain.options
 
 
+def test_the_rate_from_default_weights_is_chosen_where_they_may_have_left_chance(quick: Preset) -> None:
+    (claim,) = claims_named(("trainable_depth",))
+    steps = {
+        search.arm.options["init"]: search.arm.steps
+        for search in claim.searches(quick)
+        if search.arm.norm == "none"
+    }
+    assert steps == {"default": 480, "he": 160}
+
+
+def test_the_take_away_begins_with_the_verdict(judged: Judged) -> None:
+    said = judged("trainable_depth", _depth(bn=0.95, default=0.1, he=0.5)).takeaway
+    assert said.en.startswith("Deep networks train with BN, and hardly without.")
+
+
 def test_a_network_that_is_slow_is_shown_beside_at_equal_steps(judged: Judged, quick: Preset) -> None:
     def outcome(config: RunConfig) -> Pretended:
         return Pretended(reaches=0 if config.norm == "batch" else 101)
@@ -100,6 +115,13 @@ def test_the_growth_of_the_gradient_is_told_by_layer(judged: Judged) -> None:
         effect for effect in result.further if effect.name.startswith("ReLU with default weights, with BN")
     )
     assert growth.estimate == pytest.approx(10 ** ((1.8 - 0.04) / 18), rel=1e-6)
+
+
+def test_the_take_away_says_before_training_and_what_gradients_grow_by(judged: Judged) -> None:
+    said = judged("gradient_flow", _gradients({"": -1.8}, {"": 6.0})).takeaway
+    assert said.en.startswith("Before training")
+    assert said.zh.startswith("训练前")
+    assert "each layer is 1.3 times" in said.en
 
 
 def test_the_gradients_are_those_of_untrained_networks_that_differ_in_the_norm_alone(quick: Preset) -> None:

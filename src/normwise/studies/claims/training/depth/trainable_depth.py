@@ -81,6 +81,7 @@ class TrainableDepth(Claim):
             f"{_listed(plain_rates(preset, network))} without, on {_SHARES[tuning_share(preset, network)]}"
             for network in networks(preset)
         )
+        unfinished = preset.pick(quick="", full=" With BN it still gains when its steps end.", gpu="")
         (width,) = {network.options.get("width", 64) for network in found if network not in residual}
         return (
             f"Plain SGD, batches of 60; dense layers of {width} units with ReLU. {budgets}.",
@@ -89,7 +90,7 @@ class TrainableDepth(Claim):
             f"Learning rates to choose from, and the steps on which the one without BN is chosen: {rates}.",
             *(
                 f"The {network.gloss.en} has {network.options.get('width', 16)} channels in its first stage, biases "
-                "and He's weights. With BN it has not come to the end of what it can reach."
+                f"and He's weights.{unfinished}"
                 for network in residual
             ),
             seeds_sentence(preset),
@@ -178,7 +179,7 @@ class TrainableDepth(Claim):
                     "只要多训练数倍步数，深层网络不用 BN 也能训练。",
                 ),
                 "depends": Bilingual(
-                    "Some deep networks only need BN to train.", "只有部分深层网络要靠 BN 才能训练。"
+                    "Only some deep networks need BN to train.", "只有部分深层网络要靠 BN 才能训练。"
                 ),
             },
             Bilingual(
