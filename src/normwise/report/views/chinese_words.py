@@ -66,7 +66,6 @@ _FIGURES = {
 }
 _TITLES = {
     "test accuracy while training": "训练过程中的测试准确率",
-    "test accuracy in a long training": "长时间训练中的测试准确率",
     "test accuracy after training, by learning rate": "训练后的测试准确率与学习率",
     "test accuracy after training, by scale of the initial weights": "训练后的测试准确率与初始权重大小",
     "test accuracy after the same number of samples": "看过同样多样本后的测试准确率",
@@ -138,7 +137,8 @@ _MEASURED = {
         "Dropout 在 BN 之前比之后多挽回的准确率",
     "accuracy with BN less accuracy without": "用 BN 与不用 BN 的准确率之差",
     "accuracy with BN less that without after 6 times the steps": "用 BN 与不用 BN 但步数为 6 倍的准确率之差",
-    "accuracy with BN less the best without after 6 times the steps": "用 BN 与 6 倍步数的最好无 BN 方案的准确率之差",
+    "accuracy with BN less the best without, both after 6 times the steps":
+        "都训练 6 倍步数时用 BN 与最好无 BN 方案的准确率之差",
     "accuracy with LayerNorm less accuracy with BN": "LayerNorm 与 BN 的准确率之差",
     "accuracy with a mask less accuracy without": "用掩码与不用掩码的准确率之差",
     "accuracy with running averages, less that with statistics never updated":

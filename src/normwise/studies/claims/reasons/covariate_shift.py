@@ -21,7 +21,7 @@ from normwise.studies.claims.reasons.shift_runs import (
     steps_case,
 )
 from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL
-from normwise.studies.claims.training.tuned_pairs import target
+from normwise.studies.claims.training.tuned_pairs import TARGET
 from normwise.studies.judging.drift import drifts
 from normwise.studies.judging.intervals import geometric_effect, mean_effect
 from normwise.studies.judging.run_queries import result
@@ -188,7 +188,7 @@ class CovariateShiftSpeed(Claim):
             "too: where it does not, the shift can't be the reason; where it does, the shift may be. The noise need "
             "not bring back all of the shift that there is without BN: if less shift made BN fast, many times its "
             "shift would have to slow it.",
-            f"Target: {target(preset):.0%} accuracy with running statistics. Evaluated every 2 steps up to step "
+            f"Target: {TARGET:.0%} accuracy with running statistics. Evaluated every 2 steps up to step "
             "40, then after a twentieth of all steps so far.",
             seeds_sentence(preset),
         )
