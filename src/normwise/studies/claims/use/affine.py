@@ -15,8 +15,6 @@ from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
 _SMALLEST = 1.0
-#: Times the steps that a network of ReLUs has without BN, lest it be merely slow.
-_SLOWER = 6
 _WITHOUT = "batch:affine=0"
 #: Learning rates to choose from, by network, in quick and in full.
 _QUICK_RATES = {"plain_mlp_3": (0.1, 0.3), "ioffe_mlp": (0.3, 1.0)}
@@ -197,10 +195,12 @@ def _networks(preset: Preset) -> tuple[Network, ...]:
 
 
 def _config(preset: Preset, network: Network, norm: str) -> RunConfig:
-    plain = norm == "none"
     steps = {
-        "plain_mlp_3": preset.pick(
-            quick=_SLOWER * 150 if plain else 150, full=network.steps * (_SLOWER if plain else 1)
+        # Without BN many times the steps, lest it be merely slow.
+        "plain_mlp_3": (
+            preset.pick(quick=900, full=6 * network.steps)
+            if norm == "none"
+            else preset.pick(quick=300, full=network.steps)
         ),
         # The sigmoid net is slow to begin without BN, and to end without γ and β.
         "ioffe_mlp": preset.pick(quick=200, full=2 * network.steps),
