@@ -135,6 +135,7 @@ _MEASURED = {
     "accuracy of BN at batch 32 less that at batch 2": "BN 在批量 32 与批量 2 时的准确率之差",
     "accuracy regained with dropout before BN less that with dropout behind":
         "Dropout 在 BN 之前比之后多挽回的准确率",
+    "accuracy with BN before the convolution, less that with BN after it": "BN 在卷积之前与之后的准确率之差",
     "accuracy with BN less accuracy without": "用 BN 与不用 BN 的准确率之差",
     "accuracy with BN less that without after 6 times the steps": "用 BN 与不用 BN 但步数为 6 倍的准确率之差",
     "accuracy with BN less the best without, both after 6 times the steps":
@@ -177,6 +178,8 @@ _MEASURED = {
     "test accuracy with BN less without": "用 BN 与不用 BN 的测试准确率之差",
     "variance kept over that in evaluation, dropout before BN over behind":
         "保存的方差的偏大倍数，Dropout 在 BN 之前与之后之比",
+    "what BN before the convolution wins in large images, beyond what it wins in small ones":
+        "BN 在卷积之前的收益，大图像比小图像多出的部分",
     "what batch 128 wins BN over batch 32, beyond what it wins GroupNorm":
         "批量 128 比 32 给 BN 带来的收益（扣除 GroupNorm 的）",
     "what the batch costs BN against batch 32": "与批量 32 相比 BN 的损失",
