@@ -10,12 +10,12 @@ from normwise.studies.preset import Network, Preset
 
 #: Training loss at which a run ends: over 99% of its samples are right then.
 FITTED = 0.05
-#: Most samples with which a network is looked at after every step: it fits them in about ten.
+#: Most samples with which a network is looked at after every step: it fits them in a few dozen.
 _VERY_FEW = 100
-#: A rule of every claim about such networks, and how often they are looked at, as sentences.
+#: Where such networks end, and how often they are looked at, as sentences.
 STOPPED = (
-    f"Training ends at a mean training loss of {FITTED:g}, of the batches since the last look. It is that of BN with "
-    "the batches' own statistics; with exact ones BN's loss is lower still, which favours the claim."
+    f"Training ends at a mean training loss of {FITTED:g}, of the batches since the last look. With BN it is the "
+    "loss with the batches' own statistics; with exact ones it is lower still, which favours the claim."
 )
 LOOKED_AT = (
     f"Networks are looked at after every step with up to {_VERY_FEW} samples, with more after every 5; the steps from "
