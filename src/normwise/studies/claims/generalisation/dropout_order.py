@@ -116,7 +116,7 @@ class DropoutOrder(Claim):
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         measured = Bilingual(
             "Excess of the variance that BN keeps, with dropout in front of it compared with dropout behind",
-            "BN 保存的方差的偏大程度，Dropout 在前是在后的",
+            "BN 保存的方差的偏大倍数，Dropout 在 BN 之前与之后之比",
         )
         return verdict_first(found, _VARIANCE, measured, cases)
 

@@ -112,7 +112,7 @@ def all_fit(network: Network, arms: tuple[RunConfig, ...]) -> IdentityPlan:
     return IdentityPlan(
         f"{network.name} fits",
         Bilingual(
-            f"{network.gloss.en}: every run fits its samples", f"{network.gloss.zh}每次训练都能拟合样本"
+            f"every run fits its samples ({network.gloss.en})", f"每次训练都能拟合样本（{network.gloss.zh}）"
         ),
         network.family,
         arms,
