@@ -20,7 +20,7 @@ _SMALLEST = 2.0
 _QUICK_RATES = (0.1, 0.3)
 _RATES = {"dense_bn": (0.03, 0.1, 0.3, 1.0), DENSE.name: (0.03, 0.1, 0.3), "mnist_cnn": (0.1, 0.3)}
 #: Steps with a norm and without: accuracies change for long, and sooner with BN, so that more for one would decide.
-_QUICK_STEPS, _STEPS = 1200, {"dense": 9000, "convolution": 1200}
+_QUICK_STEPS, _STEPS = 1200, {"dense": 9000, "convolution": 800}
 _EARLY = "That is early in training: accuracies still rise then, and a verdict holds for these steps alone."
 #: Networks, and the norm of each that takes away the brightness of a single image.
 _PER_IMAGE = {"dense_bn": "layer", "plain_mlp": "layer", "mnist_cnn": "instance"}
