@@ -99,6 +99,9 @@ _TITLES = {
     "LSTM on speech": "语音 LSTM",
     "LSTM on the rows of images": "逐行读图的 LSTM",
     "BiLSTM on text": "文本 BiLSTM",
+    "1 dense layer": "1 层全连接",
+    "2 dense layers": "2 层全连接",
+    "small convolutional net": "小卷积网",
     "breast cancer": "乳腺癌数据",
     "200 images": "200 张图像",
 }  # fmt: skip
@@ -132,6 +135,8 @@ _MEASURED = {
     "accuracy in mixed light with BN less that without": "各种光线下用 BN 与不用 BN 的准确率之差",
     "accuracy lost with BN less that lost without, at a quarter of the contrast":
         "对比度为四分之一时用 BN 多损失的准确率",
+    "accuracy lost with BN less that lost without, in mixed light": "光线各不相同时用 BN 多损失的准确率",
+    "accuracy lost in mixed light without BN less that lost with": "光线各不相同时不用 BN 多损失的准确率",
     "accuracy of BN at batch 32 less that at batch 2": "BN 在批量 32 与批量 2 时的准确率之差",
     "accuracy regained with dropout before BN less that with dropout behind":
         "Dropout 在 BN 之前比之后多挽回的准确率",
@@ -156,6 +161,7 @@ _MEASURED = {
     "change of skewness or kurtosis by BN": "BN 引起的偏度或峰度变化",
     "difference of the loss by a bias before BN": "BN 之前的偏置引起的损失差别",
     "distance of BN's statistics from running averages of the batches'": "BN 统计量与各批统计量滑动平均的差距",
+    "gain by BN with 50 images less that with the most": "50 张图像与最多图像时 BN 的收益之差",
     "gain by dropout without BN less that with": "不用 BN 比用 BN 时 Dropout 多带来的收益",
     "highest usable rate with BN over without": "用 BN 与不用 BN 的最高可用学习率之比",
     "largest setback of the accuracy without BN less with": "不用 BN 比用 BN 的准确率最大回落多",
