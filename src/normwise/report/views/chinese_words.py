@@ -107,6 +107,7 @@ _TITLES = {
 }  # fmt: skip
 _CAPTIONS = {
     "Mean over seeds; the band spans the lowest and the highest seed.": "各种子的平均；色带为最低到最高的种子。",
+    "A curve ends where a seed diverged.": "有种子发散处曲线即止。",
     "Mean over seeds; the band spans all seeds.": "各种子的平均；色带涵盖所有种子。",
     "Mean over seeds; the bar spans the lowest and the highest seed.": "各种子的平均；线段为最低到最高的种子。",
     "Mean over seeds, with the lowest and the highest.": "各种子的平均，以及最低和最高的种子。",

@@ -12,7 +12,7 @@ from normwise.training.measures.accuracies.gain import gain_accuracy
 from normwise.training.measures.accuracies.padding import padded_accuracy
 from normwise.training.measures.accuracies.recomputed_accuracy import recomputed_accuracy
 from normwise.training.measures.accuracies.shifted_accuracy import shifted_accuracy
-from normwise.training.measures.activations.activation_moments import activation_moments
+from normwise.training.measures.activations.activation_percentiles import activation_percentiles
 from normwise.training.measures.activations.input_percentiles import input_percentiles
 from normwise.training.measures.activations.kept_variance import kept_variance
 from normwise.training.measures.activations.moments import moments
@@ -31,7 +31,7 @@ Measure = Callable[[nn.Module, LabelledData], Any]
 AT_EVERY_POINT: dict[str, Measure] = {
     "input_percentiles": input_percentiles,
     "gradient_by_layer": gradient_by_layer,
-    "activation_moments": activation_moments,
+    "activation_percentiles": activation_percentiles,
 }
 #: Measured after the last step, into ``Result.measured``.
 AT_THE_END: dict[str, Measure] = {

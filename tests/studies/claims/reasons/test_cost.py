@@ -52,3 +52,8 @@ def test_statistics_are_the_reason_where_they_are_most_of_it(
     judge: Judge, share: float, expected: Verdict
 ) -> None:
     assert judge(CostMemoryReason(), _outcome(statistics=share)).verdict == expected
+
+
+def test_statistics_are_called_small_only_where_they_are(judge: Judge) -> None:
+    assert "are small" in judge(CostMemoryReason(), _outcome(statistics=6.0)).advice.en
+    assert "are small" not in judge(CostMemoryReason(), _outcome(statistics=80.0)).advice.en

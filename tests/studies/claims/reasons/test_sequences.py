@@ -12,6 +12,7 @@ from normwise.studies.claims.reasons.nlp import Nlp
 from normwise.studies.claims.reasons.padding import Padding
 from normwise.studies.claims.reasons.per_step_statistics import PerStepStatistics
 from normwise.studies.claims.reasons.recurrent_nets import RecurrentNets, RecurrentNetsLayerNorm
+from normwise.studies.claims.reasons.speech import Speech, SpeechVolume
 
 Judge = Callable[..., ClaimResult]
 
@@ -120,6 +121,76 @@ def test_nothing_is_known_of_the_steps_where_neither_reaches_the_target(judge: J
     found = judge(Nlp(), _ends(below, {"batch": 2, "none": 7, "layer": 2}))
     assert {case.outcome for case in found.cases} == {"open"}
     assert all("never got there" in case.effect.note for case in found.cases)
+
+
+@pytest.mark.parametrize(("missing", "outcome"), [("batch", "shown"), ("none", "refuted")])
+def test_a_ratio_that_the_budget_cut_off_decides_only_what_a_bound_can(
+    judge: Judge, missing: str, outcome: str
+) -> None:
+    # Without BN over with BN: where BN alone never arrives the ratio is at most so large, and never shown.
+    points = {"batch": 95.0, "none": 95.0, "layer": 95.0, missing: 20.0}
+    found = judge(Nlp(), _ends(points, {"batch": 6, "none": 6, "layer": 6}), "full")
+    cases = [case for case in found.cases if case.name.endswith("BN")]
+    assert cases
+    assert all(case.is_bound and case.outcome != outcome for case in cases)
+
+
+def test_steps_count_at_the_rate_that_is_soonest_and_accuracy_at_that_which_ends_highest(
+    judge: Judge,
+) -> None:
+    def outcome(config: RunConfig) -> dict[str, Any]:
+        slow = config.lr < 0.02
+        return {"accuracy": 0.97 if slow else 0.93, "reaches": 40 if slow else 12}
+
+    found = judge(RecurrentNets(), outcome)
+    of_rows = [case for case in found.cases if case.name.startswith("row_lstm")]
+    assert ["0.01" in case.effect.note for case in of_rows] == [True, False]
+    assert "0.03" in of_rows[1].effect.note
+
+
+@pytest.mark.parametrize("claim", [RecurrentNets(), RecurrentNetsLayerNorm(), Nlp()])
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_steps_are_evaluated_closely_enough_to_tell_the_smallest_ratio(claim: Claim, preset: str) -> None:
+    for case in claim.cases(preset_named(preset), lambda search: search.rates[-1]):
+        assert all((arm.eval_every, arm.eval_growth) == (4, 0.1) for arm in case.arms)
+
+
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_both_choices_of_a_rate_are_made_from_the_same_runs(preset: str) -> None:
+    sizes = preset_named(preset)
+    of_choice = {
+        by: {
+            run.key
+            for search in RecurrentNets().searches(sizes)
+            if search.by == by
+            for run in search.runs(sizes)
+        }
+        for by in ("accuracy", "steps")
+    }
+    assert of_choice["accuracy"] == of_choice["steps"]
+
+
+@pytest.mark.parametrize("claim", [Padding(), PerStepStatistics()])
+def test_seeds_that_are_judged_beyond_the_presets_follow_them(claim: Claim) -> None:
+    full = preset_named("full")
+    assert claim.seeds(full) == tuple(range(full.seeds[0], full.seeds[-1] + 4))
+
+
+def test_bn_without_a_mask_has_a_rate_of_its_own_in_full() -> None:
+    for preset, lr in (("quick", 0.01), ("full", 0.5)):
+        sizes = preset_named(preset)
+        masked, unmasked = (
+            Padding()
+            .cases(sizes, lambda search: 0.5 if search.arm.norm == "batch_unmasked" else 0.01)[0]
+            .arms
+        )
+        assert (masked.lr, unmasked.lr) == (0.01, lr)
+
+
+@pytest.mark.parametrize("claim", [Padding(), PerStepStatistics(), Speech(), SpeechVolume()])
+def test_no_target_is_told_where_none_is_used(claim: Claim) -> None:
+    assert "target" not in claim.protocol(preset_named("full"))[0]
+    assert "target 70%" in Nlp().protocol(preset_named("full"))[0]
 
 
 @pytest.mark.parametrize("claim", [RecurrentNets(), RecurrentNetsLayerNorm(), Nlp()])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from normwise.data.speech.tones import tones
 from normwise.records import ClaimResult, RunConfig, Verdict
 from normwise.studies import preset_named
 from normwise.studies.claims.reasons.speech import Speech, SpeechVolume
@@ -55,6 +56,14 @@ def test_bn_adapts_to_volume_where_another_one_costs_less(
         return {"end": {"gain_accuracy": {"1": 0.9, **{g: a - wobble for g, a in accuracies.items()}}}}
 
     assert judge(SpeechVolume(), outcome).verdict == expected
+
+
+def test_the_budget_is_told_in_epochs() -> None:
+    quick, full = (Speech().protocol(preset_named(preset))[0] for preset in ("quick", "full"))
+    network = preset_named("quick").sequences["speech_lstm"]
+    steps_an_epoch = len(tones().training) / network.batch_size
+    assert f"That is about {network.steps / steps_an_epoch:.0f} epochs." in quick
+    assert "epochs" in full
 
 
 def test_arms_differ_in_the_norm_alone_and_features_tell_loudness() -> None:

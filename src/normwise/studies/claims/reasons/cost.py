@@ -29,6 +29,8 @@ from normwise.studies.wording import verdict_first
 
 #: Smallest ratio that matters, of memory and of time; share of the further memory, in percent, that makes a reason.
 _RATIO, _SHARE = 1.05, 50.0
+#: Samples that memory and time are measured with.
+_BATCH = 60
 _MEGABYTE = 2**20
 _COMPLEXITY = Saying("001", "5.未来发展趋势与挑战: 1 模型复杂性")
 _OVERHEAD = Saying("003", "批标准化的优缺点: 缺点, 1 内存开销")
@@ -38,9 +40,9 @@ _ROTA_BULO = Source(
     "https://arxiv.org/abs/1712.02616",
 )
 _MEASURED = (
-    "The same network with PyTorch's BN and with its BN taken out; batches of 60, one thread. Memory: bytes of all "
-    "that a forward pass keeps for the backward pass, parameters and inputs left out, what shares its memory counted "
-    "once. Time: {clock}, medians of 30 rounds in which the networks take turns; a step is forward, backward "
+    "The same network with PyTorch's BN and with its BN taken out; batches of {batch}, one thread. Memory: bytes of "
+    "all that a forward pass keeps for the backward pass, parameters and inputs left out, what shares its memory "
+    "counted once. Time: {clock}, medians of 30 rounds in which the networks take turns; a step is forward, backward "
     "and plain SGD."
 )
 _CLOCKS = {"cpu": "of the processor", "cuda": "by the clock, from an idle GPU to an idle GPU"}
@@ -139,13 +141,15 @@ class CostMemoryReason(Claim):
     name = "cost_memory_reason"
     group = "reasons"
     statement = Bilingual(
-        "That memory is for the mean and variance of each batch.", "多占的内存来自每个小批量的均值和方差。"
+        "The memory that BN adds in training is for the mean and variance of each batch.",
+        "BN 在训练时多占的内存，来自每个小批量的均值和方差。",
     )
     says = (_OVERHEAD,)
     falsifier = "Means and variances are less than half of the memory that BN adds: every network."
     rule = (
         "The effect is the share of all means and variances, those of the batch and the running ones, in the memory "
-        f"that BN adds. The reason of a growth is most of it: more than {_SHARE:g} percent. (With 5 percent, which had "
+        f"that BN adds at a batch of {_BATCH}: behind dense layers it is 16 / (4 N + 8) for N samples and depends on "
+        f"them alone. The reason of a growth is most of it: more than {_SHARE:g} percent. (With 5 percent, which had "
         "been proposed before, narrow dense layers would show the claim; what the share is stands beside each network.)"
     )
     dated = "2026-11-27"
@@ -166,14 +170,19 @@ class CostMemoryReason(Claim):
         return _cases(preset, "share of means and variances", _statistics_share, unit="%", smallest=_SHARE)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        measured = Bilingual("Their share", "它们所占的比例")
+        measured = Bilingual(f"Their share at a batch of {_BATCH}", f"批量为 {_BATCH} 时它们所占的比例")
         return verdict_first(found, _REASON, measured, cases)
 
     def advice(self, found: Verdict) -> Bilingual:
+        if found == "not supported":
+            return Bilingual(
+                "Reckon with one further activation for each BN layer; the statistics are small, and the larger the "
+                "batch and the images, the smaller their share.",
+                "估算内存时，每个 BN 层按多存一份激活计算；统计量本身很小，批量和图像越大占比越小。",
+            )
         return Bilingual(
-            "Reckon with one further activation for each BN layer; the statistics are small, and the larger the batch "
-            "and the images, the smaller their share.",
-            "估算内存时，每个 BN 层按多存一份激活计算；统计量本身很小，批量和图像越大占比越小。",
+            "Reckon with the statistics and with one further activation for each BN layer, at the batch that you use.",
+            "估算内存时，按所用的批量，把统计量和每个 BN 层多存的一份激活都算进去。",
         )
 
 
@@ -229,7 +238,7 @@ class CostTime(Claim):
 
 
 def _measured_how(preset: Preset) -> str:
-    return _MEASURED.format(clock=_CLOCKS[preset.device])
+    return _MEASURED.format(batch=_BATCH, clock=_CLOCKS[preset.device])
 
 
 def _config(preset: Preset, network: Network) -> RunConfig:
@@ -290,7 +299,7 @@ def _figure(preset: Preset, runs: Runs) -> Figure:
     return Figure(
         name="cost-memory",
         title="Memory kept for the backward pass",
-        caption="Of a batch of 60. The statistics are the means and variances of all BN layers.",
+        caption=f"Of a batch of {_BATCH}. The statistics are the means and variances of all BN layers.",
         x_label="network",
         y_label="MB",
         y_log=True,

@@ -7,11 +7,11 @@ from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
 from normwise.studies.claims.reasons.sequence_runs import (
-    at_its_rate,
     budgets_sentence,
     curves,
     learns,
-    search,
+    search_soonest,
+    soonest,
     steps_case,
 )
 from normwise.studies.networks import seeds_sentence
@@ -57,10 +57,10 @@ class Nlp(Claim):
         "steps: with both norms, every network."
     )
     rule = (
-        "For each network and norm the learning rate is chosen that ends highest. The effect is the ratio of steps to "
-        "the target, without a norm over with it; a run that never reached it counts with its whole budget, and the "
-        f"interval is widened by what the evaluations leave open. {_GREATLY:g} times is the smallest ratio that is "
-        "much. Control: without a norm the network learns its task."
+        "For each network and norm the learning rate is chosen that reaches the target soonest. The effect is the "
+        "ratio of steps to the target, without a norm over with it; a run that never reached it counts with its whole "
+        "budget, which makes the ratio a bound, and the interval is widened by what the evaluations leave open. "
+        f"{_GREATLY:g} times is the smallest ratio that is much. Control: without a norm the network learns its task."
     )
     dated = "2026-11-27"
     sources = (
@@ -73,7 +73,7 @@ class Nlp(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
-            budgets_sentence(preset, _networks(preset)),
+            budgets_sentence(preset, _networks(preset), steps_count=True),
             "BN leaves padding out of its statistics."
             + preset.pick(quick=" LayerNorm, which is slower to begin with, is tried in full only.", full=""),
             seeds_sentence(preset),
@@ -81,7 +81,7 @@ class Nlp(Claim):
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
         return tuple(
-            search(preset, network, norm)
+            search_soonest(preset, network, norm)
             for network in _networks(preset)
             for norm in ("none", *_TRIED[preset.name])
         )
@@ -91,8 +91,8 @@ class Nlp(Claim):
             steps_case(
                 preset,
                 network,
-                at_its_rate(preset, rate, network, "none"),
-                at_its_rate(preset, rate, network, norm),
+                soonest(preset, rate, network, "none"),
+                soonest(preset, rate, network, norm),
                 smallest=_GREATLY,
                 where=_NORMS[norm],
             )
@@ -101,7 +101,7 @@ class Nlp(Claim):
         )
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
-        return tuple(learns(preset, rate, network) for network in _networks(preset))
+        return tuple(learns(network, soonest(preset, rate, network, "none")) for network in _networks(preset))
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
         return tuple(
@@ -109,7 +109,7 @@ class Nlp(Claim):
                 f"nlp-{network.name}",
                 network,
                 [
-                    (norm, runs.of(at_its_rate(preset, runs.rate, network, norm)))
+                    (norm, runs.of(soonest(preset, runs.rate, network, norm)))
                     for norm in (*_TRIED[preset.name], "none")
                 ],
             )

@@ -80,7 +80,8 @@ class Padding(Claim):
 
     def seeds(self, preset: Preset) -> tuple[int, ...]:
         # The loss differs much from one seed to the next.
-        return (*preset.seeds, *preset.pick(quick=(), full=(17, 18, 19)))
+        following = preset.seeds[-1] + 1
+        return (*preset.seeds, *preset.pick(quick=(), full=range(following, following + 3)))
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
@@ -89,11 +90,14 @@ class Padding(Claim):
             "1, 2, 4 and 8 times their longest sequence. Recurrent layers stop at the end of a sequence in any case: "
             "only BN between them is told the lengths, or is not and takes the zeros behind the end for real. With "
             "running statistics more padding at the test changes nothing: what harm there is comes from training.",
-            f"{seeds_sentence(preset, self.seeds(preset))} Both arms have the learning rate that suits BN with a mask.",
+            seeds_sentence(preset, self.seeds(preset))
+            + preset.pick(quick=" BN without a mask has the learning rate that suits BN with one.", full=""),
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
-        return tuple(search(preset, network, "batch") for network in _networks(preset))
+        return tuple(
+            search(preset, network, norm) for network in _networks(preset) for norm in _tuned(preset)
+        )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return tuple(
@@ -154,10 +158,16 @@ def _networks(preset: Preset) -> list[Network]:
     return [preset.sequences[name] for name in PADDED]
 
 
+def _tuned(preset: Preset) -> tuple[str, ...]:
+    """Return the norms that a learning rate is chosen for."""
+    return preset.pick(quick=("batch",), full=("batch", "batch_unmasked"))
+
+
 def _arms(preset: Preset, rate: Rate, network: Network) -> tuple[RunConfig, RunConfig]:
-    """Return BN with a mask and without, both at the learning rate of the first."""
+    """Return BN with a mask and without, each at the learning rate that suits it, or both at that of the first."""
     masked = at_its_rate(preset, rate, network, "batch")
-    return masked, replace(masked, norm="batch_unmasked")
+    own = "batch_unmasked" if "batch_unmasked" in _tuned(preset) else "batch"
+    return masked, replace(masked, norm="batch_unmasked", lr=rate(search(preset, network, own)))
 
 
 def _most(run: Run, kind: str) -> float:

@@ -26,6 +26,8 @@ _TARGETS = {
 }
 #: Features that are not normalised by recording, which takes the volume out.
 _LOUD = {"loudness": True}
+#: Evaluations of runs whose steps to a target count; a ratio of 1.25 can't be told from ten a run.
+_CLOSELY: dict[str, Any] = {"eval_every": 4, "eval_growth": 0.1}
 #: Networks that are tested with more padding, too.
 PADDED = ("speech_lstm",)
 #: Accuracy over that of guessing that a network must have for a comparison to mean anything, in percentage points.
@@ -46,13 +48,28 @@ def search(preset: Preset, network: Network, norm: str) -> Search:
     return tuned(preset, config(preset, network, norm), _rates(preset, network))
 
 
+def search_soonest(preset: Preset, network: Network, norm: str) -> Search:
+    """Return the choice of a learning rate, among the same runs, by the steps to the target of the network."""
+    return tuned(preset, config(preset, network, norm), _rates(preset, network), target_of(preset, network))
+
+
 def at_its_rate(preset: Preset, rate: Rate, network: Network, norm: str, **changes: Any) -> RunConfig:
-    """Return a run at the learning rate that suits the norm best."""
+    """Return a run at the learning rate that ends highest."""
+    return replace(_judged(preset, network, norm, **changes), lr=rate(search(preset, network, norm)))
+
+
+def soonest(preset: Preset, rate: Rate, network: Network, norm: str) -> RunConfig:
+    """Return a run at the learning rate that reaches the target of the network soonest."""
+    return replace(_judged(preset, network, norm), lr=rate(search_soonest(preset, network, norm)))
+
+
+def _judged(preset: Preset, network: Network, norm: str, **changes: Any) -> RunConfig:
+    """Return a run without its rate, with what is measured in it."""
     # Measured in the same runs, for the claims about padding and about volume.
     padded = ("padded_accuracy",) if norm == "batch" and network.name in PADDED else ()
     gain = ("gain_accuracy",) if norm in ("batch", "none") and _is_loud(preset, network) else ()
-    changes = {"measures": padded + gain} | changes
-    return replace(config(preset, network, norm, **changes), lr=rate(search(preset, network, norm)))
+    closely = {} if norm == "recurrent_batch" else _CLOSELY
+    return config(preset, network, norm, **{"measures": padded + gain, **closely} | changes)
 
 
 def loud(preset: Preset, rate: Rate, network: Network, norm: str) -> RunConfig:
@@ -105,14 +122,14 @@ def steps_case(
     )
 
 
-def learns(preset: Preset, rate: Rate, network: Network) -> CasePlan:
+def learns(network: Network, without_norm: RunConfig) -> CasePlan:
     """Return the control that the network learns its task without a norm."""
     guessing = 1 / _CLASSES[network.task]
     return CasePlan(
         f"{network.name}, learns",
         Bilingual(f"{network.gloss.en} learns without a norm", f"{network.gloss.zh}不用归一化也能学会"),
         network.family,
-        (at_its_rate(preset, rate, network, "none"),),
+        (without_norm,),
         value=lambda run: 100 * (accuracy_at_end(run) - guessing),
         effect="accuracy above that of guessing",
         unit="percentage points",
@@ -125,16 +142,18 @@ def target_of(preset: Preset, network: Network) -> float:
     return _TARGETS[network.name][preset.name]
 
 
-def budgets_sentence(preset: Preset, networks: Sequence[Network]) -> str:
-    """Return budgets, rates and targets, as a sentence of a protocol."""
+def budgets_sentence(preset: Preset, networks: Sequence[Network], *, steps_count: bool = False) -> str:
+    """Return budgets and rates, and targets and evaluations where steps to a target count, for a protocol."""
     each = "; ".join(
         f"{network.gloss.en} on {network.data}, {network.steps:,} steps of {network.batch_size}, learning rates "
-        f"{', '.join(f'{rate:g}' for rate in _rates(preset, network))}, target {target_of(preset, network):.0%}"
+        f"{', '.join(f'{rate:g}' for rate in _rates(preset, network))}"
+        f"{f', target {target_of(preset, network):.0%}' if steps_count else ''}"
         for network in networks
     )
+    counted = " Evaluated every 4 steps up to step 40, then after a tenth of all steps so far."
     kept = any(_is_loud(preset, network) for network in networks)
     return (
-        f"{each}. Adam, gradients clipped to a norm of 1."
+        f"{each}. Adam, gradients clipped to a norm of 1.{counted if steps_count else ''}"
         f"{' The features of speech keep its loudness: one normalisation for all recordings.' if kept else ''}"
     )
 

@@ -7,12 +7,12 @@ from normwise.studies.arms import Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Rate
 from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL, steps_ratio
-from normwise.studies.claims.training.tuned_pairs import TARGET, pairs
+from normwise.studies.claims.training.tuned_pairs import TARGET, TunedPair, pairs
 from normwise.studies.judging.drift import drift
 from normwise.studies.networks import arm
 from normwise.studies.preset import Network, Preset
 
-#: Those of the claim about fewer steps, whose searches and runs with BN and without these are, too.
+#: Networks of the claim about fewer steps, whose searches and runs to the target with BN and without are these, too.
 _NETWORKS = {"quick": ("ioffe_mlp", "dense_bn"), "full": ("ioffe_mlp", "deep_mlp")}
 #: Smallest ratio of steps, and of shifts, that matters; smallest ratio by which the noise must raise the shift.
 SMALLEST, PUT_BACK = 1.25, 5.0
@@ -29,10 +29,14 @@ def drift_steps(preset: Preset) -> int:
     return preset.pick(quick=20, full=100)
 
 
+def _pair(preset: Preset, network: Network) -> TunedPair:
+    (pair,) = (pair for pair in pairs(preset) if pair.name == f"{network.name}, plain SGD")
+    return pair
+
+
 def _search(preset: Preset, network: Network, norm: str) -> Search:
     """Return the choice of a learning rate; for BN with noise behind it as for BN alone."""
-    (pair,) = (pair for pair in pairs(preset) if pair.name == f"{network.name}, plain SGD")
-    bn, plain = pair.searches
+    bn, plain = _pair(preset, network).searches
     if norm != "noisy_batch":
         return plain if norm == "none" else bn
     return replace(bn, arm=replace(bn.arm, norm=norm, steps=preset.pick(quick=150, full=1000)))
@@ -43,21 +47,31 @@ def shift_searches(preset: Preset) -> tuple[Search, ...]:
     return tuple(_search(preset, network, norm) for network in shift_networks(preset) for norm in NORMS)
 
 
-def drifting(preset: Preset, network: Network, norm: str, rate: Rate) -> RunConfig:
-    """Return the run that measures the shift after each step."""
+def drifting(preset: Preset, network: Network, norm: str, rate: Rate, *, own: bool = False) -> RunConfig:
+    """Return the run that measures the shift after each step; without BN at the rate that suits BN, or its own.
+
+    A step is as long as its rate: at ten times the rate all shifts are ten times as large.
+    """
     config = arm(
         preset,
         network,
         norm,
         steps=drift_steps(preset),
         eval_every=1,
-        measures=("activation_moments", "gradient_turn"),
+        measures=("activation_percentiles", "gradient_turn"),
     )
-    return replace(config, lr=rate(_search(preset, network, norm)))
+    of = "batch" if norm == "none" and not own else norm
+    return replace(config, lr=rate(_search(preset, network, of)))
 
 
 def shift_case(
-    preset: Preset, rate: Rate, network: Network, norms: tuple[str, str], smallest: float
+    preset: Preset,
+    rate: Rate,
+    network: Network,
+    norms: tuple[str, str],
+    smallest: float,
+    *,
+    own: bool = False,
 ) -> CasePlan:
     """Return the comparison of the shifts with two norms."""
     more, less = norms
@@ -65,7 +79,7 @@ def shift_case(
         network.name,
         network.gloss,
         network.family,
-        arms=tuple(drifting(preset, network, norm, rate) for norm in norms),
+        arms=tuple(drifting(preset, network, norm, rate, own=own) for norm in norms),
         value=lambda one, other: drift(one) / drift(other),
         effect=f"shift {NORM_LABEL[more]} over shift {NORM_LABEL[less]}",
         unit="times",
@@ -93,8 +107,7 @@ def noise_shifts(preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
 
 def steps_case(preset: Preset, rate: Rate, network: Network, norms: tuple[str, str]) -> CasePlan:
     """Return the comparison of the steps to the target with two norms."""
-    searches = [_search(preset, network, norm) for norm in norms]
-    first, second = (replace(search.arm, lr=rate(search), stop_at_loss=None) for search in searches)
+    first, second = (_judged(preset, rate, network, norm) for norm in norms)
     return steps_ratio(
         network.name,
         network.gloss,
@@ -103,6 +116,15 @@ def steps_case(preset: Preset, rate: Rate, network: Network, norms: tuple[str, s
         target=TARGET,
         smallest=SMALLEST,
     )
+
+
+def _judged(preset: Preset, rate: Rate, network: Network, norm: str) -> RunConfig:
+    """Return the run whose steps to the target count, evaluated as those of the claim about fewer steps."""
+    bn, plain = _pair(preset, network).arms(rate)
+    if norm != "noisy_batch":
+        return plain if norm == "none" else bn
+    search = _search(preset, network, norm)
+    return replace(bn, norm=norm, steps=search.arm.steps, lr=rate(search))
 
 
 def slower_without(preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from normwise.records import Bilingual, Family, Run, RunConfig
-from normwise.studies.arms import reached, steps_between, steps_until
+from normwise.studies.arms import reached, steps_between, steps_until, unseen_steps
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.judging.bounds import LOWER, UPPER
 from normwise.studies.judging.styles import LABEL
@@ -24,13 +24,10 @@ def steps_ratio(
 ) -> CasePlan:
     """Return the case whose effect is the steps of the first over those of the second.
 
-    A run that never reached the target counts with its whole budget. Where neither did, nothing is known of the ratio,
-    and its interval is as wide as the budget.
+    A run that never reached the target counts with its whole budget, and the ratio is a bound then.
     """
 
     def open_by(one: Run, other: Run) -> float:
-        if not reached(one, target) and not reached(other, target):
-            return float(max(one.config.steps, other.config.steps))
         (low, high), (other_low, other_high) = steps_between(one, target), steps_between(other, target)
         return math.sqrt(high / low * other_high / other_low)
 
@@ -55,5 +52,6 @@ def steps_ratio(
         unit="times",
         smallest=smallest,
         resolution=open_by,
+        unseen=lambda one, other: unseen_steps(one, other, target),
         note=note,
     )
