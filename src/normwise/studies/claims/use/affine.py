@@ -41,6 +41,7 @@ class _AboutAffine(Claim):
     group = "use"
     says = _SAYS
     dated = "2026-11-27"
+    revised = "At first networks without BN, and BN without γ and β, had too few steps."
     sources = _SOURCES
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:

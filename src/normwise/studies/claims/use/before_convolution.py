@@ -43,6 +43,10 @@ class BeforeConvolution(Claim):
         f"evaluations. The smallest that matters is {_SMALLEST:g} point."
     )
     dated = "2026-11-27"
+    revised = (
+        "The first rule let it depend on the size wherever one place is better at both, and chose among rates that "
+        "were all too large."
+    )
     sources = (
         ioffe_szegedy(
             "§3.2: Wu + b is normalised, not the layer's input u, whose distribution changes its form in training"

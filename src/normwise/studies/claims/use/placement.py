@@ -62,6 +62,9 @@ class Placement(Claim):
         f"ratio that matters is {_SMALLEST:g}."
     )
     dated = "2026-11-27"
+    revised = (
+        "The first rule judged missed targets as if they were measured, and in full most runs missed theirs."
+    )
     presets = ("quick", "full", "gpu")
     sources = (
         ioffe_szegedy("§3.2: BN is put before the nonlinearity, since what comes out of it changes its form"),

@@ -54,6 +54,7 @@ class RunningStatistics(Claim):
         f"control, statistics that were never updated must cost more than {_LOST:g} points: else no statistics matter."
     )
     dated = "2026-11-27"
+    revised = "The first rule counted trainings in which the averages can't have caught up."
     sources = _SOURCES
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
@@ -169,6 +170,7 @@ class RunningStatisticsKept(Claim):
         f"never updated, in percentage points. The smallest that matters is {_LOST:g} points."
     )
     dated = "2026-11-27"
+    revised = "The first rule left out the convolutional net, and its statement said more than was tested."
     sources = _SOURCES
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
