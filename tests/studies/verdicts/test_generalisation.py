@@ -197,7 +197,7 @@ def test_brightness_may_be_kept_by_some_networks_alone(judge: Judge) -> None:
 def test_few_steps_are_said_with_the_effect(judge: Judge) -> None:
     (claim,) = claims_named(("absolute_differences",))
     of_each = {name: judge(claim, _brightness(bn=0.8), preset=name).takeaway for name in ("quick", "full")}
-    assert "early in training, after 1,200 steps" in of_each["quick"].en
+    assert "early in training, after 1,100 steps" in of_each["quick"].en
     assert "训练初期" in of_each["quick"].zh
     assert "early" not in of_each["full"].en
 

@@ -12,12 +12,11 @@ from normwise.studies.claims.generalisation.with_dropout import (
     SAMPLES,
     search,
     steps,
-    training_sentence,
+    training_sentences,
     with_dropout,
 )
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import LABEL, STYLE
-from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Preset
 from normwise.studies.wording import verdict_first
 
@@ -81,16 +80,19 @@ class DropoutNeed(Claim):
         return (*preset.seeds, *preset.pick(quick=(), full=further))
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
+        training, seeds = training_sentences(
+            preset, "with BN and without, with dropout and without", self.seeds(preset)
+        )
         return (
             f"{SAMPLES} images of {preset.data}, drawn anew for each seed, a fifth of which have a label drawn at "
             "random: on so few clean images dropout gains nothing even without BN. Tested on right labels.",
-            training_sentence(preset, "with BN and without, with dropout and without"),
+            training,
             "They are enough to learn all samples by heart without dropout, with BN and without.",
             "The steps count: with dropout, networks are not at their end after 500, and in a trial dropout gained "
             "more with BN then, and more without BN after 3,000.",
             "Dropout stands behind each hidden layer, and so in front of the next layer's BN, whose statistics it "
             "disturbs: that favours the claim.",
-            seeds_sentence(preset, self.seeds(preset)),
+            seeds,
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:

@@ -11,13 +11,12 @@ from normwise.studies.claims.generalisation.with_dropout import (
     NETWORK,
     SAMPLES,
     search,
-    training_sentence,
+    training_sentences,
     with_dropout,
 )
 from normwise.studies.judging.run_queries import final_accuracy, result
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import RECOMPUTED, STYLE
-from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Preset
 from normwise.studies.wording import verdict_first
 
@@ -233,8 +232,7 @@ def _protocol(preset: Preset) -> tuple[str, ...]:
     return (
         f"{NETWORK.gloss.en.capitalize()} with BN, {SAMPLES} images of {preset.data}, drawn anew for each seed; "
         f"dropout {_DROPOUT:g} either between them, so that a BN layer follows, or behind the last.",
-        training_sentence(preset, "with dropout behind each layer"),
-        seeds_sentence(preset),
+        *training_sentences(preset, "with dropout behind each layer", preset.seeds),
     )
 
 

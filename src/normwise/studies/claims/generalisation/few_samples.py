@@ -102,6 +102,13 @@ def seeds_sentence(preset: Preset, judged_on: Sequence[int]) -> str:
     """Return the learning rate and the seeds, as a sentence of a protocol."""
     return (
         f"Learning rate {learning_rate(preset):g} with BN and without, low enough for a loss that falls steadily. "
+        f"{judged_sentence(judged_on)}"
+    )
+
+
+def judged_sentence(judged_on: Sequence[int]) -> str:
+    """Return how seeds are used where no learning rate is chosen, as a sentence of a protocol."""
+    return (
         f"Judged are seeds {', '.join(map(str, judged_on))} on the test set. With and without BN the weights start "
         "from the same values and see the same batches."
     )

@@ -1,17 +1,18 @@
 """Networks with dropout, trained until they know their few samples by heart, wrong labels and all."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from normwise.records import Bilingual, RunConfig
 from normwise.studies.arms import Search
 from normwise.studies.claim import Rate
-from normwise.studies.networks import arm, tuned
+from normwise.studies.claims.generalisation.few_samples import judged_sentence
+from normwise.studies.networks import arm, seeds_sentence, tuned
 from normwise.studies.preset import Network, Preset
 
 #: Training images.
 SAMPLES = 200
-RATES = (0.1, 0.3)
 NETWORK = Network(
     "dense_2x64",
     Bilingual("2 dense layers", "2 层全连接"),
@@ -29,10 +30,13 @@ def steps(preset: Preset) -> int:
     return preset.pick(quick=NETWORK.steps, full=6 * NETWORK.steps)
 
 
-def training_sentence(preset: Preset, tried: str) -> str:
-    """Return the learning rates and the steps, as a sentence of a protocol."""
-    rates = " and ".join(map(str, RATES))
-    return f"Learning rates {rates} are tried {tried}; {steps(preset):,} steps in batches of 32."
+def training_sentences(preset: Preset, tried: str, judged_on: Sequence[int]) -> tuple[str, str]:
+    """Return the learning rates, the steps and the seeds, as sentences of a protocol."""
+    rates, budget = _rates(preset), f"{steps(preset):,} steps in batches of 32."
+    if len(rates) == 1:
+        return f"Learning rate {rates[0]:g}; {budget}", judged_sentence(judged_on)
+    tried_rates = " and ".join(f"{rate:g}" for rate in rates)
+    return f"Learning rates {tried_rates} are tried {tried}; {budget}", seeds_sentence(preset, judged_on)
 
 
 def with_dropout(
@@ -53,7 +57,11 @@ def with_dropout(
 
 def search(preset: Preset, norm: str, dropout: float, *, data: str) -> Search:
     """Return the choice of the learning rate, with dropout behind each layer."""
-    return tuned(preset, _config(preset, norm, dropout, data), RATES)
+    return tuned(preset, _config(preset, norm, dropout, data), _rates(preset))
+
+
+def _rates(preset: Preset) -> tuple[float, ...]:
+    return preset.pick(quick=(0.1,), full=(0.1, 0.3))
 
 
 def _config(preset: Preset, norm: str, dropout: float, data: str) -> RunConfig:
