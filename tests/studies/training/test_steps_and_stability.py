@@ -117,11 +117,14 @@ def test_stability_needs_no_runs_of_its_own(preset: str) -> None:
     assert keys[0] > keys[1]
 
 
-def test_a_narrow_residual_net_sees_all_of_the_small_digits() -> None:
-    (claim,) = claims_named(("fewer_steps",))
-    cases = claim.cases(preset_named("full"), lambda search: search.rates[0])
-    arms = [arm for plan in cases if plan.name.startswith("resnet") for arm in plan.arms]
-    assert {(arm.data, arm.train_samples, arm.test_samples) for arm in arms} == {("digits", None, None)}
+@pytest.mark.parametrize("name", ["fewer_steps", "stability", "indispensable"])
+def test_of_the_small_digits_all_are_asked_for_and_no_more(name: str) -> None:
+    (claim,) = claims_named((name,))
+    full = preset_named("full")
+    asked = [run for search in claim.searches(full) for run in search.runs(full)]
+    asked += claim.runs(full, lambda search: search.rates[0])
+    samples = {(run.train_samples, run.test_samples) for run in asked if run.data == "digits"}
+    assert samples == (set() if name == "stability" else {(None, None)})
 
 
 def test_setbacks_of_networks_that_hardly_start_without_bn_are_not_compared() -> None:

@@ -112,14 +112,14 @@ class FewerSteps(Claim):
         return tuple(arrives(pair, rate, of_forms=any) for pair in pairs(preset))
 
     def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
-        timing = (timed(preset, pair.network) for pair in pairs(preset) if pair.is_plain_sgd)
+        timing = (timed(preset, pair.network) for pair in _timed_pairs(preset))
         return (*timing, *(arm for _, arm, _ in at_others_rate(preset, pairs(preset), rate)))
 
     def runs(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
         return (*super().runs(preset, rate), *figure_1_runs(preset))
 
     def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
-        seconds = tuple(_seconds(preset, pair, runs) for pair in pairs(preset) if pair.is_plain_sgd)
+        seconds = tuple(_seconds(preset, pair, runs) for pair in _timed_pairs(preset))
         return seconds + tuple(
             geometric_effect(
                 f"{gloss.en}: steps without BN over steps with, both at the rate that suits the form without",
@@ -159,6 +159,11 @@ class FewerSteps(Claim):
             "Tune the learning rate, and try Adam, before you expect BN to save steps.",
             "先调好学习率、试试 Adam，再看 BN 能否减少步数。",
         )
+
+
+def _timed_pairs(preset: Preset) -> tuple[TunedPair, ...]:
+    """Return the pairs of which a step is timed: trained by plain SGD on the preset's images."""
+    return tuple(pair for pair in pairs(preset) if pair.is_plain_sgd and not pair.network.data)
 
 
 def _seconds(preset: Preset, pair: TunedPair, runs: Runs) -> Effect:
