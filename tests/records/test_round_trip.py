@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -135,3 +136,9 @@ def test_fields_are_written_in_their_order(config: RunConfig) -> None:
 
 def test_text_is_written_as_it_is(study: Study) -> None:
     assert "Accuracy – by step" in to_json(study)
+
+
+@pytest.mark.parametrize(("low", "high"), [(3.0, math.inf), (-math.inf, 3.0), (1.0, 2.0)])
+def test_an_interval_that_is_open_at_one_end_stays_so(low: float, high: float) -> None:
+    effect = Effect("effect", "times", 2.5, low, high, 0.95, 5)
+    assert from_plain(Effect, json.loads(to_json(effect))) == effect

@@ -96,7 +96,10 @@ def accuracy_at_end(run: Run) -> float:
 
     One evaluation of a few hundred samples moves by a point from step to step.
     """
-    points = run.points[-1:] if run.result is None or run.result.diverged else run.points[-3:]
+    points = run.points[-1:]
+    if run.result is not None and not run.result.diverged:
+        # Step 0, before any training, tells nothing of the end.
+        points = tuple(point for point in run.points[-3:] if point.step > 0) or points
     return fmean(point.test_accuracy for point in points)
 
 

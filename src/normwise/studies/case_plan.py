@@ -132,12 +132,12 @@ class IdentityPlan:
     if_it_holds: Outcome = "shown"
 
     def holds(self, runs: Runs) -> bool:
-        """Tell whether the identity holds in the runs of all seeds."""
-        return max(self._deviations(runs)) <= self.rounding
+        """Tell whether the identity holds in the runs of all seeds; a deviation that is not a number is too large."""
+        return all(deviation <= self.rounding for deviation in self._deviations(runs))
 
     def result(self, runs: Runs) -> Case:
         """Return the outcome, with the largest deviation of all seeds."""
-        worst = max(self._deviations(runs))
+        worst = max(self._deviations(runs), key=lambda deviation: (math.isnan(deviation), deviation))
         effect = Effect(self.effect, self.unit, worst, worst, worst, LEVEL, len(runs.seeds))
         contrary: Outcome = "refuted" if self.if_it_holds == "shown" else "shown"
         found = self.if_it_holds if self.holds(runs) else contrary

@@ -62,11 +62,24 @@ def tuned(preset: Preset, config: RunConfig, rates: tuple[float, ...], target: f
     return Search(config, rates, "steps", target)
 
 
-def seeds_sentence(preset: Preset, judged_on: Sequence[int] = ()) -> str:
+def bn_sentences(preset: Preset, names: Sequence[str]) -> tuple[str, ...]:
+    """Return how networks are trained with BN for claims about what holds exactly, as sentences of a protocol."""
+    configs = (
+        (preset.networks[name].gloss, trained_with_bn(preset, preset.networks[name])) for name in names
+    )
+    return tuple(
+        f"{gloss.en}: {config.steps} steps of plain SGD, batch {config.batch_size}, rate {config.lr:g}."
+        for gloss, config in configs
+    )
+
+
+def seeds_sentence(preset: Preset, judged_on: Sequence[int] = (), *, searched: bool = True) -> str:
     """Return how seeds, the preset's or others, and learning rates are used, as a sentence of a protocol."""
     tuning, judged = (
         ", ".join(map(str, seeds)) for seeds in (preset.tuning_seeds, judged_on or preset.seeds)
     )
+    if not searched:
+        return f"Judged are seeds {judged} on the test set; the learning rates are fixed."
     return (
         f"Learning rates are chosen on seeds {tuning} and a fifth of the training set that is not trained on; judged "
         f"are seeds {judged} on the test set. With and without BN the weights start from the same values and see "

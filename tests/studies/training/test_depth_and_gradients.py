@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from normwise.records import ClaimResult, RunConfig, Verdict
-from normwise.studies import Preset, claims_named
+from normwise.studies import Preset, claims_named, preset_named
 from tests.studies.training.conftest import Pretended
 
 Judged = Callable[..., ClaimResult]
@@ -46,6 +46,21 @@ def test_without_bn_a_deep_network_has_many_times_the_steps(quick: Preset) -> No
         assert plain.steps == 6 * bn.steps
         assert (bn.norm, plain.norm) == ("batch", "none")
         assert bn.options == plain.options
+
+
+def test_the_rate_from_default_weights_is_chosen_where_they_may_have_left_chance(quick: Preset) -> None:
+    (claim,) = claims_named(("trainable_depth",))
+    steps = {
+        search.arm.options["init"]: search.arm.steps
+        for search in claim.searches(quick)
+        if search.arm.norm == "none"
+    }
+    assert steps == {"default": 480, "he": 160}
+
+
+def test_the_take_away_begins_with_the_verdict(judged: Judged) -> None:
+    said = judged("trainable_depth", _depth(bn=0.95, default=0.1, he=0.5)).takeaway
+    assert said.en.startswith("Deep networks train with BN, and hardly without.")
 
 
 def test_a_network_that_is_slow_is_shown_beside_at_equal_steps(judged: Judged, quick: Preset) -> None:
@@ -102,6 +117,13 @@ def test_the_growth_of_the_gradient_is_told_by_layer(judged: Judged) -> None:
     assert growth.estimate == pytest.approx(10 ** ((1.8 - 0.04) / 18), rel=1e-6)
 
 
+def test_the_take_away_says_before_training_and_what_gradients_grow_by(judged: Judged) -> None:
+    said = judged("gradient_flow", _gradients({"": -1.8}, {"": 6.0})).takeaway
+    assert said.en.startswith("Before training")
+    assert said.zh.startswith("训练前")
+    assert "each layer is 1.3 times" in said.en
+
+
 def test_the_gradients_are_those_of_untrained_networks_that_differ_in_the_norm_alone(quick: Preset) -> None:
     (claim,) = claims_named(("gradient_flow",))
     for plan in claim.cases(quick, lambda search: 0.1):
@@ -142,21 +164,43 @@ def test_of_the_forms_without_bn_the_best_counts(judged: Judged) -> None:
 
 def test_the_take_away_says_the_lead_after_equal_steps_too(judged: Judged) -> None:
     def outcome(config: RunConfig) -> Pretended:
-        return Pretended(0.97, reaches=0 if config.norm == "batch" else 61)
+        return Pretended(0.97, reaches=0 if config.norm == "batch" else 51)
 
     result = judged("indispensable", outcome)
     assert result.verdict == "not supported"
-    assert "6 times the steps: 0 points" in result.takeaway.en
-    assert "At equal steps, +87.0 points" in result.takeaway.en
+    assert "both after 6 times the steps: 0 points" in result.takeaway.en
+    assert "After 50 steps each, +87.0 points" in result.takeaway.en
     assert "87.0 个百分点" in result.takeaway.zh
+
+
+def test_bn_after_the_fewer_steps_stands_beside(judged: Judged) -> None:
+    def outcome(config: RunConfig) -> Pretended:
+        return Pretended(0.97, reaches=60 if config.norm == "batch" else 200)
+
+    equal, fewer, _ = judged("indispensable", outcome).further
+    assert equal.estimate == 0
+    assert fewer.estimate == pytest.approx(-87)
+    assert "both" not in fewer.name
+
+
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_residual_nets_with_bn_and_without_have_the_same_steps_and_digits(preset: str) -> None:
+    (claim,) = claims_named(("indispensable",))
+    size = preset_named(preset)
+    for configs in (
+        [arm for plan in claim.cases(size, lambda search: 0.1) for arm in plan.arms],
+        [search.arm for search in claim.searches(size)],
+    ):
+        (same,) = {
+            (one.steps, one.eval_every, one.data, one.train_samples, one.test_samples) for one in configs
+        }
+        assert same[2:] == ("digits", None, None)
 
 
 def test_networks_without_bn_have_biases_and_weights_that_suit_them(quick: Preset) -> None:
     (claim,) = claims_named(("indispensable",))
     arms = [arm for plan in claim.cases(quick, lambda search: 0.1) for arm in plan.arms]
     assert all(arm.options["bias"] and arm.options["init"] == "he" for arm in arms)
-    assert [arm.norm for arm in arms if arm.steps == arms[0].steps] == ["batch"]
-    assert all(arm.steps == 6 * arms[0].steps for arm in arms[1:])
 
 
 def _final(bn: float, spread: float = 0.0) -> Callable[[RunConfig], Pretended]:

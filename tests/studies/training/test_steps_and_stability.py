@@ -41,19 +41,19 @@ def test_the_ratio_of_steps_decides(judged: Judged, outcome: Any, verdict: Verdi
 def test_a_form_that_never_arrives_counts_with_its_budget_and_is_noted_as_a_bound(judged: Judged) -> None:
     result = judged("fewer_steps", _steps(20, sgd=10_000, adam=100))
     assert "5 of 5 without BN never got there: a lower bound" in result.cases[0].effect.note
-    assert result.cases[0].effect.estimate == pytest.approx(300 / 19, rel=0.01)
+    assert result.cases[0].effect.estimate == pytest.approx(220 / 19, rel=0.01)
     assert result.cases[0].effect.high == math.inf
 
 
 def test_a_network_that_never_arrives_without_bn_does_not_refute_it(judged: Judged) -> None:
-    result = judged("fewer_steps", _steps(290, sgd=10_000, adam=100))
+    result = judged("fewer_steps", _steps(212, sgd=10_000, adam=100))
     assert result.cases[0].effect.estimate < 1.1
     assert result.cases[0].outcome == "open"
 
 
 def test_a_seed_with_which_neither_form_arrives_leaves_its_network_open(judged: Judged) -> None:
     def outcome(config: RunConfig) -> Pretended:
-        never = config.model == "dense_bn" and config.seed == 14
+        never = config.model == "dense_bn" and config.seed == 24
         return Pretended(reaches=10_000 if never else 20 if config.norm == "batch" else 100)
 
     result = judged("fewer_steps", outcome)
@@ -107,12 +107,40 @@ def test_runs_that_choose_a_rate_may_end_early_and_those_that_are_judged_may_not
     assert all(run.stop_at_loss is None for run in runs)
 
 
-def test_stability_needs_no_runs_of_its_own(quick: Preset) -> None:
+@pytest.mark.parametrize("preset", ["quick", "full"])
+def test_stability_needs_no_runs_of_its_own(preset: str) -> None:
     steps, stability = claims_named(("fewer_steps", "stability"))
     keys = [
-        {run.key for run in claim.runs(quick, lambda search: search.rates[0])} for claim in (steps, stability)
+        {run.key for run in claim.runs(preset_named(preset), lambda search: search.rates[0])}
+        for claim in (steps, stability)
     ]
     assert keys[0] > keys[1]
+
+
+def test_a_narrow_residual_net_sees_all_of_the_small_digits() -> None:
+    (claim,) = claims_named(("fewer_steps",))
+    cases = claim.cases(preset_named("full"), lambda search: search.rates[0])
+    arms = [arm for plan in cases if plan.name.startswith("resnet") for arm in plan.arms]
+    assert {(arm.data, arm.train_samples, arm.test_samples) for arm in arms} == {("digits", None, None)}
+
+
+def test_setbacks_of_networks_that_hardly_start_without_bn_are_not_compared() -> None:
+    (claim,) = claims_named(("stability",))
+    cases = claim.cases(preset_named("full"), lambda search: search.rates[0])
+    assert not {"ioffe_mlp", "resnet"} & {arm.model for plan in cases for arm in plan.arms}
+
+
+def test_the_full_study_has_setbacks_at_one_rate_for_both_forms_beside(judged: Judged) -> None:
+    def outcome(config: RunConfig) -> Pretended:
+        suits = 0.1 if config.norm == "batch" else 0.3
+        return Pretended(
+            0.9, reaches=2 if config.lr == suits else 20, dips_to=0.9 if config.lr == 0.1 else 0.8
+        )
+
+    result = judged("stability", outcome, preset="full")
+    dense = next(effect for effect in result.further if effect.name.startswith("1 dense layer (plain SGD)"))
+    assert result.cases[0].effect.estimate == pytest.approx(10)
+    assert dense.estimate == 0
 
 
 def test_the_full_study_has_figure_1_of_the_paper(judged: Judged) -> None:

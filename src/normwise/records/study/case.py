@@ -20,8 +20,8 @@ class Effect:
     Attributes:
         name: What was measured.
         unit: Such as "times", "percentage points" or "decades"; empty for a plain number.
-        estimate, low, high: The estimate and the ends of the interval. An end may be NaN where one seed
-            alone was measured.
+        estimate, low, high: The estimate and the ends of the interval. Both ends are NaN where one seed
+            alone was measured; one is infinite where a budget ended too early to see it.
         level: Confidence of the interval.
         seeds: How many seeds it rests on.
         note: What a reader must know to read it, such as a value that the budget cut off; else empty.
@@ -35,6 +35,13 @@ class Effect:
     level: float
     seeds: int
     note: str = ""
+
+    def __post_init__(self) -> None:
+        # A file has no infinity and says the same of it as of NaN; an interval of which one end is known has the other.
+        if math.isnan(self.high) and math.isfinite(self.low):
+            object.__setattr__(self, "high", math.inf)
+        if math.isnan(self.low) and math.isfinite(self.high):
+            object.__setattr__(self, "low", -math.inf)
 
     @property
     def is_ratio(self) -> bool:

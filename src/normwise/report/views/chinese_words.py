@@ -66,7 +66,6 @@ _FIGURES = {
 }
 _TITLES = {
     "test accuracy while training": "训练过程中的测试准确率",
-    "test accuracy in a long training": "长时间训练中的测试准确率",
     "test accuracy after training, by learning rate": "训练后的测试准确率与学习率",
     "test accuracy after training, by scale of the initial weights": "训练后的测试准确率与初始权重大小",
     "test accuracy after the same number of samples": "看过同样多样本后的测试准确率",
@@ -100,6 +99,9 @@ _TITLES = {
     "LSTM on speech": "语音 LSTM",
     "LSTM on the rows of images": "逐行读图的 LSTM",
     "BiLSTM on text": "文本 BiLSTM",
+    "1 dense layer": "1 层全连接",
+    "2 dense layers": "2 层全连接",
+    "small convolutional net": "小卷积网",
     "breast cancer": "乳腺癌数据",
     "200 images": "200 张图像",
 }  # fmt: skip
@@ -134,12 +136,16 @@ _MEASURED = {
     "accuracy in mixed light with BN less that without": "各种光线下用 BN 与不用 BN 的准确率之差",
     "accuracy lost with BN less that lost without, at a quarter of the contrast":
         "对比度为四分之一时用 BN 多损失的准确率",
+    "accuracy lost with BN less that lost without, in mixed light": "光线各不相同时用 BN 多损失的准确率",
+    "accuracy lost in mixed light without BN less that lost with": "光线各不相同时不用 BN 多损失的准确率",
     "accuracy of BN at batch 32 less that at batch 2": "BN 在批量 32 与批量 2 时的准确率之差",
     "accuracy regained with dropout before BN less that with dropout behind":
         "Dropout 在 BN 之前比之后多挽回的准确率",
+    "accuracy with BN before the convolution, less that with BN after it": "BN 在卷积之前与之后的准确率之差",
     "accuracy with BN less accuracy without": "用 BN 与不用 BN 的准确率之差",
     "accuracy with BN less that without after 6 times the steps": "用 BN 与不用 BN 但步数为 6 倍的准确率之差",
-    "accuracy with BN less the best without after 6 times the steps": "用 BN 与 6 倍步数的最好无 BN 方案的准确率之差",
+    "accuracy with BN less the best without, both after 6 times the steps":
+        "都训练 6 倍步数时用 BN 与最好无 BN 方案的准确率之差",
     "accuracy with LayerNorm less accuracy with BN": "LayerNorm 与 BN 的准确率之差",
     "accuracy with a mask less accuracy without": "用掩码与不用掩码的准确率之差",
     "accuracy with running averages, less that with statistics never updated":
@@ -156,6 +162,7 @@ _MEASURED = {
     "change of skewness or kurtosis by BN": "BN 引起的偏度或峰度变化",
     "difference of the loss by a bias before BN": "BN 之前的偏置引起的损失差别",
     "distance of BN's statistics from running averages of the batches'": "BN 统计量与各批统计量滑动平均的差距",
+    "gain by BN with 50 images less that with the most": "50 张图像与最多图像时 BN 的收益之差",
     "gain by dropout without BN less that with": "不用 BN 比用 BN 时 Dropout 多带来的收益",
     "highest usable rate with BN over without": "用 BN 与不用 BN 的最高可用学习率之比",
     "largest setback of the accuracy without BN less with": "不用 BN 比用 BN 的准确率最大回落多",
@@ -178,6 +185,8 @@ _MEASURED = {
     "test accuracy with BN less without": "用 BN 与不用 BN 的测试准确率之差",
     "variance kept over that in evaluation, dropout before BN over behind":
         "保存的方差的偏大倍数，Dropout 在 BN 之前与之后之比",
+    "what BN before the convolution wins in large images, beyond what it wins in small ones":
+        "BN 在卷积之前的收益，大图像比小图像多出的部分",
     "what batch 128 wins BN over batch 32, beyond what it wins GroupNorm":
         "批量 128 比 32 给 BN 带来的收益（扣除 GroupNorm 的）",
     "what the batch costs BN against batch 32": "与批量 32 相比 BN 的损失",

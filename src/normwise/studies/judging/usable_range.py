@@ -52,6 +52,11 @@ class UsableRange:
         return math.log10(self.values[self.high] / self.values[self.low])
 
     @property
+    def goes_on_above(self) -> bool:
+        """Tell whether it reaches the upper end of the sweep."""
+        return self.high == len(self.values) - 1
+
+    @property
     def goes_on(self) -> tuple[float, ...]:
         """Return the ends of the sweep that it reaches, beyond which it may go on."""
         ends = {self.values[0], self.values[-1]} & {self.values[self.low], self.values[self.high]}
@@ -65,8 +70,7 @@ class UsableRange:
     @property
     def step_above(self) -> float:
         """Return the decades from its upper end to the value above, which did not work; 0 at the end of the sweep."""
-        last = self.high == len(self.values) - 1
-        return 0.0 if last else math.log10(self.values[self.high + 1] / self.values[self.high])
+        return 0.0 if self.goes_on_above else math.log10(self.values[self.high + 1] / self.values[self.high])
 
 
 def best_accuracy(runs: Sequence[Run]) -> float:

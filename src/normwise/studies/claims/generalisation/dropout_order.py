@@ -7,13 +7,19 @@ from normwise.records import Bilingual, Case, Figure, Run, RunConfig, Source, Ve
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
-from normwise.studies.claims.generalisation.with_dropout import NETWORK, SAMPLES, search, with_dropout
+from normwise.studies.claims.generalisation.with_dropout import (
+    NETWORK,
+    SAMPLES,
+    search,
+    training_sentence,
+    with_dropout,
+)
 from normwise.studies.judging.run_queries import final_accuracy, result
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import RECOMPUTED, STYLE
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 _DROPOUT = 0.5
 #: Places of the dropout, and what a reader calls them: in front of a BN layer, and behind the last one.
@@ -24,6 +30,43 @@ _LI = Source(
     "§3 and §4: the variance in evaluation is another; dropout belongs behind all BN layers",
     "https://arxiv.org/abs/1801.05134",
 )
+
+_VARIANCE: dict[Verdict, Bilingual] = {
+    "supported": Bilingual(
+        "Dropout in front of BN made the variance that BN keeps too large.",
+        "Dropout 放在 BN 之前，会使 BN 保存的方差偏大。",
+    ),
+    "not supported": Bilingual(
+        "Dropout in front of BN did not make the variance that BN keeps too large.",
+        "Dropout 放在 BN 之前，并没有使 BN 保存的方差偏大。",
+    ),
+    "depends": Bilingual(
+        "Dropout in front of BN made the variance that BN keeps too large in some networks only.",
+        "Dropout 放在 BN 之前，只在部分网络中使 BN 保存的方差偏大。",
+    ),
+    "undecided": Bilingual(
+        "Whether dropout in front of BN makes the variance that BN keeps too large stayed open.",
+        "Dropout 放在 BN 之前是否使 BN 保存的方差偏大，尚无定论。",
+    ),
+}
+_ACCURACY: dict[Verdict, Bilingual] = {
+    "supported": Bilingual(
+        "Dropout in front of BN cost accuracy by BN's statistics.",
+        "Dropout 放在 BN 之前，确实因 BN 统计量失准而降低了准确率。",
+    ),
+    "not supported": Bilingual(
+        "Dropout in front of BN cost no accuracy by BN's statistics.",
+        "Dropout 放在 BN 之前，并没有因 BN 统计量失准而降低准确率。",
+    ),
+    "depends": Bilingual(
+        "Dropout in front of BN cost some networks accuracy by BN's statistics.",
+        "Dropout 放在 BN 之前，只在部分网络中因 BN 统计量失准而降低准确率。",
+    ),
+    "undecided": Bilingual(
+        "Whether dropout in front of BN costs accuracy by BN's statistics stayed open.",
+        "Dropout 放在 BN 之前是否因 BN 统计量失准而降低准确率，尚无定论。",
+    ),
+}
 
 
 class DropoutOrder(Claim):
@@ -71,11 +114,11 @@ class DropoutOrder(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            f"Dropout in front of BN made the variance that it keeps too large by {each.en}.",
-            f"Dropout 放在 BN 之前时，BN 保存的方差偏大：{each.zh}。",
+        measured = Bilingual(
+            "Excess of the variance that BN keeps, with dropout in front of it compared with dropout behind",
+            "BN 保存的方差的偏大倍数，Dropout 在 BN 之前与之后之比",
         )
+        return verdict_first(found, _VARIANCE, measured, cases)
 
     def advice(self, found: Verdict) -> Bilingual:
         if found == "not supported":
@@ -83,9 +126,16 @@ class DropoutOrder(Claim):
                 "The order made little difference to the statistics here; behind the last BN it makes none.",
                 "这里次序对统计量影响很小；放在最后一个 BN 之后则没有影响。",
             )
+        if found == "supported":
+            return Bilingual(
+                "Put dropout behind the last BN. If it stands in front of one, run `normwise calibrate` after "
+                "training.",
+                "请把 Dropout 放在最后一个 BN 之后；若放在 BN 之前，训练后运行 `normwise calibrate`。",
+            )
         return Bilingual(
-            "Put dropout behind the last BN. If it stands in front of one, run `normwise calibrate` after training.",
-            "请把 Dropout 放在最后一个 BN 之后；若放在 BN 之前，训练后运行 `normwise calibrate`。",
+            "Look at the statistics of your own network: `normwise doctor` compares those that BN keeps with those in "
+            "use.",
+            "请查看自己网络的统计量：`normwise doctor` 会比较 BN 保存的与推理时的统计量。",
         )
 
 
@@ -161,12 +211,11 @@ class DropoutOrderAccuracy(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            "With dropout in front of BN, statistics computed anew regained this much more accuracy than with dropout "
-            f"behind it: {each.en}.",
-            f"Dropout 放在 BN 之前时，重新统计能比放在之后时多挽回：{each.zh}。",
+        measured = Bilingual(
+            "Accuracy that statistics computed anew regained with dropout in front, less that with dropout behind",
+            "重新统计挽回的准确率，Dropout 在前与在后之差",
         )
+        return verdict_first(found, _ACCURACY, measured, cases)
 
     def advice(self, found: Verdict) -> Bilingual:
         if found == "supported":
@@ -184,6 +233,7 @@ def _protocol(preset: Preset) -> tuple[str, ...]:
     return (
         f"{NETWORK.gloss.en.capitalize()} with BN, {SAMPLES} images of {preset.data}, drawn anew for each seed; "
         f"dropout {_DROPOUT:g} either between them, so that a BN layer follows, or behind the last.",
+        training_sentence(preset, "with dropout behind each layer"),
         seeds_sentence(preset),
     )
 

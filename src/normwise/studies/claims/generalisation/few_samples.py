@@ -1,16 +1,26 @@
 """Networks that are trained on few samples until they fit them equally well."""
 
+from collections.abc import Sequence
+
 from normwise.records import Bilingual, Run, RunConfig
-from normwise.studies.arms import Search
-from normwise.studies.claim import Rate
+from normwise.studies.case_plan import IdentityPlan
 from normwise.studies.judging.run_queries import result
-from normwise.studies.networks import arm, tuned
+from normwise.studies.networks import arm
 from normwise.studies.preset import Network, Preset
 
 #: Training loss at which a run ends: over 99% of its samples are right then.
 FITTED = 0.05
-#: Learning rates to choose from, on the largest number of samples: a fifth of a few dozen chooses nothing.
-RATES = (0.1, 0.3)
+#: Most samples with which a network is looked at after every step: it fits them in a few dozen.
+_VERY_FEW = 100
+#: Where such networks end, and how often they are looked at, as sentences.
+STOPPED = (
+    f"Training ends at a mean training loss of {FITTED:g}, of the batches since the last look. With BN it is the "
+    "loss with the batches' own statistics; with exact ones it is lower still, which favours the claim."
+)
+LOOKED_AT = (
+    f"Networks are looked at after every step with up to {_VERY_FEW} samples, with more after every 5; the steps from "
+    "one look to the next grow to a twentieth of all steps so far."
+)
 DENSE = Network(
     "dense_2x128",
     Bilingual("2 dense layers", "2 层全连接"),
@@ -26,7 +36,7 @@ CONVOLUTION = Network(
     Bilingual("small convolutional net", "小卷积网"),
     "convolution",
     "mnist_cnn",
-    800,
+    1600,
     lr=0.1,
     batch_size=32,
 )
@@ -53,16 +63,64 @@ def most(network: Network) -> int:
     return 380 if network is MEDICAL else 1000
 
 
-def fitted(preset: Preset, network: Network, norm: str, samples: int, rate: Rate) -> RunConfig:
+def fitted(preset: Preset, network: Network, norm: str, samples: int) -> RunConfig:
     """Return the run of a network on so many samples, drawn by the seed, up to the loss :data:`FITTED`."""
-    lr = rate(search(preset, network, norm))
-    return _config(preset, network, norm, samples, lr)
+    return arm(
+        preset,
+        network,
+        norm,
+        data=network.data or images(preset),
+        lr=learning_rate(preset),
+        # Larger images take longer to fit; a run ends when it has.
+        steps=network.steps * preset.pick(quick=1, full=4),
+        eval_every=1 if samples <= _VERY_FEW else 5,
+        eval_growth=0.05,
+        stop_at_loss=FITTED,
+        train_samples=samples,
+        test_samples=None if network is MEDICAL else preset.test_samples,
+        draw_samples=True,
+        measures=("recomputed_accuracy",),
+    )
 
 
-def search(preset: Preset, network: Network, norm: str) -> Search:
-    """Return the choice of the learning rate; a norm with virtual batches has that of BN."""
-    kind = "none" if norm == "none" else "batch"
-    return tuned(preset, _config(preset, network, kind, most(network), network.lr), RATES)
+def pair(preset: Preset, network: Network, samples: int) -> tuple[RunConfig, RunConfig]:
+    """Return the runs with BN and without."""
+    bn, plain = (fitted(preset, network, norm, samples) for norm in ("batch", "none"))
+    return bn, plain
+
+
+def learning_rate(preset: Preset) -> float:
+    """Return the learning rate, with BN and without.
+
+    It is not chosen: at a higher one the loss of a network without BN jumps about, and a run would end at a low of it
+    with weights that don't fit.
+    """
+    return preset.pick(quick=0.1, full=0.03)
+
+
+def seeds_sentence(preset: Preset, judged_on: Sequence[int]) -> str:
+    """Return the learning rate and the seeds, as a sentence of a protocol."""
+    return (
+        f"Learning rate {learning_rate(preset):g} with BN and without, low enough for a loss that falls steadily. "
+        f"Judged are seeds {', '.join(map(str, judged_on))} on the test set. With and without BN the weights start "
+        "from the same values and see the same batches."
+    )
+
+
+def all_fit(network: Network, arms: tuple[RunConfig, ...]) -> IdentityPlan:
+    """Return the control that every run ends at the loss :data:`FITTED`, and not with its budget."""
+    return IdentityPlan(
+        f"{network.name} fits",
+        Bilingual(
+            f"every run fits its samples ({network.gloss.en})", f"每次训练都能拟合样本（{network.gloss.zh}）"
+        ),
+        network.family,
+        arms,
+        deviation=lambda *runs: 0.0 if all(run.points[-1].loss <= FITTED for run in runs) else 1.0,
+        effect="whether a run of a seed ends above the training loss (1) or not (0)",
+        unit="",
+        rounding=0.5,
+    )
 
 
 def exact_accuracy(run: Run) -> float:
@@ -73,22 +131,3 @@ def exact_accuracy(run: Run) -> float:
     """
     recomputed = result(run).measured["recomputed_accuracy"]
     return 100 * (result(run).test_accuracy if recomputed is None else recomputed)
-
-
-def _config(preset: Preset, network: Network, norm: str, samples: int, lr: float) -> RunConfig:
-    return arm(
-        preset,
-        network,
-        norm,
-        data=network.data or images(preset),
-        lr=lr,
-        # Larger images take longer to fit; a run ends when it has.
-        steps=network.steps * preset.pick(quick=1, full=4),
-        eval_every=5,
-        eval_growth=0.05,
-        stop_at_loss=FITTED,
-        train_samples=samples,
-        test_samples=None if network is MEDICAL else preset.test_samples,
-        draw_samples=True,
-        measures=("recomputed_accuracy",),
-    )

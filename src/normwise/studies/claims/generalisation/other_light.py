@@ -15,8 +15,6 @@ _NETWORKS = ("dense_bn", "mnist_cnn")
 #: Steps in quick, fewer than the preset's: both have learnt what there is to learn by then.
 _QUICK_STEPS = {"dense_bn": 300, "mnist_cnn": 120}
 _RATES = (0.1, 0.3)
-#: Times as many steps without BN in mixed light, which takes longer to learn: BN must not win by speed alone.
-LONGER = 6
 SCHNEIDER = Source(
     "Schneider et al. 2020, Improving robustness against common corruptions by covariate shift adaptation",
     "abstract and §3: statistics of the shifted images themselves mend much of what is lost",
@@ -27,6 +25,17 @@ SCHNEIDER = Source(
 def networks(preset: Preset) -> tuple[Network, ...]:
     """Return the networks that are tested."""
     return tuple(preset.networks[name] for name in _NETWORKS)
+
+
+def longer(preset: Preset) -> int:
+    """Return how many times as many steps images in mixed light get, with BN and without: they take longer to learn."""
+    return preset.pick(quick=2, full=6)
+
+
+def training_sentence(preset: Preset) -> str:
+    """Return the learning rates and the steps in good light, as a sentence of a protocol."""
+    steps = ", ".join(f"{_steps(preset, one):,} for {one.gloss.en}" for one in networks(preset))
+    return f"Learning rates {' and '.join(map(str, _RATES))} are tried with BN and without; steps with either: {steps}."
 
 
 def searches(preset: Preset) -> tuple[Search, ...]:
@@ -45,15 +54,18 @@ def trained(preset: Preset, network: Network, rate: Rate) -> tuple[RunConfig, ..
 
 
 def trained_in_mixed_light(preset: Preset, network: Network, rate: Rate) -> tuple[RunConfig, ...]:
-    """Return the runs on images each in a light of its own, with BN and without, at the rates of :func:`trained`.
-
-    Those without BN have :data:`LONGER` times as many steps.
-    """
-    bn, plain = (
-        replace(config, lr=rate(tuned(preset, config, _RATES)), data=f"{preset.data}-in-mixed-light")
+    """Return the runs on images each in a light of its own, with BN and without, at the rates of :func:`trained`."""
+    times = longer(preset)
+    return tuple(
+        replace(
+            config,
+            lr=rate(tuned(preset, config, _RATES)),
+            data=f"{preset.data}-in-mixed-light",
+            steps=config.steps * times,
+            eval_every=config.eval_every * times,
+        )
         for config in _arms(preset, network)
     )
-    return bn, replace(plain, steps=plain.steps * LONGER, eval_every=plain.eval_every * LONGER)
 
 
 def accuracy(run: Run, statistics: str, light: str) -> float:
@@ -67,5 +79,8 @@ def lost(run: Run, light: str) -> float:
 
 
 def _arms(preset: Preset, network: Network) -> tuple[RunConfig, ...]:
-    steps = preset.pick(quick=_QUICK_STEPS[network.name], full=network.steps)
-    return tuple(arm(preset, network, norm, steps=steps) for norm in ("batch", "none"))
+    return tuple(arm(preset, network, norm, steps=_steps(preset, network)) for norm in ("batch", "none"))
+
+
+def _steps(preset: Preset, network: Network) -> int:
+    return preset.pick(quick=_QUICK_STEPS[network.name], full=network.steps)

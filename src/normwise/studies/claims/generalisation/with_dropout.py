@@ -24,6 +24,17 @@ NETWORK = Network(
 )
 
 
+def steps(preset: Preset) -> int:
+    """Return the steps of a run."""
+    return preset.pick(quick=NETWORK.steps, full=6 * NETWORK.steps)
+
+
+def training_sentence(preset: Preset, tried: str) -> str:
+    """Return the learning rates and the steps, as a sentence of a protocol."""
+    rates = " and ".join(map(str, RATES))
+    return f"Learning rates {rates} are tried {tried}; {steps(preset):,} steps in batches of 32."
+
+
 def with_dropout(
     preset: Preset,
     norm: str,
@@ -51,6 +62,7 @@ def _config(preset: Preset, norm: str, dropout: float, data: str) -> RunConfig:
         NETWORK,
         norm,
         data=data,
+        steps=steps(preset),
         options={"dropout": dropout},
         train_samples=SAMPLES,
         draw_samples=True,

@@ -18,7 +18,7 @@ from normwise.studies.claims.reasons.shift_runs import (
     slower_without,
     steps_case,
 )
-from normwise.studies.claims.training.tuned_pairs import closely_sentence, target
+from normwise.studies.claims.training.tuned_pairs import TARGET, closely_sentence
 from normwise.studies.judging.intervals import geometric_effect
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Preset
@@ -74,7 +74,7 @@ class CovariateShiftSpeed(Claim):
             "too: where it does not, the shift can't be the reason; where it does, the shift may be. The noise need "
             "not bring back all of the shift that there is without BN: if less shift made BN fast, many times its "
             "shift would have to slow it.",
-            f"Target: {target(preset):.0%} accuracy with running statistics. {closely_sentence()}",
+            f"Target: {TARGET:.0%} accuracy with running statistics. {closely_sentence()}",
             seeds_sentence(preset),
         )
 

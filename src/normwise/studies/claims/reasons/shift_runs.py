@@ -7,7 +7,7 @@ from normwise.studies.arms import Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Rate
 from normwise.studies.claims.reasons.steps_ratio import NORM_LABEL, steps_ratio
-from normwise.studies.claims.training.tuned_pairs import TunedPair, pairs, target
+from normwise.studies.claims.training.tuned_pairs import TARGET, TunedPair, pairs
 from normwise.studies.judging.drift import drift
 from normwise.studies.networks import arm
 from normwise.studies.preset import Network, Preset
@@ -113,7 +113,7 @@ def steps_case(preset: Preset, rate: Rate, network: Network, norms: tuple[str, s
         network.gloss,
         network.family,
         (first, second),
-        target=target(preset),
+        target=TARGET,
         smallest=SMALLEST,
     )
 

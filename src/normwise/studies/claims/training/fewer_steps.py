@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from normwise.records import Bilingual, Brief, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search, reached, steps_between, steps_until, unseen_steps
@@ -10,12 +9,14 @@ from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.training.figure_1 import figure_1, figure_1_runs, figure_1_sentence
 from normwise.studies.claims.training.tuned_pairs import (
+    TARGET,
     TunedPair,
     arrives,
+    at_others_rate,
+    budget_sentence,
     closely_sentence,
     pairs,
     rates_sentence,
-    target,
 )
 from normwise.studies.judging.intervals import geometric_effect
 from normwise.studies.judging.run_queries import result
@@ -77,8 +78,9 @@ class FewerSteps(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
-            f"Target: {target(preset):.0%} accuracy with running statistics. {closely_sentence()}",
-            rates_sentence(preset),
+            f"Target: {TARGET:.0%} accuracy with running statistics. {closely_sentence()}",
+            budget_sentence(preset, pairs(preset)),
+            rates_sentence(pairs(preset)),
             "Seconds to the target stand beside, and decide nothing: the ratio of steps times that of a step's "
             "processor time with plain SGD, measured with and without BN by turns.",
             seeds_sentence(preset),
@@ -89,44 +91,42 @@ class FewerSteps(Claim):
         return tuple(search for pair in pairs(preset) for search in pair.searches)
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
-        goal = target(preset)
         return tuple(
             CasePlan(
                 pair.name,
                 pair.gloss,
                 pair.family,
                 pair.arms(rate),
-                value=lambda bn, plain: _ratio(bn, plain, goal),
+                value=lambda bn, plain: _ratio(bn, plain),
                 effect="steps without BN over steps with",
                 unit="times",
                 smallest=_SMALLEST,
-                resolution=lambda bn, plain: _open_by(plain, goal) * _open_by(bn, goal),
-                unseen=lambda bn, plain: unseen_steps(plain, bn, goal),
-                note=lambda bn, plain: _note(bn, plain, goal),
+                resolution=lambda bn, plain: _open_by(plain) * _open_by(bn),
+                unseen=lambda bn, plain: unseen_steps(plain, bn, TARGET),
+                note=lambda bn, plain: _note(bn, plain),
             )
             for pair in pairs(preset)
         )
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[IdentityPlan, ...]:
-        return tuple(arrives(preset, pair, rate, of_forms=any) for pair in pairs(preset))
+        return tuple(arrives(pair, rate, of_forms=any) for pair in pairs(preset))
 
     def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
         timing = (timed(preset, pair.network) for pair in pairs(preset) if pair.is_plain_sgd)
-        return (*timing, *(arm for _, arm, _ in _at_others_rate(preset, rate)))
+        return (*timing, *(arm for _, arm, _ in at_others_rate(preset, pairs(preset), rate)))
 
     def runs(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
         return (*super().runs(preset, rate), *figure_1_runs(preset))
 
     def further(self, preset: Preset, runs: Runs) -> tuple[Effect, ...]:
-        goal = target(preset)
         seconds = tuple(_seconds(preset, pair, runs) for pair in pairs(preset) if pair.is_plain_sgd)
         return seconds + tuple(
             geometric_effect(
                 f"{gloss.en}: steps without BN over steps with, both at the rate that suits the form without",
                 "times",
-                [_ratio(one, other, goal) for one, other in zip(runs.of(bn), runs.of(plain), strict=True)],
+                [_ratio(one, other) for one, other in zip(runs.of(bn), runs.of(plain), strict=True)],
             )
-            for gloss, bn, plain in _at_others_rate(preset, runs.rate)
+            for gloss, bn, plain in at_others_rate(preset, pairs(preset), runs.rate)
         )
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
@@ -161,47 +161,37 @@ class FewerSteps(Claim):
         )
 
 
-def _at_others_rate(preset: Preset, rate: Rate) -> tuple[tuple[Bilingual, RunConfig, RunConfig], ...]:
-    """Return each network with plain SGD, with BN at the rate chosen without it, and without; none in quick."""
-    found: list[tuple[Bilingual, RunConfig, RunConfig]] = []
-    for pair in pairs(preset):
-        bn, plain = pair.arms(rate)
-        if pair.is_plain_sgd:
-            found.append((pair.gloss, replace(bn, lr=plain.lr), plain))
-    return preset.pick(quick=(), full=tuple(found))
-
-
 def _seconds(preset: Preset, pair: TunedPair, runs: Runs) -> Effect:
     """Return the ratio of seconds to the target: of the steps, times that of a step's time."""
-    goal, values = target(preset), list[float]()
+    values = list[float]()
     bn, plain = (runs.of(config) for config in pair.arms(runs.rate))
     for one, other, step in zip(bn, plain, runs.of(timed(preset, pair.network)), strict=True):
         taken = result(step).measured["cost"]["step"]
-        values.append(_ratio(one, other, goal) * taken["none"] / taken["batch"])
+        values.append(_ratio(one, other) * taken["none"] / taken["batch"])
     return geometric_effect(
         f"{pair.gloss.en}: seconds to the target without BN over with",
         "times",
         values,
-        _note(bn, plain, goal),
+        _note(bn, plain),
     )
 
 
-def _ratio(bn: Run, plain: Run, goal: float) -> float:
+def _ratio(bn: Run, plain: Run) -> float:
     """Return the ratio of steps without BN over with; NaN where neither run arrived."""
-    if not (reached(bn, goal) or reached(plain, goal)):
+    if not (reached(bn, TARGET) or reached(plain, TARGET)):
         return math.nan
-    return steps_until(plain, goal) / steps_until(bn, goal)
+    return steps_until(plain, TARGET) / steps_until(bn, TARGET)
 
 
-def _open_by(run: Run, goal: float) -> float:
-    low, high = steps_between(run, goal)
+def _open_by(run: Run) -> float:
+    low, high = steps_between(run, TARGET)
     return (high / low) ** 0.5
 
 
-def _note(bn: Sequence[Run], plain: Sequence[Run], goal: float) -> str:
+def _note(bn: Sequence[Run], plain: Sequence[Run]) -> str:
     note = f"learning rate {plain[0].config.lr:g} without BN, {bn[0].config.lr:g} with"
     for norm, group, bound in (("none", plain, "a lower bound"), ("batch", bn, "an upper bound")):
-        missed = sum(not reached(run, goal) for run in group)
+        missed = sum(not reached(run, TARGET) for run in group)
         if missed:
             note += f"; {missed} of {len(group)} {LABEL[norm]} never got there: {bound}"
     return note

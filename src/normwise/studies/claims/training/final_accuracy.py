@@ -1,6 +1,6 @@
 """BN gives a better accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from normwise.records import Bilingual, Brief, Case, Effect, Figure, Run, RunConfig, Saying, Source, Verdict
@@ -10,14 +10,19 @@ from normwise.studies.claim import Claim, Rate
 from normwise.studies.judging.intervals import mean_effect
 from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import LABEL, STYLE
-from normwise.studies.networks import arm, seeds_sentence
+from normwise.studies.networks import SGD_RATES, arm, seeds_sentence
 from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import verdict_first
 
 _SMALLEST = 0.5
-_RATES = (0.1, 0.3, 1.0)
-#: Optimiser steps in quick and in full, so many that neither form is merely slow; 0 where the network is left out.
-_STEPS = {"dense_bn": (600, 4000), "mnist_cnn": (0, 900), "deep_mlp": (0, 3000)}
+#: Optimiser steps and learning rates to choose from.
+_Budgets = Mapping[str, tuple[int, tuple[float, ...]]]
+_QUICK: _Budgets = {"dense_bn": (500, (0.3, 1.0, 3.0))}
+_FULL: _Budgets = {
+    "dense_bn": (4000, (0.1, 0.3, 1.0, 3.0)),
+    "mnist_cnn": (1800, SGD_RATES),
+    "deep_mlp": (3000, (0.03, 0.1, 0.3, 1.0)),
+}
 
 
 class FinalAccuracy(Claim):
@@ -32,10 +37,13 @@ class FinalAccuracy(Claim):
         Saying("003", "批标准化的优缺点：精度提升"),
         Saying("004", "作用：提高模型的泛化能力"),
     )
-    falsifier = "After a long training the accuracy with BN is less than half a point better: every network."
+    falsifier = (
+        "At the end of the training the accuracy with BN is less than half a point better: every network."
+    )
     rule = (
-        "The effect is the mean test accuracy of the last three evaluations, with BN less without, each form at the "
-        f"learning rate that does best for it. The smallest that matters is {_SMALLEST:g} points."
+        "The effect is the mean test accuracy of the last three evaluations, with BN less without, both after the same "
+        f"steps, each at the learning rate that does best for it. The smallest that matters is {_SMALLEST:g} points. "
+        "Whether either would gain more in a longer training is not judged."
     )
     dated = "2026-11-27"
     brief = Brief("gain", Bilingual("a better final accuracy", "更高的最终准确率"))
@@ -48,11 +56,16 @@ class FinalAccuracy(Claim):
     )
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        steps = ", ".join(f"{network.steps:,} for {network.gloss.en}" for network in _networks(preset))
+        networks = _networks(preset)
+        steps = ", ".join(f"{network.steps:,} for {network.gloss.en}" for network in networks)
+        rates = "; ".join(
+            f"{network.gloss.en}: {', '.join(f'{rate:g}' for rate in _rates(preset, network))}"
+            for network in networks
+        )
         return (
             f"Plain SGD, batches of 60. Steps: {steps}. How much the form without BN still gains in the second half "
             "stands beside the effects.",
-            f"Learning rates to choose from, for each network and form: {', '.join(f'{rate:g}' for rate in _RATES)}.",
+            f"Learning rates to choose from, the same with BN and without: {rates}.",
             seeds_sentence(preset),
         )
 
@@ -91,7 +104,7 @@ class FinalAccuracy(Claim):
         return tuple(
             Figure(
                 name=f"final-accuracy-{network.name.replace('_', '-')}",
-                title=f"{network.gloss.en}: test accuracy in a long training",
+                title=f"{network.gloss.en}: test accuracy while training",
                 caption="Mean over seeds; the band spans the lowest and the highest seed.",
                 x_label="steps",
                 y_label="test accuracy",
@@ -109,14 +122,15 @@ class FinalAccuracy(Claim):
             found,
             {
                 "supported": Bilingual(
-                    "Even after a long training BN is more accurate.", "充分训练后，用 BN 的准确率仍然更高。"
+                    "At the end of the training BN is more accurate.", "训练结束时，用 BN 的准确率更高。"
                 ),
                 "not supported": Bilingual(
-                    "After a long training BN is no more accurate.", "充分训练后，用 BN 的准确率并不更高。"
+                    "At the end of the training BN is no more accurate.",
+                    "训练结束时，用 BN 的准确率并不更高。",
                 ),
                 "depends": Bilingual(
-                    "After a long training BN is more accurate in some networks only.",
-                    "充分训练后，只有部分网络用 BN 的准确率更高。",
+                    "At the end of the training BN is more accurate in some networks only.",
+                    "训练结束时，只有部分网络用 BN 的准确率更高。",
                 ),
             },
             Bilingual("Accuracy on new data, with BN less without", "新数据上的准确率，用 BN 减去不用 BN"),
@@ -126,8 +140,8 @@ class FinalAccuracy(Claim):
     def advice(self, found: Verdict) -> Bilingual:
         if found == "supported":
             return Bilingual(
-                "Expect a better accuracy from BN even where there is time for a long training.",
-                "即使有时间充分训练，用 BN 也能得到更高的准确率。",
+                "Expect a better accuracy from BN in the same number of steps.",
+                "训练步数相同时，用 BN 可望得到更高的准确率。",
             )
         return Bilingual(
             "Don't count on BN for accuracy alone: compare on your own validation set, both trained to the end.",
@@ -136,12 +150,18 @@ class FinalAccuracy(Claim):
 
 
 def _networks(preset: Preset) -> tuple[Network, ...]:
-    steps = {name: preset.pick(quick=quick, full=full) for name, (quick, full) in _STEPS.items()}
-    return tuple(replace(preset.networks[name], steps=count) for name, count in steps.items() if count)
+    return tuple(
+        replace(preset.networks[name], steps=steps)
+        for name, (steps, _) in preset.pick(quick=_QUICK, full=_FULL).items()
+    )
+
+
+def _rates(preset: Preset, network: Network) -> tuple[float, ...]:
+    return preset.pick(quick=_QUICK, full=_FULL)[network.name][1]
 
 
 def _searches(preset: Preset, network: Network) -> tuple[Search, Search]:
-    bn, plain = (Search(arm(preset, network, norm), _RATES) for norm in ("batch", "none"))
+    bn, plain = (Search(arm(preset, network, norm), _rates(preset, network)) for norm in ("batch", "none"))
     return bn, plain
 
 

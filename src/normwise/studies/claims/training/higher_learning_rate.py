@@ -7,15 +7,16 @@ from normwise.studies.arms import Runs, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.training.learning_rate_sweep import (
-    half_step,
     halves,
     learns,
+    open_by,
     range_note,
     ranges,
     sweep,
     sweep_figures,
     sweep_sentences,
     swept_networks,
+    unseen_rates,
 )
 from normwise.studies.judging.intervals import geometric_effect
 from normwise.studies.preset import Network, Preset
@@ -41,8 +42,8 @@ class HigherLearningRate(Claim):
     )
     rule = (
         "The effect is the highest usable rate with BN over the highest without, by seed; the interval is widened by "
-        "half of the sweep's step there. Not counted is which rate does best: it stands beside. The smallest ratio "
-        f"that matters is {_SMALLEST:g}."
+        "the sweep's step there. A form that still trains at the last rate of the sweep makes the effect a bound. Not "
+        f"counted is which rate does best: it stands beside. The smallest ratio that matters is {_SMALLEST:g}."
     )
     dated = "2026-11-27"
     revised = (
@@ -75,7 +76,8 @@ class HigherLearningRate(Claim):
 
     def depends_on(self, cases: Sequence[Case]) -> Bilingual:
         held, outcomes = super().depends_on(cases), {case.name: case.outcome for case in cases}
-        if outcomes["cnn_32_dense"] != "shown" or outcomes["cnn_32"] not in ("refuted", "reversed"):
+        alone = outcomes["cnn_32"] in ("refuted", "reversed") and outcomes.get("cnn_32_pooled") != "shown"
+        if not alone or outcomes["cnn_32_dense"] != "shown":
             return held
         return Bilingual(
             "what reads the convolution with BN: not with the output alone, but with a dense layer with BN between "
@@ -126,7 +128,8 @@ def _case(preset: Preset, network: Network) -> CasePlan:
         effect="highest usable rate with BN over without",
         unit="times",
         smallest=_SMALLEST,
-        resolution=lambda *runs: 10 ** half_step(runs, upper_only=True),
+        resolution=lambda *runs: 10 ** open_by(runs, upper_only=True),
+        unseen=lambda *runs: unseen_rates(runs, upper_only=True),
         note=lambda *runs: range_note(runs, upper_only=True),
     )
 

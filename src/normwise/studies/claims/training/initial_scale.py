@@ -8,6 +8,7 @@ from normwise.records import Bilingual, Brief, Case, Figure, Run, RunConfig, Say
 from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
+from normwise.studies.judging.bounds import Unseen
 from normwise.studies.judging.run_queries import final_accuracy
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import DIVERGED, LABEL, STYLE
@@ -25,7 +26,7 @@ _SMALLEST = 0.3
 #: Accuracy that a network must reach at its best scale for its range to mean anything, in points.
 _LEARNS = 60.0
 #: Hidden layers and optimiser steps.
-_QUICK, _FULL = {1: 50, 3: 55, 6: 80}, {1: 400, 3: 400, 10: 500}
+_QUICK, _FULL = {2: 55, 4: 80}, {2: 400, 4: 400, 10: 500}
 
 
 class InitialScale(Claim):
@@ -51,9 +52,9 @@ class InitialScale(Claim):
         f"A scale is usable where the run did not diverge and ended at {SHARE:.0%} or more of the best accuracy that "
         "the same form of the network, with BN or without, reached at any scale. The width is the distance of the "
         "lowest usable scale from the highest around the best one, in factors of ten. The effect is the width with BN "
-        "less the width without, by seed; the interval is widened by half of the widest step of the sweep at which a "
-        f"range ends. The smallest that matters is {_SMALLEST:g}, a factor of two. A range that reaches an end of the "
-        "sweep is counted as far as seen, and the effect's note says so: without BN it makes the effect an upper bound."
+        "less the width without, by seed; the interval is widened by the sweep's steps at the two ends of a "
+        f"range. The smallest that matters is {_SMALLEST:g}, a factor of two. A range that reaches an end of the sweep "
+        "makes the effect a bound, with BN a lower and without an upper one; where both do, nothing is measured."
     )
     dated = "2026-11-27"
     brief = Brief(
@@ -82,6 +83,8 @@ class InitialScale(Claim):
         return (
             f"Networks of dense layers with ReLU: {networks}. Their hidden layers start from the weights of He et al. "
             f"2015 times {scales}, the output layer from its own. Plain SGD, batches of 60.",
+            "A network of one hidden layer is no case: in rehearsals it trained at all these scales, with BN and "
+            "without, so that neither range was seen to end.",
             f"Learning rates to choose from, for each scale and form: {rates}. "
             f"Each form must reach {_LEARNS:.0f}% at its best scale, or nothing is concluded.",
             seeds_sentence(preset),
@@ -101,7 +104,8 @@ class InitialScale(Claim):
                 effect="width of the usable range with BN less without",
                 unit="decades",
                 smallest=_SMALLEST,
-                resolution=_half_step,
+                resolution=_open_by,
+                unseen=_unseen,
                 note=_note,
             )
             for network in _networks(preset)
@@ -205,8 +209,14 @@ def _gain(*runs: Run) -> float:
     return bn.width - plain.width
 
 
-def _half_step(*runs: Run) -> float:
-    return max(step for one in _ranges(runs) for step in (one.step_below, one.step_above)) / 2
+def _open_by(*runs: Run) -> float:
+    """Return how far, in decades, a range may go on between the scales of the sweep, of the form that may more."""
+    return max(one.step_below + one.step_above for one in _ranges(runs))
+
+
+def _unseen(*runs: Run) -> Unseen:
+    bn, plain = _ranges(runs)
+    return Unseen(below=bool(plain.goes_on), above=bool(bn.goes_on))
 
 
 def _note(*of_arms: Sequence[Run]) -> str:

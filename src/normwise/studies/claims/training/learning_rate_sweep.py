@@ -7,6 +7,7 @@ from typing import TypeVar
 from normwise.records import Bilingual, Figure, Run, RunConfig
 from normwise.studies.arms import Runs
 from normwise.studies.case_plan import CasePlan
+from normwise.studies.judging.bounds import Unseen
 from normwise.studies.judging.run_queries import final_accuracy
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import DIVERGED, LABEL, STYLE
@@ -32,7 +33,7 @@ _FULL: dict[str, tuple[int, tuple[float, ...]]] = {
     "cnn_32": (150, _RATES[:8]),
     "cnn_32_dense": (150, _RATES),
     "cnn_32_pooled": (250, _RATES[:8]),
-    "ioffe_mlp": (1000, _RATES),
+    "ioffe_mlp": (1000, (*_RATES[:8], 6.4, *_RATES[8:], 25.6)),
     "deep_mlp": (400, _RATES[:8]),
 }
 _GLOSSES = {
@@ -177,11 +178,19 @@ def _figure(network: Network, of_arms: Sequence[Sequence[Run]]) -> Figure:
     )
 
 
-def half_step(of_seed: Sequence[Run], *, upper_only: bool) -> float:
-    """Return half of the widest step, in decades, in which one of a seed's ranges ends."""
+def unseen_rates(of_seed: Sequence[Run], *, upper_only: bool) -> Unseen:
+    """Return what lies beyond the ends of the sweep (or its upper end) of a comparison with BN and without."""
+    bn, plain = (one.goes_on_above if upper_only else bool(one.goes_on) for one in ranges(of_seed))
+    return Unseen(below=plain, above=bn)
+
+
+def open_by(of_seed: Sequence[Run], *, upper_only: bool) -> float:
+    """Return how many decades a range of a seed may go on between rates of the sweep, of the form that may more.
+
+    Each of its ends (or its upper end) lies anywhere between the last rate that works and the next one.
+    """
     found = ranges(of_seed)
-    steps = [one.step_above for one in found] + [0.0 if upper_only else one.step_below for one in found]
-    return max(steps) / 2
+    return max(one.step_above + (0.0 if upper_only else one.step_below) for one in found)
 
 
 def halves(sweep_of_both: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:

@@ -10,13 +10,14 @@ from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.training.learning_rate_sweep import (
     NORMS,
     ends_without_bn,
-    half_step,
     learns,
+    open_by,
     range_note,
     ranges,
     sweep,
     sweep_sentences,
     swept_networks,
+    unseen_rates,
 )
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.preset import Network, Preset
@@ -41,9 +42,10 @@ class LearningRateRange(Claim):
     falsifier = "The range of learning rates that trains is less than twice as wide with BN as without: every network."
     rule = (
         "The width of a range is the distance of the lowest usable rate from the highest, in factors of ten. The "
-        "effect is the width with BN less the width without, by seed; the interval is widened by half of the sweep's "
-        f"step. The smallest that matters is {_SMALLEST:g}, a factor of two. The range without BN must end within the "
-        "sweep on both sides, or nothing is concluded; where the one with BN does not, it is counted as far as seen."
+        "effect is the width with BN less the width without, by seed; the interval is widened by the sweep's steps "
+        f"at the two ends of a range. The smallest that matters is {_SMALLEST:g}, a factor of two. The range without "
+        "BN must end within the sweep on both sides, or nothing is concluded; where the one with BN does not, the "
+        "effect is a lower bound."
     )
     dated = "2026-11-27"
     brief = Brief(
@@ -139,7 +141,8 @@ def _case(preset: Preset, network: Network) -> CasePlan:
         effect="width of the usable range with BN less without",
         unit="decades",
         smallest=_SMALLEST,
-        resolution=lambda *runs: half_step(runs, upper_only=False),
+        resolution=lambda *runs: open_by(runs, upper_only=False),
+        unseen=lambda *runs: unseen_rates(runs, upper_only=False),
         note=lambda *runs: range_note(runs, upper_only=False),
     )
 

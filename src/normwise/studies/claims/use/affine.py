@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from normwise.records import Bilingual, Case, Figure, Run, RunConfig, Saying, Source, Verdict
 from normwise.studies.arms import Runs, Search, accuracy_at_end
@@ -15,8 +16,9 @@ from normwise.studies.wording import of_each
 
 _SMALLEST = 1.0
 _WITHOUT = "batch:affine=0"
-#: Learning rates to choose from, by network.
-_RATES = {"plain_mlp_3": (0.1, 0.3), "ioffe_mlp": (0.3, 1.0)}
+#: Learning rates to choose from, by network, in quick and in full.
+_QUICK_RATES = {"plain_mlp_3": (0.1, 0.3), "ioffe_mlp": (0.3, 1.0)}
+_FULL_RATES = {"plain_mlp_3": (0.1, 0.3, 1.0), "ioffe_mlp": (0.3, 1.0, 3.0)}
 _LABELS = {"batch": "BN with γ and β", _WITHOUT: "BN without γ and β", "none": "without BN"}
 _STYLES = {"batch": BATCH, _WITHOUT: RECOMPUTED, "none": NONE}
 _SAYS = (Saying("002", "第二节：Batchnorm 原理解读"),)
@@ -33,6 +35,9 @@ _SOURCES = (
 class _AboutAffine(Claim):
     """The runs that claims about γ and β share, and how they are tuned and drawn."""
 
+    #: Norms of the arms that are compared.
+    norms: ClassVar[tuple[str, str]]
+    effect: ClassVar[str]
     group = "use"
     says = _SAYS
     dated = "2026-11-27"
@@ -40,10 +45,9 @@ class _AboutAffine(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         budgets = "; ".join(
-            f"{network.gloss.en}: {_config(preset, network, 'batch').steps} steps with BN, "
-            f"{_config(preset, network, 'none').steps} without, rates "
-            f"{', '.join(f'{rate:g}' for rate in _RATES[network.name])}"
-            for network in _networks(preset)
+            f"{network.gloss.en}: {', '.join(_budget(preset, network, norm) for norm in self.norms)}, rates "
+            f"{', '.join(f'{rate:g}' for rate in _rates(preset, network))}"
+            for network in self.networks(preset)
         )
         return (
             f"Plain SGD, for each arm at its best learning rate. {budgets}. Without BN the layers have biases, and the "
@@ -53,9 +57,30 @@ class _AboutAffine(Claim):
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
         return tuple(
-            tuned(preset, _config(preset, network, norm), _RATES[network.name])
-            for network in _networks(preset)
-            for norm in _LABELS
+            _search(preset, network, norm) for network in self.networks(preset) for norm in self.norms
+        )
+
+    def networks(self, preset: Preset) -> tuple[Network, ...]:
+        """Return the networks that it is tested on."""
+        return _networks(preset)
+
+    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
+        return tuple(
+            CasePlan(
+                network.name,
+                network.gloss,
+                network.family,
+                tuple(
+                    replace(_config(preset, network, norm), lr=rate(_search(preset, network, norm)))
+                    for norm in self.norms
+                ),
+                value=lambda better, worse: 100 * (accuracy_at_end(better) - accuracy_at_end(worse)),
+                effect=self.effect,
+                unit="percentage points",
+                smallest=_SMALLEST,
+                note=_note,
+            )
+            for network in self.networks(preset)
         )
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
@@ -75,7 +100,6 @@ class _AboutAffine(Claim):
                 ),
             )
             for plan in self.cases(preset, runs.rate)
-            if isinstance(plan, CasePlan)
         )
 
 
@@ -91,10 +115,16 @@ class Affine(_AboutAffine):
         f"at its best learning rate, in percentage points. The smallest that matters is {_SMALLEST:g} point."
     )
 
-    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
-        return _cases(
-            preset, rate, ("batch", _WITHOUT), "accuracy with γ and β, less that of BN without them"
-        )
+    norms = ("batch", _WITHOUT)
+    effect = "accuracy with γ and β, less that of BN without them"
+
+    def depends_on(self, cases: Sequence[Case]) -> Bilingual:
+        if [case.name for case in cases if case.outcome == "shown"] == ["ioffe_mlp"]:
+            return Bilingual(
+                "the activation: sigmoid units without γ stay in their nearly linear part",
+                "取决于激活函数：没有 γ 时，sigmoid 单元停留在接近线性的区间",
+            )
+        return super().depends_on(cases)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         each = of_each(cases)
@@ -129,10 +159,12 @@ class AffineIndispensable(_AboutAffine):
         f"β, each at its best learning rate, in percentage points. The smallest that matters is {_SMALLEST:g} point."
     )
 
-    def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
-        return _cases(
-            preset, rate, ("none", _WITHOUT), "accuracy without BN, less that of BN without γ and β"
-        )
+    norms = ("none", _WITHOUT)
+    effect = "accuracy without BN, less that of BN without γ and β"
+
+    def networks(self, preset: Preset) -> tuple[Network, ...]:
+        # Without BN the sigmoid net still learns when quick's budget ends.
+        return _networks(preset)[: preset.pick(quick=1, full=2)]
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         each = of_each(cases)
@@ -163,29 +195,29 @@ def _networks(preset: Preset) -> tuple[Network, ...]:
 
 
 def _config(preset: Preset, network: Network, norm: str) -> RunConfig:
-    # Without BN the sigmoid net is slow to begin: it has its whole budget, and with BN a part of it in quick.
-    short = {"plain_mlp_3": 150, "ioffe_mlp": network.steps if norm == "none" else 200}[network.name]
-    return arm(preset, network, norm, steps=preset.pick(quick=short, full=network.steps), **CLOSELY)
+    steps = {
+        # Without BN many times the steps, lest it be merely slow.
+        "plain_mlp_3": (
+            preset.pick(quick=900, full=6 * network.steps)
+            if norm == "none"
+            else preset.pick(quick=300, full=network.steps)
+        ),
+        # The sigmoid net is slow to begin without BN, and to end without γ and β.
+        "ioffe_mlp": preset.pick(quick=200, full=2 * network.steps),
+    }[network.name]
+    return arm(preset, network, norm, steps=steps, **CLOSELY)
 
 
-def _cases(preset: Preset, rate: Rate, norms: tuple[str, str], effect: str) -> tuple[CasePlan, ...]:
-    return tuple(
-        CasePlan(
-            network.name,
-            network.gloss,
-            network.family,
-            tuple(
-                replace(config, lr=rate(tuned(preset, config, _RATES[network.name])))
-                for config in (_config(preset, network, norm) for norm in norms)
-            ),
-            value=lambda better, worse: 100 * (accuracy_at_end(better) - accuracy_at_end(worse)),
-            effect=effect,
-            unit="percentage points",
-            smallest=_SMALLEST,
-            note=_note,
-        )
-        for network in _networks(preset)
-    )
+def _budget(preset: Preset, network: Network, norm: str) -> str:
+    return f"{_config(preset, network, norm).steps:,} steps ({_LABELS[norm]})"
+
+
+def _search(preset: Preset, network: Network, norm: str) -> Search:
+    return tuned(preset, _config(preset, network, norm), _rates(preset, network))
+
+
+def _rates(preset: Preset, network: Network) -> tuple[float, ...]:
+    return preset.pick(quick=_QUICK_RATES, full=_FULL_RATES)[network.name]
 
 
 def _note(better: Sequence[Run], worse: Sequence[Run]) -> str:

@@ -10,18 +10,13 @@ from normwise.studies.judging.intervals import mean_effect
 from normwise.studies.judging.run_queries import result
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import BATCH, RECOMPUTED
-from normwise.studies.networks import seeds_sentence, trained_with_bn
+from normwise.studies.networks import bn_sentences, seeds_sentence, trained_with_bn
 from normwise.studies.preset import Network, Preset
 from normwise.studies.wording import of_each
 
 _NETWORKS = ("dense_bn", "ioffe_mlp", "mnist_cnn")
 #: Percent of the samples: fewer than one of them; more than half; the least share of classes that matters.
 _NONE, _MOST, _FLIPPED = 1e-3, 50.0, 1.0
-_SAYS = (
-    Saying("000", "四、BN的注意事项: 4"),
-    Saying("003", "批标准化的优缺点: 缺点, 2"),
-    Saying("004", "训练和推理阶段的不同处理方式: 推理阶段"),
-)
 _SOURCES = (ioffe_szegedy("§3.1 and algorithm 2: inference depends deterministically on the input"),)
 _PROTOCOL = (
     "After training, the test samples are put into batches of 32 twice, in two orders, so that each has other "
@@ -39,7 +34,7 @@ class BatchIndependence(Claim):
         "With running statistics an output does not depend on the other samples of its batch.",
         "推理时使用保存的统计量，一个样本的输出与同批其他样本无关。",
     )
-    says = _SAYS
+    says = (Saying("004", "训练和推理阶段的不同处理方式: 推理阶段"),)
     falsifier = (
         "With running statistics some output moves, by more than rounding, when other samples are put beside it: on "
         "every network."
@@ -54,7 +49,11 @@ class BatchIndependence(Claim):
     sources = _SOURCES
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        return _PROTOCOL, seeds_sentence(preset)
+        return (
+            *bn_sentences(preset, _NETWORKS),
+            _PROTOCOL,
+            seeds_sentence(preset, searched=False),
+        )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[IdentityPlan, ...]:
         return tuple(
@@ -153,7 +152,7 @@ class BatchIndependenceLost(Claim):
         "With the batch's own statistics, a sample's class depends on the other samples of its batch.",
         "推理时若用当前批的统计量，一个样本的类别会受同批其他样本影响。",
     )
-    says = _SAYS
+    says = ()
     falsifier = (
         f"With the batch's own statistics less than {_FLIPPED:g}% of the samples change their class with other "
         "companions: on every network."
@@ -167,7 +166,11 @@ class BatchIndependenceLost(Claim):
     sources = _SOURCES
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        return _PROTOCOL, seeds_sentence(preset)
+        return (
+            *bn_sentences(preset, _NETWORKS),
+            _PROTOCOL,
+            seeds_sentence(preset, searched=False),
+        )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         return tuple(

@@ -6,7 +6,7 @@ from normwise.records import Bilingual, Case, Saying, Source, Verdict
 from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.judging.run_queries import result
-from normwise.studies.networks import seeds_sentence, trained_with_bn
+from normwise.studies.networks import bn_sentences, seeds_sentence, trained_with_bn
 from normwise.studies.preset import Preset
 
 _NETWORKS = ("dense_bn", "ioffe_mlp", "mnist_cnn")
@@ -44,8 +44,9 @@ class Decorrelation(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
-            "Networks trained with BN at the preset's rate; in images a channel is seen at their middle.",
-            seeds_sentence(preset),
+            *bn_sentences(preset, _NETWORKS),
+            "In images a channel is seen at their middle.",
+            seeds_sentence(preset, searched=False),
         )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[IdentityPlan, ...]:

@@ -10,7 +10,7 @@ from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.judging.run_queries import result
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import BATCH
-from normwise.studies.networks import arm, seeds_sentence, trained_with_bn, tuned
+from normwise.studies.networks import arm, bn_sentences, seeds_sentence, trained_with_bn, tuned
 from normwise.studies.preset import Preset
 from normwise.studies.wording import of_each
 
@@ -18,7 +18,8 @@ _SMALLEST = 1.0
 _EPSILONS = (1e-3, 0.1, 10.0)
 _USUAL = 1e-5
 #: Learning rates to choose from; a large ε makes BN's outputs small, and larger rates suit it.
-_RATES, _LARGER_RATES = (0.1, 0.3, 1.0), (1.0, 3.0, 10.0)
+_RATES, _LARGER_RATES = (0.1, 0.3, 1.0, 3.0), (1.0, 3.0, 10.0)
+_SIGNED = ("dense_bn", "mnist_cnn")
 #: Percent of the outputs that is less than one of them.
 _NONE = 1e-3
 _SOURCES = (ioffe_szegedy("algorithm 1: ε is added to the variance for numerical stability"),)
@@ -30,7 +31,7 @@ class Epsilon(Claim):
     number = 361
     name = "epsilon"
     group = "use"
-    statement = Bilingual("ε must be very small, such as 1e-5.", "ε 必须非常小，通常取 1e-5。")
+    statement = Bilingual("ε is very small, usually 1e-5.", "ε 非常小，通常为 1e-5。")
     says = (Saying("003", "批标准化的基本原理: 2"), Saying("004", "定义与基本原理: 2"))
     falsifier = (
         f"With a larger ε, at the learning rate that suits it best, the accuracy falls by less than {_SMALLEST:g} "
@@ -46,7 +47,9 @@ class Epsilon(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         config = _config(preset, _USUAL)
-        rates, larger = (", ".join(f"{rate:g}" for rate in group) for group in (_RATES, _LARGER_RATES))
+        rates, larger = (
+            ", ".join(f"{rate:g}" for rate in _rates(preset, epsilon)) for epsilon in (_USUAL, _EPSILONS[-1])
+        )
         return (
             f"One dense layer with BN, {config.steps} steps of plain SGD at the best of the rates {rates}; with ε = 10 "
             f"of {larger}. Keras's ε is 0.001.",
@@ -103,10 +106,15 @@ class Epsilon(Claim):
         )
 
     def advice(self, found: Verdict) -> Bilingual:
+        if found in ("supported", "depends"):
+            return Bilingual(
+                "Leave ε at your framework's value, and carry it over when you move weights to another; make it no "
+                "larger without a measurement.",
+                "ε 用框架的默认值即可；把权重移到别的框架时要一并带上。没有实测依据，不要调大。",
+            )
         return Bilingual(
-            "Leave ε at your framework's value, and carry it over when you move weights to another: it must be small "
-            "beside the variances of the layer's inputs.",
-            "ε 用框架的默认值即可；把权重移到别的框架时要一并带上。它应当远小于该层输入的方差。",
+            "Leave ε at your framework's value, and carry it over when you move weights to another.",
+            "ε 用框架的默认值即可；把权重移到别的框架时要一并带上。",
         )
 
 
@@ -128,9 +136,10 @@ class EpsilonSign(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
+            *bn_sentences(preset, _SIGNED),
             "The batch is one test image eight times, seen by the BN layers of networks that were trained; in images "
             "at their middle.",
-            seeds_sentence(preset),
+            seeds_sentence(preset, searched=False),
         )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[IdentityPlan, ...]:
@@ -168,7 +177,11 @@ def _tuned(preset: Preset, epsilon: float, rate: Rate) -> RunConfig:
 
 
 def _search(preset: Preset, epsilon: float) -> Search:
-    return tuned(preset, _config(preset, epsilon), _LARGER_RATES if epsilon >= 1 else _RATES)
+    return tuned(preset, _config(preset, epsilon), _rates(preset, epsilon))
+
+
+def _rates(preset: Preset, epsilon: float) -> tuple[float, ...]:
+    return _LARGER_RATES if epsilon >= 1 else preset.pick(quick=_RATES[:-1], full=_RATES)
 
 
 def _finite(run: Run, sign: str) -> float:
@@ -191,5 +204,5 @@ def _signed(preset: Preset, sign: str, deviation: Callable[[Run], float]) -> tup
             rounding=_NONE,
             if_it_holds="refuted" if sign == "< 0" else "shown",
         )
-        for name in ("dense_bn", "mnist_cnn")
+        for name in _SIGNED
     )

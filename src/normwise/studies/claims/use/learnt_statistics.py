@@ -6,7 +6,7 @@ from normwise.records import Bilingual, Case, Saying, Verdict
 from normwise.studies.case_plan import IdentityPlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.judging.run_queries import result
-from normwise.studies.networks import seeds_sentence, trained_with_bn
+from normwise.studies.networks import bn_sentences, seeds_sentence, trained_with_bn
 from normwise.studies.preset import Preset
 
 _NETWORKS = ("dense_bn", "ioffe_mlp", "mnist_cnn")
@@ -38,7 +38,11 @@ class LearntStatistics(Claim):
     sources = (ioffe_szegedy("algorithm 1: γ and β are learnt; §3.1: mean and variance are moving averages"),)
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        return ("Networks trained with BN at the preset's rate, momentum 0.1.", seeds_sentence(preset))
+        return (
+            *bn_sentences(preset, _NETWORKS),
+            "The momentum of the running averages is 0.1.",
+            seeds_sentence(preset, searched=False),
+        )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[IdentityPlan, ...]:
         return tuple(

@@ -6,7 +6,7 @@ from normwise.records import Bilingual, Case, Run, Saying, Verdict
 from normwise.studies.case_plan import CasePlan, IdentityPlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.judging.run_queries import result
-from normwise.studies.networks import seeds_sentence, trained_with_bn
+from normwise.studies.networks import bn_sentences, seeds_sentence, trained_with_bn
 from normwise.studies.preset import Preset
 
 _NETWORKS = ("dense_bn", "ioffe_mlp", "mnist_cnn")
@@ -26,7 +26,6 @@ class StandardNormal(Claim):
     says = (
         Saying("001", "2.1 Batch Normalization简介: 1; 3.1, 3.2"),
         Saying("002", "第二节：Batchnorm 原理解读"),
-        Saying("004", "定义与基本原理: 1 (“接近标准正态分布”)"),
     )
     falsifier = (
         "BN leaves the skewness and the kurtosis of each channel as they are, to rounding, and channels are not "
@@ -45,9 +44,9 @@ class StandardNormal(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
-            "Networks trained with BN at the preset's rate; in images a channel is seen at their middle, so that "
-            "values are independent.",
-            seeds_sentence(preset),
+            *bn_sentences(preset, _NETWORKS),
+            "In images a channel is seen at their middle, so that values are independent.",
+            seeds_sentence(preset, searched=False),
         )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[IdentityPlan, ...]:

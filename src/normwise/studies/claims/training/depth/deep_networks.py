@@ -8,9 +8,6 @@ from normwise.studies.claim import Rate
 from normwise.studies.networks import arm
 from normwise.studies.preset import Network, Preset
 
-BN_RATES, PLAIN_RATES = (0.1, 0.3, 1.0), (0.01, 0.03, 0.1)
-#: Without BN what goes through a residual net grows from block to block, and the rates that it bears are smaller.
-RESIDUAL_PLAIN_RATES = (0.0001, 0.0003, 0.001, 0.003)
 _INITS = {
     "default": Bilingual("default weights", "默认初始化"),
     "he": Bilingual("He's weights", "He 初始化"),
@@ -22,7 +19,7 @@ def depths(preset: Preset) -> tuple[Network, ...]:
     if preset.name == "gpu":
         return tuple(network for network in preset.networks.values() if network.family == "deep")
     return preset.pick(
-        quick=(_dense(10, steps=100),),
+        quick=(_dense(10, steps=80),),
         full=(_dense(10, steps=300), _dense(20, steps=300), _residual(20, channels=8, steps=150)),
     )
 
@@ -42,13 +39,44 @@ def networks(preset: Preset) -> tuple[Network, ...]:
     return tuple(form for network in depths(preset) for form in _initialised(network))
 
 
+def bn_rates(preset: Preset, network: Network) -> tuple[float, ...]:
+    """Return the learning rates to choose from with BN."""
+    higher = (0.1, 0.3, 1.0)
+    if is_residual(network):
+        return higher
+    return preset.pick(quick=(0.03, 0.1, 0.3), full=(0.03, *higher), gpu=higher)
+
+
+def plain_rates(preset: Preset, network: Network) -> tuple[float, ...]:
+    """Return the learning rates to choose from without BN."""
+    if is_residual(network):
+        # What goes through it grows from block to block.
+        return (0.0001, 0.0003, 0.001, 0.003)
+    lower = (0.01, 0.03, 0.1)
+    if not has_default_weights(network):
+        return preset.pick(quick=lower, full=(*lower, 0.3), gpu=lower)
+    return preset.pick(quick=(0.1, 0.3, 1.0), full=(*lower, 0.3, 1.0), gpu=lower)
+
+
+def has_default_weights(network: Network) -> bool:
+    """Tell whether it starts from torch's weights."""
+    return network.options.get("init") == "default"
+
+
+def tuning_share(preset: Preset, network: Network) -> int:
+    """Return on the how-manyth part of its steps the rate without BN is chosen.
+
+    From default weights a deep network is long at chance, where no rate is better than another.
+    """
+    return preset.pick(quick=1, full=1, gpu=3) if has_default_weights(network) else 3
+
+
 def searches(preset: Preset, network: Network) -> tuple[Search, Search]:
-    """Return the choice of the learning rate with BN, and of that without, there on a third of the steps."""
-    longer = network.steps * times(preset, network)
-    plain = RESIDUAL_PLAIN_RATES if is_residual(network) else PLAIN_RATES
+    """Return the choice of the learning rate with BN, and of that without."""
+    steps = network.steps * times(preset, network) // tuning_share(preset, network)
     return (
-        Search(arm(preset, network, "batch"), BN_RATES),
-        Search(arm(preset, network, "none", steps=longer // 3), plain),
+        Search(arm(preset, network, "batch"), bn_rates(preset, network)),
+        Search(arm(preset, network, "none", steps=steps), plain_rates(preset, network)),
     )
 
 

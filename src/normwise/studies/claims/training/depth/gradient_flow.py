@@ -9,6 +9,7 @@ from normwise.records import (
     Bilingual,
     Brief,
     Case,
+    ClaimResult,
     Effect,
     Figure,
     Run,
@@ -17,6 +18,7 @@ from normwise.records import (
     Series,
     Source,
     Verdict,
+    estimate_words,
 )
 from normwise.studies.arms import Runs
 from normwise.studies.case_plan import CasePlan
@@ -24,7 +26,7 @@ from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.judging.intervals import geometric_effect
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.preset import Preset
-from normwise.studies.wording import verdict_first
+from normwise.studies.wording import spaced, verdict_first
 
 _MEASURE = "gradient_by_layer"
 _SMALLEST = 1.0
@@ -72,7 +74,7 @@ class _GradientFlow(Claim):
         layers = _depth(preset) - 2
         return tuple(
             geometric_effect(
-                f"{gloss.en}, {LABEL[norm]}: growth of the gradient from a layer to the one before",
+                _grows(gloss, norm),
                 "times",
                 [10 ** (-_lost(run) / layers) for run in runs.of(_arm(preset, activation, init, norm))],
                 "by theory 1.21 for ReLU with BN" if norm == "batch" and activation == "relu" else "",
@@ -98,9 +100,10 @@ class GradientFlow(_GradientFlow):
         "every activation and initialization."
     )
     rule = (
-        "The loss of a network is the factor of ten by which the gradient of its second layer is smaller than that of "
-        "its last hidden one, 0 where it is larger. The effect is the loss without BN less that with BN, by seed. The "
-        f"smallest that matters is {_SMALLEST:g}, a factor of ten."
+        "The gradients are those before training. The loss of a network is the factor of ten by which the gradient of "
+        "its second layer is smaller than that of its last hidden one, 0 where it is larger. The effect is the loss "
+        "without BN less that with BN, by seed. The smallest that matters is "
+        f"{_SMALLEST:g}, a factor of ten."
     )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
@@ -119,6 +122,20 @@ class GradientFlow(_GradientFlow):
             for name, gloss, activation, init in _NETS
         )
 
+    def result(self, preset: Preset, runs: Runs) -> ClaimResult:
+        """Return the outcome; its take-away says what BN does to gradients that may explode, too."""
+        result = super().result(preset, runs)
+        name, said = _grows(_NETS[0][1], "batch"), result.takeaway
+        words = estimate_words(next(effect for effect in result.further if effect.name == name))
+        return replace(
+            result,
+            takeaway=Bilingual(
+                f"{said.en} No verdict is on exploding: with BN and ReLU the gradient of each layer is {words.en} that "
+                "of the next.",
+                f"{said.zh}梯度爆炸未作判断：用 BN 和 ReLU 时，每层的梯度是后一层的{spaced(words.zh)}。",
+            ),
+        )
+
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
         return tuple(_figure(preset, runs, *net) for net in _NETS)
 
@@ -126,11 +143,15 @@ class GradientFlow(_GradientFlow):
         return verdict_first(
             found,
             {
-                "supported": Bilingual("BN keeps gradients from vanishing.", "BN 能防止梯度消失。"),
-                "not supported": Bilingual("BN keeps no gradient from vanishing.", "BN 不能防止梯度消失。"),
+                "supported": Bilingual(
+                    "Before training BN keeps gradients from vanishing.", "训练前，BN 能防止梯度消失。"
+                ),
+                "not supported": Bilingual(
+                    "Before training BN keeps no gradient from vanishing.", "训练前，BN 不能防止梯度消失。"
+                ),
                 "depends": Bilingual(
-                    "BN keeps gradients from vanishing in some networks only.",
-                    "BN 只在部分网络中防止梯度消失。",
+                    "Before training BN keeps gradients from vanishing in some networks only.",
+                    "训练前，BN 只在部分网络中防止梯度消失。",
                 ),
             },
             Bilingual(
@@ -165,8 +186,8 @@ class GradientFlowThroughBN(_GradientFlow):
         "On the way back through the layers with BN the gradient shrinks less than ten times: every network."
     )
     rule = (
-        "The effect is the factor of ten by which the gradient of the second layer is smaller than that of the last "
-        "hidden one, with BN, by seed; below 0 it grows. The smallest that matters is "
+        "The effect, before training, is the factor of ten by which the gradient of the second layer is smaller than "
+        "that of the last hidden one, with BN, by seed; below 0 it grows. The smallest that matters is "
         f"{_SMALLEST:g}, a factor of ten. That of a sigmoid network without BN must be found to vanish, or nothing is "
         "concluded."
     )
@@ -186,11 +207,15 @@ class GradientFlowThroughBN(_GradientFlow):
             found,
             {
                 "supported": Bilingual(
-                    "Behind many layers with BN gradients vanish.", "经过多层 BN 后梯度会消失。"
+                    "Before training gradients vanish behind many layers with BN.",
+                    "训练前，经过多层 BN 后梯度会消失。",
                 ),
-                "not supported": Bilingual("BN makes no gradient vanish.", "BN 不会使梯度消失。"),
+                "not supported": Bilingual(
+                    "Before training BN makes no gradient vanish.", "训练前，BN 不会使梯度消失。"
+                ),
                 "depends": Bilingual(
-                    "With BN gradients vanish in some networks only.", "只有部分网络用 BN 后梯度会消失。"
+                    "Before training gradients vanish with BN in some networks only.",
+                    "训练前，只有部分网络用 BN 后梯度会消失。",
                 ),
             },
             Bilingual(
@@ -226,6 +251,10 @@ def _shrinks(preset: Preset, name: str, gloss: Bilingual, activation: str, init:
         unit="decades",
         smallest=_SMALLEST,
     )
+
+
+def _grows(gloss: Bilingual, norm: str) -> str:
+    return f"{gloss.en}, {LABEL[norm]}: growth of the gradient from a layer to the one before"
 
 
 def _inverse(effect: Effect) -> Effect:

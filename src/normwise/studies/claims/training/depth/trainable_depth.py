@@ -7,26 +7,27 @@ from normwise.studies.arms import Runs, Search, accuracy_after, accuracy_at_end
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate, ioffe_szegedy
 from normwise.studies.claims.training.depth.deep_networks import (
-    BN_RATES,
-    PLAIN_RATES,
-    RESIDUAL_PLAIN_RATES,
     arms,
+    bn_rates,
     depths,
     is_residual,
     networks,
+    plain_rates,
     searches,
     times,
+    tuning_share,
 )
 from normwise.studies.judging.intervals import mean_effect
 from normwise.studies.judging.series import curve_series
 from normwise.studies.judging.styles import LABEL, STYLE
 from normwise.studies.networks import seeds_sentence
 from normwise.studies.preset import Preset
-from normwise.studies.wording import of_each
+from normwise.studies.wording import verdict_first
 
 _SMALLEST = 10.0
 #: Accuracy that BN must reach for the comparison to mean anything, in points.
 _TRAINS = 60.0
+_SHARES = {1: "all of them", 3: "a third of them"}
 
 
 class TrainableDepth(Claim):
@@ -40,7 +41,6 @@ class TrainableDepth(Claim):
         "没有 BN 就训不动的深层网络，有了 BN 就能训练。",
     )
     says = (
-        Saying("002", "前言"),
         Saying("003", "批标准化的基本原理"),
         Saying("004", "批归一化（开头一段）"),
     )
@@ -76,16 +76,21 @@ class TrainableDepth(Claim):
             f"{network.gloss.en}, {network.steps} steps with BN, {times(preset, network)} times as many without"
             for network in found
         )
+        rates = "; ".join(
+            f"{network.gloss.en}: {_listed(bn_rates(preset, network))} with BN, "
+            f"{_listed(plain_rates(preset, network))} without, on {_SHARES[tuning_share(preset, network)]}"
+            for network in networks(preset)
+        )
+        unfinished = preset.pick(quick="", full=" With BN it still gains when its steps end.", gpu="")
         (width,) = {network.options.get("width", 64) for network in found if network not in residual}
         return (
             f"Plain SGD, batches of 60; dense layers of {width} units with ReLU. {budgets}.",
             "Default weights are torch's, uniform within 1 / √inputs; He's are Gaussian of deviation √(2 / inputs), "
             "biases 0.",
-            f"Learning rates to choose from: {_listed(BN_RATES)} with BN, {_listed(PLAIN_RATES)} without, there on "
-            "runs of a third of the steps.",
+            f"Learning rates to choose from, and the steps on which the one without BN is chosen: {rates}.",
             *(
                 f"The {network.gloss.en} has {network.options.get('width', 16)} channels in its first stage, biases "
-                f"and He's weights; its rates without BN are {_listed(RESIDUAL_PLAIN_RATES)}."
+                f"and He's weights.{unfinished}"
                 for network in residual
             ),
             seeds_sentence(preset),
@@ -162,11 +167,26 @@ class TrainableDepth(Claim):
         )
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
-        each = of_each(cases)
-        return Bilingual(
-            "Accuracy of a deep network with BN, compared with that without BN after many times the steps: "
-            f"{each.en}.",
-            f"深层网络用 BN 的准确率，与不用 BN 但多训练数倍步数相比：{each.zh}。",
+        return verdict_first(
+            found,
+            {
+                "supported": Bilingual(
+                    "Deep networks train with BN, and hardly without.",
+                    "深层网络用 BN 就能训练，不用 BN 则很难训练。",
+                ),
+                "not supported": Bilingual(
+                    "Given many times the steps, deep networks train without BN, too.",
+                    "只要多训练数倍步数，深层网络不用 BN 也能训练。",
+                ),
+                "depends": Bilingual(
+                    "Only some deep networks need BN to train.", "只有部分深层网络要靠 BN 才能训练。"
+                ),
+            },
+            Bilingual(
+                "Accuracy with BN, less that without BN after many times the steps",
+                "用 BN 的准确率，减去不用 BN 但多训练数倍步数的准确率",
+            ),
+            cases,
         )
 
     def advice(self, found: Verdict) -> Bilingual:

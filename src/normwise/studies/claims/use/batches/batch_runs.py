@@ -12,7 +12,8 @@ from normwise.studies.preset import Network, Preset
 #: Samples of a step: those that are small, and what they are compared with.
 SIZES, LARGE = (2, 4, 8, 16), 32
 #: The size at which a learning rate is chosen, for it lies in the middle; at others it is in proportion.
-_TUNED, _RATES = 8, (0.03, 0.1, 0.3)
+TUNED = 8
+_RATES = (0.01, 0.03, 0.1, 0.3)
 #: Percentage points.
 SMALLEST = 1.0
 #: Positions of an image that a statistic covers, beside the samples of a batch, where they are the fewest.
@@ -48,17 +49,30 @@ def config(preset: Preset, network: Network, norm: str, size: int) -> RunConfig:
     return arm(preset, network, norm, steps=steps, eval_every=steps, batch_size=size)
 
 
-def search(preset: Preset, network: Network, norm: str) -> Search:
+def search(preset: Preset, network: Network, norm: str, tuned_at: int = TUNED) -> Search:
     """Return the choice of a norm's learning rate."""
-    return tuned(preset, config(preset, network, norm, _TUNED), _RATES)
+    return tuned(preset, config(preset, network, norm, tuned_at), rates(preset, tuned_at))
+
+
+def rates(preset: Preset, size: int) -> tuple[float, ...]:
+    """Return the learning rates to choose from, in proportion to the size."""
+    of_tuned = preset.pick(quick=_RATES[1:], full=_RATES, gpu=_RATES[1:])
+    return tuple(rate * size / TUNED for rate in of_tuned)
 
 
 def at_rate(
-    preset: Preset, network: Network, norm: str, size: int, rate: Rate, tuned_as: str = ""
+    preset: Preset,
+    network: Network,
+    norm: str,
+    size: int,
+    rate: Rate,
+    *,
+    tuned_as: str = "",
+    tuned_at: int = TUNED,
 ) -> RunConfig:
-    """Return the run with batches of a size, at the rate chosen for its norm or another, times the size."""
-    chosen = rate(search(preset, network, tuned_as or norm))
-    return replace(config(preset, network, norm, size), lr=chosen * size / _TUNED)
+    """Return the run with batches of a size, at the rate chosen for its norm or another, in proportion to the size."""
+    chosen = rate(search(preset, network, tuned_as or norm, tuned_at))
+    return replace(config(preset, network, norm, size), lr=chosen * size / tuned_at)
 
 
 def values_per_statistic(preset: Preset, network: Network, size: int) -> int:
@@ -93,9 +107,10 @@ def _points(one: Run, other: Run) -> float:
     return 100 * (final_accuracy(one) - final_accuracy(other))
 
 
-def rate_sentence() -> str:
+def rate_sentence(preset: Preset, tuned_at: int = TUNED) -> str:
     """Return how learning rates are chosen, as a sentence of a protocol."""
+    choice = ", ".join(f"{rate:g}" for rate in rates(preset, tuned_at))
     return (
-        f"For BN and for GroupNorm the learning rate is the best of {', '.join(f'{rate:g}' for rate in _RATES)} at "
-        f"batch {_TUNED}, and in proportion to the batch at others."
+        f"For BN and for GroupNorm the learning rate is the best of {choice} at batch {tuned_at}, and in proportion to "
+        "the batch at others."
     )

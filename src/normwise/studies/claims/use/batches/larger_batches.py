@@ -14,7 +14,8 @@ from normwise.studies.wording import of_each
 
 _LARGER, _LARGE = 128, 32
 _SMALLEST = 1.0
-_RATES = (0.1, 0.3, 1.0)
+#: Learning rates to choose from; dense nets have wider ones in full.
+_RATES, _WIDER_RATES = (0.1, 0.3, 1.0), (0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 class LargerBatches(Claim):
@@ -45,17 +46,19 @@ class LargerBatches(Claim):
 
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         steps = "; ".join(
-            f"{network.gloss.en}: {_steps(preset, network)} steps" for network in _networks(preset)
+            f"{network.gloss.en}: {_steps(preset, network)} steps, rates "
+            f"{', '.join(f'{rate:g}' for rate in _rates(preset, network))}"
+            for network in _networks(preset)
         )
         return (
-            f"Plain SGD, for each norm and batch the best of the rates {', '.join(f'{rate:g}' for rate in _RATES)}; "
-            f"{steps}. The larger batch sees four times as many samples, which favours the claim.",
+            f"Plain SGD, for each norm and batch at its best learning rate. {steps}. The "
+            "larger batch sees four times as many samples, which favours the claim.",
             seeds_sentence(preset),
         )
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
         return tuple(
-            tuned(preset, config, _RATES)
+            tuned(preset, config, _rates(preset, network))
             for network in _networks(preset)
             for config in _arms(preset, network)
         )
@@ -67,7 +70,7 @@ class LargerBatches(Claim):
                 network.gloss,
                 network.family,
                 tuple(
-                    replace(config, lr=rate(tuned(preset, config, _RATES)))
+                    replace(config, lr=rate(tuned(preset, config, _rates(preset, network))))
                     for config in _arms(preset, network)
                 ),
                 value=own_difference,
@@ -90,9 +93,14 @@ class LargerBatches(Claim):
             return Bilingual(
                 "Take larger batches with BN where memory allows.", "显存允许时，使用 BN 应取更大的批量。"
             )
+        if found == "not supported":
+            return Bilingual(
+                "Choose the batch by speed and memory; beyond 32 don't expect better statistics to show.",
+                "按速度和显存选择批量；超过 32 之后，不要指望更准的统计量带来明显收益。",
+            )
         return Bilingual(
-            "Choose the batch by speed and memory; beyond 32 don't expect better statistics to show.",
-            "按速度和显存选择批量；超过 32 之后，不要指望更准的统计量带来明显收益。",
+            "Choose the batch by speed and memory, and measure on your own network.",
+            "按速度和显存选择批量，并在自己的网络上实测。",
         )
 
 
@@ -103,6 +111,10 @@ def _networks(preset: Preset) -> list[Network]:
 
 def _steps(preset: Preset, network: Network) -> int:
     return preset.pick(quick=100, full=min(network.steps, 1500))
+
+
+def _rates(preset: Preset, network: Network) -> tuple[float, ...]:
+    return preset.pick(quick=_RATES, full=_RATES if network.family == "convolution" else _WIDER_RATES)
 
 
 def _arms(preset: Preset, network: Network) -> tuple[RunConfig, ...]:

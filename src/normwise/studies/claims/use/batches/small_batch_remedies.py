@@ -8,7 +8,7 @@ from normwise.studies.arms import Runs, Search
 from normwise.studies.case_plan import CasePlan
 from normwise.studies.claim import Claim, Rate
 from normwise.studies.claims.use.batches import batch_runs
-from normwise.studies.claims.use.batches.batch_runs import LARGE, SMALLEST, at_rate
+from normwise.studies.claims.use.batches.batch_runs import LARGE, SMALLEST, TUNED, at_rate
 from normwise.studies.judging.run_queries import final_accuracy
 from normwise.studies.judging.series import spread_series
 from normwise.studies.judging.styles import BATCH, DIVERGED
@@ -34,8 +34,9 @@ class SmallBatchRemedies(Claim):
     name = "small_batch_remedies"
     group = "use"
     statement = Bilingual(
-        "Renormalization, GroupNorm, synchronisation and accumulated gradients win back what batches of 2 cost BN.",
-        "批量为 2 时，Batch Renormalization、GroupNorm、同步 BN 和梯度累积能挽回 BN 的损失。",
+        "Renormalization, GroupNorm, synchronisation and accumulated gradients win back some of what batches of 2 "
+        "cost BN.",
+        "批量为 2 时，Batch Renormalization、GroupNorm、同步 BN 和梯度累积能挽回 BN 的部分损失。",
     )
     says = ()
     falsifier = (
@@ -71,8 +72,9 @@ class SmallBatchRemedies(Claim):
         network = _network(preset)
         return (
             f"{network.gloss.en}, in which a statistic has one value a sample; "
-            f"{batch_runs.samples(preset):,} samples a run, plain SGD. {batch_runs.rate_sentence()} "
-            f"Renormalization and synchronisation have BN's; accumulation has the best of "
+            f"{batch_runs.samples(preset):,} samples a run, plain SGD. "
+            f"{batch_runs.rate_sentence(preset, _tuned_at(preset))} The control's batch of {LARGE} has the rate that "
+            f"is chosen at {TUNED}. Renormalization and synchronisation have BN's; accumulation has the best of "
             f"{', '.join(f'{rate:g}' for rate in _RATES)}. {DIVERGED}",
             f"One process holds {_SMALL} samples at once. BN, renormalization and GroupNorm make a step of them. "
             "Synchronised over two processes, a step has twice as many samples, and so have the statistics; it is run "
@@ -86,8 +88,13 @@ class SmallBatchRemedies(Claim):
 
     def searches(self, preset: Preset) -> tuple[Search, ...]:
         network = _network(preset)
-        of_norms = [batch_runs.search(preset, network, norm) for norm in ("batch", "group")]
-        return (*of_norms, _accumulated(preset))
+        wanted = (
+            *(batch_runs.search(preset, network, norm, _tuned_at(preset)) for norm in ("batch", "group")),
+            # Of the control; in quick the same again.
+            batch_runs.search(preset, network, "batch"),
+            _accumulated(preset),
+        )
+        return tuple({search.key: search for search in wanted}.values())
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[CasePlan, ...]:
         network = _network(preset)
@@ -96,7 +103,7 @@ class SmallBatchRemedies(Claim):
                 remedy,
                 gloss,
                 network.family,
-                (_remedied(preset, remedy, rate), at_rate(preset, network, "batch", _SMALL, rate)),
+                (_remedied(preset, remedy, rate), _at_rate(preset, "batch", _SMALL, rate)),
                 value=_lead,
                 effect=f"lead over BN at batch {_SMALL}",
                 unit="percentage points",
@@ -112,7 +119,7 @@ class SmallBatchRemedies(Claim):
                 "cost",
                 Bilingual(f"batch {_SMALL} costs BN accuracy", f"批量为 {_SMALL} 时 BN 确有损失"),
                 network.family,
-                tuple(at_rate(preset, network, "batch", size, rate) for size in (LARGE, _SMALL)),
+                (at_rate(preset, network, "batch", LARGE, rate), _at_rate(preset, "batch", _SMALL, rate)),
                 value=_lead,
                 effect=f"accuracy of BN at batch {LARGE} less that at batch {_SMALL}",
                 unit="percentage points",
@@ -133,7 +140,7 @@ class SmallBatchRemedies(Claim):
         network = _network(preset)
         arms = {
             f"BN, batch {LARGE}": at_rate(preset, network, "batch", LARGE, runs.rate),
-            f"BN, batch {_SMALL}": at_rate(preset, network, "batch", _SMALL, runs.rate),
+            f"BN, batch {_SMALL}": _at_rate(preset, "batch", _SMALL, runs.rate),
             **{gloss.en: _remedied(preset, remedy, runs.rate) for remedy, gloss in _GLOSSES.items()},
         }
         return (
@@ -179,16 +186,24 @@ def _network(preset: Preset) -> Network:
 
 def _remedied(preset: Preset, remedy: str, rate: Rate) -> RunConfig:
     """Return the run of a remedy, with so few samples in one process at once."""
-    network = _network(preset)
     if remedy == "synchronised":
-        return at_rate(preset, network, "batch", 2 * _SMALL, rate)
+        return _at_rate(preset, "batch", 2 * _SMALL, rate)
     if remedy == "accumulated":
         search = _accumulated(preset)
         return replace(search.arm, lr=rate(search))
     if remedy == "renorm":
         steps = batch_runs.samples(preset) // _SMALL
-        return at_rate(preset, network, f"renorm:{steps}", _SMALL, rate, tuned_as="batch")
-    return at_rate(preset, network, remedy, _SMALL, rate)
+        return _at_rate(preset, f"renorm:{steps}", _SMALL, rate, tuned_as="batch")
+    return _at_rate(preset, remedy, _SMALL, rate)
+
+
+def _at_rate(preset: Preset, norm: str, size: int, rate: Rate, *, tuned_as: str = "") -> RunConfig:
+    return at_rate(preset, _network(preset), norm, size, rate, tuned_as=tuned_as, tuned_at=_tuned_at(preset))
+
+
+def _tuned_at(preset: Preset) -> int:
+    """Return the size at which rates are chosen: in full the small one itself, as accumulation has its own, too."""
+    return preset.pick(quick=TUNED, full=_SMALL)
 
 
 def _accumulated(preset: Preset) -> Search:

@@ -53,7 +53,7 @@ class _AboutSmallBatches(Claim):
     def protocol(self, preset: Preset) -> tuple[str, ...]:
         return (
             f"Plain SGD; {batch_runs.samples(preset):,} samples a run, whatever the batch. "
-            f"{batch_runs.rate_sentence()} {DIVERGED}",
+            f"{batch_runs.rate_sentence(preset)} {DIVERGED}",
             "BN computes a mean and a variance from as many values as the batch has samples in a dense layer, and "
             "times the positions of the image in a convolution: that is the axis of the figure. GroupNorm has at least "
             "four channels to a group and at most 32 groups.",
@@ -114,7 +114,7 @@ class SmallBatches(_AboutSmallBatches):
         return tuple(_figure(preset, network, runs) for network in batch_runs.networks(preset))
 
     def depends_on(self, cases: Sequence[Case]) -> Bilingual:
-        return _by_values(cases)
+        return _by_network_and_batch(cases)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         each = of_each(cases)
@@ -124,11 +124,18 @@ class SmallBatches(_AboutSmallBatches):
         )
 
     def advice(self, found: Verdict) -> Bilingual:
+        if found in ("supported", "depends"):
+            return Bilingual(
+                "Count values per statistic, not images: samples times positions. Where there are only two, use "
+                "GroupNorm or synchronised BN.",
+                "看每个统计量有多少个值（样本数 × 空间位置数），而不是看图像张数。只有两个时，"
+                "改用 GroupNorm 或同步 BN。",
+            )
+        if found == "not supported":
+            return Bilingual("Don't drop BN for a small batch.", "不要因为批量小就放弃 BN。")
         return Bilingual(
-            "Count values per statistic, not images: samples times positions. Where there are only two or four, use "
-            "GroupNorm, ghost batches over accumulated gradients, or synchronised BN.",
-            "看每个统计量有多少个值（样本数 × 空间位置数），而不是看图像张数。只有两到四个时，"
-            "改用 GroupNorm、累积梯度或同步 BN。",
+            "Compare BN with GroupNorm on your own network before you train with batches of 2.",
+            "批量只有 2 时，先在自己的网络上比较 BN 和 GroupNorm。",
         )
 
 
@@ -153,7 +160,7 @@ class SmallBatchesBelow16(_AboutSmallBatches):
         )
 
     def depends_on(self, cases: Sequence[Case]) -> Bilingual:
-        return _by_values(cases)
+        return _by_network_and_batch(cases)
 
     def takeaway(self, found: Verdict, cases: Sequence[Case]) -> Bilingual:
         each = of_each(cases)
@@ -165,9 +172,11 @@ class SmallBatchesBelow16(_AboutSmallBatches):
     def advice(self, found: Verdict) -> Bilingual:
         if found == "supported":
             return Bilingual("Use batches of 16 or more with BN.", "使用 BN 时批量至少取 16。")
+        if found == "not supported":
+            return Bilingual("Don't drop BN for a batch of 8.", "不要因为批量是 8 就放弃 BN。")
         return Bilingual(
-            "Don't drop BN for a batch of 8; measure. A convolution has many values per statistic at any batch.",
-            "不要因为批量是 8 就放弃 BN，先测一测；卷积层无论批量多小，每个统计量都有很多值。",
+            "With a batch below 16, compare BN with GroupNorm on your own network.",
+            "批量小于 16 时，在自己的网络上比较 BN 和 GroupNorm。",
         )
 
 
@@ -188,12 +197,11 @@ def _case(preset: Preset, network: Network, size: int, rate: Rate) -> CasePlan:
     )
 
 
-def _by_values(cases: Sequence[Case]) -> Bilingual:
+def _by_network_and_batch(cases: Sequence[Case]) -> Bilingual:
     shown = [case.gloss for case in cases if case.outcome == "shown"]
     return Bilingual(
-        "the number of values per statistic; it costs something with "
-        + " and ".join(one.en for one in shown),
-        "取决于每个统计量的值的个数；有损失的是：" + "、".join(one.zh for one in shown),
+        "the network and the batch; it costs something with " + " and ".join(one.en for one in shown),
+        "取决于网络和批量；有损失的是：" + "、".join(one.zh for one in shown),
     )
 
 

@@ -59,7 +59,7 @@ class UselessBias(Claim):
         return (
             f"{STEPS} steps of plain SGD, learning rate {LR:g}, batch 60, float64; with a bias in the hidden layers "
             "and without one, from the same weights and on the same batches.",
-            seeds_sentence(preset),
+            seeds_sentence(preset, searched=False),
         )
 
     def cases(self, preset: Preset, rate: Rate) -> tuple[IdentityPlan, ...]:
