@@ -30,7 +30,7 @@ def _outcome(
 ) -> Callable[[RunConfig], dict[str, Any]]:
     def outcome(config: RunConfig) -> dict[str, Any]:
         if config.measures:
-            moments = _shifted(shifts[config.norm] * (1 + 0.01 * config.seed))
+            moments = _shifted(shifts[config.norm] * (1 + 0.01 * (config.seed % 3)))
             return {"points": moments, "end": {"gradient_turn": 0.9}}
         if steps is None:
             return {}
@@ -104,7 +104,7 @@ def test_without_bn_the_shift_is_measured_at_the_rate_that_suits_bn() -> None:
 def test_a_run_that_diverged_has_no_shift_and_leaves_the_verdict_open(judge: Judge) -> None:
     def outcome(config: RunConfig) -> dict[str, Any]:
         found = _outcome({"batch": 0.02, "noisy_batch": 0.4, "none": 0.1})(config)
-        if not config.measures or config.norm != "none" or config.seed != 13:
+        if not config.measures or config.norm != "none" or config.seed != preset_named("quick").seeds[1]:
             return found
         lost = {"activation_percentiles": [{"percentiles": [None] * 6, "deviation": [None, None]}]}
         return {

@@ -16,7 +16,7 @@ Judge = Callable[..., ClaimResult]
 
 @pytest.mark.parametrize(
     ("known", "new", "expected"),
-    [(4.0, 4.0, "supported"), (0.0, 0.0, "not supported"), (4.0, 0.0, "depends"), (4.0, 1.05, "undecided")],
+    [(4.0, 4.0, "supported"), (0.0, 0.0, "not supported"), (4.0, 0.0, "depends"), (4.0, 0.95, "undecided")],
 )
 def test_bn_improves_speech_where_it_is_ahead_for_known_and_new_speakers(
     judge: Judge, known: float, new: float, expected: Verdict
