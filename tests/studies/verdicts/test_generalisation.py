@@ -48,7 +48,7 @@ def _fitted(gain: Mapping[int, float], *, more_helps: bool = True, loss: float =
         return {
             "accuracy": accuracy,
             "end": {"recomputed_accuracy": accuracy if bn else None},
-            "loss": lambda _: 0.04 if bn or config.seed != 16 else loss,
+            "loss": lambda _: 0.04 if bn or config.seed != 26 else loss,
         }
 
     return outcome
