@@ -133,9 +133,8 @@ class Claim(ABC):
         cases = tuple(plan.result(runs) for plan in plans)
         held = tuple(plan.result(runs) for plan in controls)
         found = _verdict(plans, cases, controls, runs)
-        made = len(self.runs(preset, runs.rate)) + sum(
-            len(search.runs(preset)) for search in self.searches(preset)
-        )
+        chosen_on = [config for search in self.searches(preset) for config in search.runs(preset)]
+        made = len({config.key for config in (*self.runs(preset, runs.rate), *chosen_on)})
         return ClaimResult(
             claim=self.name,
             group=self.group,
