@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from normwise.data import LabelledData, digits, epoch_order
+from normwise.data import digits, epoch_order
 from normwise.models import build
 from normwise.training import AT_THE_END
 
-DATA: LabelledData = digits()
+DATA = digits()
 
 
 def _model(name: str = "dense_bn", norm: str = "batch") -> nn.Module:
@@ -35,7 +35,8 @@ def test_moments_are_those_of_numpy() -> None:
     index = epoch_order(len(DATA.test), seed=0, epoch=0)[:256]
     images = DATA.test.inputs(index)["images"].flatten(1).double().numpy()
     layer = model.get_submodule("hidden.layer")
-    x = images @ layer.weight.detach().double().numpy().T + layer.bias.detach().double().numpy()
+    weight, bias = (layer.get_parameter(name).detach().double().numpy() for name in ("weight", "bias"))
+    x = images @ weight.T + bias
     z = (x - x.mean(0)) / x.std(0)
     skewness, kurtosis = (z**3).mean(0), (z**4).mean(0)
     correlations = np.abs(np.corrcoef(x.T))[~np.eye(x.shape[1], dtype=bool)]
