@@ -35,8 +35,8 @@ COMMON_RULE = (
     "large never shown. The claim is supported where all cases show it and not supported where all refute or reverse "
     "it. It depends where one case at least shows it, corrected for the number of cases by Holm's method, and one at "
     "least refutes or reverses it. Else, or where leaving out any one seed gives another verdict, or where a control "
-    "fails, it is undecided. Rules were rehearsed on seeds 0 to 19 before they were fixed; rates are chosen and claims "
-    "judged on others."
+    "fails, it is undecided. Rules were rehearsed on seeds 0 to 19 before they were fixed, and claims are judged on "
+    "others."
 )
 
 
