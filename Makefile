@@ -60,7 +60,7 @@ doctor-calibration: $(VENV)/run.stamp
 # A page for each rule of the doctor, and their index; the session and the screenshot of the README, which need Chromium.
 doctor-pages: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.documentation.rule_pages docs/doctor
-	$(BIN)/python -m tests.documentation.doctor_session README.md docs/doctor/page.png
+	$(BIN)/python -m tests.documentation.doctor_session README.md docs/pictures/doctor.png
 
 # The kernels of all instruction sets against csrc/reference.h; needs cmake. `make test` has the baseline's.
 smoke:

@@ -1,6 +1,6 @@
-"""The measured and computed tables of docs/scaling.md.
+"""The measured and computed tables of docs/processes/scaling.md.
 
-Run: python -m benchmarks.synchronisation.page build/synchronised.json docs/scaling.md
+Run: python -m benchmarks.synchronisation.page build/synchronised.json docs/processes/scaling.md
 
 Replaces what stands between `<!-- name -->` and `<!-- end -->` in the page.
 """

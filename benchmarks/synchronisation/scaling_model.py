@@ -2,7 +2,7 @@
 
 Run: python -m benchmarks.synchronisation.scaling_model
 
-Prints the table of docs/scaling.md. page.py also writes there latency and bandwidth fitted to the collectives that
+Prints the table of docs/processes/scaling.md. page.py also writes there latency and bandwidth fitted to the collectives that
 benchmarks/synchronised.py measured, and what follows for the layers that it measured.
 """
 
@@ -36,7 +36,7 @@ class Link:
     nccl: bool = False
 
 
-#: Sources in docs/scaling.md.
+#: Sources in docs/processes/scaling.md.
 LINKS = (
     Link("10 Gb/s Ethernet, gloo", 10e-6, 1.25e9),
     Link("100 Gb/s a node of 8 GPUs, NCCL", 2.7e-6, 12.5e9, nccl=True),

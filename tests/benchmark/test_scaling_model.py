@@ -1,4 +1,4 @@
-"""The model of docs/scaling.md, on costs that are known."""
+"""The model of docs/processes/scaling.md, on costs that are known."""
 
 from pathlib import Path
 
@@ -39,5 +39,5 @@ def test_more_ranks_cost_more(link: model.Link) -> None:
 
 
 def test_the_page_has_the_table_that_the_model_prints() -> None:
-    page = Path(__file__).parents[2] / "docs" / "scaling.md"
+    page = Path(__file__).parents[2] / "docs/processes/scaling.md"
     assert "\n".join(computed({})) in page.read_text(encoding="utf-8")

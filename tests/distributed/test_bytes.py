@@ -1,4 +1,4 @@
-"""Bytes that a synchronised layer sends, counted in two processes, against the formulas of docs/scaling.md."""
+"""Bytes that a synchronised layer sends in two processes, against the formulas of docs/processes/scaling.md."""
 
 import torch
 import torch.distributed as dist

@@ -1,6 +1,6 @@
 """The session with the doctor that the README shows, and the screenshot of its page.
 
-Run: python -m tests.documentation.doctor_session README.md docs/doctor/page.png
+Run: python -m tests.documentation.doctor_session README.md docs/pictures/doctor.png
 """
 
 import os

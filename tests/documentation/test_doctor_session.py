@@ -9,7 +9,7 @@ from tests.documentation.doctor_session import chromium, session, shown_session,
 
 _ROOT = Path(__file__).parents[2]
 _README = _ROOT / "README.md"
-_SCREENSHOT = _ROOT / "docs" / "doctor" / "page.png"
+_SCREENSHOT = _ROOT / "docs/pictures/doctor.png"
 
 
 @pytest.fixture(scope="module")
@@ -54,5 +54,5 @@ def test_the_screenshot_is_of_the_page(said: str, folder: Path, tmp_path: Path) 
 
 
 def test_the_readme_shows_the_screenshot() -> None:
-    assert "](docs/doctor/page.png)" in _README.read_text(encoding="utf-8")
+    assert "](docs/pictures/doctor.png)" in _README.read_text(encoding="utf-8")
     assert _SCREENSHOT.is_file()

@@ -1,4 +1,4 @@
-"""The table "What is different" of docs/keras.md: Keras's layer beside ours.
+"""The table "What is different" of docs/keras/layer.md: Keras's layer beside ours.
 
 Where Keras mends its layer a test fails here, and the page must change.
 """

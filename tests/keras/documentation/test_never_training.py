@@ -1,4 +1,4 @@
-"""examples/keras/never_training.py: a short form of it, and what docs/tensorflow-1.md says that it prints."""
+"""examples/keras/never_training.py: a short form of it, and what docs/keras/tensorflow-1.md says that it prints."""
 
 import importlib.util
 import re
@@ -33,7 +33,7 @@ def example() -> Any:
 
 def _printed(line: str) -> list[float]:
     """Return the numbers of a line of the page that begins so."""
-    page = (_ROOT / "docs/tensorflow-1.md").read_text(encoding="utf-8")
+    page = (_ROOT / "docs/keras/tensorflow-1.md").read_text(encoding="utf-8")
     found = re.search(rf"^ *{re.escape(line)}([ \d.]+)$", page, re.M)
     assert found, line
     return [float(number) for number in found[1].split()]

@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.keras.marks import not_on_jax
 
-_DOCS = Path(__file__).parents[3] / "docs"
-_PAGES = [_DOCS / "keras.md", _DOCS / "tensorflow-1.md"]
+_FOLDER = Path(__file__).parents[3] / "docs/keras"
+_PAGES = [_FOLDER / "layer.md", _FOLDER / "tensorflow-1.md"]
 #: Their code, which chooses a backend, runs with that of all other pages, in processes of its own.
-_MORE_PAGES = sorted((_DOCS / "keras").glob("*.md"))
+_MORE_PAGES = sorted(set(_FOLDER.glob("*.md")).difference(_PAGES))
 
 
 def _blocks() -> Iterator[Any]:
@@ -39,7 +39,7 @@ def test_what_it_links_to_is_there(page: Path) -> None:
 
 
 def test_every_snippet_of_the_tutorials_has_a_counterpart_in_both_frameworks() -> None:
-    page = (_DOCS / "tensorflow-1.md").read_text(encoding="utf-8")
+    page = (_FOLDER / "tensorflow-1.md").read_text(encoding="utf-8")
     rows = [
         line.split("|")[1:-1] for line in page.split("## The snippets")[1].splitlines() if line[:1] == "|"
     ][2:]
@@ -49,7 +49,7 @@ def test_every_snippet_of_the_tutorials_has_a_counterpart_in_both_frameworks() -
 
 def test_a_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     """On every backend, but for the numbers, which depend on how it draws weights."""
-    page = (_DOCS / "keras/operations.md").read_text(encoding="utf-8")
+    page = (_FOLDER / "operations.md").read_text(encoding="utf-8")
     section = page[page.index("## A model that trained too little") :]
     found = re.search(r"^```python\n(.*?)^```\n\n^```\n(.*?)^```$", section, re.M | re.S)
     assert found

@@ -1,4 +1,4 @@
-"""The calls of TensorFlow 1, as they were recorded, against what docs/tensorflow-1.md has in their place."""
+"""The calls of TensorFlow 1, as they were recorded, against what docs/keras/tensorflow-1.md has in their place."""
 
 import importlib.util
 import sys

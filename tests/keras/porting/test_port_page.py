@@ -1,4 +1,4 @@
-"""The code in docs/port.md runs on every backend."""
+"""The code in docs/keras/port.md runs on every backend."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-_PAGE = (Path(__file__).parents[3] / "docs" / "port.md").read_text(encoding="utf-8")
+_PAGE = (Path(__file__).parents[3] / "docs/keras/port.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

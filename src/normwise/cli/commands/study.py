@@ -55,7 +55,7 @@ def study(
     backend: Annotated[
         BackendName,
         typer.Option(
-            help="loky: processes of this machine. dask, ray: the workers of a cluster, see docs/clusters.md."
+            help="loky: processes of this machine. dask, ray: the workers of a cluster (docs/processes/clusters.md)."
         ),
     ] = BackendName.loky,
     address: Annotated[

@@ -37,7 +37,7 @@ class Cluster:
         if not self.address:
             raise ArgumentError(
                 f"the backend {self.backend} needs the address of a cluster, such as {_KINDS[self.backend][1]}; give "
-                "it by --address (docs/clusters.md says how to start one)"
+                "it by --address (docs/processes/clusters.md says how to start one)"
             )
 
     def connected(self) -> AbstractContextManager[ClusterBackend]:
