@@ -2,8 +2,8 @@
 
 Run: python -m benchmarks.synchronisation.scaling_model
 
-Prints the table of docs/processes/scaling.md. page.py also writes there latency and bandwidth fitted to the collectives that
-benchmarks/synchronised.py measured, and what follows for the layers that it measured.
+Prints the table of docs/processes/scaling.md. page.py also writes there latency and bandwidth fitted to the
+collectives that benchmarks/synchronised.py measured, and what follows for the layers that it measured.
 """
 
 import math
