@@ -1,8 +1,8 @@
 """The sources of the site: the pages of docs/ as Sphinx wants them.
 
 English pages are those of docs/, with the README as the home page, the changelog, and a page for each claim, which
-docs/evidence.md has as sections. Chinese pages are those of docs/zh/, with README.zh.md as the home page and one page of
-what the study found.
+docs/evidence.md has as sections. Chinese pages are those of docs/zh/, with README.zh.md as the home page, and one page
+of what the study found.
 """
 
 import posixpath
@@ -81,8 +81,8 @@ def _with_titles(text: str) -> str:
 def _with_links(text: str, name: str, pages: dict[str, str], language: str) -> str:
     """Return a page whose links lead to what the site has.
 
-    A link to a claim leads to its page, and one from a Chinese page to an English one to that of the English site. A link
-    to a file of the repository, such as an example, becomes its text: the site has no copy of it.
+    A link to a claim leads to its page, and one from a Chinese page to an English one to that of the English site. A
+    link to a file of the repository, such as an example, becomes its text: the site has no copy of it.
     """
     here = posixpath.dirname(name)
     folder = "docs/zh" if language == "zh" else "docs"
