@@ -77,7 +77,9 @@ _GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "Sequences": _sequences,
     "Small batches and several processes": _network,
     "Statistics": _network,
+    "Watching a training": _network,
     "Surgery": _network,
+    "Faster layers in a model": _network,
 }
 
 
