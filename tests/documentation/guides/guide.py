@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ class Block:
 
 def blocks(page: str) -> Iterator[Block]:
     """Yield the blocks of a page in order; a ``text`` that another prints comes with that one."""
-    found = list(_BLOCK.finditer(page))
-    for block, after in zip(found, [*found[1:], None], strict=True):
+    for block, after in pairwise([*_BLOCK.finditer(page), None]):
+        assert block is not None  # only the last of all is
         printed = (
             block["language"] == "python"
             and after is not None
