@@ -23,10 +23,10 @@ _PAGES = pytest.mark.parametrize("page", [ENGLISH, CHINESE], ids=["English", "Ch
 _SMALL = """\
 | tutorial | statements | right | half right | wrong | not decided |
 |---|---|---|---|---|---|
-| [000 A](#tutorial-000) | 9 | 9 | 9 | 9 | 9 |
+| [000 A](#000-a) | 9 | 9 | 9 | 9 | 9 |
 | **All** | |
 
-<a id="tutorial-000"></a>
+## 000 A
 
 | where | what it says | verdict | evidence |
 |---|---|---|---|
@@ -71,7 +71,7 @@ def test_a_verdict_and_a_measurement_are_filled_in_and_rows_counted() -> None:
     text = filled(_SMALL, _page(), {"fast": Finding(("000",), "depends", "2 to 3 times")})
     assert "| 2 | BN is fast. | [half right](evidence.md#fast) | Steps: *2 to 3 times*. |" in text
     assert "| wrong | *Never*. |" in text  # written by hand
-    assert "| [000 A](#tutorial-000) | 2 | 0 | 1 | 1 | 0 |" in text
+    assert "| [000 A](#000-a) | 2 | 0 | 1 | 1 | 0 |" in text
     assert "| **All** | 2 | 0 | 1 | 1 | 0 |" in text
 
 

@@ -21,11 +21,11 @@ _CLAIM = re.compile(
     r"^\| \[.*\]\(#(?P<name>\w+)\) \| (?P<said>[^|]*) \| \*\*\\?(?P<symbol>.)[^|]*\*\* \| (?P<measured>[^|]*) \|$",
     re.M,
 )
-_SECTION = re.compile(r'<a id="tutorial-(?P<number>\d+)"></a>')
+_SECTION = re.compile(r"## (?P<number>\d{3}) .+")
 _ROW = re.compile(r"\| (?P<place>[^|]+) \| (?P<says>[^|]+) \| (?P<verdict>[^|]+) \| (?P<evidence>[^|]+) \|")
 _LINKED = re.compile(r"\[(?P<word>[^]]*)\]\((?P<path>\S*evidence\.md#)(?P<claim>\w+)\)")
 _ITALICS = re.compile(r"(?<!\*)\*[^*]+\*(?!\*)")
-_COUNTED = re.compile(r"(?P<title>\| \[[^|]*\]\(#tutorial-(?P<number>\d+)\) \|).*")
+_COUNTED = re.compile(r"(?P<title>\| \[(?P<number>\d{3}) [^|]*\]\(#[^|]*\) \|).*")
 _TOTAL = re.compile(r"(?P<title>\| \*\*[^|*]+\*\* \|).*")
 #: Head of the column of verdicts.
 _HEADS = ("verdict", "判断")
