@@ -9,16 +9,25 @@ _ENGLISH = {
         ("Start", ["tutorial.md", "faq.md", "glossary.md"]),
         ("How to", ["how-to/*.md"]),
         ("Explanation", ["explanation/*.md"]),
-        ("Doctor", ["doctor/README.md", "doctor/command-line.md", "doctor/processes.md", "doctor/healed.md",
-                    "doctor/calibration.md", "doctor/third-party.md"]),
+        (
+            "Doctor",
+            [
+                "doctor/README.md",
+                "doctor/command-line.md",
+                "doctor/processes.md",
+                "doctor/healed.md",
+                "doctor/calibration.md",
+                "doctor/third-party.md",
+            ],
+        ),
         ("Evidence", ["evidence.md", "five-tutorials.md"]),
-        ("In depth", ["speed.md", "compile.md", "gpu.md", "small-batches.md", "models.md", "processes/*.md",
-                      "keras/*.md"]),
+        ("Layers and surgery", ["layers.md", "surgery.md", "small-batches.md", "models.md", "keras/*.md"]),
+        ("Speed and scale", ["speed.md", "compile.md", "gpu.md", "processes/*.md"]),
         ("Reference", ["reference/*.md", "changelog.md"]),
     ],
     "doctor/README.md": [("", ["doctor/*/BN*.md"])],
     "evidence.md": [("", ["claims/*.md"])],
-}  # fmt: skip
+}
 _CHINESE = {
     "index.md": [
         ("入门", ["tutorial.md", "faq.md", "glossary.md"]),
@@ -26,6 +35,16 @@ _CHINESE = {
         ("诊断", ["doctor/README.md"]),
         ("证据", ["evidence.md", "five-tutorials.md"]),
     ]
+}
+#: Short names of pages whose titles are sentences.
+_TITLES = {
+    "evidence.md": "What the study found",
+    "speed.md": "How fast it is",
+    "compile.md": "Which to use under torch.compile",
+    "models.md": "On other libraries' models",
+    "doctor/command-line.md": "Using the doctor",
+    "doctor/healed.md": "Broken models, healed",
+    "doctor/third-party.md": "On other libraries' models",
 }
 
 
@@ -47,4 +66,8 @@ def _matching(patterns: Sequence[str], pages: Sequence[str]) -> list[str]:
 
 def _toctree(caption: str, pages: Sequence[str]) -> str:
     options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
-    return "\n".join(["", "```{toctree}", *options, "", *(f"/{name}" for name in pages), "```", ""])
+    return "\n".join(["", "```{toctree}", *options, "", *map(_entry, pages), "```", ""])
+
+
+def _entry(page: str) -> str:
+    return f"{_TITLES[page]} </{page}>" if page in _TITLES else f"/{page}"

@@ -96,6 +96,8 @@ def _with_links(text: str, name: str, pages: dict[str, str], language: str) -> s
         if in_repository == "docs/evidence.md" and anchor:
             in_repository, anchor = f"docs/claims/{anchor}.md", ""
         local = posixpath.relpath(in_repository, folder)
+        if language == "zh" and not anchor and in_repository.removeprefix("docs/") in pages:
+            local = in_repository.removeprefix("docs/")
         if local in pages or local.startswith("pictures/"):
             address = posixpath.relpath(local, here or ".")
             return f"{picture}[{label}]({address}{'#' + anchor if anchor else ''})"
