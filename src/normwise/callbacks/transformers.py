@@ -112,7 +112,7 @@ class BatchNormWatch(TrainerCallback):
 
 
 class BatchNormCalibration(TrainerCallback):
-    """Exact running statistics before each evaluation and each checkpoint, by :func:`normwise.calibrate`, as a callback.
+    """Exact statistics before each evaluation and each checkpoint, by :func:`normwise.calibrate`, as a callback.
 
     Evaluation then measures the weights of the moment with statistics of the same weights. The trained model has them,
     too. Training normalises by the batch, and is not changed; its running averages go on from the calibrated
