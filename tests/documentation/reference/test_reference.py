@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import normwise
+from tests.documentation.reference.documented_names import FOLDER, documented_names
 
-_FOLDER = Path(__file__).parents[3] / "docs/reference"
 _PAGES = {
     "normwise": "normwise",
     "normwise.distributed": "nn",
@@ -42,15 +42,10 @@ def _public(package: str) -> list[str]:
 
 
 def _page(name: str) -> str:
-    return (_FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
 
 
-def _documented(text: str) -> list[str]:
-    """Return the names whose docstrings a page shows."""
-    return re.findall(r"^::: (\S+)$", text, re.M)
-
-
-_ALL = [name for page in sorted(_FOLDER.glob("*.md")) for name in _documented(page.read_text("utf-8"))]
+_ALL = documented_names()
 
 
 @pytest.mark.parametrize("package", _PAGES)
@@ -93,4 +88,4 @@ def test_nothing_is_there_twice() -> None:
 
 def test_the_index_names_all_pages() -> None:
     linked = set(re.findall(r"\]\((\w[\w-]*\.md)\)", _page("README")))
-    assert linked == {page.name for page in _FOLDER.glob("*.md")} - {"README.md"}
+    assert linked == {page.name for page in FOLDER.glob("*.md")} - {"README.md"}
