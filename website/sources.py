@@ -108,6 +108,8 @@ def _with_links(text: str, name: str, pages: dict[str, str], language: str) -> s
             return (
                 f"{picture}[{label}]({posixpath.relpath(in_repository.removeprefix('docs/'), here or '.')})"
             )
+        if not (ROOT / in_repository).exists() and not in_repository.startswith("docs/claims/"):
+            return link[0]  # Sphinx warns of it
         if language == "zh" and in_repository.startswith("docs/"):
             address = posixpath.relpath(in_repository.removeprefix("docs/"), posixpath.join("zh", here))
             page = re.sub(r"\.md$", ".html", address) + (f"#{anchor}" if anchor else "")
