@@ -77,7 +77,7 @@ class CallOrder:
 
 
 def _strong_components(slots: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return for each slot the one that its strongly connected component is named after.
+    """Return for each slot the root of its strongly connected component.
 
     Reference: Sharir 1981, A strong-connectivity algorithm and its applications in data flow analysis (Kosaraju's
     algorithm).
@@ -97,11 +97,11 @@ def _strong_components(slots: Iterable[str], edges: Iterable[tuple[str, str]]) -
 
 
 def _depth_first(root: str, neighbours: Mapping[str, Sequence[str]], seen: set[str]) -> Iterator[str]:
-    """Yield the slots that are reached from ``root`` and not yet seen, each after those that are reached from it."""
+    """Yield the unseen slots that ``root`` reaches, each after the slots that it reaches itself."""
     if root in seen:
         return
     seen.add(root)
-    # A stack of its own: a model can have more layers than Python has nested calls.
+    # An explicit stack, since a model can have more layers than Python allows nested calls.
     path = [(root, iter(neighbours[root]))]
     while path:
         slot, rest = path[-1]

@@ -1,4 +1,4 @@
-"""Packages of an extra of normwise: imported where they are needed, or one error that says what to install."""
+"""Packages that an extra of normwise installs, and the error that says which extra to install."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ _PIP_NAMES = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-lea
 
 @contextmanager
 def needs_extra(extra: str, what: str) -> Iterator[None]:
-    """Run imports of packages that an extra installs.
+    """Import packages of an extra in the block, or raise an error that says how to install them.
 
     Args:
         extra: Name of the extra, such as "study".
@@ -49,7 +49,7 @@ def not_installed(extra: str, what: str, package: str, more: str = "") -> Missin
         extra: Name of the extra that installs it.
         what: What needs it, as the subject of a sentence.
         package: Name by which it is imported.
-        more: End of the text, behind the command that installs it.
+        more: Text after the command that installs it.
     """
     return MissingPackageError(
         f"{what} needs {_PIP_NAMES.get(package, package)}, which is not installed: "

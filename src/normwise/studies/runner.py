@@ -94,7 +94,7 @@ def run_study(
 
 
 def _check_packages() -> None:
-    """Raise MissingPackageError at once, and not where a package is used, after hours."""
+    """Raise MissingPackageError before the first run, and not hours later, where a package is used."""
     with needs_extra("study", "a study"):
         for package in ("joblib", "scipy.special"):
             import_module(package)

@@ -138,7 +138,7 @@ def treatment_page(treatment: Treatment) -> str:
 
 
 def check_drawing() -> None:
-    """Raise MissingPackageError where figures can't be drawn; for whoever measures for minutes first."""
+    """Raise MissingPackageError if Plotly is not installed, for commands that measure before they draw."""
     _plotly()
 
 
