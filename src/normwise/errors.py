@@ -36,7 +36,10 @@ class ArgumentError(NormwiseError, ValueError):
 
 
 class MissingPackageError(NormwiseError, ImportError):
-    """A package that is needed for what was asked, such as Keras, is not installed, or can't be used."""
+    """A package that is needed for what was asked, such as Keras, is not installed, or can't be used.
+
+    The text says which extra of normwise installs it: ``pip install 'normwise[study]'``.
+    """
 
 
 class AutogradError(NormwiseError, RuntimeError):

@@ -5,6 +5,7 @@ from normwise.report.formats.examination_github import examination_github
 from normwise.report.formats.examination_sarif import examination_sarif
 from normwise.report.formats.html import (
     benchmark_page,
+    check_drawing,
     examination_page,
     recording_page,
     run_page,
@@ -18,6 +19,7 @@ from normwise.report.formats.text import benchmark_table, recording_text, run_te
 __all__ = [
     "benchmark_page",
     "benchmark_table",
+    "check_drawing",
     "examination_github",
     "examination_page",
     "examination_sarif",

@@ -71,6 +71,7 @@ def study(
 
     A study that was interrupted, however hard, goes on when the same command is given again.
     Finished runs are never repeated. On a cluster all workers share the study's folder.
+    It needs: pip install 'normwise[study]'
 
     Example: normwise study fewer_steps small_batches --preset quick --out studies/two-claims
     """

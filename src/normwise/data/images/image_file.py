@@ -10,6 +10,7 @@ from torch import Tensor
 from normwise.data.files.user_file import opened
 from normwise.data.images.image_data import unit_pixels
 from normwise.errors import DataError
+from normwise.extras import needs_extra
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,7 +58,8 @@ def read_pixels(path: Path, *, grey: bool = False) -> np.ndarray:
         DataError: the file is damaged, no image or no regular file; it has more than 8 bits a colour, several frames,
             or more pixels than Pillow lets pass.
     """
-    from PIL import UnidentifiedImageError
+    with needs_extra("study", "reading an image file"):
+        from PIL import UnidentifiedImageError
 
     with opened(path, _LARGEST) as file, warnings.catch_warnings():
         # Pillow warns of damaged metadata, which are none of the pixels.
