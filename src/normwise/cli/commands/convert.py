@@ -39,7 +39,7 @@ def convert(
 ) -> None:
     """Convert a network's norm layers to another norm; keep the weights and everything else that fits.
 
-    OUT holds the state dict of the converted network. Load it into the result of normwise.convert(network, to=NORM)
+    OUT has the state dict of the converted network. Load it into the result of normwise.convert(network, to=NORM)
     on the same network. With data, the report says how much the outputs on the first batch change.
 
     Example: normwise convert resnet.pt --model net.py:make --to group --groups 32 --data digits -o group.safetensors

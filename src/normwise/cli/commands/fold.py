@@ -34,7 +34,7 @@ def fold(
 ) -> None:
     """Fold BN layers into the linear and convolution layers next to them; prove it on the first batch of the data.
 
-    OUT holds the state dict of the folded network, without the keys of the folded layers. Load it into the result
+    OUT has the state dict of the folded network, without the keys of the folded layers. Load it into the result
     of normwise.fold on the same network: folded, _ = normwise.fold(network.eval(), batch), then
     folded.load_state_dict.
 
