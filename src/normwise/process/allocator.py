@@ -13,7 +13,7 @@ _OLD_LIMIT = 32 << 20
 
 @dataclass(frozen=True)
 class AllocatorTuning:
-    """What :func:`tune_allocator` did.
+    """Result of :func:`tune_allocator`.
 
     Attributes:
         mmap_threshold: Bytes up to which an allocation comes from the heap now; None where nothing was changed.

@@ -1,4 +1,4 @@
-"""How fast the layers are on a machine, against torch's in the same process."""
+"""Record of a benchmark: speed of the layers on a machine, against torch's in the same process."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from normwise.records.environment import Environment
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """What memory gives, by torch's own operators, for arrays of one size.
+    """Bandwidth of memory with torch's own operators, for arrays of one size.
 
     Attributes:
         megabytes: Of each array, in units of 2^20 bytes.

@@ -1,4 +1,4 @@
-"""What calibration found, and how far from it the statistics were."""
+"""Report of a calibration: new statistics, and the errors of the old ones."""
 
 import math
 import textwrap
@@ -20,7 +20,7 @@ _MOST_LAYERS = 10
 
 @dataclass(frozen=True)
 class LayerCalibration:
-    """What became of one BN layer.
+    """Outcome of a calibration for one BN layer.
 
     Attributes:
         path: Where it is in the model.
@@ -86,7 +86,7 @@ class LayerCalibration:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What became of all BN layers.
+    """Report of a calibration on all BN layers.
 
     Attributes:
         layers: In the order of the model.
@@ -109,7 +109,7 @@ class Calibration:
     varied: bool = False
 
     def __str__(self) -> str:
-        """The judgement, and a line a layer, the worst first; of many layers the worst ten."""
+        """Return the judgement, and one line per layer, the worst first; of many layers the worst ten."""
         calibrated = sorted((layer for layer in self.layers if layer.calibrated), key=_badness, reverse=True)
         # Layers that are left for one reason are often many: those of a frozen backbone, late time steps.
         left = [layer for layer in self.layers if not layer.calibrated]
@@ -170,7 +170,7 @@ def _number(count: int, one: str, many: str | None = None) -> str:
 
 
 def _shown(path: str) -> str:
-    """The path; with escapes where a terminal would obey what is in it."""
+    """Return the path, with control characters escaped."""
     return path if path.isprintable() else repr(path)
 
 

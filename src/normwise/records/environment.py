@@ -25,7 +25,7 @@ class Environment:
     @staticmethod
     @cache
     def here() -> "Environment":
-        """This process's own."""
+        """Return the environment of this process."""
         return Environment(
             normwise=version("normwise"),
             torch=version("torch"),
@@ -38,7 +38,7 @@ class Environment:
 
 
 def usable_cores() -> int:
-    """How many cores this process may run on, which can be fewer than the machine has."""
+    """Return the number of cores that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

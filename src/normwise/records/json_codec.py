@@ -26,7 +26,7 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def to_plain(value: Any) -> Any:
-    """The value as dicts, lists, strings and finite numbers."""
+    """Return the value as dicts, lists, strings and finite numbers."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -39,12 +39,12 @@ def to_plain(value: Any) -> Any:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """The value as JSON text with a stable order of keys."""
+    """Return the value as JSON text with a stable order of keys."""
     return json.dumps(to_plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
 
 
 def from_plain(kind: type[_T], value: Any) -> _T:
-    """The record of type ``kind`` that :func:`to_plain` made ``value`` of.
+    """Return the record of type ``kind`` from which :func:`to_plain` made ``value``.
 
     Raises:
         ValueError: a field is missing, unknown, or of the wrong type; says which.
@@ -174,7 +174,7 @@ def _expect(holds: bool, where: str, expected: str, got: Any) -> None:
 
 
 def _short(value: Any) -> str:
-    """The value as a line of an error holds it: a list of a million numbers would hide what is said of it."""
+    """Return the value shortened for a line of an error message."""
     if isinstance(value, (list, dict)) and (len(value) > _MOST_SHOWN or _depth(value) > _MOST_NESTED):
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value):,}"
     if isinstance(value, int) and abs(value) > _LARGEST:

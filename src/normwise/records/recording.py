@@ -1,4 +1,4 @@
-"""What ``watch`` saw of a training: the statistics of each BN layer, every so many steps."""
+"""Recording of ``watch``: statistics of each BN layer during a training, at regular steps."""
 
 import math
 from collections.abc import Mapping
@@ -97,7 +97,7 @@ class LayerPoint:
 
     @property
     def untaught(self) -> bool:
-        """Whether the running statistics are still those of a new layer, 0 and 1, and tell of no data."""
+        """Return whether the running statistics are still those of a new layer, 0 and 1."""
         mean, var = self.running_mean, self.running_var
         return (
             mean is not None
@@ -136,7 +136,7 @@ class WatchedLayer:
 
 @dataclass(frozen=True)
 class Recording:
-    """What ``watch`` saw; without its points, ``recording.json``.
+    """Recording of ``watch``; without its points it is ``recording.json``.
 
     Attributes:
         begun: When, as ISO 8601 in UTC.
@@ -153,7 +153,7 @@ class Recording:
     points: tuple[WatchedStep, ...] = ()
 
     def __str__(self) -> str:
-        """A line a layer, of the last record."""
+        """Return one line per layer for the last record."""
         head = f"layers: {len(self.layers)}, records: {len(self.points)}, interval: {self.every} steps"
         if not self.points:
             return head

@@ -1,4 +1,4 @@
-"""What ``accelerate`` did to a model, layer by layer."""
+"""Report of ``accelerate`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from normwise.records.surgery.comparison import gradient_note, not_compared
 
 @dataclass(frozen=True)
 class LayerChange:
-    """What became of one BN layer.
+    """Outcome of ``accelerate`` for one BN layer.
 
     Attributes:
         path: Where it is in the model.
@@ -29,7 +29,7 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class Acceleration:
-    """What became of all BN layers, and how far the new model's numbers are from the old one's.
+    """Report of ``accelerate`` on all BN layers, with the distance of the new model's numbers from the old one's.
 
     Attributes:
         layers: In the order of the model.
@@ -49,7 +49,7 @@ class Acceleration:
     left_out: str = ""
 
     def __str__(self) -> str:
-        """A line a layer."""
+        """Return one line per layer."""
         lines = [f"{change.path}: {_said(change)}" for change in self.layers]
         error = f"largest relative difference: outputs {self.output_error:.1e}, gradients {self.gradient_error:.1e}"
         error += gradient_note(self.gradient_sensitivity)

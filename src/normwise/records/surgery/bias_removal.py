@@ -1,4 +1,4 @@
-"""What ``remove_biases`` did to a model, place by place."""
+"""Report of ``remove_biases`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from normwise.records.surgery.comparison import gradient_note, not_compared
 
 @dataclass(frozen=True)
 class BiasRemoval:
-    """What became of the bias before each BN layer, and how far the new model's numbers are from the old one's.
+    """Report on the bias before each BN layer, with the distance of the new model's numbers from the old one's.
 
     Attributes:
         changes: Each BN layer in the order of the model.
@@ -29,7 +29,7 @@ class BiasRemoval:
     left_out: str = ""
 
     def __str__(self) -> str:
-        """A line a place."""
+        """Return one line per layer."""
         if not self.changes:
             return "no batch normalization found"
         lines = [str(change) for change in self.changes]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one place.
+    """Outcome of an operation for one layer.
 
     Attributes:
         path: Where it is in the model.

@@ -1,4 +1,4 @@
-"""What ``convert`` did to a model, layer by layer."""
+"""Report of ``convert`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from normwise.records.surgery.change import Change
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of all norm layers, and of what the model computes in evaluation.
+    """Report of ``convert`` on all norm layers, and on the model's outputs in evaluation.
 
     Attributes:
         to: What they were to become.
@@ -26,7 +26,7 @@ class Conversion:
     output_error: float = math.nan
 
     def __str__(self) -> str:
-        """A line a layer."""
+        """Return one line per layer."""
         if not self.changes:
             return "no normalisation layers found"
         converted = sum(change.changed for change in self.changes)

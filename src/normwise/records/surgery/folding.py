@@ -1,4 +1,4 @@
-"""What ``fold`` did to a model, place by place."""
+"""Report of ``fold`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from normwise.records.surgery.change import Change
 
 @dataclass(frozen=True)
 class Folding:
-    """What became of all BN layers, how far the outputs are from the old ones, and what it gains.
+    """Report of ``fold`` on all BN layers, with the distance of the outputs from the old ones, and the speed-up.
 
     Attributes:
         changes: Each BN layer in the order of the model, then each call of batch normalization as a function.
@@ -27,7 +27,7 @@ class Folding:
     speedup_high: float = math.nan
 
     def __str__(self) -> str:
-        """A line a place."""
+        """Return one line per layer."""
         if not self.changes:
             return "no batch normalization found"
         lines = [str(change) for change in self.changes]

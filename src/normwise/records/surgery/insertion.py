@@ -1,4 +1,4 @@
-"""What ``insert`` did to a model, place by place."""
+"""Report of ``insert`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from normwise.records.surgery.change import Change
 
 @dataclass(frozen=True)
 class Insertion:
-    """What became of all convolutions and linear layers, and how far the outputs are from the old ones.
+    """Report of ``insert`` on all convolutions and linear layers, with the distance of the outputs from the old ones.
 
     Attributes:
         changes: Each convolution and linear layer in the order of the model.
@@ -28,7 +28,7 @@ class Insertion:
     training_error: float = math.nan
 
     def __str__(self) -> str:
-        """A line a place."""
+        """Return one line per layer."""
         inserted = sum(change.changed for change in self.changes)
         counted = f"{inserted} of {len(self.changes)} places normalised: {self.added} parameters more"
         counted += f", and {self.removed} of biases fewer" if self.removed else ""

@@ -51,7 +51,7 @@ class Porting:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """A line a layer."""
+        """Return one line per layer."""
         lines = [str(layer) for layer in self.layers]
         compared = sum(not math.isnan(layer.output_error) for layer in self.layers)
         whole = f"{len(self.layers)} layers moved from {self.source} to {self.target}"

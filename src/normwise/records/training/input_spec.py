@@ -1,4 +1,4 @@
-"""What a network takes and gives: what is needed to make its input of a file or a text, and to name its output."""
+"""Format of a network's inputs and outputs: the preparation of files and texts, and the names of the classes."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,7 +9,7 @@ Task = Literal["image", "speech", "text"]
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How inputs are prepared, and what the outputs are called; it is kept with a run, and the data are not.
+    """Preparation of inputs, and names of outputs; it is stored with a run, and the data are not.
 
     Attributes:
         task: What is classified.

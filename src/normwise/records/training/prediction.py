@@ -1,4 +1,4 @@
-"""What a network says of one input."""
+"""Prediction of a network for one input."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -29,8 +29,10 @@ _LATER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run is asked for. Two of equal configuration give the same bytes on the same machine and versions
-    with the same number of processes and of threads, and the same data.
+    """Configuration of a run.
+
+    Two runs of equal configuration, data and numbers of processes and threads give the same bytes on the same machine
+    and versions.
 
     Processes, threads and data are no part of it, nor of its key: a configuration is asked for by name, here and on
     another machine, before any data is read. What a run had of them is in :class:`Run`.
@@ -132,7 +134,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended.
+    """Result of a run.
 
     Attributes:
         steps: Optimiser steps taken; fewer than asked for when it diverged, or reached the loss to stop at.
