@@ -36,6 +36,6 @@ def test_no_docstring_opens_with_a_question(folder: str) -> None:
 
 
 def test_a_question_is_found_in_a_module_a_class_a_function_and_after_an_attribute() -> None:
-    source = '"""What."""\nclass A:\n    """Where."""\n    a = 1\n    """How."""\n    def f(self):\n        """Why."""\n'
+    source = '"""What."""\nclass A:\n    """Where."""\n    a = 1\n    """How."""\ndef f():\n    """Why."""\n'
     assert _questions(source) == [1, 3, 5, 7]
     assert _questions('"""Whatever is done."""\ndef f():\n    """Return what is asked."""\n') == []
