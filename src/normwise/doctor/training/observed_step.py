@@ -36,7 +36,7 @@ class ObservedStep:
     """Calls of BN layers from one step of the optimiser to the next, or in one pass.
 
     Attributes:
-        layers: The layers that learn statistics, by path.
+        layers: Layers that learn statistics, by path.
         calls: Calls of each layer, by path, in the order of the first ones.
         passes: Number of backward passes before each pass of the model.
         counts: Number of batches that each layer had counted before, by path.
@@ -55,7 +55,7 @@ class ObservedStep:
 
         Args:
             model: Model to observe.
-            layers: The layers that learn statistics, by path.
+            layers: Layers that learn statistics, by path.
             observed: Paths of the layers that call hooks.
             untrained: Function that returns the paths of the layers whose parameters are not trained.
             one_value: Function that is called before a layer normalises one value per channel.

@@ -11,10 +11,11 @@ class Conversion:
     """Report of ``convert`` on all norm layers, and on the model's outputs in evaluation.
 
     Attributes:
-        to: What they were to become.
-        changes: Each layer in the order of the model, then each call of batch normalization as a function.
-        alters: Whether the outputs must change: by another normalisation, another ε or other statistics.
-        retrain: Whether the normalisation is another one, for which the weights were not trained.
+        to: Name of the target norm.
+        changes: Outcome for each layer in the order of the model, then for each call of batch normalization as a
+            function.
+        alters: Whether the outputs must change, by another normalization, another ε or other statistics.
+        retrain: Whether the weights were not trained for the new normalization.
         output_error: Largest difference of the outputs on the example, in evaluation, relative to the largest; NaN
             without an example.
     """

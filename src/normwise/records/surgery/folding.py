@@ -11,12 +11,13 @@ class Folding:
     """Report of ``fold`` on all BN layers, with the distance of the outputs from the old ones, and the speed-up.
 
     Attributes:
-        changes: Each BN layer in the order of the model, then each call of batch normalization as a function.
+        changes: Outcome for each BN layer in the order of the model, then for each call of batch normalization as a
+            function.
         output_error: Largest difference of the outputs on the example, in evaluation, relative to the largest.
-        tolerance: How large that may be.
-        speedup: The old model's time over the new one's, evaluating the example: median of rounds in turn. NaN where
-            nothing was folded, or nothing timed.
-        speedup_low, speedup_high: 10th and 90th percentile of the rounds.
+        tolerance: Largest allowed difference.
+        speedup: Old model's time divided by the new model's for evaluating the example: median of rounds in turn.
+            NaN if nothing was folded or timed.
+        speedup_low, speedup_high: 10th and 90th percentile of the speed-up over the rounds.
     """
 
     changes: tuple[Change, ...]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: What a network classifies.
+#: Kind of input that a network classifies.
 Task = Literal["image", "speech", "text"]
 
 
@@ -12,13 +12,13 @@ class InputSpec:
     """Preparation of inputs, and names of outputs; it is stored with a run, and the data are not.
 
     Attributes:
-        task: What is classified.
-        shape: What the network is built for: (C, H, W) of an image, (F,) features of a frame, (V,) entries of a
-            vocabulary.
-        classes: The name of each class.
-        rate: Of speech: samples a second that recordings are brought to.
-        vocabulary: Of text: the tokens, by their number.
-        loudness: Of speech: whether the features tell how loud a recording is.
+        task: Kind of input that is classified.
+        shape: Shape that the network is built for: (C, H, W) of an image, (F,) features of a frame, (V,) entries of
+            a vocabulary.
+        classes: Name of each class.
+        rate: Sampling rate of speech, in Hz, to which recordings are resampled.
+        vocabulary: Tokens of text, by their index.
+        loudness: Whether the features of speech show how loud a recording is.
     """
 
     task: Task
@@ -26,5 +26,5 @@ class InputSpec:
     classes: tuple[str, ...]
     rate: int | None = None
     vocabulary: tuple[str, ...] = ()
-    # Not in what digests of data are made of, which were kept with runs before it was there.
+    # Not part of the data's digests, which older runs have stored without it.
     loudness: bool = field(default=False, repr=False)

@@ -93,7 +93,7 @@ def real_positions(batch: UserBatch) -> Tensor | None:
 
 
 def _real_from_either_end(x: Tensor) -> list[Tensor]:
-    """Return the real positions of ``(N, L, F)`` with padding at the end, or at the beginning; None without padding."""
+    """Return the masks of real positions of ``(N, L, F)`` for padding at the end, and for padding at the beginning."""
     at_end, at_start = _real(x), _real(x.flip(1))
     return [mask for mask in (at_end, None if at_start is None else at_start.flip(1)) if mask is not None]
 
