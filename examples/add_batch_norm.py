@@ -36,7 +36,7 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, data: ImageData) -
 
 
 def accuracy(model: nn.Module, data: ImageData) -> float:
-    """The share of test images whose digit the model finds."""
+    """Return the share of test images whose digit the model finds."""
     with torch.no_grad():
         hits = model.eval()(data.test_images).argmax(1) == data.test_labels
     return hits.double().mean().item()

@@ -32,14 +32,14 @@ def train(backbone: nn.Module, head: nn.Module, images: Tensor, labels: Tensor, 
 
 
 def accuracy(backbone: nn.Module, head: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """The share of images whose label the head finds."""
+    """Return the share of images whose label the head finds."""
     with torch.no_grad():
         hits = nn.Sequential(backbone, head).eval()(images).argmax(1) == labels
     return hits.double().mean().item()
 
 
 def moved(backbone: nn.Module, before: nn.Module) -> float:
-    """How far the running means are from what they were, in standard deviations: the worst channel's."""
+    """Return the largest movement of a running mean, in standard deviations."""
     shifts = []
     for layer, old in zip(backbone.modules(), before.modules(), strict=True):
         if isinstance(old, nn.BatchNorm2d):

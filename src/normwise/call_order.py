@@ -10,10 +10,10 @@ class Component(NamedTuple):
     """Slots that are measured together: a strongly connected component of the graph of calls.
 
     Attributes:
-        slots: Their paths.
-        is_cyclic: Whether what they see depends on their own statistics: they are called several times, or in one
-            order here and in another there.
-        is_first: Whether no slot of another component is called before them.
+        slots: Paths of the slots.
+        is_cyclic: Whether their inputs depend on their own statistics: they are called repeatedly, or in varying
+            order.
+        is_first: Whether no slot of another component is called before these.
     """
 
     slots: tuple[str, ...]
@@ -23,11 +23,11 @@ class Component(NamedTuple):
 
 @dataclass
 class CallOrder:
-    """The graph of which slot was called after which, in all forward passes so far.
+    """Graph of the order of calls: which slot followed which, in all forward passes so far.
 
     Attributes:
-        slots: Their paths, in the order of their first calls.
-        edges: Pairs of a slot and the one that was called next in the same forward pass.
+        slots: Paths of the slots, in the order of their first calls.
+        edges: Pairs of a slot and the next called slot in the same forward pass.
     """
 
     slots: dict[str, None] = field(default_factory=dict)
@@ -35,11 +35,11 @@ class CallOrder:
     _last: str | None = None
 
     def begin(self) -> None:
-        """Take note that a forward pass begins."""
+        """Record the beginning of a forward pass."""
         self._last = None
 
     def add_call(self, slot: str) -> None:
-        """Take note of a call."""
+        """Record a call."""
         self.slots[slot] = None
         if self._last is not None:
             self.edges[self._last, slot] = None
@@ -55,9 +55,9 @@ class CallOrder:
         return together
 
     def components(self) -> list[Component]:
-        """Return the strongly connected components, each after those that lead to it.
+        """Return the strongly connected components in topological order.
 
-        What the slots of one see depends on the components before it, and on its own slots where it is cyclic.
+        The inputs of a component's slots depend on the components before it, and on its own slots if it is cyclic.
         """
         label = _strong_components(self.slots, self.edges)
         members: dict[str, list[str]] = {}

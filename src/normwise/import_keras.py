@@ -1,4 +1,4 @@
-"""Keras and its backend, imported when they are needed, or one error that says what to install."""
+"""Import of Keras and its backend on demand, with one error that says what to install."""
 
 from typing import Any
 
@@ -15,7 +15,8 @@ def import_keras() -> Any:
     """Return the module ``keras``.
 
     Raises:
-        MissingPackageError: it, or its backend, is not installed or can't be used; says what to install.
+        MissingPackageError: Keras, or its backend, is not installed or can't be used; the error says what to
+            install.
     """
     try:
         import keras
@@ -32,7 +33,7 @@ def import_keras() -> Any:
             "installed",
             name=missing,
         ) from None
-    except (ImportError, ValueError) as error:  # ValueError: of a backend that does not exist
+    except (ImportError, ValueError) as error:  # ValueError: the backend does not exist
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise MissingPackageError(
             f"Keras can't be imported: {said}. Repair that package, or {_SET_BACKEND}", name="keras"

@@ -1,4 +1,4 @@
-"""The command ``normwise``: its commands, and the one place that makes a line and an exit code of what goes wrong."""
+"""The command ``normwise``: its subcommands, and the one place that turns errors into a message and an exit code."""
 
 import signal
 import threading
@@ -73,13 +73,13 @@ def _root(
         typer.Option(_TRACEBACK, help="Print where an error came from, too; anywhere among the options."),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Handle the options that precede a command."""
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit code; whatever goes wrong is said in one line on standard error."""
+    """Run a command and return its exit code; report any error in one line on standard error."""
     terminal.prepare()
-    # Wherever it stands, for who sees an error puts it at the end; behind "--" all is input.
+    # At any position, since users append it after an error; everything after "--" is input.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     shows_traceback = _TRACEBACK in arguments[:end]
     given = [*(one for one in arguments[:end] if one != _TRACEBACK), *arguments[end:]]
@@ -92,21 +92,21 @@ def run_command_line(arguments: Sequence[str]) -> int:
         except BaseException as error:
             if shows_traceback:
                 terminal.complain_lines("".join(traceback.format_exception(error)))
-            # While torch is imported, an interruption may come out as an error of another kind.
+            # An interruption during the import of torch may surface as another exception.
             code = _INTERRUPTED if interruptions else _outcome(error)
     if code == _INTERRUPTED:
         terminal.complain_lines(
             "Interrupted. Finished work is kept, and no file is half-written: give the command again "
             "(train: with --resume; the other commands begin anew).\n"
         )
-        # CPython remembers an interruption that came while a string was executed, as dataclasses do at
-        # import, and would end by the signal instead of the exit code. Executing another makes it forget.
+        # CPython remembers an interruption that arrived during exec(), which dataclasses call at import, and
+        # would then end by the signal instead of by the exit code. Another exec() clears that.
         exec("")
     return code
 
 
 def _outcome(error: BaseException) -> int:
-    """Say an error in one line, and return the exit code that it has."""
+    """Print an error in one line and return its exit code."""
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED
     if isinstance(error, (terminal.OutputError, BrokenPipeError)):
@@ -154,7 +154,7 @@ def _complain_of_use(error: BaseException) -> None:
 
 @contextmanager
 def _termination_as_before() -> Iterator[None]:
-    """Put back the answer to SIGTERM, which a command of several processes changes, once all is said."""
+    """Restore the handler of SIGTERM, which a command of several processes replaces, after the last message."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -167,7 +167,7 @@ def _termination_as_before() -> Iterator[None]:
 
 @contextmanager
 def _interruptions_counted() -> Iterator[list[int]]:
-    """Raise KeyboardInterrupt on Ctrl-C, as ever, and remember that it came."""
+    """Raise KeyboardInterrupt on Ctrl-C as usual, and record that it was raised."""
     came: list[int] = []
     answers = threading.current_thread() is threading.main_thread()
     if not answers or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):

@@ -35,7 +35,7 @@ def load_data(task: Task, source: str, /, **options: Option) -> Any:
         task: "image", "speech" or "text".
         source: The name of a set in :data:`normwise.data.registry.NAMED_DATA`, a folder or a file. For a folder named
             as a known set is, write ``./digits``.
-        options: Of the task, see :mod:`normwise.data.options`.
+        options: Options of the task's data, see :mod:`normwise.data.options`.
 
     Raises:
         ArgumentError: there is no such task, it has no such option, or an option has a value that it can't have.

@@ -15,7 +15,7 @@ class SpeechOptions:
             recordings of one speaker are the test set, and this speaker is never heard in training.
         speaker: The speaker to test on, with ``split="speaker"``; the last by the alphabet if not given.
         rate: Samples a second that the recordings are brought to, 1,000 to 384,000.
-        loudness: Whether features tell how loud a recording is; else each is normalised by itself, which takes that
+        loudness: Whether features show how loud a recording is; else each is normalised by itself, which takes that
             out.
     """
 

@@ -18,7 +18,7 @@ class NamedData:
     """A data set that is known by a name.
 
     Attributes:
-        task: What is classified.
+        task: Kind of input that is classified.
         name: Name on the command line and in a run's configuration; no two sets share one.
         loader: Function that returns the set. It takes the task's options, if there are any.
         about: Content of the set in two words, for the help of the command line.

@@ -1,4 +1,4 @@
-"""What is measured, diagnosed and run, as frozen dataclasses with JSON."""
+"""Records of measurements, diagnoses and runs, as frozen dataclasses with JSON."""
 
 from normwise.records.benchmark import Bandwidth, Benchmark, Comparison
 from normwise.records.calibration import Calibration, LayerCalibration, Order, VarianceKind

@@ -47,10 +47,10 @@ def run_study(
     written whole at the end.
 
     Args:
-        preset: What is run.
-        claims: Which claims.
+        preset: Preset to run.
+        claims: Claims to test.
         out: The study's folder.
-        jobs: How many processes of this machine, each on one thread.
+        jobs: Number of processes of this machine, each with one thread.
         cluster: Cluster whose workers make the runs instead; they share the folder ``out``.
         on_run: Told of the progress.
 
@@ -185,7 +185,7 @@ def _different(configs: Iterable[RunConfig]) -> list[RunConfig]:
 
 
 def _source(config: RunConfig) -> _Source:
-    """What tells one data set from another."""
+    """Return the identity of a data set."""
     return config.task, config.data, tuple(sorted(config.data_options.items()))
 
 

@@ -18,20 +18,20 @@ from normwise.training.trained import trained_network
 def predict(
     folder: Path, inputs: Sequence[str], *, progress: Callable[[int], None] | None = None
 ) -> tuple[Prediction, ...]:
-    """Return what the network of a run makes of each input, in their order.
+    """Return the prediction of a run's network for each input, in order.
 
-    Each goes through the network on its own. In a batch the last digits would depend on what else is in it, since
-    matrices of other sizes are multiplied in another order; so the answer is the same alone and among any others.
-    Neither the data nor the network of the run is needed, only its folder.
+    Each input goes through the network on its own, so its prediction does not depend on the other inputs. (In a
+    batch the last digits would, since matrices of other sizes are multiplied in another order.) Only the folder of
+    the run is needed, neither its data nor its code.
 
     Args:
-        folder: Of the run.
-        inputs: Files of images or recordings; or texts.
-        progress: Called with how many inputs are done.
+        folder: Folder of the run.
+        inputs: Image files, recordings, or texts.
+        progress: Function that is called with the number of finished inputs.
 
     Raises:
-        RunError: no run there, it has no checkpoint yet, or its network gives no finite numbers.
-        DataError: an input that can't be read; it is named.
+        RunError: there is no run, it has no checkpoint yet, or its network's outputs are not finite.
+        DataError: an input can't be read; the error names it.
     """
     run = RunFolder(folder)
     record, input_spec = run.read(), run.input_spec()
@@ -58,14 +58,14 @@ def predict(
 def _prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:
     try:
         return prepared(input_spec, source)
-    except (OSError, ValueError) as error:  # of a name that is too long, for instance
+    except (OSError, ValueError) as error:  # for instance, if the name is too long
         if isinstance(error, NormwiseError):
             raise
         raise DataError(f"{source} can't be read: {reason(error)}") from error
 
 
 def _network(folder: RunFolder, run: Run, input_spec: InputSpec) -> Callable[[dict[str, Tensor]], Tensor]:
-    """Return the trained network, as a function of a batch of one that gives its outputs, float64."""
+    """Return the trained network as a function from a batch of one to its outputs, float64."""
     if run.config.framework == "keras":
         from normwise.training.keras import trained_outputs
 
@@ -81,9 +81,9 @@ def _network(folder: RunFolder, run: Run, input_spec: InputSpec) -> Callable[[di
 
 
 def _probabilities(outputs: Tensor) -> Tensor:
-    """(classes,), float64; where there is one output it is that of the second of two classes."""
+    """Return probabilities (classes,), float64; a single output is the logit of the second of two classes."""
     if len(outputs) == 1:
-        # Both by a sigmoid: 1 - p would lose what is left of a small one.
+        # Both by a sigmoid: 1 - p would lose the digits of a small probability.
         return torch.sigmoid(torch.cat([-outputs, outputs]))
     return outputs.softmax(0)
 

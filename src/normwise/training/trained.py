@@ -1,4 +1,4 @@
-"""The trained network of a run."""
+"""Trained network of a run."""
 
 from pathlib import Path
 
@@ -11,21 +11,21 @@ from normwise.training import checkpoint
 from normwise.training.run.folder import RunFolder
 from normwise.training.train import network_of
 
-#: No input of a network has more numbers, and no data set more classes.
+#: Most numbers of an input, and most classes of a data set.
 _MOST = 10**8
 
 
 def trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> nn.Module:
-    """Build the network that a run's records describe, with the weights of its checkpoint.
+    """Build the network of a run, with the weights of its checkpoint.
 
     Args:
         folder: Folder of the run.
-        run: What :meth:`RunFolder.read` gave.
-        input_spec: Inputs and classes of the network.
+        run: Record that :meth:`RunFolder.read` returned.
+        input_spec: Format of the inputs, and names of the classes.
 
     Raises:
-        RunError: there is no checkpoint yet, it is another network's, or the records describe no network; or it is a
-            run in Keras.
+        RunError: there is no checkpoint yet, it belongs to another network, the records describe no network, or the
+            run is in Keras.
     """
     if run.config.framework == "keras":
         raise RunError(
@@ -40,7 +40,7 @@ def trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> nn.Mo
         raise RunError(
             f"the records in {folder.path} describe no network of this version: {error}"
         ) from error
-    except Exception as error:  # what sizes that fit nothing raise may be anything
+    except Exception as error:  # impossible sizes can raise any exception
         raise RunError(
             f"the records in {folder.path} describe no network that can be built: {type(error).__name__}: "
             f"{(str(error).splitlines() or [''])[0]}"
@@ -50,7 +50,7 @@ def trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> nn.Mo
 
 
 def check_records(folder: Path, run: Run, input_spec: InputSpec) -> None:
-    """Raise RunError unless the records can be of one network."""
+    """Raise RunError unless the records can describe one network."""
     size = 1
     for number in input_spec.shape:
         size *= number

@@ -1,4 +1,4 @@
-"""``normwise bench``: our layers against torch's, and against what memory allows, on this machine."""
+"""``normwise bench``: our layers against torch's, and against the bandwidth of memory, on this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,7 @@ def bench(
     device: Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N", help="Device that computes.")] = "cpu",
     json: JsonTableOption = False,
 ) -> None:
-    """Measure how fast normalization is here: memory, torch's layers and ours, in turn; on a CPU in about a minute.
+    """Measure the speed of normalization here: memory, torch's layers and ours, in turn; about a minute on a CPU.
 
     Example: normwise bench --tune-allocator
 

@@ -56,7 +56,7 @@ def calibrate(
     force: arguments.ForceOption = False,
     json: arguments.JsonOption = False,
 ) -> None:
-    """Replace the running statistics of a network's BN layers by those of data, exactly.
+    """Replace the running statistics of a network's BN layers by the exact statistics of data.
 
     OUT has the network's whole state dict. A checkpoint may lack the running statistics.
 

@@ -1,4 +1,4 @@
-"""``normwise convert``: BN layers into other norms, and back."""
+"""``normwise convert``: convert BN layers into other norms, and back."""
 
 from typing import Annotated, Any
 
@@ -37,10 +37,10 @@ def convert(
     force: arguments.ForceOption = False,
     json: arguments.JsonOption = False,
 ) -> None:
-    """Convert a network's norm layers to another norm; weights and what else fits are kept.
+    """Convert a network's norm layers to another norm; keep the weights and everything else that fits.
 
-    OUT has the state dict of the converted network. It is loaded into what normwise.convert(network, to=NORM) makes of
-    the same network. With data, the report says by how much outputs on their first batch change.
+    OUT has the state dict of the converted network. Load it into the result of normwise.convert(network, to=NORM)
+    on the same network. With data, the report says how much the outputs on the first batch change.
 
     Example: normwise convert resnet.pt --model net.py:make --to group --groups 32 --data digits -o group.safetensors
     """

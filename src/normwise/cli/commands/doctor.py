@@ -1,4 +1,4 @@
-"""``normwise doctor``: what is wrong with the BN layers of a network, and the network mended."""
+"""``normwise doctor``: find faults of the BN layers of a network, and fix them."""
 
 from enum import Enum
 from pathlib import Path
@@ -101,11 +101,12 @@ def doctor(
     force: arguments.ForceOption = False,
     json: arguments.JsonOption = False,
 ) -> None:
-    """Find what is wrong with the BN layers of a network: the evidence, and a fix for each finding.
+    """Find what is wrong with the BN layers of a network, with evidence and a fix for each finding.
 
-    The more is given, the more is found: data show whether the running statistics are right, a loss what each fault
-    costs, and an optimizer what it does to the layers. A network that a function makes, that of a checkpoint and that
-    of a run are examined in evaluation, unless --loss or --optimizer is given; any other in the mode that it is in.
+    The more you give, the more it finds: data show whether the running statistics are right, a loss shows what each
+    fault costs, and an optimizer shows what it does to the layers. A network made by a function, or loaded from a
+    checkpoint or a run, is examined in evaluation mode unless --loss or --optimizer is given; any other network in
+    its current mode.
 
     The table [tool.normwise] of pyproject.toml may have select and ignore, lists of codes, and a table severity with
     error, warning, info or off for a code. Options win over it.
@@ -170,7 +171,7 @@ def _chosen_format(format: DoctorFormat, *, json: bool, quiet: bool, fixes: bool
 
 
 def _codes(given: list[str] | None) -> tuple[str, ...]:
-    """Return the codes; several may stand in one option, as in ``BN1,BN2``."""
+    """Return the codes; one option may hold several, as in ``BN1,BN2``."""
     return tuple(code for one in given or () for code in one.split(","))
 
 
@@ -193,7 +194,7 @@ def _show(
 
 
 def _write_page(path: Path, record: "Examination | Treatment") -> None:
-    """Write the page of an examination, or of a treatment, which shows both examinations."""
+    """Write the page of an examination, or of a treatment with its examinations before and after."""
     from normwise.files import write_whole
     from normwise.records import Examination
     from normwise.report import examination_page, treatment_page
@@ -212,7 +213,7 @@ def _fix(
     quiet: bool,
     force: bool,
 ) -> int:
-    """Apply the fixes, write what is proven, print what was done, and return the exit code."""
+    """Apply the fixes, write the weights if the gain is proven, print the changes, and return the exit code."""
     from normwise.cli.inputs.state_file import write_state
     from normwise.cli.inputs.user_code import running
     from normwise.cli.unsaved_changes import unsaved_changes
@@ -240,7 +241,7 @@ def _fix_keras(
     *,
     quiet: bool,
 ) -> int:
-    """Apply the fixes to a Keras model, write it where they are proven, and return the exit code."""
+    """Apply the fixes to a Keras model, write it if the gain is proven, and return the exit code."""
     from normwise.cli.inputs.keras.model_file import save_keras
 
     treatment = diagnosis.fix()

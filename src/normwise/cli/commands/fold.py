@@ -1,4 +1,4 @@
-"""``normwise fold``: BN layers into the layers beside them."""
+"""``normwise fold``: fold BN layers into the layers next to them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,10 +32,10 @@ def fold(
     force: arguments.ForceOption = False,
     json: arguments.JsonOption = False,
 ) -> None:
-    """Fold BN layers into the linear and convolution layers beside them, proven equal on the first batch of the data.
+    """Fold BN layers into the linear and convolution layers next to them; prove it on the first batch of the data.
 
-    OUT has the state dict of the folded network, in which the keys of the folded layers are gone. It is loaded into
-    what normwise.fold makes of the same network: folded, _ = normwise.fold(network.eval(), batch), then
+    OUT has the state dict of the folded network, without the keys of the folded layers. Load it into the result
+    of normwise.fold on the same network: folded, _ = normwise.fold(network.eval(), batch), then
     folded.load_state_dict.
 
     Example: normwise fold net.py:trained --data net.py:loader -o folded.safetensors --onnx folded.onnx

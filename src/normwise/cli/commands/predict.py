@@ -1,4 +1,4 @@
-"""``normwise predict``: classes of new inputs."""
+"""``normwise predict``: predict the classes of new inputs."""
 
 import sys
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def predict(
     ],
     json: JsonOption = False,
 ) -> None:
-    """Say of which class each input is, and how probable that is: the same alone and among any others.
+    """Predict the class of each input and its probability, which do not depend on the other inputs.
 
     Example: normwise predict runs/reviews "a gripping film" "dull from beginning to end"
     """
@@ -62,7 +62,7 @@ def _inputs(given: Sequence[str]) -> list[str]:
 
 
 def _lines() -> list[str]:
-    """Lines of standard input that are not empty."""
+    """Return the lines of standard input that are not empty."""
     if sys.stdin is None:
         raise DataError("standard input is closed; expected an input in each line")
     try:

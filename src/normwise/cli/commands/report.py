@@ -1,4 +1,4 @@
-"""``normwise report``: any saved run, study or recording, as text, JSON, Markdown, HTML or SVG."""
+"""``normwise report``: show a saved run, study or recording as text, JSON, Markdown, HTML or SVG."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -31,9 +31,9 @@ def report(
         Path | None, typer.Option("--output", "-o", help="File to write to; else standard output.")
     ] = None,
 ) -> None:
-    """Show a saved run, a study, or what normwise.watch recorded.
+    """Show a saved run, a study, or a recording of normwise.watch.
 
-    The format svg is the picture of all verdicts alone.
+    The format svg is only the picture of all verdicts.
 
     Example: normwise report studies/full --format markdown --output docs/evidence.md
     """
@@ -82,7 +82,7 @@ def _run(folder: Path, format: Format) -> str:
 
 
 def _written(record: Any, format: Format, writers: dict[Format, Callable[[Any], str]], what: str = "") -> str:
-    """Return the record in a format; JSON all records have."""
+    """Return the record in a format; every record has JSON."""
     from normwise.records import to_json
 
     if format is Format.json:

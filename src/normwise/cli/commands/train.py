@@ -32,7 +32,7 @@ _SEQUENCE_NORMS = (
 
 
 class SplitName(str, Enum):
-    """How speech is split into a training and a test part."""
+    """Ways to split speech into a training and a test part."""
 
     random = "random"
     speaker = "speaker"
@@ -69,7 +69,7 @@ def image(
         typer.Option(help="Normalise before or after the activation; the network's own order if not given."),
     ] = None,
 ) -> None:
-    """Train an image classifier, and say how well it does with and without running statistics.
+    """Train an image classifier; print its accuracy with running and with batch statistics.
 
     Example: normwise train image --model mnist_cnn --data mnist --norm batch --epochs 10 --out runs/mnist
     """
@@ -109,7 +109,7 @@ def speech(
     ] = None,
     norm: Annotated[str, typer.Option(help=_SEQUENCE_NORMS)] = "batch",
 ) -> None:
-    """Train a classifier of recordings on 40 log-mel features a frame, and say how well it does.
+    """Train a classifier of recordings on 40 log-mel features per frame, and print its accuracy.
 
     Example: normwise train speech --data fsdd --split speaker --norm batch --out runs/speech
     """
@@ -149,7 +149,7 @@ def text(
         ),
     ] = None,
 ) -> None:
-    """Train a classifier of texts on word vectors, and say how well it does.
+    """Train a classifier of texts on word vectors, and print its accuracy.
 
     Example: normwise train text --data rt-polarity --norm batch --out runs/reviews
     """

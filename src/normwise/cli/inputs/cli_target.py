@@ -1,4 +1,4 @@
-"""What TARGET, ``--model`` and ``--data`` mean."""
+"""Networks and batches that TARGET, ``--model`` and ``--data`` name."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from normwise.records import Option, Task
 from normwise.statistics import Data, batches_of
 from normwise.training import RunFolder, trained_network
 
-#: Samples a batch of the data sets that are known by name.
+#: Samples per batch of the data sets that are known by name.
 _BATCH = 100
 _TASK_OF: dict[str, Task] = {known.name: known.task for known in NAMED_DATA}
 _DATA = f"file.py:name or package.module:name of a loader, {', '.join(_TASK_OF)}, or a folder of images"
@@ -34,10 +34,10 @@ class CliTarget:
     """A network to work on.
 
     Attributes:
-        name: What the user called it.
-        model: The network, with the weights of the checkpoint or run where it is one.
+        name: Name of the network as the user gave it.
+        model: The network, with the weights of the checkpoint or run if there is one.
         without_statistics: Paths of the BN layers that the checkpoint has no running statistics of.
-        data: What a run was trained on; None where it is no run.
+        data: Data that the run was trained on; None if TARGET is not a run.
         made: Whether the network was made for this command: by a function, for a checkpoint or from a run.
     """
 
@@ -49,15 +49,15 @@ class CliTarget:
 
 
 def load_target(target: str, model: str | None) -> CliTarget:
-    """The network that TARGET means.
+    """Return the network that TARGET names.
 
     Args:
         target: ``file.py:name`` or ``package.module:name``, of a model or of a callable that makes one; the folder of
             a run; or a checkpoint.
-        model: What network a checkpoint belongs to, named in the same way.
+        model: Network that a checkpoint belongs to, named in the same way.
 
     Raises:
-        NormwiseError: there is none, or it does not fit.
+        NormwiseError: there is no such network, or the checkpoint does not fit it.
     """
     refuse_keras(target)
     path = Path(target)
@@ -80,7 +80,7 @@ def load_target(target: str, model: str | None) -> CliTarget:
 
 
 def with_statistics(target: CliTarget) -> nn.Module:
-    """The network, or a DataError where its checkpoint lacks running statistics."""
+    """Return the network, or raise DataError if its checkpoint lacks running statistics."""
     if target.without_statistics:
         raise DataError(
             f"{target.name} has no running statistics of {first_few(target.without_statistics)}; compute them first: "
@@ -90,16 +90,16 @@ def with_statistics(target: CliTarget) -> nn.Module:
 
 
 def load_batches(data: str | None, target: CliTarget, *, labelled: bool = False) -> Data:
-    """The batches that ``--data`` means: those of a loader, of a known data set, or of the run itself.
+    """Return the batches that ``--data`` names: of a loader, of a known data set, or of the run itself.
 
     Args:
         data: ``file.py:name`` or ``package.module:name``, of batches or of a callable that gives them; the name of a
             data set, or a folder of images: then its training images; None for what a run was trained on.
-        target: The network.
+        target: Network that the batches are for.
         labelled: Give the batches of a data set or run with labels, in a random order.
 
     Raises:
-        NormwiseError: there are none.
+        NormwiseError: there are no batches.
     """
     if data is None:
         if target.data is None:
@@ -129,10 +129,10 @@ def load_batches(data: str | None, target: CliTarget, *, labelled: bool = False)
 
 
 def first_batch(data: str | None, target: CliTarget) -> Any:
-    """The first batch of what ``--data`` means, where the network is.
+    """Return the first batch that ``--data`` names, on the network's device.
 
     Raises:
-        NormwiseError: there is none.
+        NormwiseError: there is no batch.
     """
     batches = load_batches(data, target)
     first = _floating(target.model)
@@ -145,7 +145,7 @@ def first_batch(data: str | None, target: CliTarget) -> Any:
 
 
 class _MadeAnew:
-    """What can be read once, made again for each pass after the first."""
+    """Batches that can be read only once, made again by their function for each later pass."""
 
     def __init__(self, first: Iterator[Any], make: Callable[[], Iterator[Any]]):
         self._first: Iterator[Any] | None = first
@@ -157,7 +157,7 @@ class _MadeAnew:
 
 
 def _named_model(name: str) -> tuple[nn.Module, bool]:
-    """Return the network of a name, and whether it was made now."""
+    """Return the network that a name refers to, and whether a function made it now."""
     found = named_object(name)
     if isinstance(found, nn.Module):
         return found, False
@@ -193,7 +193,7 @@ def _run(folder: Path) -> CliTarget:
 
 
 def _found(source: str, target: CliTarget) -> LabelledData:
-    """A data set by its name or folder, which must be such as a run's network takes."""
+    """Return a data set by its name or folder; it must fit the run's network."""
     own = None if target.data is None else target.data.input_spec
     task: Task = _TASK_OF.get(source, "image" if own is None else own.task)
     options: dict[str, Option] = {}
@@ -219,12 +219,12 @@ def _found(source: str, target: CliTarget) -> LabelledData:
 
 
 def _batches(data: LabelledData, model: nn.Module, labelled: bool) -> Data:
-    """The training part, in the network's type; whoever calls the network moves a batch to where it is."""
+    """Return the training part in the network's dtype; the caller moves each batch to the network's device."""
     first = _floating(model)
     fitting = data if first is None else data.to(first.dtype)
     if labelled:
         return LabelledBatches(fitting, _BATCH)
-    # Whatever a network calls its input, images are its first; lengths have to have a name.
+    # Images are the first argument whatever the network calls it; lengths are passed by name.
     return (
         fitting.train_images.split(_BATCH)
         if isinstance(fitting, ImageData)
@@ -233,7 +233,7 @@ def _batches(data: LabelledData, model: nn.Module, labelled: bool) -> Data:
 
 
 def _floating(model: nn.Module) -> Tensor | None:
-    """The first floating tensor of a network: as a rule all are of its type and on its device."""
+    """Return the first floating-point tensor of a network: usually all have its dtype and device."""
     tensors = (*model.parameters(), *model.buffers())
     return next((tensor for tensor in tensors if tensor.is_floating_point()), None)
 

@@ -1,4 +1,4 @@
-"""Batches of a data set that is known by name, with labels, as training would draw them."""
+"""Labelled batches of a data set that is known by name, in random order as in training."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,18 +11,18 @@ from normwise.data.sample_order import epoch_order
 
 
 class LabelledBatches:
-    """The training part in one random order, which is the same in each pass.
+    """Batches of the training part in one random order, the same in each pass.
 
     Images come as ``(images, labels)``; sequences as dicts of the arguments of a network, and ``labels``.
 
     Args:
-        data: The data set.
-        batch_size: Number of samples a batch; the last may have fewer.
+        data: Data set with the training part.
+        batch_size: Number of samples per batch; the last may have fewer.
     """
 
     def __init__(self, data: LabelledData, batch_size: int) -> None:
         self._samples, self._is_images = data.training, isinstance(data, ImageData)
-        # Folders of images are ordered by class, which no training is.
+        # Folders of images are ordered by class, but training batches are not.
         self._pieces = epoch_order(len(self._samples), seed=0, epoch=0).split(batch_size)
 
     def __len__(self) -> int:

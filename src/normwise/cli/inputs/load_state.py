@@ -1,4 +1,4 @@
-"""A state dict into the network that it belongs to, or one error that says why it does not fit."""
+"""Loading of a state dict into its network, with one error that says why it does not fit."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from normwise.cli.wording import first_few
 from normwise.errors import ModelError
 from normwise.layers import kind_of
 
-#: What DataParallel and AveragedModel, torch.compile, and modules of Lightning put before each key.
+#: Prefixes that DataParallel and AveragedModel, torch.compile, and modules of Lightning add to each key.
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 _AVERAGED = "n_averaged"
 _COUNTER = "num_batches_tracked"
@@ -19,22 +19,22 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 def load_state(model: nn.Module, state: dict[str, Any], source: str, network: str) -> tuple[str, ...]:
-    """Load a state dict, which is used up, into the model, whose tensors take on its types.
+    """Load a state dict into a model. Consumes ``state``; the model's tensors adopt its dtypes.
 
-    What wrappers put before the keys is stripped. Counters of batches may be missing, as in checkpoints of before
+    Prefixes of wrappers are stripped from the keys. Batch counters may be missing, as in checkpoints from before
     torch 0.4.1 (https://github.com/pytorch/pytorch/issues/8430), and so may all keys but one of a tied tensor.
 
     Args:
-        model: The network.
-        state: As :func:`normwise.cli.inputs.state_file.read_state` gives it.
-        source: What the error calls the state dict.
-        network: What it calls the network.
+        model: Network to load into.
+        state: State dict, as :func:`normwise.cli.inputs.state_file.read_state` returns it.
+        source: Name of the state dict in the error.
+        network: Name of the network in the error.
 
     Returns:
-        Paths of the BN layers of which running statistics are missing; they keep what they have.
+        Paths of the BN layers whose running statistics are missing; these layers keep their own.
 
     Raises:
-        ModelError: another key is missing, or one too many, or a shape is another.
+        ModelError: another key is missing or unexpected, or a shape differs.
     """
     own: dict[str, Any] = model.state_dict(keep_vars=True)
     _unwrap(state, own)
@@ -42,7 +42,7 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
     present = {id(own[key]) for key in own if key in state}
     unlike = [fault for key, value in own.items() if (fault := _unlike(key, value, state.get(key)))]
     try:
-        if unlike:  # and torch would convert some of these, or say so in ten lines
+        if unlike:  # torch would convert some of these silently, or print ten lines
             raise RuntimeError("\n".join(["", *unlike]))
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -62,7 +62,7 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
 
 
 def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Strip what wrappers put before the keys, unless the network is such a wrapper itself."""
+    """Strip the prefixes of wrappers from the keys, unless the network is such a wrapper itself."""
     if _AVERAGED not in own and all(key.startswith(_WRAPPERS[0]) for key in state if key != _AVERAGED):
         state.pop(_AVERAGED, None)
     while found := [
@@ -74,7 +74,7 @@ def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
 
 
 def _take_types(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Give the network's floating tensors the types of the state dict's, which loading would convert instead."""
+    """Cast the network's floating tensors to the dtypes of the state dict, which loading would convert instead."""
     for key, value in own.items():
         given = state.get(key)
         if not isinstance(value, Tensor) or not isinstance(given, Tensor) or is_lazy(value):
@@ -84,7 +84,7 @@ def _take_types(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
 
 
 def _unlike(key: str, own: Any, given: Any) -> str | None:
-    """Return why a tensor can't take the place of the network's without a loss; None where it can."""
+    """Return why a tensor can't replace the network's without a loss; None if it can."""
     if not isinstance(own, Tensor) or not isinstance(given, Tensor) or is_lazy(own):
         return None
     if given.is_meta:
@@ -101,8 +101,8 @@ def _described(tensor: Tensor) -> str:
 
 
 def _statistics_among(missing: Iterable[str], model: nn.Module) -> tuple[tuple[str, ...], list[str]]:
-    """The BN layers of which running statistics are missing, and the keys that are not of a BN layer's statistics."""
-    # Under each of its paths, where a layer stands in several places.
+    """Return the BN layers without running statistics, and the missing keys that are not statistics of a BN layer."""
+    # Under each path of a layer that has several.
     kinds = {path: kind_of(module) for path, module in model.named_modules(remove_duplicate=False)}
     layers = {path for path, kind in kinds.items() if kind is not None and kind.family == "batch"}
     without: dict[str, None] = {}

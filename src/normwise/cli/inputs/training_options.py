@@ -1,4 +1,4 @@
-"""Options that every ``normwise train`` command takes, declared once."""
+"""Options that are common to all ``normwise train`` commands."""
 
 import inspect
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class OptimizerName(str, Enum):
 
 
 class StatisticsName(str, Enum):
-    """Statistics that BN normalises with where several processes train."""
+    """Statistics that BN normalises with when several processes train."""
 
     synchronised = "synchronised"
     local = "local"
@@ -37,11 +37,11 @@ _DEFAULT_LR = {OptimizerName.sgd: 0.1, OptimizerName.adam: 0.001}
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options that do not depend on what is trained; their order is that of the help.
+    """Options that do not depend on the task, in the order of the help.
 
     Attributes:
-        epochs, batch_size, lr, optimizer, clip, seed, option, framework, threads, statistics, out, resume: As their
-            help says.
+        epochs, batch_size, lr, optimizer, clip, seed, option, framework, threads, statistics, out, resume: See the
+            help of each option.
     """
 
     epochs: Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
@@ -103,18 +103,18 @@ class TrainingOptions:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate, or the optimiser's usual one."""
+        """Learning rate, or the optimiser's usual one if not given."""
         return _DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
 
 
 def with_training_options(
     without: tuple[str, ...] = (), **defaults: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of :class:`TrainingOptions` behind its own; it gets them as ``training``.
+    """Add the options of :class:`TrainingOptions` after a command's own; it receives them as ``training``.
 
     Args:
-        without: Options that this command does not have.
-        defaults: Defaults that are this command's own.
+        without: Names of options that the command does not have.
+        defaults: Defaults that differ in this command.
     """
     hints = get_type_hints(TrainingOptions, include_extras=True)
     default_of = {field.name: field.default for field in fields(TrainingOptions)} | defaults

@@ -1,4 +1,4 @@
-"""A training run as the command line asks for it: begun, or gone on with."""
+"""A training run as requested on the command line: started or resumed."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from normwise.records import Option, Point, Run, RunConfig, Task
     from normwise.training import RunFolder
 
-#: Fields of the configuration that each option decides.
+#: Fields of the configuration that each option sets.
 _FIELDS = {
     "model": ("model",),
     "data": ("data",),
@@ -37,12 +37,12 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A network and its data, as a command's own options name them.
+    """A network and its data, as named by the options of a command.
 
     Attributes:
-        task: What is classified.
-        model, data, norm: As in a run's configuration.
-        options: Options of the network, beside those of ``--option``.
+        task: Kind of input that is classified: "image", "speech" or "text".
+        model, data, norm: Fields of the run's configuration.
+        options: Options of the network, in addition to those of ``--option``.
         data_options: Options of the data.
     """
 
@@ -54,7 +54,7 @@ class TrainingRequest:
     data_options: "Mapping[str, Option]" = field(default_factory=dict)
 
     def config(self, training: TrainingOptions, count: int) -> "RunConfig":
-        """Return the configuration of a run on so many training samples."""
+        """Return the configuration of a run on a number of training samples."""
         from normwise.records import RunConfig
 
         steps_per_epoch = count // training.batch_size
@@ -82,9 +82,9 @@ class TrainingRequest:
 
 
 def run_training(context: typer.Context, request: TrainingRequest, training: TrainingOptions) -> None:
-    """Train, with a bar, and print how well the network does and where the run is.
+    """Train with a progress bar, and print the network's accuracy and the run's folder.
 
-    A run that is gone on with keeps its own values of the options that were not given.
+    A resumed run keeps its own values of the options that are not given.
     """
     from normwise.records import RunConfig, from_plain
     from normwise.training import train
@@ -93,7 +93,7 @@ def run_training(context: typer.Context, request: TrainingRequest, training: Tra
         if processes is None:
             config, folder, steps_per_epoch = _asked(context, request, training)
         else:
-            # The folder may be on the machine of the first process alone.
+            # The folder may exist only on the machine of the first process.
             processes.check_same(
                 {name: str(value) for name, value in context.params.items() if name != "out"}
             )
@@ -124,7 +124,7 @@ def run_training(context: typer.Context, request: TrainingRequest, training: Tra
 def _asked(
     context: typer.Context, request: TrainingRequest, training: TrainingOptions
 ) -> "tuple[RunConfig, Path, int]":
-    """Return the configuration that is asked for, the folder of the run, and the steps of an epoch."""
+    """Return the requested configuration, the folder of the run, and the steps per epoch."""
     from normwise.data import load_data
     from normwise.records import check_at_once
     from normwise.training import RunFolder
@@ -152,7 +152,7 @@ def _asked(
 
 
 def _check_network(request: TrainingRequest, framework: FrameworkName) -> None:
-    """Raise NormwiseError where there is no such network, or no Keras, before data are read or downloaded."""
+    """Raise NormwiseError if the network does not exist or Keras is missing, before data are read or downloaded."""
     if framework is FrameworkName.keras:
         from normwise.keras.networks.build import check_name
     else:
@@ -165,17 +165,17 @@ def _plain(config: "RunConfig", folder: Path, steps_per_epoch: int) -> list[Any]
 
 
 def _given(context: typer.Context) -> set[str]:
-    """Fields of the configuration that the command line decides, and no default."""
+    """Return the fields of the configuration that were set on the command line, not by a default."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     named = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     return {field for name in named for field in _FIELDS.get(name, ())}
 
 
 def _existing(run: "RunFolder", task: "Task") -> "RunConfig":
-    """Return what the run in a folder was asked for.
+    """Return the configuration of the run in a folder.
 
     Raises:
-        RunError: there is none, where a new one would begin with a mistyped name; or it is of another task.
+        RunError: there is no run, as after a mistyped name, or the run has another task.
     """
     if not run.exists:
         raise RunError(
@@ -191,7 +191,7 @@ def _existing(run: "RunFolder", task: "Task") -> "RunConfig":
 
 
 def _kept(existing: "RunConfig", given: set[str], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the run's own values of those fields that were not given."""
+    """Return the run's own values of the fields that were not given."""
     return {name: getattr(existing, name) for name in names if name not in given}
 
 

@@ -25,7 +25,7 @@ def class_files(folder: Path, suffixes: tuple[str, ...], kind: str) -> list[Path
     Whatever else is there might be data that was meant to be used.
 
     Args:
-        folder: Where the files lie.
+        folder: Folder of the files.
         suffixes: Endings that are read, such as ".png".
         kind: "image", "recording" or "text", for messages.
 

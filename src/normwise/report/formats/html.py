@@ -68,7 +68,7 @@ def study_page(study: Study) -> str:
 
 
 def run_page(run: Run) -> str:
-    """The page of a single training run: its outcome, its course, its configuration."""
+    """Return the page of a single training run: its outcome, its course, its configuration."""
     return _render_drawn(
         "run.html.j2",
         title=run_view.run_title(run),
@@ -82,7 +82,7 @@ def run_page(run: Run) -> str:
 
 
 def benchmark_page(benchmark: Benchmark) -> str:
-    """The page of a benchmark: ratios as figures, all cases as a table, the machine."""
+    """Return the page of a benchmark: ratios as figures, all cases as a table, the machine."""
     return _render_drawn(
         "benchmark.html.j2",
         title=benchmark_view.BENCHMARK_TITLE,
@@ -96,7 +96,7 @@ def benchmark_page(benchmark: Benchmark) -> str:
 
 
 def recording_page(recording: Recording) -> str:
-    """The page of what ``watch`` saw: drift by layer as a table and over time, then each layer by itself."""
+    """Return the page of a recording: drift by layer as a table and over time, then each layer by itself."""
     return _render_drawn(
         "recording.html.j2",
         title=recording_view.RECORDING_TITLE,

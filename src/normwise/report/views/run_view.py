@@ -1,4 +1,4 @@
-"""What the reports of a single run show: its configuration and outcome as rows, its course as figures."""
+"""Content of a run's reports: its configuration and outcome as rows, its course as figures."""
 
 from normwise.records import Figure, Point, Run, RunConfig, Series
 from normwise.report.numbers import MISSING, number, quantity
@@ -8,12 +8,12 @@ _TRAINING, _TEST = 2, 3
 
 
 def run_title(run: Run) -> str:
-    """A heading for the run."""
+    """Return a heading for the run."""
     return f"{run.config.model} on {run.config.data}, norm {run.config.norm}, seed {run.config.seed}"
 
 
 def run_state(run: Run) -> str:
-    """How the run stands, in a sentence."""
+    """Return the state of the run, in a sentence."""
     config, result = run.config, run.result
     if result is None:
         taken = run.points[-1].step if run.points else 0
@@ -27,7 +27,7 @@ def run_state(run: Run) -> str:
 
 
 def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
-    """The configuration as names and values."""
+    """Return the configuration as names and values."""
     config = run.config
     options, data_options = (
         ", ".join(f"{name}={value}" for name, value in given.items())
@@ -90,7 +90,7 @@ def _threads(count: int) -> str:
 
 
 def result_rows(run: Run) -> tuple[tuple[str, str], ...]:
-    """The outcome as names and values; empty while the run has not ended."""
+    """Return the outcome as names and values; empty before the run's end."""
     result = run.result
     if result is None:
         return ()
@@ -106,7 +106,7 @@ def result_rows(run: Run) -> tuple[tuple[str, str], ...]:
 
 
 def point_row(point: Point) -> tuple[str, str, str, str]:
-    """An evaluation as cells: step, training loss, test loss, test accuracy."""
+    """Return an evaluation as cells: step, training loss, test loss, test accuracy."""
     accuracy = quantity(point.test_accuracy, percent=True)
     return str(point.step), number(point.loss), number(point.test_loss), accuracy
 

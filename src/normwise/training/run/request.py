@@ -1,4 +1,4 @@
-"""Request of a run, checked before anything is read or made."""
+"""Checks of a requested run, before anything is read or made."""
 
 import math
 
@@ -8,12 +8,13 @@ from normwise.training import measures
 from normwise.training.run.folder import RunFolder
 from normwise.training.run.head import config_differences
 
-#: More would not end in years; and a learning rate that float32 holds, with room for what an optimiser does to it.
+#: Bounds: more steps would take years; the learning rate must fit float32, with room for the optimiser's
+#: factors.
 _MOST_STEPS, _LARGEST_LR = 10**12, 1e30
 
 
 def may_begin(folder: RunFolder, config: RunConfig, *, resume: bool) -> bool:
-    """Tell whether there is a run to go on with, or raise RunError where that was not asked for."""
+    """Return whether there is a run to resume, or raise RunError if resuming was not requested."""
     if folder.exists and not resume:
         differs = config_differences(config, folder.read().config)
         raise RunError(
@@ -25,7 +26,7 @@ def may_begin(folder: RunFolder, config: RunConfig, *, resume: bool) -> bool:
 
 
 def check_config(config: RunConfig) -> None:
-    """Raise ArgumentError unless the configuration can be carried out by some machine."""
+    """Raise ArgumentError unless some machine could carry out the configuration."""
     for name in ("steps", "batch_size", "eval_every"):
         if getattr(config, name) < 1:
             raise ArgumentError(f"{name} must be at least 1, got {getattr(config, name)}")
