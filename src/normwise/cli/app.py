@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli import terminal
+from normwise.cli.command_group import CommandGroup
 from normwise.cli.commands.bench import bench
 from normwise.cli.commands.calibrate import calibrate
 from normwise.cli.commands.convert import convert
@@ -25,27 +26,38 @@ from normwise.cli.commands.train import train_app
 from normwise.cli.option_names import naming_options
 from normwise.errors import NormwiseError
 
+_MEND, _TRAIN, _EVIDENCE = "Examine and mend a network", "Train a network and use it", "Evidence and speed"
+
+
+class _Commands(CommandGroup):
+    """The commands, the main jobs first."""
+
+    order = (
+        *("doctor", "calibrate", "evaluate", "fold", "convert", "port"),
+        *("train", "predict", "report", "runs"),
+        *("study", "explain", "bench"),
+    )
+
+
 app = typer.Typer(
     name="normwise",
+    cls=_Commands,
     help="Batch normalization for PyTorch and Keras: train with and without it, see what it does, and mend it.",
     epilog="Exit codes: 0 fine, 1 the doctor found errors or warnings, 2 wrong use or bad input, 70 a mistake of "
     "normwise's own, 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-app.add_typer(train_app, name="train")
-app.command()(naming_options(predict))
-app.command()(naming_options(study))
-app.command()(naming_options(doctor))
-app.command()(naming_options(calibrate))
-app.command()(naming_options(fold))
-app.command()(naming_options(convert))
-app.command()(naming_options(port))
-app.command()(naming_options(bench))
-app.command()(naming_options(report))
-app.command()(naming_options(explain))
+for _panel, _commands in (
+    (_MEND, (doctor, calibrate, fold, convert, port)),
+    (_TRAIN, (predict, report)),
+    (_EVIDENCE, (study, explain, bench)),
+):
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(naming_options(_command))
+app.add_typer(train_app, name="train", rich_help_panel=_TRAIN)
 
 _WRONG_USE, _OWN_MISTAKE, _INTERRUPTED, _NOBODY_READS = 2, 70, 130, 141
 _TRACEBACK = "--traceback"
@@ -66,7 +78,8 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the versions and stop.")
+        bool,
+        typer.Option("--version", "-V", callback=_version, is_eager=True, help="Say the versions and stop."),
     ] = False,
     traceback: Annotated[
         bool,

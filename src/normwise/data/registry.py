@@ -52,9 +52,9 @@ class FileReader:
 
 
 NAMED_DATA = (
-    NamedData("image", "digits", "images.digits:digits"),
-    NamedData("image", "mnist", "images.mnist:mnist"),
-    NamedData("image", "fashion-mnist", "images.fashion_mnist:fashion_mnist", "clothes"),
+    NamedData("image", "digits", "images.digits:digits", "handwritten, 8×8"),
+    NamedData("image", "mnist", "images.mnist:mnist", "handwritten digits, 28×28"),
+    NamedData("image", "fashion-mnist", "images.fashion_mnist:fashion_mnist", "clothes, 28×28"),
     NamedData(
         "image",
         "digits-in-mixed-light",
@@ -68,8 +68,18 @@ NAMED_DATA = (
         "image", "lights-of-digits", "images.altered.light:lights_of_digits", "brightness as the class"
     ),
     NamedData("image", "lights-of-mnist", "images.altered.light:lights_of_mnist", "brightness as the class"),
-    NamedData("image", "digits-with-wrong-labels", "images.altered.wrong_labels:digits_with_wrong_labels"),
-    NamedData("image", "mnist-with-wrong-labels", "images.altered.wrong_labels:mnist_with_wrong_labels"),
+    NamedData(
+        "image",
+        "digits-with-wrong-labels",
+        "images.altered.wrong_labels:digits_with_wrong_labels",
+        "a fifth of the training labels drawn at random",
+    ),
+    NamedData(
+        "image",
+        "mnist-with-wrong-labels",
+        "images.altered.wrong_labels:mnist_with_wrong_labels",
+        "a fifth of the training labels drawn at random",
+    ),
     NamedData("image", "crops-16", "images.colour_crops:crops_16", "colour, 16×16"),
     NamedData("image", "crops-32", "images.colour_crops:crops_32", "colour, 32×32"),
     NamedData("image", "crops-64", "images.colour_crops:crops_64", "colour, 64×64"),
