@@ -40,8 +40,9 @@ def train(
     early when its loss is no longer finite: that is a result (``diverged``) and not an error. A run that
     was interrupted, at whatever moment and however hard, goes on with ``resume=True`` and ends with the
     bytes of one that was not, on the same machine: with the number of threads, the kernels and the data that it
-    was begun with, which are in its folder. A finished one is returned as it is. A run that can't take its first
-    step leaves no folder behind.
+    was begun with, which are in its folder. A finished one is returned as it is, or extended where ``config`` asks for
+    more steps: it ends with the bytes of a run that had them from its start. A run that can't take its first step
+    leaves no folder behind.
 
     In several processes each calls this with the same arguments, and the first one reads and writes the folder. Each
     has a share of every batch; the sums that they make of their gradients are those of one process, to rounding, and
@@ -90,7 +91,6 @@ def train(
     if device != "cpu" and processes is not None:
         raise ArgumentError("several processes share the work on the CPU only; leave the device out")
     run_folder, all_of_us = RunFolder(folder), processes or Alone()
-    exists = all_of_us.from_first(lambda: may_begin(run_folder, config, resume=resume))
     check_config(config)
     all_of_us.check_same(_given(config))
     # One by one where there are several: what must be downloaded is, once.
@@ -105,6 +105,8 @@ def train(
     if config.split == "validation":
         data = data.for_tuning()
     model = network_of(config, data.input_spec)
+    # What is wrong with the request itself is said first: another folder would not help.
+    exists = all_of_us.from_first(lambda: may_begin(run_folder, config, resume=resume))
     _begin_with_vectors(model, data)
     model, data = model.to(device), on_device(data, device)
     order = BatchOrder(len(data.training), config.batch_size, config.seed)

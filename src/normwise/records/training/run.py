@@ -24,6 +24,7 @@ _LATER: dict[str, Any] = {
     "eval_growth": 0.0,
     "stop_at_loss": None,
     "draw_samples": False,
+    "weight_decay": 0.0,
 }
 
 
@@ -43,7 +44,7 @@ class RunConfig:
         steps: Optimiser steps in all.
         batch_size: Samples a step; the incomplete last batch of an epoch is dropped.
         lr: Learning rate.
-        optimizer: "sgd" or "adam".
+        optimizer: "sgd", "adam" or "adamw".
         seed: Initial weights and order of the samples.
         dtype: Of weights and images.
         train_samples, test_samples: Only the first so many; None for all.
@@ -63,6 +64,7 @@ class RunConfig:
         stop_at_loss: End the run at the first evaluation at which the mean training loss since the one before is no
             larger; None for none.
         draw_samples: Whether the training samples are drawn by the seed, and not the first so many.
+        weight_decay: Of "adamw": the part of each weight, times the learning rate, that a step takes away.
     """
 
     model: str
@@ -73,7 +75,7 @@ class RunConfig:
     lr: float
     seed: int
     eval_every: int
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     dtype: Literal["float32", "float64"] = "float32"
     options: Mapping[str, Option] = field(default_factory=dict)
     train_samples: int | None = None
@@ -89,6 +91,7 @@ class RunConfig:
     eval_growth: float = 0.0
     stop_at_loss: float | None = None
     draw_samples: bool = False
+    weight_decay: float = 0.0
 
     @property
     def draw(self) -> int | None:

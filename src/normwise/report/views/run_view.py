@@ -63,9 +63,10 @@ def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
 
 
 def _unusual_rows(config: RunConfig) -> tuple[tuple[str, str], ...]:
-    """Return what only runs of a study ask for; nothing else."""
+    """Return what few runs ask for, and this one does."""
     rows = (
         ("Momentum", f"{config.momentum:g}", config.momentum > 0),
+        ("Weight decay", f"{config.weight_decay:g}", config.weight_decay > 0),
         ("Evaluated on", "a fifth of the training set", config.split == "validation"),
         ("Evaluations grow apart", f"by {config.eval_growth:.0%}", config.eval_growth > 0),
         (

@@ -97,7 +97,7 @@ class RunFolder:
         processes: int = 1,
         device: str = "cpu",
     ) -> int:
-        """Write ``run.json``, or check that the one that is there is of the same run; give the number of threads.
+        """Write ``run.json``, or check that the one that is there is of the same run, which more steps extend.
 
         Args:
             config: What to do.
@@ -105,6 +105,9 @@ class RunFolder:
             threads: How many to compute with; None for as many as the run was begun with, or as torch has.
             processes: How many processes compute.
             device: On what.
+
+        Returns:
+            The number of threads.
 
         Raises:
             ArgumentError: more threads than can be started.
@@ -115,7 +118,9 @@ class RunFolder:
             check_at_once("threads", threads)
         kernels = name_in_use(device)
         if self.exists:
-            return self._existing(config, data, kernels).threads_for(self.path, threads, processes)
+            threads = self._existing(config, data, kernels).threads_for(self.path, threads, processes)
+            self._extend(config)
+            return threads
         threads = threads or torch.get_num_threads()
         self._prepare(data)
         head = RunHead(config, Environment.here(), None, threads, data.sha256, kernels)
@@ -126,6 +131,7 @@ class RunFolder:
         """Do as :meth:`begin` for a run in Keras, of a version and backend, which has threads of its own."""
         if self.exists:
             self._existing(config, data, backend)
+            self._extend(config)
         else:
             self._prepare(data)
             self._write_run(RunHead(config, Environment.here(), None, None, data.sha256, backend))
@@ -216,6 +222,12 @@ class RunFolder:
                 "vocabulary are others now. Choose another folder, or delete this one to start anew"
             )
         return existing
+
+    def _extend(self, config: RunConfig) -> None:
+        """Let the run go on to more steps where ``config``, which was checked, asks for them."""
+        head = self._head()
+        if head.is_extended_by(config):
+            self._write_run(replace(head, config=config, result=None))
 
     def _prepare(self, data: LabelledData) -> None:
         """Check that nothing else is there, and write what comes before the head."""
