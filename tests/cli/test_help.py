@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from normwise.cli.inputs.choices import NETWORKS, NORMS
+from normwise.cli.inputs.training.choices import NETWORKS, NORMS
 from normwise.data.registry import NAMED_DATA
 from normwise.models import NORMS as IMAGE_NORMS
 from normwise.models import SEQUENCE_NORMS, TASKS

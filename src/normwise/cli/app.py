@@ -19,10 +19,11 @@ from normwise.cli.commands.doctor import doctor
 from normwise.cli.commands.explain import explain
 from normwise.cli.commands.fold import fold
 from normwise.cli.commands.port import port
-from normwise.cli.commands.predict import predict
 from normwise.cli.commands.report import report
 from normwise.cli.commands.study import study
-from normwise.cli.commands.train import train_app
+from normwise.cli.commands.training.evaluate import evaluate
+from normwise.cli.commands.training.predict import predict
+from normwise.cli.commands.training.train import train_app
 from normwise.cli.option_names import naming_options
 from normwise.errors import NormwiseError
 
@@ -51,7 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _panel, _commands in (
-    (_MEND, (doctor, calibrate, fold, convert, port)),
+    (_MEND, (doctor, calibrate, evaluate, fold, convert, port)),
     (_TRAIN, (predict, report)),
     (_EVIDENCE, (study, explain, bench)),
 ):

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from normwise.cli.inputs.cli_target import CliTarget, first_batch, load_batches, load_target, with_statistics
+from normwise.cli.inputs.cli_target import CliTarget, load_target, with_statistics
 from normwise.cli.inputs.load_state import load_state
+from normwise.cli.inputs.target_data import first_batch, load_batches
 from normwise.cli.inputs.user_code import named_object, running
 from normwise.data import load_data
 from normwise.data.registry import NAMED_DATA

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.record_output import say_record
+from normwise.cli.output.record_output import say_record
 
 
 def convert(
@@ -44,8 +44,9 @@ def convert(
 
     Example: normwise convert resnet.pt --model net.py:make --to group --groups 32 --data digits -o group.safetensors
     """
-    from normwise.cli.inputs.cli_target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.cli_target import load_target, with_statistics
     from normwise.cli.inputs.state_file import check_output, check_state, write_state
+    from normwise.cli.inputs.target_data import first_batch
     from normwise.cli.inputs.user_code import running
     from normwise.surgery import convert
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.record_output import say_record
+from normwise.cli.output.record_output import say_record
 
 
 def fold(
@@ -40,8 +40,9 @@ def fold(
 
     Example: normwise fold net.py:trained --data net.py:loader -o folded.safetensors --onnx folded.onnx
     """
-    from normwise.cli.inputs.cli_target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.cli_target import load_target, with_statistics
     from normwise.cli.inputs.state_file import check_output, check_state, write_state
+    from normwise.cli.inputs.target_data import first_batch
     from normwise.cli.inputs.user_code import running
     from normwise.surgery import fold
 

@@ -16,7 +16,9 @@ TargetArgument = Annotated[
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Network that a checkpoint belongs to, as file.py:name.", show_default=False
+        metavar="NAME",
+        help="Network that a checkpoint belongs to, as file.py:name, or the folder of its run.",
+        show_default=False,
     ),
 ]
 DataOption = Annotated[

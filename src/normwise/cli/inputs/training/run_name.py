@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from normwise.cli.inputs.training_options import FrameworkName, TrainingOptions
+from normwise.cli.inputs.training.training_options import FrameworkName, TrainingOptions
 
 if TYPE_CHECKING:
-    from normwise.cli.inputs.training_request import TrainingRequest
+    from normwise.cli.inputs.training.training_request import TrainingRequest
 
 #: Options with words of their own in the name; ``{}`` stands for the value.
 _WORDS = {

@@ -29,9 +29,14 @@ def training_summary(run: "Run", folder: Path) -> str:
         lines.append(("note", lag))
     lines.append(("run", str(folder)))
     name = shlex.quote(str(folder))
+    commands = [f"normwise report {name}"]
     if not result.diverged:
-        lines.append(("next", f"normwise predict {name} {_INPUT[run.config.task]}"))
-    lines.append(("" if not result.diverged else "next", f"normwise report {name}"))
+        commands = [
+            f"normwise predict {name} {_INPUT[run.config.task]}",
+            f"normwise evaluate {name}",
+            *commands,
+        ]
+    lines += [("next" if number == 0 else "", command) for number, command in enumerate(commands)]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from normwise.cli.inputs.run_name import run_folder
 from normwise.cli.inputs.saved_runs import runs_in
-from normwise.cli.inputs.training_options import FrameworkName, TrainingOptions
+from normwise.cli.inputs.training.run_name import run_folder
+from normwise.cli.inputs.training.training_options import FrameworkName, TrainingOptions
 from normwise.cli.launch import launched_processes
+from normwise.cli.output.training_summary import training_summary
 from normwise.cli.progress import progress_bar
 from normwise.cli.terminal import complain_lines, say
-from normwise.cli.training_summary import training_summary
 from normwise.cli.wording import first_few
 from normwise.errors import ArgumentError, RunError
 

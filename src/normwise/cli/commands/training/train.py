@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from normwise.cli.command_group import CommandGroup
-from normwise.cli.inputs.choices import NETWORKS, NORMS, listed_choices
-from normwise.cli.inputs.training_options import TrainingOptions, with_training_options
-from normwise.cli.inputs.training_request import TrainingRequest, run_training
+from normwise.cli.inputs.training.choices import NETWORKS, NORMS, listed_choices
+from normwise.cli.inputs.training.training_options import TrainingOptions, with_training_options
+from normwise.cli.inputs.training.training_request import TrainingRequest, run_training
 from normwise.cli.launch import let_the_first_speak
 from normwise.cli.terminal import say
 from normwise.data.registry import READERS, named_data

@@ -16,7 +16,9 @@ from normwise.visible import visible
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run, or what calibrate wrote of one.")
+    ],
     input: Annotated[
         list[str],
         typer.Argument(
