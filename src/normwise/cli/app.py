@@ -23,6 +23,7 @@ from normwise.cli.commands.report import report
 from normwise.cli.commands.study import study
 from normwise.cli.commands.training.evaluate import evaluate
 from normwise.cli.commands.training.predict import predict
+from normwise.cli.commands.training.runs import runs
 from normwise.cli.commands.training.train import train_app
 from normwise.cli.option_names import naming_options
 from normwise.errors import NormwiseError
@@ -53,7 +54,7 @@ app = typer.Typer(
 )
 for _panel, _commands in (
     (_MEND, (doctor, calibrate, evaluate, fold, convert, port)),
-    (_TRAIN, (predict, report)),
+    (_TRAIN, (predict, report, runs)),
     (_EVIDENCE, (study, explain, bench)),
 ):
     for _command in _commands:
