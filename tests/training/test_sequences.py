@@ -177,9 +177,11 @@ def test_images_in_colour_or_grey_are_classified(
     Image.fromarray(pixels).convert(mode).save(tmp_path / "other.png")
     grey, other = predict(run, [str(tmp_path / "grey.png"), str(tmp_path / "other.png")])
     assert grey.probabilities == other.probabilities
-    Image.new("L", (9, 8)).save(tmp_path / "wide.png")
-    with pytest.raises(DataError, match=r"wide\.png: is 9×8 pixels, expected 8×8; resize it"):
-        predict(run, [str(tmp_path / "wide.png")])
+    Image.new("L", (19, 16), 128).save(tmp_path / "large.png")
+    (resized,) = predict(run, [str(tmp_path / "large.png")])
+    assert resized.probabilities == grey.probabilities
+    both = predict(run, [str(tmp_path)])
+    assert [Path(each.input).name for each in both] == ["grey.png", "large.png", "other.png"]
 
 
 def test_a_run_without_a_checkpoint_or_none_at_all_is_one_error(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
 
-from normwise.data.options import SpeechOptions, TextOptions
+from normwise.data.options import ImageOptions, SpeechOptions, TextOptions
 from normwise.records import Task
 
 
@@ -20,7 +20,7 @@ class NamedData:
     Attributes:
         task: What is classified.
         name: Name on the command line and in a run's configuration; no two sets share one.
-        loader: Function that returns the set. It takes the task's options, if there are any.
+        loader: Function that returns the set. It takes the task's options, where these are for known sets, too.
         about: Content of the set in two words, for the help of the command line.
     """
 
@@ -39,16 +39,18 @@ class FileReader:
     """The reader of a user's own folders and files of one task.
 
     Attributes:
-        loader: Function of a path that returns the data. It takes the task's options, too, if there are any.
+        loader: Function of a path and of the task's options that returns the data.
         expected: Sources of this task, as an error lists them; the names of the known sets follow.
+        options: Class of the task's options.
         endings: Endings of files that are read; a folder always is.
-        options: Class of the task's options; None where it has none.
+        for_named: Whether the known sets take the options, too.
     """
 
     loader: str
     expected: str
+    options: type[Any]
     endings: tuple[str, ...] = ()
-    options: type[Any] | None = None
+    for_named: bool = True
 
 
 NAMED_DATA = (
@@ -91,15 +93,20 @@ NAMED_DATA = (
 )
 
 READERS: dict[Task, FileReader] = {
-    "image": FileReader("images.any_image_folder:any_image_folder", "a folder nor a known data set"),
+    "image": FileReader(
+        "images.any_image_folder:any_image_folder",
+        "a folder nor a known data set",
+        ImageOptions,
+        for_named=False,
+    ),
     "speech": FileReader(
-        "speech.wav_folder:wav_folder", "a folder nor a known set of recordings", options=SpeechOptions
+        "speech.wav_folder:wav_folder", "a folder nor a known set of recordings", SpeechOptions
     ),
     "text": FileReader(
         "text.text_files:text_files",
         "a folder nor a .csv file nor a known set of texts",
+        TextOptions,
         endings=(".csv",),
-        options=TextOptions,
     ),
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from normwise.data import prepared
+from normwise.data import input_files, prepared
 from normwise.errors import DataError, NormwiseError, RunError
 from normwise.files import is_file, reason
 from normwise.records import InputSpec, Prediction, RunConfig
@@ -27,7 +27,8 @@ def predict(
 
     Args:
         folder: Of the run; or a file of weights that knows its run, as ``normwise calibrate RUN`` writes it.
-        inputs: Files of images or recordings; or texts.
+        inputs: Files of images or recordings, or folders of them; or texts. Images are resized to what the network
+            takes.
         progress: Called with how many inputs are done.
 
     Raises:
@@ -37,7 +38,7 @@ def predict(
     config, input_spec, outputs_of = _network(folder)
     dtype = getattr(torch, config.dtype)
     found: list[Prediction] = []
-    for source in inputs:
+    for source in (file for given in inputs for file in _files(input_spec, given)):
         batch = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in _prepared(input_spec, source).items()
@@ -52,6 +53,13 @@ def predict(
         if progress is not None:
             progress(len(found))
     return tuple(found)
+
+
+def _files(input_spec: InputSpec, given: str) -> list[str]:
+    try:
+        return input_files(input_spec, given)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{given} can't be read: {reason(error)}") from error
 
 
 def _prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:

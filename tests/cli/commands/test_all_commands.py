@@ -48,7 +48,9 @@ def test_another_number_of_threads_is_refused(tmp_path: Path) -> None:
     _normwise(*_SHORT, "--out", "run", cwd=tmp_path)
     refused = _normwise(*_SHORT, "--out", "run", "--resume", "--threads", "2", cwd=tmp_path)
     assert refused.returncode == 2
-    assert refused.stderr.startswith("error: the run in run was begun with threads=1; with 2 its last digits")
+    assert refused.stderr.startswith(
+        "error: the run in run was begun with --threads 1; with 2 its last digits"
+    )
 
 
 def test_a_run_that_cannot_take_a_step_is_not_in_the_way(tmp_path: Path) -> None:

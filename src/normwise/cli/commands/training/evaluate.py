@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def evaluate(
     target: arguments.TargetArgument,
     model: arguments.ModelOption = None,
+    weights: arguments.WeightsOption = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -36,7 +37,7 @@ def evaluate(
     from normwise.cli.inputs.target_data import evaluate_target
     from normwise.records import to_json
 
-    network = load_target(target, model)
+    network = load_target(target, model, weights)
     with_statistics(network)
     record = evaluate_target(data, network)
     say(to_json(record, indent=1) if json else "\n".join(_lines(record, target)))

@@ -11,6 +11,7 @@ from normwise.cli.inputs.training.choices import NETWORKS, NORMS, listed_choices
 from normwise.cli.inputs.training.training_options import TrainingOptions, with_training_options
 from normwise.cli.inputs.training.training_request import TrainingRequest, run_training
 from normwise.cli.launch import let_the_first_speak
+from normwise.cli.option_names import naming_options
 from normwise.cli.terminal import say
 from normwise.data.registry import READERS, named_data
 from normwise.errors import ArgumentError
@@ -68,6 +69,7 @@ class SplitName(str, Enum):
 
 
 @train_app.command()
+@naming_options
 @with_training_options(without=("clip",), epochs=10, batch_size=128)
 def image(
     context: typer.Context,
@@ -78,10 +80,21 @@ def image(
         str,
         # In Markdown a bare asterisk is a mark.
         _data(
-            "image", "a folder with IDX files, or a folder with `train/CLASS/*.png` and `test/CLASS/*.png`."
+            "image",
+            "a folder with IDX files, or a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or `val/`), or "
+            "with `CLASS/*.png` alone, of which a tenth is for the test.",
         ),
     ] = "digits",
     norm: Annotated[str, _norms("image")] = "batch",
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=4096,
+            help="Height and width that the images of a folder are resized to; as they are if not given.",
+            show_default=False,
+        ),
+    ] = None,
     placement: Annotated[
         str | None,
         typer.Option(help="Normalise before or after the activation; the network's own order if not given."),
@@ -92,10 +105,12 @@ def image(
     Example: normwise train image --model mnist_cnn --data mnist --norm batch --epochs 10 --out runs/mnist
     """
     options: dict[str, Any] = {} if placement is None else {"placement": placement}
-    run_training(context, TrainingRequest("image", model, data, norm, options), training)
+    data_options: dict[str, Any] = {} if size is None else {"size": size}
+    run_training(context, TrainingRequest("image", model, data, norm, options, data_options), training)
 
 
 @train_app.command()
+@naming_options
 @with_training_options(epochs=12, batch_size=32, clip=1.0)
 def speech(
     context: typer.Context,
@@ -143,6 +158,7 @@ def speech(
 
 
 @train_app.command()
+@naming_options
 @with_training_options(epochs=4, batch_size=50, clip=1.0)
 def text(
     context: typer.Context,

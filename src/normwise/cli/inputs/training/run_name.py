@@ -22,6 +22,7 @@ _WORDS = {
     "batch_size": "batch{}",
     "placement": "{}",
     "rate": "rate{}",
+    "size": "size{}",
     "statistics": "{}",
 }
 _UNFIT = re.compile(r"[^\w.+-]+")

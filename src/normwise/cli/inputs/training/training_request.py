@@ -13,7 +13,7 @@ from normwise.cli.inputs.training.training_options import FrameworkName, Trainin
 from normwise.cli.launch import launched_processes
 from normwise.cli.output.training_summary import training_summary
 from normwise.cli.progress import progress_bar
-from normwise.cli.terminal import complain_lines, say
+from normwise.cli.terminal import complain, complain_lines, say
 from normwise.cli.wording import first_few
 from normwise.errors import ArgumentError, RunError
 
@@ -37,7 +37,7 @@ _FIELDS = {
     "statistics": ("statistics",),
     "framework": ("framework",),
     **dict.fromkeys(("option", "placement"), ("options",)),
-    **dict.fromkeys(("split", "speaker", "rate", "vectors"), ("data_options",)),
+    **dict.fromkeys(("split", "speaker", "rate", "size", "vectors"), ("data_options",)),
 }
 
 
@@ -136,7 +136,7 @@ def _asked(
     context: typer.Context, request: TrainingRequest, training: TrainingOptions
 ) -> "tuple[RunConfig, Path, int]":
     """Return the configuration that is asked for, the folder of the run, and the steps of an epoch."""
-    from normwise.data import load_data
+    from normwise.data import ImageData, load_data
     from normwise.records import check_at_once
     from normwise.training import RunFolder
 
@@ -150,6 +150,8 @@ def _asked(
     else:
         _check_network(request, training.framework)
     samples = load_data(request.task, request.data, **request.data_options)
+    for note in samples.notes if isinstance(samples, ImageData) else ():
+        complain(f"{request.data}: {note}", title="note")
     count, name = len(samples.training), samples.name
     del samples  # a folder is read again by the run, and need not be in memory twice
     folder = training.out or run_folder(context, request, training, name)
