@@ -266,7 +266,8 @@ def test_layers_without_statistics_are_told_and_refused_where_they_are_needed(
 
 def test_a_checkpoint_without_its_network_is_one_error(folder: Path, trained: nn.Module) -> None:
     with pytest.raises(
-        ArgumentError, match=r"state\.pt has no network in it: name that by --model file\.py:name$"
+        ArgumentError,
+        match=r"state\.pt has no network in it: name that by --model file\.py:name, or --model RUN$",
     ):
         load_target(_saved(trained.state_dict()), None)
 

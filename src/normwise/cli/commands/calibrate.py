@@ -36,6 +36,7 @@ def calibrate(
     target: arguments.TargetArgument,
     out: arguments.OutOption,
     model: arguments.ModelOption = None,
+    weights: arguments.WeightsOption = None,
     data: arguments.DataOption = None,
     order: Annotated[
         OrderName,
@@ -74,7 +75,7 @@ def calibrate(
     from normwise.training import run_metadata
 
     check_output(out, force=force)
-    network = load_target(target, model)
+    network = load_target(target, model, weights)
     batches = load_batches(data, network)
     if network.without_statistics:
         without = first_few(network.without_statistics)

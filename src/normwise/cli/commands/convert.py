@@ -19,6 +19,7 @@ def convert(
         ),
     ],
     model: arguments.ModelOption = None,
+    weights: arguments.WeightsOption = None,
     data: arguments.DataOption = None,
     groups: Annotated[
         int | None, typer.Option(min=1, help="Groups of group norm.", show_default=False)
@@ -51,7 +52,7 @@ def convert(
     from normwise.surgery import convert
 
     check_output(out, force=force)
-    network = load_target(target, model)
+    network = load_target(target, model, weights)
     whole = with_statistics(network)
     check_state(out, whole.state_dict())
     has_data = data is not None or network.data is not None

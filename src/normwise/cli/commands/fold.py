@@ -13,6 +13,7 @@ def fold(
     target: arguments.TargetArgument,
     out: arguments.OutOption,
     model: arguments.ModelOption = None,
+    weights: arguments.WeightsOption = None,
     data: arguments.DataOption = None,
     onnx: Annotated[
         Path | None,
@@ -49,7 +50,7 @@ def fold(
     check_output(out, force=force)
     if onnx is not None:
         check_output(onnx, force=force, endings=(".onnx",))
-    network = load_target(target, model)
+    network = load_target(target, model, weights)
     whole = with_statistics(network)
     example = first_batch(data, network)
     check_state(out, whole.state_dict())

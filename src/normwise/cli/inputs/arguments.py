@@ -21,6 +21,15 @@ ModelOption = Annotated[
         show_default=False,
     ),
 ]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Weights to take of a checkpoint that has several: the key of a state dict, such as model_ema, or what "
+        "stands before the names, such as teacher.",
+        show_default=False,
+    ),
+]
 DataOption = Annotated[
     str | None,
     typer.Option(

@@ -8,7 +8,7 @@ from torch import nn
 
 from normwise.cli.inputs.keras.other_files import refuse_keras
 from normwise.cli.inputs.load_state import load_state
-from normwise.cli.inputs.state_file import READABLE, SAFETENSORS, read_state
+from normwise.cli.inputs.state_file import READABLE, SAFETENSORS, other_weights, read_state
 from normwise.cli.inputs.user_code import call_without_arguments, named_object
 from normwise.cli.terminal import complain
 from normwise.cli.wording import first_few
@@ -46,13 +46,14 @@ class CliTarget:
     made: bool = True
 
 
-def load_target(target: str, model: str | None) -> CliTarget:
+def load_target(target: str, model: str | None, weights: str | None = None) -> CliTarget:
     """The network that TARGET means.
 
     Args:
         target: ``file.py:name`` or ``package.module:name``, of a model or of a callable that makes one; the folder of
             a run; or a checkpoint.
         model: What network a checkpoint belongs to, named in the same way, unless it knows its run.
+        weights: Which weights of a checkpoint that has several, see :func:`read_state`.
 
     Raises:
         NormwiseError: there is none, or it does not fit.
@@ -64,10 +65,14 @@ def load_target(target: str, model: str | None) -> CliTarget:
         raise ArgumentError(
             f"--model is for checkpoints ({', '.join(READABLE)}), and {target} is none; leave it out"
         )
+    if weights is not None and (is_folder(path) or not is_checkpoint):
+        raise ArgumentError(
+            f"--weights is for checkpoints that have several, and {target} is none; leave it out"
+        )
     if is_folder(path):
         return _run(path)
     if is_checkpoint:
-        return _checkpoint(path, model)
+        return _checkpoint(path, model, weights)
     if ":" not in target:
         raise ArgumentError(
             f"{target!r} is no network: expected file.py:name, package.module:name, the folder of a run, or a file "
@@ -102,8 +107,8 @@ def _named_model(name: str) -> tuple[nn.Module, bool]:
     return model, True
 
 
-def _checkpoint(path: Path, model: str | None) -> CliTarget:
-    state, others = read_state(path)
+def _checkpoint(path: Path, model: str | None, weights: str | None) -> CliTarget:
+    state, others = read_state(path, weights)
     if model is None:
         if path.suffix == SAFETENSORS and (described := read_run_network(path)) is not None:
             return CliTarget(
@@ -119,7 +124,10 @@ def _checkpoint(path: Path, model: str | None) -> CliTarget:
         target = CliTarget(str(path), _named_model(model)[0])
     without = load_state(target.model, state, str(path), model)
     if others:
-        complain(f"beside the weights, {path} has {first_few(others)}, which are left out", title="note")
+        choice = "".join(f"; --weights {name} takes these" for name in other_weights(others)[:1])
+        complain(
+            f"beside the weights, {path} has {first_few(others)}, which are left out{choice}", title="note"
+        )
     return replace(target, without_statistics=without)
 
 

@@ -119,6 +119,8 @@ def _found(source: str, target: CliTarget) -> LabelledData:
     options: dict[str, Option] = {}
     if own is not None and own.rate is not None:
         options = {"rate": own.rate, "loudness": own.loudness}
+    if target.run is not None and source not in _TASK_OF and "size" in target.run.config.data_options:
+        options = {"size": target.run.config.data_options["size"]}
     found = load_data(task, source, **options)
     other = found.input_spec
     if own is not None and (own.task, own.shape, own.vocabulary) != (
