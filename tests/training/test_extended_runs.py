@@ -78,7 +78,3 @@ def test_a_run_that_would_be_another_is_not_extended(
     with pytest.raises(RunError, match=message):
         train(config(**changes | {"steps": 20}), tmp_path / "run", threads=1, resume=True)
     assert [(tmp_path / "run" / name).read_bytes() for name in _FILES] == before
-
-
-def test_new_fields_leave_the_keys_of_configurations_as_they_were(config: Make) -> None:
-    assert config().key == "badf8e3e2a480669"

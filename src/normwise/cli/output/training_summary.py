@@ -56,13 +56,10 @@ def lag_hint(running: float, batch: float | None, target: Path | str) -> str | N
 
 
 def _divergence(run: "Run", result: "Result") -> str | None:
-    """Return how a run diverged; None where it did not.
-
-    A loss may stay finite: one that ends above that of the untrained network has diverged, too.
-    """
+    """Return how a run diverged; None where it did not."""
     if result.diverged:
         return f"loss or weights were no longer finite at step {result.steps}"
-    first, last = run.points[0], run.points[-1]
-    if first.step == 0 and last.loss > first.test_loss:
-        return f"the training loss rose from {first.test_loss:.3g} to {last.loss:.3g}"
-    return None
+    if run.risen_loss is None:
+        return None
+    before, after = run.risen_loss
+    return f"the training loss rose from {before:.3g} to {after:.3g}"

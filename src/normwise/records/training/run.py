@@ -196,3 +196,11 @@ class Run:
     data_sha256: str | None = None
     kernels: str | None = None
     processes: tuple[ProcessSpan, ...] = ()
+
+    @property
+    def risen_loss(self) -> tuple[float, float] | None:
+        """The test loss before training and the last training loss, where that is higher: finite, and yet diverged."""
+        if self.result is None or self.result.diverged or not self.points or self.points[0].step != 0:
+            return None
+        before, after = self.points[0].test_loss, self.points[-1].loss
+        return (before, after) if after > before else None

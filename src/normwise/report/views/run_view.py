@@ -23,7 +23,13 @@ def run_state(run: Run) -> str:
             f"Diverged after {result.steps} of {config.steps} steps: "
             "the training loss or the weights stopped being finite."
         )
-    return f"Finished {result.steps} steps at {quantity(result.test_accuracy, percent=True)} test accuracy."
+    finished = (
+        f"Finished {result.steps} steps at {quantity(result.test_accuracy, percent=True)} test accuracy."
+    )
+    if run.risen_loss is None:
+        return finished
+    before, after = map(number, run.risen_loss)
+    return f"Diverged: the training loss rose from {before} to {after}. {finished}"
 
 
 def config_rows(run: Run) -> tuple[tuple[str, str], ...]:

@@ -38,7 +38,7 @@ def short_state(run: Run) -> str:
     """How a run stands, in a few words."""
     if run.result is None:
         return f"step {run.points[-1].step if run.points else 0} of {run.config.steps}"
-    return "diverged" if run.result.diverged else "finished"
+    return "diverged" if run.result.diverged or run.risen_loss else "finished"
 
 
 def comparison_rows(runs: Mapping[str, Run]) -> tuple[tuple[str, ...], ...]:
