@@ -12,6 +12,7 @@ from normwise.report.formats.html import (
     study_page,
     treatment_page,
 )
+from normwise.report.formats.runs_text import comparison_text, runs_text
 from normwise.report.formats.study_markdown import study_markdown
 from normwise.report.formats.study_text import study_table, study_text
 from normwise.report.formats.text import benchmark_table, recording_text, run_text
@@ -20,6 +21,7 @@ __all__ = [
     "benchmark_page",
     "benchmark_table",
     "check_drawing",
+    "comparison_text",
     "examination_github",
     "examination_page",
     "examination_sarif",
@@ -28,6 +30,7 @@ __all__ = [
     "recording_text",
     "run_page",
     "run_text",
+    "runs_text",
     "study_markdown",
     "study_page",
     "study_table",

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from normwise.cli.inputs.arguments import JsonTableOption
+from normwise.cli.output.record_output import write_report
 from normwise.cli.progress import progress_bar
-from normwise.cli.record_output import write_report
 
 
 def bench(

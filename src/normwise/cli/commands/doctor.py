@@ -8,8 +8,8 @@ import typer
 
 from normwise.cli.inputs import arguments
 from normwise.cli.inputs.keras.model_file import KERAS
+from normwise.cli.output.treatment_output import is_healthy_after, show_treatment
 from normwise.cli.terminal import complain, say
-from normwise.cli.treatment_output import is_healthy_after, show_treatment
 from normwise.errors import ArgumentError
 from normwise.files import is_folder
 
