@@ -34,7 +34,7 @@ class SequenceBatchNorm(NotScriptable):
         position is real.
 
     Args:
-        num_features: C.
+        num_features: Number of channels, C.
         batch_first: Whether the batch comes before the time.
 
     The others, and what the running statistics are, are :class:`BatchNorm1d`'s. The layer that computes is ``norm``, a
