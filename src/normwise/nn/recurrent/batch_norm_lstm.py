@@ -35,8 +35,8 @@ class BatchNormLSTM(WithStepNorms, NormLSTM):
         last states are those there. Gives ``output, (h_n, c_n)``, all as ``torch.nn.LSTM`` does.
 
     Args:
-        input_size: F.
-        hidden_size: H.
+        input_size: Number of features of the input, F.
+        hidden_size: Number of features of the state, H.
         num_layers, batch_first, dropout, bidirectional, proj_size: ``torch.nn.LSTM``'s.
         bias: Whether there is a b. (β_c is there in any case.)
         max_length: Steps with statistics of their own.
