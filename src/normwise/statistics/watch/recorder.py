@@ -1,4 +1,4 @@
-"""Hooks that record statistics of the layers of a model while it is watched."""
+"""The hooks that `watch` installs on a model, and their records."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,14 +20,14 @@ _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[repo
 
 
 class Recorder:
-    """The records so far of a model that :func:`normwise.watch` watches.
+    """Records so far of a model that :func:`normwise.watch` watches.
 
-    Between records a single hook, at the model itself, counts the passes; those of its layers and gradients are there
-    for one step at a time.
+    Between records a single hook, on the model itself, counts the passes; hooks on layers and gradients exist only
+    during a recorded step.
 
     Attributes:
         steps: Training passes so far.
-        unseen: Layers of which it can't be seen what they normalise, by path.
+        unseen: Layers whose normalised values can't be observed, by path.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Recorder:
         self._pending: PendingStep | None = None
         self._pass_handles: list[Callable[[], None]] = []
         self._forces_eager = False
-        # A model calls the forward that it had before its hooks.
+        # The model calls the forward that it had before its hooks.
         self._stop = [
             self._observe(path, layer)
             for path, layer in layers.items()
@@ -59,20 +59,20 @@ class Recorder:
 
     @property
     def points(self) -> tuple[WatchedStep, ...]:
-        """The records that are complete: a step's is when the next one begins, or the watch ends."""
+        """Return the complete records; a step's record is complete when the next step begins or the watch ends."""
         return tuple(self._points)
 
     @property
     def record(self) -> Recording:
-        """All that was seen so far, as a record for a report."""
+        """Return the recording so far, as a record for a report."""
         return replace(self._head, points=self.points)
 
     def __str__(self) -> str:
-        """A line a layer, of the last record."""
+        """Return one line per layer for the last record."""
         return str(self.record)
 
     def close(self) -> None:
-        """Take all hooks away, and complete the last record."""
+        """Remove all hooks, and complete the last record."""
         for stop in self._stop:
             stop()
         self._abandon_pass()
@@ -83,8 +83,8 @@ class Recorder:
                 self._sink.close()
 
     def before_pass(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Count a training pass of the model, and record every so many."""
-        # Tensors that have no numbers: those of a trace, of vmap.
+        """Count a training pass of the model, and record it if it is due."""
+        # Tensors without values, as in a trace or in vmap.
         if torch.compiler.is_compiling() or torch._C._is_tracing() or _transforms() is not None:
             return
         if self._pass_handles:
@@ -98,12 +98,13 @@ class Recorder:
             self._begin(step, model, args, kwargs)
 
     def _count_passes(self, model: nn.Module) -> Callable[[], None]:
-        """Call :meth:`before_pass` before each pass of the model; returns a function that ends that."""
+        """Call :meth:`before_pass` before each pass of the model; return a function that ends that."""
         compiled = model._compiled_call_impl
         if compiled is None:
             return model.register_forward_pre_hook(_Hook(self), with_kwargs=True).remove
 
-        # What ``model.compile()`` made calls no hooks; torch.compile's checks behind it want the stance of before it.
+        # The function that ``model.compile()`` made calls no hooks; torch.compile's checks after it need the
+        # old stance.
         def call(*args: Any, **kwargs: Any) -> Any:
             self.before_pass(model, args, kwargs)
             output = compiled(*args, **kwargs)
@@ -123,7 +124,7 @@ class Recorder:
             if layer is not model:
                 self._pass_handles.append(self._observe(path, layer))
             elif kind_of_norm(layer).forward_of is not None:
-                # Its hooks of before the pass are under way.
+                # The hooks that precede the pass are already running.
                 look_at_input(partial(self._look, path), layer, args, kwargs)
             behind = layer.register_forward_hook(partial(self._behind_layer, path))
             self._pass_handles.append(behind.remove)
@@ -140,7 +141,7 @@ class Recorder:
             self._forces_eager = False
 
     def _abandon_pass(self) -> None:
-        """End a recorded pass that an exception ended, which makes no record."""
+        """Discard a recorded pass that an exception ended."""
         if self._pass_handles:
             self._end_pass()
             self._discard()
@@ -160,7 +161,7 @@ class Recorder:
     def _not_seen(
         self, path: str, layer: nn.Module, forward: object, args: tuple[Any, ...], kwargs: Any, output: Any
     ) -> Any:
-        if kind_of_norm(layer).family == "frozen":  # which computes by hand, with constants
+        if kind_of_norm(layer).family == "frozen":  # it computes by hand, with constants
             self._record(path, layer, input_of_call(args, kwargs), None)
         elif self._pending is not None:
             self.unseen[path] = layer
@@ -212,7 +213,7 @@ class Recorder:
 
 
 class _Hook:
-    """The hook of a recorder; in a copy of the model, or a file of it, it does nothing."""
+    """Hook of a recorder, which does nothing in a copy or a pickle of the model."""
 
     def __init__(self, recorder: Recorder | None = None):
         self._recorder = recorder
@@ -226,7 +227,7 @@ class _Hook:
 
 
 def _fits(layer: nn.Module, x: Any, mask: Any) -> bool:
-    """Return whether the layer's arguments are tensors of numbers that fit; if not, the layer will raise an error."""
+    """Return whether the layer's arguments are fitting tensors with values; if not, the layer will raise an error."""
     if type(x) not in (Tensor, nn.Parameter) or x.dim() < 2 or not x.is_floating_point() or x.is_meta:
         return False
     known = layer.running_mean if layer.running_mean is not None else layer.weight
