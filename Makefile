@@ -99,7 +99,7 @@ sanitize: $(VENV)/dev.stamp
 SOURCES := pyproject.toml $(CONSTRAINTS) csrc/CMakeLists.txt $(CPP)
 
 $(VENV)/run.stamp: $(SOURCES) | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[study]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(SOURCES) | $(BIN)/python

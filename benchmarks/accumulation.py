@@ -41,7 +41,7 @@ class Recomputed(nn.Module):
         self.block = block
 
     def forward(self, x: Tensor) -> Any:
-        """The block's output."""
+        """Return the block's output."""
         return checkpoint(self.block, x, use_reentrant=False) if torch.is_grad_enabled() else self.block(x)
 
 

@@ -1,4 +1,4 @@
-"""What ``normwise.tune_allocator`` gains: BN and ReLU, forward and backward, with it and without.
+"""Gain of ``normwise.tune_allocator``: BN and ReLU, forward and backward, with and without it.
 
 Run: python benchmarks/allocator.py
 

@@ -37,7 +37,7 @@ Statistics = dict[str, tuple[Tensor, Tensor]]
 
 
 def network() -> nn.Module:
-    """The network, trained on nothing: its statistics are those it begins with."""
+    """Return the untrained network, with its initial statistics."""
     torch.manual_seed(0)
     return build(
         "resnet", (3, 64, 64), 10, norm=lambda c, n: nn.BatchNorm2d(c) if n else nn.BatchNorm1d(c), depth=8
@@ -57,14 +57,14 @@ def layers_of(model: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: list[Tensor]) -> None:
-    """A bare pass."""
+    """Make a bare forward pass."""
     model.eval()
     for batch in batches:
         model(batch)
 
 
 def evaluate_and_read(model: nn.Module, batches: list[Tensor]) -> None:
-    """The bound."""
+    """Compute the lower bound."""
     hooks = [
         layer.register_forward_pre_hook(lambda _, inputs: inputs[0].sum() and None)
         for layer in layers_of(model).values()
@@ -82,7 +82,7 @@ def fvcore(model: nn.Module, batches: list[Tensor]) -> None:
 
 
 def statistics_of(model: nn.Module) -> Statistics:
-    """What the layers have."""
+    """Return the running statistics of the layers."""
     return {
         path: (layer.running_mean.double(), layer.running_var.double())  # pyright: ignore[reportOptionalMemberAccess]
         for path, layer in layers_of(model).items()
@@ -115,7 +115,7 @@ def oracle(model: nn.Module, batches: list[Tensor], *, by_batch: bool) -> Statis
 
 
 def error(got: Statistics, expected: Statistics) -> float:
-    """The largest, of means in deviations and of variances relative to them."""
+    """Return the largest difference, of means in deviations and of variances relative to them."""
     return max(
         max(
             ((got[path][0] - mean).abs() / variance.sqrt()).max().item(),

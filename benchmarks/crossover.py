@@ -31,7 +31,7 @@ WORK |= {"BN, evaluation": (None, False, False), "BN+ReLU, evaluation": ("relu",
 def ratios(
     shape: tuple[int, ...], activation: str | None, training: bool, gradients: bool
 ) -> list[tuple[float, float, float]]:
-    """torch's time over that of our layer by the kernels, and on torch's operators: medians, and tenths."""
+    """Torch's time over that of our layer by the kernels, and on torch's operators: medians, and tenths."""
     name = "BatchNorm2d" if len(shape) == 4 else "BatchNorm1d"
     theirs = getattr(torch.nn, name)(shape[1]).train(training)
     ours = getattr(normwise.nn, name)(shape[1], activation=activation).train(training)

@@ -1,4 +1,4 @@
-"""What folding gains: a ResNet-20's evaluation before and after ``normwise.fold``.
+"""Gain of folding: a ResNet-20's evaluation before and after ``normwise.fold``.
 
 Run: python benchmarks/fold.py
 

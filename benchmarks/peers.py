@@ -41,7 +41,7 @@ Call = Callable[[], object]
 
 
 def by_torch(shape: tuple[int, ...], layout: str, kind: str) -> Call:
-    """A training step's normalization by torch, its compiler, or normwise."""
+    """Return a training step's normalization by torch, its compiler, or normwise."""
     import torch
 
     torch.set_num_threads(THREADS)
@@ -72,7 +72,7 @@ def by_torch(shape: tuple[int, ...], layout: str, kind: str) -> Call:
 
 
 def by_jax(shape: tuple[int, ...], layout: str) -> Call:
-    """The same in JAX, jitted: statistics of the batch, output, gradients, moved running statistics."""
+    """Return the same in JAX, jitted: batch statistics, output, gradients, updated running statistics."""
     import jax
     import jax.numpy as jnp
 
@@ -143,7 +143,7 @@ def measure(peer: str) -> dict[str, list[float] | None]:
 
 
 def interpreter(peer: str) -> str:
-    """The Python that has the peer; installs it where it is not there."""
+    """Return the Python that has the peer; install the peer if it is missing."""
     if peer not in PINNED:
         return sys.executable
     folder = Path(__file__).parents[1] / "build" / "peers" / peer

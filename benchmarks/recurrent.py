@@ -31,7 +31,7 @@ class Loop(nn.Module):
         self.cell = cell(features, units)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
-        """Outputs of all steps, and the last state."""
+        """Return the outputs of all steps, and the last state."""
         state, outputs = None, []
         for step in x.unbind():
             state = self.cell(step, state)

@@ -39,7 +39,7 @@ class Block(nn.Module):
         self.stride, self.more = stride, channels - channels_in
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's output."""
+        """Return the block's output."""
         identity = x
         if self.stride > 1:
             identity = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
@@ -67,7 +67,7 @@ def resnet20() -> nn.Sequential:
 
 
 def without(model: nn.Module) -> nn.Module:
-    """A copy whose batch normalization does nothing."""
+    """Return a copy whose batch normalization does nothing."""
     model = copy.deepcopy(model)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
@@ -127,7 +127,7 @@ def main() -> None:
 def contestants(
     model: nn.Module, x: Tensor, compiled: bool
 ) -> tuple[dict[str, Callable[[Tensor], Tensor]], str]:
-    """The models that take steps, each with parameters of its own, and the report of the accelerated one."""
+    """Return the models that take steps, each with its own parameters, and the report of the accelerated one."""
     fast, report = normwise.accelerate(copy.deepcopy(model), x[:8])
     models: dict[str, nn.Module] = {"torch": model, "accelerated": fast, "without BN": without(model)}
     calls: dict[str, Callable[[Tensor], Tensor]] = {**models}

@@ -34,7 +34,7 @@ CASES = [
 
 
 def stepper(model: nn.Module, shape: tuple[int, ...]) -> Callable[[], float]:
-    """A function that takes a step of training and says how many seconds it took."""
+    """Return a function that makes a training step and returns its seconds."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator)
     labels = torch.randint(10, shape[:1], generator=generator)
@@ -51,7 +51,7 @@ def stepper(model: nn.Module, shape: tuple[int, ...]) -> Callable[[], float]:
 
 
 def turn(without: Callable[[], float], with_: Callable[[], float], number: int) -> tuple[float, float]:
-    """A step of each; first the one, next time the other, since the second finds the caches of the first."""
+    """Time a step of each, in alternating order, since the second finds the caches of the first."""
     if number % 2:
         return without(), with_()
     second = with_()

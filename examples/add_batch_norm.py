@@ -1,6 +1,6 @@
 """A deep network that doesn't begin to learn gets BN, and does.
 
-Run: python examples/add_batch_norm.py
+Run: python examples/add_batch_norm.py (the digits need pip install 'normwise[study]')
 
 ``normwise.insert`` puts BN before the activations, and takes away the biases that it cancels. With the training
 images as data, the layers begin with statistics with which the network computes, in evaluation, what it did before.
@@ -36,7 +36,7 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, data: ImageData) -
 
 
 def accuracy(model: nn.Module, data: ImageData) -> float:
-    """The share of test images whose digit the model finds."""
+    """Return the share of test images whose digit the model finds."""
     with torch.no_grad():
         hits = model.eval()(data.test_images).argmax(1) == data.test_labels
     return hits.double().mean().item()

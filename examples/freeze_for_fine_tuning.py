@@ -1,6 +1,6 @@
 """A backbone that is not to change: requires_grad=False holds its weights, and its BN statistics move all the same.
 
-Run: python examples/freeze_for_fine_tuning.py
+Run: python examples/freeze_for_fine_tuning.py (the digits need pip install 'normwise[study]')
 
 A network learns the digits 0 to 4. Then a new head on the same backbone learns 5 to 9, from darker images, while the
 backbone is to stay what it is, for both heads. In training a BN layer normalises with the batch's statistics, and
@@ -32,14 +32,14 @@ def train(backbone: nn.Module, head: nn.Module, images: Tensor, labels: Tensor, 
 
 
 def accuracy(backbone: nn.Module, head: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """The share of images whose label the head finds."""
+    """Return the share of images whose label the head finds."""
     with torch.no_grad():
         hits = nn.Sequential(backbone, head).eval()(images).argmax(1) == labels
     return hits.double().mean().item()
 
 
 def moved(backbone: nn.Module, before: nn.Module) -> float:
-    """How far the running means are from what they were, in standard deviations: the worst channel's."""
+    """Return the largest movement of a running mean, in standard deviations."""
     shifts = []
     for layer, old in zip(backbone.modules(), before.modules(), strict=True):
         if isinstance(old, nn.BatchNorm2d):

@@ -19,15 +19,19 @@ def main(site: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         sources = Path(folder)
         pages = write_sources(sources)
+        codes = list[int]()
         for language, other, to in (("en", "zh", site), ("zh", "en", site / "zh")):
-            subprocess.run(
+            done = subprocess.run(
                 [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", "-E",
                  "-c", str(_HERE), "-d", str(sources / f"{language}.doctrees"),
                  "-D", f"normwise_pages_of_other_language={','.join(pages[other])}",
                  str(sources / language), str(to)],
                 env={**os.environ, "NORMWISE_DOCS_LANGUAGE": "zh_CN" if language == "zh" else "en"},
-                check=True,
+                check=False,
             )  # fmt: skip
+            codes.append(done.returncode)
+    if any(codes):
+        sys.exit(1)
     print(f"written: {site}/index.html and {site}/zh/index.html")
 
 

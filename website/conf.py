@@ -42,6 +42,8 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+# A layer that is called with more than its input says so; shapes are a section of their own.
+napoleon_custom_sections = [("Call arguments", "params_style"), "Shape"]
 
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True

@@ -8,7 +8,17 @@ _ENGLISH = {
     "index.md": [
         ("Start", ["tutorial.md", "faq.md", "glossary.md"]),
         ("How to", ["how-to/*.md"]),
-        ("Explanation", ["explanation/*.md"]),
+        (
+            "Explanation",
+            [
+                "explanation/what-bn-computes.md",
+                "explanation/how-statistics-go-wrong.md",
+                "explanation/calibrate.md",
+                "explanation/fold.md",
+                "explanation/convert.md",
+                "explanation/insert-freeze-accelerate.md",
+            ],
+        ),
         (
             "Doctor",
             [

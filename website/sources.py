@@ -46,8 +46,8 @@ def _english() -> dict[str, str]:
     }
     evidence = pages["evidence.md"]
     return {
-        "index.md": _from_root(_read(ROOT / "README.md")),
-        "changelog.md": _from_root(_read(ROOT / "CHANGELOG.md")),
+        "index.md": _from_root(_read(ROOT / "README.md"), "docs"),
+        "changelog.md": _from_root(_read(ROOT / "CHANGELOG.md"), "docs"),
         **pages,
         "evidence.md": overview(evidence),
         **claim_pages(evidence),
@@ -57,7 +57,7 @@ def _english() -> dict[str, str]:
 def _chinese() -> dict[str, str]:
     docs = ROOT / "docs/zh"
     return {
-        "index.md": _from_root(_read(ROOT / "README.zh.md"), up="../"),
+        "index.md": _from_root(_read(ROOT / "README.zh.md"), "docs/zh"),
         **{path.relative_to(docs).as_posix(): _read(path) for path in sorted(docs.rglob("*.md"))},
         "evidence.md": summaries(_read(ROOT / "docs/evidence.md")),
     }
@@ -67,10 +67,13 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _from_root(text: str, up: str = "") -> str:
-    """Return a page of the root as one of the folder of pages."""
-    text = re.sub(r"\]\(docs/zh/", "](", text) if up else text
-    return re.sub(r"\]\(docs/", f"]({up}", text)
+def _from_root(text: str, folder: str) -> str:
+    """Return a page of the root as one of a folder."""
+    return re.sub(
+        r"\]\((?!\w+:)([^)\s#]+)",
+        lambda link: f"]({posixpath.relpath(link[1], folder)}",
+        text,
+    )
 
 
 def _with_titles(text: str) -> str:
@@ -105,6 +108,8 @@ def _with_links(text: str, name: str, pages: dict[str, str], language: str) -> s
             return (
                 f"{picture}[{label}]({posixpath.relpath(in_repository.removeprefix('docs/'), here or '.')})"
             )
+        if not (ROOT / in_repository).exists() and not in_repository.startswith("docs/claims/"):
+            return link[0]  # Sphinx warns of it
         if language == "zh" and in_repository.startswith("docs/"):
             address = posixpath.relpath(in_repository.removeprefix("docs/"), posixpath.join("zh", here))
             page = re.sub(r"\.md$", ".html", address) + (f"#{anchor}" if anchor else "")

@@ -1,6 +1,6 @@
 """Batch normalization for PyTorch and Keras: layers that are right, and evidence instead of folklore.
 
-Names are imported when they are first used: torch takes a second, which the command line needs for few commands.
+Names are imported at first use: importing torch takes a second, and few commands of the command line need it.
 """
 
 import typing
@@ -55,17 +55,17 @@ _NAMES = {
     "unfreeze": "surgery:unfreeze",
     "watch": "statistics:watch",
 }
-#: Modules that are attributes without an import of their own.
+#: Submodules that are available as attributes without importing them.
 _MODULES = (
     "doctor", "errors", "files", "functional", "kernels", "layers", "nn", "records", "reference", "statistics",
     "surgery",
 )  # fmt: skip
 
-if not typing.TYPE_CHECKING:  # for whom any name would be there
+if not typing.TYPE_CHECKING:  # a module-level __getattr__ would make type checkers accept any name
     _lazy, __dir__ = lazy.lazy_names(__name__, _NAMES | {name: name for name in _MODULES}, __all__)
 
     def __getattr__(name: str) -> typing.Any:
-        """Import what has not been used yet."""
+        """Import a name at its first use."""
         if name != "__version__":
             return _lazy(name)
         from importlib.metadata import version

@@ -1,9 +1,9 @@
-"""The activations that a layer can fuse: one table, from which every other list of them is made.
+"""The activations that a layer can fuse, in one table from which all other lists are made.
 
-To add one, add a row here. Backends that can't compute it leave calls with it to torch's operators; a case in both
-switches of ``csrc/vectors/activation.h``, and its name in ``csrc/call.h``, let the compiled kernels compute it.
+To add an activation, add a row here. Backends that can't compute it leave such calls to torch's operators; for the
+compiled kernels, add a case to both switches of ``csrc/vectors/activation.h``, and the name to ``csrc/call.h``.
 
-Only NumPy is needed here: names of torch are text, and ``normwise.reference`` runs without torch.
+This module needs only NumPy: names of torch are text, and ``normwise.reference`` runs without torch.
 """
 
 import math
@@ -18,20 +18,20 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation, as torch has it.
+    """An activation, as torch defines it.
 
     Attributes:
         name: Name in the argument ``activation`` of layers and functions.
-        number: Number in the compiled kernels; 0 stands for no activation.
+        number: Number of the activation in the compiled kernels; 0 means no activation.
         function: The function in NumPy, float64.
-        derivative: Its derivative; at a kink torch's choice.
-        module: Class in ``torch.nn`` that computes it.
-        functions: Functions of torch that compute it, by their paths in ``torch``; the first is the one that is called.
-        methods: Methods of a tensor that compute it.
-        in_place: The function of torch that overwrites its input, by its path in ``torch``; None where there is none.
+        derivative: Derivative of the function; at a kink, torch's choice.
+        module: Class in ``torch.nn`` that computes the activation.
+        functions: Functions of torch that compute the activation, by their paths in ``torch``; we call the first.
+        methods: Methods of a tensor that compute the activation.
+        in_place: Function of torch that overwrites its input, by its path in ``torch``; None if there is none.
         kinks: Inputs at which the derivative jumps.
-        invertible: Whether its input can be computed from its output.
-        slope_from_output: Whether the sign of its output tells its derivative, which is 0 or 1.
+        invertible: Whether the input can be computed from the output.
+        slope_from_output: Whether the sign of the output determines the derivative, which is 0 or 1.
     """
 
     name: str
@@ -151,5 +151,6 @@ _ROWS = (
 #: Every activation by name. ``leaky_relu`` has torch's default slope of 0.01, ``gelu`` is the exact one, ``elu`` has
 #: alpha 1.
 ACTIVATIONS: dict[str, Activation] = {row.name: row for row in _ROWS}
-#: Settings of torch's modules and functions that these activations have fixed: any other value is another function.
+#: Settings of torch's modules and functions that are fixed in these activations: another value is another
+#: function.
 FIXED_SETTINGS = {"negative_slope": 0.01, "alpha": 1.0, "approximate": "none"}

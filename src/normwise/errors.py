@@ -1,4 +1,4 @@
-"""Every error that normwise raises on purpose, and the one warning with a category of its own.
+"""The errors that normwise raises deliberately, and its one category of warnings.
 
 ::
 
@@ -8,14 +8,14 @@
     ├── ArgumentError (ValueError)   an argument that does not exist or contradicts another
     ├── MissingPackageError (ImportError) a package that is not installed, or can't be used
     ├── AutogradError (RuntimeError) what autograd can't do: overwrite a leaf, or differentiate what was exchanged
-    ├── DistributedError (RuntimeError) processes that do not do together what all of them must
+    ├── DistributedError (RuntimeError) processes that do not take part in a collective as all of them must
     ├── DataError                    a data file that is missing, cut short, corrupt or mismatched
-    ├── ModelError (ValueError)      a model that cannot be built, run, changed or measured as was asked
+    ├── ModelError (ValueError)      a model that cannot be built, run, changed or measured as requested
     ├── ClusterError                 a cluster that does not answer, or whose workers can't make a study's runs
-    └── RunError                     a file or folder of normwise's own that can't be read, written or gone on with
+    └── RunError                     a file or folder of normwise's own that can't be read, written or resumed
 
-Each message says where, what was got, what was expected and how to mend it. Those that a drop-in
-layer can raise are also ``ValueError``, because ``torch.nn`` raises that and callers catch it.
+Each message says where it happened, what was found, what was expected and what to do. Errors that a drop-in layer
+can raise are also ``ValueError``, because ``torch.nn`` raises that and callers catch it.
 """
 
 
@@ -32,19 +32,22 @@ class MaskError(NormwiseError, ValueError):
 
 
 class ArgumentError(NormwiseError, ValueError):
-    """An argument has a value that does not exist, or one that contradicts another argument."""
+    """An argument has an invalid value, or one that contradicts another argument."""
 
 
 class MissingPackageError(NormwiseError, ImportError):
-    """A package that is needed for what was asked, such as Keras, is not installed, or can't be used."""
+    """A required package, such as Keras, is not installed, or can't be used.
+
+    The text says which extra of normwise installs it: ``pip install 'normwise[study]'``.
+    """
 
 
 class AutogradError(NormwiseError, RuntimeError):
-    """Autograd can't do what was asked: overwrite this input, or differentiate by what was given back to it."""
+    """Autograd can't overwrite this input, or can't differentiate through a replaced tensor."""
 
 
 class DistributedError(NormwiseError, RuntimeError):
-    """Processes do not do together what all of them must: a rank is elsewhere, gone, or no member of the group."""
+    """A rank does not take part in a collective as all must: it is at another layer, dead, or not in the group."""
 
 
 class DataError(NormwiseError):
@@ -54,21 +57,21 @@ class DataError(NormwiseError):
 class ModelError(NormwiseError, ValueError):
     """A model can't be built for its data or options, fails on an example, or can't be changed or measured.
 
-    The operations on models raise it, such as :func:`normwise.fold` and :func:`normwise.calibrate`; the model that they
-    were given is as it was.
+    Operations on models raise it, such as :func:`normwise.fold` and :func:`normwise.calibrate`; the given model
+    stays unchanged.
     """
 
 
 class RunError(NormwiseError):
-    """A file or folder of a run, study or recording can't be read or written, is damaged, or is another's.
+    """A file or folder of a run, study or recording can't be read or written, is damaged, or belongs to another one.
 
-    So is every file that normwise was asked to write and can't.
+    It is also raised for any other file that normwise can't write.
     """
 
 
 class ClusterError(NormwiseError):
-    """A cluster does not answer, its workers are not fit for a study, or it gave a run up."""
+    """A cluster does not answer, its workers can't make a study's runs, or it gave up a run."""
 
 
 class BatchNormWarning(UserWarning):
-    """A problem of batch normalization that :func:`normwise.doctor.check_every` saw while a model trains."""
+    """A problem of batch normalization that :func:`normwise.doctor.check_every` found during training."""

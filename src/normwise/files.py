@@ -1,4 +1,4 @@
-"""Files that are read within bounds, and written whole or not at all."""
+"""Files that are read within size limits, and written completely or not at all."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from normwise.errors import RunError
 
-#: Largest document, in bytes: records have kilobytes, those of large studies some megabytes.
+#: Largest document, in bytes: records have kilobytes, large studies some megabytes.
 LARGEST = 64 * 2**20
 #: Room that a temporary file's name leaves for the name of its target, in bytes; file systems allow 255 in all.
 _NAME = 200
@@ -19,27 +19,27 @@ _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}")
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether there is anything of this name; a name that no file system takes is not there."""
+    """Return whether a path exists; an invalid name does not."""
     return _mode(path) is not None
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether this is a regular file, or a link to one; neither a folder nor a device or a FIFO is."""
+    """Return whether a path is a regular file, or a link to one (not a folder, device or FIFO)."""
     mode = _mode(path)
     return mode is not None and stat.S_ISREG(mode)
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether this is a folder, or a link to one."""
+    """Return whether a path is a folder, or a link to one."""
     mode = _mode(path)
     return mode is not None and stat.S_ISDIR(mode)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those that it lies in, unless it is there.
+    """Make a folder and its parents, unless it exists.
 
     Raises:
-        RunError: it can't be made.
+        RunError: the folder can't be made.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -48,10 +48,10 @@ def make_folder(path: Path) -> None:
 
 
 def read_whole(path: Path, *, most: int = LARGEST) -> bytes:
-    """Read a regular file that is no larger than ``most`` bytes.
+    """Read a regular file of at most ``most`` bytes.
 
     Raises:
-        RunError: there is none, or it is something else, such as a FIFO, which is not opened; or it is larger.
+        RunError: the file does not exist, is larger, or is not a regular file (a FIFO, for example, is not opened).
     """
     try:
         status = path.stat()
@@ -69,21 +69,20 @@ def read_whole(path: Path, *, most: int = LARGEST) -> bytes:
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that whoever reads it, at any moment, finds the old content or the new one, whole.
+    """Write a file atomically: a reader finds either the old content or the new one, complete.
 
-    Two writers at once don't meet: each has a temporary file of its own, and the last to finish stays. A file that is
-    replaced keeps its mode and, where this process may set it, its owner. A symbolic link stays one: its target is
-    written. Into a FIFO or a character device, and an open descriptor such as ``/dev/stdout``, the content is written
-    as it is.
+    Concurrent writers don't conflict: each has its own temporary file, and the last to finish wins. A replaced file
+    keeps its mode and, if this process may set it, its owner. A symbolic link is kept: its target is written. A
+    FIFO, a character device, or an open descriptor such as ``/dev/stdout`` is written to directly.
 
     Args:
         path: File to write.
-        content: Its new content.
-        durable: Whether that holds after a power failure, too; the disk must be waited for then.
+        content: New content of the file.
+        durable: Whether this also holds after a power failure, for which the call waits for the disk.
 
     Raises:
-        RunError: the folder does not exist or can't be written to, the file may not be written to, nobody reads from
-            the FIFO, or this is a folder, a block device or a socket.
+        RunError: the folder does not exist or can't be written to, the file may not be written to, the FIFO has no
+            reader, or the path is a folder, a block device or a socket.
     """
     try:
         mode = _mode_or_none(path)
@@ -98,9 +97,9 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove the temporary files that killed processes left of these files.
+    """Remove temporary files that killed processes left behind for these files.
 
-    Only for who knows that no other process is writing these files now, such as the holder of a folder's lock.
+    Call it only if no other process writes these files, as when holding the folder's lock.
     """
     names = set(names)
     with suppress(OSError):
@@ -111,19 +110,19 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return why the system refused, without the path, which an error names anyway."""
+    """Return the system's reason, without the path, which our error names already."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _mode(path: Path) -> int | None:
     try:
         return path.stat().st_mode
-    except (OSError, ValueError):  # of a name that is too long, or has a NUL
+    except (OSError, ValueError):  # for a name that is too long, or has a NUL
         return None
 
 
 def _mode_or_none(path: Path) -> int | None:
-    """Mode of what the path leads to; None where nothing is there yet, and an OSError where something is wrong."""
+    """Return the mode of the path's target; None if it does not exist. Raise OSError for any other problem."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -143,7 +142,7 @@ def _kind(mode: int) -> str:
 
 def _is_descriptor(path: Path) -> bool:
     """Return whether the path names an open descriptor, to whose file another writer may write."""
-    for _ in range(40):  # as many links as systems follow
+    for _ in range(40):  # the number of links that systems follow
         # /dev/stdout and /dev/fd/1 are links to /proc/self/fd/1, or lie in one.
         if Path("/proc") in Path(os.path.realpath(path.parent), path.name).parents:
             return True
@@ -154,11 +153,11 @@ def _is_descriptor(path: Path) -> bool:
 
 
 def _write_into(path: Path, mode: int, content: bytes) -> None:
-    """Write into what can't be replaced: a FIFO, a character device, an open descriptor."""
+    """Write to a path that can't be replaced: a FIFO, a character device, an open descriptor."""
     if not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
         raise OSError(0, f"it is {_kind(mode)}")
     try:
-        # Without O_NONBLOCK a FIFO that nobody reads from would be waited for, perhaps for ever.
+        # Without O_NONBLOCK, opening a FIFO without a reader would block, perhaps for ever.
         number = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         if error.errno != errno.ENXIO:
@@ -172,13 +171,13 @@ def _write_into(path: Path, mode: int, content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes, durable: bool) -> None:
-    """Write a new file beside the path and rename it over what is there."""
+    """Write a new file next to the path and rename it over the old one."""
     old = None
     with suppress(FileNotFoundError):
         old = path.stat()
         if not os.access(path, os.W_OK):
             raise OSError(0, "the file is read-only")
-    # As much of the name as fits, cut between characters of a file system's encoding or not.
+    # As much of the name as fits; the cut may split a character of the file system's encoding.
     name = os.fsdecode(os.fsencode(path.name)[:_NAME])
     temporary = path.with_name(f".{name}.{uuid.uuid4().hex}")
     try:
@@ -196,7 +195,7 @@ def _replace(path: Path, content: bytes, durable: bool) -> None:
 
 
 def _take_over(number: int, old: os.stat_result) -> None:
-    """Give an open file the owner, where this process may, and the mode of the file that it is to replace."""
+    """Give an open file the mode, and if permitted the owner, of the file that it will replace."""
     if not hasattr(os, "fchmod"):  # Windows
         return
     new = os.fstat(number)

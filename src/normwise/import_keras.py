@@ -1,8 +1,9 @@
-"""Keras and its backend, imported when they are needed, or one error that says what to install."""
+"""Import of Keras and its backend on demand, with one error that says what to install."""
 
 from typing import Any
 
 from normwise.errors import MissingPackageError
+from normwise.extras import not_installed
 
 _FIRST = 3
 _SET_BACKEND = (
@@ -14,24 +15,25 @@ def import_keras() -> Any:
     """Return the module ``keras``.
 
     Raises:
-        MissingPackageError: it, or its backend, is not installed or can't be used; says what to install.
+        MissingPackageError: Keras, or its backend, is not installed or can't be used; the error says what to
+            install.
     """
     try:
         import keras
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "keras":
-            raise MissingPackageError(
-                "this needs Keras, which is not installed: pip install 'normwise[keras]', and one of its backends, "
-                "tensorflow, jax or torch, which the environment variable KERAS_BACKEND names",
-                name="keras",
-            ) from None
+            backends = (
+                ", and one of its backends, tensorflow, jax or torch, which the environment variable KERAS_BACKEND "
+                "names"
+            )
+            raise not_installed("keras", "this", "keras", backends) from None
         raise MissingPackageError(
             f"Keras can't be imported, because {missing} is not installed: install it, or {_SET_BACKEND}, whichever is "
             "installed",
             name=missing,
         ) from None
-    except (ImportError, ValueError) as error:  # ValueError: of a backend that does not exist
+    except (ImportError, ValueError) as error:  # ValueError: the backend does not exist
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise MissingPackageError(
             f"Keras can't be imported: {said}. Repair that package, or {_SET_BACKEND}", name="keras"

@@ -13,8 +13,8 @@ def lazy_names(
 
     Args:
         package: Name of the package.
-        targets: For each name ``module`` or ``module:attribute``, below the package.
-        public: Names that ``dir`` lists whether they have been used or not.
+        targets: Target of each name, ``module`` or ``module:attribute`` within the package.
+        public: Names that ``dir`` lists, used or not.
     """
 
     def found(name: str) -> Any:

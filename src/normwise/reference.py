@@ -1,11 +1,11 @@
-r"""Batch normalization in NumPy, float64, as the paper's equations stand: the oracle of every test.
+r"""Batch normalization in NumPy, float64, written as the paper's equations: the oracle of all tests.
 
-Written to be read beside Ioffe & Szegedy 2015 (https://arxiv.org/abs/1502.03167): Algorithm 1 is
+Read it next to Ioffe & Szegedy 2015 (https://arxiv.org/abs/1502.03167): Algorithm 1 is
 :func:`batch_norm` with ``training=True``, Algorithm 2's lines 8 to 11 are the same with
-``training=False``, and the chain rule of section 3 is :func:`batch_norm_backward`. Nothing here is fast.
+``training=False``, and the chain rule of section 3 is :func:`batch_norm_backward`. The code is not fast.
 
 With the set :math:`R` of real positions (those where ``mask`` is True; all of them without a mask),
-:math:`m = |R|` of them in each channel, and everything per channel:
+:math:`m = |R|` positions in each channel, and everything per channel:
 
 .. math::
 
@@ -41,16 +41,16 @@ ACTIVATIONS: dict[str, _Pair] = {
 
 @dataclass(frozen=True)
 class Forward:
-    """What :func:`batch_norm` computed.
+    """Result of :func:`batch_norm`.
 
     Attributes:
-        output: ``(N, C, *)``; 0 where the mask is False.
-        mean, var: ``(C,)``, those that normalised: of the batch (biased variance), or the running ones.
-        count: Elements a channel that took part, :math:`m`.
-        running_mean, running_var: ``(C,)``, after the update; None where none were given.
-        x_hat: The normalised input.
-        z: What the activation was applied to.
-        real: ``(N, 1, *)``, the mask, boolean.
+        output: Output ``(N, C, *)``; 0 where the mask is False.
+        mean, var: Statistics that normalised, ``(C,)``: of the batch (biased variance), or the running ones.
+        count: Number of elements per channel that took part, :math:`m`.
+        running_mean, running_var: Running statistics ``(C,)`` after the update; None if not given.
+        x_hat: Normalised input.
+        z: Input of the activation.
+        real: Mask ``(N, 1, *)``, boolean.
     """
 
     output: Array
@@ -70,7 +70,7 @@ class Forward:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients of the loss: ``x`` and ``residual`` ``(N, C, *)``, ``weight`` and ``bias`` ``(C,)``."""
+    """Gradients of the loss with respect to ``x`` and ``residual`` ``(N, C, *)``, ``weight`` and ``bias`` ``(C,)``."""
 
     x: Array
     weight: Array
@@ -79,16 +79,16 @@ class Gradients:
 
 
 def batch_statistics(x: ArrayLike, mask: ArrayLike | None = None) -> tuple[Array, Array, int]:
-    """Mean and biased variance of each channel over the real positions, and how many these are.
+    """Return mean and biased variance of each channel over the real positions, and the number of these.
 
-    With no real position at all both are 0.
+    Without a real position both are 0.
     """
     values = np.asarray(x, dtype=np.float64)
     real = _real(values, mask)
     axes = _batch_axes(values)
     count = int(real.sum())
     m = max(count, 1)
-    # A masked position may hold anything, NaN too: select, don't multiply.
+    # A masked position may hold anything, even NaN: select, don't multiply.
     mean = np.where(real, values, 0.0).sum(axes) / m
     centred = np.where(real, values - _channels(mean, values), 0.0)
     # The mean is rounded; without this correction its error, squared, stays in the variance (Chan,
@@ -113,19 +113,19 @@ def batch_norm(
 ) -> Forward:
     r"""Normalise, scale, shift, add the residual, activate; the arguments are ``functional.batch_norm``'s.
 
-    Running statistics (training only; the given arrays are left alone, the new ones are returned):
+    Running statistics (training only; the given arrays are unchanged, the new ones are returned):
 
     .. math::
 
         \text{running} \leftarrow (1 - \text{momentum}) \, \text{running} + \text{momentum} \cdot s
 
     with :math:`s = \mu` for the mean and :math:`s = \sigma^2 m / (m - 1)` (Bessel) for the variance.
-    With fewer than two real positions there is no variance to keep, and they stay as they are.
+    With fewer than two real positions there is no variance, and they stay unchanged.
 
     Raises:
-        ShapeError: one value per channel in training, without a mask.
+        ShapeError: the input has one value per channel in training, without a mask.
         MaskError: the mask is not boolean or not of shape ``(N, *)``.
-        ArgumentError: an unknown activation, or evaluation without running statistics.
+        ArgumentError: the activation is unknown, or evaluation has no running statistics.
     """
     values = np.asarray(x, dtype=np.float64)
     channels = values.shape[1]
@@ -159,7 +159,7 @@ def batch_norm(
 
 
 def batch_norm_backward(forward: Forward, grad_output: ArrayLike) -> Gradients:
-    r"""The chain rule through :func:`batch_norm`, with :math:`g_i = \partial\ell/\partial z_i`.
+    r"""Apply the chain rule to :func:`batch_norm`, with :math:`g_i = \partial\ell/\partial z_i`.
 
     With batch statistics the six lines of the paper's section 3 collapse into
 
@@ -168,7 +168,7 @@ def batch_norm_backward(forward: Forward, grad_output: ArrayLike) -> Gradients:
         \frac{\partial\ell}{\partial x_i} = \frac{\gamma}{\sqrt{\sigma^2+\epsilon}}
         \Bigl(g_i - \frac1m \sum_{j \in R} g_j - \hat x_i \frac1m \sum_{j \in R} g_j \hat x_j\Bigr)
 
-    and with running statistics only its first term remains.
+    and with running statistics only the first term remains.
     """
     slope = _activation(forward.activation)[1](forward.z)
     g = np.where(forward.real, np.asarray(grad_output, dtype=np.float64) * slope, 0.0)
@@ -208,5 +208,5 @@ def _batch_axes(x: Array) -> tuple[int, ...]:
 
 
 def _channels(per_channel: Array, x: Array) -> Array:
-    """``(C,)`` shaped to broadcast over ``(N, C, *)``."""
+    """Return ``(C,)`` reshaped to broadcast over ``(N, C, *)``."""
     return per_channel.reshape(-1, *([1] * (x.ndim - 2)))

@@ -26,19 +26,19 @@ def assert_healthy(
 ) -> None:
     """Assert that :func:`normwise.diagnose` finds neither an error nor a warning; notes pass.
 
-    The model, the optimiser, the loss and the random states are left bit for bit as they were.
+    The model, the optimiser, the loss and the random states are unchanged, bit for bit.
 
     Args:
-        model: Any model with BN layers.
-        batch: A batch, or several, as :func:`normwise.diagnose` takes them; the more there are, the more can be found.
-            Without any, only the numbers and modes of the layers are checked.
-        loss, optimizer: As :func:`normwise.diagnose` takes them.
+        model: Model with BN layers.
+        batch: One or several batches, as :func:`normwise.diagnose` takes them; more batches find more. Without a
+            batch, only the numbers and modes of the layers are checked.
+        loss, optimizer: Loss and optimiser of the training, as :func:`normwise.diagnose` takes them.
         ignore: Rules to leave out: codes, names or beginnings of codes, such as ``"BN2"``.
-        process_group, timeout: As :func:`normwise.diagnose` takes them: all processes of the group assert together, and
-            a finding of one fails on all.
+        process_group, timeout: Process group and its timeout, as :func:`normwise.diagnose` takes them: all
+            processes of the group assert together, and a finding in one fails in all.
 
     Raises:
-        AssertionError: there are such findings; says which, with the evidence and the fixes.
+        AssertionError: there are errors or warnings; the message lists them, with evidence and fixes.
         NormwiseError: the model can't be examined; see :func:`normwise.diagnose`.
 
     Example:

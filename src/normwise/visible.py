@@ -1,16 +1,16 @@
-"""Text from elsewhere, such as a name in somebody's file, as a terminal may show it."""
+"""Text from outside, such as a name in a user's file, made safe for a terminal."""
 
 import re
 
-#: Control characters of ASCII and Latin-1, which steer a terminal; the marks that change the direction of text, and
-#: separators of lines; halves of surrogate pairs, which no encoding has.
+#: Control characters of ASCII and Latin-1, which control a terminal; marks that change the direction of text,
+#: and line separators; unpaired surrogates, which can't be encoded.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    r"""Return the text in one line, in which each character that would steer a terminal is written as ``\u001b``.
+    r"""Return the text in one line, with each control character escaped as ``\u001b``.
 
-    JSON writes such characters in the same way, so that a document stays what it is.
+    JSON escapes such characters in the same way, so a document keeps its meaning.
 
     Example:
         >>> print(visible("\x1b[2Jname"))
@@ -20,5 +20,5 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Return the text with each of its lines as :func:`visible` shows it."""
+    """Return the text with :func:`visible` applied to each line."""
     return "\n".join(map(visible, text.split("\n")))

@@ -52,7 +52,7 @@ def check_behaviour(place: Place) -> Iterator[dict[str, Any]]:
 
 
 def _same_bits(place: Place) -> None:
-    """The same bits from run to run."""
+    """Check for the same bits from run to run."""
     for case in CASES:
         work = Work(place, *case)
         first = work.again()
@@ -115,7 +115,7 @@ def _autocast(place: Place) -> None:
 
 
 def _compiled(place: Place) -> None:
-    """The operator in a graph of torch.compile (aot_eager)."""
+    """Check the operator in a graph of torch.compile (aot_eager)."""
     for case in CASES:
         work = Work(place, *case)
         expected = work.again()

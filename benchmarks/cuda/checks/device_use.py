@@ -51,7 +51,7 @@ def check_streams(place: Place) -> None:
 
 
 def check_devices(place: Place) -> None:
-    """A second device."""
+    """Check a second device."""
     need_gpu(place)
     if torch.cuda.device_count() < 2:
         raise NotCheckedError("there is one device")

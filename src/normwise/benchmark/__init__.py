@@ -1,4 +1,4 @@
-"""How fast the layers are here: against torch's, and against what memory allows."""
+"""Speed of the layers on this machine, against torch's and against the bandwidth of memory."""
 
 from normwise.benchmark.cases import CASES, Case
 from normwise.benchmark.device import cases_of

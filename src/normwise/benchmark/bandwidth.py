@@ -1,4 +1,4 @@
-"""What memory gives, and how long it takes for what a normalization must read and write."""
+"""Bandwidth of memory, and the time that a normalization needs to read and write its data."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -27,10 +27,10 @@ class Case:
     """One comparison.
 
     Attributes:
-        work: What is computed.
+        work: Kind of work that is computed.
         shape: Shape of the input.
-        channels_last: Its order in memory.
-        dtype: Its type; parameters and statistics are float32.
+        channels_last: Whether the memory format is channels-last.
+        dtype: Dtype of the input; parameters and statistics are float32.
         device: The device that computes.
     """
 
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def title(self) -> str:
-        """What is computed, in words."""
+        """Return a description of the work."""
         kind = "" if self.dtype is torch.float32 else f", {str(self.dtype).removeprefix('torch.')}"
         return WORK[self.work] + kind
 

@@ -27,7 +27,7 @@ def run_benchmark(
 
     Args:
         cases: Cases of one device, as :func:`normwise.benchmark.cases_of` gives them.
-        allocator: What was done to malloc before, in words, for the record.
+        allocator: Description of the tuning of malloc, for the record.
         on_case: Told of the progress.
     """
     environment = Environment.here()

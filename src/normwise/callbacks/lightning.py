@@ -1,4 +1,4 @@
-"""Callbacks for PyTorch Lightning: check, watch and calibrate BN layers while a model trains."""
+"""Callbacks for PyTorch Lightning that check, watch and calibrate BN layers during training."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from normwise.callbacks.calibration import TrainingCalibration
 from normwise.doctor.training.check_every import begin_check
+from normwise.errors import MissingPackageError
 from normwise.records import Calibration, Order, VarianceKind
 from normwise.statistics import Data
 from normwise.statistics.watch.watch import begin_watch
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
     from normwise.doctor.training.training_check import TrainingCheck
     from normwise.statistics.watch.recorder import Recorder
 
-#: Both names of Lightning's package. Each has classes of its own.
+#: Both names of Lightning's package, each with its own classes.
 _LIBRARIES = ("lightning.pytorch", "pytorch_lightning")
 
 
 def _callback_class() -> Any:
-    """Return the class of callbacks of the library that is in use, else of the one that is installed.
+    """Return the callback class of the package that is imported, else of the one that is installed.
 
     Raises:
-        ImportError: none is.
+        MissingPackageError: neither is installed.
     """
     loaded = [name for name in _LIBRARIES if name in sys.modules]
     for name in (*loaded, *_LIBRARIES):
@@ -33,8 +34,9 @@ def _callback_class() -> Any:
         except ModuleNotFoundError as error:
             if (error.name or "") not in (name, name.partition(".")[0]):
                 raise
-    raise ImportError(
-        "normwise.callbacks.lightning needs PyTorch Lightning; install it with: pip install lightning"
+    raise MissingPackageError(
+        "normwise.callbacks.lightning needs PyTorch Lightning, which is not installed: pip install lightning",
+        name="lightning",
     )
 
 
@@ -42,15 +44,15 @@ Callback: Any = _callback_class()
 
 
 class BatchNormCheck(Callback):
-    """The check of :func:`normwise.doctor.check_every`, as a callback.
+    """Check of :func:`normwise.doctor.check_every`, as a callback.
 
-    The steps are those of the optimiser where the module has one, and batches where it has several, as GANs have.
+    Steps are those of the optimiser if the module has one, and batches if it has several, as GANs do.
 
     Args:
         every: Interval of the checks, in steps.
 
     Attributes:
-        check: The check of the last training, with its ``problems``; None before the first.
+        check: Check of the last training, with its ``problems``; None before the first.
 
     ::
 
@@ -65,7 +67,7 @@ class BatchNormCheck(Callback):
         self.check: TrainingCheck | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin the check: the optimisers are there now."""
+        """Start the check, since the optimisers exist now."""
         optimizers = [
             optimizer
             for optimizer in trainer.optimizers
@@ -75,7 +77,7 @@ class BatchNormCheck(Callback):
         self.check = begin_check(self.every, pl_module, optimizer)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Tell the check of the batch: Lightning does not call the module itself."""
+        """Report the batch to the check, since Lightning does not call the module itself."""
         if self.check is not None:
             self.check.begin_pass(batch)
 
@@ -85,12 +87,12 @@ class BatchNormCheck(Callback):
             self.check.close()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """End the check, without the step that was under way."""
+        """End the check, without the unfinished step."""
         if self.check is not None:
             self.check.abandon()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what processes that a trainer starts, and files, get of it: no hooks of this process."""
+        """Return the state for pickles and for processes that a trainer starts, without hooks."""
         return vars(self) | {"check": None}
 
 
@@ -128,7 +130,7 @@ class BatchNormWatch(Callback):
         self.recording = begin_watch(pl_module, **self._settings) if trainer.is_global_zero else None
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Tell the recording of the pass: Lightning does not call the module itself."""
+        """Report the pass to the recording, since Lightning does not call the module itself."""
         if self.recording is not None:
             self.recording.before_pass()
 
@@ -155,7 +157,7 @@ class BatchNormWatch(Callback):
             self.recording.abandon()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what processes that a trainer starts, and files, get of it: no hooks of this process."""
+        """Return the state for pickles and for processes that a trainer starts, without hooks."""
         return vars(self) | {"recording": None}
 
 

@@ -1,4 +1,4 @@
-"""Callbacks for Hugging Face's Trainer: check, watch and calibrate BN layers while a model trains."""
+"""Callbacks for Hugging Face's Trainer that check, watch and calibrate BN layers during training."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from normwise.callbacks.calibration import TrainingCalibration
 from normwise.doctor.training.check_every import check_every
+from normwise.errors import MissingPackageError
 from normwise.records import Calibration, Order, VarianceKind
 from normwise.statistics import Data, watch
 
@@ -19,16 +20,17 @@ def _callback_class() -> Any:
     """Return the library's class of callbacks.
 
     Raises:
-        ImportError: the library is not installed.
+        MissingPackageError: the library is not installed.
     """
     try:
         return import_module("transformers.trainer_callback").TrainerCallback
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "transformers":
             raise
-    raise ImportError(
-        "normwise.callbacks.transformers needs Hugging Face's Trainer; install it with: "
-        "pip install transformers accelerate"
+    raise MissingPackageError(
+        "normwise.callbacks.transformers needs Hugging Face's Trainer, which is not installed: "
+        "pip install transformers accelerate",
+        name="transformers",
     )
 
 

@@ -1,6 +1,6 @@
-"""The command line: a file a command.
+"""The command line, with one file for each command.
 
-Nothing is imported here: an interruption while what follows is imported must find :func:`main` at work.
+Nothing is imported at the top: :func:`main` must already be running when an interruption arrives during an import.
 """
 
 import sys
@@ -9,10 +9,10 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line, and end with its exit code.
+    """Run the command line and exit with its exit code.
 
-    0 fine, 1 the doctor found errors or warnings, 2 wrong use or bad input, 70 a mistake of normwise's own, 130
-    interrupted, 141 nobody reads the output.
+    0 fine, 1 the doctor found errors or warnings, 2 wrong use or bad input, 70 a bug in normwise, 130 interrupted,
+    141 the reader of the output has ended.
     """
     try:
         from normwise.cli.app import run_command_line

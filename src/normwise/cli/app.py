@@ -1,4 +1,4 @@
-"""The command ``normwise``: its commands, and the one place that makes a line and an exit code of what goes wrong."""
+"""The command ``normwise``: its subcommands, and the one place that turns errors into a message and an exit code."""
 
 import signal
 import threading
@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli import terminal
+from normwise.cli.command_group import CommandGroup
 from normwise.cli.commands.bench import bench
 from normwise.cli.commands.calibrate import calibrate
 from normwise.cli.commands.convert import convert
@@ -18,34 +19,47 @@ from normwise.cli.commands.doctor import doctor
 from normwise.cli.commands.explain import explain
 from normwise.cli.commands.fold import fold
 from normwise.cli.commands.port import port
-from normwise.cli.commands.predict import predict
 from normwise.cli.commands.report import report
 from normwise.cli.commands.study import study
-from normwise.cli.commands.train import train_app
+from normwise.cli.commands.training.evaluate import evaluate
+from normwise.cli.commands.training.predict import predict
+from normwise.cli.commands.training.runs import runs
+from normwise.cli.commands.training.train import train_app
 from normwise.cli.option_names import naming_options
 from normwise.errors import NormwiseError
 
+_MEND, _TRAIN, _EVIDENCE = "Examine and mend a network", "Train a network and use it", "Evidence and speed"
+
+
+class _Commands(CommandGroup):
+    """The commands, the main jobs first."""
+
+    order = (
+        *("doctor", "calibrate", "evaluate", "fold", "convert", "port"),
+        *("train", "predict", "report", "runs"),
+        *("study", "explain", "bench"),
+    )
+
+
 app = typer.Typer(
     name="normwise",
+    cls=_Commands,
     help="Batch normalization for PyTorch and Keras: train with and without it, see what it does, and mend it.",
     epilog="Exit codes: 0 fine, 1 the doctor found errors or warnings, 2 wrong use or bad input, 70 a mistake of "
     "normwise's own, 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-app.add_typer(train_app, name="train")
-app.command()(naming_options(predict))
-app.command()(naming_options(study))
-app.command()(naming_options(doctor))
-app.command()(naming_options(calibrate))
-app.command()(naming_options(fold))
-app.command()(naming_options(convert))
-app.command()(naming_options(port))
-app.command()(naming_options(bench))
-app.command()(naming_options(report))
-app.command()(naming_options(explain))
+for _panel, _commands in (
+    (_MEND, (doctor, calibrate, evaluate, fold, convert, port)),
+    (_TRAIN, (predict, report, runs)),
+    (_EVIDENCE, (study, explain, bench)),
+):
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(naming_options(_command))
+app.add_typer(train_app, name="train", rich_help_panel=_TRAIN)
 
 _WRONG_USE, _OWN_MISTAKE, _INTERRUPTED, _NOBODY_READS = 2, 70, 130, 141
 _TRACEBACK = "--traceback"
@@ -66,20 +80,21 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the versions and stop.")
+        bool,
+        typer.Option("--version", "-V", callback=_version, is_eager=True, help="Say the versions and stop."),
     ] = False,
     traceback: Annotated[
         bool,
         typer.Option(_TRACEBACK, help="Print where an error came from, too; anywhere among the options."),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Handle the options that precede a command."""
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit code; whatever goes wrong is said in one line on standard error."""
+    """Run a command and return its exit code; report any error in one line on standard error."""
     terminal.prepare()
-    # Wherever it stands, for who sees an error puts it at the end; behind "--" all is input.
+    # At any position, since users append it after an error; everything after "--" is input.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     shows_traceback = _TRACEBACK in arguments[:end]
     given = [*(one for one in arguments[:end] if one != _TRACEBACK), *arguments[end:]]
@@ -92,21 +107,21 @@ def run_command_line(arguments: Sequence[str]) -> int:
         except BaseException as error:
             if shows_traceback:
                 terminal.complain_lines("".join(traceback.format_exception(error)))
-            # While torch is imported, an interruption may come out as an error of another kind.
+            # An interruption during the import of torch may surface as another exception.
             code = _INTERRUPTED if interruptions else _outcome(error)
     if code == _INTERRUPTED:
         terminal.complain_lines(
             "Interrupted. Finished work is kept, and no file is half-written: give the command again "
             "(train: with --resume; the other commands begin anew).\n"
         )
-        # CPython remembers an interruption that came while a string was executed, as dataclasses do at
-        # import, and would end by the signal instead of the exit code. Executing another makes it forget.
+        # CPython remembers an interruption that arrived during exec(), which dataclasses call at import, and
+        # would then end by the signal instead of by the exit code. Another exec() clears that.
         exec("")
     return code
 
 
 def _outcome(error: BaseException) -> int:
-    """Say an error in one line, and return the exit code that it has."""
+    """Print an error in one line and return its exit code."""
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED
     if isinstance(error, (terminal.OutputError, BrokenPipeError)):
@@ -154,7 +169,7 @@ def _complain_of_use(error: BaseException) -> None:
 
 @contextmanager
 def _termination_as_before() -> Iterator[None]:
-    """Put back the answer to SIGTERM, which a command of several processes changes, once all is said."""
+    """Restore the handler of SIGTERM, which a command of several processes replaces, after the last message."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -167,7 +182,7 @@ def _termination_as_before() -> Iterator[None]:
 
 @contextmanager
 def _interruptions_counted() -> Iterator[list[int]]:
-    """Raise KeyboardInterrupt on Ctrl-C, as ever, and remember that it came."""
+    """Raise KeyboardInterrupt on Ctrl-C as usual, and record that it was raised."""
     came: list[int] = []
     answers = threading.current_thread() is threading.main_thread()
     if not answers or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):

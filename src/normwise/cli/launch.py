@@ -1,4 +1,4 @@
-"""The processes that a launcher such as torchrun started for one command, and which of them speaks."""
+"""Processes that a launcher such as torchrun started for one command, and which of them prints."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 def let_the_first_speak() -> None:
     """Mute all processes that torchrun started but the first: they have one terminal."""
-    # Where a process is gone, torch's own warnings would bury the one line that says so. It reads that when imported.
+    # When a process dies, torch's warnings would bury our one line. torch reads this variable at import.
     if "RANK" in os.environ and "torch" not in sys.modules:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if _by_torchrun() and os.environ.get("RANK", "0") != "0":
@@ -29,14 +29,14 @@ def let_the_first_speak() -> None:
 
 @contextmanager
 def launched_processes() -> Iterator["Processes | None"]:
-    """Bring the processes together that were started for this command; None where it is one.
+    """Connect the processes that were started for this command; return None if there is only one.
 
-    Where torchrun started them, one of them tells why they end early; those that were started by hand all do, as each
-    may have a terminal of its own.
+    If torchrun started them, one process prints why they end early. If they were started by hand, all of them do,
+    since each may have its own terminal.
 
     Raises:
-        ArgumentError: the environment names some of what they need, and not the rest.
-        RunError: a process is not there, has failed or is gone.
+        ArgumentError: the environment has only some of the variables that they need.
+        RunError: a process is missing, has failed or has died.
     """
     if not _several():
         yield None
@@ -55,9 +55,9 @@ def launched_processes() -> Iterator["Processes | None"]:
 
 
 def _let_the_reason_be_told(processes: "Processes") -> None:
-    """Let SIGTERM end this process as ever, but not while the reason that the run has ended is still to be told.
+    """Let SIGTERM end this process as usual, but not before the reason for the run's end is printed.
 
-    torchrun ends the others where one has failed. The handler stays until the command has ended.
+    torchrun terminates the other processes when one has failed. The handler stays until the command has ended.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -72,9 +72,9 @@ def _let_the_reason_be_told(processes: "Processes") -> None:
 
 
 def _several() -> bool:
-    """Tell whether the environment is that of one of several processes."""
+    """Return whether the environment is that of one of several processes."""
     given = {name: value for name in _VARIABLES if (value := os.environ.get(name))}
-    # A scheduler may leave one of them in the environment of any command.
+    # A scheduler may set one of these variables in the environment of any command.
     if not {"RANK", "WORLD_SIZE"} <= set(given):
         return False
     for name in ("RANK", "WORLD_SIZE"):

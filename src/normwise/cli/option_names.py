@@ -1,4 +1,4 @@
-"""Messages of the library in the words of the command line: its arguments are options here."""
+"""Messages of the library in terms of the command line: arguments become options."""
 
 import functools
 import inspect
@@ -13,18 +13,18 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from normwise.errors import NormwiseError
 
-#: Options of the command that runs, by the names of its parameters.
+#: Options of the running command, by parameter name.
 _OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("options", default={})  # noqa: B039 (never changed)
-#: Texts and paths that the user gave to the command that runs.
+#: Texts and paths that the user gave to the running command.
 _GIVEN: ContextVar[tuple[str, ...]] = ContextVar("given", default=())
-#: A call in Python, which stays as it is, or an argument with its value or without.
+#: A call in Python, which stays unchanged, or an argument with or without its value.
 _ARGUMENT = re.compile(r"\w\([^()]*\)|(?<![\w.])([a-z_]+)=(\{[^{}]*\}|'[^']*'|\"[^\"]*\"|[\w+-]+(?:\.\w+)*|)")
-#: What stands for a mapping, which no option can be, by the name of the parameter that takes it in Python.
+#: Option that replaces a mapping, which an option can't be, by the name of the parameter in Python.
 _INSTEAD_OF_MAPPINGS = {"by": "pair"}
 
 
 def naming_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose errors name its options where those of the library name arguments."""
+    """Return a command whose errors name its options instead of the library's arguments."""
 
     @functools.wraps(command)
     def named(*args: Any, **kwargs: Any) -> None:
@@ -36,7 +36,7 @@ def naming_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def in_options(text: str) -> str:
-    """Return a text in which arguments that are options of the command, ``by='order'``, are ``--by order``."""
+    """Return the text with arguments written as options of the command: ``by='order'`` as ``--by order``."""
     options = _OPTIONS.get()
 
     def option(found: re.Match[str]) -> str:
@@ -53,7 +53,7 @@ def in_options(text: str) -> str:
 
 
 def _in_path(found: re.Match[str]) -> bool:
-    """Tell whether a match is part of a path, or of a name that the user gave: folders are called "lr=0.1" as well."""
+    """Return whether a match is part of a path or name that the user gave: a folder may be called "lr=0.1"."""
     before = re.split(r"\s", found.string[: found.start()])[-1]
     token = before + re.split(r"\s", found.string[found.start() :], maxsplit=1)[0]
     return bool(re.search(r"[/\\]", token)) or (
@@ -81,13 +81,13 @@ def _texts(value: Any) -> list[str]:
 
 
 def _options_of(command: Callable[..., None]) -> dict[str, str]:
-    """Return the long option of each parameter, as its annotation says, or as typer makes it of the name."""
+    """Return the long option of each parameter, from its annotation or as typer derives it from the name."""
     options = {}
     for name, parameter in inspect.signature(command).parameters.items():
         infos = get_args(parameter.annotation)
         if any(isinstance(info, ArgumentInfo) for info in infos):
             continue
-        # In an annotation the first of the declarations stands in the place of a default.
+        # In an annotation, the first declaration is passed where a default would be.
         declared = [
             text
             for info in infos

@@ -1,4 +1,4 @@
-"""A bar with the time left on long work, on a terminal; nothing where the output is piped."""
+"""A progress bar with the remaining time, on a terminal; nothing if the output is piped."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ from normwise.visible import visible
 
 @contextmanager
 def progress_bar(total: float | None, *, shown: bool = True) -> Iterator["ProgressBar"]:
-    """A bar of so much work; of work of which the amount is not known, with None."""
+    """Show a bar for an amount of work; None if the amount is unknown."""
     progress = Progress(
-        # Where the line is short the bar gives way first, then the text, and the numbers never.
+        # On a narrow terminal the bar shrinks first, then the text, and the numbers never.
         _Line(),
         BarColumn(bar_width=None, table_column=Column(ratio=1)),
         TaskProgressColumn(),
@@ -38,24 +38,29 @@ def progress_bar(total: float | None, *, shown: bool = True) -> Iterator["Progre
 
 
 class _Line(TextColumn):
-    """Text that is cut at the end of its line, and not wrapped; brackets in it are no markup."""
+    """Text that is cut at the end of its line and not wrapped; brackets are not read as markup."""
 
     def __init__(self) -> None:
         super().__init__("{task.description}", markup=False, table_column=Column())
 
     def render(self, task: Task) -> Text:
-        """The text of the task."""
+        """Return the text of the task."""
         text = super().render(task)
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 
 
 class ProgressBar:
-    """What :func:`progress_bar` gives out."""
+    """Handle of :func:`progress_bar` that moves the bar."""
 
     def __init__(self, progress: Progress, task: TaskID):
         self._progress, self._task = progress, task
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a terminal that shows it."""
+        return not self._progress.disable
+
     def show(self, completed: float, text: str, total: float | None = None) -> None:
-        """Move the bar, with a text beside it; a total takes the place of the one before."""
+        """Move the bar and show a text next to it; a new total replaces the old one."""
         self._progress.update(self._task, completed=completed, total=total, description=visible(text))

@@ -1,4 +1,4 @@
-"""Standard output and standard error: the one place that writes to them."""
+"""Standard output and standard error; only this module writes to them."""
 
 import codecs
 import io
@@ -12,30 +12,30 @@ from normwise.errors import NormwiseError
 from normwise.visible import visible, visible_lines
 
 _ESCAPED = "normwise.escaped"
-#: Letters of a message; what is longer has a whole file in it.
+#: Most characters of a message; a longer one contains a whole file.
 _LONGEST = 2000
 
 _muted = False
 
 
 class OutputError(NormwiseError):
-    """Standard output can't be written to."""
+    """Error: standard output can't be written to."""
 
 
 class NobodyReads(OutputError):
-    """Whoever read standard output has ended, as ``head`` does; that is no mistake."""
+    """Signal that the reader of standard output has ended, as ``head`` does; this is not an error."""
 
 
 def prepare() -> None:
-    """Make the streams fit for any text, in any locale, and keep TensorFlow's reports of its start out of them."""
+    """Make the streams accept any text in any locale, and silence TensorFlow's messages at its start."""
     mute(False)
-    # It writes what it was compiled with to standard error, unless it is told before it is imported.
+    # TensorFlow prints its build flags to standard error unless this is set before its import.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # The caller has closed it. The next file that is opened would get its number, and what is printed.
+            # The caller closed the stream. The next opened file would get its number, and our output.
             os.open(os.devnull, os.O_RDWR)
     codecs.register_error(_ESCAPED, _escaped)
     for stream in (sys.stdout, sys.stderr):
@@ -44,18 +44,18 @@ def prepare() -> None:
 
 
 def mute(muted: bool) -> None:
-    """Print nothing from now on, in a process beside others of which one speaks for all; or print again."""
+    """Mute this process, when another process of the command prints for all; or unmute it."""
     global _muted
     _muted = muted
 
 
 def say(text: str) -> None:
-    """Print text on standard output; what would steer a terminal is shown instead."""
+    """Print text on standard output; show control characters instead of sending them to the terminal."""
     _write(lambda stream: stream.write(visible_lines(text) + ("" if text.endswith("\n") else "\n")))
 
 
 def say_document(text: str) -> None:
-    """Print a page or another document as it is, unless it goes to a terminal."""
+    """Print a document unchanged, unless it goes to a terminal."""
     if sys.stdout is not None and sys.stdout.isatty():
         say(text)
     else:
@@ -63,24 +63,24 @@ def say_document(text: str) -> None:
 
 
 def show(*renderables: Any, **styles: Any) -> None:
-    """Print what rich makes of tables and texts, whose own text must be visible already."""
+    """Print tables and texts by rich; control characters must have been made visible before."""
     from rich.console import Console
 
     console = Console(file=sys.stdout, highlight=False, markup=False)
-    # Not by rich itself, which has a way of its own to end where nobody reads.
+    # Not by rich itself, which exits in its own way when the reader has ended.
     with console.capture() as capture:
         console.print(*renderables, **styles)
     _write(lambda stream: stream.write(capture.get()))
 
 
 def complain(text: str, title: str = "error") -> None:
-    """Print one line on standard error: what is wrong, or what is worth a note."""
+    """Print one line on standard error: an error or a note."""
     if _muted:
         return
     line = visible(text)
     if len(line) > _LONGEST:
         line = f"{line[: _LONGEST // 2]} [...] {line[-_LONGEST // 2 :]}"
-    with suppress(OSError, AttributeError):  # there is no other place to say it
+    with suppress(OSError, AttributeError):  # there is nowhere else to report it
         colour = ("\x1b[1;31m", "\x1b[0m") if title == "error" and _is_coloured() else ("", "")
         sys.stderr.write(f"{colour[0]}{title}:{colour[1]} {line}\n")
         sys.stderr.flush()
@@ -96,13 +96,13 @@ def complain_lines(text: str) -> None:
 
 
 def leave_output() -> None:
-    """Give up standard output, so that Python does not try once more at its end, and complain."""
+    """Close standard output, so that Python does not flush it again at exit and print an error."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def flush() -> None:
-    """Write out what standard output still holds back."""
+    """Flush standard output."""
     if sys.stdout is not None:
         _write(lambda stream: None)
 
@@ -125,7 +125,7 @@ def _is_coloured() -> bool:
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    r"""Write what an encoding lacks as ``\u03b5``, which JSON reads as the same character."""
+    r"""Write characters that an encoding lacks as ``\u03b5``, which JSON reads as the same character."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]

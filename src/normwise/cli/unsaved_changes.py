@@ -1,19 +1,19 @@
-"""Changes of a network that its state dict does not hold, so that a file of weights lacks them."""
+"""Changes of a network that its state dict does not hold, so a file of weights lacks them."""
 
 from torch import nn
 
 from normwise.cli.wording import first_few
 
-#: Settings of layers that evaluation or training depends on.
+#: Settings of layers that affect evaluation or training.
 _SETTINGS = ("momentum", "eps", "track_running_stats", "training")
 
 
 def unsaved_changes(old: nn.Module, new: nn.Module) -> list[str]:
-    """Return a sentence for each kind of change, such as ``"momentum=0.1 of bn1 and bn2"``; none where there is none.
+    """Return a sentence for each kind of change, such as ``"momentum=0.1 of bn1 and bn2"``.
 
     Args:
-        old: The network as it was.
-        new: One with the same paths.
+        old: Network before the change.
+        new: Network with the same paths.
     """
     before = dict(old.named_modules())
     changed: dict[str, list[str]] = {}

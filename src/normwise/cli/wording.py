@@ -1,4 +1,4 @@
-"""Lists of names as messages say them."""
+"""Lists of names in messages."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ _MOST_NAMED = 3
 
 
 def first_few(names: Iterable[str], separator: str = ", ") -> str:
-    """Return the first of the names, and how many more there are."""
+    """Return the first of the names, and the number of the others."""
     names = list(names)
     more = len(names) - _MOST_NAMED
     return separator.join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -7,6 +7,18 @@ FILE_OPTIONS = ("vectors",)
 
 
 @dataclass(frozen=True)
+class ImageOptions:
+    """Options of folders of image files.
+
+    Attributes:
+        size: Height and width that all images are resized to, 1 to 4,096; as they are, and then all of one size, if not
+            given.
+    """
+
+    size: int | None = None
+
+
+@dataclass(frozen=True)
 class SpeechOptions:
     """Options of recordings.
 
@@ -15,7 +27,7 @@ class SpeechOptions:
             recordings of one speaker are the test set, and this speaker is never heard in training.
         speaker: The speaker to test on, with ``split="speaker"``; the last by the alphabet if not given.
         rate: Samples a second that the recordings are brought to, 1,000 to 384,000.
-        loudness: Whether features tell how loud a recording is; else each is normalised by itself, which takes that
+        loudness: Whether features show how loud a recording is; else each is normalised by itself, which takes that
             out.
     """
 

@@ -1,4 +1,4 @@
-"""What a training loop needs of data, whether these are images, speech or text."""
+"""Protocols of data that a training loop needs, for images, speech or text."""
 
 from typing import Literal, Protocol
 
@@ -22,7 +22,7 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def inputs(self, index: Tensor) -> dict[str, Tensor]:
-        """A batch as the keyword arguments of a network's ``forward``.
+        """Return a batch as the keyword arguments of a network's ``forward``.
 
         Args:
             index: int64 (n,): which samples, in the order that the batch has them.
@@ -35,22 +35,22 @@ class LabelledData(Protocol):
 
     @property
     def name(self) -> str:
-        """What tables and figures call the set, and errors name it by."""
+        """Return the name of the data set in tables, figures and errors."""
         ...
 
     @property
     def training(self) -> Samples:
-        """What is trained on."""
+        """Return the training part."""
         ...
 
     @property
     def test(self) -> Samples:
-        """What is tested on."""
+        """Return the test part."""
         ...
 
     @property
     def input_spec(self) -> InputSpec:
-        """How the inputs were made, and what the classes are called."""
+        """Return the preparation of the inputs, and the names of the classes."""
         ...
 
     @property
@@ -61,7 +61,7 @@ class LabelledData(Protocol):
     def subset(
         self, train: int | None = None, test: int | None = None, *, draw: int | None = None
     ) -> "LabelledData":
-        """The first ``train`` training and the first ``test`` test samples; None keeps them all.
+        """Return the data with the first ``train`` training and ``test`` test samples; None keeps them all.
 
         With the seed ``draw`` the training samples are drawn, in place of the first ones.
         """
@@ -72,5 +72,5 @@ class LabelledData(Protocol):
         ...
 
     def to(self, dtype: torch.dtype) -> "LabelledData":
-        """The same in another floating type; whole numbers stay what they are."""
+        """Return the data in another floating-point dtype; integers are unchanged."""
         ...

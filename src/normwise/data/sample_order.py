@@ -11,7 +11,7 @@ from normwise.errors import ArgumentError
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
-    """A permutation of ``range(count)``, int64 (count,): the same for the same three numbers.
+    """Return a permutation of ``range(count)``, int64 (count,), determined by the three arguments.
 
     The global random state is neither read nor changed, so that what a network draws (initial weights,
     dropout) does not change the order, nor the other way round.
@@ -54,11 +54,11 @@ class BatchOrder:
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many full batches an epoch has."""
+        """Return the number of full batches in an epoch."""
         return self.count // self.batch_size
 
     def __call__(self, step: int) -> Tensor:
-        """The indices of batch ``step``, counted from 0 over all epochs: int64 (batch_size,).
+        """Return the indices of batch ``step``, counted from 0 over all epochs: int64 (batch_size,).
 
         Steps may be asked for in any order; in ascending order each epoch is shuffled once.
 
@@ -80,8 +80,8 @@ class InOrder:
     """All samples of a part in batches, in the order that they have: read anew each time it is iterated.
 
     Args:
-        samples: What to cut into batches.
-        batch_size: How many samples a batch has; the last may have fewer.
+        samples: Samples to cut into batches.
+        batch_size: Number of samples per batch; the last may have fewer.
     """
 
     def __init__(self, samples: Samples, batch_size: int) -> None:

@@ -9,7 +9,7 @@ _TEST_SHARE = 10
 
 
 def stratified(labels: Sequence[Hashable], share: int = _TEST_SHARE) -> tuple[list[int], list[int]]:
-    """The numbers of the training and of the test samples: one of ``share`` of each class, at least one, for the test.
+    """Return the indices of training and test samples; one in ``share`` of each class, at least one, is for the test.
 
     The same for the same labels; each part is in an order of its own, shuffled, so that the first few are of all
     classes. A class of one sample is trained on.

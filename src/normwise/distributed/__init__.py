@@ -1,4 +1,4 @@
-"""Collectives of layers whose statistics are those of several processes."""
+"""Collectives of layers with the statistics of several processes."""
 
 from normwise.distributed.joined import joined
 from normwise.distributed.union import RankUnion, union_of

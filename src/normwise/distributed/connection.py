@@ -1,4 +1,4 @@
-"""Collectives of one direction of passes, apart from what others send."""
+"""Connections for the collectives of one direction of passes, separate from other messages."""
 
 from datetime import timedelta
 from typing import Any, Protocol
@@ -9,30 +9,30 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore, Store
 
-# Its name from torch 2.13 on, and before.
+# Its names since torch 2.13, and before.
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-#: Seconds that a rank without batches waits for the next pass of the others, as long as torch's own collectives do.
+#: Seconds that a rank without batches waits for the next pass of the others, as in torch's own collectives.
 _COMPANY = 1800.0
 
 
 class Connection(Protocol):
-    """Two collectives, begun and not waited for."""
+    """Two collectives that are started without waiting."""
 
     def all_gather(self, found: Tensor, message: Tensor) -> dist.Work | None:
-        """Fill ``found`` with the messages of all ranks, one after the other."""
+        """Gather the messages of all ranks into ``found``."""
         ...
 
     def all_reduce(self, message: Tensor) -> dist.Work | None:
-        """Add up the messages of all ranks in place."""
+        """Sum the messages of all ranks in place."""
         ...
 
     def close(self) -> None:
-        """End the threads that serve it, if it has some of its own."""
+        """End the connection's own threads, if any."""
         ...
 
 
 class GroupConnection:
-    """Those of the process group itself: CUDA's streams keep them in order."""
+    """Collectives of the process group itself, which CUDA's streams keep in order."""
 
     def __init__(self, group: dist.ProcessGroup) -> None:
         self._weak_group = ref(group)
@@ -50,13 +50,13 @@ class GroupConnection:
 
 
 class GlooConnection:
-    """Those of sockets between the ranks of a group that nothing else uses.
+    """Collectives over separate sockets between the ranks of a group.
 
     ``torch.distributed.new_group`` would need a name that all ranks agree on, and its names depend on how many groups
     a rank is in.
 
     Args:
-        group: The ranks.
+        group: Process group of the ranks.
         name: Name of the connection, the same on all ranks.
         timeout: Seconds to wait for the other ranks to connect.
 

@@ -1,4 +1,4 @@
-"""Collectives that can't be mistaken for one another: messages of one size, which say at which layer a rank is."""
+"""Collectives with a check: messages of one size, which say at which layer a rank is."""
 
 from collections import deque
 from threading import Lock
@@ -14,27 +14,27 @@ from normwise.distributed.missing import ADVICE, explained, leave_word
 from normwise.distributed.place import HEADER, Place, agree, header, name_in, sum_header
 from normwise.errors import DistributedError
 
-#: Values of a message before any layer asked for more: those of 63 channels.
+#: Initial number of values in a message: those of 63 channels.
 FIRST = 127
-#: Values that a first message has at most, those of 4096 channels. With more of them all layers would send as much.
+#: Most values of a first message, those of 4096 channels: all layers send this size.
 MOST = 8193
 
 
 class Exchange:
-    """The collectives of all synchronised layers in one process group, on one kind of device.
+    """Collectives of all synchronised layers in one process group, on one kind of device.
 
-    gloo ends the process where ranks send messages of different sizes, and NCCL hangs. So all messages of a direction
-    have one size, that of the widest layer so far: a wider layer sends its rest in a second message, the first
-    time, and with more than ``MOST`` values each time.
-    Each message says of which layer it is. On a CPU the forward passes meet over sockets of their own and the backward
-    passes over others, apart from what others, such as ``DistributedDataParallel``, send.
+    If ranks send messages of different sizes, gloo aborts the process, and NCCL hangs. So all messages of a
+    direction have one size, that of the widest layer so far: a wider layer sends its remaining values in a second
+    message, the first time only, or each time if it has more than ``MOST`` values. Each message names its layer. On
+    a CPU, forward passes and backward passes use separate sockets, apart from other messages, such as those of
+    ``DistributedDataParallel``.
 
-    After a collective that not all ranks came to, the next message of a late rank would be taken for an answer to
-    another. So each later one is an error.
+    After a collective that a rank missed, that rank's next message would be mistaken for an answer to another one.
+    So every later collective is an error.
 
     Attributes:
         ranks: Ranks of the group.
-        calls: Number of forward passes that met.
+        calls: Number of synchronised forward passes.
     """
 
     def __init__(self, group: dist.ProcessGroup, device: torch.device) -> None:
@@ -47,19 +47,20 @@ class Exchange:
         self._gathered = self._summed = FIRST
         self._locks = {"forward": Lock(), "backward": Lock()}
         self._lost: str = ""
-        #: Headers on their way from a GPU, of forward passes with the place, of backward passes with their call, too.
+        #: Headers that are being copied from a GPU: for forward passes with the place, for backward passes
+        #: also with the call.
         self._unread: deque[tuple[torch.cuda.Event, Tensor, Place | None, int | None]] = deque()
 
     @property
     def apart(self) -> bool:
-        """True where the ranks have connections of their own, in which nobody else sends."""
+        """Return whether the ranks have their own connections, which nothing else uses."""
         return self._limited
 
     def connect(self, place: Place) -> None:
         """Connect the ranks.
 
         Raises:
-            DistributedError: a rank did not come.
+            DistributedError: a rank did not connect.
         """
         if not self._limited:
             return
@@ -68,7 +69,7 @@ class Exchange:
             self._forward = GlooConnection(self._group, "forward", place.timeout)
             self._backward = GlooConnection(self._group, "backward", place.timeout)
         except BaseException as error:
-            # Without connections of its own the next call would take the group's, in which others send.
+            # Otherwise the next call would use the group's connections, which others use, too.
             self._lost = str(place)
             if isinstance(error, RuntimeError):
                 raise explained(place, error, self._group, self._limited) from None
@@ -76,7 +77,7 @@ class Exchange:
         leave_word(self._group, None)
 
     def close(self) -> None:
-        """End the connections, and wait for the threads that serve them."""
+        """End the connections, and wait for their threads."""
         self._lost = self._lost or "the end of the process"
         self._forward.close()
         self._backward.close()
@@ -92,14 +93,15 @@ class Exchange:
         return group
 
     def gather(self, own: Tensor, place: Place | None) -> Tensor:
-        """Return ``(ranks, values)``, float64: the values of each rank, 0 for ranks that take no part.
+        """Return the values of each rank, ``(ranks, values)``, float64; 0 for ranks without batches.
 
         Args:
-            own: Float64 ``(values,)`` of this rank.
-            place: Layer and pass; None for a rank that only keeps the others from waiting, and has no values.
+            own: Values of this rank, float64 ``(values,)``.
+            place: Layer and pass; None for a rank that has no values and only takes part so that the others don't
+                wait.
 
         Raises:
-            DistributedError: another rank is at another place, or did not come.
+            DistributedError: another rank is at another place, or did not arrive.
         """
         self.calls += 1
         self._read_checks()
@@ -116,12 +118,13 @@ class Exchange:
         return found
 
     def sum(self, own: Tensor, place: Place | None, call: int = 0) -> Tensor:
-        """Return float64 ``(values,)``, added up over the ranks; see :meth:`gather`.
+        """Return the sum over the ranks, float64 ``(values,)``; see :meth:`gather`.
 
         Args:
-            own: Float64 ``(values,)`` of this rank.
-            place: Layer and pass; None for a rank that only keeps the others from waiting, and has no values.
-            call: Number of the forward pass that it belongs to, from ``calls``.
+            own: Values of this rank, float64 ``(values,)``.
+            place: Layer and pass; None for a rank that has no values and only takes part so that the others don't
+                wait.
+            call: Number of its forward pass, from ``calls``.
         """
         self._read_checks()
         message = _message(own, sum_header(place, call, own.device), self._summed)
@@ -170,7 +173,7 @@ class Exchange:
                 self._limited,
             )
         except BaseException:
-            # A message that was sent and not answered stays on its way, also where somebody pressed Ctrl-C.
+            # A message that was sent and not answered stays pending, also after Ctrl-C.
             self._lost = str(place or "the batches of other ranks")
             raise
         finally:
@@ -185,14 +188,14 @@ class Exchange:
             self._raise_unless_alike(heads, place)
 
     def _read_later(self, heads: Tensor, place: Place | None, call: int | None) -> None:
-        """Copy headers from a GPU, for which to wait now would cost time."""
+        """Start copying headers from a GPU, since waiting now would cost time."""
         event = torch.cuda.Event()
         kept = torch.empty(heads.shape, dtype=heads.dtype, pin_memory=True).copy_(heads, non_blocking=True)
         event.record()
         self._unread.append((event, kept, place, call))
 
     def _read_checks(self) -> None:
-        """Raise an error of an earlier call on a GPU, if what it received has come by now."""
+        """Raise an error of an earlier call on a GPU, if its headers have arrived by now."""
         while self._unread and self._unread[0][0].query():
             _, heads, place, call = self._unread.popleft()
             if call is None:
@@ -214,7 +217,7 @@ class Exchange:
     def _check_sums(self, head: Tensor, place: Place | None, call: int) -> None:
         if agree(head.tolist()):
             return
-        # All ranks see that, and are here: they tell one another where they are.
+        # All ranks detect that and get here: they exchange their places.
         told = place and Place(f"{place.layer}, call {call}", "forward", 0, place.timeout)
         heads = self._met(self._backward, "backward", header(told, head.device), place)
         raise DistributedError(
@@ -237,7 +240,7 @@ def _rest(own: Tensor, values: int, sent: int) -> Tensor:
 
 
 def _whereabouts(heads: Tensor, ranks: list[int]) -> str:
-    """Return at which layer each rank is."""
+    """Return the layer at which each rank is."""
     return ", ".join(
         f"rank {rank} " + (f"is at {name_in(head)}" if head[0] > 0 else "has no more batches")
         for rank, head in zip(ranks, heads, strict=True)

@@ -1,4 +1,4 @@
-"""Uneven inputs: ranks without further batches keep the others' synchronised layers from waiting for them."""
+"""Uneven inputs: ranks without further batches still take part in the collectives of synchronised layers."""
 
 import threading
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from normwise.errors import ArgumentError, DistributedError
 
 @contextmanager
 def joined(model: DistributedDataParallel, **options: Any) -> Iterator[None]:
-    """Train with as many batches as each rank has: ``model.join()`` for models with synchronised layers.
+    """Train with different numbers of batches per rank: ``model.join()`` for models with synchronised layers.
 
-    A rank whose batches are used up takes part in the collectives of the others as a rank with no samples does: their
-    statistics are those of the samples that there are.
+    A rank that has used up its batches takes part in the collectives of the others as a rank without samples: their
+    statistics are those of the remaining samples.
 
-    For models on a CPU. With ``throw_on_early_termination=True`` nothing is kept from waiting: all ranks stop.
+    It works for models on a CPU. With ``throw_on_early_termination=True`` all ranks stop instead.
 
     Args:
-        model: The model in ``DistributedDataParallel``; each rank enters the context.
-        options: Those of ``torch.distributed.algorithms.join.Join``, such as ``divide_by_initial_world_size``.
+        model: Model in ``DistributedDataParallel``; each rank enters the context.
+        options: Options of ``torch.distributed.algorithms.join.Join``, such as ``divide_by_initial_world_size``.
 
     Raises:
-        ArgumentError: it is no ``DistributedDataParallel``, or on a GPU.
+        ArgumentError: the model is not a ``DistributedDataParallel``, or is on a GPU.
         DistributedError: a process ended, or the ranks are not at the same layer.
     """
     if not isinstance(model, DistributedDataParallel):
@@ -39,7 +39,8 @@ def joined(model: DistributedDataParallel, **options: Any) -> Iterator[None]:
     try:
         with Join([model], **options):
             yield
-            # Before the hooks of Join, of which DistributedDataParallel's waits for the others' backward pass.
+            # Before the hooks of Join, since DistributedDataParallel's hook waits for the others' backward
+            # pass.
             if not options.get("throw_on_early_termination", False):
                 company.begin()
     except RuntimeError as error:
@@ -50,16 +51,16 @@ def joined(model: DistributedDataParallel, **options: Any) -> Iterator[None]:
 
 
 class _Company:
-    """Takes part in the collectives of synchronised layers for a rank that has no more batches.
+    """Participant in the collectives of synchronised layers for a rank without further batches.
 
-    Others go on with forward and backward passes in whatever order, so each direction has a thread. When all ranks have
-    come to the end, a message from none of them ends the threads.
+    The others continue with forward and backward passes in any order, so each direction has a thread. When all
+    ranks have reached the end, a message that no rank has values for ends the threads.
     """
 
     def __init__(self, model: DistributedDataParallel) -> None:
         self.failure: Exception | None = None
         self._device = next(model.parameters()).device
-        # By all ranks now: one that has no batch at all would else not come.
+        # By all ranks now, since a rank without any batch would not connect later.
         layers = [module for module in model.modules() if hasattr(type(module), "rank_union")]
         unions = [getattr(type(layer), "rank_union")(layer, self._device) for layer in layers]  # noqa: B009
         exchanges: list[Exchange] = list(dict.fromkeys(union.exchange for union in unions if union))
@@ -76,13 +77,13 @@ class _Company:
         ]
 
     def begin(self) -> None:
-        """Begin to keep company."""
+        """Start taking part for the other ranks."""
         for thread in self._threads:
             thread.start()
             self._began = True
 
     def end(self) -> None:
-        """Wait for the end: all ranks are here.
+        """Wait until all ranks have reached the end.
 
         Raises:
             DistributedError: the ranks were not at the same layer.
@@ -97,7 +98,7 @@ class _Company:
         meet = exchange.sum if backward else exchange.gather
         try:
             while meet(nothing, None).numel():
-                # Nobody sends values any more once all ranks are here.
+                # No rank sends values any more once all ranks are here.
                 continue
         except Exception as error:
             self.failure = error

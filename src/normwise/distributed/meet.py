@@ -1,4 +1,4 @@
-"""The wait for a collective, with an error that says who did not come."""
+"""Wait for a collective, with an error that names the missing ranks."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,23 +9,23 @@ from normwise.distributed.missing import explained, leave_word
 from normwise.distributed.place import Place
 from normwise.errors import DistributedError
 
-#: Seconds after which a rank that waits leaves word of it. Most collectives take less.
+#: Seconds after which a waiting rank writes its place to the store. Most collectives take less.
 _SOON = 1.0
 
 
 def meet(
     begin: Callable[[], dist.Work | None], place: Place | None, group: dist.ProcessGroup, limited: bool
 ) -> None:
-    """Begin a collective and wait for it.
+    """Start a collective and wait for it.
 
     Args:
-        begin: The collective.
-        place: Layer and pass; None for a rank that keeps others company, and waits as long as the backend does.
-        group: The ranks.
-        limited: Whether the wait ends after the place's timeout; else after the backend's.
+        begin: Function that starts the collective.
+        place: Layer and pass; None for a rank without batches, which waits as long as the backend does.
+        group: Process group of the ranks.
+        limited: Whether the wait ends after the place's timeout; otherwise after the backend's.
 
     Raises:
-        DistributedError: it failed or took too long.
+        DistributedError: the collective failed or took too long.
     """
     try:
         work = begin()
@@ -46,7 +46,7 @@ def _wait(work: dist.Work, place: Place, group: dist.ProcessGroup) -> None:
     try:
         work.wait(timedelta(seconds=soon))
     except RuntimeError as error:
-        # Both texts are gloo's, of a wait and of the collective itself.
+        # Both are texts of gloo, for a wait and for the collective itself.
         if work.is_completed() or "timed out" not in str(error).lower():
             leave_word(group, place)
             raise

@@ -1,4 +1,4 @@
-"""Ranks that did not come to a collective, named by what they left in the store that the group shares."""
+"""Ranks that are missing from a collective, found by the entries of the others in the group's store."""
 
 import time
 from contextlib import suppress
@@ -9,7 +9,7 @@ from normwise.distributed.connection import store_of
 from normwise.distributed.place import Place
 from normwise.errors import DistributedError
 
-#: Seconds to wait for the word of other ranks that wait as well. They leave it when they have waited for a second.
+#: Seconds to wait for the entries of other waiting ranks, which they write after waiting for a second.
 _PATIENCE = 3.0
 ADVICE = (
     "All ranks must call the same synchronised layers in the same order: give each as many batches "
@@ -19,14 +19,14 @@ ADVICE = (
 
 
 def leave_word(group: dist.ProcessGroup, place: Place | None) -> None:
-    """Tell the other ranks where this one waits; None where it waits no more."""
-    # The process that keeps the store may be the one that ended.
+    """Write to the store where this rank waits; None if it does not wait any more."""
+    # The process that hosts the store may be the one that ended.
     with suppress(RuntimeError, ValueError, KeyError):
         store_of(group).set(_key(dist.get_rank()), "" if place is None else str(place))
 
 
 def explained(place: Place, error: Exception, group: dist.ProcessGroup, limited: bool) -> DistributedError:
-    """Return the error for a collective that failed or took too long, with what can be found out about other ranks."""
+    """Return the error for a collective that failed or took too long, with the places of other ranks if known."""
     own = dist.get_rank()
     others = [rank for rank in dist.get_process_group_ranks(group) if rank != own]
     text = str(error)
@@ -48,7 +48,7 @@ def explained(place: Place, error: Exception, group: dist.ProcessGroup, limited:
 
 
 def _words(group: dist.ProcessGroup, others: list[int], patience: float) -> dict[int, str]:
-    """Return where others wait, as far as they have left word within some seconds."""
+    """Return where other ranks wait, if they have written it within some seconds."""
     found: dict[int, str] = {}
     with suppress(RuntimeError, ValueError, KeyError):
         store = store_of(group)

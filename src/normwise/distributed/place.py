@@ -1,4 +1,4 @@
-"""Places at which processes meet: a layer, in its forward or its backward pass."""
+"""Places of collectives: a layer, in its forward or its backward pass."""
 
 import zlib
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-#: Numbers at the beginning of each message.
+#: Number of values in the header of each message.
 HEADER = 10
-#: Bytes of a header that are left for the layer's name, of which the end says more than the beginning.
+#: Bytes of a header for the layer's name; a longer name is cut at its beginning.
 _NAME_BYTES = 8 * (HEADER - 3)
 #: Tags and calls have 20 bits, so that the squares of those of thousands of ranks add up exactly in float64.
 _BITS = 0xFFFFF
@@ -19,11 +19,11 @@ Direction = Literal["forward", "backward"]
 
 @dataclass(frozen=True)
 class Place:
-    """A place at which processes meet.
+    """Place of a collective.
 
     Attributes:
-        layer: Class and path of the layer, for people.
-        direction: The pass that it is in.
+        layer: Class and path of the layer, for messages.
+        direction: Direction of the pass.
         values: Number of values that a rank sends.
         timeout: Seconds that a rank waits there.
     """
@@ -39,15 +39,15 @@ class Place:
 
     @property
     def tag(self) -> int:
-        """A number that tells places apart."""
+        """Return a number that identifies the place."""
         return zlib.crc32(f"{self.layer}/{self.direction}/{self.values}".encode()) & _BITS
 
 
 @cache
 def header(place: Place | None, device: torch.device) -> Tensor:
-    """Return float64 ``(HEADER,)`` of a forward pass, not to be written into.
+    """Return the header of a forward pass, float64 ``(HEADER,)``, which must not be modified.
 
-    It is 1, the tag, the number of values and the name; all 0 for a rank that takes no part itself.
+    It holds 1, the tag, the number of values and the name; all 0 for a rank without batches.
     """
     numbers = torch.zeros(HEADER, dtype=torch.float64, device="cpu")
     if place is not None:
@@ -58,9 +58,9 @@ def header(place: Place | None, device: torch.device) -> Tensor:
 
 
 def sum_header(place: Place | None, call: int, device: torch.device) -> Tensor:
-    """Return float64 ``(HEADER,)`` of a backward pass, where headers are added up.
+    """Return the header of a backward pass, float64 ``(HEADER,)``; there headers are summed.
 
-    It is 1, the number of values, the tag and its square, the number of the forward pass's call and its square.
+    It holds 1, the number of values, the tag and its square, the number of the forward pass's call and its square.
     """
     if place is None:
         return torch.zeros(HEADER, dtype=torch.float64, device=device)
@@ -70,13 +70,13 @@ def sum_header(place: Place | None, call: int, device: torch.device) -> Tensor:
 
 
 def agree(sums: list[float]) -> bool:
-    """Return whether the headers that added up to this one were all alike."""
+    """Return whether all headers in this sum were equal."""
     ranks, _, tags, tag_squares, calls, call_squares, *_ = map(int, sums)
-    # Only equal numbers have as large a sum of squares as their mean has.
+    # The sum of squares equals that of the mean only if all numbers are equal.
     return ranks * tag_squares == tags**2 and ranks * call_squares == calls**2
 
 
 def name_in(header: Tensor) -> str:
-    """Return the name of the layer in a header of a forward pass, of which the beginning may be cut off."""
+    """Return the name of the layer in the header of a forward pass; its beginning may be cut off."""
     letters = header[3:].contiguous().cpu().view(torch.uint8)
     return bytes(letters.tolist()).lstrip(b"\0").decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""The union of the batches of all processes, as what merges moments and sums."""
+"""Union of the batches of all processes, which merges their moments and sums."""
 
 import atexit
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from normwise.distributed.place import Place
 from normwise.errors import DistributedError
 from normwise.kernels.torch_backend.primitives import ChannelMoments
 
-#: By group and kind of device. A group that was destroyed must end: a thread of gloo that is still busy while Python
-#: ends aborts the process.
+#: Exchanges by group and kind of device. The exchange of a destroyed group must end: a gloo thread that is
+#: still busy when Python exits aborts the process.
 _exchanges: WeakKeyDictionary[dist.ProcessGroup, dict[str, Exchange]] = WeakKeyDictionary()
 
 
 @dataclass
 class RankUnion:
-    """The batches of all ranks of a group, at one call of a layer; a :class:`normwise.kernels.merged.Merger`.
+    """Union of the batches of all ranks of a group, at one call of a layer; a :class:`normwise.kernels.merged.Merger`.
 
     Attributes:
-        exchange: The collectives of the group.
+        exchange: Collectives of the group.
         layer: Class and path of the layer.
         timeout: Seconds that a rank waits for the others.
-        call: Number of the last forward pass among those of the group.
+        call: Number of the last forward pass in the group.
     """
 
     exchange: Exchange
@@ -35,9 +35,9 @@ class RankUnion:
     call: int = 0
 
     def moments(self, own: ChannelMoments) -> ChannelMoments:
-        """Return the moments of all ranks: one collective, of ``2 C + 1`` values a rank.
+        """Return the moments of all ranks, by one collective of ``2 C + 1`` values per rank.
 
-        Those of several batches, ``(K,)`` and ``(K, C)``, are merged each by itself, in one collective, too.
+        Moments of several batches, ``(K,)`` and ``(K, C)``, are merged separately, also in one collective.
         """
         sizes = [part.numel() for part in own]
         values = torch.cat([part.flatten() for part in own])
@@ -50,7 +50,7 @@ class RankUnion:
         )
         total = counts.sum(0)
         shares = (counts / total.clamp(min=1)).unsqueeze(-1)
-        # From the mean of one rank that has values, so that what is added up are differences.
+        # Relative to the mean of a rank that has values, so that differences are summed.
         most = counts.argmax(0, keepdim=True).unsqueeze(-1)
         first = means.gather(0, most.expand_as(means[:1]))[0]
         union_mean = first + (shares * (means - first)).sum(0)
@@ -60,12 +60,12 @@ class RankUnion:
         return ChannelMoments(*(part.to(kind) for part, kind in zip(parts, kinds, strict=True)))
 
     def largest(self, own: int, device: torch.device) -> int:
-        """Return the largest of the ranks' numbers: one collective, for which the host waits."""
+        """Return the largest of the ranks' numbers, by one collective for which the host waits."""
         value = torch.tensor([own], dtype=torch.float64, device=device)
         return int(self.exchange.gather(value, Place(self.layer, "forward", 1, self.timeout)).max())
 
     def gradient_sums(self, own: Tensor) -> Tensor:
-        """Return ``(2, C)``, or ``(2, K, C)``, added up over the ranks: one collective."""
+        """Return the sum of ``(2, C)``, or ``(2, K, C)``, over the ranks, by one collective."""
         place = Place(self.layer, "backward", own.numel(), self.timeout)
         return self.exchange.sum(own.double().flatten(), place, self.call).view(own.shape).to(own.dtype)
 
@@ -73,16 +73,16 @@ class RankUnion:
 def union_of(
     group: dist.ProcessGroup | None, layer: str, device: torch.device, timeout: float
 ) -> RankUnion | None:
-    """Return the union of the ranks' batches; None where this process is alone.
+    """Return the union of the ranks' batches; None if this process is the only one.
 
     Args:
-        group: The process group; None for all processes.
+        group: Process group; None for all processes.
         layer: Class and path of the layer, for errors and checks.
         device: Device of the tensors.
-        timeout: Seconds that a rank waits for the others at most, with gloo.
+        timeout: Most seconds that a rank waits for the others, with gloo.
 
     Raises:
-        DistributedError: this process is no member of the group, or the ranks could not be connected.
+        DistributedError: this process is not in the group, or the ranks could not be connected.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return None
@@ -96,7 +96,7 @@ def union_of(
         return None
     of_group = _exchanges.setdefault(found, {})
     if device.type not in of_group:
-        # One that could not be connected stays, and says so at each call.
+        # An exchange that could not connect stays, and raises at each call.
         of_group[device.type] = Exchange(found, device)
         of_group[device.type].connect(Place(layer, "forward", 0, timeout))
     return RankUnion(of_group[device.type], layer, timeout)

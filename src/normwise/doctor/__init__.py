@@ -1,4 +1,4 @@
-"""The doctor: from "evaluation is bad" to the cause, the evidence and the mended model."""
+"""The doctor: from "evaluation is bad" to the cause, the evidence and the healed model."""
 
 from normwise.doctor.diagnose import diagnose
 from normwise.doctor.diagnosis import Diagnosis

@@ -1,4 +1,4 @@
-"""The diagnosis of a model."""
+"""Diagnosis of a model."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -32,41 +32,44 @@ def diagnose(
     process_group: ProcessGroup | None = None,
     timeout: float = 300.0,
 ) -> Diagnosis:
-    """Find what is wrong with the batch normalization of a model: the evidence, and a fix for each finding.
+    """Find what is wrong with the batch normalization of a model, with evidence and a fix for each finding.
 
-    The more is given, the more can be found: with the model alone, what its numbers and modes say; with data, three
-    evaluation passes over the batches (running statistics, those of each batch, exact ones) and one training step; with
-    a loss, what each fault costs; with the optimiser, what it has and lacks. Everything is left bit for bit as it was:
-    parameters, buffers, gradients, modes, hooks, the optimiser's state and the random states, also after an exception.
+    The more you give, the more it finds. The model alone has numbers and modes; data allow three evaluation passes
+    over the batches (with running statistics, those of each batch, and exact ones) and one training step; a loss
+    shows the cost of each fault; the optimiser shows which parameters it trains. Everything is unchanged bit for
+    bit, also after an exception: parameters, buffers, gradients, modes, hooks, the optimiser's state and the random
+    states.
 
-    **Several processes.** Without a ``process_group`` this process diagnoses alone: it waits for nobody, whatever the
-    model has, as synchronised layers use their own batch meanwhile. With one, all its processes make the same call,
-    each with its copy of the model and its own data, and have the same findings, of any of them. Only then are those
-    rules applied that compare processes. ``fix()`` is then a call of all of them, too.
+    **Several processes.** Without a ``process_group`` this process diagnoses alone: it waits for no other process,
+    since synchronised layers use their own batch during the diagnosis. With a process group, all its processes make
+    the same call, each with its copy of the model and its own data, and all get the union of the findings. Only
+    then the rules that compare processes are applied. All processes must then also call ``fix()``.
 
     Args:
-        model: Any model with BN layers: torch's, ours, subclasses, and known layers of other libraries.
-        data: Batches, as for :func:`normwise.calibrate`; batches of ``(input, target)`` or dicts with ``labels`` also
-            tell the accuracy. They are read once.
-        loss: ``loss(output, target)``, such as ``torch.nn.CrossEntropyLoss()``; or ``loss(model, batch)``, told by the
-            name of its first argument, which calls the model itself, as often as training does.
-        optimizer: The optimiser that trains the model.
-        max_batches: Number of batches to read.
+        model: Model with BN layers: torch's, ours, subclasses, or known layers of other libraries.
+        data: Batches, as for :func:`normwise.calibrate`; batches of ``(input, target)`` or dicts with ``labels``
+            also give the accuracy. They are read once.
+        loss: Function ``loss(output, target)``, such as ``torch.nn.CrossEntropyLoss()``; or ``loss(model, batch)``,
+            recognised by the name of its first argument, which calls the model itself, as often as training does.
+        optimizer: Optimiser that trains the model.
+        max_batches: Largest number of batches to read.
         select, ignore: Rules to apply, and to leave out: codes, names or beginnings of codes, such as ``"BN2"``.
         severities: Severities of rules by code, instead of their own.
         name: Name of the model in the report; its class by default.
-        process_group: Processes that diagnose together, such as ``torch.distributed.group.WORLD``, which is None, this
-            process alone, before ``init_process_group``.
-        timeout: Seconds for which a process waits for the others of the group.
+        process_group: Processes that diagnose together, such as ``torch.distributed.group.WORLD``. None means this
+            process alone, and so does ``WORLD`` before ``init_process_group``.
+        timeout: Seconds that a process waits for the others of the group.
 
     Returns:
-        The findings, worst first. ``print`` it, ask for ``findings`` and ``is_healthy``, or call ``fix()``.
+        A diagnosis with the findings, worst first. ``print`` it, read ``findings`` and ``is_healthy``, or call
+        ``fix()``.
 
     Raises:
-        ArgumentError: what is given is not as above; no batches; no rule of such a name.
+        ArgumentError: an argument is not as above, there are no batches, or there is no rule of that name.
         ModelError: there is no BN layer, or the model fails on the data and no finding says why.
         DataError: the data raise an exception.
-        DistributedError: a process of the group did not come in time, failed, or diagnoses something else; names it.
+        DistributedError: a process of the group did not arrive in time, failed, or diagnoses something else; the
+            error names it.
 
     Example:
         >>> import torch, normwise
@@ -92,7 +95,7 @@ def chosen_rules(select: Iterable[str], ignore: Iterable[str]) -> tuple[Rule, ..
     """Return the rules that are selected and not ignored.
 
     Raises:
-        ArgumentError: no rule of such a name, or none is left.
+        ArgumentError: there is no rule of that name, or no rule is left.
     """
     ignored = {rule.code for rule in rules_named(tuple(ignore))} if tuple(ignore) else set()
     chosen = tuple(rule for rule in rules_named(tuple(select)) if rule.code not in ignored)
@@ -105,7 +108,7 @@ def checked_severities(severities: Mapping[str, Any]) -> dict[str, Severity]:
     """Return severities by code, for keys that are codes, names or beginnings of codes.
 
     Raises:
-        ArgumentError: no rule of such a name, or no such severity.
+        ArgumentError: there is no rule of that name, or no such severity.
     """
     found: dict[str, Severity] = {}
     for name, severity in severities.items():

@@ -1,4 +1,4 @@
-"""A diagnosis: the findings on a model, and the way to mend it."""
+"""Diagnosis: the findings on a model, and their fixes."""
 
 from collections.abc import Mapping
 
@@ -11,10 +11,10 @@ from normwise.records import Examination, Finding, Severity, Treatment
 
 
 class Diagnosis:
-    """The findings on a model, as :func:`normwise.diagnose` gives them; printed, it says what to do.
+    """Findings on a model, from :func:`normwise.diagnose`; print it to see what to do.
 
     Attributes:
-        examination: All that was found and measured, as a record with JSON.
+        examination: Record of all findings and measurements, with JSON.
     """
 
     def __init__(
@@ -29,26 +29,26 @@ class Diagnosis:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The findings, worst first."""
+        """Return the findings, worst first."""
         return self.examination.findings
 
     @property
     def is_healthy(self) -> bool:
-        """True where no finding is an error or a warning."""
+        """Return whether no finding is an error or a warning."""
         return self.examination.is_healthy
 
     def fix(self, model: nn.Module | None = None, *, inplace: bool = False) -> tuple[nn.Module, Treatment]:
         """Apply the safe fixes, and prove the gain by measuring again.
 
         Args:
-            model: The model that was diagnosed, or one with the same layers; the diagnosed one by default.
+            model: Diagnosed model, or one with the same layers; the diagnosed model by default.
             inplace: Change the model itself instead of a copy.
 
         Returns:
-            The healed model, or the model as it is where the gain was not proven; and what was done.
+            The healed model, or the unchanged model if the gain was not proven; and a report on the fixes.
 
         Raises:
-            ArgumentError: another model.
+            ArgumentError: the model has other layers.
             ModelError: the model can't be copied.
         """
         return treat(
@@ -56,9 +56,9 @@ class Diagnosis:
         )
 
     def __str__(self) -> str:
-        """Return the findings, worst first, and a line on the health of everything else."""
+        """Return the findings, worst first, and a line on everything that is healthy."""
         return str(self.examination)
 
     def __repr__(self) -> str:
-        """Return the same, for notebooks and the interactive interpreter."""
+        """Return the same text, for notebooks and the interactive interpreter."""
         return str(self)

@@ -29,11 +29,11 @@ _MISSING: dict[Need, str] = {
 def examine(
     facts: Facts, rules: Sequence[Rule], severities: Mapping[str, Severity] | None = None
 ) -> Examination:
-    """Apply rules, and return what they found, worst first.
+    """Apply rules, and return their findings, worst first.
 
     Args:
         facts: Facts about a model or a checkpoint.
-        rules: The rules; those that need what there is not are skipped, and named.
+        rules: Rules to apply; those whose needs are missing are skipped, and named.
         severities: Severities of some rules by code, instead of their own.
 
     Raises:
@@ -45,7 +45,8 @@ def examine(
     for rule in rules:
         lacking: list[Need] = [need for need in rule.needs if need not in facts.has]
         if lacking:
-            # The wish for an ONNX file is no wish of who has a model, nor that for processes of who has one.
+            # A user with a model does not need to hear of rules for ONNX files, or one with a single process
+            # of rules for several.
             if "onnx" not in lacking and ("processes" not in lacking or facts.processes > 1):
                 is_sealed = facts.data is not None and lacking[0] in ("data", "loss")
                 skipped[rule.code] = (facts.sealed if is_sealed else "") or _MISSING[lacking[0]]
@@ -73,7 +74,7 @@ def examine(
 
 
 def layer_health(facts: Facts) -> list[LayerHealth]:
-    """Return the measurements of each layer; without data only their names."""
+    """Return the measurements of each layer; without data only the layers' names."""
     if "data" not in facts.has:
         return [LayerHealth(norm.path, norm.kind) for norm in facts.norms.values()]
     probe = facts.probe

@@ -20,19 +20,19 @@ def examine_together(
     severities: Mapping[str, Severity] | None = None,
     meeting: Meeting | None = None,
 ) -> tuple[Facts, Examination]:
-    """Apply rules on this process, or on all that meet, which then have the same findings.
+    """Apply rules in this process, or in all processes of a group, which then have the same findings.
 
-    The processes meet twice, whatever each of them finds: they tell one another their facts, and then their findings.
+    The processes always exchange data twice, whatever each of them finds: first their facts, then their findings.
 
     Args:
-        facts_of: Makes the facts of this process.
-        rules: The rules.
+        facts_of: Function that makes the facts of this process.
+        rules: Rules to apply.
         severities: Severities of some rules by code, instead of their own.
-        meeting: Meetings of the processes; None for this one alone.
+        meeting: Meetings of the processes; None for this process alone.
 
     Raises:
         NormwiseError: as :func:`examine` does.
-        DistributedError: a process did not come, failed, or examines something else.
+        DistributedError: a process did not arrive, failed, or examines something else.
     """
     if meeting is None:
         facts = facts_of()

@@ -1,4 +1,4 @@
-"""Every rule, found by its file: to add one, add a file to a folder of ``doctor/rules``."""
+"""Discovery of rules by their files: to add a rule, add a file to a folder of ``doctor/rules``."""
 
 import importlib
 import inspect
@@ -13,7 +13,7 @@ from normwise.errors import ArgumentError
 
 @cache
 def all_rules() -> tuple[Rule, ...]:
-    """Return every rule, by code."""
+    """Return all rules, by code."""
     modules = [
         importlib.import_module(info.name)
         for info in pkgutil.walk_packages(rules.__path__, f"{rules.__name__}.")
@@ -31,10 +31,10 @@ def all_rules() -> tuple[Rule, ...]:
 
 
 def rules_named(codes: Sequence[str]) -> tuple[Rule, ...]:
-    """Return the rules of codes, names or beginnings of codes, such as ``"BN2"``; all where none is given.
+    """Return the rules with given codes, names or beginnings of codes, such as ``"BN2"``; all if none is given.
 
     Raises:
-        ArgumentError: no rule is called so.
+        ArgumentError: there is no such rule.
     """
     chosen: dict[str, Rule] = {}
     for code in codes:

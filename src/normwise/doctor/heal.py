@@ -1,4 +1,4 @@
-"""Safe fixes that several rules share, applied to a copy of the model."""
+"""Safe fixes that are common to several rules, applied to a copy of the model."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,12 +13,12 @@ from normwise.surgery.core.decision import LeftError
 
 
 def calibrate_copy(facts: Facts, model: nn.Module, *, include_frozen: bool = False) -> str:
-    """Replace the running statistics of a copy by exact ones of the data, those of frozen layers if asked to.
+    """Replace the running statistics of a copy by the exact ones of the data, optionally also those of frozen layers.
 
-    Of processes that examine the model together, the data of all count.
+    If several processes examine the model together, the data of all processes count.
 
     Raises:
-        LeftError: that can't be done.
+        LeftError: the statistics can't be replaced.
     """
     try:
         group = None if facts.meeting is None else facts.meeting.group
@@ -30,7 +30,7 @@ def calibrate_copy(facts: Facts, model: nn.Module, *, include_frozen: bool = Fal
 
 
 def data_to_read_again(facts: Facts) -> Data:
-    """Return the user's data, or the batches that were read where they can be read once only."""
+    """Return the user's data, or the batches that were read if the data can be read only once."""
     if facts.data is None:
         raise LeftError("that needs data")
     batches = batches_of(facts.data)
@@ -38,10 +38,10 @@ def data_to_read_again(facts: Facts) -> Data:
 
 
 def float_norms(facts: Facts, model: nn.Module, paths: Sequence[str]) -> str:
-    """Convert BN layers of a copy to float32, parameters and buffers, and say so.
+    """Convert BN layers of a copy to float32, parameters and buffers, and return a description.
 
     Raises:
-        LeftError: the model does not run with them, or there are no data to show it.
+        LeftError: the model does not run with them, or there are no data to try it.
     """
     if "data" not in facts.has:
         raise LeftError("without data nothing shows that the model still runs")
@@ -56,7 +56,7 @@ def float_norms(facts: Facts, model: nn.Module, paths: Sequence[str]) -> str:
     try:
         with unchanged_in_evaluation(model, data=facts.data), torch.no_grad():
             model(*args, **kwargs)
-    except Exception as error:  # whatever the user's model may raise
+    except Exception as error:  # the user's model may raise anything
         for parameter, value in parameters:
             parameter.data = value
         for module, held in buffers:

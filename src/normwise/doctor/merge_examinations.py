@@ -1,4 +1,4 @@
-"""One examination of those of several processes."""
+"""Merge of the examinations of several processes."""
 
 import math
 from collections.abc import Sequence
@@ -7,19 +7,20 @@ from dataclasses import replace
 from normwise.doctor.facts.processes.rank_facts import ranks_text
 from normwise.records import SEVERITIES, Examination, Finding, ProbeOutcome, Safety, Symptom
 
-#: From the safety that promises least.
+#: Safeties, from the least safe.
 _SAFETIES: tuple[Safety, ...] = ("manual", "unsafe", "safe")
 
 
 def merge_examinations(examinations: Sequence[Examination], ranks: Sequence[int]) -> Examination:
-    """Return the examination that all processes have in common: the findings of any, and the outcomes of all.
+    """Return the common examination of all processes: the union of their findings, and the outcomes of all.
 
-    A finding is in the words of the first rank that has it. A place that not all ranks found says which did. Loss,
-    accuracy and distance are means over the batches of all; the layers' numbers are those of the first rank.
+    The text of a finding is that of the first rank that has it. A symptom that not all ranks have says which do.
+    Loss, accuracy and distance are means over the batches of all ranks; the layers' numbers are those of the first
+    rank.
 
     Args:
-        examinations: That of each process, by the same rules, in the order of the ranks.
-        ranks: The ranks.
+        examinations: Examination of each process by the same rules, in the order of the ranks.
+        ranks: Ranks of the processes.
     """
     first = examinations[0]
     if len(examinations) == 1:

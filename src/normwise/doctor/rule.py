@@ -1,4 +1,4 @@
-"""A rule of the doctor: what it finds, why that hurts, how it is measured and mended, and models to try it on."""
+"""Base of the doctor's rules: what a rule finds, why that hurts, how it is measured and fixed, and test models."""
 
 import ast
 import inspect
@@ -21,13 +21,13 @@ from normwise.statistics import Data
 
 @dataclass(frozen=True)
 class Case:
-    """A model to try a rule on, with what it is diagnosed with.
+    """Model to try a rule on, with the other arguments of its diagnosis.
 
     Attributes:
-        model: The model.
-        data, loss, optimizer: As :func:`normwise.diagnose` takes them.
-        ranks: Models and data of the other processes of a group, of which this is rank 0; in one process each is asked
-            for its facts in turn.
+        model: Model to diagnose.
+        data, loss, optimizer: Arguments of :func:`normwise.diagnose`.
+        ranks: Models and data of the other processes of a group in which this is rank 0; one process collects the
+            facts of each in turn.
     """
 
     model: nn.Module
@@ -37,7 +37,7 @@ class Case:
     ranks: "Sequence[Case]" = ()
 
     def facts(self) -> Facts:
-        """Return the facts about it, and those of the other processes."""
+        """Return the facts about the model, and those of the other processes."""
         facts = Facts.of_model(self.model, self.data, loss=self.loss, optimizer=self.optimizer)
         if self.ranks:
             of_all = [facts, *(case.facts() for case in self.ranks)]
@@ -47,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True)
 class FileCase:
-    """An ONNX file to try a rule on.
+    """ONNX file to try a rule on.
 
     Attributes:
         content: Bytes of the file.
@@ -56,23 +56,23 @@ class FileCase:
     content: bytes
 
     def facts(self) -> Facts:
-        """Return the facts about it."""
+        """Return the facts about the file."""
         return Facts.of_onnx(self.content)
 
 
 class Rule(BaseRule[Facts]):
-    """A rule. A subclass in a file of ``doctor/rules`` is found by that; nothing central is edited to add one.
+    """Base of all rules. A subclass in a file of ``doctor/rules`` is found automatically; no list needs an entry.
 
     Attributes:
-        code: Permanent code, ``BN`` and three digits; the first says the family.
-        name: Name in kebab-case that reads as what is wrong, such as ``"stale-statistics"``; the file is called so.
-        severity: How much a finding matters, where :meth:`severity_of` does not say otherwise.
-        needs: What it has to be given.
-        finds, why, measured, fixed: Text for its page: what it finds, why that hurts, how it is measured, and how it
-            is fixed and how safe that is.
-        safety: Whether the fix can be applied by :meth:`heal`, where :meth:`safety_of` does not say otherwise.
+        code: Permanent code, ``BN`` and three digits; the first digit is the family.
+        name: Name of the fault in kebab-case, such as ``"stale-statistics"``; the file has the same name.
+        severity: Severity of a finding, unless :meth:`severity_of` returns another.
+        needs: Kinds of arguments that the rule needs.
+        finds, why, measured, fixed: Texts for its page: what the rule finds, why that hurts, how it is measured,
+            and how it is fixed and how safe that is.
+        safety: Whether :meth:`heal` can apply the fix, unless :meth:`safety_of` returns another value.
         sources: Papers and issues.
-        supersedes: Codes of rules whose findings this one explains: in the layers that both found, theirs are dropped.
+        supersedes: Codes of rules whose findings this one explains; they are dropped in layers that both found.
     """
 
     needs: ClassVar[tuple[Need, ...]]
@@ -82,29 +82,29 @@ class Rule(BaseRule[Facts]):
     sources: ClassVar[tuple[Source, ...]] = ()
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
-        """Apply a safe fix to a copy of the model, in place, and return what was done.
+        """Apply a safe fix to a copy of the model, in place, and return a description.
 
         Args:
-            facts: Facts about the model as it was.
-            model: The copy; its modules have the same paths.
-            symptoms: The places.
+            facts: Facts about the original model.
+            model: Copy of the model, with the same paths.
+            symptoms: Symptoms of the finding, with their layers.
 
         Raises:
-            LeftError: it can't be applied here; says why.
+            LeftError: the fix can't be applied here; the error says why.
         """
-        # Only rules with a safe fix are asked, and test_rules.py tries each of those.
+        # Only called for rules with a safe fix, each of which test_rules.py tries.
         raise NotImplementedError(f"{self.code} has no fix that is applied")
 
     @abstractmethod
     def sick(self) -> Case | FileCase:
-        """Return a minimal model that has it. Its source code is in the rule's page."""
+        """Return a minimal model that has the fault. Its source code is on the rule's page."""
 
     @abstractmethod
     def healthy(self) -> Case | FileCase:
-        """Return a minimal model that does not have it."""
+        """Return a minimal model without the fault."""
 
     def text(self) -> RuleText:
-        """Return its text, for explanations and pages."""
+        """Return the rule's texts, for explanations and pages."""
         return RuleText(
             self.code,
             self.name,
@@ -122,7 +122,7 @@ class Rule(BaseRule[Facts]):
 
 
 def _body(method: Callable[..., Any]) -> str:
-    """Return the source code in a method, without its first line and its docstring."""
+    """Return the source code of a method's body, without its docstring."""
     source = textwrap.dedent(inspect.getsource(method))
     (function,) = ast.parse(source).body
     statements = function.body if isinstance(function, ast.FunctionDef) else [function]

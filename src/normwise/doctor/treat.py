@@ -1,4 +1,4 @@
-"""Safe fixes, applied to a copy and proven by measuring again."""
+"""Application of safe fixes to a copy, proven by measuring again."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ def treat(
 ) -> tuple[nn.Module, Treatment]:
     """Apply the safe fixes of an examination's findings, prove their gain, and return the healed model.
 
-    The fixes are proven where none of the findings that were mended is found again, and where neither loss nor outputs
-    in evaluation are farther from those with exact statistics than before. Else the model is returned as it was. Where
-    several processes have examined it together, each applies the same fixes, and they measure together.
+    The fixes are proven if no fixed finding is found again, and if neither loss nor outputs in evaluation are
+    farther from those with exact statistics than before. Otherwise the model is returned unchanged. If several
+    processes have examined it together, each applies the same fixes, and they measure together.
 
     Raises:
-        ArgumentError: ``model`` has other layers than the one that was examined.
+        ArgumentError: ``model`` has other layers than the examined model.
         ModelError: the model can't be copied.
-        DistributedError: a process did not come, failed, or could not apply a fix that another one did.
+        DistributedError: a process did not arrive, failed, or could not apply a fix that another process applied.
     """
     old = facts.model if model is None else model
     if list(facts.layers) != [path for path, _ in old.named_modules() if path in facts.layers]:
@@ -87,9 +87,9 @@ def _copied(model: nn.Module) -> nn.Module:
 
 
 def _copy(model: nn.Module) -> nn.Module:
-    """Copy a model, also where modules hold computed weights, such as those under the masks of pruning.
+    """Copy a model, even if its modules hold computed weights, as under the masks of pruning.
 
-    A copy is of the same process groups.
+    The copy has the same process groups.
     """
     memo: dict[int, object] = {
         id(value): value if isinstance(value, ProcessGroup) else value.detach().clone()
@@ -113,7 +113,7 @@ def _apply(
 
 
 def _healed(facts: Facts, rule: Rule, model: nn.Module, symptoms: Sequence[Symptom]) -> tuple[bool, str]:
-    """Apply a fix, on all processes that meet; return whether it was applied, and what it did or why not."""
+    """Apply a fix, in all processes of the group; return whether it was applied, and a description or the obstacle."""
 
     def heal() -> tuple[bool, str]:
         try:

@@ -1,4 +1,4 @@
-"""Nodes of a graph that apply an activation that can be computed with batch normalization."""
+"""Nodes of a graph that apply an activation which can be fused with batch normalization."""
 
 import inspect
 from types import FunctionType
@@ -36,7 +36,7 @@ def activation_of(user: fx.Node, node: fx.Node) -> str | None:
     if name is None:
         return None
     settings = _settings(user)
-    # Anything else than the settings that are fixed makes it another function.
+    # Settings other than the fixed ones make it another function.
     is_same = settings is not None and all(
         type(value) is bool if setting == "inplace" else setting in fixed and _equal(value, fixed[setting])
         for setting, value in settings.items()
@@ -45,7 +45,7 @@ def activation_of(user: fx.Node, node: fx.Node) -> str | None:
 
 
 def _settings(node: fx.Node) -> dict[str, object] | None:
-    """Return all arguments but the input by name, with defaults where they can be known."""
+    """Return all arguments except the input by name, with defaults if known."""
     if isinstance(node.target, FunctionType):
         arguments = inspect.signature(node.target).bind(*node.args, **node.kwargs)
         arguments.apply_defaults()
@@ -55,5 +55,5 @@ def _settings(node: fx.Node) -> dict[str, object] | None:
 
 
 def _equal(value: object, expected: object) -> bool:
-    # A node, a number that is not known yet, is no number.
+    # A node, whose number is not known yet, is not a number.
     return isinstance(value, (int, float, str)) and value == expected

@@ -13,9 +13,9 @@ _IN_PLACE = {operator.iadd, "add_"}
 
 
 def addend_of(user: fx.Node, node: fx.Node) -> fx.Node | None:
-    """Return the node that ``user`` adds to the output of ``node``; None where it does anything else.
+    """Return the node that ``user`` adds to the output of ``node``; None if it does anything else.
 
-    The sum has the addend's shape, type, device, and the order in memory of ``node``'s output.
+    The sum has the addend's shape, dtype and device, and the memory format of ``node``'s output.
     """
     known = _FUNCTIONS if user.op == "call_function" else _METHODS if user.op == "call_method" else ()
     if (
@@ -29,7 +29,7 @@ def addend_of(user: fx.Node, node: fx.Node) -> fx.Node | None:
         return None
     first, second = user.args
     if first is second or (user.target in _IN_PLACE and first is not node):
-        # An addition in place changes its first operand, which others may still see.
+        # An in-place addition changes its first operand, which other nodes may still use.
         return None
     addend = second if first is node else first
     y, added, total = tensor_of(node), tensor_of(addend), tensor_of(user)

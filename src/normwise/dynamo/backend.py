@@ -1,4 +1,4 @@
-"""The function that ``torch.compile(model, backend="normwise")`` calls for each graph of a model."""
+"""Backend function that ``torch.compile(model, backend="normwise")`` calls for each graph of a model."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -21,23 +21,23 @@ def normwise(
     mode: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
-    """Return the function that computes a graph, with normwise's batch normalization in it.
+    """Return a function that computes a graph with normwise's batch normalization.
 
-    Batch normalization in training, the addition of a tensor of the same shape and type behind it, and an activation
-    behind that become one operator. On a CPU Inductor compiles normwise's formulas for it, together with what stands
-    beside it (:mod:`normwise.kernels.inductor`). Where anything else sees a value in between, they stay apart.
-    Evaluation is left to Inductor, which fuses it with the rest; where the rest is run as it is, it becomes calls of
-    normwise, too.
+    Batch normalization in training, a following addition of a tensor of the same shape and dtype, and a following
+    activation become one operator. On a CPU Inductor compiles normwise's formulas for it, together with
+    neighbouring operations (:mod:`normwise.kernels.inductor`). If anything else uses a value in between, they stay
+    separate. Evaluation is left to Inductor, which fuses it with the rest; if the rest runs eagerly, evaluation
+    becomes calls of normwise, too.
 
     Args:
-        graph_module: The graph that Dynamo has traced.
-        inputs: Its inputs.
-        mode: One of Inductor's, such as "max-autotune".
-        options: ``{"rest": "eager"}`` runs everything else as it is, which needs no compiler; ``"inductor"`` is the
-            default. All others are Inductor's.
+        graph_module: Graph that Dynamo has traced.
+        inputs: Inputs of the graph.
+        mode: Mode of Inductor, such as "max-autotune".
+        options: Options. ``{"rest": "eager"}`` runs everything else eagerly, which needs no compiler;
+            ``"inductor"`` is the default. All other options are Inductor's.
 
     Raises:
-        ArgumentError: an unknown option.
+        ArgumentError: an option is unknown.
     """
     settings = read_options(mode, options)
     fusions = []
@@ -56,7 +56,7 @@ def normwise(
         graph_module.recompile()
     if settings.eager:
         return graph_module.forward
-    # Now, since Inductor reads its decompositions before it traces the operator.
+    # Registered now, since Inductor reads its decompositions before it traces the operator.
     operator_under_inductor.register_once()
     inductor: Any = lookup_backend("inductor")
     return inductor(graph_module, inputs, config_patches=dict(settings.inductor))

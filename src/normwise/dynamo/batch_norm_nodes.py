@@ -1,4 +1,4 @@
-"""Nodes of a graph that normalise a batch by torch's functions."""
+"""Nodes of a graph that call torch's functions for batch normalization."""
 
 import inspect
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from normwise.dynamo.fake_values import are_alike, are_same, tensor_of
 from normwise.kernels import Call
 from normwise.kernels.backend import BACKENDS
 
-#: ``torch.batch_norm`` is compiled, and does not tell its signature.
+#: Signature of ``torch.batch_norm``, which is compiled and has none.
 _NAMES = (
     "input",
     "weight",
@@ -37,11 +37,11 @@ class BatchNormNode:
     """One batch normalization in a graph.
 
     Attributes:
-        node: The node itself.
-        x: The node of the input.
-        running_mean, running_var, weight, bias: Their nodes, or None.
-        training: Whether the batch's own statistics normalise.
-        momentum, eps: Numbers, or the nodes that compute them.
+        node: Node of the call.
+        x: Node of the input.
+        running_mean, running_var, weight, bias: Nodes of these tensors, or None.
+        training: Whether batch statistics normalise.
+        momentum, eps: Momentum and ε, or the nodes that compute them.
     """
 
     node: fx.Node
@@ -56,12 +56,12 @@ class BatchNormNode:
 
     @property
     def statistics(self) -> list[fx.Node]:
-        """The nodes of the running statistics."""
+        """Return the nodes of the running statistics."""
         return [node for node in (self.running_mean, self.running_var) if node is not None]
 
     @property
     def sources(self) -> list[fx.Node]:
-        """The nodes of all tensors that are read."""
+        """Return the nodes of all tensors that are read."""
         return [self.x, *(node for node in (self.weight, self.bias) if node is not None), *self.statistics]
 
     def covers(self, activation: str | None, residual: fx.Node | None) -> bool:
@@ -73,13 +73,13 @@ class BatchNormNode:
         x, mean, var, weight, bias, added = tensors
         if x is None:
             return False
-        # A backend that trains evaluates as well; it is asked for the former alone.
+        # A backend that supports training also supports evaluation; only the former is checked.
         call = Call(x, mean, var, weight, bias, training=True, activation=activation, residual=added)
         return any(backend.covers_types(call) for backend in BACKENDS)
 
 
 def bound(node: fx.Node) -> dict[str, Any] | None:
-    """Return the arguments of a node that normalises a batch, by name; None of any other node."""
+    """Return the arguments of a node that normalises a batch, by name; None for any other node."""
     signature = _SIGNATURES.get(node.target) if node.op == "call_function" else None
     if signature is None:
         return None
@@ -101,7 +101,7 @@ def batch_norm_of(node: fx.Node) -> BatchNormNode | None:
     if (
         x is None
         or y is None
-        # Under autocast, or of parameters of another type, the output may be of another type, too.
+        # Under autocast, or with parameters of another dtype, the output may have another dtype, too.
         or not are_alike(x, y)
         or not are_same(x.stride(), y.stride())
         or any(vector is not None and tensor_of(vector) is None for vector in vectors)

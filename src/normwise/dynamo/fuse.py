@@ -1,4 +1,4 @@
-"""Batch normalization of a graph, with the addition and activation behind it, as one call of normwise."""
+"""Fusion of batch normalization in a graph with the following addition and activation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from normwise.dynamo.kept_tensors import may_be_overwritten
 
 @dataclass(frozen=True)
 class Fusion:
-    """One call of normwise, and the nodes of which it takes the place.
+    """One call of normwise, and the nodes that it replaces.
 
     Attributes:
-        norm: The batch normalization.
-        chain: The nodes that are replaced, in their order; the first is the batch normalization.
+        norm: Batch normalization of the fusion.
+        chain: Replaced nodes in order; the first is the batch normalization.
         activation: Name of the activation; None for none.
-        addend: The node that is added; None for none.
+        addend: Node that is added; None for none.
     """
 
     norm: BatchNormNode
@@ -31,10 +31,10 @@ class Fusion:
 
 
 def find_fusions(graph: fx.Graph, *, evaluation: bool) -> list[Fusion]:
-    """Return what can be replaced in a graph that Dynamo has traced, and change nothing.
+    """Return the possible fusions in a graph that Dynamo has traced, without changing it.
 
     Args:
-        graph: The graph.
+        graph: Graph to search.
         evaluation: Whether batch normalization with running statistics is replaced as well.
     """
     found: list[Fusion] = []
@@ -50,7 +50,7 @@ def find_fusions(graph: fx.Graph, *, evaluation: bool) -> list[Fusion]:
 
 
 def replace(graph: fx.Graph, fusions: list[Fusion], function: Callable[..., Tensor]) -> None:
-    """Put calls of ``function``, one of :mod:`normwise.dynamo.fused_call`, in the place of what was found."""
+    """Replace the nodes of fusions by calls of ``function``, one of :mod:`normwise.dynamo.fused_call`."""
     replaced: dict[Any, fx.Node] = {}
     for fusion in fusions:
         norm, last = fusion.norm, fusion.chain[-1]
@@ -77,7 +77,7 @@ def replace(graph: fx.Graph, fusions: list[Fusion], function: Callable[..., Tens
 
 
 def _longest(norm: BatchNormNode, taken: set[fx.Node]) -> Fusion | None:
-    """Return the longest chain behind a batch normalization that can be computed with it; None for none at all."""
+    """Return the longest chain after a batch normalization that can be fused with it; None if there is none."""
     chain, addend = [norm.node], None
     found = _checked(norm, chain, None, None)
     user = _only_user(norm.node, taken)
@@ -100,7 +100,7 @@ def _longest(norm: BatchNormNode, taken: set[fx.Node]) -> Fusion | None:
 def _checked(
     norm: BatchNormNode, chain: list[fx.Node], activation: str | None, addend: fx.Node | None
 ) -> Fusion | None:
-    """Return a chain as a fusion, if it computes the same and its backward pass needs nothing that is overwritten."""
+    """Return a chain as a fusion, if it computes the same and its backward pass needs no overwritten tensor."""
     if (
         not norm.covers(activation, addend)
         or may_interfere(norm, chain, addend)
@@ -111,6 +111,6 @@ def _checked(
 
 
 def _only_user(node: fx.Node, taken: set[fx.Node]) -> fx.Node | None:
-    """Return the one node that uses the value of ``node``, unless it was replaced already."""
+    """Return the only node that uses the value of ``node``, unless it was replaced already."""
     user = next(iter(node.users)) if len(node.users) == 1 else None
     return None if user in taken else user

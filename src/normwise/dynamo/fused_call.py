@@ -1,4 +1,4 @@
-"""Functions that stand in a graph for batch normalization, the addition and the activation behind it."""
+"""Functions that replace batch normalization, addition and activation in a graph."""
 
 from torch import Tensor
 
@@ -18,7 +18,7 @@ def call_eagerly(
     activation: str | None,
     residual: Tensor | None,
 ) -> Tensor:
-    """Return ``activation(batch_norm(x) + residual)`` from the first backend that covers it, in a graph that is run.
+    """Return ``activation(batch_norm(x) + residual)`` from the first backend that covers it, in an eager graph.
 
     Shapes were checked when the graph was traced.
     """
@@ -39,7 +39,7 @@ def call_in_graph(
     activation: str | None,
     residual: Tensor | None,
 ) -> Tensor:
-    """Return the same from the operator ``normwise::batch_norm``, in a graph that is traced once more, for Inductor."""
+    """Return the same from the operator ``normwise::batch_norm``, in a graph that Inductor traces again."""
     return compiled_graphs.batch_norm(
         Call(x, running_mean, running_var, weight, bias, training, momentum, eps, activation, residual)
     )

@@ -1,4 +1,4 @@
-"""Nodes between two others that could see, or change, what is computed later than it was."""
+"""Nodes in between that forbid to move batch normalization to a later position in the graph."""
 
 import operator
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ _IN_PLACE = {getattr(operator, name) for name in vars(operator) if name.startswi
     operator.inv,
     operator.invert,
 }
-#: Modules whose functions tell by their names what they write into.
+#: Modules whose functions show by their names what they write into.
 _KNOWN_ORIGINS = ("torch", "_operator", "math", "builtins")
 _NUMBERS = (bool, int, float, str, torch.Size, torch.dtype, torch.device, SymInt, SymFloat, SymBool)
 
 
 def may_interfere(norm: BatchNormNode, chain: list[fx.Node], addend: fx.Node | None) -> bool:
-    """Return whether batch normalization can't be moved behind the nodes up to the last one of ``chain``.
+    """Return whether batch normalization can't be moved after the nodes up to the last one of ``chain``.
 
-    It can where none of them overwrites what it reads, or the addend; where none reads or moves its running
-    statistics; and where none changes a mode of torch, such as autocast or gradients.
+    It can if none of them overwrites its inputs or the addend, none reads or updates its running statistics, and
+    none changes a mode of torch, such as autocast or gradients.
     """
     sources = norm.sources if addend is None else [*norm.sources, addend]
     read = {memory for source in sources for memory in memory_of(source)}
@@ -37,8 +37,8 @@ def may_interfere(norm: BatchNormNode, chain: list[fx.Node], addend: fx.Node | N
                 return True
             for written, is_statistic in written_by(node):
                 memory = memory_of(written)
-                # Two inputs of the graph may share memory in the next call. Integers share none with what is read here,
-                # and buffers of layers none with anything else.
+                # Two inputs of the graph may share memory in the next call. Integers never share memory with
+                # the tensors here, nor do buffers of layers with anything else.
                 if memory & read or not (
                     is_statistic or _is_integral(written) or not _is_given(memory, node)
                 ):
@@ -54,7 +54,7 @@ def _is_given(memory: set[Any], node: fx.Node) -> bool:
 
 
 def _only_computes(node: fx.Node) -> bool:
-    """Return whether a node gives a value: one that changes a mode gives none, or an object."""
+    """Return whether a node has a tensor value; one that changes a mode has none, or an object."""
     if node.op in ("placeholder", "get_attr"):
         return True
     value = node.meta.get("example_value")
@@ -63,7 +63,7 @@ def _only_computes(node: fx.Node) -> bool:
 
 
 def written_by(node: fx.Node) -> Iterator[tuple[fx.Node, bool]]:
-    """Yield the nodes whose memory a node may overwrite, and whether they are running statistics that it moves."""
+    """Yield the nodes whose memory a node may overwrite, and whether they are running statistics that it updates."""
     arguments = bound(node)
     if arguments is not None:
         if arguments["training"] is not False:

@@ -1,4 +1,4 @@
-"""The options of ``torch.compile(model, backend="normwise", options=...)``."""
+"""Options of ``torch.compile(model, backend="normwise", options=...)``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ _RESTS = ("inductor", "eager")
 
 @dataclass(frozen=True)
 class Options:
-    """The options of one compiled model.
+    """Options of one compiled model.
 
     Attributes:
-        eager: Whether what is not replaced runs as it is; else Inductor compiles it.
+        eager: Whether the rest of the graph runs eagerly; otherwise Inductor compiles it.
         inductor: Settings for Inductor, by the names of ``torch._inductor.config``.
     """
 
@@ -24,10 +24,10 @@ class Options:
 
 
 def read_options(mode: str | None, options: Mapping[str, Any] | None) -> Options:
-    """Return the options that ``torch.compile`` was given.
+    """Return the options passed to ``torch.compile``.
 
     Raises:
-        ArgumentError: a value, or a name, that does not exist.
+        ArgumentError: a name or value is unknown.
     """
     given = dict(options or {})
     rest = given.pop("rest", "inductor")
@@ -61,7 +61,7 @@ def _of_inductor(mode: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     config: Any = import_module("torch._inductor.config")
     for name, value in settings.items():
         kind = config.get_type(name)
-        # Of generic types no instance can be told.
+        # isinstance does not work with generic types.
         if get_origin(kind) is None and not isinstance(value, kind):
             raise ArgumentError(
                 f'torch.compile(..., backend="normwise"): the option {name!r} is {value!r}; expected '

@@ -1,4 +1,4 @@
-"""Normalization of tensors, without state of its own."""
+"""Normalization of tensors as functions without state."""
 
 from normwise.functional.batch_norm import batch_norm
 from normwise.functional.moments import moments

@@ -27,42 +27,41 @@ def batch_norm(
 
         y = a\left(\gamma \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta + r\right)
 
-    In training :math:`\mu` and :math:`\sigma^2` are the batch's, over all axes but the channels'; the
-    variance that normalises is the biased one. Else they are ``running_mean`` and ``running_var``.
+    In training :math:`\mu` and :math:`\sigma^2` are the mean and the biased variance of the batch, over all axes
+    except the channels. Otherwise they are ``running_mean`` and ``running_var``.
 
     Shape:
         ``x``, ``residual`` and the output: ``(N, C, *)``. ``running_mean``, ``running_var``, ``weight``
         (γ) and ``bias`` (β): ``(C,)``. ``mask``: ``(N, *)``.
 
     Args:
-        x: Input, of a floating type. float16 and bfloat16 accumulate in float32.
-        running_mean, running_var: Updated in place in training, where they are given:
+        x: Input, of a floating-point dtype. float16 and bfloat16 accumulate in float32.
+        running_mean, running_var: Running statistics, updated in place in training if given:
             ``running = (1 - momentum) * running + momentum * batch``, with Bessel's correction (count
-            over count less one) for the variance. An empty batch leaves them as they are.
-        momentum: Weight of the new batch, as in torch (Keras and others give the weight of the old); a
-            0-dimensional tensor where it is computed.
-        activation: None, or a name in :data:`normwise.functional.ACTIVATIONS`.
-        residual: Added before the activation.
-        mask: Boolean, True where a position is real. The others take no part in statistics, counts and
-            gradients, whatever they hold, and their output is 0. Where a batch has fewer than two real
-            positions there is no variance to keep: the running statistics stay as they are, and the
-            normalised value of the one position is 0.
-        inplace: The output may take the input's place in memory, and the backward pass is computed from it (Rota
-            Bulò et al. 2018, section 3.1): one activation is kept instead of two. Only with an activation that can
-            be undone (None, "leaky_relu"), without a residual, and once differentiable. What precedes must not
-            need its own output for its gradient: a convolution or linear layer does not. Where the compiled
-            kernels are not in use the input is left alone. In float32 gradients of the input and of β are exact to
-            :math:`2^{-22} (1 + |\beta / \gamma|)` of the largest; that of γ is a sum, :math:`\sum g \hat{x}`, and
-            exact to :math:`2^{-22} \sum |g| (|\hat{x}| + |\beta / \gamma|)`.
+            over count less one) for the variance. An empty batch leaves them unchanged.
+        momentum: Weight of the new batch, as in torch (Keras and others give the weight of the old average); a
+            float, or a 0-dimensional tensor.
+        activation: Activation, a name in :data:`normwise.functional.ACTIVATIONS`, or None.
+        residual: Tensor that is added before the activation.
+        mask: Boolean mask, True where a position is real. Other positions take no part in statistics, counts and
+            gradients, whatever they hold, and their output is 0. A batch with fewer than two real positions has no
+            variance: the running statistics stay unchanged, and the normalised value of a single position is 0.
+        inplace: Whether the output may overwrite the input, with a backward pass computed from the output (Rota
+            Bulò et al. 2018, section 3.1): autograd keeps one activation instead of two. It needs an invertible
+            activation (None, "leaky_relu") and no residual, and is only once differentiable. The preceding
+            operation must not need its own output for its gradient; a convolution or linear layer does not. Without
+            the compiled kernels the input is not overwritten. In float32 the gradients of the input and of β are
+            exact to :math:`2^{-22} (1 + |\beta / \gamma|)` of the largest value; the gradient of γ is a sum,
+            :math:`\sum g \hat{x}`, and exact to :math:`2^{-22} \sum |g| (|\hat{x}| + |\beta / \gamma|)`.
 
     Raises:
-        ShapeError: a wrong number of axes or channels, a residual of another shape, or one value per
-            channel in training without a mask.
-        MaskError: the mask's type, shape or device.
-        ArgumentError: an unknown activation, an input that is not of a floating type, an ``eps`` that is
-            not positive, a residual on another device, no running statistics where they are needed, or
-            ``inplace`` where the output can't tell the input: another activation, a residual, or a γ that is
-            0 or less than a thousandth of β.
+        ShapeError: the input has a wrong number of axes or channels, or one value per channel in training without a
+            mask; or the residual has another shape.
+        MaskError: the mask has a wrong dtype, shape or device.
+        ArgumentError: the activation is unknown, the input's dtype is not floating-point, ``eps`` is not positive,
+            the residual is on another device, running statistics are missing, or ``inplace`` is impossible since
+            the input can't be recovered from the output: another activation, a residual, or a γ that is 0 or less
+            than a thousandth of β.
 
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithms 1 and 2. Masked statistics:

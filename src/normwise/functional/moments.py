@@ -8,18 +8,19 @@ from normwise.kernels.torch_backend.primitives import ChannelMoments
 
 
 def moments(x: Tensor, mask: Tensor | None = None) -> ChannelMoments:
-    r"""Return the count, mean and biased variance of each channel, the first third of batch normalization.
+    r"""Return the count, mean and biased variance of each channel, the first of BN's three parts.
 
     .. math::
 
         m = |R| \qquad \mu = \frac{1}{m} \sum_{i \in R} x_i \qquad
         \sigma^2 = \frac{1}{m} \sum_{i \in R} (x_i - \mu)^2
 
-    with the set :math:`R` of real positions: all axes but the channels', where ``mask`` is True. Without a real
-    position the mean and the variance are 0.
+    with the set :math:`R` of real positions: all axes except the channels, where ``mask`` is True. If no position
+    is real, mean and variance are 0.
 
-    With :func:`normalise` and :func:`update_running` it makes layers that do something between the three: merge the
-    moments of several processes, or split a batch. Moments of parts with counts :math:`m_k` merge exactly:
+    With :func:`normalise` and :func:`update_running` you can build layers that do something between these parts:
+    merge the moments of several processes, or split a batch. Moments of parts with counts :math:`m_k` merge
+    exactly:
 
     .. math::
 
@@ -31,15 +32,16 @@ def moments(x: Tensor, mask: Tensor | None = None) -> ChannelMoments:
         ``variance`` are ``(C,)``.
 
     Args:
-        x: Input, of a floating type. Deviations from a first estimate of the mean are added up, in float32, or float64
-            for float64: a mean of many deviations costs no digit. The moments are float64 for any input, so that their
-            differences and merges cost none either (float32 on Apple's GPUs, which have no float64).
-        mask: Boolean, True where a position is real. The others take no part, whatever they hold.
+        x: Input, of a floating-point dtype. The sums are over deviations from a first estimate of the mean, in
+            float32 (float64 for float64), so a mean that is many deviations from 0 loses no digits. The moments are
+            float64 for any input, so that their differences and merges lose none either (float32 on Apple's GPUs,
+            which have no float64).
+        mask: Boolean mask, True where a position is real. Other positions take no part, whatever they hold.
 
     Raises:
-        ShapeError: fewer than two axes.
-        MaskError: the mask's type, shape or device.
-        ArgumentError: an input that is not of a floating type.
+        ShapeError: the input has fewer than two axes.
+        MaskError: the mask has a wrong dtype, shape or device.
+        ArgumentError: the input's dtype is not floating-point.
 
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1, lines 1 and 2. Merging: Chan, Golub &

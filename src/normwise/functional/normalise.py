@@ -30,32 +30,37 @@ def normalise(
 
         y = a\left(\gamma \, (x - \mu) \, s + \beta + r\right), \qquad s = \frac{1}{\sqrt{\sigma^2 + \epsilon}}
 
-    Gradients flow to all tensors, ``mean`` and ``inverse_deviation`` among them: with those of :func:`moments` the
-    output and all gradients are those of :func:`batch_norm` in training.
+    Gradients flow to all tensors, including ``mean`` and ``inverse_deviation``: with the results of
+    :func:`moments`, the output and all gradients are those of :func:`batch_norm` in training.
 
     Shape:
         ``x``, ``residual`` and the output: ``(N, C, *)``. ``mean``, ``inverse_deviation``, ``weight`` (γ) and ``bias``
         (β): ``(C,)``. ``mask``: ``(N, *)``.
 
     Args:
-        x: Input, of a floating type, which is the output's. float16 and bfloat16 are computed in float32.
-        mean: :math:`\mu`. In float64 it is subtracted to its last digit, also from a float32 input.
-        inverse_deviation: :math:`s`, such as ``torch.rsqrt(variance + eps)``. In float64 no power of it overflows.
+        x: Input, of a floating-point dtype, which is also the output's. float16 and bfloat16 are computed in
+            float32.
+        mean: Means :math:`\mu`. A float64 mean is subtracted in full precision, also from a float32 input.
+        inverse_deviation: Inverse deviations :math:`s`, such as ``torch.rsqrt(variance + eps)``. In float64 no
+            power of it overflows.
         weight, bias: γ and β; None for 1 and 0.
-        activation: None, or a name in :data:`normwise.functional.ACTIVATIONS`.
-        residual: Added before the activation.
-        mask: Boolean, True where a position is real. The output of the others is 0, and nothing flows through them.
+        activation: Activation, a name in :data:`normwise.functional.ACTIVATIONS`, or None.
+        residual: Tensor that is added before the activation.
+        mask: Boolean mask, True where a position is real. The output of other positions is 0, and no gradient flows
+            through them.
 
     Raises:
-        ShapeError: fewer than two axes, a wrong number of channels, or a residual of another shape.
-        MaskError: the mask's type, shape or device.
-        ArgumentError: an unknown activation, an input that is not of a floating type, or a residual on another device.
+        ShapeError: the input has fewer than two axes or a wrong number of channels, or the residual has another
+            shape.
+        MaskError: the mask has a wrong dtype, shape or device.
+        ArgumentError: the activation is unknown, the input's dtype is not floating-point, or the residual is on
+            another device.
 
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1, lines 3 and 4.
 
     Example:
-        Two halves of a batch, as two processes have them, normalised by the statistics of both:
+        Two halves of a batch, as in two processes, normalised by the joint statistics:
 
         >>> import torch, normwise.functional as F
         >>> halves = torch.randn(8, 3).chunk(2)

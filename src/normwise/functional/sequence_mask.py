@@ -10,18 +10,18 @@ from normwise.errors import ArgumentError
 
 
 def sequence_mask(lengths: Tensor | Sequence[int] | PackedSequence, length: int | None = None) -> Tensor:
-    """Where padded sequences are real: boolean ``(N, L)``, True up to the length of each.
+    """Return the mask of padded sequences: boolean ``(N, L)``, True up to the length of each sequence.
 
     Args:
-        lengths: Whole numbers (N,), 0 or more, as a tensor or a list; or what
-            ``torch.nn.utils.rnn.pack_padded_sequence`` gave, of which the rows are in the order
-            that it was given and ``pad_packed_sequence`` gives back.
-        length: L; the longest of the sequences if not given.
+        lengths: Lengths (N,), whole numbers of 0 or more, as a tensor or a list; or the result of
+            ``torch.nn.utils.rnn.pack_padded_sequence``, with rows in the order of its input and of
+            ``pad_packed_sequence``.
+        length: L; the length of the longest sequence if not given.
 
-    The mask is what our BN layers take with ``(N, C, L)``; for the layout ``(L, N)`` transpose it.
+    Our BN layers take this mask with an input ``(N, C, L)``; for the layout ``(L, N)`` transpose it.
 
     Raises:
-        ArgumentError: lengths that are no whole numbers, or that are negative or more than ``length``.
+        ArgumentError: the lengths are not whole numbers, or are negative or more than ``length``.
 
     Example:
         >>> import torch, normwise
@@ -32,7 +32,7 @@ def sequence_mask(lengths: Tensor | Sequence[int] | PackedSequence, length: int 
     if isinstance(lengths, PackedSequence):
         lengths = _packed_lengths(lengths)
     lengths = lengths_as_tensor(lengths)
-    # Both at once: for lengths that are on a GPU the host has to wait.
+    # Both at once: for lengths on a GPU the host has to wait.
     shortest, longest = torch.stack(lengths.aminmax()).tolist() if len(lengths) else (0, 0)
     length = longest if length is None else length
     if longest > length or shortest < 0:
@@ -44,14 +44,14 @@ def sequence_mask(lengths: Tensor | Sequence[int] | PackedSequence, length: int 
 
 
 def lengths_as_tensor(lengths: object) -> Tensor:
-    """Lengths (N,) as a tensor of whole numbers.
+    """Return lengths (N,) as a tensor of whole numbers.
 
     Raises:
-        ArgumentError: what is no tensor, list or tuple of whole numbers, or has more axes.
+        ArgumentError: the lengths are not a tensor, list or tuple of whole numbers, or have more axes.
     """
     tensor = lengths
     if isinstance(lengths, (list, tuple)) and all(isinstance(each, int) for each in lengths):
-        # Whatever torch's default device is, what a list holds is on the CPU.
+        # The numbers of a list are on the CPU, whatever torch's default device is.
         tensor = torch.tensor(lengths, dtype=torch.int64, device="cpu")
     if (
         not isinstance(tensor, Tensor)
@@ -72,8 +72,8 @@ def lengths_as_tensor(lengths: object) -> Tensor:
 
 
 def _packed_lengths(packed: PackedSequence) -> Tensor:
-    """The lengths (N,), int64, of what was packed, in the order that it was given, on the device of the data."""
+    """Return the lengths (N,) of packed sequences, int64, in the order before packing, on the device of the data."""
     count = int(packed.batch_sizes[0])
-    # batch_sizes says of each step how many sequences reach it, the longest first.
+    # batch_sizes has the number of sequences that reach each step, the longest first.
     lengths = (packed.batch_sizes[:, None] > torch.arange(count, device="cpu")).sum(0).to(packed.data.device)
     return lengths if packed.unsorted_indices is None else lengths[packed.unsorted_indices]

@@ -1,4 +1,4 @@
-"""The update of running statistics."""
+"""Update of running statistics."""
 
 import torch
 from torch import Tensor
@@ -17,31 +17,30 @@ def update_running(
     *,
     counter: Tensor | None = None,
 ) -> None:
-    r"""Move running statistics, in place, towards the moments of a batch.
+    r"""Update running statistics, in place, with the moments of a batch.
 
     .. math::
 
         \text{running} \leftarrow (1 - \text{momentum}) \, \text{running} + \text{momentum} \cdot s
 
-    with :math:`s = \mu` for the mean and :math:`s = \sigma^2 m / (m - 1)`, Bessel's correction, for the variance. Where
-    the batch has fewer than two real positions there is no variance to keep: everything stays as it is. No gradient
-    flows.
+    with :math:`s = \mu` for the mean and :math:`s = \sigma^2 m / (m - 1)`, Bessel's correction, for the variance. A
+    batch with fewer than two real positions has no variance, and changes nothing. No gradient flows.
 
     Shape:
         ``running_mean``, ``running_var``, ``mean`` and ``variance``: ``(C,)``. ``count`` and ``counter``: ``()``.
 
     Args:
-        running_mean, running_var: Moved in place, in their own types; None is left out.
-        mean: Of the batch, as :func:`moments` returns it.
-        variance: The biased one, as :func:`moments` returns it.
-        count: Real positions, :math:`m`.
-        momentum: Weight of the new batch, as in torch (Keras and others give the weight of the old); None for the
-            plain average over the batches that ``counter`` counts.
-        counter: Number of batches so far, int64; one more afterwards, if the batch has statistics.
+        running_mean, running_var: Running statistics, updated in place in their own dtypes; None is skipped.
+        mean: Mean of the batch, as :func:`moments` returns it.
+        variance: Biased variance of the batch, as :func:`moments` returns it.
+        count: Number of real positions, :math:`m`.
+        momentum: Weight of the new batch, as in torch (Keras and others give the weight of the old average); None
+            for the plain average over the batches that ``counter`` counts.
+        counter: Number of batches so far, int64; incremented if the batch has statistics.
 
     Raises:
-        ShapeError: running statistics of another shape than those of the batch.
-        ArgumentError: a momentum of None without a counter.
+        ShapeError: the running statistics have another shape than those of the batch.
+        ArgumentError: the momentum is None and there is no counter.
 
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 2, line 10.

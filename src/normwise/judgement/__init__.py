@@ -1,1 +1,1 @@
-"""Judgements that the doctors for torch and for Keras share; they know neither framework."""
+"""Judgements common to the doctors for torch and for Keras, independent of both frameworks."""

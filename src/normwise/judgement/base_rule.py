@@ -1,4 +1,4 @@
-"""The base of the rules for torch models and of those for Keras models."""
+"""Base of the rules for torch models and for Keras models."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -11,15 +11,15 @@ FactsT = TypeVar("FactsT")
 
 
 class BaseRule(ABC, Generic[FactsT]):
-    """A rule, which asks for facts about a model.
+    """Base of rules about facts of a model.
 
     Attributes:
-        code: Permanent code, ``BN`` and three digits; the first says the family.
-        name: Name in kebab-case that reads as what is wrong, such as ``"stale-statistics"``; the file is called so.
-        severity: How much a finding matters, where :meth:`severity_of` does not say otherwise.
-        finds: What it finds.
-        safety: Whether the fix can be applied, where :meth:`safety_of` does not say otherwise.
-        supersedes: Codes of rules whose findings this one explains: in the layers that both found, theirs are dropped.
+        code: Permanent code, ``BN`` and three digits; the first digit is the family.
+        name: Name of the fault in kebab-case, such as ``"stale-statistics"``; the file has the same name.
+        severity: Severity of a finding, unless :meth:`severity_of` returns another.
+        finds: Description of the fault that the rule finds.
+        safety: Whether the fix can be applied, unless :meth:`safety_of` returns another value.
+        supersedes: Codes of rules whose findings this one explains; they are dropped in layers that both found.
     """
 
     code: ClassVar[str]
@@ -31,7 +31,7 @@ class BaseRule(ABC, Generic[FactsT]):
 
     @abstractmethod
     def evidence(self, facts: FactsT) -> Iterable[Symptom]:
-        """Return the places where it finds something, with what was measured there; none in a healthy model."""
+        """Return the layers with the fault, with the measured evidence; none in a healthy model."""
 
     @abstractmethod
     def message(self, facts: FactsT, symptoms: Sequence[Symptom]) -> str:
@@ -39,10 +39,10 @@ class BaseRule(ABC, Generic[FactsT]):
 
     @abstractmethod
     def fix(self, facts: FactsT, symptoms: Sequence[Symptom]) -> str:
-        """Return code that mends it, to be pasted into the user's own."""
+        """Return code that fixes it, to be pasted into the user's script."""
 
     def severity_of(self, facts: FactsT, symptoms: Sequence[Symptom]) -> Severity:
-        """Return how much these symptoms matter."""
+        """Return the severity of these symptoms."""
         return self.severity
 
     def safety_of(self, facts: FactsT, symptoms: Sequence[Symptom]) -> Safety:
@@ -50,14 +50,14 @@ class BaseRule(ABC, Generic[FactsT]):
         return self.safety
 
     def explained(self, facts: FactsT, symptoms: Sequence[Symptom]) -> set[str]:
-        """Return the paths in which findings of the rules that this one supersedes are dropped."""
+        """Return the paths at which findings of superseded rules are dropped."""
         return {symptom.path for symptom in symptoms}
 
     def cost(self, facts: FactsT, symptoms: Sequence[Symptom]) -> str:
-        """Return the measured cost in words; empty where none was measured."""
+        """Return the measured cost as text; empty if none was measured."""
         return ""
 
 
 def measured(label: str, value: float, unit: str = "") -> Measured:
-    """Return one number of the evidence; a shorter name for rules, which have many."""
+    """Return one number of the evidence; a short name, since rules use it often."""
     return Measured(label, float(value), unit)

@@ -1,16 +1,17 @@
-"""BN105: how much it matters that one BN layer normalises several distributions."""
+"""Judgement for BN105: the effect of one BN layer that normalises several distributions."""
 
 import math
 
 from normwise.judgement.three_passes import ThreePasses
 from normwise.records import Severity
 
-#: Distance of outputs by batch statistics from those in evaluation, in standard deviations, up to which they are alike.
+#: Distance of outputs with batch statistics from those in evaluation, in standard deviations, up to which
+#: they agree.
 _SAME_OUTPUTS = 0.25
 
 
 def severity_of_sharing(passes: ThreePasses) -> Severity:
-    """Return a note where evaluation is as good as with the statistics of each call, an error where it is bad."""
+    """Return a note if evaluation is as good as with the statistics of each call, an error if it is bad."""
     found = passes.gap("running", "batch")
     if found is None:
         return "info" if passes.batch.distance <= _SAME_OUTPUTS else "warning"
@@ -22,7 +23,7 @@ def severity_of_sharing(passes: ThreePasses) -> Severity:
 
 
 def cost_of_sharing(passes: ThreePasses) -> str:
-    """Compare evaluation with that by the statistics of each call."""
+    """Compare evaluation with evaluation by the statistics of each call."""
     running, batch = passes.running.loss, passes.batch.loss
     if math.isnan(running) or math.isnan(batch):
         return passes.cost_of_statistics

@@ -1,25 +1,25 @@
-"""BN407: layers of which most channels are switched off by γ, and what that explains."""
+"""Judgement for BN407: layers with most channels switched off by γ, and the findings that this explains."""
 
 from collections.abc import Iterable, Sequence
 
 from normwise.records import Symptom
 
-#: Share of a layer's channels from which it is a warning.
+#: Share of a layer's switched-off channels from which it is a warning.
 _MOST = 0.5
 
 
 def layers_off(symptoms: Iterable[Symptom]) -> set[str]:
-    """Return the layers of which most is switched off; evidence has how many channels are, and of how many."""
+    """Return the layers with most channels switched off; evidence has the number of such channels, and of all."""
     return {
         symptom.path for symptom in symptoms if symptom.evidence[0].value >= _MOST * symptom.evidence[1].value
     }
 
 
 def explained_by_layers_off(symptoms: Iterable[Symptom], order: Sequence[str]) -> set[str]:
-    """Return the layers that are off and all called behind one, whose inputs are small or constant for that.
+    """Return the switched-off layers, and all layers after one, whose inputs are small or constant for that reason.
 
     Args:
-        symptoms: The layers with channels that are switched off.
+        symptoms: Symptoms of the layers with switched-off channels.
         order: Paths of all layers in the order of their calls.
     """
     off = layers_off(symptoms)

@@ -1,4 +1,4 @@
-"""Outcomes of a model with three kinds of statistics, and how much worse the ones of evaluation are than exact ones."""
+"""Outcomes of a model with three kinds of statistics, and the loss of evaluation compared with exact ones."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,15 +7,15 @@ from statistics import fmean, stdev
 
 from normwise.records import ProbeOutcome, Severity, outcome_text
 
-#: Distance of outputs, in standard deviations, from which they are others.
+#: Distance of outputs, in standard deviations, from which they count as different.
 _MOVED = 0.25
-#: What evaluation loses from which it is worth a warning, and from which it is an error: points of accuracy, share of
-#: the loss with exact statistics, loss, and distance of the outputs in standard deviations.
+#: Degradation in evaluation from which it is a warning, and from which it is an error: points of accuracy,
+#: share of the loss with exact statistics, loss, and distance of the outputs in standard deviations.
 _ACCURACY = (0.02, 0.05)
 _LOSS_SHARE = (0.15, 0.3)
 _LOSS = (0.05, 0.1)
 _DISTANCE = (0.35, 0.6)
-#: Fewest samples that have to be wrong for it.
+#: Fewest samples that must be wrong for it.
 _SAMPLES = 4
 
 
@@ -24,9 +24,9 @@ class ThreePasses:
     """Outcomes of a model in evaluation, on the same batches, with three kinds of statistics.
 
     Attributes:
-        running: Outcome with the statistics that the layers keep: torch's running ones, Keras's moving ones.
-        batch: The same where each BN layer normalises by the batch, as in training, though dropout is off.
-        exact: The same with the statistics that the layers showed in that pass, of all batches together.
+        running: Outcome with running (in Keras, moving) statistics.
+        batch: Outcome when each BN layer normalises by the batch, as in training, with dropout off.
+        exact: Outcome with the exact statistics of that pass, over all batches.
         losses: Loss of each batch, by "running", "batch" and "exact"; empty without a loss.
         samples: Number of samples in the batches.
     """
@@ -39,16 +39,16 @@ class ThreePasses:
 
     @property
     def has_loss(self) -> bool:
-        """True where losses of all three kinds are known."""
+        """Return whether losses of all three kinds are known."""
         return not any(math.isnan(outcome.loss) for outcome in (self.batch, self.exact))
 
     @property
     def exact_helps(self) -> bool:
-        """True where evaluation is clearly worse with the statistics that the layers keep than with exact ones.
+        """Return whether evaluation is clearly worse with running statistics than with exact ones.
 
-        By the loss where there is one: by more than twice the standard error over the batches, and by more than 5 % or
-        0.02. Else by the outputs: they differ by more than a quarter of what they vary. Where outputs that are no
-        classes differ so, 5 % are enough: a loss on small targets is small.
+        If there is a loss, it must be worse by more than twice the standard error over the batches, and by more
+        than 5 % or 0.02. Otherwise the outputs must differ by more than a quarter of their deviation. If outputs
+        that are not classes differ so much, 5 % of the loss are enough: a loss on small targets is small.
         """
         gap = self.gap("running", "exact")
         if gap is None:
@@ -61,10 +61,10 @@ class ThreePasses:
 
     @property
     def severity_by_cost(self) -> Severity:
-        """Return how much wrong statistics matter, by what evaluation with exact ones gains.
+        """Return the severity of wrong statistics, by the gain of evaluation with exact ones.
 
-        A loss close to 0 doubles easily, so that it has to grow by an amount as well as by a share; or, where the
-        outputs are no classes, the outputs have to move.
+        A loss close to 0 doubles easily, so it must grow by an amount as well as by a share; or, if the outputs are
+        not classes, the outputs must move.
         """
         running, exact = self.running, self.exact
         levels = []
@@ -86,7 +86,7 @@ class ThreePasses:
 
     @property
     def cost_of_statistics(self) -> str:
-        """Evaluation with the statistics that the layers keep beside that with exact ones; empty for no measurement."""
+        """Return evaluation with running and with exact statistics as text; empty without a measurement."""
         running, exact = outcome_text(self.running), outcome_text(self.exact)
         if running or exact:
             return f"evaluation {running}; with exact statistics {exact}"
@@ -95,7 +95,7 @@ class ThreePasses:
 
     @property
     def cost_of_batches(self) -> str:
-        """Evaluation with the statistics of each batch beside that with exact ones; empty for no measurement."""
+        """Return evaluation with batch and with exact statistics as text; empty without a measurement."""
         batch, exact = outcome_text(self.batch), outcome_text(self.exact)
         if batch and exact:
             return f"with batch statistics, as in training, {batch}; with exact statistics {exact}"
@@ -105,9 +105,9 @@ class ThreePasses:
         )
 
     def gap(self, worse: str, better: str) -> tuple[float, float] | None:
-        """Return by how much the loss with one kind of statistics is above that with another, and its standard error.
+        """Return the increase of the loss between two kinds of statistics, and its standard error.
 
-        The error is over the batches, and 0 for a single one. None where the losses are not known.
+        The error is over the batches, and 0 for a single one. None if the losses are unknown.
         """
         one, other = self.losses.get(worse, ()), self.losses.get(better, ())
         if not one or len(one) != len(other):

@@ -1,8 +1,8 @@
-"""Batch normalization for Keras 3: the layer, and what examines, changes and proves models that have it."""
+"""Batch normalization for Keras 3: the layer, and tools that examine, change and verify models with it."""
 
 from normwise.import_keras import import_keras as _import_keras
 
-_import_keras()  # which says what to install where Keras is missing
+_import_keras()  # it says what to install if Keras is missing
 
 from normwise.keras.batch_normalization import BatchNormalization
 from normwise.keras.doctor import diagnose

@@ -1,4 +1,4 @@
-"""Checks of the arguments that the layer is made, built and called with."""
+"""Checks of the layer's arguments in ``__init__``, ``build`` and ``call``."""
 
 import math
 from numbers import Real
@@ -14,7 +14,7 @@ def check_arguments(
     synchronized: bool,
     virtual_batch_size: int | None,
 ) -> None:
-    """Raise ValueError where an argument of the layer is impossible, or contradicts another."""
+    """Raise ValueError if an argument of the layer is invalid, or contradicts another."""
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
         raise ValueError(f"axis must be one whole number, that of the channels, got {axis!r}")
     _check_share("momentum", momentum)
@@ -36,7 +36,7 @@ def checked_channels(shape: Any, axis: int, virtual_batch_size: int | None, name
     """Return the number of channels of inputs of a shape.
 
     Raises:
-        ValueError: inputs that the layer can't normalise.
+        ValueError: the layer can't normalise inputs of this shape.
     """
     rank = len(shape)
     if rank < 2 or not -rank <= axis < rank:

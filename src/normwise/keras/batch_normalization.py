@@ -17,63 +17,66 @@ from normwise.keras.with_ops import batch_normalization as with_ops
 
 @keras.saving.register_keras_serializable(package="normwise")
 class BatchNormalization(keras.layers.BatchNormalization):
-    r"""Normalise each channel by the statistics of its batch: ``keras.layers.BatchNormalization``, and what that lacks.
+    r"""Batch normalization: ``keras.layers.BatchNormalization`` with further arguments and fixes.
 
     .. math::
 
         y = a\left(\gamma \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta + r\right)
 
-    In training :math:`\mu` and :math:`\sigma^2` are mean and biased variance of the batch over all axes but ``axis``,
-    and the moving statistics become ``momentum * moving + (1 - momentum) * batch``; else they are the moving ones.
-    ``trainable = False`` means inference, as in Keras. Names, order and shapes of the weights are Keras's (gamma, beta,
-    moving_mean, moving_variance, and with ``renorm`` moving_stddev, renorm_mean, renorm_stddev), so that weights load
-    both ways; ``momentum=None`` and a schedule of ``renorm``, which is the default there, add one, ``batches``, behind
-    them: a file of Keras's layer loads all the same, ``set_weights`` takes the other limits of ``renorm_clipping``.
+    In training :math:`\mu` and :math:`\sigma^2` are the mean and the biased variance of the batch over all axes
+    except ``axis``, and the moving statistics become ``momentum * moving + (1 - momentum) * batch``. In inference
+    they are the moving statistics. ``trainable = False`` means inference, as in Keras. Names, order and shapes of
+    the weights are Keras's (gamma, beta, moving_mean, moving_variance, and with ``renorm`` moving_stddev,
+    renorm_mean, renorm_stddev), so weights load in both directions. With ``momentum=None``, or a schedule of
+    ``renorm`` (its default), there is one more weight at the end, ``batches``. A file of Keras's layer still loads;
+    for ``set_weights`` use fixed limits in ``renorm_clipping``.
 
-    It differs where Keras's layer is wrong or refuses: the variance keeps its digits at any mean, masks fit any axis, a
-    batch without a real position moves nothing, one channel may have a mask, and ``renorm`` is clipped unless it is
-    asked not to be. On the torch backend it computes with normwise's kernels.
+    It differs from Keras's layer where that is wrong or raises an error: the variance keeps its digits at any mean,
+    masks work with any axis, a batch without a real position updates nothing, a single channel may have a mask, and
+    ``renorm`` is clipped by default. On the torch backend it computes with normwise's kernels.
 
     Shape:
         ``inputs``, ``residual`` and the output: any, with two axes or more. ``mask``: the shape of the inputs, or that
         without ``axis``, or a leading part of either; any axis may have the size 1.
 
     Args:
-        axis: The axis of the channels, an integer.
-        momentum: Weight of what was, between 0 and 1 (torch's ``momentum`` is that of the new batch); None for the
-            plain average over all batches so far.
-        epsilon: Added to the variance; Keras's default is 1e-3, torch's 1e-5.
-        center, scale: Whether there are β and γ.
-        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: Initial values.
-        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: Of β and γ.
+        axis: Axis of the channels, an integer.
+        momentum: Weight of the old average, between 0 and 1 (torch's ``momentum`` is the weight of the new batch);
+            None for the plain average over all batches so far.
+        epsilon: Number that is added to the variance, ε; Keras's default is 1e-3, torch's 1e-5.
+        center, scale: Whether the layer has β and γ.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: Initial values of
+            the weights.
+        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: Regularizers and constraints of β
+            and γ.
         renorm: Whether training is batch renormalization (Ioffe 2017).
-        renorm_clipping: Limits of r and d: None for the paper's schedule, a dictionary with Keras's keys ``rmax``,
-            ``rmin`` and ``dmax`` for limits that stay (a missing one is no limit), and with ``warmup_steps``,
-            ``rmax_steps`` or ``dmax_steps`` among them for a schedule of your own.
-        renorm_momentum: Weight of what was in the statistics that r and d compare with.
-        synchronized: Whether statistics are those of all replicas, merged by their counts: of a ``tf.distribute``
-            strategy on TensorFlow; of the processes of ``torch.distributed`` on torch; on JAX of the devices of all
-            axes that ``jax.shard_map`` or ``jax.pmap`` maps (``keras.distribution`` makes statistics those of the
-            whole batch in any case).
-        activation: None, or an activation of Keras, applied last.
-        virtual_batch_size: Samples at most whose statistics normalise together (ghost batch normalization, Hoffer et
-            al. 2017); parts of a batch are as equal as can be. The moving statistics are moved by the whole batch. None
-            for the whole batch.
-        unbiased_moving_variance: Whether the moving variance gets Bessel's correction, count over count less one, as in
+        renorm_clipping: Limits of r and d. None is the paper's schedule; a dictionary with Keras's keys ``rmax``,
+            ``rmin`` and ``dmax`` gives fixed limits (a missing key means no limit); with ``warmup_steps``,
+            ``rmax_steps`` or ``dmax_steps`` it gives your own schedule.
+        renorm_momentum: Weight of the old average in the statistics that r and d compare with.
+        synchronized: Whether statistics are those of all replicas, merged by their counts. Replicas are those of a
+            ``tf.distribute`` strategy on TensorFlow, the processes of ``torch.distributed`` on torch, and on JAX
+            the devices of all axes that ``jax.shard_map`` or ``jax.pmap`` maps (with ``keras.distribution``,
+            statistics are always those of the whole batch).
+        activation: Activation of Keras that is applied last, or None.
+        virtual_batch_size: Most samples that are normalised together (ghost batch normalization, Hoffer et al.
+            2017); the parts of a batch are as equal as possible. The whole batch updates the moving statistics.
+            None for the whole batch.
+        unbiased_moving_variance: Whether the moving variance gets Bessel's correction, count / (count - 1), as in
             torch.
-        frozen_statistics: Whether the moving statistics normalise, and stay, in training too, while γ and β learn;
-            ``trainable=False`` fixes those as well. :func:`normwise.keras.freeze` sets it.
-        kwargs: Those of ``keras.layers.Layer``.
+        frozen_statistics: Whether the moving statistics are fixed and normalise also in training, while γ and β
+            learn; ``trainable=False`` fixes those as well. :func:`normwise.keras.freeze` sets it.
+        kwargs: Arguments of ``keras.layers.Layer``.
 
     Call arguments:
-        inputs: Input.
+        inputs: Input to normalise.
         training: Whether the statistics of the batch normalise.
-        mask: Boolean, True where a position is real. The others have no part in the statistics; their output is
-            computed as that of all others, as in Keras, with 0 for what is infinite or not a number.
-        residual: Added before the activation, of the shape of the inputs.
+        mask: Boolean mask, True where a position is real. Other positions take no part in the statistics; their
+            output is computed like that of real positions, as in Keras, with 0 for infinite values and NaN.
+        residual: Tensor of the inputs' shape that is added before the activation.
 
     Raises:
-        ValueError: an argument that does not exist or contradicts another; a mask or residual of another shape.
+        ValueError: an argument is invalid or contradicts another, or a mask or residual has a wrong shape.
 
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithms 1 and 2. Ioffe 2017,
@@ -154,7 +157,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self._reduction_axes = [axis for axis in range(rank) if axis != self.axis % rank]
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, residual: Any = None) -> Any:
-        """Return the normalised inputs; in training move the statistics."""
+        """Return the normalised inputs; in training also update the moving statistics."""
         axis = self.axis % len(inputs.shape)
         moving = not (training and self.trainable) or self.frozen_statistics
         kind = moments_type(inputs)
@@ -165,7 +168,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if moving:
             mask = None
         elif mask is not None:
-            # Nothing times infinity is no number, so that padding with one would reach the gradients.
+            # 0 · ∞ is NaN, so infinite padding would reach the gradients.
             inputs = ops.where(ops.logical_or(mask, ops.isfinite(inputs)), inputs, ops.zeros_like(inputs))
         call = Call(
             inputs,
@@ -190,7 +193,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return of_type(outputs, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """Return all arguments, as ``from_config`` takes them."""
+        """Return all arguments, for ``from_config``."""
         return {
             **super().get_config(),
             "momentum": self.momentum,
@@ -205,21 +208,21 @@ class BatchNormalization(keras.layers.BatchNormalization):
         }
 
     def load_own_variables(self, store: Any) -> None:
-        """Load the weights of a file; one of Keras's layer, which has no ``batches``, begins to count at 0."""
+        """Load the weights of a file; a file of Keras's layer has no ``batches``, which then starts at 0."""
         keys, last = store.keys(), len(self.weights) - 1
         if self.batches is not None and len(keys) == last:
             store = {**{key: store[key] for key in keys}, str(last): 0}
         super().load_own_variables(store)
 
     def _corrected(self, found: BatchMoments, gamma: Any, beta: Any) -> tuple[Tensor, Tensor]:
-        """Return γ r and γ d + β, with which batch normalization is batch renormalization."""
+        """Return γ r and γ d + β, which turn batch normalization into batch renormalization."""
         kind = found.mean.dtype
         least = math.sqrt(self.epsilon)
         r, d = correction(
             found.mean,
             ops.sqrt(found.variance + self.epsilon),
             ops.cast(self.renorm_mean, kind),
-            # An average that has hardly begun may be near to 0.
+            # An average with few batches may be close to 0.
             ops.clip(ops.cast(self.renorm_stddev, kind), least, math.inf),
             self._limits,
             None if self.batches is None else ops.cast(self.batches, kind),

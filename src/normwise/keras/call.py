@@ -1,11 +1,11 @@
-"""One call of batch normalization, as each way to compute it takes it."""
+"""Arguments of one call of batch normalization, for all implementations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from normwise.keras.moments import BatchMoments, Tensor
 
-#: Makes γ and β of a batch from its moments.
+#: Function from the moments of a batch to its γ and β.
 Correction = Callable[[BatchMoments, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
 
 
@@ -14,18 +14,18 @@ class Call:
     r"""One call of :math:`y = a(\gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta + r)`.
 
     Attributes:
-        x: Input, of any type; computed in float32, or float64.
-        axis: Of the channels, not negative.
-        epsilon: Added to the variance.
-        name: Of the layer, for errors.
-        gamma, beta: ``(C,)``, float32 or float64; None for 1 and 0.
+        x: Input, of any dtype; computed in float32, or float64.
+        axis: Axis of the channels, not negative.
+        epsilon: Number that is added to the variance.
+        name: Name of the layer, for errors.
+        gamma, beta: γ and β, ``(C,)``, float32 or float64; None for 1 and 0.
         statistics: Mean and variance that normalise, ``(C,)``; None for those of the batch.
         mask: Boolean, True where a position is real; it broadcasts to ``x``, with one channel or all.
-        residual: Added before the activation, of the shape of ``x``.
-        activation: A function of ``keras.activations``; None for none.
-        virtual_batch_size: Samples at most whose statistics normalise together; None for all.
+        residual: Tensor of the shape of ``x`` that is added before the activation.
+        activation: Function of ``keras.activations``, or None.
+        virtual_batch_size: Most samples that are normalised together; None for all.
         synchronized: Whether the statistics are those of all replicas.
-        correct: What renormalization makes of γ and β.
+        correct: Function for γ and β in renormalization, or None.
     """
 
     x: Tensor

@@ -1,4 +1,4 @@
-"""Masks of a batch, brought to a shape that broadcasts to it."""
+"""Masks of a batch, reshaped to broadcast to it."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ _Shape = list[int | None]
 def broadcast_mask(mask: Tensor, shape: Any, axis: int, name: str) -> Tensor:
     """Return a boolean mask with the rank of the inputs.
 
-    A mask of fewer axes is that of the inputs without ``axis``, or of their first axes. Keras makes the latter itself
-    (``Masking``, ``Embedding``), with the channels among them where ``axis`` is not the last.
+    A mask with fewer axes has the inputs' axes without ``axis``, or their first axes. Keras itself makes the latter
+    (``Masking``, ``Embedding``), including the channels if ``axis`` is not the last.
 
     Args:
         mask: True, or another number than 0, where a position is real.
-        shape: Of the inputs, None where a size is not known.
-        axis: Of the channels, not negative.
-        name: Of the layer, for errors.
+        shape: Shape of the inputs, with None for unknown sizes.
+        axis: Axis of the channels, not negative.
+        name: Name of the layer, for errors.
 
     Raises:
-        ValueError: a shape that does not fit, or that fits in both ways.
+        ValueError: the shape does not fit, or fits in both ways.
     """
     mask = ops.cast(ops.convert_to_tensor(mask), "bool")
     for a in added_axes(mask.shape, shape, axis, name):
@@ -45,7 +45,7 @@ def added_axes(given: Any, shape: Any, axis: int, name: str) -> tuple[int, ...]:
             f"{name}: the mask has the shape {tuple(given)}, expected that of the inputs, {tuple(shape)}, or that "
             f"without axis {axis}, {without}, or a leading part of either"
         )
-    # The number of samples, which may not be known, tells nothing.
+    # The number of samples, which may be unknown, is not compared.
     if len(fitting) > 1 and None not in (*given[1:], *shape[1:]):
         raise ValueError(
             f"{name}: the mask of the shape {tuple(given)} may be that of the inputs, {tuple(shape)}, without axis "
@@ -55,10 +55,10 @@ def added_axes(given: Any, shape: Any, axis: int, name: str) -> tuple[int, ...]:
 
 
 def real_positions(mask: Any, shape: tuple[int, ...], axis: int, name: str) -> Any:
-    """Return a mask, an array of NumPy, without the axis of the channels, of the size of the inputs without it.
+    """Return a NumPy mask with the inputs' shape without the axis of the channels.
 
     Raises:
-        ValueError: a mask that does not fit, or one that differs between channels.
+        ValueError: the mask does not fit, or differs between channels.
     """
     mask = np.expand_dims(mask.astype(bool), added_axes(mask.shape, shape, axis, name))
     if mask.shape[axis] != 1 and not (mask == mask.take([0], axis)).all():
@@ -71,7 +71,7 @@ def real_positions(mask: Any, shape: tuple[int, ...], axis: int, name: str) -> A
 
 
 def _with_axes(shape: _Shape, added: list[int]) -> _Shape:
-    """Return a shape with axes of size 1 more, in ascending order."""
+    """Return a shape with additional axes of size 1, in ascending order."""
     whole = list(shape)
     for a in added:
         whole.insert(a, 1)

@@ -8,22 +8,23 @@ import numpy as np
 
 from normwise.keras.untyped import ops
 
-#: A tensor of whatever backend Keras runs on.
+#: Tensor of Keras's backend.
 Tensor = Any
 
 
 class BatchMoments(NamedTuple):
-    """Moments of a batch, or of each of its parts, and what is left of the batch without its mean.
+    """Moments of a batch, or of each of its parts, and the deviations of the batch from its mean.
 
     Attributes:
-        positions: Real ones of each channel: a number where it is known, else a tensor of the type of the moments,
-            0-dimensional, or ``(C,)`` where channels have masks of their own.
-        mean: ``(C,)``.
-        variance: The biased one, ``(C,)``.
-        deviations: ``x`` less a constant that is about the mean, of the shape of ``x``; with parts, that of its own.
-        rest: The mean less that constant, which broadcasts to ``deviations``; with the gradient of the mean.
-        spread: The variance that normalises, which broadcasts to ``deviations``; of the part with parts. These three
-            are None where the kernels have normalised already.
+        positions: Number of real positions of each channel: a number if known, else a tensor of the moments' dtype,
+            0-dimensional, or ``(C,)`` if channels have their own masks.
+        mean: Mean of each channel, ``(C,)``.
+        variance: Biased variance of each channel, ``(C,)``.
+        deviations: ``x`` minus a constant close to the mean, of the shape of ``x``; with parts, the constant of
+            each part.
+        rest: Mean minus that constant, which broadcasts to ``deviations``, with the gradient of the mean.
+        spread: Variance that normalises, of the batch or part, which broadcasts to ``deviations``. These three are
+            None if the kernels have normalised already.
     """
 
     positions: Tensor | int
@@ -35,14 +36,14 @@ class BatchMoments(NamedTuple):
 
 
 def moments_type(x: Tensor) -> str:
-    """Return the type in which the moments of a tensor are computed."""
-    # Not result_type of Keras, which makes float32 of float64 on torch.
+    """Return the dtype in which the moments of a tensor are computed."""
+    # Not Keras's result_type, which turns float64 into float32 on torch.
     return "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
 
 
 def of_type(value: Tensor, kind: Any) -> Tensor:
-    """Return a tensor, or the value of a variable, in a type; what has it is returned as it is."""
-    # A cast of Keras that changes nothing takes as long on torch as an operator.
+    """Return a tensor, or the value of a variable, in a dtype, unchanged if it has it already."""
+    # On torch, a cast of Keras without effect takes as long as an operator.
     if isinstance(value, keras.Variable):
         value = value.value
     return value if keras.backend.standardize_dtype(value.dtype) == kind else ops.cast(value, kind)
@@ -55,15 +56,15 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
 
         \mu = c + \frac1m \sum_i (x_i - c) \qquad \sigma^2 = \frac1m \sum_i (x_i - c)^2 - (\mu - c)^2
 
-    with the mean as the type of ``x`` has it as :math:`c`, a constant. What is added up for it are differences from
-    one of the values, so that no digit is lost at any mean, as it is in ``keras.ops.moments``. :math:`\mu - c` is what
-    the mean has more digits than its type, and brings the derivatives of any order, which cost no further sum.
+    where the constant :math:`c` is the mean, rounded to the dtype of ``x``. It is summed from differences to one of
+    the values, so no digits are lost at any mean, as they are in ``keras.ops.moments``. :math:`\mu - c` has the
+    mean's digits beyond that dtype, and the derivatives of any order, without a further sum.
 
     Args:
-        x: ``(N, ...)``, float32 or float64.
-        axis: Of the channels, not negative.
-        mask: Boolean, True where a position is real; it broadcasts to ``x``. Without a real position mean and variance
-            are 0.
+        x: Input ``(N, ...)``, float32 or float64.
+        axis: Axis of the channels, not negative.
+        mask: Boolean mask, True where a position is real; it broadcasts to ``x``. Without a real position mean and
+            variance are 0.
     """
     axes = tuple(a for a in range(len(x.shape)) if a != axis)
     samples, *others = axes
@@ -79,32 +80,33 @@ def batch_moments(x: Tensor, axis: int, mask: Tensor | None = None) -> BatchMome
         return values if real is None else ops.where(real, values, ops.zeros_like(values))
 
     def mean_of(values: Tensor) -> Tensor:
-        # Of each sample first: TensorFlow adds up one value after the other, and loses more digits the more there are.
+        # First of each sample: TensorFlow sums one value after the other, and loses more digits in longer
+        # sums.
         of_samples = ops.sum(values, tuple(others), keepdims=True) if others else values
         return ops.sum(of_samples, samples, keepdims=True) / some
 
     pivot = _pivot(x, axes, real)
     shifted_mean = mean_of(chosen(x - pivot))
     about = pivot + _rounded(ops.stop_gradient(shifted_mean))
-    # What rounding took from the sum, and the gradient of the mean.
+    # The rounding error of the sum, and the gradient of the mean.
     rest = (pivot - about) + shifted_mean
     deviations = x - about
-    # Chosen before the square, whose derivative is none where padding holds NaN.
+    # Select before the square, whose derivative is NaN if padding holds NaN.
     spread = _not_negative(mean_of(ops.square(chosen(deviations))) - ops.square(rest))
     mean, variance = (ops.reshape(value, (-1,)) for value in (about + rest, spread))
     return BatchMoments(count, mean, variance, deviations, rest, spread)
 
 
 def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None) -> BatchMoments:
-    """Return the moments of a batch whose parts are normalised each by its own, as :func:`part_numbers` cuts it.
+    """Return the moments of a batch that is normalised in parts, as :func:`part_numbers` cuts it.
 
-    ``mean`` and ``variance`` are those of the whole batch. A part without a real position has the mean and variance 0.
+    ``mean`` and ``variance`` are those of the whole batch. A part without a real position has mean and variance 0.
 
     Args:
-        x: ``(N, ...)``, float32 or float64; N is the first axis.
-        axis: Of the channels, 1 or more.
-        most: Samples of a part at most.
-        mask: See :func:`batch_moments`.
+        x: Input ``(N, ...)``, float32 or float64; N is the first axis.
+        axis: Axis of the channels, 1 or more.
+        most: Most samples of a part.
+        mask: Boolean mask, see :func:`batch_moments`.
     """
     axes = tuple(a for a in range(1, len(x.shape)) if a != axis)
     real = None if mask is None else _over_batch(mask, x, axis)
@@ -122,7 +124,7 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
     def mean_of_parts(values: Tensor) -> Tensor:
         return _added(ops.sum(values, axes, keepdims=True), numbers, parts) / some
 
-    # Each part by itself: what another one holds costs it no digit, and no NaN comes over.
+    # Each part by itself: values of another part cost no digits, and NaN does not spread.
     pivots = _rounded(mean_of_parts(chosen(ops.stop_gradient(x))))
     shifted_means = mean_of_parts(chosen(x - ops.take(pivots, numbers, axis=0)))
     about = pivots + _rounded(ops.stop_gradient(shifted_means))
@@ -141,15 +143,15 @@ def moments_in_parts(x: Tensor, axis: int, most: int, mask: Tensor | None = None
 
 
 def part_numbers(samples: Any, most: int, values: Any) -> tuple[Tensor, Any]:
-    """Return the part of each sample, ``(N,)``, and how many there are.
+    """Return the part of each sample, ``(N,)``, and the number of parts.
 
-    Parts are consecutive samples, as equal as can be and none more than ``most``; where a sample has one value per
-    channel a part has two samples at least.
+    Parts are consecutive samples, as equal as possible, with at most ``most`` samples; if a sample has one value
+    per channel, a part has at least two samples.
 
     Args:
-        samples: N, a number or, on TensorFlow, a tensor.
-        most: Samples of a part at most.
-        values: Values per channel of one sample.
+        samples: Number of samples N; on TensorFlow it may be a tensor.
+        most: Most samples of a part.
+        values: Number of values per channel of one sample.
     """
     parts = -(-samples // most)
     if isinstance(samples, int):
@@ -168,42 +170,42 @@ def part_numbers(samples: Any, most: int, values: Any) -> tuple[Tensor, Any]:
 
 
 def positions_of(x: Tensor, axis: int) -> Tensor | int:
-    """Return how many values a channel has, as a number where it is known, else as a tensor of the type of ``x``."""
+    """Return the number of values per channel, as a number if known, else as a tensor of the dtype of ``x``."""
     count = math.prod(known(x, [a for a in range(len(x.shape)) if a != axis]))
     return count if isinstance(count, int) else ops.cast(count, x.dtype)
 
 
 def known(x: Tensor, axes: Any) -> list[Any]:
-    """Return sizes of axes: numbers, and tensors of TensorFlow where they are not known."""
+    """Return sizes of axes: numbers, or TensorFlow tensors if unknown."""
     shape = ops.shape(x)
     return [shape[a] for a in axes]
 
 
 def _not_negative(variance: Tensor) -> Tensor:
-    """Return a variance, and 0 where its difference is rounded to less, with the derivatives of the difference."""
+    """Return a variance, 0 where rounding made the difference negative, with the derivatives of the difference."""
     return variance + ops.stop_gradient(ops.clip(-variance, 0.0, math.inf))
 
 
 def _rounded(constant: Tensor) -> Tensor:
-    """Return a finite constant as its type has it, wherever a compiler computes it again.
+    """Return a finite constant that is rounded the same wherever a compiler recomputes it.
 
-    XLA makes the division before it a multiplication and fuses that with the subtraction behind it, which rounds once
-    for both: at a far mean no two places would have the same constant.
+    XLA turns the division before it into a multiplication and fuses that with the subtraction after it, with one
+    rounding for both: at a large mean, no two places would have the same constant.
     """
     largest = float(np.finfo(keras.backend.standardize_dtype(constant.dtype)).max)
     return ops.clip(constant, -largest, largest)
 
 
 def _pivot(x: Tensor, axes: tuple[int, ...], real: Tensor | None) -> Tensor:
-    """Return a value near the mean of each channel, a constant to the gradient, of one element along the axes.
+    """Return a value near the mean of each channel, without gradient, with one element along the axes.
 
-    It is the first value; with a mask the mean of all that are real. The first of m values is at most as many
-    deviations from their mean as the root of m, so that what rounding takes from the sum is a small part of one.
+    It is the first value; with a mask, the mean of all real values. The first of m values is at most √m deviations
+    from their mean, so the rounding error of the sum is a small part of a deviation.
     """
     values = ops.stop_gradient(x)
     if real is None:
         first = tuple(slice(0, 1) if a in axes else slice(None) for a in range(len(x.shape)))
-        # A sum, of one value: an empty batch has none.
+        # A sum over at most one value, since an empty batch has none.
         return ops.sum(values[first], axes, keepdims=True)
     counts = ops.sum(ops.cast(real, x.dtype), axes, keepdims=True)
     total = ops.sum(ops.where(real, values, ops.zeros_like(values)), axes, keepdims=True)
@@ -211,7 +213,7 @@ def _pivot(x: Tensor, axes: tuple[int, ...], real: Tensor | None) -> Tensor:
 
 
 def _over_batch(mask: Tensor, x: Tensor, axis: int) -> Tensor:
-    """Return a mask of the size of the batch, with one channel where it has one."""
+    """Return a mask of the batch's size, with one channel if it has one."""
     one = mask.shape[axis] == 1
     return ops.broadcast_to(
         mask, tuple(1 if one and a == axis else size for a, size in enumerate(ops.shape(x)))
@@ -219,12 +221,12 @@ def _over_batch(mask: Tensor, x: Tensor, axis: int) -> Tensor:
 
 
 def _each_channel(counts: Tensor, axis: int) -> Tensor:
-    """Return counts without axes of size 1: a scalar, or ``(C,)`` where channels have counts of their own."""
+    """Return counts without axes of size 1: a scalar, or ``(C,)`` if channels have their own counts."""
     return ops.reshape(counts, () if counts.shape[axis] == 1 else (-1,))
 
 
 def _at_least_one(count: Tensor | int, kind: Any) -> Tensor | int:
-    """Return a count to divide by: a number where it is known, else a tensor of a type."""
+    """Return a count to divide by: a number if known, else a tensor of a dtype."""
     if isinstance(count, int):
         return max(count, 1)
     count = ops.cast(count, kind)

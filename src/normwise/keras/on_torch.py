@@ -1,4 +1,4 @@
-"""The bridge to normwise's own kernels, on Keras's torch backend: the one file of this package that knows torch."""
+"""Bridge to normwise's own kernels, on Keras's torch backend: the only file of this package that uses torch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from normwise.kernels.merged import merged_batch_norm, merged_moments
 from normwise.kernels.torch_backend.primitives import ChannelMoments
 from normwise.kernels.virtual_batches import batch_norm_in_parts, part_sizes
 
-#: Activations that the kernels fuse and that Keras has with the same settings.
+#: Activations that the kernels can fuse and that Keras has with the same settings.
 _FUSED: dict[Any, str] = {
     keras.activations.relu: "relu",
     keras.activations.relu6: "relu6",
@@ -38,7 +38,7 @@ def covers(call: Call) -> bool:
         return False
     if call.statistics is not None:
         return True
-    # One value per channel has no deviation, of which the kernels make an error and Keras zeros.
+    # One value per channel has no deviation: the kernels raise an error, Keras returns zeros.
     alone = x.numel() <= x.shape[call.axis]
     if call.mask is None:
         return not alone
@@ -51,7 +51,7 @@ def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
     channels = call.x.shape[call.axis]
 
     def viewed(x: Tensor) -> Tensor:
-        # Rows of channels are the layout of the kernels with the least to compute; any other is a view as well.
+        # Rows of channels are the kernels' layout with the least work; any other is a view as well.
         return x.reshape(-1, channels) if flat else x.movedim(call.axis, 1)
 
     fused = None if call.activation is None else _FUSED.get(call.activation)
@@ -78,15 +78,16 @@ def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
 
 
 def merged(own: BatchMoments, name: str) -> BatchMoments:
-    """Return the moments of all ranks, without deviations, where the kernels don't apply."""
+    """Return the moments of all ranks, without deviations, if the kernels don't apply."""
     count = torch.as_tensor(own.positions, dtype=own.mean.dtype, device=own.mean.device)
-    # Ranks with and without such masks send messages of different sizes: the error of that says who has which.
+    # Ranks with and without such masks send messages of different sizes: that error says which rank has a
+    # mask.
     union = _union(name, own.mean.device, ", mask of each channel" if count.ndim else "")
     if union is None:
         return own
     if count.ndim == 0:
         return BatchMoments(*merged_moments(ChannelMoments(count, own.mean, own.variance), union))
-    # Channels with masks of their own are batches of one channel.
+    # Channels with their own masks are batches of one channel.
     found = merged_moments(ChannelMoments(count, own.mean[:, None], own.variance[:, None]), union)
     return BatchMoments(found.count, found.mean[:, 0], found.variance[:, 0])
 
@@ -96,7 +97,7 @@ def _union(name: str, device: torch.device, masks: str = "") -> RankUnion | None
 
 
 def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tuple[Tensor, BatchMoments]:
-    """Return what the statistics of the batch make of it, in the kernels' layout, and its moments."""
+    """Return the batch normalised by its own statistics, in the kernels' layout, and its moments."""
     x = kernel_call.x
     kernel_call.training = True
     union = _union(call.name, x.device) if call.synchronized else None
@@ -113,8 +114,8 @@ def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tu
         y = merged_batch_norm(kernel_call, remembered)
         return y, BatchMoments(*remembered.known[0])
     kind = torch.promote_types(x.dtype, torch.float32)
-    # With a momentum of 1 they are the batch's afterwards. Two tensors: autograd counts what is written to both halves
-    # of one.
+    # With a momentum of 1 they become the batch's. Two tensors, since autograd would count writes to both
+    # halves of one.
     kernel_call.running_mean = x.new_zeros(x.shape[1], dtype=kind)
     kernel_call.running_var = x.new_zeros(x.shape[1], dtype=kind)
     kernel_call.momentum = 1.0
@@ -128,7 +129,7 @@ def _in_training(call: Call, kernel_call: KernelCall, mask: Tensor | None) -> tu
 def _masked(
     call: Call, kernel_call: KernelCall, mask: Tensor, union: RankUnion | None
 ) -> tuple[Tensor, BatchMoments]:
-    """Return the whole batch normalised by the moments of its real positions, as Keras does, and these."""
+    """Return the whole batch normalised by the moments of its real positions, as Keras does, and the moments."""
     found = functional.moments(kernel_call.x, mask)
     if union is not None:
         found = merged_moments(found, union)
@@ -147,7 +148,7 @@ def _masked(
 
 
 def _correct(call: Call, kernel_call: KernelCall, moments: BatchMoments) -> None:
-    """Give a call the γ and β that renormalization makes, in float64 as the moments are."""
+    """Set γ and β of renormalization on a call, in float64 like the moments."""
     if call.correct is not None:
         kind = torch.promote_types(call.x.dtype, torch.float32)
         scale, shift = call.correct(moments, call.gamma, call.beta)
@@ -156,7 +157,7 @@ def _correct(call: Call, kernel_call: KernelCall, moments: BatchMoments) -> None
 
 @dataclass
 class _Remembered:
-    """A union that asks the others once for its moments; a :class:`normwise.kernels.merged.Merger`."""
+    """Union of ranks that collects the moments only once; a :class:`normwise.kernels.merged.Merger`."""
 
     union: RankUnion
     known: list[ChannelMoments]

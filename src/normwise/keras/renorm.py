@@ -1,4 +1,4 @@
-"""Batch renormalization (Ioffe 2017): limits of r and d, and what they make of γ and β."""
+"""Batch renormalization (Ioffe 2017): r and d, and their limits."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from normwise.keras.moments import Tensor
 from normwise.keras.untyped import ops
 
-#: Keys of ``renorm_clipping`` that Keras has, and ours.
+#: Keys of ``renorm_clipping`` in Keras, and our further keys.
 _LIMITS = ("rmax", "rmin", "dmax")
 _STEPS = ("warmup_steps", "rmax_steps", "dmax_steps")
 
@@ -18,10 +18,11 @@ class Schedule:
     """Limits that grow with the number of batches, as in the paper's section 4.2.
 
     Attributes:
-        rmax: Largest r in the end; the smallest is its inverse.
-        dmax: Largest d in the end.
-        warmup_steps: Batches in which r is 1 and d is 0, which is batch normalization.
-        rmax_steps, dmax_steps: Batches after which the limits have grown to ``rmax`` and ``dmax``, linearly.
+        rmax: Final largest r; the smallest is its inverse.
+        dmax: Final largest d.
+        warmup_steps: Number of batches in which r is 1 and d is 0, which is batch normalization.
+        rmax_steps, dmax_steps: Number of batches after which the limits have grown linearly to ``rmax`` and
+            ``dmax``.
     """
 
     rmax: float = 3.0
@@ -31,7 +32,7 @@ class Schedule:
     dmax_steps: int = 25_000
 
     def limits(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the limits of r and d at the number of batches so far, a 0-dimensional floating tensor."""
+        """Return the limits of r and d for the number of batches so far, a 0-dimensional floating tensor."""
 
         def share(end: int) -> Tensor:
             begin = min(self.warmup_steps, end - 1)
@@ -42,12 +43,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Clipping:
-    """Limits that stay, as Keras has them; None for none.
+    """Fixed limits, as in Keras; None for no limit.
 
     Attributes:
         rmax: Largest r.
         rmin: Smallest r.
-        dmax: Largest d, and -d.
+        dmax: Largest absolute value of d.
     """
 
     rmax: float | None = None
@@ -56,13 +57,13 @@ class Clipping:
 
 
 def limits_of(given: Mapping[str, Any] | None) -> Schedule | Clipping:
-    """Return what ``renorm_clipping`` asks for.
+    """Return the limits for the argument ``renorm_clipping``.
 
     Args:
-        given: None for the paper's schedule; Keras's keys alone for limits that stay; steps among them for a schedule.
+        given: None for the paper's schedule; only Keras's keys for fixed limits; keys of steps for a schedule.
 
     Raises:
-        ValueError: an unknown key, or limits that contradict one another.
+        ValueError: a key is unknown, or limits contradict one another.
     """
     if given is None:
         return Schedule()
@@ -99,13 +100,13 @@ def correction(
     limits: Schedule | Clipping,
     step: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Return r and d, ``(C,)``, which are constants to the gradient.
+    """Return r and d, ``(C,)``, as constants without gradient.
 
     Args:
-        mean: Of the batch.
-        deviation: Of the batch, ``sqrt(variance + epsilon)``.
-        running_mean, running_deviation: What renormalization keeps.
-        limits: What clips r and d.
+        mean: Mean of the batch.
+        deviation: Deviation of the batch, ``sqrt(variance + epsilon)``.
+        running_mean, running_deviation: Running mean and deviation of renormalization.
+        limits: Limits of r and d.
         step: Number of batches so far, for a schedule.
     """
     r = deviation / running_deviation
@@ -114,7 +115,7 @@ def correction(
         rmax, dmax = limits.limits(step)
         r, d = ops.clip(r, 1 / rmax, rmax), ops.clip(d, -dmax, dmax)
     else:
-        # Not maximum and minimum of Keras, which make float32 of float64 on torch.
+        # Not Keras's maximum and minimum, which turn float64 into float32 on torch.
         if limits.rmin is not None or limits.rmax is not None:
             r = ops.clip(r, limits.rmin or 0.0, math.inf if limits.rmax is None else limits.rmax)
         if limits.dmax is not None:

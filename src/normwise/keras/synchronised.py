@@ -13,9 +13,9 @@ class _Replicas(NamedTuple):
     """The replicas of a step, two or more.
 
     Attributes:
-        number: How many there are.
-        index: The number of this one, from 0 on.
-        total: Adds up a tensor over all of them; with gradients.
+        number: Number of replicas.
+        index: Index of this replica, from 0.
+        total: Function that sums a tensor over all replicas, with gradients.
     """
 
     number: int
@@ -39,8 +39,8 @@ def merged(own: BatchMoments, shape: list[int], name: str) -> BatchMoments:
 
     Args:
         own: Moments of this replica.
-        shape: The shape to which ``(C,)`` is brought, to broadcast to the batch.
-        name: Of the layer, for errors.
+        shape: Shape to which ``(C,)`` is reshaped, to broadcast to the batch.
+        name: Name of the layer, for errors.
     """
     backend = keras.backend.backend()
     if backend == "torch":
@@ -62,7 +62,7 @@ def _merged(own: BatchMoments, replicas: _Replicas) -> BatchMoments:
     # One for all channels, or one for each.
     positions = ops.reshape(ops.cast(own.positions, kind), (-1,))
     values = ops.concatenate([positions, own.mean, own.variance])
-    # Each replica writes a row of its own, so that what is added up are zeros, and no digit is lost.
+    # Each replica writes its own row, so that only zeros are added to it, and no digits are lost.
     mine = ops.equal(ops.arange(replicas.number), ops.cast(replicas.index, "int32"))
     rows = ops.where(ops.reshape(mine, (-1, 1)), ops.reshape(values, (1, -1)), ops.cast(0, kind))
     rows = replicas.total(rows)
@@ -70,7 +70,7 @@ def _merged(own: BatchMoments, replicas: _Replicas) -> BatchMoments:
     counts, means, variances = rows[:, :known], rows[:, known : known + channels], rows[:, known + channels :]
     count = ops.sum(counts, 0)
     shares = counts / ops.maximum(count, ops.ones_like(count))
-    # From the mean of a replica that has positions, so that what is added up are differences.
+    # Relative to the mean of a replica that has positions, so that differences are summed.
     first = ops.stop_gradient(ops.take(means, ops.argmax(counts[:, 0]), axis=0))
     mean = first + ops.sum(shares * (means - first), 0)
     variance = ops.sum(shares * (variances + ops.square(means - mean)), 0)
@@ -78,7 +78,7 @@ def _merged(own: BatchMoments, replicas: _Replicas) -> BatchMoments:
 
 
 def _of_tensorflow() -> _Replicas | None:
-    """Return the replicas of the running step; None where this is the only one."""
+    """Return the replicas of the running step; None if this is the only one."""
     import tensorflow as tf  # keras.ops has no collectives
 
     context: Any = tf.distribute.get_replica_context()
@@ -92,7 +92,7 @@ def _of_tensorflow() -> _Replicas | None:
 
 
 def _of_jax() -> _Replicas | None:
-    """Return the devices of the running function; None where one device runs it, or where it has the whole batch."""
+    """Return the devices of the running function; None if one device runs it, or if it has the whole batch."""
     import jax
 
     mapped: Any = jax.sharding.get_abstract_mesh()

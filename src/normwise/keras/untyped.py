@@ -1,4 +1,4 @@
-"""``keras.ops`` for type checkers, which take what is not annotated there for None."""
+"""``keras.ops`` for type checkers, which would infer None for its unannotated functions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Weights of the layer: made when it is built, and moved by each batch of training."""
+"""Weights of the layer: made when it is built, and updated by each training batch."""
 
 import math
 from typing import Any
@@ -25,7 +25,7 @@ def add_weights(layer: Any, channels: int, *, counting: bool) -> None:
     layer.moving_mean = moving("moving_mean", layer.moving_mean_initializer)
     layer.moving_variance = moving("moving_variance", layer.moving_variance_initializer)
     if layer.renorm:
-        # As Keras has them: deviations, which begin as roots of the initial variance.
+        # As in Keras: deviations, initially the square roots of the initial variance.
         layer.moving_stddev = moving("moving_stddev", initial_deviation)
         layer.renorm_mean = moving("renorm_mean", _again(layer.moving_mean_initializer))
         layer.renorm_stddev = moving("renorm_stddev", initial_deviation)
@@ -36,7 +36,7 @@ def add_weights(layer: Any, channels: int, *, counting: bool) -> None:
 
 
 def move_statistics(layer: Any, found: BatchMoments) -> None:
-    """Move the moving statistics of a layer towards those of a batch; one without a real position moves nothing."""
+    """Update the moving statistics of a layer with those of a batch, unless it has no real position."""
     count = found.positions
     some = True if isinstance(count, int) else count > 0
     if some is True and count == 0:
@@ -61,7 +61,7 @@ def move_statistics(layer: Any, found: BatchMoments) -> None:
         move(layer.renorm_mean, mean, layer.renorm_momentum)
         move(layer.renorm_stddev, ops.sqrt(variance + layer.epsilon), layer.renorm_momentum)
         squares = ops.square(move(layer.moving_stddev, ops.sqrt(corrected + layer.epsilon), share))
-        # A square of a root may be less than what the root was taken of.
+        # The square of a rounded square root may be less than the original number.
         new = ops.clip(squares - layer.epsilon, 0.0, math.inf)
         was = of_type(layer.moving_variance, kind)
         layer.moving_variance.assign(new if some is True else ops.where(some, new, was))
@@ -84,14 +84,14 @@ def _affine(layer: Any, name: str, channels: int) -> Any:
 
 
 def _again(initializer: Any) -> Any:
-    """Return an initializer of its own, since one with a seed gives each weight the same values."""
+    """Return a separate copy of an initializer, since one with a seed gives each weight the same values."""
     if isinstance(initializer, keras.initializers.Initializer):
         return initializer.__class__.from_config(initializer.get_config())
     return initializer
 
 
 def _bessel(count: Any) -> Any:
-    """Return count over count less one, and 1 for one value, which has no variance to correct."""
+    """Return count / (count - 1), and 1 for one value, which has no variance to correct."""
     if isinstance(count, int):
         return count / max(count - 1, 1)
     return count / ops.maximum(count - 1, ops.ones_like(count))

@@ -1,4 +1,4 @@
-"""Batch normalization in ``keras.ops``, for TensorFlow and JAX, and where torch's kernels don't apply."""
+"""Batch normalization in ``keras.ops``, for TensorFlow and JAX, and if our kernels for torch don't apply."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def batch_normalization(call: Call) -> tuple[Tensor, BatchMoments | None]:
     y = deviations * scale
     shift = None if beta is None else ops.reshape(beta, shape)
     if rest is not None:
-        # Of the size of the channels: all sums over the batch that its gradient needs are those of γ and β.
+        # Of size ``(C,)``: all sums over the batch that its gradient needs are those of γ and β.
         shift = -rest * scale if shift is None else shift - rest * scale
     if shift is not None:
         y = y + shift

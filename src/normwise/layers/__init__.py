@@ -1,4 +1,4 @@
-"""Norm layers as the rest of the package sees them: what a layer is, where it is, where it keeps its statistics."""
+"""Norm layers of a model: their kinds, their paths, and the slots of their statistics."""
 
 from normwise.layers.find import Found, batch_norms, find, layers_with_statistics
 from normwise.layers.functions import is_batch_norm_call

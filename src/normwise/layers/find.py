@@ -1,4 +1,4 @@
-"""Batch normalization within a model: layers, torch's, ours, subclasses, and others' of constants; calls in a graph."""
+"""Search for batch normalization in a model: layers of torch, ours, subclasses and frozen ones; calls in a graph."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,13 @@ from normwise.layers.kind import LayerKind, kind_of
 
 @dataclass(frozen=True)
 class Found:
-    """One place where a model normalises by batch.
+    """One occurrence of batch normalization in a model.
 
     Attributes:
-        path: The layer's path in the model; the node's name for a call.
-        kind: The class of the layer, or what is called.
-        layer: The layer; None for a call.
-        node: The node of the graph that calls a function; None for a layer.
+        path: Path of the layer in the model, or name of the node of a call.
+        kind: Class of the layer, or name of the called function.
+        layer: Layer; None for a call.
+        node: Node of the graph that calls a function; None for a layer.
     """
 
     path: str
@@ -29,7 +29,7 @@ class Found:
 def find(model: nn.Module) -> tuple[Found, ...]:
     """Return each layer of the model that is batch normalization, once, and each call of it in the model's graph.
 
-    Only a ``torch.fx.GraphModule``, such as ``torch.fx.symbolic_trace`` and ``torch.export`` give, has a graph.
+    Only a ``torch.fx.GraphModule``, as from ``torch.fx.symbolic_trace`` and ``torch.export``, has a graph.
 
     Example:
         >>> import torch, normwise
@@ -51,11 +51,11 @@ def find(model: nn.Module) -> tuple[Found, ...]:
 
 
 def batch_norms(model: nn.Module) -> dict[str, LayerKind]:
-    """Return what each layer is that is batch normalization, each once, by path."""
+    """Return the kind of each BN layer, each once, by path."""
     kinds = {path: kind_of(module) for path, module in model.named_modules()}
     return {path: kind for path, kind in kinds.items() if kind is not None and kind.normalises_batches}
 
 
 def layers_with_statistics(model: nn.Module) -> dict[str, Any]:
-    """Return each BN layer that can learn its statistics, each once, by path: not those of constants."""
+    """Return each BN layer that can learn its statistics (not frozen classes), each once, by path."""
     return {path: kind.layer for path, kind in batch_norms(model).items() if kind.learns_statistics}

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from normwise import functional, kernels
 
 _OF_TORCH = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum")
-#: Of operators that are told by their name by what they normalise.
+#: Operators whose names say whether they normalise by the batch or by running statistics.
 _NAMED = tuple(name for name in _OF_TORCH if name != "training")
 _OF_OURS = (
     *("input", "running_mean", "running_var", "weight", "bias", "training"),
@@ -32,7 +32,7 @@ ARGUMENTS: dict[Any, tuple[str, ...]] = {
     torch.ops.aten.cudnn_batch_norm.default: _OF_TORCH,
     torch.ops.aten.miopen_batch_norm.default: _OF_TORCH,
 }
-#: Of these, those that normalise by the batch without being told to.
+#: Those of them that normalise by the batch by default.
 BY_BATCH = {torch.ops.aten._batch_norm_with_update.default}
 
 

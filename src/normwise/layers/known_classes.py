@@ -1,4 +1,4 @@
-"""Classes of norm layers whose traits are known: torch's, and those of this package, which declare them."""
+"""Classes of norm layers with known traits: torch's, and those of this package, which declare them."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from normwise.nn import recurrent
 from normwise.nn.norm_traits import NormTraits
 
 _PER_SAMPLE = "it normalises each sample by itself, and has no running statistics"
-#: What torch's classes would declare. ``SyncBatchNorm`` takes any number of axes, and is no target of a conversion.
+#: Traits of torch's classes. ``SyncBatchNorm`` takes any number of axes, and is not a conversion target.
 TORCH: dict[type[Any], NormTraits] = {
     nn.BatchNorm1d: NormTraits("batch", (1,), "torch"),
     nn.BatchNorm2d: NormTraits("batch", (2,), "torch"),
@@ -24,7 +24,7 @@ TORCH: dict[type[Any], NormTraits] = {
     nn.LocalResponseNorm: NormTraits("response", foldable=False, convertible=False, reason=_PER_SAMPLE),
     nn.CrossMapLRN2d: NormTraits("response", foldable=False, convertible=False, reason=_PER_SAMPLE),
 }
-#: Layers that mix channels by weights, and what has such layers in it.
+#: Layers that mix channels by weights, and modules that contain such layers.
 WEIGHTED = (
     nn.modules.conv._ConvNd,
     nn.Linear,
@@ -36,13 +36,13 @@ WEIGHTED = (
 
 
 def declared_traits(kind: type[Any]) -> NormTraits | None:
-    """Return what a class of this package declares itself; None for one that only inherits."""
+    """Return the traits that a class of this package declares itself; None if it only inherits them."""
     traits = vars(kind).get("traits")
     return traits if isinstance(traits, NormTraits) else None
 
 
 def known_class(kind: type[Any]) -> tuple[type[Any], NormTraits] | None:
-    """Return the class with known traits that ``kind`` is, or is a subclass of, and its traits."""
+    """Return the class with known traits that ``kind`` is or inherits from, and the traits."""
     for above in kind.__mro__:
         if (traits := TORCH.get(above) or declared_traits(above)) is not None:
             return above, traits
@@ -52,7 +52,7 @@ def known_class(kind: type[Any]) -> tuple[type[Any], NormTraits] | None:
 def conversion_families(family: str = "batch") -> dict[str, dict[type[Any], tuple[int, ...]]]:
     """Return the classes of a family that are targets of a conversion, and their dimensions, by the target's name.
 
-    They are torch's and those that ``normwise.nn`` has by a public name.
+    They are torch's and the public classes of ``normwise.nn``.
     """
     found: dict[str, dict[type[Any], tuple[int, ...]]] = {}
     for kind in (*TORCH, *public_classes()):
@@ -63,6 +63,6 @@ def conversion_families(family: str = "batch") -> dict[str, dict[type[Any], tupl
 
 
 def public_classes() -> list[type[Any]]:
-    """Return the classes that ``normwise.nn``, or its package of recurrent layers, has by a public name."""
+    """Return the public classes of ``normwise.nn`` and of its package of recurrent layers."""
     public = (vars(own) | vars(recurrent)).items()
     return [value for name, value in public if not name.startswith("_") and isinstance(value, type)]

@@ -1,13 +1,13 @@
-"""Subclasses of torch's layers that do something of their own."""
+"""Subclasses of torch's layers with their own behaviour."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from torch import nn
 
-#: Special methods by which a class decides what calls and attributes are.
+#: Special methods by which a class controls calls and attributes.
 _DECISIVE = {"__call__", "__getattr__", "__getattribute__", "__setattr__"}
-#: Members that have nothing to do with a forward pass.
+#: Members that do not affect a forward pass.
 _BESIDE_FORWARD = {
     "extra_repr",
     "reset_parameters",
@@ -24,7 +24,7 @@ _BESIDE_FORWARD = {
 def overridden(
     kind: type[nn.Module], base: type[nn.Module], harmless: Collection[str] = ("extra_repr",)
 ) -> Iterator[str]:
-    """Yield the members of ``base`` that a subclass has otherwise, apart from ``harmless`` ones."""
+    """Yield the members of ``base`` that a subclass overrides, except ``harmless`` ones."""
     for above in kind.__mro__[: kind.__mro__.index(base)]:
         for name in vars(above):
             special = name.startswith("__") and name not in _DECISIVE
@@ -33,9 +33,9 @@ def overridden(
 
 
 def computes_as(module: nn.Module, base: type[Any]) -> bool:
-    """Return whether a module's forward pass is that of ``base``, of whose class or a subclass's it is.
+    """Return whether a module's forward pass is that of ``base``, its class or a base of it.
 
-    A subclass may have a constructor of its own, and members beside the forward pass.
+    A subclass may have its own constructor, and further members outside of the forward pass.
     """
     kind = type(module)
     held = {*vars(module), *module._parameters, *module._buffers}
@@ -48,7 +48,7 @@ def computes_as(module: nn.Module, base: type[Any]) -> bool:
 
 
 def has_own_attributes(layer: nn.Module) -> bool:
-    """Return whether a class that is neither torch's nor ours decides what calls, or tensors, of a norm layer are."""
+    """Return whether a class other than torch's and ours defines calls or tensors of a norm layer."""
     decisive = {*_DECISIVE, "weight", "bias", "running_mean", "running_var", "eps"}
     return any(
         not decisive.isdisjoint(vars(kind))

@@ -1,8 +1,8 @@
-"""Reasons why a norm layer can't be used as it is, of which the layer is the subject."""
+"""Reasons why a norm layer can't be used, as clauses about the layer."""
 
 UNINITIALISED = "has not been initialised: call the model once, so that it knows its channels"
 NO_STATISTICS = "keeps no running statistics (track_running_stats=False)"
-#: What to do about :data:`NO_STATISTICS`.
+#: Advice for :data:`NO_STATISTICS`.
 GIVE_STATISTICS = (
     'give it some with normwise.convert(model, to="batch", track_running_stats=True) and normwise.calibrate '
     "first"

@@ -1,4 +1,4 @@
-"""Slots in which running statistics are kept: that of a BN layer, or one of several of a layer that has more."""
+"""Slots of running statistics: one for a BN layer, or several for a layer with statistics per step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class StatisticsSlot:
     """One running mean and variance of a layer.
 
     Attributes:
-        path: That of the layer, with the row in brackets where it has several: ``lstm.norm_hh_l0[3]``.
-        layer, layer_path: The layer, and its path.
-        row: The row of the layer's buffers; None where the layer has one mean and variance.
+        path: Path of the layer, with the row in brackets if it has several slots: ``lstm.norm_hh_l0[3]``.
+        layer, layer_path: Layer of the slot, and its path.
+        row: Row of the layer's buffers; None if the layer has one mean and variance.
     """
 
     path: str
@@ -31,12 +31,12 @@ class StatisticsSlot:
 
     @property
     def mean(self) -> Tensor:
-        """``(C,)``: the buffer that the layer has now, or a row of it."""
+        """Return the current running mean ``(C,)``: the layer's buffer, or a row of it."""
         return self._now("running_mean")
 
     @property
     def variance(self) -> Tensor:
-        """``(C,)``: the buffer that the layer has now, or a row of it."""
+        """Return the current running variance ``(C,)``: the layer's buffer, or a row of it."""
         return self._now("running_var")
 
     def values(self) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,7 @@ class StatisticsSlot:
         return self.mean.clone(), self.variance.clone()
 
     def put(self, mean: Tensor, variance: Tensor) -> None:
-        """Write both into the buffers."""
+        """Write mean and variance into the buffers."""
         write(self.mean, mean)
         write(self.variance, variance)
 
@@ -63,7 +63,7 @@ def slots_of(path: str, layer: nn.Module) -> tuple[StatisticsSlot, ...]:
 
 
 def mean_of_call(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """Return the running mean that a call of the layer uses: its buffer, or a row of it; None where it keeps none."""
+    """Return the running mean that a call of the layer uses: its buffer, or a row of it; None if it keeps none."""
     mean = layer._buffers.get("running_mean")
     if mean is None or not kind_of_norm(layer).traits.several_slots:
         return mean
@@ -71,7 +71,7 @@ def mean_of_call(layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
 
 
 def slot_of_mean(path: str, layer: nn.Module, mean: Tensor | None) -> str | None:
-    """Return the path of the layer's slot whose running mean a tensor is, in the same memory; None for none."""
+    """Return the path of the layer's slot whose running mean shares a tensor's memory; None if there is none."""
     buffer = layer._buffers.get("running_mean")
     if buffer is None or mean is None:
         return None

@@ -1,4 +1,4 @@
-"""Values into a tensor that others refer to."""
+"""In-place copy of values into a tensor."""
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ def _copy(tensor: Tensor, value: Tensor) -> None:
     if 0 in strides:
         for axis, (size, stride) in enumerate(zip(tensor.shape, strides, strict=True)):
             if stride == 0 and size > 1:
-                # All elements along an expanded axis are one.
+                # All elements along an expanded axis share memory.
                 tensor, value = tensor.narrow(axis, 0, 1), value.narrow(axis, 0, 1)
     tensor.copy_(value)
 

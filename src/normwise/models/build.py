@@ -72,7 +72,7 @@ def build(
     init_scale: float = 1.0,
     **options: Any,
 ) -> nn.Module:
-    """The network ``name`` for inputs of ``shape``, its weights drawn for ``seed``.
+    """Build the network ``name`` for inputs of ``shape``, with weights drawn for ``seed``.
 
     A layer's weights depend on the seed and the layer's path alone: networks that differ in their norm
     or in having biases start from the same weights, and the global random state is left as it was. They

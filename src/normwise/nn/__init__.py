@@ -1,4 +1,4 @@
-"""Layers: drop-in for ``torch.nn``, with what it lacks."""
+"""Drop-in replacements for norms of ``torch.nn``, with fused activation, residual and mask, and further norms."""
 
 from normwise.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from normwise.nn.batch_renorm import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d

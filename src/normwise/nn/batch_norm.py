@@ -1,4 +1,4 @@
-"""``torch.nn.BatchNorm1d/2d/3d`` with a fused activation and residual, masks, and errors that say where."""
+"""``torch.nn.BatchNorm1d/2d/3d`` with a fused activation and residual, masks, and errors that name the layer."""
 
 from typing import Any, ClassVar
 
@@ -19,9 +19,9 @@ from normwise.nn.tools.traced_leaf import is_traced, leaf_call
 
 
 class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
-    """What the three layers share; subclasses say which shapes they take."""
+    """Base of the three layers; subclasses define the shapes that they accept."""
 
-    # For torch.jit.script, which looks for attributes in instances; those of a class it takes from here.
+    # For torch.jit.script, which looks for attributes in instances; it finds class attributes here.
     __constants__: ClassVar[list[str]] = [*nn.modules.batchnorm._BatchNorm.__constants__, "activation"]
     traits: ClassVar[NormTraits]
     _shapes: ClassVar[dict[int, str]]
@@ -43,7 +43,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         inplace: bool = False,
     ) -> None:
         check_activation(activation)
-        # torch's own constructor takes `bias` from 2.13 on.
+        # torch's own constructor accepts `bias` since 2.13.
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
         if not bias:
             self.register_parameter("bias", None)
@@ -51,7 +51,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         self.inplace = inplace
 
     def reset_parameters(self) -> None:
-        """Set the statistics, γ and β to what they are in a new layer."""
+        """Reset the statistics, γ and β to those of a new layer."""
         self.reset_running_stats()
         if self.affine:
             nn.init.ones_(self.weight)
@@ -61,7 +61,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
 
     @classmethod
     def from_batch_norm(cls, layer: nn.modules.batchnorm._BatchNorm, **settings: Any) -> "_BatchNorm":
-        """A layer of this class with the arguments of another, over the same parameters and statistics."""
+        """Return a layer of this class with the arguments of another, sharing its parameters and statistics."""
         return from_batch_norm(cls, layer, **settings)
 
     @compiled_as(scripted_forward)
@@ -77,7 +77,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
             raise named_error(self, error) from None
 
     def normalise_and_add(self, input: Tensor, residual: Tensor | None, activation: str | None) -> Tensor:
-        """Do what ``forward`` does, with the given activation in place of the layer's own."""
+        """Do the same as ``forward``, with the given activation instead of the layer's own."""
         try:
             return self._normalise(input, residual, None, activation)
         except NormwiseError as error:
@@ -96,11 +96,13 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         if not training:
             counter = None
         elif not self.track_running_stats:
-            # A model may still have the buffers when tracking was switched off: training leaves them be.
+            # A model may still have the buffers after tracking was switched off: training leaves them
+            # unchanged.
             mean = var = counter = None
         elif is_recomputed() and mean is not None and var is not None:
-            # Activation checkpointing computes a forward pass anew within the backward one, which moves nothing. It
-            # moves copies, since autograd is to keep as many tensors as the first time.
+            # Activation checkpointing repeats the forward pass during the backward pass; the repetition must
+            # not update the statistics. It updates copies, since autograd must save as many tensors as the
+            # first time.
             mean, var, counter = mean.clone(), var.clone(), None
         return self._compute(
             Call(
@@ -121,15 +123,15 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
         )
 
     def _compute(self, call: Call) -> Tensor:
-        """Check and compute a call: families of layers that normalise otherwise in training differ here."""
+        """Check and compute a call; families that normalise differently in training override this."""
         call.check()
         return kernels.batch_norm(call)
 
     def _own_tensors(self) -> tuple[Tensor | None, ...]:
         """Return weight, bias, running mean and variance, and the number of batches.
 
-        They are read past ``Module.__getattr__``, which takes longer than all checks together. A parameter with a
-        parametrization, though, is an attribute.
+        They are read without ``Module.__getattr__``, which takes longer than all checks together. A parameter with
+        a parametrization is an attribute, however.
         """
         parameters, buffers = self._parameters, self._buffers
         counter = buffers.get("num_batches_tracked")
@@ -156,7 +158,7 @@ class _BatchNorm(KeepsActivation, nn.modules.batchnorm._BatchNorm):
             )
 
     def extra_repr(self) -> str:
-        """The arguments, for ``repr``."""
+        """Return the arguments, for ``repr``."""
         activation = "" if self.activation is None else f", activation={self.activation!r}"
         return super().extra_repr() + activation + (", inplace=True" if self.inplace else "")
 
@@ -172,32 +174,33 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
         ``input``, ``residual`` and the output ``(N, C)`` or ``(N, C, L)``; ``mask`` ``(N,)`` or ``(N, L)``.
 
     Args:
-        num_features: C.
-        eps: Added to the variance.
+        num_features: Number of channels, C.
+        eps: Number that is added to the variance, ε.
         momentum: Weight of the new batch in the running statistics; None for their plain average over
             all batches. (Keras and others give the weight of the old ones: their 0.99 is 0.01 here.)
-        affine: Whether to learn γ (``weight``) and β (``bias``).
-        track_running_stats: Whether to keep running statistics for evaluation; without them evaluation
-            uses the batch's, too.
-        bias: With ``affine``, whether to learn β.
-        activation: Applied last; None or one of :data:`normwise.functional.ACTIVATIONS`.
-        inplace: The output may take the input's place, which halves what is kept for the backward pass; see
-            :func:`normwise.functional.batch_norm` for what it asks for. Needs the activation None or "leaky_relu".
+        affine: Whether the layer learns γ (``weight``) and β (``bias``).
+        track_running_stats: Whether the layer keeps running statistics for evaluation; without them evaluation also
+            uses the batch's.
+        bias: Whether the layer learns β, with ``affine``.
+        activation: Activation that is applied last; None or one of :data:`normwise.functional.ACTIVATIONS`.
+        inplace: Whether the output may overwrite the input, which halves the memory kept for the backward pass; see
+            :func:`normwise.functional.batch_norm` for the conditions. Needs the activation None or "leaky_relu".
 
-    The batch is normalised with its biased variance; the running variance has Bessel's correction. With
-    ``mask`` (boolean, True = real) only real positions take part in statistics, counts and gradients,
-    and the output is 0 elsewhere; a batch with fewer than two real positions moves no running statistic.
-    ``state_dict`` is torch's, both ways.
+    The batch is normalised with its biased variance; the running variance has Bessel's correction. With ``mask``
+    (boolean, True = real) only real positions take part in statistics, counts and gradients, and the output is 0
+    elsewhere; a batch with fewer than two real positions does not update the running statistics. ``state_dict`` is
+    compatible with torch's, in both directions.
 
-    Functions of torch that make another layer of this one's attributes (``SyncBatchNorm.convert_sync_batchnorm``,
-    ``fuse_conv_bn_eval``, ``fuse_linear_bn_eval``) would drop ``activation``, and get an error instead;
-    ``fuse_conv_bn_weights`` takes tensors alone, and can't be kept from it. ``torch.fx`` takes the layer for a leaf,
+    Functions of torch that make another layer from this one's attributes (``SyncBatchNorm.convert_sync_batchnorm``,
+    ``fuse_conv_bn_eval``, ``fuse_linear_bn_eval``) would drop ``activation``, so they get an error.
+    ``fuse_conv_bn_weights`` takes only tensors, so it can't be stopped. ``torch.fx`` treats the layer as a leaf,
     and ``torch.jit.script`` compiles it.
 
     Raises:
-        ShapeError: wrong axes or channels, or one value per channel in training. Names the layer.
-        MaskError: a mask that is not boolean, or of another shape or device.
-        ArgumentError: an unknown activation, or an input that is not of a floating type.
+        ShapeError: the input has wrong axes or channels, or one value per channel in training; the error names the
+            layer.
+        MaskError: the mask is not boolean, or has another shape or device.
+        ArgumentError: the activation is unknown, or the input's dtype is not floating-point.
 
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3.
@@ -217,7 +220,7 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
 class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
     """Batch normalization of images ``(N, C, H, W)``; ``mask`` is ``(N, H, W)``.
 
-    All else is :class:`BatchNorm1d`'s.
+    Arguments, behaviour and errors are otherwise those of :class:`BatchNorm1d`.
 
     Example:
         >>> import torch, normwise
@@ -233,7 +236,7 @@ class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
 class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     """Batch normalization of volumes ``(N, C, D, H, W)``; ``mask`` is ``(N, D, H, W)``.
 
-    All else is :class:`BatchNorm1d`'s.
+    Arguments, behaviour and errors are otherwise those of :class:`BatchNorm1d`.
     """
 
     traits: ClassVar[NormTraits] = NormTraits("batch", (3,), "batch", fuses=True)

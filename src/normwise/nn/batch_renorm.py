@@ -1,4 +1,4 @@
-"""Batch renormalization: training that normalises as evaluation will."""
+"""Batch renormalization: training normalises as evaluation does."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from normwise.nn.tools.scripted import NotScriptable
 
 
 class _BatchRenorm(_BatchNorm, NotScriptable):
-    """The layers' common part."""
+    """Base of the three layers."""
 
     def __init__(
         self,
@@ -63,17 +63,17 @@ class _BatchRenorm(_BatchNorm, NotScriptable):
         self._recent: RecentCalls[tuple[Tensor, Tensor]] = RecentCalls()
 
     def limits(self) -> tuple[Tensor, Tensor]:
-        """Return the limits of r and d at the number of batches so far, 0-dimensional tensors."""
+        """Return the limits of r and d after the batches so far, as 0-dimensional tensors."""
         steps = self.num_batches_tracked
         if steps is None:
-            # Nothing counts: as after all steps.
+            # Without a counter the limits are the final ones.
             device = None if self.running_mean is None else self.running_mean.device
             return torch.full((), float(self.r_max), device=device), torch.full(
                 (), float(self.d_max), device=device
             )
 
         def share(end: int) -> Tensor:
-            # Without a ramp the batch after the warm-up has the limits in full.
+            # Without a ramp, the first batch after the warm-up has the final limits.
             begin = min(self.warmup_steps, end - 1)
             return ((steps - begin) / (end - begin)).clamp(0, 1)
 
@@ -90,8 +90,8 @@ class _BatchRenorm(_BatchNorm, NotScriptable):
         ):
             r, d = self._correction(call, running_mean, running_var)
             weight, bias = call.weight, call.bias
-            # y = γ (x̂ r + d) + β is batch normalization with γ r and γ d + β in the place of γ and β; of their type, as
-            # torch's operators take no others.
+            # y = γ (x̂ r + d) + β is batch normalization with γ r and γ d + β instead of γ and β; in their
+            # dtype, since torch's operators accept no other.
             kind = running_mean.dtype if weight is None else weight.dtype
             scale, shift = (r, d) if weight is None else (weight * r, weight * d)
             call.weight, call.bias = scale.to(kind), (shift if bias is None else shift + bias).to(kind)
@@ -99,16 +99,16 @@ class _BatchRenorm(_BatchNorm, NotScriptable):
 
     @torch.no_grad()
     def _correction(self, call: Call, running_mean: Tensor, running_var: Tensor) -> tuple[Tensor, ...]:
-        """Return r and d of a batch, ``(C,)``, which are constants to the gradient."""
+        """Return r and d of a batch, ``(C,)``, as constants without gradient."""
         count, mean, variance = kernels.batch_moments(call.x, call.mask)
         if is_recomputed() and (found := self._recent.nearest(mean)) is not None:
-            # The running statistics have moved since the forward pass that this one repeats.
+            # The running statistics have changed since the forward pass that this one repeats.
             return found
         deviation = (running_var.to(variance.dtype) + self.eps).sqrt()
         r_max, d_max = (limit.to(variance) for limit in self.limits())
         r = ((variance + self.eps).sqrt() / deviation).clamp(1 / r_max, r_max)
         d = ((mean - running_mean) / deviation).clamp(-d_max, d_max)
-        # Without a variance there is nothing to correct.
+        # Without a variance there is no correction.
         r, d = torch.where(count > 1, r, 1), torch.where(count > 1, d, 0)
         kind = torch.promote_types(call.x.dtype, torch.float32)
         r, d = r.to(kind), d.to(kind)
@@ -117,12 +117,12 @@ class _BatchRenorm(_BatchNorm, NotScriptable):
         return r, d
 
     def extra_repr(self) -> str:
-        """The arguments, for ``repr``."""
+        """Return the arguments, for ``repr``."""
         return f"{super().extra_repr()}, r_max={self.r_max}, d_max={self.d_max}"
 
 
 class BatchRenorm1d(_BatchRenorm, nn.BatchNorm1d):
-    r"""Batch renormalization of ``(N, C)`` or ``(N, C, L)``: training computes what evaluation will, within limits.
+    r"""Batch renormalization of ``(N, C)`` or ``(N, C, L)``: training computes the same as evaluation, within limits.
 
     .. math::
 
@@ -131,28 +131,30 @@ class BatchRenorm1d(_BatchRenorm, nn.BatchNorm1d):
         d = \mathrm{clip}_{[-d_{max},\, d_{max}]}\!\left(\frac{\mu_B - \mu}{\sigma}\right)
 
     with the batch's mean and deviation :math:`\mu_B, \sigma_B = \sqrt{\mathrm{var}_B + \epsilon}`, and the running ones
-    :math:`\mu, \sigma = \sqrt{\mathrm{var} + \epsilon}` as they were before the batch. r and d are constants to the
-    gradient. Where neither limit is reached, :math:`y = \gamma (x - \mu) / \sigma + \beta`, which is evaluation's.
+    :math:`\mu, \sigma = \sqrt{\mathrm{var} + \epsilon}` before the batch. No gradient flows through r and d. If no
+    limit is reached, :math:`y = \gamma (x - \mu) / \sigma + \beta`, as in evaluation.
 
-    The limits follow the number t of batches before this one, ``num_batches_tracked``, which ``state_dict`` has: up to
-    ``warmup_steps`` r is 1 and d is 0, which is batch normalization; then :math:`r_{max}` grows to ``r_max`` at
-    ``r_max_steps``, and :math:`d_{max}` to ``d_max`` at ``d_max_steps``, linearly. The defaults are the paper's. For a
-    fine-tuning of some thousand steps choose smaller numbers. Without running statistics it is batch normalization.
+    The limits depend on the number t of batches before this one, ``num_batches_tracked`` in the ``state_dict``. Up
+    to ``warmup_steps``, r is 1 and d is 0, which is batch normalization. Then :math:`r_{max}` grows linearly to
+    ``r_max`` at ``r_max_steps``, and :math:`d_{max}` to ``d_max`` at ``d_max_steps``. The defaults are those of the
+    paper. For a fine-tuning of some thousand steps choose smaller numbers. Without running statistics the layer is
+    batch normalization.
 
     Shape:
         ``input``, ``residual`` and the output ``(N, C)`` or ``(N, C, L)``; ``mask`` ``(N,)`` or ``(N, L)``.
 
     Args:
-        r_max, d_max: The limits in the end: 1 or more, and 0 or more.
-        warmup_steps: Largest t at which a batch is normalised as by :class:`BatchNorm1d`; where ``r_max_steps`` is the
-            same, there is no ramp, and from that t on r has its limits in full.
+        r_max, d_max: Final limits: 1 or more, and 0 or more.
+        warmup_steps: Largest t at which a batch is normalised as by :class:`BatchNorm1d`. If ``r_max_steps`` is
+            equal, there is no ramp: the next batch has the final limits of r.
         r_max_steps, d_max_steps: Number of batches after which the limits are ``r_max`` and ``d_max``.
 
-    The others are :class:`BatchNorm1d`'s, as are the errors. ``state_dict`` is torch's, both ways: a trained BN layer's
-    has its number of batches, with which the warm-up may be over. The paper averages σ, this layer the variance, as BN
-    does. Under activation checkpointing a forward pass is repeated with the r and d that it had; more than 32 forward
-    passes of the layer before the backward pass are an error there. Don't compile a checkpointed part of a model that
-    has this layer: torch.compile computes it anew from running statistics that have moved.
+    The other arguments and the errors are those of :class:`BatchNorm1d`. ``state_dict`` is compatible with torch's,
+    in both directions; that of a trained BN layer includes its number of batches, so the warm-up may already be
+    over. The paper averages σ; this layer averages the variance, as BN does. Activation checkpointing repeats a
+    forward pass with the same r and d; more than 32 forward passes of the layer before the backward pass are then
+    an error. Don't compile a checkpointed part of a model that has this layer: torch.compile would repeat it with
+    running statistics that have changed.
 
     References:
         Ioffe 2017, https://arxiv.org/abs/1702.03275, section 3 (algorithm 1) and section 4.1 (the schedule).
@@ -171,7 +173,7 @@ class BatchRenorm1d(_BatchRenorm, nn.BatchNorm1d):
 class BatchRenorm2d(_BatchRenorm, nn.BatchNorm2d):
     """Batch renormalization of images ``(N, C, H, W)``; ``mask`` is ``(N, H, W)``.
 
-    All else is :class:`BatchRenorm1d`'s.
+    Arguments, behaviour and errors are otherwise those of :class:`BatchRenorm1d`.
     """
 
     traits: ClassVar[NormTraits] = NormTraits("batch", (2,), "renorm", fuses=True)
@@ -181,7 +183,7 @@ class BatchRenorm2d(_BatchRenorm, nn.BatchNorm2d):
 class BatchRenorm3d(_BatchRenorm, nn.BatchNorm3d):
     """Batch renormalization of volumes ``(N, C, D, H, W)``; ``mask`` is ``(N, D, H, W)``.
 
-    All else is :class:`BatchRenorm1d`'s.
+    Arguments, behaviour and errors are otherwise those of :class:`BatchRenorm1d`.
     """
 
     traits: ClassVar[NormTraits] = NormTraits("batch", (3,), "renorm", fuses=True)

@@ -1,4 +1,4 @@
-"""Layers of BN classes made over the tensors of other ones, and the settings of such classes."""
+"""BN layers that share the tensors of other BN layers, and the settings of their classes."""
 
 import inspect
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def from_batch_norm(kind: type[_Kind], layer: _BatchNorm, **settings: Any) -> _Kind:
-    """Return a layer of a BN class with the arguments of another one, over the same parameters and statistics."""
+    """Return a layer of a BN class with the arguments of another layer, sharing its parameters and statistics."""
     of_layer = layer.running_mean if layer.weight is None else layer.weight
     new = kind(
         layer.num_features,
@@ -34,7 +34,7 @@ def from_batch_norm(kind: type[_Kind], layer: _BatchNorm, **settings: Any) -> _K
 
 
 def settings_of(kind: type[Any]) -> dict[str, Any]:
-    """Return what can be set on a class of BN layers beyond torch's arguments, with the defaults."""
+    """Return the arguments of a class of BN layers beyond torch's, with their defaults."""
     found: dict[str, Any] = {}
     for above in kind.__mro__:
         if "__init__" in vars(above):
@@ -45,7 +45,7 @@ def settings_of(kind: type[Any]) -> dict[str, Any]:
                 )
                 if named and parameter.name not in _USUAL:
                     found.setdefault(parameter.name, parameter.default)
-            # What a constructor has no name for it passes on to the one above it.
+            # A constructor passes arguments that it does not name to its base class.
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
                 break
     return found

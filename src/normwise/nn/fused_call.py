@@ -1,4 +1,4 @@
-"""One call for a BN layer and for what follows it in a forward pass: an addition, an activation."""
+"""One call for a BN layer and the addition and activation that follow it in a forward pass."""
 
 import operator
 from collections.abc import Callable
@@ -22,12 +22,12 @@ ADDITIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def can_fuse(layer: nn.Module | None, activation: nn.Module | None, name: str | None) -> bool:
-    """Return whether nobody would see a difference if the layer computed the activation on its own.
+    """Return whether the layer can compute the activation without a visible difference.
 
     Args:
-        layer: The BN layer: one of ours, with nothing to fuse so far, and without hooks.
-        activation: The activation's module, if it is one, which must compute what ``name`` says, without hooks.
-        name: The activation.
+        layer: BN layer of ours, with nothing fused so far, and without hooks.
+        activation: Module of the activation, if it is one; it must compute ``name`` and have no hooks.
+        name: Name of the activation.
     """
     return (
         isinstance(layer, _BatchNorm)
@@ -37,7 +37,7 @@ def can_fuse(layer: nn.Module | None, activation: nn.Module | None, name: str | 
         and "forward" not in layer.__dict__
         and not has_hooks(layer)
         and (activation is None or (activation_of_module(activation) == name and not has_hooks(activation)))
-        # Hooks on all modules see each of them, too.
+        # Global hooks see every module, too.
         and not has_global_hooks()
     )
 
@@ -50,18 +50,18 @@ def call_fused(
     addition: str | None = None,
     addend: Any = None,
 ) -> Tensor:
-    """Return ``activation(layer(input) + addend)``, in one pass over memory where that is the same.
+    """Return ``activation(layer(input) + addend)``, in one pass over memory if that is equivalent.
 
-    It is the same where the addend is a tensor of the input's shape, type and device. Anything else is broadcast or
-    promoted by torch, as before. The caller has asked :func:`can_fuse`.
+    It is equivalent if the addend is a tensor with the input's shape, dtype and device. Any other addend is
+    broadcast or promoted by torch, as before. The caller must have checked :func:`can_fuse`.
 
     Args:
         layer: The BN layer.
-        input: Its input.
-        name: The activation by name, of :data:`normwise.functional.ACTIVATIONS`; None for none.
-        activation: Its module, if it is one, which is called where it can't be fused.
-        addition: A name in ``ADDITIONS``; None for none.
-        addend: What is added.
+        input: Input of the layer.
+        name: Name of the activation in :data:`normwise.functional.ACTIVATIONS`; None for no activation.
+        activation: Module of the activation, if it is one; it is called if it can't be fused.
+        addition: Kind of addition, a name in ``ADDITIONS``; None for no addition.
+        addend: Other operand of the addition.
     """
     if type(input) in _TENSORS and (addition is None or _is_alike(addend, input)):
         return layer.normalise_and_add(input, addend, name)
@@ -76,7 +76,7 @@ def call_fused(
 def _is_alike(addend: Any, input: Tensor) -> bool:
     return (
         type(addend) in _TENSORS
-        # What torch.jit.trace records must not depend on sizes.
+        # The graph that torch.jit.trace records must not depend on sizes.
         and (torch.compiler.is_compiling() or not torch._C._is_tracing())
         and addend.shape == input.shape
         and addend.dtype == input.dtype

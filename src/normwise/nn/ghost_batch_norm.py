@@ -1,4 +1,4 @@
-"""Batch normalization by the statistics of parts of a batch."""
+"""Batch normalization with the statistics of parts of a batch."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from normwise.nn.tools.scripted import NotScriptable
 
 
 class _GhostBatchNorm(_BatchNorm, NotScriptable):
-    """The layers' common part."""
+    """Base of the three layers."""
 
     def __init__(
         self,
@@ -53,45 +53,47 @@ class _GhostBatchNorm(_BatchNorm, NotScriptable):
         call.check()
         shape = call.x.shape
         if not torch.compiler.is_compiling() and torch._C._is_tracing():
-            # Sizes are tensors there; what is traced has the parts of the example.
+            # Sizes are tensors while tracing; the traced graph has the parts of the example.
             shape = tuple(map(int, shape))
         sizes = part_sizes(shape, self.virtual_batch_size) if self.training else ()
         # One part is the whole batch.
         return super()._compute(call) if len(sizes) <= 1 else batch_norm_in_parts(call, sizes)
 
     def extra_repr(self) -> str:
-        """The arguments, for ``repr``."""
+        """Return the arguments, for ``repr``."""
         return f"{super().extra_repr()}, virtual_batch_size={self.virtual_batch_size}"
 
 
 class GhostBatchNorm1d(_GhostBatchNorm, nn.BatchNorm1d):
-    r"""Batch normalization of ``(N, C)`` or ``(N, C, L)`` in which each virtual batch has statistics of its own.
+    r"""Batch normalization of ``(N, C)`` or ``(N, C, L)`` in which each virtual batch has its own statistics.
 
     .. math::
 
         y_i = a\left(\gamma \, \frac{x_i - \mu_{p(i)}}{\sqrt{\sigma_{p(i)}^2 + \epsilon}} + \beta + r_i\right)
 
-    with the mean and the biased variance of the part :math:`p(i)` that sample :math:`i` is in. Parts are consecutive
-    samples, as many as it takes for none to have more than ``virtual_batch_size``, and as equal as can be, as
-    ``torch.tensor_split`` cuts: a batch of 64 has two parts of 32, one of 80 has 27, 27 and 26 samples, and one of up
-    to 32 is one part. So there is no small rest with statistics of a few samples; where a sample has one value per
-    channel, no part has one sample alone. The noise of small batches regularises, at the speed of large ones.
+    with the mean and the biased variance of the part :math:`p(i)` that sample :math:`i` is in. Parts are
+    consecutive samples, cut as evenly as possible by ``torch.tensor_split``, so that no part has more than
+    ``virtual_batch_size`` samples: a batch of 64 has two parts of 32, a batch of 80 has parts of 27, 27 and 26, and
+    a batch of up to 32 is one part. So no small remainder has the statistics of a few samples; if a sample has one
+    value per channel, no part is a single sample. The noise of small batches regularises, at the speed of large
+    batches.
 
-    The running statistics are moved by mean and variance of the whole batch, Bessel's correction included, as those of
-    :class:`BatchNorm1d`: they are the data's, and not those of the last part. Evaluation is :class:`BatchNorm1d`'s, and
-    does not depend on the batch. With ``mask`` a part counts its real positions.
+    The running statistics are updated with the mean and variance of the whole batch, with Bessel's correction, as
+    in :class:`BatchNorm1d`: they describe the data, not the last part. Evaluation is the same as in
+    :class:`BatchNorm1d` and does not depend on the batch. With ``mask`` a part counts only its real positions.
 
     Shape:
         ``input``, ``residual`` and the output ``(N, C)`` or ``(N, C, L)``; ``mask`` ``(N,)`` or ``(N, L)``.
 
     Args:
-        virtual_batch_size: Samples of a part at most.
+        virtual_batch_size: Most samples of a part.
 
-    The others are :class:`BatchNorm1d`'s, as are the errors. ``state_dict`` is torch's, both ways.
+    The other arguments and the errors are those of :class:`BatchNorm1d`. ``state_dict`` is compatible with torch's,
+    in both directions.
 
     References:
-        Hoffer, Hubara & Soudry 2017, https://arxiv.org/abs/1705.08741, section 4 and algorithm 1. There the running
-        statistics are moved once a part.
+        Hoffer, Hubara & Soudry 2017, https://arxiv.org/abs/1705.08741, section 4 and algorithm 1. In the paper, the
+        running statistics are updated once per part.
 
     Example:
         >>> import torch, normwise
@@ -108,7 +110,7 @@ class GhostBatchNorm1d(_GhostBatchNorm, nn.BatchNorm1d):
 class GhostBatchNorm2d(_GhostBatchNorm, nn.BatchNorm2d):
     """Batch normalization of images ``(N, C, H, W)`` in virtual batches; ``mask`` is ``(N, H, W)``.
 
-    All else is :class:`GhostBatchNorm1d`'s.
+    Arguments, behaviour and errors are otherwise those of :class:`GhostBatchNorm1d`.
     """
 
     traits: ClassVar[NormTraits] = NormTraits("batch", (2,), "ghost", fuses=True)
@@ -118,7 +120,7 @@ class GhostBatchNorm2d(_GhostBatchNorm, nn.BatchNorm2d):
 class GhostBatchNorm3d(_GhostBatchNorm, nn.BatchNorm3d):
     """Batch normalization of volumes ``(N, C, D, H, W)`` in virtual batches; ``mask`` is ``(N, D, H, W)``.
 
-    All else is :class:`GhostBatchNorm1d`'s.
+    Arguments, behaviour and errors are otherwise those of :class:`GhostBatchNorm1d`.
     """
 
     traits: ClassVar[NormTraits] = NormTraits("batch", (3,), "ghost", fuses=True)

@@ -1,11 +1,11 @@
-"""How many groups of channels group norm makes."""
+"""Number of groups of channels in group norm."""
 
-#: Fewer channels than this are left in a group only where there are no more.
+#: Fewest channels of a group, unless the layer has fewer.
 _LEAST = 4
 
 
 def groups_of(channels: int) -> int:
-    """The most groups, up to 32, that divide the channels evenly and leave at least four in each.
+    """Return the largest number of groups, up to 32, that divides the channels and leaves at least four in each.
 
     References:
         Wu & He 2018, https://arxiv.org/abs/1803.08494, section 3.1: 32 by default.

@@ -1,4 +1,4 @@
-"""What a layer is called in the model that is running, for error messages."""
+"""Path of a layer in the running model, for error messages."""
 
 import sys
 from weakref import WeakKeyDictionary
@@ -8,16 +8,16 @@ from torch import nn
 
 from normwise.errors import NormwiseError
 
-#: Paths of layers in the models that called them, which take a walk up the stack to find.
+#: Cached paths of layers in the models that called them; finding one takes a walk up the stack.
 _paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
 def layer_path(layer: nn.Module) -> str:
-    """The layer's path in the outermost module whose forward pass is under way, such as "blocks.1.bn".
+    """Return the layer's path in the outermost module that is running forward, such as "blocks.1.bn".
 
-    A module does not know its own name. While it raises an error, though, the model that called it is
-    further up the stack, and its ``named_modules`` does. Empty where the layer was called by itself, and
-    under torch.compile, which can't follow a walk up the stack.
+    A module does not know its own name. While it raises an error, however, the model that called it is further up
+    the stack, and the model's ``named_modules`` has the name. The path is empty if the layer was called by itself,
+    and under torch.compile, which can't follow a walk up the stack.
     """
     if torch.compiler.is_compiling():
         return ""
@@ -32,19 +32,20 @@ def layer_path(layer: nn.Module) -> str:
 
 
 def named_error(layer: nn.Module, error: NormwiseError) -> NormwiseError:
-    """Return the error with the layer's class, and its path where it is known, before its text.
+    """Return the error with the layer's class, and its path if known, before its text.
 
-    To be raised where an error is caught, ``raise named_error(self, error) from None``: ``try`` costs nothing in calls
-    that succeed, a context manager as much as a check. While torch.compile reads the code the error itself is raised:
-    before torch 2.13 it can't follow ``from None``, and it calls the layer without compiling where an error is raised.
+    Raise it where the error is caught, ``raise named_error(self, error) from None``: ``try`` costs nothing in calls
+    that succeed, while a context manager costs as much as a check. While torch.compile traces the code, the
+    original error is raised: before torch 2.13 it can't follow ``from None``, and after an error it calls the layer
+    uncompiled.
     """
     where = _described(layer, layer_path(layer))
-    # That of a collective names the layer itself, since it may also come from a backward pass.
+    # The error of a collective names the layer itself, since it may also come from a backward pass.
     return error if str(error).startswith(where) else type(error)(f"{where}: {error}")
 
 
 def remembered_name(layer: nn.Module) -> str:
-    """Return the layer's class and, once it was called in a model, its path in the first that did."""
+    """Return the layer's class and, once a model has called it, its path in the first such model."""
     if not (path := _paths.get(layer, "")) and (path := layer_path(layer)):
         _paths[layer] = path
     return _described(layer, path)

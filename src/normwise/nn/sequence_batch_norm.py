@@ -17,7 +17,7 @@ from normwise.nn.tools.traced_leaf import is_traced, leaf_call
 
 
 class SequenceBatchNorm(NotScriptable):
-    r"""Sequence-wise batch normalization: one mean and variance a channel, over batch and time.
+    r"""Sequence-wise batch normalization: one mean and variance per channel, over batch and time.
 
     .. math::
 
@@ -25,7 +25,7 @@ class SequenceBatchNorm(NotScriptable):
         \mu = \frac{1}{m} \sum_n \sum_{t < l_n} x_{t,n}
 
     with :math:`m = \sum_n l_n`, the number of real positions: padding takes no part in statistics, counts and
-    gradients, and its output is 0. It goes between recurrent layers, and takes what they give.
+    gradients, and its output is 0. Use the layer between recurrent layers; it takes their outputs.
 
     Shape:
         ``input`` and output: ``(L, N, C)``, with ``batch_first`` ``(N, L, C)``, without a batch ``(L, C)``; or a
@@ -34,17 +34,17 @@ class SequenceBatchNorm(NotScriptable):
         position is real.
 
     Args:
-        num_features: C.
+        num_features: Number of channels, C.
         batch_first: Whether the batch comes before the time.
 
-    The others, and what the running statistics are, are :class:`BatchNorm1d`'s. The layer that computes is ``norm``, a
-    :class:`BatchNorm1d` that sees ``(N·L, C)``: it is what :func:`normwise.calibrate`, ``watch``, ``freeze`` and the
-    rest find.
+    The other arguments and the running statistics are those of :class:`BatchNorm1d`. The attribute ``norm``, a
+    :class:`BatchNorm1d` with inputs ``(N·L, C)``, computes; :func:`normwise.calibrate`, ``watch``, ``freeze`` and
+    the other operations find it.
 
     Raises:
-        ShapeError: wrong axes or channels. Names the layer.
-        ArgumentError: lengths and mask at once, or either with a ``PackedSequence``.
-        MaskError: a mask that is not boolean, or of another shape or device.
+        ShapeError: the input has wrong axes or channels; the error names the layer.
+        ArgumentError: lengths and mask are both given, or either with a ``PackedSequence``.
+        MaskError: the mask is not boolean, or has another shape or device.
 
     References:
         Laurent, Pereyra, Brakel, Zhang & Bengio 2015, https://arxiv.org/abs/1510.01378, section 3.3; Amodei et al. 2015
@@ -130,7 +130,7 @@ class SequenceBatchNorm(NotScriptable):
     def _flat_mask(
         self, input: Tensor, lengths: Tensor | Sequence[int] | None, mask: Tensor | None
     ) -> Tensor | None:
-        """The mask of all positions in one row."""
+        """Return the mask with all positions in one row."""
         layout = "(N, L, C)" if self.batch_first else "(L, N, C)"
         if input.dim() not in (2, 3) or input.shape[-1] != self.num_features:
             raise ShapeError(
@@ -163,5 +163,5 @@ class SequenceBatchNorm(NotScriptable):
         return None if mask is None else mask.flatten()
 
     def extra_repr(self) -> str:
-        """The arguments, for ``repr``."""
+        """Return the arguments, for ``repr``."""
         return f"batch_first={self.batch_first}"

@@ -15,7 +15,7 @@ from normwise.nn.tools.scripted import NotScriptable
 
 
 class SyncBatchNorm(Synchronised, _BatchNorm, NotScriptable):
-    r"""Batch normalization of ``(N, C, *)`` by the statistics of all ranks' batches together.
+    r"""Batch normalization of ``(N, C, *)`` with the joint statistics of the batches of all ranks.
 
     .. math::
 
@@ -24,31 +24,33 @@ class SyncBatchNorm(Synchronised, _BatchNorm, NotScriptable):
 
     with the number :math:`m_k` of values per channel on rank :math:`k`, which may differ from rank to rank and be 0,
     and with ``mask`` counts the real positions. Output, gradient of the input and running statistics are those of one
-    process with the whole batch, to rounding; gradients of γ and β are of the rank's own samples, as those of all other
-    parameters are (``DistributedDataParallel`` averages them).
+    process with the whole batch, to rounding; gradients of γ and β are over the rank's own samples, as for all
+    other parameters (``DistributedDataParallel`` averages them).
 
-    In evaluation, without an initialised process group, and in a group of one it is :class:`BatchNorm1d`; so a model
-    with it runs as it is on one process. A forward pass has one collective (:math:`2C + 1` float64 values from each
-    rank), a backward pass one (:math:`2C`), and messages have the size of the group's widest layer.
-    On a CPU the layers have connections of their own, which are made at the first call.
+    In evaluation, without an initialised process group, and in a group of one the layer is :class:`BatchNorm1d`, so
+    a model with it runs unchanged in one process. A forward pass has one collective (:math:`2C + 1` float64 values
+    from each rank), a backward pass has one (:math:`2C`), and messages have the size of the group's widest layer.
+    On a CPU the layers use their own connections, which are made at the first call.
 
     Shape:
-        ``input``, ``residual`` and the output ``(N, C, *)``, with up to three axes behind the channels; ``mask``
+        ``input``, ``residual`` and the output ``(N, C, *)``, with up to three axes after the channels; ``mask``
         ``(N, *)``.
 
     Args:
-        process_group: The ranks whose batches are taken together; None for all.
-        timeout: Seconds that a rank waits for the others in a collective at most, with gloo. NCCL has a limit of its
-            own, that of the process group.
+        process_group: Ranks whose batches count as one batch; None for all ranks.
+        timeout: Most seconds that a rank waits for the others in a collective, with gloo. NCCL uses the timeout of
+            the process group instead.
 
-    The others are :class:`BatchNorm1d`'s, and ``state_dict`` is torch's, both ways. A copy has the same process group;
-    a pickled layer has none.
+    The other arguments are those of :class:`BatchNorm1d`, and ``state_dict`` is compatible with torch's, in both
+    directions. A copy has the same process group; a pickled layer has none.
 
     Raises:
-        DistributedError: the ranks are not at the same layer, or one has not come within ``timeout``: says which.
-        ShapeError: wrong channels, or one value per channel in training on all ranks together.
-        MaskError: a mask that is not boolean, or of another shape or device.
-        ArgumentError: an unknown activation, or an input that is not of a floating type.
+        DistributedError: the ranks are not at the same layer, or a rank has not arrived within ``timeout``; the
+            error says which.
+        ShapeError: the input has a wrong number of channels, or one value per channel in training on all ranks
+            together.
+        MaskError: the mask is not boolean, or has another shape or device.
+        ArgumentError: the activation is unknown, or the input's dtype is not floating-point.
 
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3, over the whole batch. Merging: Chan, Golub &

@@ -1,1 +1,1 @@
-"""This process: its memory, its threads, and the process that started it."""
+"""Settings of this process: memory, threads, and its end with the parent process."""

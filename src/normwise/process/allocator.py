@@ -1,4 +1,4 @@
-"""Memory that malloc keeps instead of giving it back to the system after each tensor."""
+"""Tuning of malloc, so that it keeps memory instead of returning it to the system after each tensor."""
 
 import ctypes
 import platform
@@ -13,12 +13,12 @@ _OLD_LIMIT = 32 << 20
 
 @dataclass(frozen=True)
 class AllocatorTuning:
-    """What :func:`tune_allocator` did.
+    """Result of :func:`tune_allocator`.
 
     Attributes:
-        mmap_threshold: Bytes up to which an allocation comes from the heap now; None where nothing was changed.
-        trim_threshold: Free bytes at the top of the heap up to which it is kept; None likewise.
-        reason: Why nothing was changed; empty where it was.
+        mmap_threshold: Bytes up to which an allocation now comes from the heap; None if nothing was changed.
+        trim_threshold: Free bytes at the top of the heap up to which it is kept; None if nothing was changed.
+        reason: Reason why nothing was changed; empty if it was.
     """
 
     mmap_threshold: int | None
@@ -26,7 +26,7 @@ class AllocatorTuning:
     reason: str
 
     def __str__(self) -> str:
-        """In a sentence."""
+        """Return the result in a sentence."""
         if self.mmap_threshold is None or self.trim_threshold is None:
             return f"malloc was left as it is: {self.reason}"
         return (
@@ -36,18 +36,18 @@ class AllocatorTuning:
 
 
 def tune_allocator() -> AllocatorTuning:
-    """Let malloc keep the memory of large tensors for the next ones, in this process, from now on.
+    """Make malloc keep the memory of large tensors for the next ones, in this process, from now on.
 
-    By default glibc asks the system for the memory of each large tensor and gives it back when the tensor is
-    gone. The system clears every page of it anew, which can cost more than the normalization itself. With
-    the thresholds raised the memory is kept: faster, and the process's memory stays at its peak.
+    By default glibc requests the memory of each large tensor from the system and returns it when the tensor is
+    freed. The system clears every page again, which can cost more than the normalization itself. With raised
+    thresholds the memory is kept: this is faster, but the process's memory stays at its peak.
 
-    Nothing calls this but you. It can't be undone within the process; the environment variables
+    normwise never calls this by itself. It can't be undone within the process; the environment variables
     ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` do the same from outside. Another allocator
     that was preloaded, such as jemalloc, is not affected.
 
     Returns:
-        What was done, or why nothing; print it.
+        The new thresholds, or the reason why nothing was changed; print it.
 
     References:
         mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.

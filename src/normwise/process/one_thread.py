@@ -1,4 +1,4 @@
-"""Computing on one thread."""
+"""Context for computing on one thread."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: with another number the last digits are others, of made-up data as well."""
+    """Compute on one thread, since the number of threads affects the last digits, also of generated data."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

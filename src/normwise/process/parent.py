@@ -1,6 +1,6 @@
-"""A process that does not outlive the one that started it.
+"""End of a process with the process that started it.
 
-Nothing else of normwise is imported here, nor torch: a process begins to watch before it has imported these.
+This module imports neither torch nor other modules of normwise: a process starts watching before it imports these.
 """
 
 import os
@@ -12,9 +12,9 @@ from functools import cache
 
 @cache
 def end_with_parent(parent: int) -> None:
-    """End this process soon after its parent is gone: killed, that can't tell its processes to stop.
+    """End this process soon after its parent has died, since a killed parent can't stop its processes.
 
-    An interruption is the parent's to answer, which ends its processes then.
+    Interruptions are ignored here: the parent handles them and ends its processes.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

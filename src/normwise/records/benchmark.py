@@ -1,4 +1,4 @@
-"""How fast the layers are on a machine, against torch's in the same process."""
+"""Record of a benchmark: speed of the layers on a machine, against torch's in the same process."""
 
 import math
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from normwise.records.environment import Environment
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """What memory gives, by torch's own operators, for arrays of one size.
+    """Bandwidth of memory with torch's own operators, for arrays of one size.
 
     Attributes:
-        megabytes: Of each array, in units of 2^20 bytes.
-        read, copy, triad: 10^9 bytes a second that are read and written: of one array summed up, of one written
-            to another, and of two added into a third.
+        megabytes: Size of each array, in units of 2^20 bytes.
+        read, copy, triad: Bandwidth of reads and writes in 10^9 bytes per second: for the sum of one array, for a
+            copy of one to another, and for the sum of two into a third.
     """
 
     megabytes: float
@@ -24,19 +24,19 @@ class Bandwidth:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One case, ours and torch's in turn.
+    """One case, timed for ours and torch's in turn.
 
     Attributes:
-        case: What is computed.
-        shape: Of the input, with its order in memory and its type.
-        torch_ms, ours_ms: Medians, in milliseconds.
-        ratio: Median over the repetitions of torch's time over ours; above 1 ours is faster.
+        case: Description of the work.
+        shape: Shape of the input, with its memory format and dtype.
+        torch_ms, ours_ms: Median times, in milliseconds.
+        ratio: Median over the repetitions of torch's time divided by ours; above 1 ours is faster.
         low, high: 10th and 90th percentile of that ratio.
-        repetitions: How many there were.
-        limit_share: On a CPU the time that memory alone takes over that of our kernels alone, outputs reused; on a GPU
-            over ``ours_ms``. NaN where it was not measured.
-        torch_host_us, ours_host_us: On a GPU the microseconds until a call is in its queue, medians; else NaN.
-        backend: What computed ours; empty in records that were made before this was noted.
+        repetitions: Number of repetitions.
+        limit_share: Time that memory alone takes, divided by the time of our kernels alone with reused outputs on a
+            CPU, and by ``ours_ms`` on a GPU. NaN if not measured.
+        torch_host_us, ours_host_us: Median microseconds until a call is queued on a GPU; otherwise NaN.
+        backend: Backend of our layers; empty in older records.
     """
 
     case: str
@@ -55,18 +55,18 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A machine's figures.
+    """Results of a benchmark on a machine.
 
     Attributes:
-        date: When it ended, UTC.
+        date: Date of its end, UTC.
         environment: Machine and versions.
-        kernels: What computes on each kind of device, in words.
-        allocator: What was done to malloc, in words.
-        threads: Of both, ours and torch's.
-        bandwidths: What memory gives.
-        comparisons: The cases.
-        device: Name of the processor or GPU that computed; empty in records that were made before this was noted.
-        on_gpu: Whether that is a GPU.
+        kernels: Description of the implementation on each kind of device.
+        allocator: Description of the tuning of malloc.
+        threads: Number of threads, the same for ours and torch's.
+        bandwidths: Bandwidths of memory.
+        comparisons: Timed cases.
+        device: Name of the processor or GPU that computed; empty in older records.
+        on_gpu: Whether the device is a GPU.
     """
 
     date: str

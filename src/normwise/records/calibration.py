@@ -1,4 +1,4 @@
-"""What calibration found, and how far from it the statistics were."""
+"""Report of a calibration: new statistics, and the errors of the old ones."""
 
 import math
 import textwrap
@@ -9,10 +9,11 @@ Order = Literal["evaluation", "training"]
 VarianceKind = Literal["population", "batch"]
 StatisticsQuality = Literal["fine", "poor", "bad"]
 
-#: The error of a layer's normalised values, in standard deviations, up to which its old statistics were fine. Averages
-#: with torch's momentum of 0.1 over batches of 32 independent values scatter by about half as much.
+#: Error of a layer's normalised values, in standard deviations, up to which its old statistics count as fine.
+#: Averages with torch's momentum of 0.1 over batches of 32 independent values scatter by about half as much.
 FINE = 0.1
-#: The error from which they were bad: the values that the next layer got were wrong by half of what they vary.
+#: Error from which they count as bad: the input of the next layer was wrong by half of its standard
+#: deviation.
 BAD = 0.5
 _WIDTH = 100
 _MOST_LAYERS = 10
@@ -20,23 +21,22 @@ _MOST_LAYERS = 10
 
 @dataclass(frozen=True)
 class LayerCalibration:
-    """What became of one BN layer.
+    """Outcome of a calibration for one BN layer.
 
     Attributes:
-        path: Where it is in the model.
-        kind: Its class.
-        calibrated: Whether its statistics are those of the data now.
-        reason: Why they are not; empty where they are.
-        count: Values a channel that the statistics are of.
-        mean_shift, typical_mean_shift: How far the old running means were from the data's, in standard deviations of
+        path: Path of the layer in the model.
+        kind: Class of the layer.
+        calibrated: Whether its statistics are now those of the data.
+        reason: Reason why they are not; empty if they are.
+        count: Number of values per channel in the statistics.
+        mean_shift, typical_mean_shift: Distance of the old running means from the data's, in standard deviations of
             the data: largest of all channels, and median.
-        variance_ratio_low, variance_ratio_high: Old running variance over the data's: least and greatest of all
-            channels.
-        error: How far the values that the layer normalised with the old statistics were from what they should have
-            been, in standard deviations: the root mean square over the data and all channels. NaN in records of older
-            versions.
-        broken: What made old statistics of some channels useless, such as ``"NaN in 3 of 64 channels"``; the numbers
-            above are those of the other channels then.
+        variance_ratio_low, variance_ratio_high: Old running variance divided by the data's: least and greatest of
+            all channels.
+        error: Error of the values normalised with the old statistics, in standard deviations: the root mean square
+            over the data and all channels. NaN in records of older versions.
+        broken: Reason why old statistics of some channels were unusable, such as ``"NaN in 3 of 64 channels"``; the
+            numbers above are then those of the other channels.
     """
 
     path: str
@@ -53,9 +53,9 @@ class LayerCalibration:
 
     @property
     def verdict(self) -> StatisticsQuality | None:
-        """Judgement of the old statistics: fine (an error up to 0.1 σ), poor, or bad (from 0.5 σ, or broken).
+        """Return the judgement of the old statistics: fine (error up to 0.1 σ), poor, or bad (from 0.5 σ, or broken).
 
-        None for a layer that was not calibrated, and where the record does not tell.
+        It is None for a layer that was not calibrated, and if the record lacks the error.
         """
         if not self.calibrated:
             return None
@@ -66,7 +66,7 @@ class LayerCalibration:
         return "fine" if self.error <= FINE else "poor" if self.error < BAD else "bad"
 
     def __str__(self) -> str:
-        """In one line."""
+        """Return the outcome in one line."""
         named = f"{_shown(self.path) or 'the model'} ({self.kind})"
         if not self.calibrated:
             return f"{named}: left as it is, {self.reason}"
@@ -86,17 +86,17 @@ class LayerCalibration:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What became of all BN layers.
+    """Report of a calibration on all BN layers.
 
     Attributes:
-        layers: In the order of the model.
-        order, variance: As asked for.
-        batches: How many there were in a pass.
-        passes: How many passes over the data it took, most of them not to the model's end.
-        residual: How far another pass might still move a statistic, in standard deviations: 0 but where layers are
-            called several times, so that their statistics depend on themselves.
-        dropped: Keys of the batches that the model's forward has no argument for, and that were left out.
-        varied: Whether the data gave other batches in one pass than in another.
+        layers: Outcome for each layer, in the order of the model.
+        order, variance: Requested order and kind of variance.
+        batches: Number of batches in a pass.
+        passes: Number of passes over the data, most of them only through a part of the model.
+        residual: Largest change of a statistic that another pass might make, in standard deviations: 0 unless
+            layers are called several times, so that their statistics depend on themselves.
+        dropped: Keys of the batches that were left out since the model's forward has no such argument.
+        varied: Whether the batches differed between passes.
     """
 
     layers: tuple[LayerCalibration, ...]
@@ -109,9 +109,9 @@ class Calibration:
     varied: bool = False
 
     def __str__(self) -> str:
-        """The judgement, and a line a layer, the worst first; of many layers the worst ten."""
+        """Return the judgement, and one line per layer, the worst first; of many layers the worst ten."""
         calibrated = sorted((layer for layer in self.layers if layer.calibrated), key=_badness, reverse=True)
-        # Layers that are left for one reason are often many: those of a frozen backbone, late time steps.
+        # Many layers are often left for the same reason: those of a frozen backbone, or late time steps.
         left = [layer for layer in self.layers if not layer.calibrated]
         lines = [_headline(calibrated, len(self.layers))]
         lines += [f"  {layer}" for layer in calibrated[:_MOST_LAYERS]]
@@ -170,7 +170,7 @@ def _number(count: int, one: str, many: str | None = None) -> str:
 
 
 def _shown(path: str) -> str:
-    """The path; with escapes where a terminal would obey what is in it."""
+    """Return the path, with control characters escaped."""
     return path if path.isprintable() else repr(path)
 
 

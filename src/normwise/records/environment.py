@@ -1,4 +1,4 @@
-"""On what a measurement was made."""
+"""Machine and versions of a measurement."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ class Environment:
     @staticmethod
     @cache
     def here() -> "Environment":
-        """This process's own."""
+        """Return the environment of this process."""
         return Environment(
             normwise=version("normwise"),
             torch=version("torch"),
@@ -38,18 +38,18 @@ class Environment:
 
 
 def usable_cores() -> int:
-    """How many cores this process may run on, which can be fewer than the machine has."""
+    """Return the number of cores that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-#: Threads or processes that are more than any use has; a machine that has more cores may use these.
+#: Most threads or processes, unless the machine has more cores.
 _MOST_AT_ONCE = 256
 
 
 def check_at_once(name: str, number: int) -> None:
-    """Raise ArgumentError unless so many threads or processes can reasonably be started.
+    """Raise ArgumentError unless a number of threads or processes is reasonable.
 
-    A thread has a stack of some megabytes; torch ends the program where it gets none.
+    A thread has a stack of some megabytes; torch aborts the program if it gets none.
     """
     most = max(_MOST_AT_ONCE, usable_cores())
     if not 1 <= number <= most:

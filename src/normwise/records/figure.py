@@ -1,4 +1,4 @@
-"""Figures as data: what is drawn, without saying how."""
+"""Figures as data, independent of the drawing."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ class Series:
     """A line or a set of points, with its spread.
 
     Attributes:
-        label: What it is.
+        label: Name of the series.
         x: Positions; numbers, or names of categories.
         y: Values; NaN leaves a gap.
-        low, high: Bounds of the spread, as long as ``y``, or empty where there is none.
-        style: The same number means the same thing in every figure of a page (colour, dash, marker):
-            0 with BN, 1 without, 2 and on whatever stands beside them.
-        failed: How many runs diverged at each position, or empty for none; their values are not in ``y``.
+        low, high: Bounds of the spread, as long as ``y``, or empty if there is none.
+        style: Number of the style (colour, dash, marker), with the same meaning in all figures of a page: 0 with
+            BN, 1 without, 2 and more for others.
+        failed: Number of diverged runs at each position, or empty for none; their values are not in ``y``.
     """
 
     label: str
@@ -40,8 +40,8 @@ class Figure:
 
     Attributes:
         name: Identifier, unique in a page.
-        title: What the figure shows, in a sentence.
-        caption: What to see in it, what the spread is.
+        title: Title, a sentence on what the figure shows.
+        caption: Caption: what to see, and what the spread is.
         lines: Whether points are joined; a spread is a band around a line and a bar through a point.
     """
 
@@ -59,19 +59,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """A row of cells for each of many things, over a common horizontal axis; the colour is the value.
+    """Heat map: a row of cells for each of many items, over a common horizontal axis; colours show values.
 
     Attributes:
         name: Identifier, unique in a page.
-        title: What it shows, in a sentence.
-        caption: What to see in it.
-        x_label: What the columns are.
-        row_label: What the rows are.
-        value_label: What the colour is.
+        title: Title, a sentence on what the map shows.
+        caption: Caption: what to see.
+        x_label: Label of the columns.
+        row_label: Label of the rows.
+        value_label: Label of the values.
         x: Positions of the columns.
         rows: Names of the rows, from the top.
-        values: A row for each of ``rows``, a value for each of ``x``; NaN leaves a gap.
-        log: Whether equal steps of colour are equal ratios; a value of 0 has the least colour then.
+        values: Values, a row for each of ``rows`` with a value for each of ``x``; NaN leaves a gap.
+        log: Whether equal steps of colour are equal ratios; then a value of 0 has the lowest colour.
     """
 
     name: str

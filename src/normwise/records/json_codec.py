@@ -1,7 +1,7 @@
-"""Frozen dataclasses to JSON and back: the one place that knows how a record is written down.
+"""Conversion of frozen dataclasses to JSON and back, for all records.
 
-A number that is not finite is written as ``null``, because JSON has no other way to say it, and read
-back as NaN where the field is a float.
+A number that is not finite is written as ``null``, because JSON has no other form for it, and read back as NaN if
+the field is a float.
 """
 
 import dataclasses
@@ -17,16 +17,16 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 _T = TypeVar("_T")
 
 _LARGEST = sys.float_info.max
-#: How deep a value may be that a record takes as it is.
+#: Largest nesting of a plain value in a record.
 _DEEPEST = 20
-#: What an error shows of a value: so many items, so deep, so many letters.
+#: Largest number of items, nesting and characters of a value in an error message.
 _MOST_SHOWN, _MOST_NESTED, _LONGEST = 20, 2, 200
-#: The escape of half of a surrogate pair.
+#: Escape of an unpaired surrogate.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def to_plain(value: Any) -> Any:
-    """The value as dicts, lists, strings and finite numbers."""
+    """Return the value as dicts, lists, strings and finite numbers."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -39,26 +39,26 @@ def to_plain(value: Any) -> Any:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """The value as JSON text with a stable order of keys."""
+    """Return the value as JSON text with a stable order of keys."""
     return json.dumps(to_plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
 
 
 def from_plain(kind: type[_T], value: Any) -> _T:
-    """The record of type ``kind`` that :func:`to_plain` made ``value`` of.
+    """Return the record of type ``kind`` from which :func:`to_plain` made ``value``.
 
     Raises:
-        ValueError: a field is missing, unknown, or of the wrong type; says which.
+        ValueError: a field is missing, unknown, or of the wrong type; the error says which.
     """
     return _read(kind, value, kind.__name__.lstrip("_"))
 
 
 def from_json(kind: type[_T], content: bytes) -> _T:
-    """Read the record of type ``kind`` that :func:`to_json` wrote; the one place that reads JSON.
+    """Read the record of type ``kind`` that :func:`to_json` wrote.
 
-    Whatever the bytes are, they are read in time and memory in proportion to their number.
+    Any bytes are read in time and memory proportional to their number.
 
     Raises:
-        ValueError: this is no JSON, or no such record; says what is wrong.
+        ValueError: the text is not JSON, or not such a record; the error says what is wrong.
     """
     try:
         value = json.loads(content, parse_constant=_no_number)
@@ -104,7 +104,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         if value is None:
             return math.nan
         _expect(isinstance(value, (int, float)) and not isinstance(value, bool), where, "a number", value)
-        # Of JSON's numbers some are larger than any float: 1e999, or an integer of 400 digits.
+        # Some JSON numbers are larger than any float: 1e999, or an integer of 400 digits.
         _expect(-_LARGEST <= value <= _LARGEST, where, "a finite number", value)
         return float(value)
     _expect(type(value) is kind, where, kind.__name__, value)
@@ -118,7 +118,7 @@ def _read_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
         return None
     others = [kind for kind in kinds if kind is not type(None)]
     if len(others) == 1:
-        return _read(others[0], value, where)  # whose error says what in it is wrong
+        return _read(others[0], value, where)  # its error says what is wrong
     for kind in others:
         try:
             return _read(kind, value, where)
@@ -145,17 +145,17 @@ def _read_record(kind: Any, value: Any, where: str) -> Any:
     read = {name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()}
     try:
         return kind(**read)
-    except ValueError as error:  # of values that don't go together
+    except ValueError as error:  # for values that contradict each other
         raise ValueError(f"{where}: {error}") from None
 
 
-@cache  # a recording has ten thousands of records of a few kinds
+@cache  # cached, since a recording has tens of thousands of records of a few kinds
 def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
 def _depth(value: Any) -> int:
-    """Return how deeply lists and objects are nested, and stop at the depth that is allowed."""
+    """Return the nesting of lists and objects, and stop at the largest allowed one."""
     depth, inner = 0, [value]
     while inner and depth <= _DEEPEST:
         inner = [
@@ -174,7 +174,7 @@ def _expect(holds: bool, where: str, expected: str, got: Any) -> None:
 
 
 def _short(value: Any) -> str:
-    """The value as a line of an error holds it: a list of a million numbers would hide what is said of it."""
+    """Return the value shortened for a line of an error message."""
     if isinstance(value, (list, dict)) and (len(value) > _MOST_SHOWN or _depth(value) > _MOST_NESTED):
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value):,}"
     if isinstance(value, int) and abs(value) > _LARGEST:

@@ -1,4 +1,4 @@
-"""What ``watch`` saw of a training: the statistics of each BN layer, every so many steps."""
+"""Recording of ``watch``: statistics of each BN layer during a training, at regular steps."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ _PERCENTILES = 3
 
 @dataclass(frozen=True, slots=True)
 class OverChannels:
-    """A quantity that each channel of a layer has.
+    """Summary of a quantity over the channels of a layer.
 
     Attributes:
-        least, median, greatest: Of the channels' values. Of an even number of channels the median is the lower of
-            the two in the middle.
-        rms: The root of the mean of their squares.
+        least, median, greatest: Least, median and greatest value of the channels. For an even number of channels
+            the median is the lower of the two in the middle.
+        rms: Root mean square of the values.
     """
 
     least: float
@@ -26,19 +26,19 @@ class OverChannels:
 
     @property
     def largest(self) -> float:
-        """The largest absolute value; NaN where one is."""
+        """Return the largest absolute value; NaN if one is NaN."""
         return max(-self.least, self.greatest)
 
 
 @dataclass(frozen=True, slots=True)
 class UnitPoint:
-    """The distribution of one channel's values in one batch, by three percentiles: the 15th, the 50th, the 85th.
+    """Distribution of one channel's values in one batch, by the 15th, 50th and 85th percentile.
 
     Attributes:
-        channel: Which.
-        input: Percentiles of what the layer got.
-        output: Of what it made of that, by its statistics, γ and β: the input of the unit behind it, before a residual
-            and an activation (Ioffe & Szegedy 2015, figure 1).
+        channel: Index of the channel.
+        input: Percentiles of the layer's input.
+        output: Percentiles of the normalised values after γ and β, before a residual and an activation: the input
+            of the following unit (Ioffe & Szegedy 2015, figure 1).
     """
 
     channel: int
@@ -54,26 +54,27 @@ class UnitPoint:
 
 @dataclass(frozen=True, slots=True)
 class LayerPoint:
-    r"""One layer at one step. Over the first call of it in that step; numbers have six digits.
+    r"""One layer at one step, by its first call in that step; numbers have six digits.
 
     Attributes:
-        calls: How often the step called the layer.
-        by_batch: Whether it normalised by the batch; else, in evaluation or frozen, by its running statistics.
-        samples, values: Samples in the batch, and values a channel; real ones alone where there was a mask.
-        batch_mean, batch_var: :math:`\mu` and, with Bessel's correction as running variances have it,
-            :math:`\sigma^2`.
-        noise_mean, noise_var: How far :math:`\mu` and :math:`\sigma^2` scatter from batch to batch: their standard
-            errors, in units of :math:`\sigma` and of :math:`\sigma^2` (each with :math:`\epsilon`), as told by the
-            scatter between the samples of this batch, taken as independent. Behind other BN layers, which take out
+        calls: Number of calls of the layer in the step.
+        by_batch: Whether the layer normalised by the batch; otherwise, in evaluation mode or frozen, by its running
+            statistics.
+        samples, values: Number of samples in the batch, and of values per channel; with a mask, only real ones.
+        batch_mean, batch_var: Mean :math:`\mu` and variance :math:`\sigma^2` of the batch, with Bessel's correction
+            as in running variances.
+        noise_mean, noise_var: Scatter of :math:`\mu` and :math:`\sigma^2` from batch to batch: their standard
+            errors, in units of :math:`\sigma` and of :math:`\sigma^2` (each with :math:`\epsilon`), estimated from
+            the scatter between the samples of this batch, assumed independent. After other BN layers, which remove
             what a batch has in common, they scatter less. NaN for a single sample.
-        running_mean, running_var: As they were before this batch moved them; None where the layer has none.
-        shift: From the running to the batch's mean, in running σ:
+        running_mean, running_var: Running statistics before their update by this batch; None if the layer has none.
+        shift: Distance from the running to the batch's mean, in running σ:
             :math:`(\mu - \mu_r) / \sqrt{\sigma_r^2 + \epsilon}`.
-        log_ratio: :math:`\ln (\sigma^2 + \epsilon) / (\sigma_r^2 + \epsilon)`.
-        weight, bias: γ and β; None where the layer has none.
+        log_ratio: Logarithm of the ratio of variances, :math:`\ln (\sigma^2 + \epsilon) / (\sigma_r^2 + \epsilon)`.
+        weight, bias: γ and β; None if the layer has none.
         weight_grad, bias_grad, output_grad: Euclidean norms of the gradients of γ, of β and of the layer's output in
-            the step's backward pass; NaN where there was none.
-        units: Chosen channels.
+            the step's backward pass; NaN if there was none.
+        units: Distributions of the chosen channels.
     """
 
     calls: int
@@ -97,7 +98,7 @@ class LayerPoint:
 
     @property
     def untaught(self) -> bool:
-        """Whether the running statistics are still those of a new layer, 0 and 1, and tell of no data."""
+        """Return whether the running statistics are still those of a new layer, 0 and 1."""
         mean, var = self.running_mean, self.running_var
         return (
             mean is not None
@@ -111,8 +112,8 @@ class WatchedStep:
     """One recorded step: a line of ``metrics.jsonl``.
 
     Attributes:
-        step: Training passes before it.
-        layers: By path, in the order in which they were called; those that the step did not reach are missing.
+        step: Number of training passes before the step.
+        layers: Layers by path, in the order of their calls, without those that the step did not reach.
     """
 
     step: int
@@ -121,12 +122,12 @@ class WatchedStep:
 
 @dataclass(frozen=True)
 class WatchedLayer:
-    """A layer that is watched.
+    """A watched layer.
 
     Attributes:
-        path: Where it is in the model.
-        kind: Its class.
-        channels: How many; 0 where the layer had not been told yet.
+        path: Path of the layer in the model.
+        kind: Class of the layer.
+        channels: Number of channels; 0 if it was not known yet.
     """
 
     path: str
@@ -136,14 +137,14 @@ class WatchedLayer:
 
 @dataclass(frozen=True)
 class Recording:
-    """What ``watch`` saw; without its points, ``recording.json``.
+    """Recording of ``watch``; without its points it is ``recording.json``.
 
     Attributes:
-        begun: When, as ISO 8601 in UTC.
+        begun: Time of its beginning, as ISO 8601 in UTC.
         every: Interval of the records, in steps.
-        layers: In the order of the model.
-        environment: On what.
-        points: The records.
+        layers: Watched layers, in the order of the model.
+        environment: Machine and versions.
+        points: Recorded steps.
     """
 
     begun: str
@@ -153,7 +154,7 @@ class Recording:
     points: tuple[WatchedStep, ...] = ()
 
     def __str__(self) -> str:
-        """A line a layer, of the last record."""
+        """Return one line per layer for the last record."""
         head = f"layers: {len(self.layers)}, records: {len(self.points)}, interval: {self.every} steps"
         if not self.points:
             return head

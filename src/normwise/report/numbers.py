@@ -1,4 +1,4 @@
-"""How numbers are written: the one place, so that page, terminal and Markdown say the same.
+"""Formats of numbers, the same for page, terminal and Markdown.
 
 A minus is the ASCII hyphen and there are no thousands separators: a number that is copied from a report
 can be pasted into a program.
@@ -13,7 +13,7 @@ _EXPONENT = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e(-?\d+)\b")
 
 
 def number(value: float) -> str:
-    """The value with three significant digits: ``0.0123``, ``12.3``, ``1234``, ``1.23e-7``."""
+    """Return the value with three significant digits: ``0.0123``, ``12.3``, ``1234``, ``1.23e-7``."""
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
@@ -28,12 +28,12 @@ def number(value: float) -> str:
 
 
 def quantity(value: float, *, percent: bool = False) -> str:
-    """A value of a figure: :func:`number`, or a fraction as a percentage."""
+    """Return a value of a figure as text: :func:`number`, or a fraction as a percentage."""
     return f"{number(100 * value)}%" if percent and math.isfinite(value) else number(value)
 
 
 def position(value: float | str) -> str:
-    """A place on a figure's horizontal axis: a category as it is, a number without padding zeros."""
+    """Return a position on a figure's horizontal axis as text: a category unchanged, a number without padding zeros."""
     if isinstance(value, str):
         return value
     if not math.isfinite(value):
@@ -49,7 +49,7 @@ def span(low: float, high: float, *, percent: bool = False) -> str:
 
 
 def spread(value: float, low: float, high: float, *, percent: bool = False) -> str:
-    """A value with its spread, where it has one: ``0.310 [0.290, 0.340]``."""
+    """Return a value with its spread, if it has one: ``0.310 [0.290, 0.340]``."""
     text = quantity(value, percent=percent)
     if math.isnan(value) or (math.isnan(low) and math.isnan(high)):
         return text
@@ -57,7 +57,7 @@ def spread(value: float, low: float, high: float, *, percent: bool = False) -> s
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that reads best: ``42.0 s``, ``12.3 min``, ``2.50 h``."""
+    """Return a time in the most readable unit: ``42.0 s``, ``12.3 min``, ``2.50 h``."""
     if not seconds >= 60:
         return f"{number(seconds)} s"
     return f"{number(seconds / 60)} min" if seconds < 3600 else f"{number(seconds / 3600)} h"

@@ -1,4 +1,4 @@
-"""Evaluation for a while, with running statistics or with each batch's own."""
+"""Contexts for evaluation, with running statistics or with batch statistics."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from normwise.statistics.preserve.snapshot import Snapshot
 
 @contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Put each module's mode back afterwards, also after an exception, and that which a frozen one will have."""
+    """Restore each module's mode afterwards, also after an exception, and the remembered mode of frozen layers."""
     kept = {
         module: {name: vars(module)[name] for name in MODE_ATTRIBUTES if name in vars(module)}
         for module in model.modules()
@@ -26,20 +26,20 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """Put the model into evaluation; afterwards, also after an exception, each module's mode is as it was."""
+    """Put the model into evaluation mode, and restore each module's mode afterwards, also after an exception."""
     with modes_kept(model):
-        model.eval()  # which gives None where a ``train()`` of the user's does not return the model
+        model.eval()  # it returns None if the user's ``train()`` does not return the model
         yield model
 
 
 @contextmanager
 def using_batch_statistics(model: nn.Module) -> Iterator[nn.Module]:
-    """Put the model into evaluation, but let its BN layers normalise with the statistics of the batch.
+    """Put the model into evaluation mode, but let its BN layers normalise with batch statistics.
 
-    Afterwards every layer's mode is as it was, also when an exception passes through. The running
-    statistics don't move: ``track_running_stats`` is off meanwhile, and torch's layers and ours then
-    leave their buffers alone. A :class:`normwise.nn.BatchRenorm1d` corrects nothing then, and ghost layers normalise
-    each virtual batch. A subclass with a forward pass of its own may not: its buffers are put back.
+    Afterwards every layer's mode is restored, also after an exception. The running statistics do not change:
+    ``track_running_stats`` is off within the context, so torch's layers and ours don't update their buffers. A
+    :class:`normwise.nn.BatchRenorm1d` makes no correction then, and ghost layers normalise each virtual batch. A
+    subclass with its own forward pass may update its buffers: they are restored.
     """
     layers = layers_with_statistics(model).values()
     tracking = {layer: layer.track_running_stats for layer in layers}

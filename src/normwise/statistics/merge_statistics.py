@@ -1,4 +1,4 @@
-"""Running statistics of several processes, merged into those of all their data."""
+"""Merge of the running statistics of several processes."""
 
 from typing import Any
 
@@ -19,30 +19,31 @@ _Statistics = tuple[Tensor, Tensor, Tensor, Tensor | None]
 def merge_statistics(
     model: nn.Module, process_group: dist.ProcessGroup | None = None, *, samples: int = 1
 ) -> None:
-    r"""Give all ranks the running statistics of all their data, in place; all ranks of the group call it together.
+    r"""Give all ranks the running statistics of the data of all ranks, in place; all ranks must call it together.
 
     .. math::
 
         \mu = \sum_k w_k \mu_k \qquad \sigma^2 = \sum_k w_k \left(\sigma_k^2 + (\mu_k - \mu)^2\right)
 
-    with the spread between the ranks' means, which an average of variances leaves out. The weights :math:`w_k`, which
-    add up to 1, are ``samples``; where a layer has ``momentum=None``, so that its statistics are the plain average of
-    its batches, times their number. A rank on which a layer has seen no batch has no weight in it. Afterwards
-    ``num_batches_tracked`` is the largest of the ranks'.
+    This includes the spread between the ranks' means, which an average of variances leaves out. The weights
+    :math:`w_k`, which add up to 1, are proportional to ``samples``; if a layer has ``momentum=None``, so that its
+    statistics are the plain average over its batches, they are also proportional to the number of batches. A rank
+    on which a layer has seen no batch has weight 0 for it. Afterwards ``num_batches_tracked`` is the largest of the
+    ranks'.
 
-    Call it before a checkpoint of a model that was trained with local statistics, and before its evaluation: else the
-    file has the statistics of the rank that wrote it, and so has every rank of its own data. Synchronised layers have
-    the same on all ranks already, and frozen ones are left alone. Without an initialised process group, or in a group
-    of one, nothing is changed.
+    Call it before you save or evaluate a model that was trained with local statistics: otherwise the file has only
+    the statistics of the rank that wrote it, and each rank evaluates with its own. Synchronised layers already have
+    the same statistics on all ranks, and frozen layers are left unchanged. Without an initialised process group, or
+    in a group of one, nothing changes.
 
     Args:
-        model: The model of this rank, or what it is wrapped in.
-        process_group: The ranks; None for all.
-        samples: Samples of a batch on this rank, or any number in proportion to them.
+        model: Model of this rank, or its wrapper.
+        process_group: Process group of the ranks; None for all ranks.
+        samples: Number of samples of a batch on this rank, or any number proportional to it.
 
     Raises:
         ArgumentError: ``samples`` is not positive, on any rank.
-        DistributedError: the ranks have other layers, or other sizes; nothing is changed.
+        DistributedError: the ranks have different layers or sizes; nothing is changed.
 
     References:
         Chan, Golub & LeVeque 1983, equations 2.1 and 2.2.
@@ -64,7 +65,7 @@ def merge_statistics(
     }
     own = {path: _statistics_of(layer, samples) for path, layer in layers.items()}
     told: list[Any] = [None] * dist.get_world_size(process_group)
-    # Where one rank must raise an error all do: the others would wait.
+    # If one rank raises an error, all do: the others would wait.
     dist.all_gather_object(told, (wrong, own), group=process_group)
     for rank, (text, _) in enumerate(told):
         if text:
@@ -77,7 +78,8 @@ def merge_statistics(
             if value is not None:
                 write(layer.get_buffer(name), value)
         if merged is not None and kind_of_norm(layer).traits.several_slots and merged[2] is not None:
-            # Rows that no rank has reached have those of the last that was, as after a forward pass.
+            # Rows that no rank has reached get the statistics of the last reached row, as after a forward
+            # pass.
             layer.extend(int(merged[2].nonzero().max()) + 1)
 
 
@@ -92,20 +94,20 @@ def _statistics_of(layer: Any, samples: int) -> _Statistics:
 
 
 def _merged(ranks: list[_Statistics]) -> tuple[Tensor, Tensor, Tensor | None] | None:
-    """Return mean, variance and number of batches; None where no rank has seen a batch."""
+    """Return mean, variance and number of batches; None if no rank has seen a batch."""
     weights, means, variances = (torch.stack(each) for each in list(zip(*ranks, strict=True))[:3])
     total = weights.sum(0)
     if not total.any():
         return None
     shares = (weights / total.where(total > 0, 1)).unsqueeze(-1)
-    # Rows that no rank has reached stay those of the first.
+    # Rows that no rank has reached stay those of the first rank.
     shares[0] += (total == 0).unsqueeze(-1)
-    # Of a rank without weight, which may hold anything, the numbers of one with weight: 0 · NaN is NaN.
+    # For a rank without weight, which may hold anything, use another rank's numbers: 0 · NaN is NaN.
     most = weights.argmax(0, keepdim=True).unsqueeze(-1).expand_as(means[:1])
     means, variances = (
         each.where(shares > 0, each.gather(0, most).expand_as(each)) for each in (means, variances)
     )
-    # From one of the means, so that what is added up are differences.
+    # Relative to one of the means, so that differences are summed.
     mean = means[0] + (shares * (means - means[0])).sum(0)
     variance = (shares * (variances + (means - mean).square())).sum(0)
     counts = [of_rank[3] for of_rank in ranks if of_rank[3] is not None]

@@ -1,4 +1,4 @@
-"""Batches: what a user may give as data or as an example, and the arguments of a model that they become."""
+"""Batches in the user's data and examples, and the model arguments that they become."""
 
 import inspect
 import os
@@ -15,10 +15,10 @@ from torch.utils.data import Dataset
 
 from normwise.errors import ArgumentError, ModelError
 
-#: A batch: the input; a tuple or list whose first item is the input; a dict of keyword arguments. NumPy's arrays count
-#: as tensors.
+#: A batch: the input, a tuple or list whose first item is the input, or a dict of keyword arguments. NumPy
+#: arrays count as tensors.
 Batch = Tensor | np.ndarray[Any, Any] | tuple[Any, ...] | list[Any] | Mapping[str, Any]
-#: Any iterable of batches, one batch, or a function without arguments that gives the batches anew for each pass.
+#: An iterable of batches, one batch, or a function without arguments that returns the batches for each pass.
 Data = Iterable[Any] | Tensor | np.ndarray[Any, Any] | Mapping[str, Any] | Callable[[], Iterable[Any]]
 
 _PASS = "pass a tensor, a list of batches or a DataLoader"
@@ -27,13 +27,13 @@ _PASS = "pass a tensor, a list of batches or a DataLoader"
 def batches_of(data: Data) -> Iterable[Any]:
     """Return the batches of ``data``, which may be one batch itself.
 
-    A tensor, an array or a dict is one batch. A list or tuple is one where its first item is a tensor and another item
-    is nothing that the same model could take: no tensor, or one with another number of axes, or of integers where the
-    first is not. So ``(images, labels)`` is one batch, and ``images.split(32)`` many. A function, such as a generator
-    function, is called once for each pass.
+    A tensor, an array or a dict is one batch. A list or tuple is one batch if its first item is a tensor and
+    another item could not be an input of the same model: it is not a tensor, has another number of axes, or has
+    integers while the first has floats. So ``(images, labels)`` is one batch, and ``images.split(32)`` is several.
+    A function, such as a generator function, is called once for each pass.
 
     Raises:
-        ArgumentError: no batches, such as a data set, which gives single samples.
+        ArgumentError: ``data`` has no batches, like a data set, which yields single samples.
     """
     if isinstance(data, (Tensor, np.ndarray, Mapping, PackedSequence)):
         return [data]
@@ -55,7 +55,7 @@ def batches_of(data: Data) -> Iterable[Any]:
 
 
 class _MadeAnew:
-    """Batches that a function gives, called once for each pass."""
+    """Batches from a function that is called once for each pass."""
 
     def __init__(self, make: Callable[[], Iterable[Any]]):
         self._make = make
@@ -73,19 +73,20 @@ def _is_one(items: list[Any] | tuple[Any, ...]) -> bool:
 
 
 def _traits(item: Any) -> tuple[int, bool] | None:
-    """Number of axes, and whether the values are floats; None for what is neither tensor nor array."""
+    """Return the number of axes, and whether the values are floats; None if ``item`` is neither tensor nor array."""
     if isinstance(item, Tensor):
         return item.dim(), item.is_floating_point()
     return (item.ndim, item.dtype.kind == "f") if isinstance(item, np.ndarray) else None
 
 
 def arguments_of(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the positional and the keyword arguments that a model is called with for a batch.
+    """Return the positional and keyword arguments of the model for a batch.
 
-    NumPy's arrays become tensors, those of float64 in torch's default type, as Python's floats do.
+    NumPy arrays become tensors; float64 arrays get torch's default dtype, as Python floats do.
 
     Raises:
-        ArgumentError: an empty list or tuple, keys that are no strings, or what is no batch: a loader, for instance.
+        ArgumentError: the batch is an empty list or tuple, has keys that are not strings, or is not a batch, like a
+            loader.
     """
     if isinstance(batch, Mapping):
         wrong = next((key for key in batch if not isinstance(key, str)), None)
@@ -100,7 +101,7 @@ def arguments_of(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
             raise ArgumentError("an empty list is no batch; expected the input as its first item")
         return (_tensor(batch[0]),), {}
     if _is_no_batch(batch):
-        # Others than these go to the model as they are: graphs, nested tensors, classes of the user's.
+        # All other objects are passed to the model unchanged: graphs, nested tensors, the user's classes.
         advice = "; pass one batch: next(iter(loader))" if isinstance(batch, (Iterable, Dataset)) else ""
         raise ArgumentError(
             f"expected one batch (a tensor, an array, a tuple or list that begins with one, or a dict of arguments), "
@@ -114,14 +115,14 @@ def _is_no_batch(value: Any) -> bool:
         return False
     if value is None or isinstance(value, (str, bytes, int, float, os.PathLike, Dataset, nn.Module, type)):
         return True
-    # Batches of other libraries may be iterable, too, but can be moved to a device.
+    # Batches of other libraries may also be iterable, but have a method that moves them to a device.
     return inspect.isroutine(value) or (isinstance(value, Iterable) and not hasattr(value, "to"))
 
 
 def _tensor(value: Any) -> Any:
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
         return value
-    # A copy: arrays may be read only, of another byte order, or have negative strides.
+    # A copy: arrays may be read-only, have another byte order, or negative strides.
     native = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
     return torch.from_numpy(native).to(torch.get_default_dtype() if value.dtype == np.float64 else None)
 
@@ -129,12 +130,13 @@ def _tensor(value: Any) -> Any:
 def accepted_arguments(
     model: nn.Module, arguments: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return those keyword arguments that the model's forward has, and the names of the others.
+    """Return the keyword arguments that the model's forward accepts, and the names of the others.
 
-    A forward with ``**kwargs`` has all. The batches of a loader may hold what only the loss needs, such as ``labels``.
+    A forward with ``**kwargs`` accepts all. A loader's batches may have entries for the loss only, such as
+    ``labels``.
 
     Raises:
-        ModelError: forward has none of them.
+        ModelError: forward accepts none of them.
     """
     try:
         parameters = inspect.signature(unwrapped(model).forward).parameters
@@ -158,7 +160,7 @@ def accepted_arguments(
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model that the wrappers of torch wrap: compiled, parallel, averaged."""
+    """Return the model within torch's wrappers for compiled, parallel and averaged models."""
     while True:
         if isinstance(model, (DataParallel, DistributedDataParallel, AveragedModel)):
             model = model.module

@@ -14,7 +14,7 @@ from normwise.errors import MaskError, ShapeError
 class Moments:
     r"""Count, mean and second central moment of the values seen so far, per channel.
 
-    Sets merge into what one pass over all of them would give (Chan, Golub & LeVeque 1983, eq. 2.1 and 2.2, for two):
+    Moments of several sets merge into those of their union (Chan, Golub & LeVeque 1983, eq. 2.1 and 2.2, for two):
 
     .. math::
 
@@ -22,9 +22,9 @@ class Moments:
         M = \sum_b \left(M_b + n_b (\mu_b - \mu)^2\right)
 
     Attributes:
-        count: Elements a channel, :math:`n`.
-        mean: ``(C,)``, float64; 0 where nothing was seen.
-        m2: ``(C,)``, float64: the sum of squared deviations from the mean, :math:`M`.
+        count: Number of elements per channel, :math:`n`.
+        mean: Mean of each channel, ``(C,)``, float64; 0 without elements.
+        m2: Sum of squared deviations from the mean, :math:`M`, ``(C,)``, float64.
 
     Example:
         >>> import torch
@@ -41,21 +41,21 @@ class Moments:
 
     @staticmethod
     def none(channels: int) -> "Moments":
-        """Return the moments of no values."""
+        """Return the moments of an empty set."""
         zero = torch.zeros(channels, dtype=torch.float64)
         return Moments(0, zero, zero)
 
     @staticmethod
     def of(x: Tensor, mask: Tensor | None = None) -> "Moments":
-        """Return the moments of ``(N, C, *)``, of any type and order in memory, added up in float64.
+        """Return the moments of ``(N, C, *)``, of any dtype and memory format, summed in float64.
 
         Args:
-            x: Values. Of bfloat16 up to 64 elements are added up in float32 at a time.
-            mask: Boolean ``(N, *)``, True where a position is real; the others take no part.
+            x: Values. For bfloat16, up to 64 elements at a time are summed in float32.
+            mask: Boolean mask ``(N, *)``, True where a position is real; other positions take no part.
 
         Raises:
-            ShapeError: fewer than two axes.
-            MaskError: a mask of another shape or type.
+            ShapeError: ``x`` has fewer than two axes.
+            MaskError: the mask has a wrong shape or dtype.
         """
         if x.dim() < 2:
             raise ShapeError(
@@ -71,7 +71,7 @@ class Moments:
 
     @staticmethod
     def merge(parts: Sequence["Moments"]) -> "Moments":
-        """Return the moments of all parts together, of which there is at least one."""
+        """Return the moments of all parts together; there must be at least one."""
         some = [part for part in parts if part.count] or parts[:1]
         if len(some) == 1:
             return some[0]
@@ -79,7 +79,7 @@ class Moments:
         count, first = sum(counts), some[0].mean
         weights = torch.tensor(counts, dtype=torch.float64, device=first.device)
         means = torch.stack([part.mean for part in some])
-        # From the first mean, so that what is added up are differences.
+        # Relative to the first mean, so that differences are summed.
         mean = first + weights @ (means - first) / count
         m2 = torch.stack([part.m2 for part in some]).sum(0) + weights @ (means - mean).square()
         return Moments(count, mean, m2)
@@ -90,10 +90,10 @@ class Moments:
 
     @property
     def variance(self) -> Tensor:
-        """The biased variance, as batches are normalised with; needs an element a channel."""
+        """Return the biased variance, which normalises batches; needs one element per channel."""
         return self.m2 / self.count
 
     @property
     def unbiased_variance(self) -> Tensor:
-        """The variance with Bessel's correction, as running ones have it; needs two elements a channel."""
+        """Return the variance with Bessel's correction, as in running statistics; needs two elements per channel."""
         return self.m2 / (self.count - 1)

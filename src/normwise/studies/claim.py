@@ -1,4 +1,4 @@
-"""What a claim is: a statement, the runs that test it, and the rule that turns them into a verdict."""
+"""Base of claims: a statement, the runs that test it, and the rule that turns them into a verdict."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What "quick" and "full" mean: the data, the networks, the budgets and the seeds of a study."""
+"""Presets such as "quick" and "full": the data, the networks, the budgets and the seeds of a study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ class Network:
     """A network of the study, its data, and the budget that a run of it has.
 
     Attributes:
-        name: What it is called in the study.
-        gloss: The same for a reader who does not know it.
+        name: Name of the network in the study.
+        gloss: Description for a reader who does not know the name.
         family: Kind of network.
-        model: Its name in ``normwise.models``.
+        model: Name of the network in ``normwise.models``.
         steps: Optimiser steps of a run.
         lr: Learning rate where it is not what is varied or chosen.
-        batch_size: Samples a step.
-        options: Of the network.
-        task, data: What it is trained on; no name for the data set of the preset.
+        batch_size: Number of samples per step.
+        options: Options of the network.
+        task, data: Task and data set of the training; an empty name means the data set of the preset.
         test_samples: Test set; None for the preset's.
     """
 
@@ -53,7 +53,7 @@ class Preset:
         seeds: Seeds on which claims are judged.
         train_samples: Training images; None for all.
         test_samples: Test images; None for all.
-        device: What runs are computed on.
+        device: Device that computes the runs.
     """
 
     name: str
@@ -218,7 +218,7 @@ PRESETS = {
 
 
 def preset_named(name: str) -> Preset:
-    """The preset of that name.
+    """Return the preset of a name.
 
     Raises:
         ArgumentError: there is none.

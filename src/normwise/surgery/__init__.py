@@ -1,4 +1,4 @@
-"""Models changed, and the change proven."""
+"""Changes of models, each proven on an example."""
 
 from normwise.layers import find
 from normwise.surgery.accelerate.accelerate import accelerate

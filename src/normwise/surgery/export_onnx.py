@@ -1,11 +1,10 @@
-"""A model in ONNX's format, checked against torch before it is handed out."""
+"""Export of a model to ONNX, checked against torch."""
 
 import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
+from normwise.extras import needs_extra
 from normwise.files import is_there, write_whole
 from normwise.layers import kind_of_norm, layers_with_statistics
 from normwise.layers.reasons import GIVE_STATISTICS, NO_STATISTICS
@@ -28,8 +28,6 @@ from normwise.surgery.proof.distance import largest_difference
 from normwise.surgery.proof.rounding import in_double, rounding
 from normwise.surgery.proof.run_model import Gradients, tensors_of
 
-_NEEDED = ("onnx", "onnxscript", "onnxruntime")
-
 
 def export_onnx(
     model: nn.Module,
@@ -39,26 +37,29 @@ def export_onnx(
     tolerance: float | None = None,
     force: bool = False,
 ) -> float:
-    """Write the model as an ONNX file of which onnxruntime computes what torch does, or write none.
+    """Write the model as an ONNX file that onnxruntime computes like torch, or write none.
 
-    The first size of each tensor, the number of samples, is left open where the model allows it. Autocast around the
-    call is off: the file computes in the types of the parameters.
+    The first size of each tensor, the number of samples, is dynamic if the model allows it. Autocast around the
+    call is off: the file computes in the dtypes of the parameters.
 
     Args:
-        model: In evaluation: a BN layer that trains would be exported as one that normalises each batch by its own.
-        example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
-        path: Where to write.
-        tolerance: Largest difference of outputs, relative to the largest; by default half the digits of the
-            model's type.
-        force: Overwrite a file that is there.
+        model: Model in evaluation mode: a BN layer in training would be exported as one that normalises by batch
+            statistics.
+        example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
+            arguments.
+        path: File to write.
+        tolerance: Largest difference of outputs, relative to the largest output; by default half the digits of the
+            model's dtype.
+        force: Overwrite an existing file.
 
     Returns:
         The largest difference on the example, relative to the largest output.
 
     Raises:
-        ArgumentError: the packages of the extra ``onnx`` are missing, or the file is there already.
-        ModelError: a BN layer would normalise batches by their own statistics, the model fails on the example or
-            can't be exported, such as one of more than 2 GB, or onnxruntime computes something else.
+        ArgumentError: the file exists already.
+        MissingPackageError: a package of the extra ``onnx`` is not installed.
+        ModelError: a BN layer would normalise by batch statistics, the model fails on the example or can't be
+            exported (for example, it has more than 2 GB), or onnxruntime computes other outputs.
         RunError: the file can't be written.
     """
     path = Path(path)
@@ -89,7 +90,7 @@ def export_onnx(
 
 
 def _error_in_float64(model: nn.Module, arguments: Arguments, got: Sequence[Tensor]) -> float:
-    """Return how far onnxruntime's outputs are from those in float64, where torch computes with fewer digits."""
+    """Return the distance of onnxruntime's outputs from those in float64, if torch computes with fewer digits."""
     if epsilon_of_computation(model, False, arguments) <= epsilon_of_parameters(model):
         return math.inf
     exact = in_double(model, False, arguments, Gradients.NONE)
@@ -97,18 +98,11 @@ def _error_in_float64(model: nn.Module, arguments: Arguments, got: Sequence[Tens
 
 
 def _runtime() -> Any:
-    missing = []
-    for name in _NEEDED:
-        try:
-            import_module(name)
-        except ImportError:
-            missing.append(name)
-    if missing:
-        raise ArgumentError(
-            f"an export to ONNX needs {', '.join(_NEEDED)}, and {', '.join(missing)} can't be imported: "
-            "pip install 'normwise[onnx]'"
-        )
-    return import_module("onnxruntime")
+    with needs_extra("onnx", "an export to ONNX"):
+        import onnx  # noqa: F401 (torch's exporter imports it)
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch's exporter imports it)
+    return onnxruntime
 
 
 def _check_batch_norm(model: nn.Module) -> None:
@@ -131,8 +125,8 @@ def _exported(model: nn.Module, arguments: Arguments) -> bytes:
     open_batch = tuple(map(_open_batch, args)) or {name: _open_batch(value) for name, value in kwargs.items()}
     with _quiet():
         try:
-            # Not left to the exporter, which may take a trace where this fails (torch 2.8): one way through the model,
-            # that of the example.
+            # Not left to the exporter, which may fall back to a trace if this fails (torch 2.8): only the
+            # example's path through the model.
             exported = torch.export.export(model, args, kwargs, dynamic_shapes=open_batch, strict=False)
             program = torch.onnx.export(exported, dynamo=True, verbose=False)
             return cast("torch.onnx.ONNXProgram", program).model_proto.SerializeToString()
@@ -146,7 +140,7 @@ def _exported(model: nn.Module, arguments: Arguments) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of its own insides, which nobody could mend."""
+    """Silence the exporter's messages about its internals, which the user can't act on."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -159,7 +153,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _open_batch(argument: Any) -> Any:
-    """The sizes that are left open: the first of each tensor, where the model does not fix it."""
+    """Return the dynamic sizes: the first of each tensor, unless the model fixes it."""
     return pytree.tree_map(
         lambda value: {0: torch.export.Dim.AUTO} if isinstance(value, Tensor) and value.dim() else None,
         argument,

@@ -1,4 +1,4 @@
-"""Statistics that stay what they are, whatever mode the model is put into."""
+"""Freezing of BN layers: fixed statistics in every mode of the model."""
 
 from torch import nn
 
@@ -11,24 +11,24 @@ from normwise.surgery.core.operation import operation
 
 
 def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
-    """Fix the running statistics of all BN layers, in place; with ``parameters`` γ and β as well.
+    """Fix the running statistics of all BN layers, in place; with ``parameters`` also γ and β.
 
-    A frozen layer normalises with its running statistics, and doesn't move them, in training, too: ``model.train()``,
-    which undoes ``.eval()``, does not undo this. Copies, pickles and compiled models stay frozen; keys of the
-    ``state_dict`` are the same, so that a checkpoint can be loaded before or after; ``update_bn`` of
-    ``torch.optim.swa_utils`` passes over it, and ``convert_sync_batchnorm`` of torch, which makes new layers, thaws it.
-    Parameters that are fixed lose their ``.grad``, so that no optimiser moves them, with weight decay and momentum
-    neither, whether it has them or not.
+    A frozen layer normalises with its running statistics and doesn't update them, also in training:
+    ``model.train()``, which undoes ``.eval()``, does not undo this. Copies, pickles and compiled models stay
+    frozen. Keys of the ``state_dict`` are the same, so a checkpoint can be loaded before or after. ``update_bn`` of
+    ``torch.optim.swa_utils`` skips frozen layers; torch's ``convert_sync_batchnorm``, which makes new layers,
+    unfreezes them. Fixed parameters lose their ``.grad``, so that no optimiser moves them, not even by weight decay
+    or momentum.
 
     Args:
-        model: Any model, with torch's layers, ours, or subclasses of theirs.
-        parameters: Let γ and β get no gradient.
+        model: Model with torch's layers, ours, or subclasses of them.
+        parameters: Whether to fix γ and β as well.
 
     Returns:
-        The paths of the layers that are frozen now.
+        Paths of the layers that are now frozen.
 
     Raises:
-        ArgumentError: a layer keeps no running statistics, or has none yet. Then nothing is frozen.
+        ArgumentError: a layer keeps no running statistics, or has none yet; nothing is frozen.
 
     Example:
         >>> import torch, normwise
@@ -56,10 +56,10 @@ def _check_statistics(path: str, kind: LayerKind) -> None:
 
 
 def unfreeze(model: nn.Module) -> tuple[str, ...]:
-    """Undo :func:`freeze`: each layer is what it was, in the mode that the model was last put into.
+    """Undo :func:`freeze`; each layer gets the mode that the model was last put into.
 
     Returns:
-        The paths of the layers that were frozen.
+        Paths of the layers that were frozen.
     """
     check_model(model, has_values=False, is_wrapped=True)
     frozen = {path: layer for path, layer in layers_with_statistics(model).items() if is_frozen(layer)}

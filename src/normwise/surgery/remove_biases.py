@@ -1,4 +1,4 @@
-"""Biases that batch normalization cancels, removed."""
+"""Removal of biases that batch normalization cancels."""
 
 from collections.abc import Collection
 from dataclasses import astuple
@@ -26,37 +26,39 @@ def remove_biases(
     optimizer: Optimizer | None = None,
     inplace: bool = False,
 ) -> tuple[nn.Module, BiasRemoval]:
-    r"""Remove each bias that goes into a BN layer and nowhere else.
+    r"""Remove each bias whose layer's output goes only into a BN layer.
 
-    The mean of a batch moves with the bias, so that training subtracts it again: it learns nothing, and its gradient
-    is rounding. For evaluation, it is taken out of the running mean, in float64, rounded once:
+    The mean of a batch moves with the bias, so training subtracts it again: it learns nothing, and its gradient is
+    rounding. For evaluation, it is subtracted from the running mean, in float64, rounded once:
 
     .. math::
 
         \frac{(W x + b) - \mu}{\sqrt{\sigma^2 + \epsilon}} = \frac{W x - (\mu - b)}{\sqrt{\sigma^2 + \epsilon}}
 
     ``torch.fx`` follows values from a ``Conv1d`` to ``3d``, ``ConvTranspose1d`` to ``3d`` or ``Linear`` into the BN
-    layer; on the way they may be transposed and reshaped, if channels stay channels. Where something else sees the
-    layer's output, such as an activation, a hook or a second call, the bias counts, and stays. So it does where
-    training may do something between the two that evaluation doesn't, by chance or after a while. A frozen BN layer
-    subtracts no batch mean; before it, the bias goes if the layer's β learns and can do what the bias could.
+    layer; on the way they may be transposed and reshaped, if the channel axis is kept. If something else sees the
+    layer's output, such as an activation, a hook or a second call, the bias matters and stays. It also stays if
+    training may do something between the two layers that evaluation doesn't, by chance or after some time. A frozen
+    BN layer subtracts no batch mean; the bias before it is removed if the layer's β learns and can replace the
+    bias.
 
     Outputs and gradients of all other parameters are compared with the old model's on the example, in training and
-    in evaluation, before the model is handed out. Checkpoints of before have a bias too many, and running means that
-    include it: load them first.
+    in evaluation, before the model is returned. Old checkpoints have the additional biases, and running means that
+    include them: load them before.
 
     Args:
-        model: Any model, with torch's BN layers, ours, frozen or synchronised ones, in any mode.
-        example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
-        optimizer: One that trains the model; from now on it trains the new one, without the biases.
+        model: Model in any mode, with BN layers of torch, ours, frozen or synchronised.
+        example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
+            arguments.
+        optimizer: Optimiser of the model, which trains the new model, without the biases, from now on.
         inplace: Change the model itself instead of a copy.
 
     Returns:
-        The model, and what became of the bias before each BN layer.
+        The model, and a report on the bias before each BN layer.
 
     Raises:
-        ModelError: the model fails on the example, or numbers differ by more than rounding. Then the model and the
-            optimiser are as they were.
+        ModelError: the model fails on the example, or numbers differ by more than rounding. Model and optimiser are
+            unchanged.
 
     Example:
         >>> import torch, normwise
@@ -81,15 +83,15 @@ def remove_biases(
 def take_biases(
     model: nn.Module, arguments: Arguments, only: Collection[str] | None = None
 ) -> tuple[list[Decision], dict[str, nn.Parameter]]:
-    """Let running means take over the biases of the layers before them, in place.
+    """Subtract the biases of layers from the running means after them, in place.
 
     Args:
-        model: Whose modules get other parameters and buffers; none is changed itself.
-        arguments: The example.
-        only: Paths of the BN layers that are asked for; all by default.
+        model: Model whose modules get other parameters and buffers; no tensor is changed in place.
+        arguments: Arguments of the example.
+        only: Paths of the BN layers to treat; all by default.
 
     Returns:
-        The decision on the bias before each BN layer, and the biases that are gone by the paths of their layers.
+        The decision on the bias before each BN layer, and the removed biases by the paths of their layers.
     """
     observed = _observed_copy(model)
     modes = [
@@ -115,10 +117,10 @@ def take_biases(
 
 
 def _layer_before(path: str, layer: nn.Module, evaluation: Candidates, training: Candidates) -> Candidate:
-    """Return the one layer whose outputs the BN layer normalises, whatever happens in training and in evaluation.
+    """Return the layer whose outputs the BN layer normalises in training and in evaluation.
 
     Raises:
-        LeftError: there is none.
+        LeftError: there is no such layer.
     """
     found: list[Candidate] = []
     for candidates, where in ((evaluation, ""), (training, "in training, ")):
@@ -137,10 +139,10 @@ def _layer_before(path: str, layer: nn.Module, evaluation: Candidates, training:
 
 
 def _observed_copy(model: nn.Module) -> nn.Module:
-    """A shadow copy that shows what can be folded in training and in evaluation alike.
+    """Return a shadow copy that shows what can be folded in training and in evaluation alike.
 
-    In training mode dropout is no identity. BN layers may learn their statistics, or keep none, and cancel a bias:
-    these are told to have some, and to have stopped learning.
+    In training mode dropout is not the identity. A BN layer cancels a bias even if it is training or keeps no
+    statistics, so these layers are given statistics and put into evaluation mode.
     """
     observed = shadow_copy(model)
     observed.train()
@@ -156,10 +158,10 @@ def _observed_copy(model: nn.Module) -> nn.Module:
 
 
 def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter, str]:
-    """Let the norm take over the layer's bias, and return the bias and what to say.
+    """Subtract the layer's bias from the norm's running mean, and return the bias and a description.
 
     Raises:
-        LeftError: the bias has to stay, or there is none.
+        LeftError: the bias must stay, or there is none.
     """
     bias = layer._parameters.get("bias")
     if bias is None:
@@ -174,7 +176,7 @@ def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter, s
     if mean is None:
         layer.register_parameter("bias", None)
         return bias, f"the bias of {name} is gone, since it subtracts the mean of each batch"
-    # By way of the CPU, since not every device has float64.
+    # On the CPU, since not every device has float64.
     moved = (mean.detach().cpu().double() - bias.detach().cpu().double()).to(mean)
     if not moved.isfinite().all():
         raise LeftError(f"a running mean without the bias of {name} would be too large for {mean.dtype}")
@@ -184,7 +186,7 @@ def _take(layer: nn.Module, name: str, norm: nn.Module) -> tuple[nn.Parameter, s
 
 
 def _with_constants(model: nn.Module, paths: Collection[str]) -> nn.Module:
-    """A shadow copy whose biases are there but no parameters, so that its parameters are those that stay."""
+    """Return a shadow copy in which the biases are not parameters, so that its parameters are those that stay."""
     other = shadow_copy(model)
     for path in paths:
         layer = other.get_submodule(path)

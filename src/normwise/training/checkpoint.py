@@ -1,4 +1,4 @@
-"""All that a run needs to go on, in one safetensors file: no code is ever loaded."""
+"""Everything that a run needs to resume, in one safetensors file: loading it never runs code."""
 
 import json
 import math
@@ -19,15 +19,15 @@ from normwise.records import from_json
 
 @dataclass
 class RunProgress:
-    """Where a run is.
+    """Progress of a run.
 
     Attributes:
         step: Optimiser steps taken.
         loss_sum: Sum of the training losses since the last point, so that the next one is exact.
-        loss_count: How many losses that are.
+        loss_count: Number of losses in the sum.
         metrics_size: Bytes of ``metrics.jsonl`` that belong to the steps taken.
         diverged: Whether the last loss was not finite.
-        stopped: Whether the loss to stop at was reached.
+        stopped: Whether the loss at which the run stops was reached.
     """
 
     step: int = 0
@@ -39,7 +39,7 @@ class RunProgress:
 
     @property
     def ended(self) -> bool:
-        """Tell whether no further step is taken, however many were asked for."""
+        """Return whether the run takes no further step, even if more were requested."""
         return self.diverged or self.stopped
 
 
@@ -50,9 +50,9 @@ def save(
     progress: RunProgress,
     extra: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write the checkpoint whole, or leave the one that stands; without an optimiser where it has no state.
+    """Write the checkpoint completely, or keep the existing one; ``optimizer`` is None if it has no state.
 
-    ``extra`` tensors are for :func:`load_extra`.
+    Read the ``extra`` tensors by :func:`load_extra`.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"extra.{name}": tensor for name, tensor in (extra or {}).items()}
@@ -64,10 +64,10 @@ def save(
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> RunProgress:
-    """Read a checkpoint into a model and an optimiser of the same run, or leave both as they are.
+    """Read a checkpoint into a model and an optimiser of the same run, or leave both unchanged.
 
     Raises:
-        RunError: there is none, or the file is damaged or is another run's.
+        RunError: there is no checkpoint, the file is damaged, or it belongs to another run.
     """
     if not is_file(path):
         raise RunError(f"{path} is no file; let the run go on, which writes it, or delete what is there")
@@ -77,7 +77,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
             names = set(file.keys())
             wanted = _model_tensors(model)
             of_optimizer = {} if optimizer is None else _optimizer_tensors(optimizer, names)
-            # Names and shapes first: a file that is another network's may have any size.
+            # Names and shapes first: the file of another network may have any size.
             check_names({name for name in names if name.startswith("model.")}, set(wanted))
             if optimizer is not None:
                 check_names({name for name in names if name.startswith("optimizer.")}, set(of_optimizer))
@@ -97,22 +97,22 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
 
 
 def load_extra(path: Path, name: str) -> Tensor | None:
-    """Return the ``extra`` tensor of that name, where a checkpoint that :func:`load` could read has one."""
+    """Return the ``extra`` tensor of a name in a checkpoint that :func:`load` has read; None if it has none."""
     with safetensors.safe_open(path, framework="pt") as file:
         return file.get_tensor(f"extra.{name}") if f"extra.{name}" in set(file.keys()) else None
 
 
 def progress_metadata(progress: RunProgress) -> dict[str, str]:
-    """Return the progress as a file of tensors keeps it."""
-    # One entry only: safetensors writes several in an order that changes from process to process.
+    """Return the progress as metadata of the file."""
+    # Only one entry: safetensors writes several in an order that differs between processes.
     return {"progress": json.dumps(vars(progress) | {"loss_sum": progress.loss_sum.hex()})}
 
 
 def progress_of(metadata: Mapping[str, str] | None) -> RunProgress:
-    """Return the progress that a file's metadata have.
+    """Return the progress in a file's metadata.
 
     Raises:
-        ValueError, OverflowError: they have none, or an impossible one.
+        ValueError, OverflowError: the metadata have no progress, or an impossible one.
     """
     saved = from_json(_SavedProgress, (metadata or {}).get("progress", "").encode())
     total = float.fromhex(saved.loss_sum)
@@ -125,7 +125,7 @@ def progress_of(metadata: Mapping[str, str] | None) -> RunProgress:
 
 @dataclass(frozen=True)
 class _SavedProgress:
-    """:class:`RunProgress` as the file has it: the sum in hexadecimal digits, which lose none of it."""
+    """Form of :class:`RunProgress` in the file, with the sum in hexadecimal digits, which are exact."""
 
     step: int
     loss_sum: str
@@ -146,12 +146,12 @@ def _model_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: set[str]) -> dict[str, Tensor]:
-    """Names and shapes of the optimiser's state, of the parameters that have any: one without a gradient has none."""
+    """Return names and shapes of the optimiser's state; a parameter without a gradient has none."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     found: dict[str, Tensor] = {}
     for index, parameter in enumerate(parameters):
         of_this = {"momentum_buffer": parameter}
-        if isinstance(optimizer, torch.optim.Adam):
+        if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
             of_this = {"step": torch.tensor(0.0), "exp_avg": parameter, "exp_avg_sq": parameter}
         of_this = {f"optimizer.{index}.{key}": tensor for key, tensor in of_this.items()}
         if names.intersection(of_this):
@@ -160,7 +160,7 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: set[str]) -> dic
 
 
 def check_names(got: set[str], expected: set[str]) -> None:
-    """Raise ValueError, which names the first that is missing or too many, unless these are the same."""
+    """Raise ValueError, naming the first missing or unexpected tensor, unless both have the same."""
     for names, said in ((expected - got, "it lacks"), (got - expected, "it has more:")):
         if names:
             first = min(names)

@@ -6,25 +6,26 @@ from torch.nn import functional as F
 
 from normwise.data import InOrder, Samples, epoch_order
 from normwise.layers import layers_with_statistics
+from normwise.records import Evaluation
 from normwise.statistics import evaluating, using_batch_statistics
 
-#: Samples at once where their grouping does not matter: few enough that a convolution's output stays in
-#: the cache, which is more than twice as fast on MNIST as with 1,000.
+#: Samples per batch where the batches don't matter: few enough that a convolution's output stays in the
+#: cache, which is more than twice as fast on MNIST as 1,000 samples.
 CHUNK = 100
 
 
 @torch.no_grad()
 def logits(model: nn.Module, samples: Samples) -> Tensor:
-    """Outputs ``(N, classes)`` with the model in evaluation; its modes come back as they were.
+    """Return the outputs ``(N, classes)`` in evaluation mode; the modes of the model are restored.
 
-    A network of two classes may have one output, which is that of the second: ``(N, 1)``.
+    A network of two classes may have one output, the logit of the second class: ``(N, 1)``.
     """
     with evaluating(model):
         return torch.cat([model(**batch) for batch in InOrder(samples, CHUNK)])
 
 
 def loss_of(outputs: Tensor, labels: Tensor, *, total: bool = False) -> Tensor:
-    """Mean cross-entropy in nats, or their total; of a single output the binary one, with the sigmoid."""
+    """Return the mean (or sum) of the cross-entropy in nats; for a single output the binary one, with the sigmoid."""
     reduction = "sum" if total else "mean"
     if outputs.shape[1] == 1:
         wanted = labels.to(outputs.dtype)
@@ -33,23 +34,29 @@ def loss_of(outputs: Tensor, labels: Tensor, *, total: bool = False) -> Tensor:
 
 
 def predicted(outputs: Tensor) -> Tensor:
-    """The class of each sample, int64 (N,)."""
+    """Return the class of each sample, int64 (N,)."""
     return (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
 
 
 def loss_and_accuracy(outputs: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean cross-entropy in nats, and the fraction that is right; an output that is not finite is wrong."""
+    """Return the mean cross-entropy in nats, and the accuracy; an output that is not finite counts as wrong."""
     right = (predicted(outputs) == labels) & outputs.isfinite().all(1)
     return loss_of(outputs, labels).item(), right.double().mean().item()
 
 
-@torch.no_grad()
 def batch_statistics_accuracy(model: nn.Module, samples: Samples, batch_size: int) -> float | None:
-    """Accuracy where each test batch is normalised by its own statistics.
+    """Accuracy where each test batch is normalised by its own statistics, as :func:`with_batch_statistics` has it."""
+    found = with_batch_statistics(model, samples, batch_size)
+    return None if found is None else found[1]
 
-    The test set is shuffled (class-ordered batches would have statistics of their own) and cut into
-    batches of ``batch_size`` or a little more, so that no small one is left over. None without BN in the
-    model, and where a batch is one sample, which has no statistics.
+
+@torch.no_grad()
+def with_batch_statistics(model: nn.Module, samples: Samples, batch_size: int) -> tuple[float, float] | None:
+    """Loss and accuracy where each test batch is normalised by its own statistics.
+
+    The test set is shuffled (batches ordered by class would have other statistics) and cut into batches of
+    ``batch_size`` or a little more, so that no small batch is left. None if the model has no BN, or if a batch is
+    one sample, which has no statistics.
     """
     order = epoch_order(len(samples), seed=0, epoch=0)
     pieces = order.tensor_split(max(1, len(order) // batch_size))
@@ -57,4 +64,13 @@ def batch_statistics_accuracy(model: nn.Module, samples: Samples, batch_size: in
         return None
     with using_batch_statistics(model):
         outputs = torch.cat([model(**samples.inputs(piece)) for piece in pieces])
-    return loss_and_accuracy(outputs, samples.labels[order])[1]
+    return loss_and_accuracy(outputs, samples.labels[order])
+
+
+def evaluation_of(model: nn.Module, samples: Samples, batch_size: int) -> Evaluation:
+    """Evaluate with running and with batch statistics, as a training run does at its end."""
+    loss, accuracy = loss_and_accuracy(logits(model, samples), samples.labels)
+    by_batch = with_batch_statistics(model, samples, batch_size)
+    if by_batch is None:
+        return Evaluation(len(samples), loss, accuracy)
+    return Evaluation(len(samples), loss, accuracy, min(batch_size, len(samples)), *by_batch)

@@ -1,4 +1,4 @@
-"""The loop of a training run: steps, evaluations and checkpoints, in one process or in each of several."""
+"""The loop of a training run: steps, evaluations and checkpoints, in one or several processes."""
 
 import math
 import time
@@ -16,21 +16,21 @@ from normwise.training.parallel import Alone, Processes, SharedWork
 from normwise.training.run.folder import RunFolder
 from normwise.training.schedule import is_evaluated
 
-#: Called after each step with the number of steps taken and the loss of that step, and after each
-#: evaluation with its point, too.
+#: Called after each step with the number of steps taken and the loss of the step, and after each evaluation
+#: also with its point.
 OnStep: TypeAlias = Callable[[int, float, Point | None], None]
 
 
 class TrainingLoop:
-    """A run from its checkpoint, or its start, to its end.
+    """Loop of a run, from its start or its checkpoint to its end.
 
     Args:
-        config: What to do.
-        folder: Where the run is kept, by the first process.
-        work: What this process does of a step.
+        config: Configuration of the run.
+        folder: Folder of the run, written by the first process.
+        work: This process's share of the work of a step.
         processes: Processes that do the work.
-        checkpoint_seconds: How much work an interruption may cost at most.
-        on_step: Told of the progress.
+        checkpoint_seconds: Most seconds of work that an interruption may lose.
+        on_step: Function that is called after each step.
     """
 
     def __init__(
@@ -45,11 +45,15 @@ class TrainingLoop:
         self.config, self.folder, self.work, self.processes = config, folder, work, processes
         self.checkpoint_seconds, self.on_step = checkpoint_seconds, on_step
         self.parameters = list(work.trained.parameters())
-        # None for plain SGD, which has no state. torch's would import its compiler, a second for each process of a
-        # study, and its hooks take a sixth of a small network's step.
+        # None for plain SGD, which has no state. torch.optim would import the compiler, a second for each
+        # process of a study, and its hooks take a sixth of a small network's step.
         self.optimizer: torch.optim.Optimizer | None = None
         if config.optimizer == "adam":
             self.optimizer = torch.optim.Adam(self.parameters, lr=config.lr)
+        elif config.optimizer == "adamw":
+            self.optimizer = torch.optim.AdamW(
+                self.parameters, lr=config.lr, weight_decay=config.weight_decay
+            )
         elif config.momentum:
             self.optimizer = torch.optim.SGD(self.parameters, lr=config.lr, momentum=config.momentum)
         self.progress = work.load(folder.checkpoint, self.optimizer)
@@ -96,7 +100,7 @@ class TrainingLoop:
         self.progress.step += 1
         self.progress.diverged = not math.isfinite(value)
         if self.progress.step == self.config.steps and not self.progress.diverged:
-            # No further loss would tell what the last update did.
+            # No later loss would show the effect of the last update.
             self.progress.diverged = not self._finite()
         self.progress.loss_sum += value
         self.progress.loss_count += 1
@@ -118,13 +122,13 @@ class TrainingLoop:
                     parameter.add_(parameter.grad, alpha=-self.config.lr)
 
     def _finite(self) -> bool:
-        """Tell whether the weights are finite, and the loss that a further step would have."""
+        """Return whether the weights, and the loss of one more step, are finite."""
         if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
             return False
         return bool(self.work.loss_left_alone(self.progress.step).isfinite())
 
     def _point(self, loss: float) -> Point | None:
-        """Evaluate; the first process has a point then."""
+        """Evaluate; add a point in the first process."""
         with self.work.whole_model():
             outputs = self.work.test_outputs()
             if self.processes.first:
@@ -159,7 +163,7 @@ class TrainingLoop:
 
     def _result(self) -> Result:
         model, data = self.work.model, self.work.data
-        # None where the run was killed between its last checkpoint and its end.
+        # None if the run was killed between its last checkpoint and its end.
         point = self.last_point or self.folder.point_at(self.progress.step)
         return Result(
             steps=self.progress.step,

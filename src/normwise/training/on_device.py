@@ -1,4 +1,4 @@
-"""The device that a run is computed on: its name, its settings, and the data that a network there takes."""
+"""The device of a run: its name, its settings, and data on it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +23,11 @@ def check_device(device: str) -> None:
 
 @contextmanager
 def computing_on(device: str) -> Iterator[None]:
-    """Keep a run's random numbers to itself, and compute in float32 where float32 is asked for.
+    """Isolate a run's random numbers, and disable TensorFloat-32 in its float32 computations.
 
-    On a GPU cuDNN would convolve with TensorFloat-32, of which 10 bits are left, and try out algorithms while a run
-    goes on. Sums that torch's operators make in no fixed order, such as the gradient of max-pooling, still differ in
-    their last digits from run to run there.
+    On a GPU, cuDNN would convolve with TensorFloat-32, which keeps 10 bits, and try out algorithms during the run.
+    Some of torch's operators sum in no fixed order on a GPU, such as the gradient of max-pooling; their last digits
+    still differ from run to run.
     """
     if device == "cpu":
         with torch.random.fork_rng(devices=[]):
@@ -59,12 +59,12 @@ class _SamplesOnDevice:
 
 
 class DataOnDevice:
-    """Labelled data, of which each batch is copied to a device when it is asked for.
+    """Labelled data whose batches are copied to a device on request.
 
     Attributes:
-        name: Of the set.
-        training: What is trained on.
-        test: What is tested on.
+        name: Name of the data set.
+        training: Training part.
+        test: Test part.
     """
 
     def __init__(self, data: LabelledData, device: str):
@@ -75,7 +75,7 @@ class DataOnDevice:
 
     @property
     def input_spec(self) -> InputSpec:
-        """Form of the inputs, and the names of the classes."""
+        """Format of the inputs, and names of the classes."""
         return self._data.input_spec
 
     @property
@@ -90,9 +90,9 @@ class DataOnDevice:
         return DataOnDevice(self._data.subset(train, test, draw=draw), self._device)
 
     def for_tuning(self) -> "DataOnDevice":
-        """Return the training part alone, a fifth of it as the test part."""
+        """Return the training part, with a fifth of it as the test part."""
         return DataOnDevice(self._data.for_tuning(), self._device)
 
     def to(self, dtype: torch.dtype) -> "DataOnDevice":
-        """Return the data in another floating type."""
+        """Return the data in another floating-point dtype."""
         return DataOnDevice(self._data.to(dtype), self._device)

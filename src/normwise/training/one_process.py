@@ -17,10 +17,10 @@ from normwise.training.evaluate import logits, loss_of
 
 
 class OneProcess:
-    """All the work of a run; ``SharedWork`` does a share of it, with the same methods.
+    """The whole work of a run in one process; ``SharedWork`` has the same methods for one share of it.
 
     Attributes:
-        model: Network that is asked for, which is evaluated and saved.
+        model: Requested network, which is evaluated and saved.
         trained: Network that is trained; the same here.
     """
 
@@ -30,14 +30,14 @@ class OneProcess:
         self._on_gpu = any(parameter.is_cuda for parameter in model.parameters())
 
     def seed_draws(self, step: int) -> None:
-        """Seed what a step draws, for dropout: by the seed and the step alone, so that a resumed run draws the same."""
+        """Seed the random numbers of a step by seed and step only, so that a resumed run has the same dropout."""
         seed = zlib.crc32(f"{self.seed}/{step}".encode())
         torch.default_generator.manual_seed(seed)
         if self._on_gpu:
             torch.cuda.manual_seed(seed)
 
     def gradients(self, step: int, save: Callable[[], bool]) -> tuple[Tensor, Callable[[], bool]]:
-        """Give the parameters their gradients; return the loss, and the question whether to save after this step."""
+        """Compute the parameters' gradients; return the loss, and whether to save after this step."""
         loss = self._loss(self.order(step))
         for parameter in self.trained.parameters():
             parameter.grad = None
@@ -46,7 +46,7 @@ class OneProcess:
 
     @torch.no_grad()
     def loss_left_alone(self, step: int) -> Tensor:
-        """Return the loss of a training batch, without a trace in the model."""
+        """Return the loss of a training batch, and leave the model unchanged."""
         with using_batch_statistics(self.trained):
             return self._loss(self.order(step))
 
@@ -56,11 +56,11 @@ class OneProcess:
 
     @contextmanager
     def whole_model(self) -> Iterator[None]:
-        """Make ``model`` what was trained so far."""
+        """Bring ``model`` up to date with the training so far."""
         yield
 
     def load(self, path: Path, optimizer: torch.optim.Optimizer | None) -> RunProgress:
-        """Go on from a checkpoint, or begin where there is none."""
+        """Resume from a checkpoint, or start if there is none."""
         return checkpoint.load(path, self.model, optimizer) if is_there(path) else RunProgress()
 
     def save(self, path: Path, optimizer: torch.optim.Optimizer | None, progress: RunProgress) -> None:

@@ -40,31 +40,33 @@ def train(
     early when its loss is no longer finite: that is a result (``diverged``) and not an error. A run that
     was interrupted, at whatever moment and however hard, goes on with ``resume=True`` and ends with the
     bytes of one that was not, on the same machine: with the number of threads, the kernels and the data that it
-    was begun with, which are in its folder. A finished one is returned as it is. A run that can't take its first
-    step leaves no folder behind.
+    was begun with, which are in its folder. A finished one is returned as it is, or extended where ``config`` asks for
+    more steps: it ends with the bytes of a run that had them from its start. A run that can't take its first step
+    leaves no folder behind.
 
-    In several processes each calls this with the same arguments, and the first one reads and writes the folder. Each
-    has a share of every batch; the sums that they make of their gradients are those of one process, to rounding, and
-    so is the run, but for dropout, which each process draws for itself, and with ``config.statistics`` "local". The
-    number of processes may be another when a run goes on; what follows differs from before by rounding then.
+    With several processes, each calls this function with the same arguments, and the first one reads and writes the
+    folder. Each process has a share of every batch. The sums of their gradients equal those of one process up to
+    rounding, and so does the run, except for dropout, which each process draws for itself, and with
+    ``config.statistics`` "local". A run may resume with another number of processes; its later numbers then differ
+    by rounding.
 
     A configuration with ``framework="keras"`` is trained by Keras, see ``normwise.training.keras``.
 
     Args:
-        config: What to do.
-        folder: Where the run is kept, see ``RunFolder``.
-        resume: Go on with the run that is there, if there is one.
-        wait: Where another process is at work in the folder, wait for it instead of raising.
-        threads: How many to compute with; None for as many as the run was begun with, or as torch has.
-        checkpoint_seconds: How much work an interruption may cost at most; 0 saves at every step.
-        on_step: Told of the progress.
+        config: Configuration of the run.
+        folder: Folder of the run, see ``RunFolder``.
+        resume: Resume the run in the folder, if there is one.
+        wait: Wait for another process that works in the folder, instead of raising.
+        threads: Number of threads; None for the number that the run was begun with, or torch's own.
+        checkpoint_seconds: Most seconds of work that an interruption may lose; 0 saves at every step.
+        on_step: Function that is called after each step.
         processes: Processes that share the work; None for this one alone.
         device: "cpu", "cuda" or "cuda:1"; on a GPU one process trains, and the last digits may differ from run to run.
 
     Raises:
-        RunError: the folder holds a run and ``resume`` is off, or another run, or something else; or the run
-            was begun with other data, another number of threads or other kernels; or another process is at work in it;
-            or another of the processes that share the work has failed or is gone.
+        RunError: the folder holds a run and ``resume`` is off, or another run, or other files; or the run was begun
+            with other data, another number of threads or other kernels; or another process works in the folder; or
+            one of the processes that share the work has failed or died.
         ArgumentError, ModelError, DataError, ShapeError: the configuration can't be carried out.
     """
     if config.framework == "keras":
@@ -90,10 +92,9 @@ def train(
     if device != "cpu" and processes is not None:
         raise ArgumentError("several processes share the work on the CPU only; leave the device out")
     run_folder, all_of_us = RunFolder(folder), processes or Alone()
-    exists = all_of_us.from_first(lambda: may_begin(run_folder, config, resume=resume))
     check_config(config)
     all_of_us.check_same(_given(config))
-    # One by one where there are several: what must be downloaded is, once.
+    # One process after the other, so that data are downloaded only once.
     if not all_of_us.first:
         all_of_us.wait()
     loaded = load_data(config.task, config.data, **config.data_options)
@@ -105,6 +106,8 @@ def train(
     if config.split == "validation":
         data = data.for_tuning()
     model = network_of(config, data.input_spec)
+    # What is wrong with the request itself is said first: another folder would not help.
+    exists = all_of_us.from_first(lambda: may_begin(run_folder, config, resume=resume))
     _begin_with_vectors(model, data)
     model, data = model.to(device), on_device(data, device)
     order = BatchOrder(len(data.training), config.batch_size, config.seed)
@@ -112,7 +115,7 @@ def train(
     if processes is not None:
         work = SharedWork(model, data, order, config, processes)
     if not exists:
-        # A batch that the network can't train on is an error before there is a folder that says a run was begun.
+        # Raise for a batch that the network can't train on before a folder says that a run was begun.
         with computing_on(device):
             work.loss_left_alone(0)
         all_of_us.wait()
@@ -134,7 +137,7 @@ def _given(config: RunConfig) -> dict[str, Any]:
 
 
 def network_of(config: RunConfig, input_spec: InputSpec) -> nn.Module:
-    """Build the network that a run is asked for, with its initial weights."""
+    """Build the network that a configuration names, with its initial weights."""
     for name in ("norm", "seed", "task"):
         if name in config.options:
             raise ArgumentError(f"{name} is a field of the configuration itself, and no option; set it there")

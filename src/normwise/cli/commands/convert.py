@@ -1,11 +1,11 @@
-"""``normwise convert``: BN layers into other norms, and back."""
+"""``normwise convert``: convert BN layers into other norms, and back."""
 
 from typing import Annotated, Any
 
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.record_output import say_record
+from normwise.cli.output.record_output import say_record
 
 
 def convert(
@@ -19,6 +19,7 @@ def convert(
         ),
     ],
     model: arguments.ModelOption = None,
+    weights: arguments.WeightsOption = None,
     data: arguments.DataOption = None,
     groups: Annotated[
         int | None, typer.Option(min=1, help="Groups of group norm.", show_default=False)
@@ -37,20 +38,21 @@ def convert(
     force: arguments.ForceOption = False,
     json: arguments.JsonOption = False,
 ) -> None:
-    """Convert a network's norm layers to another norm; weights and what else fits are kept.
+    """Convert a network's norm layers to another norm; keep the weights and everything else that fits.
 
-    OUT has the state dict of the converted network. It is loaded into what normwise.convert(network, to=NORM) makes of
-    the same network. With data, the report says by how much outputs on their first batch change.
+    OUT has the state dict of the converted network. Load it into the result of normwise.convert(network, to=NORM)
+    on the same network. With data, the report says how much the outputs on the first batch change.
 
     Example: normwise convert resnet.pt --model net.py:make --to group --groups 32 --data digits -o group.safetensors
     """
-    from normwise.cli.inputs.cli_target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.cli_target import load_target, with_statistics
     from normwise.cli.inputs.state_file import check_output, check_state, write_state
+    from normwise.cli.inputs.target_data import first_batch
     from normwise.cli.inputs.user_code import running
     from normwise.surgery import convert
 
     check_output(out, force=force)
-    network = load_target(target, model)
+    network = load_target(target, model, weights)
     whole = with_statistics(network)
     check_state(out, whole.state_dict())
     has_data = data is not None or network.data is not None

@@ -1,4 +1,4 @@
-"""``normwise doctor``: what is wrong with the BN layers of a network, and the network mended."""
+"""``normwise doctor``: find faults of the BN layers of a network, and fix them."""
 
 from enum import Enum
 from pathlib import Path
@@ -8,8 +8,8 @@ import typer
 
 from normwise.cli.inputs import arguments
 from normwise.cli.inputs.keras.model_file import KERAS
+from normwise.cli.output.treatment_output import is_healthy_after, show_treatment
 from normwise.cli.terminal import complain, say
-from normwise.cli.treatment_output import is_healthy_after, show_treatment
 from normwise.errors import ArgumentError
 from normwise.files import is_folder
 
@@ -87,7 +87,7 @@ def doctor(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write a page with pictures, too; with --fix, before and after.",
+            help="Write a page with pictures, too; with --fix, before and after: pip install 'normwise[html]'.",
             show_default=False,
         ),
     ] = None,
@@ -101,11 +101,12 @@ def doctor(
     force: arguments.ForceOption = False,
     json: arguments.JsonOption = False,
 ) -> None:
-    """Find what is wrong with the BN layers of a network: the evidence, and a fix for each finding.
+    """Find what is wrong with the BN layers of a network, with evidence and a fix for each finding.
 
-    The more is given, the more is found: data show whether the running statistics are right, a loss what each fault
-    costs, and an optimizer what it does to the layers. A network that a function makes, that of a checkpoint and that
-    of a run are examined in evaluation, unless --loss or --optimizer is given; any other in the mode that it is in.
+    The more you give, the more it finds: data show whether the running statistics are right, a loss shows what each
+    fault costs, and an optimizer shows what it does to the layers. A network made by a function, or loaded from a
+    checkpoint or a run, is examined in evaluation mode unless --loss or --optimizer is given; any other network in
+    its current mode.
 
     The table [tool.normwise] of pyproject.toml may have select and ignore, lists of codes, and a table severity with
     error, warning, info or off for a code. Options win over it.
@@ -120,6 +121,7 @@ def doctor(
     from normwise.cli.inputs.state_file import check_output, check_state
     from normwise.cli.inputs.user_code import running
     from normwise.doctor import Diagnosis, examine
+    from normwise.report import check_drawing
 
     chosen = _chosen_format(format, json=json, quiet=quiet, fixes=fix is not None)
     is_keras = Path(target).suffix == KERAS and not is_folder(Path(target))
@@ -127,6 +129,7 @@ def doctor(
         check_output(fix, force=force, **({"endings": (KERAS,)} if is_keras else {}))
     if html is not None:
         check_output(html, force=True, endings=_PAGES)
+        check_drawing()
     configuration = read_configuration(Path.cwd())
     rules = chosen_rules(configuration, _codes(select), _codes(ignore))
     if is_keras:
@@ -168,7 +171,7 @@ def _chosen_format(format: DoctorFormat, *, json: bool, quiet: bool, fixes: bool
 
 
 def _codes(given: list[str] | None) -> tuple[str, ...]:
-    """Return the codes; several may stand in one option, as in ``BN1,BN2``."""
+    """Return the codes; one option may hold several, as in ``BN1,BN2``."""
     return tuple(code for one in given or () for code in one.split(","))
 
 
@@ -191,7 +194,7 @@ def _show(
 
 
 def _write_page(path: Path, record: "Examination | Treatment") -> None:
-    """Write the page of an examination, or of a treatment, which shows both examinations."""
+    """Write the page of an examination, or of a treatment with its examinations before and after."""
     from normwise.files import write_whole
     from normwise.records import Examination
     from normwise.report import examination_page, treatment_page
@@ -210,7 +213,7 @@ def _fix(
     quiet: bool,
     force: bool,
 ) -> int:
-    """Apply the fixes, write what is proven, print what was done, and return the exit code."""
+    """Apply the fixes, write the weights if the gain is proven, print the changes, and return the exit code."""
     from normwise.cli.inputs.state_file import write_state
     from normwise.cli.inputs.user_code import running
     from normwise.cli.unsaved_changes import unsaved_changes
@@ -238,7 +241,7 @@ def _fix_keras(
     *,
     quiet: bool,
 ) -> int:
-    """Apply the fixes to a Keras model, write it where they are proven, and return the exit code."""
+    """Apply the fixes to a Keras model, write it if the gain is proven, and return the exit code."""
     from normwise.cli.inputs.keras.model_file import save_keras
 
     treatment = diagnosis.fix()

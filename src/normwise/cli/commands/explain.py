@@ -1,4 +1,4 @@
-"""``normwise explain``: the text of a rule of the doctor, or of a claim."""
+"""``normwise explain``: print the text of a rule of the doctor, or of a claim."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,9 +31,9 @@ def explain(
         ),
     ],
 ) -> None:
-    """Say what a rule of the doctor finds, why that hurts, how it is measured and how it is fixed; or explain a claim.
+    """Explain a rule of the doctor (what it finds, why that hurts, how it is measured and fixed), or a claim.
 
-    Of a claim it says who makes it, how it is tested, what would falsify it, and its sources.
+    For a claim: who makes it, how it is tested, what would falsify it, and its sources.
 
     Example: normwise explain BN201, or normwise explain small_batches
     """
@@ -48,7 +48,7 @@ def explain(
 
 
 def _rules(name: str) -> "Sequence[Rule]":
-    """Return the rules of a name; none where it can only be a claim's, which are written with underscores."""
+    """Return the rules of a name; none if the name has underscores, as only claims do."""
     from normwise.doctor import all_rules, rules_named
 
     is_code = name.strip().upper().startswith("BN")

@@ -1,4 +1,4 @@
-"""``normwise port``: trained weights from Keras to torch, and back."""
+"""``normwise port``: move trained weights from Keras to torch, and back."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.record_output import say_record
+from normwise.cli.output.record_output import say_record
 from normwise.errors import ArgumentError
 
 
@@ -93,9 +93,9 @@ def port(
 ) -> None:
     """Move the weights of a trained Keras model into a state dict of torch, or back.
 
-    With --model both networks are evaluated on an example and compared layer by layer; nothing is written where they
-    differ. Without it nothing is proven. A state dict does not hold ε: there the network must have that of the Keras
-    model. A .safetensors file keeps it beside the weights, and --eps says it of others.
+    With --model both networks are evaluated on an example and compared layer by layer; if they differ, nothing is
+    written. Without --model nothing is proven. A state dict does not hold ε, so the network in torch must use the ε
+    of the Keras model. A .safetensors file keeps ε next to the weights; for other files give it by --eps.
 
     Example: normwise port mnist.keras mnist.safetensors --model net.py:make
     """
@@ -113,7 +113,7 @@ def port(
 
 
 def _belonging(by: str | None, pairs: list[str] | None) -> Any:
-    """Return which layers belong together, as :func:`normwise.port` takes it."""
+    """Return the argument ``by`` of :func:`normwise.port`: the pairs of layers that belong together."""
     if not pairs:
         return by
     if by is not None:

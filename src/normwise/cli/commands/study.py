@@ -1,4 +1,4 @@
-"""``normwise study``: the claims."""
+"""``normwise study``: test the claims about BN."""
 
 from enum import Enum
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from normwise.cli.inputs.arguments import JsonTableOption
+from normwise.cli.output.record_output import write_report
 from normwise.cli.progress import progress_bar
-from normwise.cli.record_output import write_report
 
 
 class BackendName(str, Enum):
-    """Names of what makes the runs."""
+    """Names of the backends that execute the runs."""
 
     loky = "loky"
     dask = "dask"
@@ -69,8 +69,9 @@ def study(
 ) -> None:
     """Train with and without BN on images, speech and text, and give each claim about BN a verdict with numbers.
 
-    A study that was interrupted, however hard, goes on when the same command is given again.
-    Finished runs are never repeated. On a cluster all workers share the study's folder.
+    An interrupted study, even a killed one, resumes when you give the same command again. Finished runs are never
+    repeated. On a cluster all workers share the study's folder.
+    It needs: pip install 'normwise[study]'
 
     Example: normwise study fewer_steps small_batches --preset quick --out studies/two-claims
     """
@@ -88,7 +89,7 @@ def study(
             "once as the cluster has workers. Leave it out"
         )
     cluster = Cluster(backend.value, address or "") if on_cluster else None
-    # A study of some claims does not take the place of the report on all.
+    # A study of some claims does not replace the report on all of them.
     folder = out or Path("studies") / "-".join([preset.value, *(claim or ())])
     with progress_bar(1.0) as bar:
         record = run_study(

@@ -13,7 +13,7 @@ from normwise.errors import ArgumentError
 from normwise.files import is_file, read_whole
 from normwise.records import SEVERITIES, Severity
 
-# By its name, for only one of the two is there.
+# By name, since only one of the two packages is installed.
 tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 _FILE = "pyproject.toml"
@@ -23,7 +23,7 @@ _OFF = "off"
 
 @dataclass(frozen=True)
 class Configuration:
-    """Rules to apply, by a project's file.
+    """Rules to apply, as configured in a project's file.
 
     Attributes:
         select, ignore: Codes, names or beginnings of codes.
@@ -38,11 +38,11 @@ class Configuration:
 
 
 def read_configuration(folder: Path) -> Configuration:
-    """Return what the nearest ``pyproject.toml`` with a table ``[tool.normwise]`` says, from a folder upwards.
+    """Return the configuration of the nearest ``pyproject.toml`` with a table ``[tool.normwise]``, searching upwards.
 
     Raises:
-        ArgumentError: the file is no TOML, or the table has an unknown key, a value of another type, or names a rule or
-            a severity that does not exist.
+        ArgumentError: the file is not valid TOML, or the table has an unknown key, a value of a wrong type, or the
+            name of a rule or severity that does not exist.
         RunError: the file can't be read.
     """
     for parent in (folder, *folder.parents):
@@ -55,13 +55,13 @@ def read_configuration(folder: Path) -> Configuration:
 def chosen_rules(
     configuration: Configuration, select: Sequence[str], ignore: Sequence[str]
 ) -> tuple[Rule, ...]:
-    """Return the rules to apply; options of the command line win over the file.
+    """Return the rules to apply; options of the command line override the file.
 
-    ``select`` and ``ignore`` replace the lists of that name in the file, and a rule that ``select`` names is applied
-    whatever the file says of it.
+    ``select`` and ``ignore`` replace the lists of that name in the file, and a rule that ``select`` names is
+    applied even if the file turns it off.
 
     Raises:
-        ArgumentError: no rule of such a name, or none is left.
+        ArgumentError: there is no rule of that name, or no rule is left.
     """
     from_file = _codes(() if ignore else configuration.ignore) | configuration.off
     ignored = (from_file - _codes(select)) | _codes(ignore)
@@ -114,7 +114,7 @@ def _checked(path: Path, table: Mapping[str, Any]) -> Configuration:
         is_one = any(name.strip().lower() in (rule.code.lower(), rule.name) for rule in rules)
         named.append((not is_one, len(rules), severity, rules))
     by_code: dict[str, str] = {}
-    # What is said of one rule holds against what is said of its family.
+    # A setting for one rule overrides the setting for its family.
     for _, _, severity, rules in sorted(named, key=lambda one: one[:2], reverse=True):
         by_code |= {rule.code: severity for rule in rules}
     return Configuration(

@@ -1,11 +1,12 @@
-"""Facts about what the command line names: a network with what trains it, or a file without a network."""
+"""Facts about the target of ``normwise doctor``: a network with its training parts, or a file without a network."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from normwise.cli.inputs.cli_target import CliTarget, load_batches, load_target
+from normwise.cli.inputs.cli_target import CliTarget, load_target
 from normwise.cli.inputs.state_file import READABLE, read_state
+from normwise.cli.inputs.target_data import load_batches
 from normwise.cli.inputs.training_parts import named_loss, named_optimizer
 from normwise.cli.terminal import complain
 from normwise.cli.wording import first_few
@@ -26,13 +27,13 @@ def facts_of(
     optimizer: str | None,
     max_batches: int,
 ) -> Facts:
-    """Return the facts about TARGET; nothing is examined yet.
+    """Return the facts about TARGET, before any examination.
 
-    A network that is made for this, by a function, for a checkpoint or from a run, is put into evaluation, unless a
-    loss or an optimiser says that it is to be trained. One that the user's file holds is taken as it is.
+    A network that is made now, by a function, for a checkpoint or from a run, is put into evaluation mode unless a
+    loss or an optimiser is given. A network that already exists in the user's file keeps its mode.
 
     Raises:
-        NormwiseError: there is none, or something does not fit.
+        NormwiseError: there is no such target, or something does not fit it.
     """
     path = Path(target)
     given = {"--data": data, "--loss": loss, "--optimizer": optimizer}
@@ -69,7 +70,7 @@ def facts_of(
 def _loss(name: str | None, network: CliTarget) -> Callable[..., Any] | None:
     if name is not None:
         return named_loss(name)
-    # Every run is trained with it.
+    # Every run is trained with this loss.
     return None if network.data is None else loss_of
 
 

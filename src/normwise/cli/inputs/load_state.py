@@ -1,4 +1,4 @@
-"""A state dict into the network that it belongs to, or one error that says why it does not fit."""
+"""Loading of a state dict into its network, with one error that says why it does not fit."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torch.nn.parameter import is_lazy
 
+from normwise.cli.terminal import complain
 from normwise.cli.wording import first_few
 from normwise.errors import ModelError
 from normwise.layers import kind_of
 
-#: What DataParallel and AveragedModel, torch.compile, and modules of Lightning put before each key.
+#: Prefixes that DataParallel and AveragedModel, torch.compile, and modules of Lightning add to each key.
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 _AVERAGED = "n_averaged"
 _COUNTER = "num_batches_tracked"
@@ -19,22 +20,22 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 def load_state(model: nn.Module, state: dict[str, Any], source: str, network: str) -> tuple[str, ...]:
-    """Load a state dict, which is used up, into the model, whose tensors take on its types.
+    """Load a state dict into a model. Consumes ``state``; the model's tensors adopt its dtypes.
 
-    What wrappers put before the keys is stripped. Counters of batches may be missing, as in checkpoints of before
+    Prefixes of wrappers are stripped from the keys. Batch counters may be missing, as in checkpoints from before
     torch 0.4.1 (https://github.com/pytorch/pytorch/issues/8430), and so may all keys but one of a tied tensor.
 
     Args:
-        model: The network.
-        state: As :func:`normwise.cli.inputs.state_file.read_state` gives it.
-        source: What the error calls the state dict.
-        network: What it calls the network.
+        model: Network to load into.
+        state: State dict, as :func:`normwise.cli.inputs.state_file.read_state` returns it.
+        source: Name of the state dict in the error.
+        network: Name of the network in the error.
 
     Returns:
-        Paths of the BN layers of which running statistics are missing; they keep what they have.
+        Paths of the BN layers whose running statistics are missing; these layers keep their own.
 
     Raises:
-        ModelError: another key is missing, or one too many, or a shape is another.
+        ModelError: another key is missing or unexpected, or a shape differs.
     """
     own: dict[str, Any] = model.state_dict(keep_vars=True)
     _unwrap(state, own)
@@ -42,7 +43,7 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
     present = {id(own[key]) for key in own if key in state}
     unlike = [fault for key, value in own.items() if (fault := _unlike(key, value, state.get(key)))]
     try:
-        if unlike:  # and torch would convert some of these, or say so in ten lines
+        if unlike:  # torch would convert some of these silently, or print ten lines
             raise RuntimeError("\n".join(["", *unlike]))
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -62,7 +63,11 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
 
 
 def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Strip what wrappers put before the keys, unless the network is such a wrapper itself."""
+    """Strip what wrappers put before the keys, unless the network is such a wrapper itself.
+
+    A network that is an attribute of a larger one, as in modules of Lightning, is found by its keys, which are all
+    below one name; what else the larger one has is left out.
+    """
     if _AVERAGED not in own and all(key.startswith(_WRAPPERS[0]) for key in state if key != _AVERAGED):
         state.pop(_AVERAGED, None)
     while found := [
@@ -71,10 +76,37 @@ def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
         if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in own)
     ]:
         consume_prefix_in_state_dict_if_present(state, found[0])
+    if prefix := _prefix_of(state, own):
+        left = [key for key in state if not key.startswith(prefix)]
+        for key in left:
+            del state[key]
+        consume_prefix_in_state_dict_if_present(state, prefix)
+        if left:
+            complain(f"beside the weights below {prefix[:-1]}, {first_few(left)} are left out", title="note")
+
+
+def _prefix_of(state: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
+    """Return the one prefix below which a state dict has all weights of the network; None where there is none.
+
+    Raises:
+        ModelError: there are several.
+    """
+    needed = [key for key in own if key.rpartition(".")[2] not in (*_STATISTICS, _COUNTER)]
+    if not needed or any(key in state for key in needed):
+        return None
+    first = needed[0]
+    prefixes = [key.removesuffix(first) for key in state if key.endswith(f".{first}")]
+    found = [prefix for prefix in prefixes if all(f"{prefix}{key}" in state for key in needed)]
+    if len(found) > 1:
+        names = " and ".join(prefix[:-1] for prefix in found)
+        raise ModelError(
+            f"the checkpoint has such weights below {names}; choose by --weights {found[0][:-1]}"
+        )
+    return found[0] if found else None
 
 
 def _take_types(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Give the network's floating tensors the types of the state dict's, which loading would convert instead."""
+    """Cast the network's floating tensors to the dtypes of the state dict, which loading would convert instead."""
     for key, value in own.items():
         given = state.get(key)
         if not isinstance(value, Tensor) or not isinstance(given, Tensor) or is_lazy(value):
@@ -84,7 +116,7 @@ def _take_types(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
 
 
 def _unlike(key: str, own: Any, given: Any) -> str | None:
-    """Return why a tensor can't take the place of the network's without a loss; None where it can."""
+    """Return why a tensor can't replace the network's without a loss; None if it can."""
     if not isinstance(own, Tensor) or not isinstance(given, Tensor) or is_lazy(own):
         return None
     if given.is_meta:
@@ -101,8 +133,8 @@ def _described(tensor: Tensor) -> str:
 
 
 def _statistics_among(missing: Iterable[str], model: nn.Module) -> tuple[tuple[str, ...], list[str]]:
-    """The BN layers of which running statistics are missing, and the keys that are not of a BN layer's statistics."""
-    # Under each of its paths, where a layer stands in several places.
+    """Return the BN layers without running statistics, and the missing keys that are not statistics of a BN layer."""
+    # Under each path of a layer that has several.
     kinds = {path: kind_of(module) for path, module in model.named_modules(remove_duplicate=False)}
     layers = {path for path, kind in kinds.items() if kind is not None and kind.family == "batch"}
     without: dict[str, None] = {}

@@ -1,11 +1,12 @@
-"""State dicts in files, ``.safetensors`` and torch's: read without running code, written whole or not at all."""
+"""State dicts in files, ``.safetensors`` and torch's: read without running code, written completely or not at all."""
 
+import argparse
 import io
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,31 +16,36 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from normwise.cli.wording import one_of
+from normwise.cli.wording import first_few, one_of
 from normwise.errors import ArgumentError, DataError
 from normwise.files import is_file, is_folder, is_there, write_whole
 
 SAFETENSORS = ".safetensors"
-#: What a file of tensors ends in.
+#: Suffixes of files of tensors.
 ENDINGS = (SAFETENSORS, ".pt", ".pth")
-#: What a file ends in that is read, and not written: Lightning's has more than a state dict.
+#: Suffixes of files that are read but not written: Lightning's have more than a state dict.
 READABLE = (*ENDINGS, ".ckpt")
 
-#: Under these, training scripts keep the state dict of the model beside that of the optimiser.
+#: Keys under which training scripts keep the model's state dict next to the optimiser's.
 _NESTED = ("state_dict", "model_state_dict", "model", "state_dict_ema", "model_ema")
-#: Bytes that what is no tensor may be packed in.
+#: Most bytes that content other than tensors may take.
 _SLACK = 2**20
 _GLOBAL = re.compile(r"GLOBAL\s+`?([\w.]+)")
 
 
-def read_state(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The state dict of a checkpoint, on the CPU, and the names of what else was in the file.
+def read_state(path: Path, weights: str | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the state dict of a checkpoint, on the CPU, and the names of what else was in the file.
 
     Code in the file is never run: ``.safetensors`` can hold none, and torch's format is read with
     ``weights_only=True``.
 
+    Args:
+        path: The checkpoint.
+        weights: Which weights of a file that has several: the key of a state dict, such as "model_ema", or what stands
+            before the names, such as "teacher".
+
     Raises:
-        ArgumentError: there is no such file, or its ending is none of a checkpoint.
+        ArgumentError: there is no such file, its ending is none of a checkpoint, or it has no such weights.
         DataError: the file is damaged, is no state dict, or holds pickled objects, which would have to run code.
     """
     if path.suffix not in READABLE:
@@ -49,18 +55,39 @@ def read_state(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     if not is_file(path):
         raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
     content = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
+    if not isinstance(content, Mapping):
+        return _checked(path, content), ()
+    keys = _NESTED if weights is None or not isinstance(content.get(weights), Mapping) else (weights,)
     others: tuple[str, ...] = ()
-    if isinstance(content, Mapping):
-        for key in _NESTED:
-            if isinstance(content.get(key), Mapping):
-                others = tuple(str(other) for other in content if other != key)
-                content = content[key]
-                break
-    return _checked(path, content), others
+    for key in keys:
+        if isinstance(content.get(key), Mapping):
+            others = tuple(str(other) for other in content if other != key)
+            content = content[key]
+            break
+    state = _checked(path, content)
+    return (state if weights is None or keys == (weights,) else _below(path, state, weights)), others
+
+
+def _below(path: Path, state: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    """Return what has a prefix in a state dict, without it."""
+    prefix = f"{weights.rstrip('.')}."
+    found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    if not found:
+        first = first_few(dict.fromkeys(key.split(".")[0] for key in state))
+        raise ArgumentError(
+            f"{path} has no weights {weights!r}: neither a state dict under this key nor names that begin with "
+            f"{prefix!r}; its names begin with {first}"
+        )
+    return found
+
+
+def other_weights(others: Iterable[str]) -> list[str]:
+    """Return those of the other names in a checkpoint that are state dicts, by their names."""
+    return [name for name in others if name in _NESTED]
 
 
 def check_output(path: Path, *, force: bool, endings: tuple[str, ...] = ENDINGS) -> None:
-    """Raise ArgumentError where a file can't be written, or is there and may not be replaced."""
+    """Raise ArgumentError if a file can't be written, or exists and may not be replaced."""
     if path.suffix not in endings:
         raise ArgumentError(f"can't write {path}: expected a name that ends in {one_of(endings)}")
     if not is_folder(path.parent):
@@ -72,7 +99,7 @@ def check_output(path: Path, *, force: bool, endings: tuple[str, ...] = ENDINGS)
 
 
 def check_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Raise ArgumentError where the format of ``path`` can't hold what is in the state dict."""
+    """Raise ArgumentError if the format of ``path`` can't hold the state dict."""
     if path.suffix != SAFETENSORS:
         return
     for key, value in state.items():
@@ -86,19 +113,19 @@ def check_state(path: Path, state: Mapping[str, Any]) -> None:
 def write_state(
     path: Path, state: Mapping[str, Any], *, force: bool, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a state dict whole, or leave what is there as it is.
+    """Write a state dict completely, or leave the existing file unchanged.
 
-    Tensors keep their types, and in torch's format their devices, too. A tensor under several keys is written under
-    each: safetensors has no other way to keep them all. It alone has a place for ``metadata``.
+    Tensors keep their dtypes, and in torch's format also their devices. A tensor under several keys is written
+    under each key: safetensors has no other way to keep them all. Only safetensors stores ``metadata``.
 
     Raises:
-        ArgumentError: the file can't be written, is there without ``force``, or can't hold a value.
+        ArgumentError: the file can't be written, exists and ``force`` is off, or can't hold a value.
         RunError: the disk is full, or the folder may not be written to.
     """
     check_output(path, force=force)
     check_state(path, state)
     if path.suffix == SAFETENSORS:
-        # Cloned where tensors share memory, which safetensors refuses to write.
+        # Clone tensors that share memory, which safetensors refuses to write.
         tensors = {
             key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in state.items()
         }
@@ -132,7 +159,9 @@ def _read_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TorchScript, which then raises as well
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # The options of a script, which training scripts keep beside the weights: attributes, and no code.
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if found := _GLOBAL.search(str(error)):
             raise DataError(_refused(path, f"pickled objects ({found[1]})")) from None
@@ -146,11 +175,9 @@ def _read_torch(path: Path) -> Any:
 
 
 def _check_packing(path: Path) -> None:
-    """Raise DataError where a file would unpack to more than it holds: torch packs nothing."""
+    """Raise DataError if a file would unpack to more than its size: torch does not compress."""
     unpacked = 0
-    with suppress(
-        zipfile.BadZipFile, OSError, NotImplementedError
-    ):  # of which torch itself says what is wrong
+    with suppress(zipfile.BadZipFile, OSError, NotImplementedError):  # torch's own error says what is wrong
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
@@ -179,7 +206,7 @@ def _checked(path: Path, content: Any) -> dict[str, Any]:
                 f"{path} is no state dict: expected names with a tensor each, but the key {key!r} is of type "
                 f"{type(key).__name__}"
             )
-        # Modules may keep what they like under a key of this ending.
+        # Modules may keep anything under a key with this suffix.
         if not isinstance(value, Tensor) and not key.endswith("_extra_state"):
             raise DataError(
                 f"{path} is no state dict: expected names with a tensor each, but {key!r} is a {type(value).__name__}; "

@@ -20,11 +20,11 @@ def named_loss(name: str) -> Callable[..., Any]:
     """Return the loss that ``file.py:name`` names: a function, a module, or a function or class that makes one.
 
     Raises:
-        ArgumentError: there is none.
+        ArgumentError: there is no such loss.
         DataError: the user's code raises an exception.
     """
     found = named_object(name)
-    # A loss has arguments, so that what has none makes one.
+    # A loss takes arguments, so a callable without any makes one.
     if isinstance(found, type) or (
         callable(found) and not isinstance(found, nn.Module) and _count(found) == 0
     ):
@@ -38,10 +38,10 @@ def named_loss(name: str) -> Callable[..., Any]:
 
 
 def named_optimizer(name: str, target: CliTarget) -> Optimizer:
-    """Return the optimiser that ``file.py:name`` names, made of the model where it is a function with an argument.
+    """Return the optimiser that ``file.py:name`` names; a function with an argument makes it from the model.
 
     Raises:
-        ArgumentError: there is none, or it has nothing of the model.
+        ArgumentError: there is no such optimiser, or it has no parameter of the model.
         DataError: the user's code raises an exception.
     """
     found = named_object(name)
@@ -65,7 +65,7 @@ def named_optimizer(name: str, target: CliTarget) -> Optimizer:
 
 
 def _count(function: Any) -> int | None:
-    """Return how many arguments a function takes; None where that is not known."""
+    """Return the number of arguments that a function takes; None if unknown."""
     try:
         return len(inspect.signature(function).parameters)
     except (TypeError, ValueError):

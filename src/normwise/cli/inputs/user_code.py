@@ -1,4 +1,4 @@
-"""Objects in the user's own files, by name, and the errors of that code in one line each."""
+"""Objects in the user's own files, by name, with one line for each error of that code."""
 
 import importlib
 import importlib.util
@@ -18,13 +18,13 @@ from normwise.files import is_file
 _STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
 _NORMWISE = Path(__file__).resolve().parents[2]
 _INSTALLED = {"site-packages", "dist-packages"}
-#: Through these a model or its data runs, also where no file of the user's is involved.
+#: Packages that run a model or its data, even when no file of the user is involved.
 _RUN_FOR_THE_USER = ("torch/nn/modules/", "torch/utils/data/")
 _MOST_NAMED = 10
 
 
 def named_object(name: str) -> Any:
-    """What ``file.py:name`` or ``package.module:name`` names.
+    """Return the object that ``file.py:name`` or ``package.module:name`` names.
 
     The current folder is importable, as for ``python -m``, and so is the folder of the file.
 
@@ -48,11 +48,11 @@ def named_object(name: str) -> Any:
 
 
 def call_without_arguments(name: str, function: Any) -> Any:
-    """What a callable that has no required arguments gives.
+    """Call a callable that has no required arguments, and return its result.
 
     Raises:
-        ArgumentError: it has some.
-        DataError: it raises an exception.
+        ArgumentError: the callable has required arguments.
+        DataError: the callable raises an exception.
     """
     required = _required(function)
     if required:
@@ -65,30 +65,31 @@ def call_without_arguments(name: str, function: Any) -> Any:
 
 @contextmanager
 def running(what: str, *, with_ours: bool = False) -> Iterator[None]:
-    """Run the user's code: an exception becomes one line, and what is printed goes to standard error.
+    """Run the user's code: turn an exception into one line, and send its output to standard error.
 
     Args:
-        what: Begins the line.
-        with_ours: normwise's own code is run as well. An exception that came neither through a file of the user's
-            nor through a model or its data is a mistake of normwise, and passes as it is.
+        what: Beginning of the line.
+        with_ours: Whether normwise's own code runs as well. An exception that passed neither through a file of the
+            user nor through a model or its data is a bug in normwise, and is raised unchanged.
 
     Raises:
-        DataError: with the type, the text and the place of what was raised.
-        ModelError, DataError: of normwise's own, with the place, where the cause came through a file of the user's.
+        DataError: has the type, text and location of the user's exception.
+        ModelError, DataError: normwise's own error, with the location if its cause passed through a file of the
+            user.
     """
     try:
-        # Standard output is the command's own, and may be read as JSON.
+        # Standard output belongs to the command, and may be parsed as JSON.
         with redirect_stdout(sys.stderr):
             yield
     except ModelError as error:
-        # The library says that the model fails; where in the user's file, only its cause knows.
+        # The library's error says that the model fails; only its cause has the line in the user's file.
         cause = error.__cause__
         place = "" if cause is None else _place(cause)
         if not place:
             raise
         raise ModelError(f"{error}; {type(cause).__name__}{place}") from cause
     except DataError as error:
-        # Its text has the type of the cause.
+        # Its text already has the type of the cause.
         cause = error.__cause__
         place = "" if cause is None else _place(cause)
         if not place or place in str(error):
@@ -110,7 +111,7 @@ def running(what: str, *, with_ours: bool = False) -> Iterator[None]:
 def _required(function: Any) -> list[str]:
     try:
         parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # of some that are not written in Python nothing is known
+    except ValueError:  # unknown for some callables that are not written in Python
         return []
     return [
         parameter.name
@@ -126,10 +127,10 @@ def _from_file(path: Path) -> ModuleType:
     shown, path = path, path.resolve()
     _make_importable(path.parent)
     for module in list(sys.modules.values()):
-        # A file that was named before, or that another one imported, is one module.
+        # Import a file only once, even if it was named before or another file imported it.
         if getattr(module, "__file__", None) == str(path):
             return module
-    # By its own name where that is free, so that a DataLoader's processes find what is in it.
+    # Under its own name if that is free, so that a DataLoader's worker processes can import it.
     name = path.stem if path.stem not in sys.modules else f"{path.stem} of {path.parent}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -182,7 +183,7 @@ def _is_the_users(error: BaseException) -> bool:
 
 
 def _is_own(file: str) -> bool:
-    """Whether a file of a traceback is one that the user wrote."""
+    """Return whether the user wrote a file of a traceback."""
     path = Path(file)
     if file.startswith("<") or _INSTALLED & set(path.parts):
         return False
@@ -191,7 +192,7 @@ def _is_own(file: str) -> bool:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost line of the user's own that an exception came through, if there is one."""
+    """Return the innermost line of the user's code that an exception passed through, if any."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({_shown(error.filename)}, line {error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
@@ -204,9 +205,9 @@ def _shown(file: str) -> str:
 
 
 def _said(error: BaseException) -> str:
-    """The text in one line."""
+    """Return the text in one line."""
     if isinstance(error, SyntaxError):
         return error.msg
     lines = str(error).strip().splitlines() or ["without a text"]
-    # A process of a DataLoader sends its whole traceback, of which the end is what was raised.
+    # A DataLoader worker sends its whole traceback, which ends with the exception.
     return lines[-1] if "Traceback (most recent call last)" in str(error) else lines[0]

@@ -53,7 +53,7 @@ def opened(path: str | Path, largest: int | None = None) -> Iterator[BinaryIO]:
     Reading a named pipe or a device could wait for ever or never end, so anything else is refused without opening it.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         largest: Bytes that it may have at most. A file of holes takes no room on the disk, and all of its size in
             memory.
 
@@ -98,8 +98,8 @@ def check_unicode(name: str, what: str) -> None:
     Python gives bytes of a file name that are not UTF-8 as lone surrogates. The message shows such a byte as ``\xe9``.
 
     Args:
-        name: Of a file or folder, or part of it.
-        what: Whose name it is, for the message.
+        name: Name of a file or folder, or part of it.
+        what: Description of the named object, for the message.
     """
     try:
         name.encode()

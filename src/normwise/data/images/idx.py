@@ -57,8 +57,8 @@ def idx_content(file: BinaryIO, path: str | Path) -> IdxContent:
     """Read the header, the numbers that it promises, and no further but to see that the file ends there.
 
     Args:
-        file: From its start; gzipped or not.
-        path: For the error only.
+        file: Content of the file from its start, gzipped or not.
+        path: Path of the file, for the error.
 
     Raises:
         DataError: as for :func:`read_idx`.

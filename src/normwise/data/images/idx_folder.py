@@ -29,13 +29,13 @@ class IdxFile(NamedTuple):
 
 
 def idx_folder(directory: str | Path, name: str | None = None) -> ImageData:
-    """The data set in a folder that holds the four files of ``IDX_NAMES``.
+    """Return the data set in a folder that holds the four files of ``IDX_NAMES``.
 
     Each may end in ``.gz``, and may have a dot before ``idx``. Images are uint8 (N, H, W), or
     (N, H, W, C) with colour; labels are uint8 (N,). The classes are "0" to the highest label.
 
     Args:
-        directory: the folder.
+        directory: Folder with the files.
         name: of the data set; without it, the folder's name.
 
     Raises:
@@ -60,7 +60,7 @@ def find_idx(directory: Path, name: str) -> Path | None:
 
 
 def from_idx_files(name: str, files: Sequence[IdxFile]) -> ImageData:
-    """The data set that four arrays, in the order of ``IDX_NAMES``, make up.
+    """Return the data set of four arrays, in the order of ``IDX_NAMES``.
 
     Raises:
         DataError: an array is not of the form that it must have, or two do not belong together.

@@ -37,7 +37,7 @@ class Images:
         return len(self.labels)
 
     def inputs(self, index: Tensor) -> dict[str, Tensor]:
-        """A batch: ``images`` (n, C, H, W)."""
+        """Return a batch: ``images`` (n, C, H, W)."""
         return {"images": self.images[index]}
 
 
@@ -53,6 +53,7 @@ class ImageData:
         test_labels: int64 (M,).
         classes: the name of each class.
         standardised: whether the values are standardised ones, of any size, and no pixels in [0, 1].
+        notes: what a user should know of how the files were read, in sentences without a full stop.
 
     Raises:
         DataError: the parts do not fit each other or the description above.
@@ -65,6 +66,7 @@ class ImageData:
     test_labels: Tensor = field(repr=False)
     classes: tuple[str, ...]
     standardised: bool = field(default=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for part, images, labels in self._parts():
@@ -90,7 +92,7 @@ class ImageData:
 
     @property
     def input_spec(self) -> InputSpec:
-        """What a network for these images takes and gives."""
+        """Return the format of inputs and outputs of a network for these images."""
         return InputSpec("image", self.shape, self.classes)
 
     @property
@@ -101,7 +103,7 @@ class ImageData:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are, whether or not each has an image."""
+        """Return the number of classes, including classes without an image."""
         return len(self.classes)
 
     @property
@@ -124,11 +126,11 @@ class ImageData:
     def subset(
         self, train: int | None = None, test: int | None = None, *, draw: int | None = None
     ) -> "ImageData":
-        """The first ``train`` training and the first ``test`` test images; None keeps them all.
+        """Return the data with the first ``train`` training and ``test`` test images; None keeps them all.
 
         Args:
-            train: How many training images.
-            test: How many test images.
+            train: Number of training images.
+            test: Number of test images.
             draw: Seed to draw the training images by, in place of the first ones.
 
         Raises:
@@ -163,7 +165,7 @@ class ImageData:
         )
 
     def to(self, dtype: torch.dtype) -> "ImageData":
-        """The same images in another floating type; no copy where they have it already."""
+        """Return the same images in another floating-point dtype, without a copy if they have it already."""
         if self.train_images.dtype == self.test_images.dtype == dtype:
             return self
         return replace(self, train_images=self.train_images.to(dtype), test_images=self.test_images.to(dtype))

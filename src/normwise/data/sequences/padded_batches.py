@@ -42,7 +42,7 @@ class Sequences:
 
     @staticmethod
     def of(pieces: list[Tensor], labels: list[int]) -> "Sequences":
-        """The sequences in a list, each (L, F) or (L,)."""
+        """Return the sequences in a list, each (L, F) or (L,)."""
         if not pieces:
             raise DataError("there are no sequences; expected one at least")
         lengths = torch.tensor([len(piece) for piece in pieces])
@@ -56,7 +56,7 @@ class Sequences:
         return self._pieces[number]
 
     def inputs(self, index: Tensor) -> dict[str, Tensor]:
-        """A batch: ``sequences`` (n, L, F) or (n, L), 0 behind the end of each, and their ``lengths`` (n,).
+        """Return a batch: ``sequences`` (n, L, F) or (n, L), 0 after the end of each, and their ``lengths`` (n,).
 
         L is the longest of these n.
         """
@@ -64,7 +64,7 @@ class Sequences:
         return {"sequences": pad_sequence(chosen, batch_first=True), "lengths": self.lengths[index]}
 
     def first(self, count: int | None) -> "Sequences":
-        """The first so many, or all."""
+        """Return the first ``count`` samples, or all."""
         if count is None:
             return self
         lengths = self.lengths[:count]

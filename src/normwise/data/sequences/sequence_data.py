@@ -23,7 +23,7 @@ class SequenceData:
 
     Attributes:
         name: what tables and figures call the set, and errors name it by.
-        training, test: the two parts.
+        training, test: Training and test part.
         input_spec: how a sequence is made of a recording or a text, and what the classes are called.
         vectors: those that a network for texts begins with; None where it draws them.
 
@@ -76,11 +76,11 @@ class SequenceData:
     def subset(
         self, train: int | None = None, test: int | None = None, *, draw: int | None = None
     ) -> "SequenceData":
-        """The first ``train`` training and the first ``test`` test sequences; None keeps them all.
+        """Return the data with the first ``train`` training and ``test`` test sequences; None keeps them all.
 
         Args:
-            train: How many training sequences.
-            test: How many test sequences.
+            train: Number of training sequences.
+            test: Number of test sequences.
             draw: Seed to draw the training sequences by, in place of the first ones.
 
         Raises:
@@ -104,5 +104,5 @@ class SequenceData:
         return replace(self, training=self.training.chosen(kept), test=self.training.chosen(held_out))
 
     def to(self, dtype: torch.dtype) -> "SequenceData":
-        """The same with frames in another floating type; tokens stay what they are."""
+        """Return the data with frames in another floating-point dtype; tokens are unchanged."""
         return replace(self, training=self.training.to(dtype), test=self.test.to(dtype))

@@ -26,10 +26,10 @@ class AudioClip(NamedTuple):
 
     Attributes:
         where: Name of the file, for errors.
-        label: What is said.
-        speaker: Who says it, if that is known.
-        part: Where it belongs, if that is given.
-        wave: float32 (T,).
+        label: Spoken word or class.
+        speaker: Name of the speaker, if known.
+        part: Part of the data set, training or test, if given.
+        wave: Wave, float32 (T,).
         rate: Samples a second.
     """
 
@@ -46,7 +46,7 @@ def speech_data(name: str, recordings: Sequence[AudioClip], options: SpeechOptio
 
     Args:
         name: Name of the data set.
-        recordings: In an order that does not change.
+        recordings: Recordings in a fixed order.
         options: Split and rate. A random split is by the recordings' parts; where these are not given, a tenth of each
             class is for the test.
 

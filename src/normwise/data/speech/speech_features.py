@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from normwise.errors import ArgumentError, DataError
+from normwise.extras import needs_extra
 
 BANDS = 40
 #: Samples a second that recordings can be brought to.
@@ -25,7 +26,7 @@ _CENTRE, _SPREAD = -4.0, 4.0
 
 
 def log_mel(wave: Tensor, rate: int) -> Tensor:
-    r"""The energies of 40 bands in windows of 25 ms every 10 ms: ``(frames, 40)``, natural logarithms.
+    r"""Return log energies of 40 bands in windows of 25 ms every 10 ms: ``(frames, 40)``, natural logarithms.
 
     .. math::
 
@@ -39,7 +40,7 @@ def log_mel(wave: Tensor, rate: int) -> Tensor:
     zeros to one window.
 
     Args:
-        wave: float (T,).
+        wave: Wave, float (T,).
         rate: Samples a second, 1,000 to 384,000.
 
     Raises:
@@ -71,7 +72,7 @@ def check_rate(rate: int) -> None:
 
 
 def speech_features(wave: Tensor, rate: int, *, loudness: bool = False) -> Tensor:
-    """What networks for speech take: :func:`log_mel` with mean 0 and deviation 1 in each band, ``(frames, 40)``.
+    """Return the input of networks for speech: :func:`log_mel` standardised in each band, ``(frames, 40)``.
 
     Mean and deviation are those of this recording alone (cepstral mean and variance normalization), which takes out
     loudness and microphone, and needs nothing but the recording: the same alone and among others. With ``loudness``
@@ -120,7 +121,8 @@ def resampled(wave: Tensor, old: int, new: int) -> Tensor:
         raise DataError(
             f"{old:,} samples a second are no usual rate, and too costly to bring to {new:,}; convert the recording"
         )
-    from scipy.signal import resample_poly
+    with needs_extra("study", f"bringing a recording from {old:,} to {new:,} samples a second"):
+        from scipy.signal import resample_poly
 
     return torch.from_numpy(resample_poly(wave.numpy(), new // common, old // common)).to(wave.dtype)
 

@@ -58,7 +58,7 @@ def _recordings() -> list[AudioClip]:
 
 
 def _sung(label: str, generator: torch.Generator) -> tuple[str, Tensor]:
-    """Who sings, and the wave."""
+    """Return the singer and the wave."""
 
     def between(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=generator))

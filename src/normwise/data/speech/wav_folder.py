@@ -26,8 +26,8 @@ def wav_folder(directory: str | Path, options: SpeechOptions | None = None) -> S
     :func:`class_files`; any other file is an error.
 
     Args:
-        directory: The folder.
-        options: Split and rate.
+        directory: Folder of the WAV files.
+        options: Split of the data and sampling rate.
 
     Raises:
         ArgumentError: the rate is none that recordings can be brought to.

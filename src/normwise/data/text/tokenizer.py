@@ -7,7 +7,7 @@ _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W_]+(?:['’-][^\W_]+)*|\S")
 
 
 def tokens(text: str) -> list[str]:
-    """The words, numbers and marks of a text, in lower case and in their order.
+    """Return the words, numbers and punctuation marks of a text in order, in lower case.
 
     A word keeps apostrophes and hyphens that are within it (``don't``, ``one-liner``), a number its points and commas
     (``1,000``, ``0.5``); every other mark stands alone. Typographic apostrophes become straight ones. So a text with

@@ -19,7 +19,7 @@ class Vocabulary:
     """Tokens and their numbers.
 
     Attributes:
-        tokens: By number: ``<pad>``, ``<unk>`` for all that it has not, and the words.
+        tokens: Tokens by index: ``<pad>``, ``<unk>`` for unknown words, and the words.
 
     Raises:
         DataError: it does not begin with those two, or has a token twice.
@@ -36,7 +36,7 @@ class Vocabulary:
 
     @staticmethod
     def of(texts: Iterable[str], *, least: int = 1) -> "Vocabulary":
-        """The tokens that occur ``least`` times or more in the texts, the most frequent first, then by the alphabet."""
+        """Return the tokens that occur at least ``least`` times, the most frequent first, then alphabetically."""
         counts = Counter(token for text in texts for token in tokens(text))
         chosen = sorted((-count, token) for token, count in counts.items() if count >= least)
         return Vocabulary((PADDING, UNKNOWN, *(token for _, token in chosen)))
@@ -45,7 +45,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def encode(self, text: str) -> Tensor:
-        """The numbers of the text's tokens, int64 (L,); of a text that has none, that of the unknown token alone."""
+        """Return the indices of the text's tokens, int64 (L,); only the unknown token for an empty text."""
         numbers = [self._numbers.get(token, 1) for token in tokens(text)]
         return torch.tensor(numbers or [1])
 

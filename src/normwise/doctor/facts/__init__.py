@@ -1,1 +1,1 @@
-"""Facts about a model that rules share: each is collected once, when a rule first asks for it."""
+"""Facts about a model, common to all rules; each is collected once, when a rule first needs it."""

@@ -40,19 +40,19 @@ Need = Literal["numbers", "model", "data", "loss", "optimizer", "onnx", "process
 
 @dataclass(eq=False)
 class Facts:
-    """Facts that rules may ask for, of a model or a checkpoint.
+    """Facts about a model or a checkpoint, for rules.
 
-    Collecting a fact leaves the model, the optimiser, the loss and the random states bit for bit as they were, also
-    after an exception. A rule asks only for what it said in ``needs``.
+    Collecting a fact leaves the model, the optimiser, the loss and the random states unchanged bit for bit, also
+    after an exception. A rule uses only facts for which it has the ``needs``.
 
     Attributes:
-        name: Name of what is examined, for people.
+        name: Name of the model or file, for reports.
         norms: Numbers of each BN layer by path of its slot, in the order of the model.
-        given_model, data, loss, optimizer: As the user gave them.
-        max_batches: Number of batches to read.
+        given_model, data, loss, optimizer: Arguments of the user, unchanged.
+        max_batches: Largest number of batches to read.
         onnx: Nodes of an ONNX file by path; None for everything else.
-        meeting: Meetings of the processes that examine copies of the model together; None for one on its own.
-        ranks: Facts of each of them, once they have met.
+        meeting: Meetings of the processes that examine copies of the model together; None for a single process.
+        ranks: Facts of each process, after they have met.
     """
 
     name: str
@@ -79,8 +79,9 @@ class Facts:
         """Return the facts about a model.
 
         Raises:
-            ArgumentError: it is no model.
-            ModelError: it has no BN layer and no graph that calls one, or it can't be called on the data as it is.
+            ArgumentError: the argument is not a model.
+            ModelError: the model has no BN layer and no graph that calls one, or it can't be called on the data
+                without being changed.
         """
         kinds = examinable(model, has_data=data is not None)
         norms = {
@@ -95,7 +96,7 @@ class Facts:
         """Return the facts about a state dict without its model.
 
         Raises:
-            DataError: it has no running statistics.
+            DataError: the state dict has no running statistics.
         """
         norms = norms_of_state(state)
         if not norms:
@@ -110,7 +111,8 @@ class Facts:
         """Return the facts about an ONNX file, or its content.
 
         Raises:
-            DataError: onnx is not installed, the file is damaged, or it has no BN layer.
+            DataError: the file is damaged, or it has no BN layer.
+            MissingPackageError: onnx is not installed.
         """
         name = name or (str(source) if isinstance(source, Path) else "ONNX file")
         norms, nodes = read_onnx(source, name)
@@ -123,13 +125,13 @@ class Facts:
 
     @property
     def has(self) -> frozenset[Need]:
-        """Kinds of input that there are."""
+        """Return the available kinds of input."""
         several: frozenset[Need] = frozenset({"processes"} if len(self.ranks) > 1 else ())
         return self._given | several
 
     @property
     def processes(self) -> int:
-        """Number of processes that there are; 0 where they are in no process group."""
+        """Return the number of processes; 0 without a process group."""
         return processes() or len(self.ranks)
 
     def processes_of(self, layer_path: str) -> int:
@@ -153,43 +155,43 @@ class Facts:
 
     @property
     def model(self) -> nn.Module:
-        """The model."""
+        """Return the model."""
         if self.given_model is None:
             raise TypeError("a checkpoint has no model; the rule must say that it needs one")
         return self.given_model
 
     @cached_property
     def layers(self) -> dict[str, LayerKind]:
-        """Each BN layer as a norm, by path."""
+        """Return each BN layer as a norm, by path."""
         return batch_norms(self.model)
 
     @cached_property
     def modes(self) -> Modes:
-        """Modes of the modules."""
+        """Return the modes of the modules."""
         return modes_of(self.model)
 
     @cached_property
     def batches(self) -> UserBatches:
-        """The batches that are examined."""
+        """Return the examined batches."""
         if self.data is None:
             raise TypeError("there are no data; the rule must say that it needs some")
         return read_batches(self.model, self.data, self.max_batches)
 
     @cached_property
     def task(self) -> Task:
-        """The model with its loss."""
+        """Return the model with its loss."""
         return Task(self.model, self.loss)
 
     @cached_property
     def flow(self) -> Flow:
-        """Flow of values through the model on the first batch, in evaluation."""
+        """Return the flow of values through the model on the first batch, in evaluation."""
         args, kwargs = self.task.moved((self.batches.batches[0].args, self.batches.batches[0].kwargs))
         with self.in_evaluation():
             return trace_flow(self.model, lambda: self.task.called(*args, **kwargs))
 
     @cached_property
     def step(self) -> TrainingStep:
-        """One training step on the first batch."""
+        """Return one training step on the first batch."""
         return self.training_step(self.batches.batches[0])
 
     def training_step(self, batch: UserBatch) -> TrainingStep:
@@ -199,37 +201,37 @@ class Facts:
 
     @cached_property
     def data_are_for_training(self) -> bool:
-        """True where the data are likely those of training: shuffled, with an optimiser or a model in training mode."""
+        """Return whether the data are likely training data: shuffled, with an optimiser or a model in training mode."""
         return bool(self.batches.shuffles) or self.optimizer is not None or self.modes.model
 
     @cached_property
     def probe(self) -> Probe:
-        """The three-way probe."""
+        """Return the three-way probe."""
         with self.kept():
             return run_probe(self.task, self.layers, self.batches.batches)
 
     @cached_property
     def optimizer_facts(self) -> OptimizerFacts:
-        """Groups of the optimiser."""
+        """Return the groups of the optimiser."""
         if self.optimizer is None:
             raise TypeError("there is no optimiser; the rule must say that it needs one")
         return optimizer_facts(self.model, self.optimizer)
 
     @cached_property
     def dependence(self) -> float:
-        """Distance of a sample's outputs in evaluation when the samples beside it are taken away, in their σ."""
+        """Return how far a sample's outputs in evaluation move without the other samples of its batch, in σ."""
         with self.in_evaluation():
             return dependence_on_batch(self.task, self.batches.batches[0])
 
     @cached_property
     def dependence_as_given(self) -> float:
-        """The same in the modes in which the modules were given."""
+        """Return the same in the modes in which the modules were given."""
         with self.kept(), torch.no_grad():
             return dependence_on_batch(self.task, self.batches.batches[0])
 
     @cached_property
     def dependence_in_training(self) -> float:
-        """The same where the BN layers are in training mode, and nothing else, such as dropout."""
+        """Return the same with only the BN layers in training mode, not dropout and others."""
         with self.in_evaluation():
             for kind in self.layers.values():
                 kind.layer.training = True
@@ -237,36 +239,36 @@ class Facts:
 
     @cached_property
     def failure_alone(self) -> str:
-        """Error of the model in evaluation on a single sample; empty where it takes one."""
+        """Return the model's error on a single sample in evaluation; empty if it accepts one."""
         with self.in_evaluation():
             return failure_alone(self.task, self.batches.batches[0])
 
     @cached_property
     def evaluation_calls(self) -> tuple[NormCall, ...]:
-        """Each call of a BN layer in evaluation, on the first batch."""
+        """Return each call of a BN layer in evaluation, on the first batch."""
         with self.kept():
             self.model.eval()
             return run_training_step(self.task, self.layers, self.batches.batches[0], train=False).calls
 
     @cached_property
     def graph_calls(self) -> tuple[GraphCall, ...]:
-        """Calls of batch normalization in graphs of TorchScript, torch.fx or torch.export."""
+        """Return the calls of batch normalization in graphs of TorchScript, torch.fx or torch.export."""
         return graph_calls(self.model)
 
     @property
     def expects_training(self) -> bool:
-        """True where a loss or an optimiser was given, so that training mode is what one expects."""
+        """Return whether a loss or an optimiser was given, so that training mode is expected."""
         return self.loss is not None or self.optimizer is not None
 
     @property
     def sealed(self) -> str:
-        """Reason why nothing can be measured in a model that is a graph without layers; empty for all others."""
+        """Return why nothing can be measured in a model that is a graph without layers; empty for other models."""
         is_graph = self.given_model is not None and not self.norms and bool(self.graph_calls)
         return "they need layers, and the model is a graph without any" if is_graph else ""
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Leave model, loss, optimiser and random states as they were; meanwhile no layer waits for other processes."""
+        """Restore model, loss, optimiser and random states afterwards; no layer waits for other processes within."""
         reached = ReachedObjects(self.model, self.loss, self.optimizer)
         with unchanged(*reached.models, data=self.data):
             reached.drop_gradients()
@@ -276,7 +278,7 @@ class Facts:
 
     @contextmanager
     def in_evaluation(self) -> Iterator[None]:
-        """Put the model into evaluation, without gradients, and leave it as it was."""
+        """Put the model into evaluation mode, without gradients, and restore it afterwards."""
         reached = ReachedObjects(self.model)
         with unchanged(*reached.models, data=self.data, parameters=False), torch.no_grad():
             self.model.eval()
@@ -286,7 +288,7 @@ class Facts:
 
     @cached_property
     def _model_has_loss(self) -> bool:
-        """True where the output of the model has a loss, as those of transformers have for batches with labels."""
+        """Return whether the output of the model has a loss, as in transformers for batches with labels."""
         if self.loss is not None or self.sealed:
             return False
         batch = self.batches.batches[0]

@@ -1,1 +1,1 @@
-"""Checks of BN layers while a model trains."""
+"""Checks of BN layers during training."""

@@ -1,4 +1,4 @@
-"""A hook for a training loop that checks BN layers every so many steps."""
+"""Check of BN layers at regular steps of a training loop."""
 
 from torch import nn
 from torch.optim import Optimizer
@@ -10,34 +10,35 @@ from normwise.layers import batch_norms
 
 
 def check_every(n: int, model: nn.Module, optimizer: Optimizer | None = None) -> TrainingCheck:
-    """Check the BN layers of a model while it trains, every n-th step, and warn once of each problem.
+    """Check the BN layers of a model during training, every n-th step, and warn once of each problem.
 
-    Checked are what is cheap to see and costs a training: running statistics that are not finite (BN203), a layer that
-    gets one value a channel, before torch raises an error (BN501), parameters that are not trained and whose statistics
-    move (BN303), and statistics that are moved twice a step: by accumulated gradients (BN504), by activation
-    checkpointing (BN505), by passes on different data (BN506). A warning is a
-    :class:`normwise.errors.BatchNormWarning` and names the code, the layers and the fix; ``normwise explain BN504``
-    tells more.
+    It checks for faults that are cheap to find and ruin a training: running statistics that are not finite (BN203);
+    a layer that gets one value per channel, before torch raises an error (BN501); layers with untrained parameters
+    whose statistics change (BN303); and statistics that are updated twice per step by accumulated gradients
+    (BN504), activation checkpointing (BN505) or passes on different data (BN506). A warning is a
+    :class:`normwise.errors.BatchNormWarning` and names the code, the layers and the fix; see ``normwise explain
+    BN504`` for details.
 
-    Between checks one hook on the model looks at the size of the batch, as a small last one is checked, too, and one on
-    the optimiser counts steps. The numbers of the training stay what they are, to the last bit. The model may be
-    copied, saved, wrapped and put into other modes meanwhile. Compiled code calls no hooks of layers, and stays
-    compiled: within it only BN203, BN303 and BN504 are checked, by what the layers hold. Pass the model that the
-    training loop calls: what ``torch.compile`` or a wrapper for several processes made. Of several processes each may
-    have a check, or one alone: a check sees its own process, and sends nothing to the others. What differs between them
-    is found by :func:`normwise.diagnose` with a ``process_group``.
+    Between checks one hook on the model reads the size of the batch, since a small last batch is checked, too, and
+    one hook on the optimiser counts steps. The numbers of the training do not change, bit for bit. The model may be
+    copied, saved, wrapped and put into other modes during the check. Compiled code calls no hooks of layers, and
+    stays compiled: within it only BN203, BN303 and BN504 are checked, from the layers' buffers. Pass the model that
+    the training loop calls: the result of ``torch.compile`` or a wrapper for several processes. With several
+    processes, one or each may have a check: a check sees its own process, and sends nothing to the others. To find
+    differences between processes, use :func:`normwise.diagnose` with a ``process_group``.
 
     Args:
         n: Interval of the checks, in steps of the optimiser.
-        model: Any model with BN layers.
-        optimizer: The optimiser that trains it. Without one, a step is a training pass of the model, and what is moved
-            twice a step of the optimiser can't be seen.
+        model: Model with BN layers.
+        optimizer: Optimiser that trains the model. Without it, a step is a training pass of the model, and updates
+            that happen twice per step of the optimiser can't be detected.
 
     Returns:
-        The check, to be closed by ``close()``, or at the end of a ``with`` block; ``problems`` has what was found.
+        The check, to be closed by ``close()`` or at the end of a ``with`` block; ``problems`` has the problems
+        found.
 
     Raises:
-        ArgumentError: n is no positive number, or the model has no BN layer.
+        ArgumentError: n is not a positive number, or the model has no BN layer.
 
     Example:
         >>> import torch, normwise
@@ -57,7 +58,7 @@ def check_every(n: int, model: nn.Module, optimizer: Optimizer | None = None) ->
 
 
 def begin_check(n: int, model: nn.Module, optimizer: Optimizer | None) -> TrainingCheck:
-    """Begin a check that is told of passes by its caller, and of the optimiser's steps by a hook on it.
+    """Start a check whose caller reports passes, with a hook on the optimiser that reports steps.
 
     Raises:
         ArgumentError: as :func:`check_every` does.

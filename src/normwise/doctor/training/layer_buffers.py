@@ -1,4 +1,4 @@
-"""Running statistics of layers, looked at without their calls: compiled code calls no hooks."""
+"""Running statistics of layers, read without hooks, which compiled code does not call."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from normwise.layers import LayerKind
 
 
 def layers_that_learn(kinds: Mapping[str, LayerKind]) -> dict[str, nn.Module]:
-    """Return the layers whose running statistics training moves, by path."""
+    """Return the layers whose running statistics training updates, by path."""
     return {
         path: kind.layer
         for path, kind in kinds.items()
@@ -39,13 +39,13 @@ def means(layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
 
 
 def moved(layers: Mapping[str, nn.Module], before: Mapping[str, Tensor]) -> list[str]:
-    """Return the paths of the layers whose running means are others than before."""
+    """Return the paths of the layers whose running means have changed."""
     changed = [(layers[path].get_buffer("running_mean") != mean).any() for path, mean in before.items()]
     return [path for path, has in zip(before, _numbers(changed), strict=True) if has]
 
 
 def counts(layers: Mapping[str, nn.Module]) -> dict[str, int]:
-    """Return how many batches the layers have counted, where they count; of several slots, those of the first."""
+    """Return the batch counts of the layers that count; for several slots, of the first."""
     found = {path: layer._buffers.get("num_batches_tracked") for path, layer in layers.items()}
     counters = {path: counter for path, counter in found.items() if isinstance(counter, Tensor)}
     numbers = _numbers([counter.flatten()[0] for counter in counters.values()])

@@ -1,4 +1,4 @@
-"""One step of a training whose calls of BN layers are observed."""
+"""One training step with observed calls of BN layers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from normwise.doctor.training import layer_buffers
 from normwise.layers import input_of_call
 
-#: Parameters whose gradients tell that a backward pass was made.
+#: Number of parameters whose gradients are checked for a backward pass.
 _MOST_SENTINELS = 16
 
 
@@ -22,7 +22,7 @@ class LayerCall:
         samples: Length of the batch axis.
         backwards: Number of backward passes of the step before it.
         in_backward: Whether a backward pass made it, as activation checkpointing does.
-        mean, deviation: ``(C,)``, moments of its input.
+        mean, deviation: Moments of the layer's input, ``(C,)``.
     """
 
     samples: int
@@ -36,11 +36,11 @@ class ObservedStep:
     """Calls of BN layers from one step of the optimiser to the next, or in one pass.
 
     Attributes:
-        layers: The layers that learn statistics, by path.
+        layers: Layers that learn statistics, by path.
         calls: Calls of each layer, by path, in the order of the first ones.
         passes: Number of backward passes before each pass of the model.
         counts: Number of batches that each layer had counted before, by path.
-        frozen: Running means, as they were before, of the layers whose parameters are not trained, by path.
+        frozen: Old running means of the layers whose parameters are not trained, by path.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class ObservedStep:
         untrained: Callable[[], list[str]],
         one_value: Callable[[str, nn.Module], None],
     ) -> None:
-        """Begin to observe.
+        """Start observing.
 
         Args:
-            model: The model.
-            layers: The layers that learn statistics, by path.
-            observed: Paths of those that call hooks.
-            untrained: Gives the paths of the layers whose parameters are not trained.
-            one_value: Called before a layer normalises one value a channel.
+            model: Model to observe.
+            layers: Layers that learn statistics, by path.
+            observed: Paths of the layers that call hooks.
+            untrained: Function that returns the paths of the layers whose parameters are not trained.
+            one_value: Function that is called before a layer normalises one value per channel.
         """
         self.layers = layers
         self._one_value, self._untrained = one_value, untrained
@@ -72,29 +72,29 @@ class ObservedStep:
         ]
 
     def end(self) -> None:
-        """Take the hooks away."""
+        """Remove the hooks."""
         for remove in self._remove:
             remove()
         self._remove.clear()
 
     def begin_pass(self) -> None:
-        """Note that a pass of the model begins."""
+        """Record the beginning of a pass of the model."""
         self._look_at_gradients()
         self.passes.append(self._backwards)
 
     def moved(self) -> list[str]:
-        """Return the paths of the layers that are not trained, then and now, and whose statistics moved."""
+        """Return the paths of the layers that were and are not trained, and whose statistics changed."""
         still = set(self._untrained())
         moved = layer_buffers.moved(self.layers, self.frozen)
         return [path for path in moved if path in still]
 
     def updates(self, path: str) -> int:
-        """Return how often the statistics of a layer were moved, as far as it counts."""
+        """Return how often the statistics of a layer were updated, if it counts."""
         now = layer_buffers.counts({path: self.layers[path]})
         return now[path] - self.counts[path] if path in self.counts else len(self.calls.get(path, ()))
 
     def look(self, path: str, layer: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """Note a call of a layer."""
+        """Record a call of a layer."""
         x = input_of_call(args, kwargs)
         if not layer.training or not isinstance(x, Tensor) or x.dim() < 2 or not x.is_floating_point():
             return
@@ -121,14 +121,14 @@ class ObservedStep:
         self._backwards = 0
 
     def _look_at_gradients(self) -> None:
-        """Tell by the gradients whether a backward pass was made, or a step of the optimiser was left out."""
+        """Detect from the gradients whether a backward pass was made, or a step of the optimiser was skipped."""
         if (now := self._now()) == self._gradients:
             return
         self._gradients = now
         gradients = [parameter.grad for parameter in self._sentinels if parameter.grad is not None]
         if any(bool(gradient.any()) for gradient in gradients):
             self._backwards += 1
-        else:  # zero_grad: a gradient scaler leaves steps out, and what went before is no part of this one
+        else:  # zero_grad: a gradient scaler may skip a step, whose passes are not part of this step
             self._begin()
 
     def _now(self) -> tuple[Any, ...]:
@@ -137,13 +137,13 @@ class ObservedStep:
 
 
 class LayerHook:
-    """The hook on a layer; in a copy of the model, or a file of it, it does nothing."""
+    """Hook on a layer, which does nothing in a copy or a pickle of the model."""
 
     def __init__(self, step: ObservedStep | None = None, path: str = "") -> None:
         self._step, self._path = step, path
 
     def __call__(self, layer: nn.Module, args: Any, kwargs: Any) -> None:
-        """Note the call; not in code that is being compiled or traced, whose tensors have no numbers."""
+        """Record the call, unless the code is being compiled or traced, where tensors have no values."""
         if torch.compiler.is_compiling() or self._step is None or torch._C._is_tracing():
             return
         self._step.look(self._path, layer, args, kwargs)

@@ -1,4 +1,4 @@
-"""Passes of a model, told before each, whether it is compiled or not."""
+"""Notification before each pass of a model, compiled or not."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,17 +11,17 @@ _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[repo
 
 
 def before_each_pass(model: nn.Module, tell: Callable[[Any], None]) -> Callable[[], None]:
-    """Call ``tell`` with the arguments before each training pass of a model; returns a function that ends that.
+    """Call ``tell`` with the arguments before each training pass of a model; return a function that ends that.
 
-    Not called are passes that are compiled, traced or transformed: their tensors have no numbers. A model that
-    ``torch.compile`` made, or ``model.compile()`` compiled before, is called by Python first, and counts.
+    It is not called for passes while compiling, tracing or transforming: their tensors have no values. A model that
+    ``torch.compile`` returned, or that ``model.compile()`` compiled before, is first called by Python, and counts.
     """
     compiled = model._compiled_call_impl
     hook = PassHook(tell)
     if compiled is None:
         return model.register_forward_pre_hook(hook, with_kwargs=True).remove
 
-    # What ``model.compile()`` made calls no hooks.
+    # The function that ``model.compile()`` made calls no hooks.
     def call(*args: Any, **kwargs: Any) -> Any:
         hook(model, args, kwargs)
         return compiled(*args, **kwargs)
@@ -34,7 +34,7 @@ def before_each_pass(model: nn.Module, tell: Callable[[Any], None]) -> Callable[
 
 
 def samples_of(values: Any) -> int | None:
-    """Return the length of the first tensor in a batch or in arguments; None where there is none."""
+    """Return the length of the first tensor in a batch or in arguments; None if there is none."""
     if isinstance(values, tuple) and values and isinstance(values[0], Tensor):
         return len(values[0]) if values[0].dim() else None
     first = next(
@@ -57,13 +57,13 @@ def is_compiled(model: nn.Module, path: str) -> bool:
 
 
 class PassHook:
-    """The hook on a model; in a copy of the model, or a file of it, it does nothing."""
+    """Hook on a model, which does nothing in a copy or a pickle of the model."""
 
     def __init__(self, tell: Callable[[Any], None] | None = None) -> None:
         self._tell = tell
 
     def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Tell of the pass."""
+        """Report the pass."""
         if torch.compiler.is_compiling() or self._tell is None or not model.training:
             return
         if not torch._C._is_tracing() and _transforms() is None:

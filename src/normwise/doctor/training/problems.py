@@ -6,13 +6,13 @@ from normwise.doctor.training import layer_buffers
 from normwise.doctor.training.observed_step import LayerCall, ObservedStep
 from normwise.doctor.training.problem import Problem
 
-#: Distance of the means of two passes, in standard deviations, from which their data differ, and how many times the
-#: noise of means over so many samples it has to be.
+#: Least distance of the means of two passes for different data: in standard deviations, and in multiples of
+#: the noise of their means.
 _FAR, _TIMES_NOISE = 0.5, 4.0
 
 
 def one_value(path: str, kind: str) -> Problem:
-    """Return the problem of a layer that gets one value a channel."""
+    """Return the problem of a layer that gets one value per channel."""
     return Problem(
         "BN501",
         (path,),
@@ -27,8 +27,8 @@ def problems_in(step: ObservedStep, *, of_optimizer: bool) -> list[Problem]:
     """Return the problems in a step.
 
     Args:
-        step: The step.
-        of_optimizer: Whether it is one step of the optimiser, in which layers are to be called once.
+        step: Observed step.
+        of_optimizer: Whether it is one step of the optimiser, in which each layer should be called once.
     """
     found = [
         _found("BN203", layer_buffers.broken(step.layers), step, _BROKEN, _CALIBRATE),
@@ -116,7 +116,7 @@ def _forward(calls: list[LayerCall]) -> list[LayerCall]:
 
 
 def _differ(calls: list[LayerCall]) -> bool:
-    """Return whether the means of calls differ by more than the noise of so few samples."""
+    """Return whether the means of calls differ by more than the noise of their samples."""
     first = calls[0]
     distances = [
         ((call.mean - first.mean) / first.deviation.clamp_min(1e-12)).square().mean().sqrt()

@@ -1,4 +1,4 @@
-"""The check of a training, every so many steps."""
+"""Check of a training at regular steps."""
 
 import warnings
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from normwise.layers import batch_norms
 
 
 class TrainingCheck:
-    """The check of a training that :func:`normwise.doctor.check_every` begins; a context manager.
+    """Check of a training, from :func:`normwise.doctor.check_every`; a context manager.
 
     Attributes:
-        problems: The problems so far, by code: each was warned of once.
-        steps: Number of steps of the optimiser so far, or of training passes where none was given.
+        problems: Problems so far, by code; a warning was given once for each.
+        steps: Number of steps of the optimiser so far, or of training passes without an optimiser.
     """
 
     def __init__(self, every: int, model: nn.Module, optimizer: Optimizer | None) -> None:
@@ -39,10 +39,10 @@ class TrainingCheck:
         self._stop.append(stop)
 
     def begin_pass(self, batch: Any) -> None:
-        """Note that a training pass begins.
+        """Record the beginning of a training pass.
 
         Args:
-            batch: The batch, or the arguments of the model; a batch that is smaller than any before is looked at, too.
+            batch: Batch, or arguments of the model; a batch smaller than any before is checked, too.
         """
         if self._optimizer is None:
             self._judge()
@@ -58,14 +58,14 @@ class TrainingCheck:
             self._step.begin_pass()
 
     def end_step(self, *_: Any) -> None:
-        """Note that the optimiser has made a step."""
+        """Record a step of the optimiser."""
         self._judge()
         self.steps += 1
         if self.steps % self._every == 0:
             self._observe()
 
     def close(self) -> None:
-        """Take all hooks away; warns where the training was never seen."""
+        """Remove all hooks; warn if no training was seen."""
         if self._optimizer is None:
             self._judge()
         self.abandon()
@@ -88,7 +88,7 @@ class TrainingCheck:
             self.abandon()
 
     def abandon(self) -> None:
-        """Take all hooks away, and leave a step that is under way out."""
+        """Remove all hooks, and discard an unfinished step."""
         for stop in self._stop:
             stop()
         self._stop.clear()
@@ -127,7 +127,7 @@ class TrainingCheck:
         warnings.warn(f"{problem} ({unit} {self.steps})", BatchNormWarning, stacklevel=2)
 
     def _is_untrained(self, layer: nn.Module) -> bool:
-        """Return whether a layer has parameters and none of them is trained."""
+        """Return whether a layer has parameters, none of which is trained."""
         own = [parameter for parameter in layer._parameters.values() if parameter is not None]
         if not own or self._optimizer is None:
             return bool(own) and not any(parameter.requires_grad for parameter in own)

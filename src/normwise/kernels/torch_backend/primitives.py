@@ -145,7 +145,7 @@ def _axes(x: Tensor) -> tuple[int, ...]:
 
 
 def _column(x: Tensor) -> tuple[int, ...]:
-    """The shape in which one value per channel is broadcast over ``(N, C, *)``."""
+    """Return the shape in which one value per channel is broadcast over ``(N, C, *)``."""
     return (1, -1, *([1] * (x.dim() - 2)))
 
 

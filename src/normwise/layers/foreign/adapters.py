@@ -1,4 +1,4 @@
-"""The adapters of all families, and the choice between them."""
+"""Adapters of all families, and the choice between them."""
 
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,7 +13,7 @@ from normwise.layers.foreign.named import NAMED
 from normwise.layers.foreign.timm import TIMM, TIMM_FROZEN, TIMM_SYNCHRONISED
 from normwise.layers.foreign.torchvision import TORCHVISION
 
-#: The last one knows layers by their names alone, from wherever they are.
+#: The last one recognises layers of any library only by their names.
 ADAPTERS = (
     TIMM,
     TIMM_SYNCHRONISED,
@@ -26,12 +26,12 @@ ADAPTERS = (
 )
 
 
-#: The adapters that know a class, by class: asked for each call of a layer, and the same for all its instances.
+#: Cache of the matching adapters by class: needed for each call of a layer, and the same for all instances.
 _KNOW_CLASS: WeakKeyDictionary[type[Any], tuple[Adapter, ...]] = WeakKeyDictionary()
 
 
 def adapter_of(module: nn.Module) -> Adapter | None:
-    """Return the adapter for a module; None where it is of no known family."""
+    """Return the adapter for a module; None if it belongs to no known family."""
     kind = type(module)
     if (known := _KNOW_CLASS.get(kind)) is None:
         known = _KNOW_CLASS[kind] = tuple(adapter for adapter in ADAPTERS if adapter.knows_class(kind))

@@ -1,4 +1,4 @@
-"""DETR's ``FrozenBatchNorm2d``, and the copies of it in transformers, which add an ε of 1e-5 that is no attribute."""
+"""DETR's ``FrozenBatchNorm2d``, and the copies of it in transformers, which add an ε of 1e-5 without an attribute."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ _NAME = "FrozenBatchNorm2d"
 @dataclass(frozen=True)
 class _Detr(Adapter):
     def is_class(self, kind: type[Any]) -> bool:
-        """Return whether it is DETR's ``models.backbone``, or one of transformers', named after their models."""
+        """Return whether a module is DETR's ``models.backbone``, or one of transformers, named after its model."""
         package = kind.__module__.partition(".")[0]
         return (kind.__module__, kind.__name__) == ("models.backbone", _NAME) or (
             package == "transformers" and kind.__name__.endswith(_NAME)

@@ -1,4 +1,4 @@
-"""maskrcnn-benchmark's ``FrozenBatchNorm2d``, which adds no ε; forks of it add 1e-5, and none says so."""
+"""maskrcnn-benchmark's ``FrozenBatchNorm2d``, which adds no ε; forks add 1e-5, without an attribute for it."""
 
 from normwise.layers.foreign.adapter import Adapter
 from normwise.nn.norm_traits import NormTraits

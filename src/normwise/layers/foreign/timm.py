@@ -1,8 +1,8 @@
-"""timm's norms with an activation within them: ``BatchNormAct2d`` and what it becomes synchronised or frozen.
+"""timm's norms with an activation: ``BatchNormAct2d`` and its synchronised and frozen forms.
 
 All of timm's EfficientNet, MobileNetV3, RegNet, DenseNet, DPN, Inception, CSPNet, VoVNet, RepVGG and MobileOne have
-them. ``drop`` and ``act`` are modules, and identities where there is nothing to do. The synchronised class is the only
-one for any number of axes.
+them. ``drop`` and ``act`` are modules, identities if there is nothing to do. Only the synchronised class takes any
+number of axes.
 """
 
 from normwise.layers.foreign.adapter import Adapter

@@ -32,7 +32,7 @@ def check_tokens(network: str, sequences: Tensor, entries: int) -> None:
 
 
 def lengths_of(network: str, sequences: Tensor, lengths: Tensor | None) -> Tensor:
-    """The lengths (N,) of padded sequences (N, L, ...): all of them L if not given.
+    """Return the lengths (N,) of padded sequences (N, L, ...): all of them L if not given.
 
     Raises:
         ShapeError: they are not one a sequence, or not from 1 to L.

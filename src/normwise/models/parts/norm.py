@@ -88,7 +88,7 @@ _NUMBERED: dict[str, Callable[[int, int, int], nn.Module]] = {"ghost": _ghost, "
 
 
 def norm_factory(norm: NormChoice) -> NormFactory:
-    """The factory of that name, or the given factory.
+    """Return the factory of a name, or the given factory.
 
     Raises:
         ModelError: no such name.

@@ -10,7 +10,7 @@ from normwise.nn import BatchNormLSTM, LayerNormLSTM
 def lstm_layer(
     norm: NormChoice, features: int, units: int, *, max_length: int, bidirectional: bool = False
 ) -> nn.Module:
-    """An LSTM layer for ``(N, L, features)``; its own for ``recurrent_batch`` and ``recurrent_layer``, else torch's.
+    """Return an LSTM for ``(N, L, features)``; ours for ``recurrent_batch`` and ``recurrent_layer``, else torch's.
 
     ``max_length`` is for how many steps ``recurrent_batch`` has statistics of their own.
     """
@@ -23,7 +23,7 @@ def lstm_layer(
 
 
 def run_recurrent(layer: nn.Module, sequences: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The layer's outputs ``(N, L, C)``, 0 behind the end of each sequence, and what it ended with, ``(N, C)``.
+    """Return the layer's outputs ``(N, L, C)``, 0 after the end of each sequence, and its last states, ``(N, C)``.
 
     C is the number of units, twice that in a bidirectional layer.
     """

@@ -1,4 +1,4 @@
-"""What a network for sequences can be normalised with: between its layers, or within its recurrent ones."""
+"""Norms of a network for sequences: between its layers, or within its recurrent layers."""
 
 from typing import Literal, get_args
 
@@ -23,7 +23,7 @@ def check_sequence_norm(network: str, norm: NormChoice, *, recurrent: bool = Tru
 
 
 def norm_between_layers(norm: NormChoice, channels: int) -> nn.Module:
-    """The norm of ``(N, L, channels)``, which :func:`normalise_sequences` applies.
+    """Return the norm of ``(N, L, channels)``, which :func:`normalise_sequences` applies.
 
     One that a factory makes, for one spatial axis, gets ``(N, C, L)`` and is not told the lengths.
     """
@@ -35,7 +35,7 @@ def norm_between_layers(norm: NormChoice, channels: int) -> nn.Module:
 
 
 def norm_after_recurrence(norm: NormChoice, channels: int) -> nn.Module:
-    """The norm of ``(N, channels)``, one vector a sequence."""
+    """Return the norm of ``(N, channels)``, one vector per sequence."""
     if norm in WITHIN:
         return nn.Identity()
     return norm_factory("batch" if norm == "batch_unmasked" else norm)(channels, 0)
@@ -56,5 +56,5 @@ class Transposed(nn.Module):
         self.layer = layer
 
     def forward(self, sequences: Tensor) -> Tensor:
-        """The layer's output, as ``(N, L, C)`` again."""
+        """Return the layer's output, as ``(N, L, C)`` again."""
         return self.layer(sequences.transpose(1, 2)).transpose(1, 2)

@@ -1,1 +1,1 @@
-"""Classes that are put before a layer's own class."""
+"""Mixins that are put before a layer's own class."""

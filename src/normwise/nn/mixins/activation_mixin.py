@@ -1,4 +1,4 @@
-"""Norms of any kind that add and activate behind themselves, as our BN layers do."""
+"""Mixin that gives any norm a residual and an activation, as our BN layers have."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from normwise.nn.tools.scripted import NotScriptable
 
 
 class Activated(Derived, KeepsActivation, NotScriptable):
-    r"""What a norm has before its own class to compute :math:`y = a(\mathrm{norm}(x) + r)`.
+    r"""Mixin of any norm that computes :math:`y = a(\mathrm{norm}(x) + r)`.
 
     ``residual`` and the output have the input's shape; the activation is None, for the identity, or a name in
     :data:`normwise.functional.ACTIVATIONS`.
@@ -31,11 +31,11 @@ class Activated(Derived, KeepsActivation, NotScriptable):
         return output if self.activation is None else ACTIVATIONS[self.activation](output)
 
     def extra_repr(self) -> str:
-        """The arguments, for ``repr``."""
+        """Return the arguments, for ``repr``."""
         return f"{super().extra_repr()}, activation={self.activation!r}"
 
 
 def activate_layer(layer: nn.Module, activation: str | None) -> None:
-    """Let a norm of any kind, in place, take a residual and end in the activation."""
+    """Add a residual and an activation to a norm of any kind, in place."""
     layer.__dict__["activation"] = activation
     change_class(layer, derived(Activated, type(layer)))

@@ -1,15 +1,15 @@
-"""Modules that become something else and stay the same objects: the only place that assigns ``__class__``."""
+"""Change of a module's class in place; the only file that assigns ``__class__``."""
 
 from torch import nn
 
 
 def change_class(module: nn.Module, kind: type[nn.Module]) -> None:
-    """Give a module another class; its parameters, buffers, hooks, modes and other attributes stay."""
+    """Give a module another class; keep its parameters, buffers, hooks, modes and other attributes."""
     module.__class__ = kind
 
 
 def become(module: nn.Module, other: nn.Module) -> None:
-    """Give a module the class and all attributes of another one, so that whatever refers to it gets that."""
+    """Give a module the class and all attributes of another one, so that all references to it see the other."""
     attributes = dict(vars(other))
     change_class(module, type(other))
     vars(module).clear()

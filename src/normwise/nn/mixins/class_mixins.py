@@ -1,4 +1,4 @@
-"""Classes that are made on demand: something put before a layer's own class, which stays beneath."""
+"""Classes made on demand from a mixin and a layer's own class."""
 
 import operator
 from functools import cache, reduce
@@ -8,9 +8,9 @@ from torch import nn
 
 
 class Derived(nn.Module):
-    """Base of what is put before a layer's own class, so that ``isinstance`` holds and the ``state_dict`` stays.
+    """Base of mixins before a layer's own class, which keep ``isinstance`` and the ``state_dict``.
 
-    The class of the result can't be imported; its instances are copied and pickled by what it is made of.
+    The resulting class can't be imported; its instances are copied and pickled by mixin and original class.
     """
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
@@ -20,15 +20,15 @@ class Derived(nn.Module):
 
 @cache
 def derived(before: type[Derived], kind: type[nn.Module]) -> type[nn.Module]:
-    """``kind`` with ``before`` put before it; the same class each time."""
+    """Return the class of the mixin ``before`` and ``kind``; the same class each time."""
     attributes = {"__module__": kind.__module__, "__doc__": kind.__doc__}
     return type(f"{before.__name__}{kind.__name__}", (before, kind), attributes)
 
 
 def made_of(kind: type[nn.Module]) -> tuple[type[nn.Module], ...]:
-    """What was put before, outermost first, and the class that it was put before."""
+    """Return the mixins of a class, outermost first, and the original class."""
     parts: list[type[nn.Module]] = []
-    # Only :func:`derived` has a part as the first base, and in none of them is it one itself.
+    # Only classes made by :func:`derived` have a mixin as first base; a mixin itself has none.
     while issubclass(kind.__bases__[0], Derived) and Derived in kind.__bases__[0].__bases__:
         parts.append(kind.__bases__[0])
         kind = kind.__bases__[1]

@@ -1,4 +1,4 @@
-"""Norms that call modules of their own behind themselves, as those of other libraries do with their activations."""
+"""Norms that call their own modules afterwards, as norms of other libraries call their activations."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,23 +18,23 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 class Followed(Derived, NotScriptable):
-    r"""A class to put before that of any norm, to compute :math:`y = f_k(\dots f_1(\mathrm{norm}(x)))`.
+    r"""Mixin of any norm that computes :math:`y = f_k(\dots f_1(\mathrm{norm}(x)))`.
 
-    One of ours does so in one pass over memory where that is the same. What the modules compute is asked at each call:
-    an activation that was exchanged, or has got hooks, is called by itself.
+    A norm of ours does so in one pass over memory if that is equivalent. The modules are checked at each call: an
+    activation that was exchanged, or has hooks now, is called separately.
     """
 
     _followers: tuple[str, ...]
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise, and call the modules."""
+        """Normalise, then call the modules."""
         return _forward(self, super().forward, input)
 
 
 class FusedFollowed(Derived, BatchNorm2d, NotScriptable):
-    """A class to put before that of another library's BN layer, so that our kernels compute it.
+    """Mixin of another library's BN layer, so that our kernels compute it.
 
-    ``isinstance`` holds for both classes, and the modules stay where they are.
+    ``isinstance`` holds for both classes, and the layer's modules keep their paths.
     """
 
     _followers: tuple[str, ...]
@@ -45,16 +45,16 @@ class FusedFollowed(Derived, BatchNorm2d, NotScriptable):
 
 
 class FusedConstants(Derived, NotScriptable):
-    """A class to put before that of another library's BN of constants, so that our kernels compute it."""
+    """Mixin of another library's frozen BN layer, so that our kernels compute it."""
 
     _followers: tuple[str, ...]
     _fused_eps: float
 
     def forward(self, input: Tensor) -> Tensor:
-        """Scale, shift and activate, in one pass over memory where that is the same."""
+        """Scale, shift and activate, in one pass over memory if that is equivalent."""
         weight, bias, mean, var = (self.get_buffer(name) for name in ("weight", "bias", *_STATISTICS))
         if type(input) is not Tensor or input.dtype != weight.dtype or input.dim() != 4:
-            # Of others the library's own forward decides the type, or says what is wrong.
+            # For other inputs the library's own forward decides the dtype or raises.
             return super().forward(input)
         followers = followers_of(self)
         name = fused_activation(followers.values())
@@ -79,25 +79,25 @@ def _forward(layer: nn.Module, normalise: Callable[[Tensor], Any], input: Tensor
 
 
 def let_follow(layer: nn.Module, names: Iterable[str]) -> None:
-    """Let a norm of any kind, in place, call modules that it has, or will have, behind itself."""
+    """Make a norm of any kind, in place, call modules that it has or will have afterwards."""
     vars(layer)["_followers"] = tuple(names)
     change_class(layer, derived(Followed, type(layer)))
 
 
 def fuse_followers(layer: nn.Module, names: Iterable[str]) -> None:
-    """Let our kernels compute a BN layer of another library for images, in place, with the modules that follow."""
+    """Make our kernels compute another library's BN layer for images, in place, with the modules that follow."""
     vars(layer)["_followers"] = tuple(names)
     change_class(layer, derived(FusedFollowed, type(layer)))
 
 
 def fuse_constants(layer: nn.Module, names: Iterable[str], eps: float) -> None:
-    """Let our kernels compute BN of constants of another library, in place, with the modules that follow."""
+    """Make our kernels compute another library's frozen BN layer, in place, with the modules that follow."""
     vars(layer).update(_followers=tuple(names), _fused_eps=eps)
     change_class(layer, derived(FusedConstants, type(layer)))
 
 
 def followers_of(layer: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules that a layer calls behind itself because of a class here, by name."""
+    """Return the modules that a layer calls after normalising because of a mixin here, by name."""
     return {name: layer.get_submodule(name) for name in vars(layer).get("_followers", ())}
 
 

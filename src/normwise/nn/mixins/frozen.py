@@ -1,4 +1,4 @@
-"""BN layers whose statistics, and parameters if asked, stay what they are, whatever mode the model is in."""
+"""BN layers with fixed statistics, and optionally fixed parameters, in every mode of the model."""
 
 from typing import Any, cast
 
@@ -7,34 +7,34 @@ from torch import nn
 from normwise.nn.mixins.change_class import change_class
 from normwise.nn.mixins.class_mixins import Derived, derived
 
-#: Attributes that hold a module's mode, and that which a frozen layer will have.
+#: Attributes with a module's mode, and with the mode that a frozen layer will have after thawing.
 MODE_ATTRIBUTES = ("training", "_mode_when_thawed")
 
 
 class Frozen(Derived):
-    """What a frozen layer has before its own class: a mode that is asked for is remembered, and not followed.
+    """Mixin of a frozen layer: it remembers a requested mode and does not follow it.
 
-    All that the layer does in evaluation, an activation or a synchronised group too, it goes on doing.
+    The layer keeps its evaluation behaviour, including fused activations and process groups.
     """
 
     _mode_when_thawed: bool
     _requires_grad: dict[str, bool]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Take ``training``, which ``train()`` and whoever restores modes set, as what thawing will give."""
+        """Remember an assigned mode (``train()`` sets ``training``); it takes effect on thawing."""
         super().__setattr__("_mode_when_thawed" if name == "training" else name, value)
 
     def reset_running_stats(self) -> None:
-        """Do nothing: ``torch.optim.swa_utils.update_bn`` calls it, and would then collect no others."""
+        """Do nothing, since ``torch.optim.swa_utils.update_bn`` calls it and would discard the fixed statistics."""
 
 
 def is_frozen(layer: nn.Module) -> bool:
-    """Whether :func:`freeze_layer` froze it."""
+    """Return whether :func:`freeze_layer` froze the layer."""
     return isinstance(layer, Frozen)
 
 
 def freeze_layer(layer: nn.Module, *, parameters: bool = False) -> None:
-    """Fix the layer's statistics, in place, and with ``parameters`` γ and β as well."""
+    """Fix the layer's statistics, in place, and with ``parameters`` also γ and β."""
     if not isinstance(layer, Frozen):
         layer.__dict__.update(_mode_when_thawed=layer.training, _requires_grad={}, training=False)
         change_class(layer, derived(Frozen, type(layer)))
@@ -43,12 +43,13 @@ def freeze_layer(layer: nn.Module, *, parameters: bool = False) -> None:
         for name, parameter in layer.named_parameters(recurse=False):
             before.setdefault(name, parameter.requires_grad)
             parameter.requires_grad_(False)
-            # An optimiser passes over what has no gradient; one that is zero, or left, it would still decay and move.
+            # An optimiser skips parameters without a gradient; with a zero or old gradient it would still
+            # decay and move them.
             parameter.grad = None
 
 
 def unfreeze_layer(layer: nn.Module) -> None:
-    """Make a frozen layer what it was, in the mode that it was last asked for; any other is left alone."""
+    """Restore a frozen layer, in the mode that was last requested; leave any other layer unchanged."""
     if not isinstance(layer, Frozen):
         return
     for name, wanted in layer._requires_grad.items():
@@ -61,5 +62,5 @@ def unfreeze_layer(layer: nn.Module) -> None:
 
 
 def thawed_class(layer: nn.Module) -> type[nn.Module]:
-    """The class that the layer has when it is not frozen, which is its own where it isn't."""
+    """Return the class of the layer without freezing; its own class if it is not frozen."""
     return type(layer).__bases__[1] if isinstance(layer, Frozen) else type(layer)

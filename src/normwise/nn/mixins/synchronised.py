@@ -1,4 +1,4 @@
-"""Layers whose statistics are those of all ranks of a process group."""
+"""Base of layers with the statistics of all ranks of a process group."""
 
 import torch
 import torch.distributed as dist
@@ -13,13 +13,13 @@ _LONGEST = 30 * 24 * 3600.0
 
 
 class Synchronised(nn.Module):
-    """Base of synchronised layers: their process group, and how long a rank waits for the others."""
+    """Base of synchronised layers, with their process group and timeout."""
 
     timeout: float
     _group: Shared
 
     def synchronise(self, process_group: dist.ProcessGroup | None, timeout: float) -> None:
-        """Set the ranks whose batches are taken together, and the seconds that a rank waits for the others.
+        """Set the ranks whose batches count as one, and the seconds that a rank waits for the others.
 
         Raises:
             ArgumentError: the timeout is not positive, or longer than a month.
@@ -33,7 +33,7 @@ class Synchronised(nn.Module):
 
     @property
     def process_group(self) -> dist.ProcessGroup | None:
-        """The ranks whose batches are taken together; None for all."""
+        """Return the ranks whose batches count as one; None for all ranks."""
         return self._group.value
 
     @process_group.setter
@@ -45,7 +45,7 @@ class Synchronised(nn.Module):
         del self._group
 
     def rank_union(self, device: torch.device) -> RankUnion | None:
-        """Return what merges the statistics of the ranks; None where this process is alone."""
+        """Return the collectives that merge the statistics of the ranks; None if this process is the only one."""
         if not (dist.is_available() and dist.is_initialized()):
             return None
         return union_of(self.process_group, remembered_name(self), device, self.timeout)

@@ -7,7 +7,7 @@ from normwise.nn.recurrent.step_batch_norms import WithStepNorms
 
 
 class BatchNormGRU(WithStepNorms, NormGRU):
-    r"""``torch.nn.GRU`` with BN of what goes in and of what comes back, for each time step.
+    r"""``torch.nn.GRU`` with BN of the input and of the hidden state's contribution, at each time step.
 
     .. math::
 
@@ -17,9 +17,10 @@ class BatchNormGRU(WithStepNorms, NormGRU):
         n &= \tanh(n' + r \odot (n'' + b_n)) \\
         h_t &= (1 - z) \odot n + z \odot h_{t-1}
 
-    It is what Cooijmans et al. 2016 (https://arxiv.org/abs/1603.09025) do to an LSTM, done to a GRU, which has no cell
-    to normalise. ``bias_l0`` holds b, of 3 H, and :math:`b_n`, of H, which the reset gate multiplies. States are
-    ``h_0`` and ``h_n`` alone. Statistics, shapes, arguments and errors are otherwise :class:`BatchNormLSTM`'s.
+    This applies the method of Cooijmans et al. 2016 (https://arxiv.org/abs/1603.09025) for LSTMs to a GRU, which
+    has no cell to normalise. ``bias_l0`` holds b, of size 3 H, and :math:`b_n`, of size H, which the reset gate
+    multiplies. The only states are ``h_0`` and ``h_n``. Statistics, shapes, arguments and errors are otherwise
+    those of :class:`BatchNormLSTM`.
 
     Example:
         >>> import torch, normwise

@@ -7,7 +7,7 @@ from normwise.nn.recurrent.step_batch_norms import WithStepNorms
 
 
 class BatchNormLSTM(WithStepNorms, NormLSTM):
-    r"""``torch.nn.LSTM`` with BN of what goes in, of what comes back and of the cell, for each time step.
+    r"""``torch.nn.LSTM`` with BN of the input, of the hidden state's contribution and of the cell, at each time step.
 
     .. math::
 
@@ -15,42 +15,44 @@ class BatchNormLSTM(WithStepNorms, NormLSTM):
         c_t &= \sigma(f) \odot c_{t-1} + \sigma(i) \odot \tanh(g) \\
         h_t &= \sigma(o) \odot \tanh(\mathrm{BN}(c_t; \gamma_c, \beta_c))
 
-    Each BN has statistics of its own at each of the first ``max_length`` steps; all later ones share those of the last.
-    A step counts from the beginning of its sequence, in the reverse direction from the end. It takes in the sequences
-    that reach it, so padding never takes part; where only one of a training batch does, it is normalised by the running
-    statistics (see :class:`StepBatchNorm`). Steps that no training batch has reached have the statistics of the
-    last one that was.
+    Each BN has its own statistics at each of the first ``max_length`` steps; all later steps share those of the
+    last one. Steps are counted from the beginning of a sequence, in the reverse direction from its end. The
+    statistics of a step are over the sequences that reach it, so padding never takes part; if only one sequence of
+    a training batch reaches a step, it is normalised by the running statistics (see :class:`StepBatchNorm`). Steps
+    that no training batch has reached have the statistics of the last reached step.
 
-    ``normwise.convert(model, "sync")`` makes the statistics of each step those of all processes' sequences that reach
-    it. Their numbers and lengths may differ from rank to rank, and a rank's batch may then have none, ``(L, 0, F)``;
-    such a rank, too, must call the layer, and ``backward`` on a loss that its empty output is in.
+    With ``normwise.convert(model, "sync")`` the statistics of each step are over the sequences of all processes
+    that reach it. The ranks may have different numbers and lengths of sequences, and a rank's batch may be empty,
+    ``(L, 0, F)``; such a rank must also call the layer, and ``backward`` on a loss that includes its empty output.
 
-    γ begin at 0.1, biases at 0: with 1 the tanh saturate and gradients vanish (section 4 of the paper). There is one
-    bias b, since BN cancels one within. :func:`normwise.calibrate` replaces the running statistics step by step.
+    γ is initially 0.1 and biases are 0: with γ = 1 the tanh saturates and gradients vanish (section 4 of the
+    paper). There is one bias b, since BN cancels a bias before it. :func:`normwise.calibrate` replaces the running
+    statistics step by step.
 
     Shape:
         ``input`` ``(L, N, F)``, with ``batch_first`` ``(N, L, F)``, without a batch ``(L, F)``; or a
         ``PackedSequence``, sorted or not. ``hx`` is ``(h_0, c_0)``, ``(layers * directions, N, H)``, zeros if not
-        given. ``lengths``: whole numbers ``(N,)``, of a padded input; the output is 0 behind the end of each, and the
-        last states are those there. Gives ``output, (h_n, c_n)``, all as ``torch.nn.LSTM`` does.
+        given. ``lengths`` are whole numbers ``(N,)`` for a padded input; the output is 0 after the end of each
+        sequence, and the last states are those at its end. Returns ``output, (h_n, c_n)`` as ``torch.nn.LSTM``
+        does.
 
     Args:
-        input_size: F.
-        hidden_size: H.
-        num_layers, batch_first, dropout, bidirectional, proj_size: ``torch.nn.LSTM``'s.
-        bias: Whether there is a b. (β_c is there in any case.)
-        max_length: Steps with statistics of their own.
-        eps: Added to the variances.
+        input_size: Number of features of the input, F.
+        hidden_size: Number of features of the state, H.
+        num_layers, batch_first, dropout, bidirectional, proj_size: As in ``torch.nn.LSTM``.
+        bias: Whether the layer has b. (It always has β_c.)
+        max_length: Number of steps with their own statistics.
+        eps: Number that is added to the variances, ε.
         momentum: Weight of the new batch in the running statistics; None for their plain average.
-        gamma: What all γ begin with.
+        gamma: Initial value of all γ.
 
     Parameters are ``weight_ih_l0``, ``weight_hh_l0``, with a projection ``weight_hr_l0``, ``bias_l0``, and the norms
     ``norm_ih_l0``, ``norm_hh_l0`` and ``norm_c_l0``, for the reverse direction with ``_reverse``. With the same seed
     the weights are those of ``torch.nn.LSTM``.
 
     Raises:
-        ShapeError: wrong axes or sizes of input, lengths or states. Names the layer.
-        ArgumentError: an argument that can't be, or lengths that don't fit.
+        ShapeError: input, lengths or states have wrong axes or sizes; the error names the layer.
+        ArgumentError: an argument is invalid, or the lengths don't fit.
 
     References:
         Cooijmans et al. 2016, https://arxiv.org/abs/1603.09025, equations 6 to 8.

@@ -1,4 +1,4 @@
-"""The step of a GRU with norms within."""
+"""Step of a GRU with norms within the recurrence."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -10,7 +10,7 @@ from normwise.nn.recurrent.recurrent_layer import Recurrent
 
 
 class NormGRU(Recurrent):
-    """A GRU of which the subclass says how it is normalised."""
+    """Base of GRUs; a subclass defines the norms."""
 
     gates: ClassVar[int] = 3
     biases: ClassVar[int] = 4

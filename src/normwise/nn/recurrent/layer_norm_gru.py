@@ -7,7 +7,7 @@ from normwise.nn.recurrent.step_layer_norms import WithLayerNorms
 
 
 class LayerNormGRU(WithLayerNorms, NormGRU):
-    r"""``torch.nn.GRU`` with layer normalization of what goes in and of what comes back.
+    r"""``torch.nn.GRU`` with layer normalization of the input and of the hidden state's contribution.
 
     .. math::
 
@@ -17,9 +17,10 @@ class LayerNormGRU(WithLayerNorms, NormGRU):
         n &= \tanh(n' + b_{n'} + r \odot (n'' + b_n)) \\
         h_t &= (1 - z) \odot n + z \odot h_{t-1}
 
-    The gates are normalised together, over 2 H elements, and what is new by itself, over H, as in the paper, of which
-    z is 1 - z here, as in torch. ``bias_l0`` holds :math:`b_r, b_z, b_{n'}` and :math:`b_n`, of H each. States are
-    ``h_0`` and ``h_n`` alone. Shapes, arguments and errors are otherwise :class:`LayerNormLSTM`'s.
+    As in the paper, the two gates are normalised together, over 2 H elements, and the candidate n by itself, over
+    H. The paper's z is 1 - z here, as in torch. ``bias_l0`` holds :math:`b_r, b_z, b_{n'}` and :math:`b_n`, of size
+    H each. The only states are ``h_0`` and ``h_n``. Shapes, arguments and errors are otherwise those of
+    :class:`LayerNormLSTM`.
 
     References:
         Ba, Kiros & Hinton 2016, https://arxiv.org/abs/1607.06450, the GRU of the supplement.

@@ -7,7 +7,7 @@ from normwise.nn.recurrent.step_layer_norms import WithLayerNorms
 
 
 class LayerNormLSTM(WithLayerNorms, NormLSTM):
-    r"""``torch.nn.LSTM`` with layer normalization of what goes in, of what comes back and of the cell.
+    r"""``torch.nn.LSTM`` with layer normalization of the input, of the hidden state's contribution and of the cell.
 
     .. math::
 
@@ -15,11 +15,11 @@ class LayerNormLSTM(WithLayerNorms, NormLSTM):
         c_t &= \sigma(f) \odot c_{t-1} + \sigma(i) \odot \tanh(g) \\
         h_t &= \sigma(o) \odot \tanh(\mathrm{LN}(c_t; \gamma_c, \beta_c))
 
-    with the mean and variance of the vector itself, over its 4 H or H elements. The paper has a β in the first two as
-    well, which would add up with b. γ begin at 1, biases at 0.
+    with the mean and variance of the vector itself, over its 4 H or H elements. The paper also has a β in the first
+    two norms, which would be redundant with b. γ is initially 1 and biases are 0.
 
-    Shapes, arguments, ``lengths``, names and errors are :class:`BatchNormLSTM`'s, without those of its statistics. A
-    sequence's output depends on no other sequence.
+    Shapes, arguments, ``lengths``, names and errors are those of :class:`BatchNormLSTM`, without those of its
+    statistics. The output of a sequence does not depend on other sequences.
 
     References:
         Ba, Kiros & Hinton 2016, https://arxiv.org/abs/1607.06450, section 3.1 and equations 20 to 22 of the supplement.

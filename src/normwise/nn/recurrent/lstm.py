@@ -1,4 +1,4 @@
-"""The step of an LSTM with norms within."""
+"""Step of an LSTM with norms within the recurrence."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -10,14 +10,14 @@ from normwise.nn.recurrent.recurrent_layer import Recurrent
 
 
 class NormLSTM(Recurrent):
-    """An LSTM of which the subclass says how it is normalised."""
+    """Base of LSTMs; a subclass defines the norms."""
 
     gates: ClassVar[int] = 4
     biases: ClassVar[int] = 4
     states: ClassVar[tuple[str, ...]] = ("h_0", "c_0")
 
     def _norms(self) -> dict[str, tuple[tuple[int, ...], bool]]:
-        # b takes the place of the β of the first two.
+        # b replaces the β of the first two norms.
         return {
             "ih": ((4 * self.hidden_size,), False),
             "hh": ((4 * self.hidden_size,), False),

@@ -1,4 +1,4 @@
-"""Sequences of a batch one step behind the other, the longest first: nothing in it is padding."""
+"""Sequences of a batch packed step after step, the longest sequence first, without padding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,15 @@ from normwise.functional.sequence_mask import lengths_as_tensor
 
 @dataclass(frozen=True)
 class Packing:
-    """How a batch is laid out as ``(total, F)``: step by step, each of the sequences that reach it.
+    """Layout of a batch as ``(total, F)``: for each step, one row for each sequence that reaches it.
 
     Attributes:
-        batch_sizes: How many reach each step; never more than the step before.
-        sorted_indices, unsorted_indices: From the order of the caller to that of the lengths, and back; None where
-            they are the same.
-        like: What the caller gave: "packed", "padded", "plain" (padded, but all of one length) or "unbatched".
-        length: L of what is padded.
+        batch_sizes: Number of sequences that reach each step; it never increases.
+        sorted_indices, unsorted_indices: Permutations from the caller's order to the order of the lengths, and
+            back; None if they are the same.
+        like: Form of the caller's input: "packed", "padded", "plain" (padded, but all of one length) or
+            "unbatched".
+        length: L of a padded input.
     """
 
     batch_sizes: tuple[int, ...]
@@ -31,15 +32,15 @@ class Packing:
 
     @property
     def count(self) -> int:
-        """How many sequences there are."""
+        """Return the number of sequences."""
         return self.batch_sizes[0]
 
     def reversal(self, device: torch.device) -> Tensor:
-        """Where each position goes when every sequence is turned round within its own length: int64 (total,).
+        """Return the index of each position after reversing every sequence within its own length: int64 (total,).
 
-        Twice is not at all.
+        Applying it twice is the identity.
         """
-        # Whatever torch's default device is, this is small, and what it is made of is on the CPU.
+        # On the CPU whatever torch's default device is: it is small, and its sources are on the CPU.
         with torch.device("cpu"):
             sizes = torch.tensor(self.batch_sizes)
             begins = sizes.cumsum(0) - sizes
@@ -49,7 +50,7 @@ class Packing:
             return (begins[lengths[rows] - 1 - steps] + rows).to(device)
 
     def unpacked(self, data: Tensor, batch_first: bool) -> Tensor | PackedSequence:
-        """``(total, F)`` in the form that the caller gave."""
+        """Return ``(total, F)`` in the form of the caller's input."""
         if self.like in ("packed", "padded"):
             packed = PackedSequence(
                 data, torch.tensor(self.batch_sizes, device="cpu"), self.sorted_indices, self.unsorted_indices
@@ -63,11 +64,11 @@ class Packing:
         return steps_first.transpose(0, 1) if batch_first else steps_first
 
     def sorted(self, state: Tensor) -> Tensor:
-        """States ``(K, N, H)`` in the order of the lengths."""
+        """Return states ``(K, N, H)`` in the order of the lengths."""
         return state if self.sorted_indices is None else state[:, self.sorted_indices]
 
     def unsorted(self, state: Tensor) -> Tensor:
-        """States ``(K, N, H)`` in the order of the caller."""
+        """Return states ``(K, N, H)`` in the order of the caller."""
         return state if self.unsorted_indices is None else state[:, self.unsorted_indices]
 
 
@@ -79,13 +80,13 @@ def pack(
     batch_first: bool,
     takes_none: bool = False,
 ) -> tuple[Tensor, Packing]:
-    """What a recurrent layer was given as ``(total, features)``, and how that is laid out.
+    """Return the input of a recurrent layer as ``(total, features)``, and its layout.
 
-    With ``takes_none`` a batch may have no sequences, but a length.
+    With ``takes_none`` a batch may be empty, with a length.
 
     Raises:
-        ShapeError: wrong axes or features, or no step.
-        ArgumentError: lengths that don't fit, or that come with a PackedSequence.
+        ShapeError: the input has wrong axes or features, or no step.
+        ArgumentError: the lengths don't fit, or are given with a PackedSequence.
     """
     if isinstance(input, PackedSequence):
         if lengths is not None:
@@ -116,7 +117,7 @@ def pack(
         return steps_first.reshape(length * count, features), Packing(
             (count,) * length, None, None, "plain", length
         )
-    # Once: for lengths that are on a GPU the host has to wait.
+    # Only once: for lengths on a GPU the host has to wait.
     lengths = lengths_as_tensor(lengths).cpu()
     _check_lengths(lengths, count, length)
     packed = pack_padded_sequence(steps_first, lengths, enforce_sorted=False)

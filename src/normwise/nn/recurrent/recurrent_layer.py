@@ -1,4 +1,4 @@
-"""What all recurrent layers here share: arguments, layers, directions, states and forms of the input."""
+"""Base of all recurrent layers: arguments, layers, directions, states and forms of the input."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,18 +15,18 @@ from normwise.nn.recurrent.packing import Packing, pack
 from normwise.nn.tools.scripted import NotScriptable
 from normwise.nn.tools.traced_leaf import is_traced, leaf_call
 
-#: Normalises ``(n, C)`` as of a time step.
+#: Function that normalises ``(n, C)`` with the statistics of a time step.
 StepNorm = Callable[[Tensor, int], Tensor]
 
 
 class Recurrent(NotScriptable, ABC):
-    """Layers of one or two directions, of which a subclass says what a step is."""
+    """Recurrent layers of one or two directions; a subclass defines the step."""
 
-    #: How many times the hidden size one step's linear maps give.
+    #: Output size of a step's linear maps, in multiples of the hidden size.
     gates: ClassVar[int]
-    #: How many times the hidden size there are biases.
+    #: Number of biases, in multiples of the hidden size.
     biases: ClassVar[int]
-    #: Names of the states that go from step to step, the output first.
+    #: Names of the states that are passed from step to step, the output first.
     states: ClassVar[tuple[str, ...]]
 
     def __init__(
@@ -57,7 +57,7 @@ class Recurrent(NotScriptable, ABC):
         self.bidirectional, self.proj_size = bidirectional, proj_size
 
     def _make(self, device: torch.device | str | int | None, dtype: torch.dtype | None) -> None:
-        """Make parameters and norms, when all arguments are known."""
+        """Make parameters and norms, after all arguments are known."""
         made: dict[str, Any] = {"device": device, "dtype": dtype}
         for layer in range(self.num_layers):
             features = self.input_size if layer == 0 else self.output_size * self.directions
@@ -75,30 +75,30 @@ class Recurrent(NotScriptable, ABC):
 
     @property
     def directions(self) -> int:
-        """1, or 2 where the sequence is read backwards, too."""
+        """Return 1, or 2 if the sequence is also read backwards."""
         return 2 if self.bidirectional else 1
 
     @property
     def output_size(self) -> int:
-        """Size of one direction's output."""
+        """Return the size of one direction's output."""
         return self.proj_size or self.hidden_size
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """What names of parameters end in, for each layer and direction: ``l0``, ``l0_reverse``, ``l1`` ..."""
+        """Return the suffixes of parameter names for each layer and direction: ``l0``, ``l0_reverse``, ``l1`` ..."""
         return tuple(name for layer in range(self.num_layers) for name in self._names(layer))
 
     def reset_parameters(self) -> None:
         r"""Draw the weights as torch's layers do, from the uniform distribution on :math:`\pm 1/\sqrt{H}`.
 
-        With the same seed they are those of ``torch.nn.LSTM`` or ``GRU``. Biases begin at 0, norms as new ones.
+        With the same seed they are those of ``torch.nn.LSTM`` or ``GRU``. Biases are 0, and norms are reset.
         """
         bound = 1 / math.sqrt(self.hidden_size)
         for name in self.all_names:
             nn.init.uniform_(self.get_parameter(f"weight_ih_{name}"), -bound, bound)
             nn.init.uniform_(self.get_parameter(f"weight_hh_{name}"), -bound, bound)
             if self.bias:
-                # Torch's layers have two biases here, and draw them: so do we, for the next weights to be the same.
+                # Torch's layers draw two biases here: so do we, to keep the next weights the same.
                 for _ in range(2):
                     torch.empty(self.gates * self.hidden_size).uniform_()
                 nn.init.zeros_(self.get_parameter(f"bias_{name}"))
@@ -109,7 +109,7 @@ class Recurrent(NotScriptable, ABC):
                 norm.reset_parameters()
 
     def flatten_parameters(self) -> None:
-        """Do nothing: torch's layers have this for cuDNN, and code that is written for them calls it."""
+        """Do nothing: torch's layers have this method for cuDNN, and code written for them calls it."""
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | Sequence[int] | None = None
@@ -152,11 +152,12 @@ class Recurrent(NotScriptable, ABC):
     def _run(
         self, name: str, gates: Tensor, batch_sizes: Sequence[int], begin: tuple[Tensor, ...]
     ) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-        """One direction of one layer: the outputs of its steps, and the last states of all sequences."""
+        """Return the outputs of all steps of one direction of one layer, and the last states of all sequences."""
         step = self._step(name, gates, batch_sizes)
         state, ended = begin, []
         outputs: list[Tensor] = []
-        # Split once: to index in the loop would make the backward pass fill a tensor of all steps at each.
+        # Split once: indexing in the loop would make the backward pass fill a tensor of all steps at each
+        # step.
         for number, size in enumerate(batch_sizes):
             if size < len(state[0]):
                 ended.append(tuple(part[size:] for part in state))
@@ -164,11 +165,11 @@ class Recurrent(NotScriptable, ABC):
             state = step(number, state)
             outputs.append(state[0])
         ended.append(state)
-        # The shortest ended first, and stand last.
+        # The shortest sequences ended first, and are last.
         return outputs, tuple(torch.cat(parts[::-1]) for parts in zip(*ended, strict=True))
 
     def _begin(self, hx: Any, data: Tensor, packing: Packing) -> tuple[Tensor, ...]:
-        """The states ``(layers * directions, N, size)`` that all begins with, in the order of the lengths."""
+        """Return the initial states ``(layers * directions, N, size)``, in the order of the lengths."""
         given = (hx,) if len(self.states) == 1 and hx is not None else hx
         count = self.num_layers * self.directions
         sizes = (self.output_size, self.hidden_size)[: len(self.states)]
@@ -197,43 +198,42 @@ class Recurrent(NotScriptable, ABC):
         return self.get_parameter(f"bias_{name}") if self.bias else None
 
     def _takes_none(self) -> bool:
-        """Return whether a batch may have no sequences."""
+        """Return whether a batch may be empty."""
         return False
 
     def _all_steps(self, batch_sizes: Sequence[int], device: torch.device) -> Sequence[int]:
-        """Return the number of sequences at each step that is to be computed, 0 for those of other processes alone."""
+        """Return the number of sequences at each step; 0 at steps that only sequences of other processes reach."""
         return batch_sizes
 
     def _after(self, steps: int) -> None:
-        """Called when the longest sequence, of so many steps, is through."""
+        """Handle the end of the longest sequence, after a number of steps."""
 
     @abstractmethod
     def _norms(self) -> dict[str, tuple[tuple[int, ...], bool]]:
-        """The norms of one direction of one layer: of how many features, in parts that are normalised each by itself,
-        and whether they have a β."""
+        """Return the sizes of the separately normalised parts of each norm of one direction, and whether it has a β."""
 
     @abstractmethod
     def _make_norm(self, parts: tuple[int, ...], *, bias: bool, **made: Any) -> nn.Module:
-        """A norm of vectors of these parts."""
+        """Return a norm of vectors with these parts."""
 
     @abstractmethod
     def _norm(self, kind: str, name: str) -> StepNorm:
-        """A norm of one direction of one layer, for a step."""
+        """Return a norm of one direction of one layer, for a step."""
 
     @abstractmethod
     def _inputs(
         self, name: str, gates: Tensor, batch_sizes: Sequence[int], bias: Tensor | None
     ) -> Sequence[Tensor]:
-        """What the input adds to the gates at each step: ``gates`` (total, C), normalised, with the bias."""
+        """Return the input's contribution to the gates at each step: normalised ``gates`` (total, C) with the bias."""
 
     @abstractmethod
     def _step(
         self, name: str, gates: Tensor, batch_sizes: Sequence[int]
     ) -> Callable[[int, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-        """What a step makes of the states, given what the input makes of all steps, ``(total, gates * H)``."""
+        """Return the function of a step on the states, given the inputs' contributions, ``(total, gates * H)``."""
 
     def extra_repr(self) -> str:
-        """The arguments, for ``repr``."""
+        """Return the arguments, for ``repr``."""
         options = {
             "num_layers": (self.num_layers, 1),
             "bias": (self.bias, True),

@@ -14,27 +14,27 @@ from normwise.nn.tools.recomputation import is_recomputed
 
 
 class StepBatchNorm(nn.Module):
-    r"""Batch normalization of ``(N, C)`` at a time step, with statistics of its own at each.
+    r"""Batch normalization of ``(N, C)`` at a time step, with separate statistics for each step.
 
     .. math::
 
         y = \gamma \, \frac{x - \mu_t}{\sqrt{\sigma_t^2 + \epsilon}} + \beta
 
-    In training the mean and the biased variance are the batch's; the running ones of step t move to them, with Bessel's
-    correction. In evaluation they are the running ones of step t. Steps from ``max_length`` on have those of step
-    ``max_length - 1`` together. A batch of one has no statistics: in training, too, it is normalised by the running
-    ones, and moves none. (Normalised by its own it would be 0, and the one sequence that is longer than all others of a
-    batch would forget all that it was.)
+    In training the mean and the biased variance are the batch's; they update the running statistics of step t, with
+    Bessel's correction. In evaluation they are the running statistics of step t. Steps from ``max_length`` on share
+    those of step ``max_length - 1``. A batch of one sequence has no statistics: also in training it is normalised
+    by the running statistics, and does not update them. (A batch of one normalised by its own mean is 0, which
+    would erase the state of the longest sequence.)
 
     Buffers ``running_mean``, ``running_var`` (max_length, C) and ``num_batches_tracked`` (max_length,).
 
     Args:
-        num_features: C.
-        max_length: Steps with statistics of their own.
-        eps: Added to the variance.
+        num_features: Number of channels, C.
+        max_length: Number of steps with their own statistics.
+        eps: Number that is added to the variance, ε.
         momentum: Weight of the new batch in the running statistics; None for their plain average over all batches.
-        bias: Whether there is a β.
-        gamma: What all γ begin with.
+        bias: Whether the layer has a β.
+        gamma: Initial value of all γ.
 
     References:
         Cooijmans et al. 2016, https://arxiv.org/abs/1603.09025, section 3.
@@ -78,37 +78,37 @@ class StepBatchNorm(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin anew: γ as it was asked for, β 0, and no statistics."""
+        """Reset γ to ``gamma``, β to 0, and the statistics."""
         self.reset_running_stats()
         nn.init.constant_(self.weight, self.gamma)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def reset_running_stats(self) -> None:
-        """Forget all statistics: means 0, variances 1."""
+        """Reset all statistics: means to 0, variances to 1."""
         self.running_mean.zero_()
         self.running_var.fill_(1)
         self.num_batches_tracked.zero_()
 
     def slot(self, step: int) -> int:
-        """Return which row of the statistics a step has."""
+        """Return the row of the statistics for a step."""
         return min(step, self.max_length - 1)
 
     def slot_of_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-        """Return which row of the statistics a call with these arguments uses."""
+        """Return the row of the statistics that a call with these arguments uses."""
         return self.slot(args[1] if len(args) > 1 else kwargs["step"])
 
     def forward(self, input: Tensor, step: int) -> Tensor:
-        """Normalise ``(N, C)`` as of time step ``step``, counted from 0."""
+        """Normalise ``(N, C)`` with the statistics of time step ``step``, counted from 0."""
         self._check(input)
         slot = self.slot(step)
         by_batch = self.training and len(input) > 1
         tracks = self.track_running_stats or not by_batch
-        # What activation checkpointing computes anew moves nothing.
+        # A repetition by activation checkpointing updates nothing.
         moves = by_batch and tracks and not is_recomputed()
         mean, var = (self.running_mean[slot], self.running_var[slot]) if tracks else (None, None)
         if self.training and tracks and not moves:
-            # Autograd keeps them, and other steps of this batch move the buffers that they are rows of.
+            # Copies, since autograd saves them while other steps of this batch update the buffers.
             mean, var = self.running_mean[slot].clone(), self.running_var[slot].clone()
         return kernels.batch_norm(
             Call(
@@ -129,25 +129,25 @@ class StepBatchNorm(nn.Module):
             raise ShapeError(f"expected an input of shape (N, {self.num_features}), got {tuple(input.shape)}")
 
     def extend(self, steps: int) -> Tensor | bool:
-        """Give steps from ``steps`` on, of which none has seen a batch, the statistics of the step before them.
+        """Give the steps from ``steps`` on that no batch has reached the statistics of the step before them.
 
-        Longer sequences than any before would else be normalised by a mean of 0 and a variance of 1.
+        Otherwise a sequence longer than all before would be normalised by a mean of 0 and a variance of 1.
 
         Returns:
-            True if there are such steps. On a GPU it is a tensor, for which nothing has waited yet.
+            True if there are such steps. On a GPU this is a tensor, and the host has not waited for it.
         """
         if not 0 < steps < self.max_length:
             return False
         unseen = ~self.num_batches_tracked[steps:].any()
         for buffer in (self.running_mean, self.running_var):
-            # By way of .data: autograd has kept other rows for a backward pass that does not read them, and would
-            # take this for a change of what it needs.
+            # Through .data: autograd has saved other rows of the buffer, and would mistake this for a change
+            # of them.
             rows = buffer.data
             rows[steps:] = torch.where(unseen, rows[steps - 1], rows[steps:])
         return unseen
 
     def extra_repr(self) -> str:
-        """The arguments, for ``repr``."""
+        """Return the arguments, for ``repr``."""
         return (
             f"{self.num_features}, max_length={self.max_length}, eps={self.eps}, momentum={self.momentum}, "
             f"bias={self.bias is not None}, gamma={self.gamma}"

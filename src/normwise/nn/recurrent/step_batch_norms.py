@@ -16,7 +16,7 @@ from normwise.nn.recurrent.sync_step_batch_norm import SyncStepBatchNorm
 
 
 class WithStepNorms(Recurrent):
-    """Normalises by :class:`StepBatchNorm`."""
+    """Mixin of recurrent layers that normalise by :class:`StepBatchNorm`."""
 
     max_length: int
     eps: float
@@ -24,7 +24,7 @@ class WithStepNorms(Recurrent):
     gamma: float
 
     def _make_norm(self, parts: tuple[int, ...], *, bias: bool, **made: Any) -> nn.Module:
-        # Of each channel by itself, so that parts make no difference.
+        # BN normalises each channel by itself, so parts make no difference.
         return StepBatchNorm(
             sum(parts), self.max_length, self.eps, self.momentum, bias=bias, gamma=self.gamma, **made
         )
@@ -55,7 +55,7 @@ class WithStepNorms(Recurrent):
                 'normwise.convert(model, "sync", process_group=...)'
             )
         own = [size for size in batch_sizes if size]
-        # At least one, so that there is something to be concatenated.
+        # At least one step, so that there is a tensor to concatenate.
         steps = max(1, replace(unions[0], layer=remembered_name(self)).largest(len(own), device))
         return (*own, *[0] * (steps - len(own)))
 
@@ -65,5 +65,5 @@ class WithStepNorms(Recurrent):
                 module.extend(steps)
 
     def extra_repr(self) -> str:
-        """The arguments, for ``repr``."""
+        """Return the arguments, for ``repr``."""
         return f"{super().extra_repr()}, max_length={self.max_length}"

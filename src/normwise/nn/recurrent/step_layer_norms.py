@@ -11,7 +11,7 @@ from normwise.nn.recurrent.recurrent_layer import Recurrent, StepNorm
 
 
 class WithLayerNorms(Recurrent):
-    """Normalises by layer normalization, which knows nothing of steps."""
+    """Mixin of recurrent layers that use layer normalization, the same at all steps."""
 
     eps: float
 
@@ -50,7 +50,7 @@ class PartwiseLayerNorm(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Let all γ be 1."""
+        """Reset all γ to 1."""
         nn.init.ones_(self.weight)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -61,5 +61,5 @@ class PartwiseLayerNorm(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        """The arguments, for ``repr``."""
+        """Return the arguments, for ``repr``."""
         return f"{self.parts}, eps={self.eps}"

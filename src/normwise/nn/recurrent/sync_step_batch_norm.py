@@ -16,32 +16,35 @@ from normwise.nn.norm_traits import NormTraits
 from normwise.nn.recurrent.step_batch_norm import StepBatchNorm
 from normwise.nn.tools.recomputation import is_recomputed
 
-#: Moments that ``merged_ahead`` has merged, by layer and input: another tensor, which a hook has made, has its own.
+#: Moments that ``merged_ahead`` has merged, by layer and input; a tensor that a hook has made is not among
+#: them.
 _ahead: dict[tuple[int, int], ChannelMoments] = {}
 
 
 class SyncStepBatchNorm(Synchronised, StepBatchNorm):
-    r"""Batch normalization of ``(N, C)`` at a time step, by the statistics of all ranks' sequences that reach it.
+    r"""Batch normalization of ``(N, C)`` at a time step, with the statistics of the sequences of all ranks.
 
-    It is to :class:`StepBatchNorm` what :class:`normwise.nn.SyncBatchNorm` is to :class:`normwise.nn.BatchNorm1d`, and
-    takes its place in the recurrent layers by ``normwise.convert(model, "sync")``. Output, gradient and the running
-    statistics of each step are those of one process with all sequences. A batch of one has no statistics: that means
-    one sequence on all ranks together.
+    This is the synchronised form of :class:`StepBatchNorm`, as :class:`normwise.nn.SyncBatchNorm` is of
+    :class:`normwise.nn.BatchNorm1d`; ``normwise.convert(model, "sync")`` puts it into the recurrent layers. Output,
+    gradient and the running statistics of each step are those of one process with all sequences. A batch of one,
+    which has no statistics, means one sequence on all ranks together.
 
     A call has one collective forward, :math:`2C + 1` float64 values from each rank, and one backward, :math:`2C`; calls
     in the context of ``merged_ahead`` share them. A rank without sequences at a step calls with ``(0, C)``. The
-    recurrent layers do so: the ranks agree on the number of steps, in one collective a forward pass, for which the host
-    waits. In evaluation, without an initialised process group and in a group of one it is :class:`StepBatchNorm`.
+    recurrent layers do so: in each forward pass the ranks agree on the number of steps by one collective, for which
+    the host waits. In evaluation, without an initialised process group and in a group of one it is
+    :class:`StepBatchNorm`.
 
     Args:
-        process_group: The ranks whose sequences are taken together; None for all.
-        timeout: Seconds that a rank waits for the others in a collective at most, with gloo.
+        process_group: Ranks whose sequences count as one batch; None for all ranks.
+        timeout: Most seconds that a rank waits for the others in a collective, with gloo.
 
-    The others, and the ``state_dict``, are :class:`StepBatchNorm`'s.
+    The other arguments, and the ``state_dict``, are those of :class:`StepBatchNorm`.
 
     Raises:
-        DistributedError: the ranks are not at the same layer, or one has not come within ``timeout``: says which.
-        ShapeError: wrong channels.
+        DistributedError: the ranks are not at the same layer, or a rank has not arrived within ``timeout``; the
+            error says which.
+        ShapeError: the input has a wrong number of channels.
     """
 
     traits: ClassVar[NormTraits] = NormTraits(
@@ -88,7 +91,7 @@ class SyncStepBatchNorm(Synchronised, StepBatchNorm):
                 _ahead.pop(key, None)
 
     def forward(self, input: Tensor, step: int) -> Tensor:
-        """Normalise ``(N, C)`` as of time step ``step``, counted from 0; N may be 0."""
+        """Normalise ``(N, C)`` with the statistics of time step ``step``, counted from 0; N may be 0."""
         if not self.training or (union := self.rank_union(input.device)) is None:
             return super().forward(input, step)
         self._check(input)
@@ -97,8 +100,8 @@ class SyncStepBatchNorm(Synchronised, StepBatchNorm):
         if (merged := _ahead.get((id(self), id(input)))) is None:
             merged = merged_moments(primitives.moments(input), union)
         count, mean, variance = merged
-        # Selected, since to ask for the count would wait for a GPU. Both are copies: other steps of this batch move the
-        # buffers before autograd reads them.
+        # By torch.where, since reading the count would wait for a GPU. Both are copies: other steps of this
+        # batch update the buffers before autograd reads them.
         alone = count <= 1
         y = primitives.normalise(
             input,

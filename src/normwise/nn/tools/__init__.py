@@ -1,1 +1,1 @@
-"""Answers of layers to torch's own tools: scripting, tracing, hooks, converters."""
+"""Support of layers for torch's own tools: scripting, tracing, hooks, converters."""

@@ -10,7 +10,7 @@ _NAMES: dict[type[nn.Module], str] = {getattr(nn, row.module): name for name, ro
 def activation_of_module(module: nn.Module) -> str | None:
     """Return the name of the activation that the module computes; None if no layer of ours can fuse it.
 
-    A subclass, and a module whose ``forward`` was replaced, may compute anything. Hooks are the caller's to ask for.
+    A subclass, or a module whose ``forward`` was replaced, may compute anything. The caller must check for hooks.
     """
     name = _NAMES.get(type(module))
     if name is None or "forward" in module.__dict__:

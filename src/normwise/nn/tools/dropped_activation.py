@@ -1,4 +1,4 @@
-"""Refusal of functions of torch that would exchange a layer and drop the activation that is fused into it."""
+"""Errors for functions of torch that would replace a layer and drop its fused activation."""
 
 import sys
 from types import CodeType
@@ -11,7 +11,7 @@ from torch.nn.utils import fusion
 from normwise.errors import ArgumentError
 
 _FOLD = "use normwise.fold, which keeps it"
-#: Code of the functions, which read a layer's attributes and ask nothing, with their names and what to do instead.
+#: Code objects of these functions, which read a layer's attributes, with their names and what to do instead.
 _DROPPING: dict[CodeType, tuple[str, str]] = {
     nn.SyncBatchNorm.convert_sync_batchnorm.__func__.__code__: (
         "torch.nn.SyncBatchNorm.convert_sync_batchnorm",
@@ -23,10 +23,10 @@ _DROPPING: dict[CodeType, tuple[str, str]] = {
 
 
 class KeepsActivation(nn.Module):
-    """Base of norms with an activation, which would be lost where torch makes another layer of their attributes."""
+    """Base of norms with an activation, which is lost when torch makes another layer from their attributes."""
 
     def __getattr__(self, name: str) -> Any:
-        """Look up parameters, buffers and modules; refuse to tell a function that would drop the activation."""
+        """Look up parameters, buffers and modules; raise for a function that would drop the activation."""
         # torch.compile can't follow a look up the stack.
         if (
             name == "running_mean"

@@ -1,4 +1,4 @@
-"""Numbers of a layer's last forward passes, found again when activation checkpointing repeats one of them."""
+"""Values of a layer's last forward passes, reused when activation checkpointing repeats one of them."""
 
 from collections import deque
 from typing import Any, Generic, TypeVar
@@ -10,36 +10,36 @@ from normwise.errors import AutogradError
 
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 _Numbers = TypeVar("_Numbers", bound=tuple[Tensor, ...])
-#: Number of forward passes that are remembered.
+#: Number of stored forward passes.
 MOST = 32
 
 
 class RecentCalls(Generic[_Numbers]):
-    """Numbers of the last forward passes, by the mean of their batches, which a repetition has to the last bit.
+    """Values of the last forward passes, by the mean of their batches, which a repetition reproduces bit for bit.
 
-    A copy and a pickled one are empty.
+    A copy or a pickled object is empty.
     """
 
     def __init__(self) -> None:
-        #: Mean and numbers of each call, and how often it was repeated, a 0-dimensional tensor.
+        #: Mean and values of each call, and the number of its repetitions, a 0-dimensional tensor.
         self._calls: deque[tuple[Tensor, _Numbers, Tensor]] = deque(maxlen=MOST)
 
     def add(self, mean: Tensor, numbers: _Numbers) -> None:
-        """Remember the numbers of a forward pass on a batch with this mean, ``(C,)``.
+        """Store the values of a forward pass on a batch with this mean, ``(C,)``.
 
-        Tensors of function transforms and fake ones mean nothing outside of them, and are not remembered.
+        Tensors of function transforms and fake tensors have no meaning outside of them, and are not stored.
         """
         if type(mean) is Tensor and _transforms() is None:
             self._calls.append((mean, numbers, mean.new_zeros(())))
 
     def nearest(self, mean: Tensor) -> tuple[Tensor, ...] | None:
-        """Return the numbers of the batch with the nearest mean; None where none is remembered.
+        """Return the values of the batch with the nearest mean; None if none is stored.
 
-        Of the same batch in several passes it is the last one that was repeated least often: backward passes go from
-        the last to the first. Nothing waits for a GPU.
+        If the same batch was in several passes, it is the last of those repeated least often: backward passes go
+        from the last to the first. The host does not wait for a GPU.
 
         Raises:
-            AutogradError: on a CPU, no batch has that mean.
+            AutogradError: no batch has that mean (checked only on a CPU).
         """
         calls = [call for call in self._calls if call[0].device == mean.device]
         if not calls:
@@ -54,7 +54,7 @@ class RecentCalls(Generic[_Numbers]):
             )
         repeated = torch.stack([times for _, _, times in calls])
         position = torch.arange(len(calls), device=mean.device)
-        # Indexed by one number, a GPU would be waited for.
+        # Indexing with a Python number would wait for the GPU.
         order = torch.where(distances == least, position - len(calls) * repeated, -torch.inf)
         index = order.argmax(0, keepdim=True)
         for number, (_, _, times) in enumerate(calls):

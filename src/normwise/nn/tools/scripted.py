@@ -13,10 +13,10 @@ _Forward = TypeVar("_Forward", bound=Callable[..., Tensor])
 
 
 class NotScriptable(nn.Module):
-    """Base of layers whose forward pass is beyond what ``torch.jit.script`` compiles."""
+    """Base of layers whose forward pass ``torch.jit.script`` can't compile."""
 
     def __prepare_scriptable__(self) -> nn.Module:
-        """Raise an error that says what to do: ``torch.jit.script`` calls this first."""
+        """Raise an error that says what to do instead; ``torch.jit.script`` calls this first."""
         raise ArgumentError(
             f"torch.jit.script can't compile {type(self).__name__}; trace the model, torch.jit.trace(model, example), "
             "or export it: torch.export.export(model, (example,))"
@@ -24,10 +24,10 @@ class NotScriptable(nn.Module):
 
 
 def compiled_as(source: Callable[..., Any]) -> Callable[[_Forward], _Forward]:
-    """Let ``torch.jit.script`` compile ``source`` in place of the forward pass that is decorated.
+    """Make ``torch.jit.script`` compile ``source`` instead of the decorated forward pass.
 
-    It reads the source of a function where ``inspect`` finds it, which is that of ``__wrapped__``. Names in the source
-    are looked up in the module of the decorated function. The signature stays.
+    torch.jit reads a function's source by ``inspect``, which follows ``__wrapped__``. Names in the source are
+    looked up in the module of the decorated function. The signature is unchanged.
     """
 
     def decorate(forward: _Forward) -> _Forward:
@@ -40,7 +40,7 @@ def compiled_as(source: Callable[..., Any]) -> Callable[[_Forward], _Forward]:
 def scripted_forward(
     self: Any, input: Tensor, residual: Tensor | None = None, mask: Tensor | None = None
 ) -> Tensor:
-    """Compute :class:`normwise.nn.BatchNorm1d` by torch's operators; in training without a mask."""
+    """Compute :class:`normwise.nn.BatchNorm1d` by torch's operators; a mask is supported only in evaluation."""
     factor = 0.0
     if self.momentum is not None:
         factor = self.momentum

@@ -4,10 +4,10 @@ from typing import Any
 
 
 class Shared:
-    """A holder of an object: a copy holds the same one, and a pickled holder none.
+    """Holder of an object: a copy holds the same object, and a pickled holder holds none.
 
     Args:
-        value: The object.
+        value: Object to hold.
     """
 
     def __init__(self, value: Any = None) -> None:

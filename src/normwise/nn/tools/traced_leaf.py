@@ -6,15 +6,15 @@ from torch import fx, nn
 
 
 def is_traced(value: Any) -> bool:
-    """Return whether torch.fx traces, and this stands for a value of the graph."""
+    """Return whether torch.fx is tracing, and this is a proxy for a value of the graph."""
     return isinstance(value, fx.Proxy)
 
 
 def leaf_call(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """Return the call of the layer as one node of the graph that is being traced.
+    """Return the call of the layer as one node of the traced graph.
 
-    torch.fx follows every module whose class is not in ``torch.nn``, and asks the module nothing; so the forward pass
-    of a layer of ours makes the node itself.
+    torch.fx traces into every module whose class is not in ``torch.nn``; so the forward pass of our layers makes
+    the node itself.
     """
     tracer: fx.Tracer = args[0].tracer
     given = {name: value for name, value in kwargs.items() if value is not None}

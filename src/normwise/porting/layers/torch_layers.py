@@ -169,7 +169,7 @@ def _kind(module: nn.Module) -> str | None:
 
 
 def _recurrent(path: str, kind: str, module: Any) -> list[TorchLayer]:
-    """Return each layer of a module with several, named ``path`` or ``path.l0``, ``path.l1`` …"""
+    """Return each layer of a module with several, named ``path`` or ``path.l0``, ``path.l1`` and so on."""
     if module.proj_size:
         raise ModelError(f"{path!r} ({type(module).__name__}) has proj_size, which Keras has not")
     layers = []

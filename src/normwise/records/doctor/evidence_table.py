@@ -11,7 +11,7 @@ _GAP = "  "
 
 
 def number_lines(evidence: Sequence[Measured], shown: Callable[[Measured], str]) -> list[str]:
-    """Return a line for each number, which stand below each other."""
+    """Return an aligned line for each number."""
     width = max((len(one.label) for one in evidence), default=0)
     return [f"{one.label:<{width}}{_GAP}{shown(one)}" for one in evidence]
 
@@ -22,13 +22,13 @@ def layer_table(
     shown: Callable[[Measured], str],
     width: int,
 ) -> list[str] | None:
-    """Return a title and a line for each layer; None where layers have other numbers, or the lines would be too long.
+    """Return a title and a line for each layer; None if layers have different numbers, or lines would be too long.
 
     Args:
-        symptoms: The layers.
-        names: What each is called.
-        shown: Returns a number with its unit.
-        width: Most letters of a line.
+        symptoms: Symptoms of the layers.
+        names: Names of the layers.
+        shown: Function that formats a number with its unit.
+        width: Most characters of a line.
     """
     labels = [one.label for one in symptoms[0].evidence]
     if not labels or any([one.label for one in symptom.evidence] != labels for symptom in symptoms):

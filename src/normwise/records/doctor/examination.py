@@ -1,4 +1,4 @@
-"""Findings of the doctor on a model, and the measurements that they rest on."""
+"""Findings of the doctor on a model, and the underlying measurements."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Literal
 from normwise.records.environment import Environment
 from normwise.records.study.wording import Source
 
-#: An "error" makes a result wrong, a "warning" may, and "info" is worth knowing and no fault of a healthy model.
+#: An "error" makes a result wrong, a "warning" may do so, and "info" is worth knowing but not a fault.
 Severity = Literal["error", "warning", "info"]
 #: A "safe" fix is applied and proven by measuring again. An "unsafe" one changes the structure of the model or what
 #: training does, so that only its code is shown. A "manual" one is in the user's own script.
@@ -23,8 +23,8 @@ class Measured:
 
     Attributes:
         label: Description of the quantity, such as ``"running mean off by up to"``.
-        value: The number.
-        unit: Its unit, such as ``"σ"``, ``"%"`` or ``"times"``; empty for a plain number.
+        value: Measured value.
+        unit: Unit of the value, such as ``"σ"``, ``"%"`` or ``"times"``; empty for a plain number.
     """
 
     label: str
@@ -34,14 +34,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Symptom:
-    """One place in the model where a rule found something.
+    """One layer, or the whole model, in which a rule found a fault.
 
     Attributes:
         path: Path of the layer; empty for the model as a whole.
         kind: Class of the layer; empty for the model as a whole.
         evidence: Numbers that were measured there.
-        detail: A clause that names what numbers can't, such as the layer before; empty for none.
-        badness: Rank among the symptoms of a finding: the greatest is the worst.
+        detail: Clause with further information, such as the layer before; empty for none.
+        badness: Sort key among the symptoms of a finding: the greatest is the worst.
     """
 
     path: str
@@ -53,16 +53,16 @@ class Symptom:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a model, in one layer or many.
+    """One fault of a model, in one or several layers.
 
     Attributes:
         code: Permanent code of the rule, such as ``"BN201"``.
         name: Name of the rule, such as ``"stale-statistics"``.
-        severity: How much it matters.
+        severity: Severity of the finding.
         message: One plain sentence that says what is wrong.
-        symptoms: The places, worst first; never empty.
-        cost: Measured cost, such as ``"evaluation loss 2.31; with exact statistics 0.45"``; empty where there is none.
-        fix: Code that mends it, to be pasted.
+        symptoms: Layers with the fault, worst first; never empty.
+        cost: Measured cost, such as ``"evaluation loss 2.31; with exact statistics 0.45"``; empty if there is none.
+        fix: Code that fixes it, to be pasted.
         safety: Whether normwise can apply the fix.
     """
 
@@ -83,15 +83,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class RuleText:
-    """Text of a rule, for whoever explains it.
+    """Texts of a rule, for explanations.
 
     Attributes:
-        code, name, severity, safety: As :class:`Finding` has them.
-        needs: What the rule has to be given: "numbers", "model", "data", "loss", "optimizer", "onnx" or
+        code, name, severity, safety: See :class:`Finding`.
+        needs: Kinds of input that the rule needs: "numbers", "model", "data", "loss", "optimizer", "onnx" or
             "processes".
-        finds, why, measured, fixed: What it finds, why that hurts, how it is measured, how it is fixed and how safe
-            that is.
-        sick, healthy: Source code of a minimal model that has it, and of one that does not.
+        finds, why, measured, fixed: Texts on what it finds, why that hurts, how it is measured, how it is fixed and
+            how safe that is.
+        sick, healthy: Source code of a minimal model with the fault, and of one without it.
         sources: Papers and issues.
     """
 
@@ -111,20 +111,21 @@ class RuleText:
 
 @dataclass(frozen=True)
 class LayerHealth:
-    """Measurements of one BN layer, or of one time step of a recurrent one. NaN where a number was not measured.
+    """Measurements of one BN layer, or of one time step of a recurrent layer. NaN if a number was not measured.
 
     Attributes:
-        path, kind: Path in the model, and class.
+        path, kind: Path of the layer in the model, and its class.
         mean_shift, typical_mean_shift: Distance of the running means from those of the data, in standard deviations of
             the data: largest of all channels, and median.
-        variance_ratio_low, variance_ratio_high: Running variance over the data's: least and greatest of all channels.
-        error: Root mean square of how far values normalised with the running statistics are from those normalised
-            with the data's, in standard deviations.
-        noise: Standard deviation of the batches' means among each other, in standard deviations of the data: the median
-            over channels.
-        values: Least number of values a channel in a batch.
-        input_mean, input_deviation: Root mean square over channels of the mean, and of the standard deviation, of what
-            the layer normalises.
+        variance_ratio_low, variance_ratio_high: Running variance divided by the data's: least and greatest of all
+            channels.
+        error: Error of values normalised with the running statistics, in standard deviations: root mean square of
+            the difference from those normalised with the data's statistics.
+        noise: Standard deviation of the batches' means, in standard deviations of the data: the median over
+            channels.
+        values: Least number of values per channel in a batch.
+        input_mean, input_deviation: Root mean square over channels of the mean, and of the standard deviation, of
+            the layer's input.
         dead: Share of channels whose input or output is constant over the data.
         depth: Number of BN layers that are called before it.
     """
@@ -146,13 +147,13 @@ class LayerHealth:
 
 @dataclass(frozen=True)
 class ProbeOutcome:
-    """Loss and accuracy of a model with one kind of statistics. NaN where a number was not measured.
+    """Loss and accuracy of a model with one kind of statistics. NaN if a number was not measured.
 
     Attributes:
-        loss: Mean over the batches.
-        accuracy: Share of samples whose class is right.
-        distance: Root mean square of the difference of the outputs from those with exact statistics, in standard
-            deviations of these.
+        loss: Mean loss over the batches.
+        accuracy: Share of correctly classified samples.
+        distance: Root mean square difference of the outputs from those with exact statistics, in standard
+            deviations of the latter.
     """
 
     loss: float = math.nan
@@ -162,18 +163,18 @@ class ProbeOutcome:
 
 @dataclass(frozen=True)
 class Examination:
-    """An examination of a model.
+    """Examination of a model.
 
     Attributes:
-        target: Name of what was examined.
-        findings: The worst first.
-        layers: Each BN layer, in the order of the model.
-        running, batch, exact: Outcome in evaluation with the running statistics; with those of each batch; and with
-            exact ones of all batches.
+        target: Name of the examined model or file.
+        findings: Findings, worst first.
+        layers: Measurements of each BN layer, in the order of the model.
+        running, batch, exact: Outcome in evaluation with running statistics; with those of each batch; and with
+            exact statistics of all batches.
         batches: Number of batches that were read.
-        checked: Codes of the rules that were applied.
-        skipped: Reasons why other rules were not, by code.
-        seconds: Time that it took.
+        checked: Codes of the applied rules.
+        skipped: Reasons why other rules were not applied, by code.
+        seconds: Duration in seconds.
         environment: Versions and machine.
     """
 
@@ -191,11 +192,11 @@ class Examination:
 
     @property
     def is_healthy(self) -> bool:
-        """True where no finding is an error or a warning."""
+        """Return whether no finding is an error or a warning."""
         return all(finding.severity == "info" for finding in self.findings)
 
     def __str__(self) -> str:
-        """Return the findings, worst first, and a line on the health of everything else."""
+        """Return the findings, worst first, and a line on everything that is healthy."""
         from normwise.records.doctor.examination_text import examination_text
 
         return examination_text(self)
@@ -203,12 +204,12 @@ class Examination:
 
 @dataclass(frozen=True)
 class Remedy:
-    """One fix, and what became of it.
+    """One fix, and its outcome.
 
     Attributes:
-        code, name: Those of the rule.
-        applied: Whether the healed model has it.
-        reason: What it did; why it was left out where it was.
+        code, name: Code and name of the rule.
+        applied: Whether the healed model has the fix.
+        reason: Description of the change, or reason why it was left out.
     """
 
     code: str
@@ -222,10 +223,10 @@ class Treatment:
     """Fixes that were applied to a model, and the proof of their gain.
 
     Attributes:
-        remedies: Each finding's fix, in the order of the findings.
-        proven: Whether measuring again showed the gain; if not, the model was left as it is.
+        remedies: Fix of each finding, in the order of the findings.
+        proven: Whether measuring again showed the gain; if not, the model was left unchanged.
         reason: Proof, or the reason why there is none.
-        before, after: The examination of the model as it was, and of the healed one.
+        before, after: Examination of the original and of the healed model.
     """
 
     remedies: tuple[Remedy, ...]
@@ -235,7 +236,7 @@ class Treatment:
     after: Examination
 
     def __str__(self) -> str:
-        """Return what became of each fix, and the proof."""
+        """Return the outcome of each fix, and the proof."""
         from normwise.records.doctor.examination_text import treatment_text
 
         return treatment_text(self)

@@ -1,4 +1,4 @@
-"""Findings of the doctor in words, as a terminal shows them."""
+"""Findings of the doctor as text for a terminal."""
 
 import math
 import textwrap
@@ -16,11 +16,11 @@ from normwise.records.doctor.examination import (
 )
 
 _WIDTH = 100
-#: Letters before a line of evidence.
+#: Indentation of a line of evidence.
 _INDENT = 4
-#: Layers of a finding that are shown; the others are counted.
+#: Number of layers of a finding that are shown; the others are counted.
 _MOST_LAYERS = 5
-#: Codes of rules that are listed; more are counted.
+#: Number of rule codes that are listed; if there are more, they are counted.
 _MOST_CODES = 6
 #: Safety of a fix in words.
 SAFETY = {
@@ -36,7 +36,7 @@ def measured_text(measured: Measured) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number with three digits; large whole numbers with all of theirs."""
+    """Return a number with three digits; large whole numbers with all digits."""
     if math.isnan(value):
         return "unknown"
     if math.isfinite(value) and value == int(value) and abs(value) < 1e7:
@@ -45,7 +45,7 @@ def number_text(value: float) -> str:
 
 
 def symptom_text(symptom: Symptom) -> str:
-    """Return a place with its evidence in one line."""
+    """Return a layer with its evidence in one line."""
     where = place_text(symptom)
     parts = [*([symptom.detail] if symptom.detail else []), *map(measured_text, symptom.evidence)]
     return f"{where}: {', '.join(parts)}" if parts else where
@@ -57,12 +57,12 @@ def place_text(symptom: Symptom) -> str:
 
 
 def shown_path(path: str) -> str:
-    """Return the path; with escapes where a terminal would obey what is in it."""
+    """Return the path, with control characters escaped."""
     return (path if path.isprintable() else repr(path)) or "the model"
 
 
 def outcome_text(outcome: ProbeOutcome) -> str:
-    """Return loss and accuracy in words; empty where neither is known."""
+    """Return loss and accuracy as text; empty if neither is known."""
     parts = [] if math.isnan(outcome.loss) else [f"loss {outcome.loss:.3g}"]
     parts += [] if math.isnan(outcome.accuracy) else [f"accuracy {outcome.accuracy:.1%}"]
     return ", ".join(parts)
@@ -81,7 +81,7 @@ def finding_text(finding: Finding) -> str:
 
 
 def places_text(symptoms: Sequence[Symptom]) -> str:
-    """Return the layer, or how many there are, with their class where that is one."""
+    """Return the layer, or the number of layers, with their class if it is the same."""
     if len(symptoms) == 1:
         return place_text(symptoms[0])
     kinds = {symptom.kind for symptom in symptoms}
@@ -89,19 +89,19 @@ def places_text(symptoms: Sequence[Symptom]) -> str:
 
 
 def examination_text(examination: Examination) -> str:
-    """Return the findings, worst first, and a line on the health of everything else."""
+    """Return the findings, worst first, and a line on everything that is healthy."""
     return "\n\n".join(
         [headline(examination), *map(finding_text, examination.findings), rest_text(examination)]
     )
 
 
 def examination_lines(examination: Examination) -> str:
-    """Return one line for each error and warning; empty where there is none."""
+    """Return one line for each error and warning; empty if there is none."""
     return "\n".join(_line(finding) for finding in examination.findings if finding.severity != "info")
 
 
 def headline(examination: Examination) -> str:
-    """Return how many findings of each severity there are, or the clean bill."""
+    """Return the number of findings of each severity, or that the model is healthy."""
     layers = _number(len(examination.layers), "BN layer")
     if not examination.findings:
         return f"{examination.target}: healthy, {layers}"
@@ -128,7 +128,7 @@ def rest_text(examination: Examination) -> str:
 
 
 def treatment_text(treatment: Treatment) -> str:
-    """Return what became of each fix, and the proof."""
+    """Return the outcome of each fix, and the proof."""
     lines = [
         f"{remedy.code} {remedy.name}: {'' if remedy.applied else 'not applied, '}{remedy.reason}"
         for remedy in treatment.remedies
@@ -146,7 +146,7 @@ def _line(finding: Finding) -> str:
 
 
 def _evidence(symptoms: Sequence[Symptom]) -> list[str]:
-    """Return the evidence: of one layer a line for each number, of several a line for each of the worst."""
+    """Return the evidence: for one layer a line per number, for several a line for each of the worst."""
     if len(symptoms) == 1:
         (symptom,) = symptoms
         detail = _wrapped(symptom.detail, "", _WIDTH - _INDENT) if symptom.detail else []
@@ -172,7 +172,7 @@ def _skipped(skipped: Mapping[str, str]) -> list[str]:
 
 
 def _codes(codes: Sequence[str]) -> str:
-    """Return the codes; of many their number and their families."""
+    """Return the codes; if there are many, their number and families."""
     if len(codes) <= _MOST_CODES:
         return ", ".join(codes)
     return f"{len(codes)} rules of {', '.join(sorted({f'{code[:3]}xx' for code in codes}))}"

@@ -1,4 +1,4 @@
-"""Findings made of the symptoms that rules have found: worst first, without what others explain."""
+"""Findings from the symptoms of rules: worst first, without those that another finding explains."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -7,7 +7,7 @@ from normwise.records.doctor.examination import SEVERITIES, Finding, Safety, Sev
 
 
 class FindingRule(Protocol):
-    """The part of a rule that makes a finding of symptoms: see :class:`normwise.doctor.Rule`."""
+    """The part of a rule that turns symptoms into a finding; see :class:`normwise.doctor.Rule`."""
 
     code: ClassVar[str]
     name: ClassVar[str]
@@ -18,7 +18,7 @@ class FindingRule(Protocol):
         ...
 
     def fix(self, facts: Any, symptoms: Sequence[Symptom], /) -> str:
-        """Return code that mends it."""
+        """Return code that fixes it."""
         ...
 
     def cost(self, facts: Any, symptoms: Sequence[Symptom], /) -> str:
@@ -26,7 +26,7 @@ class FindingRule(Protocol):
         ...
 
     def severity_of(self, facts: Any, symptoms: Sequence[Symptom], /) -> Severity:
-        """Return how much the symptoms matter."""
+        """Return the severity of the symptoms."""
         ...
 
     def safety_of(self, facts: Any, symptoms: Sequence[Symptom], /) -> Safety:
@@ -34,7 +34,7 @@ class FindingRule(Protocol):
         ...
 
     def explained(self, facts: Any, symptoms: Sequence[Symptom], /) -> set[str]:
-        """Return the paths in which findings of the superseded rules are dropped."""
+        """Return the paths at which findings of superseded rules are dropped."""
         ...
 
 
@@ -44,11 +44,11 @@ def findings_of(
     symptoms: Mapping[str, Sequence[Symptom]],
     severities: Mapping[str, Severity] | None = None,
 ) -> tuple[Finding, ...]:
-    """Return a finding for each rule with symptoms, worst first, without what another finding explains.
+    """Return a finding for each rule with symptoms, worst first, without those that another finding explains.
 
     Args:
-        rules: The rules.
-        facts: Facts about the model, as the rules take them.
+        rules: Applied rules.
+        facts: Facts about the model.
         symptoms: Symptoms by code.
         severities: Severities of some rules by code, instead of their own.
     """
@@ -80,9 +80,9 @@ def _finding(
 def _without_superseded(
     findings: Mapping[str, Finding], rules: Mapping[str, FindingRule], facts: Any
 ) -> dict[str, Finding]:
-    """Drop what another finding explains: in the layers that both found, and all where either is of the whole model.
+    """Drop what another finding explains: in layers that both found, and all of it if either is on the whole model.
 
-    A note explains notes alone.
+    A note explains only notes.
     """
     kept = dict(findings)
     for code in findings:

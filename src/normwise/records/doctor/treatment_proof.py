@@ -1,18 +1,19 @@
-"""Proof of fixes: the examination after them against the one before."""
+"""Proof of fixes: comparison of the examinations before and after them."""
 
 import math
 from collections.abc import Sequence
 
 from normwise.records.doctor.examination import Examination, Remedy
 
-#: How much greater the loss may be afterwards: rounding, and no more.
+#: Largest allowed increase of the loss, relative: rounding.
 _ROUNDING = 1e-3
-#: Share of right answers that may be lost where there is no loss to compare: that of some samples at the border.
+#: Largest allowed decrease of accuracy if there is no loss to compare: that of some samples at the decision
+#: boundary.
 _LOST = 0.02
 
 
 def faults_of(remedies: Sequence[Remedy], before: Examination, after: Examination) -> list[str]:
-    """Return what speaks against the fixes."""
+    """Return the objections to the fixes."""
     found = {finding.code: len(finding.symptoms) for finding in after.findings}
     faults = [
         f"{remedy.code} is found again in {found[remedy.code]} places"
@@ -39,7 +40,7 @@ def faults_of(remedies: Sequence[Remedy], before: Examination, after: Examinatio
 
 
 def proof_of(before: Examination, after: Examination) -> str:
-    """Return what the fixes have gained, in words."""
+    """Return the gain of the fixes as text."""
     old, new = before.running, after.running
     if not math.isnan(new.accuracy):
         was = "unknown" if math.isnan(old.accuracy) else f"{old.accuracy:.1%}"

@@ -18,12 +18,12 @@ class Effect:
     """A number with its confidence interval over seeds.
 
     Attributes:
-        name: What was measured.
-        unit: Such as "times", "percentage points" or "decades"; empty for a plain number.
+        name: Name of the measured quantity.
+        unit: Unit, such as "times", "percentage points" or "decades"; empty for a plain number.
         estimate, low, high: The estimate and the ends of the interval. Both ends are NaN where one seed
             alone was measured; one is infinite where a budget ended too early to see it.
         level: Confidence of the interval.
-        seeds: How many seeds it rests on.
+        seeds: Number of seeds.
         note: What a reader must know to read it, such as a value that the budget cut off; else empty.
     """
 
@@ -54,14 +54,14 @@ class Case:
     """One network, or another condition that a claim was tested under.
 
     Attributes:
-        name: Of the network or condition.
-        gloss: The same for a reader who does not know the name, such as "3 sigmoid layers".
+        name: Name of the network or condition.
+        gloss: Description for a reader who does not know the name, such as "3 sigmoid layers".
         family: Kind of network.
-        effect: What was measured, above 0 (a ratio: above 1) where the claim is right.
+        effect: Measured effect, above 0 (a ratio: above 1) if the claim is right.
         smallest: Smallest effect that matters, in the same unit; of a ratio above 1.
-        outcome: What follows.
-        exact: Whether it is an identity, without an interval.
-        seeds_needed: About how many seeds would decide it, where it is open and fewer than a thousand would.
+        outcome: Outcome for the claim.
+        exact: Whether the case is an identity, without an interval.
+        seeds_needed: Estimated number of seeds that would decide an open case, if fewer than a thousand.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Case:
 
     @property
     def position(self) -> tuple[float, float, float]:
-        """Estimate and interval in units of the smallest effect that matters; a ratio by its logarithm."""
+        """Return estimate and interval in units of the smallest effect that matters; a ratio by its logarithm."""
         ends = (self.effect.estimate, self.effect.low, self.effect.high)
         # A file may have any number here.
         unit = _log(self.smallest) if self.effect.is_ratio else self.smallest

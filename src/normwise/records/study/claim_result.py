@@ -1,4 +1,4 @@
-"""A claim's outcome: what was asked, what was measured, what follows."""
+"""Outcome of a claim: the question, the measurements and the verdict."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,23 +21,23 @@ class ClaimResult:
         group: Part of the report.
         statement: The claim in plain words.
         says: Tutorials that make it; none where it is ours.
-        protocol: What was run, with its numbers.
-        falsifier: What would have shown the claim false.
-        rule: How the verdict follows from the numbers.
+        protocol: Description of the runs, with their numbers.
+        falsifier: Result that would have shown the claim false.
+        rule: Rule by which the verdict follows from the numbers.
         dated: Day on which the rule was fixed, before its runs; ISO 8601.
-        revised: Why the rule is not the first one; empty where it is.
+        revised: Reason why the rule was revised; empty if it was not.
         sources: Papers on the claim and the protocol.
-        cases: What was measured, a network or a condition each.
+        cases: Measured cases, a network or a condition each.
         controls: Effects that must show for the verdict to mean anything; none where none is needed.
         further: Other numbers of interest, which the verdict does not rest on.
-        verdict: What the rule gives.
-        reason: Why it is undecided; what it depends on; else empty.
+        verdict: Verdict by the rule.
+        reason: Reason why the claim is undecided, or what it depends on; otherwise empty.
         takeaway: The outcome in one sentence, with its numbers.
-        advice: What to do about it.
-        figures: What to look at.
-        seeds: The seeds that were run.
-        runs: How many runs it rests on, those that chose learning rates included.
-        brief: Its part of the headline; None where it has none.
+        advice: Advice for the reader.
+        figures: Figures of the claim.
+        seeds: Seeds of the runs.
+        runs: Number of its runs, including those that chose learning rates.
+        brief: Part of the headline; None if it has none.
     """
 
     claim: str
@@ -64,5 +64,5 @@ class ClaimResult:
 
     @property
     def exact(self) -> bool:
-        """Tell whether it is an identity, which holds or does not."""
+        """Return whether the claim is an identity, which holds or does not."""
         return bool(self.cases) and all(case.exact for case in self.cases)

@@ -1,4 +1,4 @@
-"""All that one study found."""
+"""Record of a study."""
 
 import math
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class Study:
     Attributes:
         preset: Name of the preset.
         data: Names of the data sets.
-        date: When it was finished, ISO 8601, UTC.
-        runs: How many different runs all findings rest on.
-        cpu_seconds: What these runs took, added up, on one thread each.
-        environment: The machine and versions.
-        findings: In the order of the claims.
-        wall_seconds: What the study took when it was last given, finished runs taken as they were; NaN in studies
-            of before this was kept.
+        date: Time of its end, ISO 8601, UTC.
+        runs: Number of different runs of all findings.
+        cpu_seconds: Total time of these runs, on one thread each.
+        environment: Machine and versions.
+        findings: Outcomes, in the order of the claims.
+        wall_seconds: Time of the last start of the study, without runs that were already finished; NaN in older
+            studies.
     """
 
     preset: str

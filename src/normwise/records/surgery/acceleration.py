@@ -1,4 +1,4 @@
-"""What ``accelerate`` did to a model, layer by layer."""
+"""Report of ``accelerate`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from normwise.records.surgery.comparison import gradient_note, not_compared
 
 @dataclass(frozen=True)
 class LayerChange:
-    """What became of one BN layer.
+    """Outcome of ``accelerate`` for one BN layer.
 
     Attributes:
-        path: Where it is in the model.
-        kind: Its class before.
-        replaced: Whether it is one of our layers now (or was before).
-        activation: The activation that it took over; None for none.
-        residual: Whether it took over an addition.
-        reason: Why it was not replaced, or took over nothing; empty where there is nothing to say.
+        path: Path of the layer in the model.
+        kind: Class of the layer before.
+        replaced: Whether the layer is now one of ours (or was before).
+        activation: Activation that it took over; None for none.
+        residual: Whether the layer took over an addition.
+        reason: Reason why it was not replaced, or took over nothing; empty if there is none.
     """
 
     path: str
@@ -29,17 +29,17 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class Acceleration:
-    """What became of all BN layers, and how far the new model's numbers are from the old one's.
+    """Report of ``accelerate`` on all BN layers, with the distance of the new model's numbers from the old one's.
 
     Attributes:
-        layers: In the order of the model.
+        layers: Outcome for each layer, in the order of the model.
         output_error, gradient_error: Largest difference on the example, in training and in evaluation, relative
-            to the largest value of the old model's. NaN where the example was not used for that, such as the
-            gradients of a model without parameters.
-        gradient_sensitivity: Where gradients differ by more than rounding: how far the old model's own move
-            when its parameters and the example do in their last digits. Then some unit is so near to the kink of
-            its activation that the last digit decides whether a gradient passes. Else NaN.
-        left_out: What could not be compared, since the old model itself fails in it; empty if all was.
+            to the largest value of the old model's. NaN if it was not measured, such as the gradients of a model
+            without parameters.
+        gradient_sensitivity: If gradients differ by more than rounding, the movement of the old model's own
+            gradients when its parameters and the example change in their last digits: some unit is so close to the
+            kink of its activation that the last digit decides whether a gradient passes. Otherwise NaN.
+        left_out: Comparisons that were not possible, since the old model itself fails; empty if all were.
     """
 
     layers: tuple[LayerChange, ...]
@@ -49,7 +49,7 @@ class Acceleration:
     left_out: str = ""
 
     def __str__(self) -> str:
-        """A line a layer."""
+        """Return one line per layer."""
         lines = [f"{change.path}: {_said(change)}" for change in self.layers]
         error = f"largest relative difference: outputs {self.output_error:.1e}, gradients {self.gradient_error:.1e}"
         error += gradient_note(self.gradient_sensitivity)

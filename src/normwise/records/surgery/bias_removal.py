@@ -1,4 +1,4 @@
-"""What ``remove_biases`` did to a model, place by place."""
+"""Report of ``remove_biases`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from normwise.records.surgery.comparison import gradient_note, not_compared
 
 @dataclass(frozen=True)
 class BiasRemoval:
-    """What became of the bias before each BN layer, and how far the new model's numbers are from the old one's.
+    """Report on the bias before each BN layer, with the distance of the new model's numbers from the old one's.
 
     Attributes:
-        changes: Each BN layer in the order of the model.
-        removed: How many parameters there are fewer, counted as numbers.
+        changes: Outcome for each BN layer, in the order of the model.
+        removed: Number of removed parameters, counted as scalars.
         output_error, gradient_error: Largest difference on the example, in training and in evaluation, relative to the
-            largest value of the old model's. NaN where nothing was removed.
-        gradient_sensitivity: Where gradients differ by more than rounding: how far the old model's own move
-            when its parameters and the example do in their last digits. Else NaN.
-        left_out: What could not be compared, since the old model itself fails in it; empty if all was.
+            largest value of the old model's. NaN if nothing was removed.
+        gradient_sensitivity: If gradients differ by more than rounding, the movement of the old model's own
+            gradients when its parameters and the example change in their last digits. Otherwise NaN.
+        left_out: Comparisons that were not possible, since the old model itself fails; empty if all were.
     """
 
     changes: tuple[Change, ...]
@@ -29,7 +29,7 @@ class BiasRemoval:
     left_out: str = ""
 
     def __str__(self) -> str:
-        """A line a place."""
+        """Return one line per layer."""
         if not self.changes:
             return "no batch normalization found"
         lines = [str(change) for change in self.changes]

@@ -1,17 +1,17 @@
-"""One place of a model that surgery changed, or left as it is."""
+"""Outcome for one layer that surgery changed or left unchanged."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one place.
+    """Outcome of an operation for one layer.
 
     Attributes:
-        path: Where it is in the model.
-        kind: The class of the layer that was there.
-        changed: Whether it was changed.
-        detail: What it became; why it was left where it was left.
+        path: Path of the layer in the model.
+        kind: Class of the layer before.
+        changed: Whether the layer was changed.
+        detail: Description of the change, or reason why the layer was left unchanged.
     """
 
     path: str
@@ -20,5 +20,5 @@ class Change:
     detail: str
 
     def __str__(self) -> str:
-        """In one line."""
+        """Return the outcome in one line."""
         return f"{self.path or 'the model'} ({self.kind}): {'' if self.changed else 'left as it is, '}{self.detail}"

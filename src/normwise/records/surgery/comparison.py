@@ -1,10 +1,10 @@
-"""Sentences on how far a changed model's numbers are from the old one's, in training and in evaluation."""
+"""Sentences on the distance of a changed model's numbers from the old model's, in training and evaluation."""
 
 import math
 
 
 def gradient_note(sensitivity: float) -> str:
-    """Explain gradients that differ by more than rounding; nothing where they don't (NaN)."""
+    """Explain gradients that differ by more than rounding; return an empty text if they don't (NaN)."""
     if math.isnan(sensitivity):
         return ""
     return (
@@ -14,5 +14,5 @@ def gradient_note(sensitivity: float) -> str:
 
 
 def not_compared(left_out: str) -> list[str]:
-    """Return a line on what could not be compared; none where all was."""
+    """Return a line on comparisons that were not possible; none if all were."""
     return [f"not compared: {left_out}"] if left_out else []

@@ -1,4 +1,4 @@
-"""What ``convert`` did to a model, layer by layer."""
+"""Report of ``convert`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ from normwise.records.surgery.change import Change
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of all norm layers, and of what the model computes in evaluation.
+    """Report of ``convert`` on all norm layers, and on the model's outputs in evaluation.
 
     Attributes:
-        to: What they were to become.
-        changes: Each layer in the order of the model, then each call of batch normalization as a function.
-        alters: Whether the outputs must change: by another normalisation, another ε or other statistics.
-        retrain: Whether the normalisation is another one, for which the weights were not trained.
+        to: Name of the target norm.
+        changes: Outcome for each layer in the order of the model, then for each call of batch normalization as a
+            function.
+        alters: Whether the outputs must change, by another normalization, another ε or other statistics.
+        retrain: Whether the weights were not trained for the new normalization.
         output_error: Largest difference of the outputs on the example, in evaluation, relative to the largest; NaN
             without an example.
     """
@@ -26,7 +27,7 @@ class Conversion:
     output_error: float = math.nan
 
     def __str__(self) -> str:
-        """A line a layer."""
+        """Return one line per layer."""
         if not self.changes:
             return "no normalisation layers found"
         converted = sum(change.changed for change in self.changes)

@@ -1,4 +1,4 @@
-"""What ``fold`` did to a model, place by place."""
+"""Report of ``fold`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -8,15 +8,16 @@ from normwise.records.surgery.change import Change
 
 @dataclass(frozen=True)
 class Folding:
-    """What became of all BN layers, how far the outputs are from the old ones, and what it gains.
+    """Report of ``fold`` on all BN layers, with the distance of the outputs from the old ones, and the speed-up.
 
     Attributes:
-        changes: Each BN layer in the order of the model, then each call of batch normalization as a function.
+        changes: Outcome for each BN layer in the order of the model, then for each call of batch normalization as a
+            function.
         output_error: Largest difference of the outputs on the example, in evaluation, relative to the largest.
-        tolerance: How large that may be.
-        speedup: The old model's time over the new one's, evaluating the example: median of rounds in turn. NaN where
-            nothing was folded, or nothing timed.
-        speedup_low, speedup_high: 10th and 90th percentile of the rounds.
+        tolerance: Largest allowed difference.
+        speedup: Old model's time divided by the new model's for evaluating the example: median of rounds in turn.
+            NaN if nothing was folded or timed.
+        speedup_low, speedup_high: 10th and 90th percentile of the speed-up over the rounds.
     """
 
     changes: tuple[Change, ...]
@@ -27,7 +28,7 @@ class Folding:
     speedup_high: float = math.nan
 
     def __str__(self) -> str:
-        """A line a place."""
+        """Return one line per layer."""
         if not self.changes:
             return "no batch normalization found"
         lines = [str(change) for change in self.changes]

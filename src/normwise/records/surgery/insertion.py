@@ -1,4 +1,4 @@
-"""What ``insert`` did to a model, place by place."""
+"""Report of ``insert`` on a model, layer by layer."""
 
 import math
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from normwise.records.surgery.change import Change
 
 @dataclass(frozen=True)
 class Insertion:
-    """What became of all convolutions and linear layers, and how far the outputs are from the old ones.
+    """Report of ``insert`` on all convolutions and linear layers, with the distance of the outputs from the old ones.
 
     Attributes:
-        changes: Each convolution and linear layer in the order of the model.
-        added, removed: How many parameters there are more, in γ and β, and fewer, in biases; counted as numbers.
-        values: How many values a channel the new layers were initialised from, at the place that saw fewest; 0 where
-            there were no data, and the outputs change.
+        changes: Outcome for each convolution and linear layer, in the order of the model.
+        added, removed: Number of added parameters, γ and β, and of removed ones, biases, counted as scalars.
+        values: Least number of values per channel that a new layer was initialised from; 0 without data, when the
+            outputs change.
         output_error: Largest difference of the outputs on the example, in evaluation, relative to the largest.
-        training_error: The same where the new layers normalise with the example's own statistics, as in training; NaN
-            where it has too few values for that.
+        training_error: The same if the new layers normalise with the example's own statistics, as in training; NaN
+            if it has too few values for that.
     """
 
     changes: tuple[Change, ...]
@@ -28,7 +28,7 @@ class Insertion:
     training_error: float = math.nan
 
     def __str__(self) -> str:
-        """A line a place."""
+        """Return one line per layer."""
         inserted = sum(change.changed for change in self.changes)
         counted = f"{inserted} of {len(self.changes)} places normalised: {self.added} parameters more"
         counted += f", and {self.removed} of biases fewer" if self.removed else ""

@@ -9,12 +9,12 @@ class PortedLayer:
     """One layer whose weights were moved.
 
     Attributes:
-        source: Its path in the source.
-        target: That of the layer that got the weights.
-        kind: What both are, such as "batch_norm".
+        source: Path of the layer in the source.
+        target: Path of the layer that got the weights.
+        kind: Kind of both layers, such as "batch_norm".
         detail: Settings that changed in the target; empty for none.
-        output_error: Largest difference of the two layers' outputs on the example, relative to the largest; NaN where
-            they could not be compared by themselves, or the example tells nothing of them.
+        output_error: Largest difference of the two layers' outputs on the example, relative to the largest; NaN if
+            they could not be compared by themselves, or the example proves nothing about them.
     """
 
     source: str
@@ -24,7 +24,7 @@ class PortedLayer:
     output_error: float = math.nan
 
     def __str__(self) -> str:
-        """In one line."""
+        """Return the move in one line."""
         said = "moved" if math.isnan(self.output_error) else f"outputs differ by {self.output_error:.1e}"
         between = f"{self.source or 'the model'} -> {self.target or 'the model'} ({self.kind})"
         return f"{between}: {said}{'; ' if self.detail else ''}{self.detail}"
@@ -32,15 +32,15 @@ class PortedLayer:
 
 @dataclass(frozen=True)
 class Porting:
-    """All layers that were moved, and how far the target's outputs are from the source's.
+    """Report on all moved layers, with the distance of the target's outputs from the source's.
 
     Attributes:
-        source, target: "torch", "keras" or "state dict".
-        layers: In the order of the source.
+        source, target: Kind of the source and of the target: "torch", "keras" or "state dict".
+        layers: Moved layers, in the order of the source.
         output_error: Largest difference of the models' outputs on the example, relative to the largest, before the
-            variances were corrected; NaN where they could not be compared.
-        tolerance: How large that, and that of each layer, may be; NaN where nothing was compared.
-        notes: What else there is to know, a sentence each.
+            variances were corrected; NaN if they could not be compared.
+        tolerance: Largest allowed difference of the models and of each layer; NaN if nothing was compared.
+        notes: Further notes, one sentence each.
     """
 
     source: str
@@ -51,7 +51,7 @@ class Porting:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """A line a layer."""
+        """Return one line per layer."""
         lines = [str(layer) for layer in self.layers]
         compared = sum(not math.isnan(layer.output_error) for layer in self.layers)
         whole = f"{len(self.layers)} layers moved from {self.source} to {self.target}"

@@ -1,24 +1,24 @@
-"""What a network takes and gives: what is needed to make its input of a file or a text, and to name its output."""
+"""Format of a network's inputs and outputs: the preparation of files and texts, and the names of the classes."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: What a network classifies.
+#: Kind of input that a network classifies.
 Task = Literal["image", "speech", "text"]
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How inputs are prepared, and what the outputs are called; it is kept with a run, and the data are not.
+    """Preparation of inputs, and names of outputs; it is stored with a run, and the data are not.
 
     Attributes:
-        task: What is classified.
-        shape: What the network is built for: (C, H, W) of an image, (F,) features of a frame, (V,) entries of a
-            vocabulary.
-        classes: The name of each class.
-        rate: Of speech: samples a second that recordings are brought to.
-        vocabulary: Of text: the tokens, by their number.
-        loudness: Of speech: whether the features tell how loud a recording is.
+        task: Kind of input that is classified.
+        shape: Shape that the network is built for: (C, H, W) of an image, (F,) features of a frame, (V,) entries of
+            a vocabulary.
+        classes: Name of each class.
+        rate: Sampling rate of speech, in Hz, to which recordings are resampled.
+        vocabulary: Tokens of text, by their index.
+        loudness: Whether the features of speech show how loud a recording is.
     """
 
     task: Task
@@ -26,5 +26,5 @@ class InputSpec:
     classes: tuple[str, ...]
     rate: int | None = None
     vocabulary: tuple[str, ...] = ()
-    # Not in what digests of data are made of, which were kept with runs before it was there.
+    # Not part of the data's digests, which older runs have stored without it.
     loudness: bool = field(default=False, repr=False)

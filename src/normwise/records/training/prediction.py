@@ -1,4 +1,4 @@
-"""What a network says of one input."""
+"""Prediction of a network for one input."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Prediction:
-    """The class of an input.
+    """Predicted class of an input.
 
     Attributes:
-        input: What was classified: a file, or a text.
-        label: The most probable class.
-        probability: Of that class.
-        probabilities: Of each class.
+        input: Classified file or text.
+        label: Most probable class.
+        probability: Probability of that class.
+        probabilities: Probability of each class.
     """
 
     input: str

@@ -1,4 +1,4 @@
-"""One training run: what it was asked for, what it measured on the way, how it ended."""
+"""Records of one training run: configuration, measurements and result."""
 
 import hashlib
 import json
@@ -24,36 +24,39 @@ _LATER: dict[str, Any] = {
     "eval_growth": 0.0,
     "stop_at_loss": None,
     "draw_samples": False,
+    "weight_decay": 0.0,
 }
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run is asked for. Two of equal configuration give the same bytes on the same machine and versions
-    with the same number of processes and of threads, and the same data.
+    """Configuration of a run.
 
-    Processes, threads and data are no part of it, nor of its key: a configuration is asked for by name, here and on
-    another machine, before any data is read. What a run had of them is in :class:`Run`.
+    Two runs of equal configuration, data and numbers of processes and threads give the same bytes on the same machine
+    and versions.
+
+    Processes, threads and data are not part of the configuration or of its key, which must be known on any machine
+    before data are read. :class:`Run` has those of a run.
 
     Attributes:
         model: Name of the network, as in ``normwise.models``.
-        data: The name of a data set, or a folder or file.
+        data: Name of a data set, or a folder or file.
         norm: Name of a normalization, as in ``normwise.models``.
         options: Further keyword arguments of the network, such as ``{"depth": 20}``.
-        steps: Optimiser steps in all.
-        batch_size: Samples a step; the incomplete last batch of an epoch is dropped.
+        steps: Total number of optimiser steps.
+        batch_size: Number of samples per step; the incomplete last batch of an epoch is dropped.
         lr: Learning rate.
-        optimizer: "sgd" or "adam".
+        optimizer: "sgd", "adam" or "adamw".
         seed: Initial weights and order of the samples.
         dtype: Of weights and images.
         train_samples, test_samples: Only the first so many; None for all.
         eval_every: Evaluate every so many steps, and after the last.
         measures: Names of further measurements, as in ``normwise.training.measures``.
-        task: What is classified, which says among which data sets and networks the names are.
+        task: Kind of input that is classified, which determines the possible data sets and networks.
         data_options: Further keyword arguments of the data set, such as ``{"split": "speaker"}``.
-        clip: Largest norm of all gradients together, to which they are scaled down; None leaves them.
-        statistics: In several processes, whether BN normalises with the statistics of the whole batch, or each process
-            with those of its own samples. In one process both are the same.
+        clip: Largest norm of all gradients together, to which they are scaled down; None for no clipping.
+        statistics: Statistics of BN in several processes: those of the whole batch, or in each process those of its
+            own samples. In one process both are the same.
         framework: Framework of the network and of the loop.
         split: On what it is evaluated: the test set; or, for choices that the test set must not know of, a fifth of the
             training set, which is not trained on then.
@@ -63,6 +66,7 @@ class RunConfig:
         stop_at_loss: End the run at the first evaluation at which the mean training loss since the one before is no
             larger; None for none.
         draw_samples: Whether the training samples are drawn by the seed, and not the first so many.
+        weight_decay: Of "adamw": the part of each weight, times the learning rate, that a step takes away.
     """
 
     model: str
@@ -73,7 +77,7 @@ class RunConfig:
     lr: float
     seed: int
     eval_every: int
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     dtype: Literal["float32", "float64"] = "float32"
     options: Mapping[str, Option] = field(default_factory=dict)
     train_samples: int | None = None
@@ -89,19 +93,20 @@ class RunConfig:
     eval_growth: float = 0.0
     stop_at_loss: float | None = None
     draw_samples: bool = False
+    weight_decay: float = 0.0
 
     @property
     def draw(self) -> int | None:
-        """Seed that the training samples are drawn by; None where they are the first ones."""
+        """Return the seed for drawing the training samples; None if they are the first ones."""
         return self.seed if self.draw_samples else None
 
-    # Asked for some hundred times a run by a study: computed once.
+    # A study needs it some hundred times per run, so it is computed once.
     @cached_property
     def key(self) -> str:
-        """16 hexadecimal digits of the configuration's SHA-256."""
-        # Equal configurations have equal keys, and 1 equals 1.0, but not as text.
+        """Return 16 hexadecimal digits of the configuration's SHA-256."""
+        # Equal configurations must have equal keys; 1 equals 1.0, but not as text.
         plain = to_plain(self) | {"lr": float(self.lr)}
-        # Fields that the first version had not: without them the keys of its configurations are what they were.
+        # Fields that the first version lacked are left out at their defaults, so that its keys stay the same.
         for name, default in _LATER.items():
             if plain[name] == default:
                 del plain[name]
@@ -115,12 +120,12 @@ class Point:
 
     Attributes:
         step: Optimiser steps taken.
-        loss: Mean cross-entropy in nats (binary where there is one output) over the training batches since the last
-            point; NaN where it was not finite (or at step 0, before any).
+        loss: Mean cross-entropy in nats (binary if there is one output) over the training batches since the last
+            point; NaN if it was not finite (or at step 0, before any).
         test_loss: Mean cross-entropy over the test set, with running statistics.
-        test_accuracy: Fraction of the test set that was classified correctly, with running statistics.
-            An output that is not finite counts as wrong.
-        measured: What the measures that run at every evaluation gave.
+        test_accuracy: Fraction of the test set that was classified correctly, with running statistics. An output
+            that is not finite counts as wrong.
+        measured: Results of the measures that run at every evaluation.
     """
 
     step: int
@@ -132,15 +137,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended.
+    """Result of a run.
 
     Attributes:
-        steps: Optimiser steps taken; fewer than asked for when it diverged, or reached the loss to stop at.
+        steps: Optimiser steps taken; fewer than requested if the run diverged, or reached the loss to stop at.
         diverged: Whether the training loss stopped being finite, or the weights did in the last step.
-        test_accuracy: With running statistics, after the last step.
-        batch_statistics_accuracy: The same weights with each test batch's own statistics; None where the
-            network has no batch normalization, or a test batch is a single sample.
-        measured: What the measures that run at the end gave.
+        test_accuracy: Test accuracy with running statistics, after the last step.
+        batch_statistics_accuracy: Test accuracy with each test batch's own statistics; None if the network has no
+            batch normalization, or a test batch is a single sample.
+        measured: Results of the measures that run at the end.
     """
 
     steps: int
@@ -152,13 +157,13 @@ class Result:
 
 @dataclass(frozen=True)
 class ProcessSpan:
-    """A part of a run in one number of processes; the next span begins where it ends.
+    """Part of a run with a constant number of processes; the next span begins where it ends.
 
     Attributes:
-        step: Optimiser steps taken before it. The digits of what follows are those of this number of processes: with
+        step: Optimiser steps taken before it. Later numbers are those of this number of processes: with
             synchronised statistics they differ by rounding from those of another number.
         count: Number of processes.
-        threads: How many threads each of them computes with.
+        threads: Number of threads of each process.
     """
 
     step: int
@@ -168,21 +173,20 @@ class ProcessSpan:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder has it.
+    """A run, as stored in its folder.
 
     Attributes:
-        config: What it was asked for.
-        environment: Where it was begun.
-        points: Its evaluations.
-        result: How it ended; None while it has not.
-        threads: With how many it computes, which its last digits depend on; None in runs of before this was kept, and
-            in Keras, whose backends have their own.
-        data_sha256: Of the inputs and labels as loaded, before any were left out; None in runs of before this was
-            kept.
-        kernels: Implementation that computes, on which its last digits depend, too: an instruction set of the compiled
-            kernels, or "torch"; of a run in Keras its version and backend; None in runs of before this was kept.
-        processes: Parts of the run in different numbers of processes; before the first of them it is one, with
-            ``threads``. Empty for a run in one process from start to end.
+        config: Configuration of the run.
+        environment: Machine and versions on which it was begun.
+        points: Evaluations of the run.
+        result: Result of the run; None before its end.
+        threads: Number of threads, which affects the last digits; None in older runs, and in Keras, whose backends
+            have their own.
+        data_sha256: SHA-256 of the inputs and labels as loaded, before any were left out; None in older runs.
+        kernels: Implementation that computes, which affects the last digits: an instruction set of the compiled
+            kernels, or "torch"; for a run in Keras its version and backend; None in older runs.
+        processes: Parts of the run with different numbers of processes; before the first part it is one process,
+            with ``threads``. Empty for a run in one process from start to end.
     """
 
     config: RunConfig
@@ -193,3 +197,11 @@ class Run:
     data_sha256: str | None = None
     kernels: str | None = None
     processes: tuple[ProcessSpan, ...] = ()
+
+    @property
+    def risen_loss(self) -> tuple[float, float] | None:
+        """The test loss before training and the last training loss, where that is higher: finite, and yet diverged."""
+        if self.result is None or self.result.diverged or not self.points or self.points[0].step != 0:
+            return None
+        before, after = self.points[0].test_loss, self.points[-1].loss
+        return (before, after) if after > before else None

@@ -1,4 +1,4 @@
-"""Records in files that somebody else may have written."""
+"""Records in files of any origin."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -28,7 +28,7 @@ def record_of(path: Path, kind: type[_T], content: bytes, advice: str = "") -> _
     """Read the record in a file's content or in one of its lines.
 
     Raises:
-        RunError: it holds no such record; says what is wrong in which file.
+        RunError: the content is not such a record; the error says what is wrong in which file.
     """
     try:
         return from_json(kind, content)

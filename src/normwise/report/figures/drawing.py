@@ -80,7 +80,7 @@ def _trace(
 
 
 def _band(figure: Figure, series: Series, x: list[float | None], group: int) -> dict[str, Any]:
-    """The area between low and high: a polygon for each stretch without a gap."""
+    """Return the area between low and high: a polygon for each stretch without a gap."""
     columns = (x, *(_drawable(values, figure.y_log) for values in (series.y, series.low, series.high)))
     outline_x: list[float | None] = []
     outline_y: list[float | None] = []
@@ -129,7 +129,7 @@ def _bars(series: Series, y: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _places(figure: Figure, categories: Sequence[str], group: int) -> list[float | None]:
-    """Where a series' points stand: a category is its number, moved aside where series would overlap."""
+    """Return the positions of a series' points: a category is its index, shifted if series would overlap."""
     taken = [x for series in figure.series for x in set(series.x) if isinstance(x, str)]
     aside = 0.0
     if not figure.lines and len(taken) > len(categories):
@@ -174,7 +174,7 @@ def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _drawable(values: Iterable[float | str], log: bool) -> list[float | None]:
-    """The values with None for what has no place on the axis."""
+    """Return the values, with None for those that the axis can't show."""
     return [
         value if not isinstance(value, str) and math.isfinite(value) and (value > 0 or not log) else None
         for value in values
@@ -182,7 +182,7 @@ def _drawable(values: Iterable[float | str], log: bool) -> list[float | None]:
 
 
 def _isolated(y: Sequence[float | None]) -> list[float | None]:
-    """The values that have gaps on both sides, with None for all others."""
+    """Return the values with gaps on both sides, with None for all others."""
     padded = [None, *y, None]
     return [
         here if before is None and after is None else None
@@ -197,10 +197,10 @@ def _hover(figure: Figure, series: Series, i: int, *, with_place: bool) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """The text in lines of so many characters, as Plotly shows them."""
+    """Return the text wrapped to lines of ``width`` characters, in Plotly's markup."""
     return "<br>".join(map(literal, textwrap.wrap(text, width, break_long_words=False)))
 
 
 def literal(text: str) -> str:
-    """The text, so that Plotly shows it as it is: in any text it reads a few HTML tags and entities."""
+    """Return the text escaped for Plotly, which interprets a few HTML tags and entities."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

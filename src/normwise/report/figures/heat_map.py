@@ -62,12 +62,12 @@ def heat_map_drawing(heat_map: HeatMap) -> dict[str, Any]:
 
 
 def heat_map_height(heat_map: HeatMap) -> int:
-    """The height of the drawing in rem: as much as its rows need, and no more than a screen or two have."""
+    """Return the height of the drawing in rem: enough for its rows, and at most that of two screens."""
     return min(60, 8 + math.ceil(1.15 * len(heat_map.rows)))
 
 
 def heat_map_table(heat_map: HeatMap, *, most: int) -> FigureTable:
-    """A line a row of the map, with ``most`` of its columns, evenly chosen, where there are more."""
+    """Return one line per row of the map, with at most ``most`` evenly chosen columns."""
     kept = evenly(len(heat_map.x), most)
     return FigureTable(
         header=(heat_map.row_label, *(f"{heat_map.x_label} {position(heat_map.x[i])}" for i in kept)),
@@ -80,7 +80,7 @@ def heat_map_table(heat_map: HeatMap, *, most: int) -> FigureTable:
 
 
 def _cells(heat_map: HeatMap) -> list[list[float | None]]:
-    """What the colour scale is linear in; None for gaps."""
+    """Return the values on the scale in which colours are linear; None for gaps."""
     finite = [v for row in heat_map.values for v in row if math.isfinite(v)]
     smallest = min((v for v in finite if v > 0), default=1.0)
 

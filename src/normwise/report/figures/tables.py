@@ -23,7 +23,7 @@ class FigureTable:
 
 
 def figure_table(figure: Figure, *, most: int | None = None) -> FigureTable:
-    """The figure's data, thinned to ``most`` rows, evenly chosen, where there are more."""
+    """Return the figure's data, with at most ``most`` evenly chosen rows."""
     cells: dict[float | str, list[list[str]]] = {}
     for column, series in enumerate(figure.series):
         for i, x in enumerate(series.x):

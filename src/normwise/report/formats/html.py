@@ -7,6 +7,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from normwise.extras import needs_extra
 from normwise.records import (
     Benchmark,
     Examination,
@@ -67,7 +68,7 @@ def study_page(study: Study) -> str:
 
 
 def run_page(run: Run) -> str:
-    """The page of a single training run: its outcome, its course, its configuration."""
+    """Return the page of a single training run: its outcome, its course, its configuration."""
     return _render_drawn(
         "run.html.j2",
         title=run_view.run_title(run),
@@ -81,7 +82,7 @@ def run_page(run: Run) -> str:
 
 
 def benchmark_page(benchmark: Benchmark) -> str:
-    """The page of a benchmark: ratios as figures, all cases as a table, the machine."""
+    """Return the page of a benchmark: ratios as figures, all cases as a table, the machine."""
     return _render_drawn(
         "benchmark.html.j2",
         title=benchmark_view.BENCHMARK_TITLE,
@@ -95,7 +96,7 @@ def benchmark_page(benchmark: Benchmark) -> str:
 
 
 def recording_page(recording: Recording) -> str:
-    """The page of what ``watch`` saw: drift by layer as a table and over time, then each layer by itself."""
+    """Return the page of a recording: drift by layer as a table and over time, then each layer by itself."""
     return _render_drawn(
         "recording.html.j2",
         title=recording_view.RECORDING_TITLE,
@@ -136,6 +137,11 @@ def treatment_page(treatment: Treatment) -> str:
     )
 
 
+def check_drawing() -> None:
+    """Raise MissingPackageError if Plotly is not installed, for commands that measure before they draw."""
+    _plotly()
+
+
 def _of_examination(examination: Examination, figures: Sequence[LayerFigure]) -> dict[str, object]:
     return {
         "title": examination.target,
@@ -167,7 +173,8 @@ def _render(template: str, **values: object) -> str:
 @cache
 def _plotly() -> Markup:
     # 5 MB of script, which only pages need.
-    from plotly.offline import get_plotlyjs
+    with needs_extra("html", "a page with figures"):
+        from plotly.offline import get_plotlyjs
 
     return Markup(get_plotlyjs())
 

@@ -17,7 +17,7 @@ _MOST_POINTS = 12
 
 
 def benchmark_table(benchmark: Benchmark) -> Table:
-    """The cases as a table for a ``rich`` console, a section for each kind of work."""
+    """Return the cases as a table for a ``rich`` console, with a section for each kind of work."""
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -39,7 +39,7 @@ def benchmark_table(benchmark: Benchmark) -> Table:
 
 
 def run_text(run: Run) -> str:
-    """A run as plain text: how it stands, its outcome, some of its evaluations, its configuration."""
+    """Return a run as plain text: its state, its outcome, some of its evaluations, its configuration."""
     parts = [
         *textwrap.wrap(run_view.run_title(run), WIDTH),
         *textwrap.wrap(run_view.run_state(run), WIDTH),
@@ -61,7 +61,7 @@ def run_text(run: Run) -> str:
 
 
 def recording_text(recording: Recording) -> str:
-    """What ``watch`` saw as plain text: the drift of each layer, then what was watched on what."""
+    """Return a recording as plain text: the drift of each layer, then the model and the machine."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in recording_view.SHORT_HEADER:
         first = name == recording_view.SHORT_HEADER[0]

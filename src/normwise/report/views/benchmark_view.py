@@ -1,4 +1,4 @@
-"""What the report of a benchmark shows: its cases as rows and figures, the machine as names and values."""
+"""Content of a benchmark's report: its cases as rows and figures, the machine as names and values."""
 
 from normwise.records import Benchmark, Comparison, Figure, Series
 from normwise.report.numbers import number, span
@@ -72,7 +72,7 @@ def machine_rows(benchmark: Benchmark) -> tuple[tuple[str, str], ...]:
 
 
 def benchmark_figures(benchmark: Benchmark) -> tuple[Figure, ...]:
-    """The ratio of each case, a figure for each kind of work."""
+    """Return the ratio of each case, with a figure for each kind of work."""
     kinds = list(dict.fromkeys(comparison.case for comparison in benchmark.comparisons))
     return tuple(_figure(kind, [c for c in benchmark.comparisons if c.case == kind]) for kind in kinds)
 

@@ -1,4 +1,4 @@
-"""What the reports of a recording say of each layer: its drift, as rows."""
+"""Content of a recording's reports: the drift of each layer, as rows."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ LEGEND = (
 
 
 def recording_summary(recording: Recording) -> str:
-    """What was recorded, and which layer drifts the most, in sentences."""
+    """Return sentences on the recording and on the layer with the largest drift."""
     points, layers = recording.points, count(len(recording.layers), "layer")
     if not points:
         return f"Nothing has been recorded yet of {layers}."
@@ -49,19 +49,19 @@ def recording_summary(recording: Recording) -> str:
 
 
 def layer_rows(recording: Recording) -> tuple[tuple[str, ...], ...]:
-    """A layer as cells, as in ``RECORDING_HEADER``."""
+    """Return a layer as the cells of ``RECORDING_HEADER``."""
     return tuple(_row(layer, course(recording.points, layer.path)) for layer in recording.layers)
 
 
 def short_rows(recording: Recording) -> tuple[tuple[str, ...], ...]:
-    """A layer as cells, as in ``SHORT_HEADER``."""
+    """Return a layer as the cells of ``SHORT_HEADER``."""
     return tuple(
         tuple(cell.split(" (step")[0] for cell in row[: len(SHORT_HEADER)]) for row in layer_rows(recording)
     )
 
 
 def recording_rows(recording: Recording) -> tuple[tuple[str, str], ...]:
-    """The recording as names and values."""
+    """Return the recording as names and values."""
     kinds = ", ".join(dict.fromkeys(layer.kind for layer in recording.layers))
     return (
         ("Begun", day(recording.begun)),
@@ -72,22 +72,22 @@ def recording_rows(recording: Recording) -> tuple[tuple[str, str], ...]:
 
 
 def shift(point: LayerPoint) -> float:
-    """How far the batch's mean was from a running mean that has learnt from data; NaN where there is none."""
+    """Return the distance of the batch's mean from a running mean that has seen data; NaN if there is none."""
     return math.nan if point.shift is None or point.untaught else point.shift.rms
 
 
 def factor(point: LayerPoint) -> float:
-    """The factor between the batch's and such a running variance, from 1 on."""
+    """Return the factor between the batch's and such a running variance, 1 or more."""
     return math.nan if point.log_ratio is None or point.untaught else math.exp(point.log_ratio.rms)
 
 
 def course(points: Iterable[WatchedStep], path: str) -> list[tuple[int, LayerPoint]]:
-    """The layer's records with their steps."""
+    """Return the layer's records with their steps."""
     return [(point.step, point.layers[path]) for point in points if path in point.layers]
 
 
 def layer_name(path: str) -> str:
-    """A layer's path; the model itself has none."""
+    """Return a layer's path; the model itself has none."""
     return path or "the model"
 
 

@@ -1,4 +1,4 @@
-"""What the reports of a single run show: its configuration and outcome as rows, its course as figures."""
+"""Content of a run's reports: its configuration and outcome as rows, its course as figures."""
 
 from normwise.records import Figure, Point, Run, RunConfig, Series
 from normwise.report.numbers import MISSING, number, quantity
@@ -8,12 +8,12 @@ _TRAINING, _TEST = 2, 3
 
 
 def run_title(run: Run) -> str:
-    """A heading for the run."""
+    """Return a heading for the run."""
     return f"{run.config.model} on {run.config.data}, norm {run.config.norm}, seed {run.config.seed}"
 
 
 def run_state(run: Run) -> str:
-    """How the run stands, in a sentence."""
+    """Return the state of the run, in a sentence."""
     config, result = run.config, run.result
     if result is None:
         taken = run.points[-1].step if run.points else 0
@@ -23,11 +23,17 @@ def run_state(run: Run) -> str:
             f"Diverged after {result.steps} of {config.steps} steps: "
             "the training loss or the weights stopped being finite."
         )
-    return f"Finished {result.steps} steps at {quantity(result.test_accuracy, percent=True)} test accuracy."
+    finished = (
+        f"Finished {result.steps} steps at {quantity(result.test_accuracy, percent=True)} test accuracy."
+    )
+    if run.risen_loss is None:
+        return finished
+    before, after = map(number, run.risen_loss)
+    return f"Diverged: the training loss rose from {before} to {after}. {finished}"
 
 
 def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
-    """The configuration as names and values."""
+    """Return the configuration as names and values."""
     config = run.config
     options, data_options = (
         ", ".join(f"{name}={value}" for name, value in given.items())
@@ -63,9 +69,10 @@ def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
 
 
 def _unusual_rows(config: RunConfig) -> tuple[tuple[str, str], ...]:
-    """Return what only runs of a study ask for; nothing else."""
+    """Return what few runs ask for, and this one does."""
     rows = (
         ("Momentum", f"{config.momentum:g}", config.momentum > 0),
+        ("Weight decay", f"{config.weight_decay:g}", config.weight_decay > 0),
         ("Evaluated on", "a fifth of the training set", config.split == "validation"),
         ("Evaluations grow apart", f"by {config.eval_growth:.0%}", config.eval_growth > 0),
         (
@@ -90,7 +97,7 @@ def _threads(count: int) -> str:
 
 
 def result_rows(run: Run) -> tuple[tuple[str, str], ...]:
-    """The outcome as names and values; empty while the run has not ended."""
+    """Return the outcome as names and values; empty before the run's end."""
     result = run.result
     if result is None:
         return ()
@@ -106,7 +113,7 @@ def result_rows(run: Run) -> tuple[tuple[str, str], ...]:
 
 
 def point_row(point: Point) -> tuple[str, str, str, str]:
-    """An evaluation as cells: step, training loss, test loss, test accuracy."""
+    """Return an evaluation as cells: step, training loss, test loss, test accuracy."""
     accuracy = quantity(point.test_accuracy, percent=True)
     return str(point.step), number(point.loss), number(point.test_loss), accuracy
 

@@ -1,4 +1,4 @@
-"""What every form of a study's report says about the study as a whole."""
+"""Content of a study's reports about the study as a whole."""
 
 import math
 from datetime import datetime, timezone
@@ -38,7 +38,7 @@ def _rules(study: Study) -> Bilingual:
 
 
 def day(date: str) -> str:
-    """An ISO 8601 date for a reader: ``2025-03-01 12:30 UTC``; what cannot be read stays as it is."""
+    """Return an ISO 8601 date for a reader, ``2025-03-01 12:30 UTC``; an invalid date is returned unchanged."""
     try:
         # datetime.fromisoformat learnt the "Z" in Python 3.11.
         moment = datetime.fromisoformat(date.replace("Z", "+00:00"))
@@ -52,7 +52,7 @@ def day(date: str) -> str:
 
 
 def study_rows(study: Study) -> tuple[tuple[str, str], ...]:
-    """The study as names and values."""
+    """Return the study as names and values."""
     seeds = sorted({seed for finding in study.findings for seed in finding.seeds})
     clock = f"{duration(study.wall_seconds)} by the clock, without the runs that were finished before"
     took = () if math.isnan(study.wall_seconds) else (("Took", clock),)
@@ -67,7 +67,7 @@ def study_rows(study: Study) -> tuple[tuple[str, str], ...]:
 
 
 def environment_rows(environment: Environment) -> tuple[tuple[str, str], ...]:
-    """The machine and the versions as names and values."""
+    """Return the machine and the versions as names and values."""
     return (
         ("Processor", f"{environment.processor} ({count(environment.cores, 'core')})"),
         ("System", environment.system),

@@ -1,1 +1,1 @@
-"""Statistics of a batch that a model sees in parts: micro-batches, as gradient accumulation makes them."""
+"""Statistics of a batch that is split into micro-batches, as in gradient accumulation."""

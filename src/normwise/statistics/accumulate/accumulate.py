@@ -1,4 +1,4 @@
-"""Running statistics that micro-batches move once, as the batch that they are parts of would."""
+"""One update of running statistics per batch of several micro-batches."""
 
 import weakref
 from types import TracebackType
@@ -14,48 +14,50 @@ from normwise.statistics.measure.measurable_layers import layers_of, reason_with
 from normwise.statistics.measure.writable_statistics import check_writable_statistics
 from normwise.statistics.preserve.force_eager import FORCE_EAGER
 
-#: Layers whose statistics are accumulated now.
+#: Layers whose statistics are currently accumulated.
 _ACCUMULATED: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
 
 
 def accumulate(model: nn.Module, *, optimizer: Optimizer | None = None) -> "Accumulation":
-    r"""Let micro-batches move the running statistics once, as their union would: a context for gradient accumulation.
+    r"""Update the running statistics once for several micro-batches, as their union would: for gradient accumulation.
 
-    Inside, each micro-batch is normalised by its own statistics, as ever, and the running ones stay. They move at the
-    end, or with ``optimizer`` behind each of its steps, by the union of all that a layer was called with in training:
+    Inside the context, each micro-batch is normalised by its own statistics, as usual, and the running statistics
+    stay unchanged. They are updated at the end, or with ``optimizer`` after each of its steps, with the union of
+    all inputs of a layer in training:
 
     .. math::
 
         m = \sum_k m_k \qquad \mu = \frac1m \sum_k m_k \mu_k \qquad
         \sigma^2 = \frac1m \sum_k m_k \left(\sigma_k^2 + (\mu_k - \mu)^2\right)
 
-    with the layer's momentum, Bessel's correction :math:`m / (m - 1)`, and one more in ``num_batches_tracked``. The
+    with the layer's momentum and Bessel's correction :math:`m / (m - 1)`; ``num_batches_tracked`` grows by one. The
     sums are float64, and cost one more read of each layer's input.
 
-    It works for torch's layers, ours and subclasses, with masks, and for each time step of a recurrent BN. A layer that
-    is called several times counts all calls. Layers that were not called, are frozen, or in evaluation keep their
-    statistics, and fewer than two values a channel move none. A recomputation of activation checkpointing counts
-    nothing. What is read inside, a ``state_dict`` or an evaluation, has the statistics of before. After an exception
-    nothing has moved since the last step of the optimizer.
+    It works for torch's layers, ours and subclasses, with masks, and for each time step of a recurrent BN. A layer
+    that is called several times counts all calls. Layers that were not called, are frozen, or are in evaluation
+    mode keep their statistics; so do layers with fewer than two values per channel. Recomputations of activation
+    checkpointing are not counted. A ``state_dict`` or an evaluation inside the context has the old statistics.
+    After an exception the statistics are those of the last step of the optimizer.
 
-    To normalise, too, by the statistics of the union see :func:`normwise.statistics.backward_of_union`.
+    To also normalise by the statistics of the union, see :func:`normwise.statistics.backward_of_union`.
 
-    A model of torch.compile runs uncompiled inside, since compiled layers can't be observed.
+    A model of torch.compile runs uncompiled inside the context, since compiled layers can't be observed.
 
     Args:
-        model: Any model with BN layers, also within the wrappers of torch for compiled and parallel models.
-        optimizer: One whose steps end the micro-batches of a batch, for a context around a whole training. A gradient
-            scaler that leaves a step out leaves the micro-batches to the next. The last ones, behind which there is no
-            step, count at the end.
+        model: Model with BN layers, also within torch's wrappers for compiled and parallel models.
+        optimizer: Optimizer whose steps end a batch, for a context around a whole training. If a gradient scaler
+            skips a step, the micro-batches count for the next step. The last ones, without a step after them, count
+            at the end.
 
     Returns:
-        A context manager, to be entered once. Its method ``step`` moves the statistics at once, for a loop that has no
-        optimizer of torch.
+        A context manager, to be entered once. Its method ``step`` updates the statistics at once, for a loop
+        without an optimizer of torch.
 
     Raises:
-        ModelError: no BN layer; or, inside, a layer that normalises by hand, so that nothing can be seen of it.
-        ArgumentError: a layer that is being accumulated already, has not been initialised, or whose statistics can't be
-            written to.
+        ModelError: the model has no BN layer; or, inside the context, a layer normalises by hand, so that its
+            inputs can't be observed.
+        ArgumentError: a layer is being accumulated already, has not been initialised, or has statistics that can't
+            be written to.
 
     References:
         Chan, Golub & LeVeque 1983, equations 2.1 and 2.2.
@@ -73,7 +75,7 @@ def accumulate(model: nn.Module, *, optimizer: Optimizer | None = None) -> "Accu
 
 
 class Accumulation:
-    """The context of :func:`accumulate`."""
+    """Context of :func:`accumulate`."""
 
     def __init__(self, model: nn.Module, optimizer: Optimizer | None) -> None:
         found = layers_of(model, to="accumulate").items()
@@ -99,7 +101,7 @@ class Accumulation:
         self._holds_eager = False
 
     def __enter__(self) -> "Accumulation":
-        """Begin to accumulate."""
+        """Start accumulating."""
         for path, layer in self._modules.items():
             if layer in _ACCUMULATED:
                 raise ArgumentError(
@@ -117,7 +119,7 @@ class Accumulation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End, and move the statistics unless an exception passes through."""
+        """Stop accumulating, and update the statistics unless there is an exception."""
         if self._handle is not None:
             self._handle.remove()
         for layer in self._layers:
@@ -129,13 +131,13 @@ class Accumulation:
             self.step()
 
     def step(self) -> None:
-        """Move the running statistics by the union of the micro-batches since the last time."""
+        """Update the running statistics with the union of the micro-batches since the last update."""
         for layer in self._layers:
             layer.move()
 
 
 def _unwrapped(optimizer: Any) -> Optimizer | None:
-    """Return the optimizer that those of training frameworks wrap."""
+    """Return the torch optimizer within a training framework's wrapper."""
     while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
         optimizer = inner
     return optimizer

@@ -1,4 +1,4 @@
-"""A BN layer whose running statistics stay, while the moments of what it normalises are added up."""
+"""A BN layer whose running statistics stay fixed while the moments of its inputs are accumulated."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,17 +19,17 @@ from normwise.statistics.observe.normalised_inputs import Call, look_at_input, o
 
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 _COUNTER = "num_batches_tracked"
-#: Seconds that torch's synchronised layers, which have no limit of their own, wait for other ranks.
+#: Seconds that torch's synchronised layers, which have no timeout, wait for other ranks.
 _TIMEOUT = 60.0
 
 
 @dataclass
 class _SeenBySlot:
-    """Inputs of a slot since its statistics were moved last.
+    """Inputs of a slot since the last update of its statistics.
 
     Attributes:
-        moments: Those of all values.
-        momentum: That of the last call.
+        moments: Moments of all values.
+        momentum: Momentum of the last call.
     """
 
     moments: BatchAccumulator
@@ -38,7 +38,7 @@ class _SeenBySlot:
 
 @dataclass
 class _CallUnderWay:
-    """A call of the layer: its own buffers, in whose place are copies, and what it has normalised so far."""
+    """A call of the layer: its original buffers, which copies replace, and the moments of its inputs so far."""
 
     buffers: dict[str, Tensor]
     seen: list[tuple[str, Moments, float | Tensor | None]] = field(default_factory=list)
@@ -47,8 +47,8 @@ class _CallUnderWay:
 class AccumulatedLayer:
     """A BN layer of any kind within :func:`normwise.accumulate`.
 
-    In each call of training the layer gets copies of its running statistics, so that the forward pass reads what they
-    are and moves what nobody keeps. The backward pass of such a call never finds them changed.
+    In each training call the layer gets copies of its running statistics: the forward pass reads them and updates
+    only the copies, which are discarded. So the backward pass of the call never finds them changed.
     """
 
     def __init__(self, path: str, layer: nn.Module) -> None:
@@ -72,24 +72,24 @@ class AccumulatedLayer:
             self._ends.append(observe(self._layer, self._look, self._unseen))
 
     def end(self) -> None:
-        """Take the hooks away, and give the layer its buffers back where a call was cut short."""
+        """Remove the hooks, and restore the layer's buffers if a call was cut short."""
         for end in self._ends:
             end()
         self._ends.clear()
         self._give_back()
 
     def move(self) -> None:
-        """Move the running statistics by the union of all that was seen since the last time."""
+        """Update the running statistics with the union of all inputs since the last update."""
         seen, self._seen = self._seen, {}
         layer: Any = self._layer
         reached = 0
-        # All ranks, whatever each has seen, take part where their statistics are one.
+        # If the statistics are shared, all ranks take part, whatever inputs each has seen.
         for path in self._slots if self._synchronised else seen:
             slot = self._slots[path]
             one = seen.get(path) or _SeenBySlot(BatchAccumulator.empty(len(slot.mean)), layer.momentum)
             counter = self._counter(slot)
             if one.momentum is None and counter is None:
-                continue  # torch's layers do not move then, either
+                continue  # torch's layers do not update then, either
             count, mean, variance = self._union(slot, one.moments.together)
             update_running(slot.mean, slot.variance, mean, variance, count, one.momentum, counter=counter)
             if slot.row is not None and count > 0:
@@ -98,7 +98,7 @@ class AccumulatedLayer:
             layer.extend(reached)
 
     def _union(self, slot: StatisticsSlot, seen: Moments) -> ChannelMoments:
-        """Return the moments of what a slot saw, on all ranks where these are synchronised."""
+        """Return the moments of a slot's inputs, over all ranks if they are synchronised."""
         device = slot.mean.device
         # Metal has no float64.
         wide = torch.float32 if device.type == "mps" else torch.float64
@@ -117,13 +117,13 @@ class AccumulatedLayer:
 
     def _before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if _transforms() is not None or torch._C._is_tracing():
-            return  # values of torch.func and of a trace mean nothing outside
+            return  # values of torch.func and of a trace have no meaning outside
         buffers = {name: layer._buffers.get(name) for name in (*STATISTICS, _COUNTER)}
         own = {name: buffer for name, buffer in buffers.items() if buffer is not None}
         moves = (
             layer.training and getattr(layer, "track_running_stats", True) and own.keys() >= set(STATISTICS)
         )
-        # A forward pass of its own may normalise by the batch in any mode.
+        # An overridden forward pass may normalise by the batch in any mode.
         if not (moves or (self._own_forward and own)):
             return
         self._give_back()
@@ -151,14 +151,14 @@ class AccumulatedLayer:
         path = slot_of_mean(self._path, layer, call.running_mean)
         if path is None or self._call is None:
             return False
-        # Activation checkpointing calls the layer once more, in the backward pass, with what it was called with before.
+        # Activation checkpointing calls the layer again, in the backward pass, with the same inputs.
         again = torch._C._current_graph_task_id() != -1
         channels = len(self._slots[path].mean)
         if call.training and not again and call.values.dim() > 1 and call.values.shape[1] == channels:
             try:
                 moments = Moments.of(call.values, call.mask)
             except (MaskError, ShapeError):
-                return True  # the layer says so itself
+                return True  # the layer itself raises for it
             self._call.seen.append((path, moments, call.momentum))
         return True
 
@@ -177,13 +177,13 @@ class AccumulatedLayer:
 
 
 class _Hook:
-    """A hook on a layer; in a copy of the model, or a file of it, it does nothing."""
+    """Hook on a layer, which does nothing in a copy or a pickle of the model."""
 
     def __init__(self, act: Callable[..., None] | None = None) -> None:
         self._act = act
 
     def __call__(self, *args: Any) -> None:
-        """Do what there is to do."""
+        """Call the hook's function."""
         if self._act is not None:
             self._act(*args)
 

@@ -16,45 +16,46 @@ from normwise.statistics.accumulate.random_stream import RandomStream
 from normwise.statistics.preserve.force_eager import running_eagerly
 from normwise.statistics.preserve.random_state import random_state_kept
 
-#: Called with the model and a micro-batch; returns the loss, a number, averaged over its samples.
+#: Function of the model and a micro-batch that returns the mean loss of its samples, a scalar.
 Loss = Callable[[nn.Module, Any], Tensor]
 
 
 def backward_of_union(
     model: nn.Module, micro_batches: Iterable[Any], loss: Loss, *, weights: Sequence[float] | None = None
 ) -> Tensor:
-    r"""Add to ``.grad`` what one backward pass of the union of micro-batches would: an exact gradient accumulation.
+    r"""Add the gradients of the union of micro-batches to ``.grad``: an exact gradient accumulation.
 
     .. math::
 
         L = \sum_k w_k \, \ell_k
 
-    The micro-batches go through the model side by side. At each BN layer they meet, and are normalised by one call of
-    it with all of them, so that output, loss, gradients and running statistics are those of one large batch, to
-    rounding, whatever the layer is: masked, with an activation, a ghost or a synchronised one. All other layers see one
-    micro-batch at a time. The running statistics move once.
+    The micro-batches go through the model side by side. At each BN layer they wait for each other and are
+    normalised by one call with all of them. So output, loss, gradients and running statistics are those of one
+    large batch, to rounding, for any layer: masked, with an activation, ghost or synchronised. All other layers see
+    one micro-batch at a time. The running statistics are updated once.
 
-    Its memory is the union's, as the gradient of each BN layer needs all samples. Two things make it less, and leave it
-    exact. Parts of the model in ``torch.utils.checkpoint(..., use_reentrant=False)`` take two passes: the first finds
-    the statistics of the union, and keeps the inputs of those parts; the second, in the backward pass, computes a part
-    anew by these statistics, of all micro-batches before the next part. And on a GPU all of it may be called within
-    ``torch.autograd.graph.save_on_cpu()``.
+    The memory is that of the union, since the gradient of each BN layer needs all samples. Two things reduce it and
+    stay exact. Parts of the model in ``torch.utils.checkpoint(..., use_reentrant=False)`` take two passes: the
+    first finds the statistics of the union, and keeps the inputs of these parts; the second, in the backward pass,
+    repeats one part for all micro-batches with these statistics, then the next part. And on a GPU the function may
+    be called within ``torch.autograd.graph.save_on_cpu()``.
 
     Args:
-        model: Any model, in training; one that was compiled runs uncompiled.
-        micro_batches: Batches for ``loss``, of equal shapes but for the first axis.
-        loss: ``loss(model, micro_batch)``, the average loss of a micro-batch as a tensor with one number.
-        weights: :math:`w_k`; by default the shares of the samples, by the first tensor of each micro-batch. Where the
-            loss is an average over something else, such as real positions, give the shares of those.
+        model: Model in training mode; a compiled model runs uncompiled.
+        micro_batches: Batches for ``loss``, of equal shapes except for the first axis.
+        loss: Function ``loss(model, micro_batch)`` that returns the mean loss of a micro-batch as a tensor with one
+            number.
+        weights: Weights :math:`w_k`; by default the shares of the samples, by the first tensor of each micro-batch.
+            If the loss is a mean over something else, such as real positions, give the shares of those.
 
     Returns:
-        The loss :math:`L`, without a gradient. Each micro-batch draws random numbers from a stream of its own.
+        The loss :math:`L`, without a gradient. Each micro-batch draws random numbers from its own stream.
 
     Raises:
-        ModelError: micro-batches that call the layers in different orders.
-        ShapeError: inputs that can't be one batch, or a loss that is not one number.
-        ArgumentError: weights of another number, or a layer that activation checkpointing can't compute anew: another
-            than ``BatchNorm1d``, ``2d`` and ``3d``, torch's or ours, or in its reentrant variant.
+        ModelError: the micro-batches call the layers in different orders.
+        ShapeError: the inputs can't be one batch, or the loss is not one number.
+        ArgumentError: the number of weights is wrong, or activation checkpointing can't repeat a layer: it is
+            reentrant, or the layer is not a ``BatchNorm1d``, ``2d`` or ``3d``, torch's or ours.
 
     Example:
         >>> import torch, normwise
@@ -73,7 +74,7 @@ def backward_of_union(
         with random_state_kept():
             losses = lock_step.run([partial(checked_loss, loss, model, batch) for batch in micro_batches])
         total = weighted_sum(shares, losses)
-        # Activation checkpointing calls the layers again: they still are what they were in the forward pass.
+        # Activation checkpointing calls the layers again, so they must still be those of the forward pass.
         total.backward()
     return total.detach()
 
@@ -82,7 +83,7 @@ def shares_of(micro_batches: Sequence[Any], weights: Sequence[float] | None) -> 
     """Return the weight of each micro-batch in the loss.
 
     Raises:
-        ArgumentError: no micro-batches, weights of another number, or a micro-batch without a tensor.
+        ArgumentError: there are no micro-batches, the number of weights is wrong, or a micro-batch has no tensor.
     """
     if not micro_batches:
         raise ArgumentError("expected one micro-batch or more, got none")
@@ -115,7 +116,7 @@ def checked_loss(loss: Loss, model: nn.Module, batch: Any) -> Tensor:
     """Return the loss of a micro-batch.
 
     Raises:
-        ShapeError: it is not one number.
+        ShapeError: the loss is not one number.
     """
     value = loss(model, batch)
     if not isinstance(value, Tensor) or value.numel() != 1:

@@ -1,4 +1,4 @@
-"""BN layers that compute one call for all micro-batches, as if these were one batch."""
+"""BN layers that compute all micro-batches in one call, as one batch."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 @contextmanager
 def layers_joined(layers: Mapping[str, nn.Module], lock_step: LockStep) -> Iterator[None]:
-    """Let BN layers that normalise by the batch wait for all micro-batches, and compute one call for their union."""
+    """Make BN layers that normalise by the batch wait for all micro-batches, and compute their union in one call."""
     with ExitStack() as stack:
         for path, layer in layers.items():
             own = vars(layer).get("forward")
@@ -35,7 +35,7 @@ def _put_back(layer: nn.Module, own: Any) -> None:
 
 
 class _JointForward:
-    """The forward of a layer meanwhile."""
+    """Replacement of a layer's forward within :func:`joined`."""
 
     def __init__(self, path: str, layer: nn.Module, lock_step: LockStep) -> None:
         self._layer, self._forward, self._lock_step = layer, layer.forward, lock_step
@@ -60,7 +60,7 @@ class _JointForward:
             raise ShapeError(f"{self._name}: expected inputs of shape (N, C, *), got {shapes}")
         args = [self._joined([call[0][at] for call in calls]) for at in range(len(calls[0][0]))]
         kwargs = {key: self._joined([call[1][key] for call in calls]) for key in calls[0][1]}
-        # What the node of the graph keeps is of all micro-batches: no checkpoint of one can compute it anew.
+        # The node of the graph saves tensors of all micro-batches, so a checkpoint of one can't repeat it.
         with self._lock_step.saving_as_caller():
             output = self._forward(*args, **kwargs)
         if not isinstance(output, Tensor) or len(output) != sum(sizes):
@@ -68,7 +68,7 @@ class _JointForward:
                 f"{self._name}: expected an output with a row for each of {sum(sizes)} samples, got {_shape(output)}, "
                 "which can't be divided among the micro-batches"
             )
-        # Copies: views of one output can't be changed in place, as an activation behind the layer may do.
+        # Copies: views of one output can't be changed in place, as a following activation may do.
         parts: Any = torch.split_with_sizes_copy(output, sizes)
         return parts
 
@@ -93,7 +93,7 @@ def _shape(value: Any) -> str:
 
 
 def mismatch(places: Sequence[str | None]) -> ModelError:
-    """Return the error for micro-batches that do not call the same layers in the same order."""
+    """Return the error for micro-batches that call layers in different orders."""
     ends = ["the end" if place is None else place for place in places]
     at = "; ".join(
         f"{place}: micro-batch {', '.join(str(k) for k, other in enumerate(ends) if other == place)}"

@@ -1,4 +1,4 @@
-"""Functions that run side by side, one at a time, and meet: each waits there for all others."""
+"""Functions that run side by side, one at a time, and wait for each other at meetings."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ import torch
 from normwise.statistics.accumulate.random_stream import RandomStream
 from normwise.statistics.accumulate.thread_state import saved_tensors_hooks, thread_state
 
-#: Makes one answer for each function of what each brought to a meeting.
+#: Function from what each function brought to a meeting to the answer of each.
 Join = Callable[[list[Any]], Sequence[Any]]
-#: Makes an error of the places at which the functions are; None for one that has returned.
+#: Function from the place of each function (None if it has returned) to an error.
 Mismatch = Callable[[list[str | None]], Exception]
 
 
 class _Ended(BaseException):
-    """A signal that ends a function since another one failed."""
+    """Signal that ends a function because another one failed."""
 
 
 def _saving_plainly() -> AbstractContextManager[Any]:
@@ -28,14 +28,14 @@ def _saving_plainly() -> AbstractContextManager[Any]:
 
 @dataclass
 class _Runner:
-    """A function's thread, and where it is.
+    """Thread of a function, and its progress.
 
     Attributes:
-        turn: Released when it is its turn.
-        place: Where it waits for the others; None where it does not.
-        brought, answer: What it brought there, and what it takes away.
-        result: What the function has returned.
-        ended: Whether it is over.
+        turn: Lock that is released when it is the thread's turn.
+        place: Place at which the thread waits for the others; None if it does not wait.
+        brought, answer: Value that it brought to the meeting, and value that it receives.
+        result: Value that the function has returned.
+        ended: Whether the thread has ended.
     """
 
     turn: threading.Semaphore
@@ -48,10 +48,10 @@ class _Runner:
 
 
 class LockStep:
-    """Functions in threads of which exactly one runs at a time, in the order in which they are given.
+    """Functions in threads of which exactly one runs at a time, in the given order.
 
-    Each has a random stream of its own, so that what it draws does not depend on the others, and the state of torch
-    that the calling thread has.
+    Each has its own random stream, so that its draws do not depend on the others, and the calling thread's state of
+    torch.
     """
 
     def __init__(self, streams: Sequence[RandomStream], mismatch: Mismatch) -> None:
@@ -64,10 +64,11 @@ class LockStep:
         self._hooks: Callable[[], AbstractContextManager[Any]] = _saving_plainly
 
     def run(self, functions: Sequence[Callable[[], Any]]) -> list[Any]:
-        """Run the functions, and return what they return.
+        """Run the functions, and return their results.
 
         Raises:
-            Whatever one of them raises, or ``mismatch`` makes where they do not meet at the same places.
+            Exception: a function raised it, or ``mismatch`` made it because the functions do not meet at the same
+                places.
         """
         call_here = thread_state()
         self._callers = saved_tensors_hooks()
@@ -98,7 +99,7 @@ class LockStep:
         return [runner.result for runner in self._runners]
 
     def meet(self, place: str, brought: Any, join: Join) -> Any:
-        """Wait until all functions are at this place, and return this one's part of what ``join`` makes of all."""
+        """Wait until all functions are at this place, and return this one's answer from ``join``."""
         at: int = self._own.at
         runner = self._runners[at]
         runner.place, runner.brought = place, brought
@@ -115,11 +116,11 @@ class LockStep:
         return answer
 
     def saving_as_caller(self) -> AbstractContextManager[Any]:
-        """Let tensors be saved for the backward pass as they are for the caller of :meth:`run`, and not otherwise."""
+        """Save tensors for the backward pass only by the hooks of the caller of :meth:`run`."""
         return self._hooks()
 
     def saves_otherwise(self) -> bool:
-        """Return whether a function is within hooks of its own on saved tensors: how a checkpoint begins."""
+        """Return whether a function is within its own hooks on saved tensors, as in a checkpoint."""
         return saved_tensors_hooks() != self._callers
 
     def _join(self, join: Join) -> None:
@@ -157,7 +158,7 @@ class LockStep:
             self._done.release()
 
     def _after(self, at: int) -> None:
-        """Let the next one go on, or end, when a function has returned."""
+        """Let the next function continue, or end, after a function has returned."""
         if at + 1 < len(self._runners):
             self._pass_on(at + 1)
             return

@@ -1,4 +1,4 @@
-"""A random stream of its own for each of several parts of a computation that take turns."""
+"""Random streams of parts of a computation that take turns."""
 
 import random
 
@@ -9,10 +9,10 @@ from normwise.statistics.preserve.random_state import global_state
 
 
 class RandomStream:
-    """The random numbers of torch, NumPy and Python that one part of a computation draws.
+    """Random numbers of torch, NumPy and Python for one part of a computation.
 
     Args:
-        seed: Where the stream begins.
+        seed: Seed of the stream.
     """
 
     def __init__(self, seed: int) -> None:
@@ -20,11 +20,11 @@ class RandomStream:
         self._restore = self._begin
 
     def enter(self) -> None:
-        """Go on with the stream where it was left."""
+        """Continue the stream."""
         self._restore()
 
     def leave(self) -> None:
-        """Keep where the stream is."""
+        """Save the position of the stream."""
         steps = global_state()
 
         def restore() -> None:
@@ -34,7 +34,7 @@ class RandomStream:
         self._restore = restore
 
     def rewind(self) -> None:
-        """Go back to the beginning at the next ``enter``."""
+        """Restart the stream at the next ``enter``."""
         self._restore = self._begin
 
     def _begin(self) -> None:

@@ -1,4 +1,4 @@
-"""Calls of a layer within what activation checkpointing computes anew, by the statistics of all micro-batches."""
+"""Calls of a layer that activation checkpointing repeats, with the statistics of all micro-batches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from normwise.kernels.torch_backend.primitives import ChannelMoments
 from normwise.layers import input_of_call, kind_of_norm
 from normwise.statistics.accumulate.lock_step import LockStep
 
-#: Families, as targets of a conversion, whose output is a function of their input and of the batch's moments.
+#: Families, by their names as conversion targets, whose output depends only on input and batch moments.
 _PLAIN = ("batch", "torch")
 
 
 @dataclass(frozen=True)
 class _Union:
-    """The moments of a call for all micro-batches, without a graph.
+    """Moments of a call for all micro-batches, without a graph.
 
     Attributes:
-        means: Mean of each micro-batch, ``(k, C)``, by which one of them is known again.
-        mean, variance: Of all together.
+        means: Mean of each micro-batch, ``(k, C)``, which identifies a micro-batch.
+        mean, variance: Mean and variance of all micro-batches together, ``(C,)``.
     """
 
     means: Tensor
@@ -35,17 +35,18 @@ class _Union:
 class RecomputedCalls:
     """Calls of one layer that the backward pass repeats for one micro-batch at a time.
 
-    ``torch.utils.checkpoint`` without reentrancy computes a part of the model again for the tensors that its graph
-    needs, and nothing else. So what the graph keeps of one micro-batch must be made by operators of that micro-batch
-    alone: its moments, and its normalization by the merged ones. Only the merge, of numbers of a channel, is of all.
+    ``torch.utils.checkpoint`` without reentrancy repeats a part of the model only for the tensors that its graph
+    needs. So the tensors that the graph saves for one micro-batch must come from operators on that micro-batch
+    alone: its moments, and its normalization by the merged moments. Only the merge, of numbers per channel,
+    involves all.
     """
 
     def __init__(self, name: str, layer: nn.Module) -> None:
         kind = kind_of_norm(layer)
         self._name, self._layer = name, layer
-        # Asked now: while the layer has another forward, it is not known to activate.
+        # Checked now, since the activation is not recognised while the layer has another forward.
         self._eps, self._activation = kind.eps, kind.activation
-        #: Whether its calls can be repeated.
+        #: Whether calls of the layer can be repeated.
         self.repeatable = kind.traits.conversion in _PLAIN and kind.forward_of is not None
         self._unions: list[_Union] = []
 
@@ -74,10 +75,10 @@ class RecomputedCalls:
         return self._normalised(x, merged.mean, merged.variance, kwargs)
 
     def repeated(self, lock_step: LockStep, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-        """Return the output for a micro-batch once more, in the backward pass.
+        """Return the output for a micro-batch again, in the backward pass.
 
         Raises:
-            ArgumentError: that can't be computed.
+            ArgumentError: the layer's calls can't be repeated.
         """
         if not self._unions or not lock_step.saves_otherwise():
             raise ArgumentError(
@@ -89,7 +90,7 @@ class RecomputedCalls:
         own = moments(x, kwargs.get("mask")).mean.detach()
         distances = torch.stack([(union.means - own).abs().sum(1).min() for union in self._unions])
         union = self._unions[int(distances.argmin())]
-        # The same operators are to keep the same tensors, so that these require a gradient as the first time.
+        # These require a gradient as the first time, so that the same operators save the same tensors.
         graph = x.requires_grad
         mean, variance = (value.clone().requires_grad_(graph) for value in (union.mean, union.variance))
         return self._normalised(x, mean, variance, kwargs)

@@ -1,4 +1,4 @@
-"""The state of torch that belongs to a thread, carried into others."""
+"""torch's thread-local state, carried into other threads."""
 
 import contextvars
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ _DEVICE_TYPES = ("cpu", "cuda", "xpu", "mps")
 
 
 def thread_state() -> Callable[[Callable[[], None]], None]:
-    """Return a function that calls another, in any thread, in the state of torch and context of this one.
+    """Return a function that calls another, in any thread, with the state of torch and the context of this thread.
 
-    That is: whether gradients are recorded, autocast, hooks on saved tensors, modes for functions and operators,
-    context variables, and the current device and stream of CUDA.
+    The state is: grad mode, autocast, hooks on saved tensors, modes for functions and operators, context variables,
+    and the current device and stream of CUDA.
     """
     enter = _carried()
     context = contextvars.copy_context()
@@ -26,14 +26,14 @@ def thread_state() -> Callable[[Callable[[], None]], None]:
             with enter():
                 function()
 
-        # Two threads can't be within one context.
+        # Two threads can't be in the same context at once.
         context.copy().run(within)
 
     return call
 
 
 def saved_tensors_hooks() -> Any:
-    """Return the functions that pack and unpack what this thread saves for the backward pass; None for none."""
+    """Return this thread's pack and unpack hooks on saved tensors; None if there are none."""
     return torch._C._autograd._top_saved_tensors_default_hooks(True)  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -1,4 +1,4 @@
-"""The one place where calibration writes into a model."""
+"""Writing of statistics into a model; only calibration's last step does it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +13,13 @@ def apply_statistics(
     statistics: Mapping[str, tuple[Tensor, Tensor]],
     reached: Mapping[str, int],
 ) -> set[str]:
-    """Write running means and variances into the slots, by path: all, or none if that fails.
+    """Write running means and variances into the slots: all of them, or none if that fails.
 
     Args:
-        slots: The slots.
-        statistics: Mean and variance of each.
-        reached: How many time steps the data reach, by path of a layer that has statistics for each. Steps that
-            neither they nor training reach get those of the last that was.
+        slots: Slots to write to.
+        statistics: Mean and variance of each slot, by path.
+        reached: Number of time steps that the data reach, by path of a layer with statistics for each step. Steps
+            that neither data nor training reach get the statistics of the last reached step.
 
     Returns:
         Paths of layers that have such steps.

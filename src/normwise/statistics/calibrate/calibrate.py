@@ -31,63 +31,65 @@ def calibrate(
     group: ProcessGroup | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
-    r"""Replace the running statistics, in place, by those of the data, added up in float64.
+    r"""Replace the running statistics, in place, by the exact statistics of the data, summed in float64.
 
-    **Order.** ``"evaluation"``: each layer has the statistics of its inputs as evaluation will show them, normalised
-    by the final statistics of the layers before it. How the data are cut into batches, and in what order they come,
-    does not matter. That takes a pass over the data for each layer, as far as that layer: about half as many whole
-    evaluation passes as there are layers. ``"training"``: each layer sees its inputs as training shows them, normalised
-    by the statistics of their own batch, in a single pass; a batch with one value a channel is normalised by all that
-    was seen so far. Take it where one pass must do, where the data can be read once only, or for what running averages
-    would converge to (``torch.optim.swa_utils.update_bn``). With large, shuffled batches both agree nearly. Ghost and
-    renorm layers normalise by the whole batch meanwhile, as plain BN does.
+    **Order.** ``"evaluation"``: each layer gets the statistics of its inputs in evaluation, where the layers before
+    it normalise by their final statistics. The size and order of the batches do not matter. This takes one pass
+    over the data for each layer, up to that layer: as much work as about half as many evaluation passes as there
+    are layers. ``"training"``: each layer gets the statistics of its inputs in training, where the layers before it
+    normalise by batch statistics, in a single pass; a batch with one value per channel is normalised by everything
+    seen so far. Use it if there is time for one pass only, if the data can be read only once, or to get the limit
+    of running averages (``torch.optim.swa_utils.update_bn``). With large, shuffled batches both nearly agree.
+    During calibration, ghost and renorm layers normalise by the whole batch, as plain BN does.
 
-    **Variance.** ``"population"``: of all values together, that between the batches' means included,
-    :math:`\frac{1}{n-1}\sum (x - \mu)^2`. ``"batch"``: the average of the batches' own unbiased variances, each
-    weighing :math:`n_b - 1`, which leaves out what the means differ by:
-    :math:`\sum_b \sum (x - \mu_b)^2 / \sum_b (n_b - 1)`. That is what training has normalised with; the population's is
-    what a layer gets in evaluation. They differ where the batches differ: small, sorted by class, of several
-    sources. Take the population's to describe the data, the batches' to stay close to training (Wu & Johnson 2021,
+    **Variance.** ``"population"``: the variance of all values together, including the variance between the batches'
+    means, :math:`\frac{1}{n-1}\sum (x - \mu)^2`. ``"batch"``: the mean of the batches' own unbiased variances with
+    weights :math:`n_b - 1`, which leaves out the differences of the means: :math:`\sum_b \sum (x - \mu_b)^2 /
+    \sum_b (n_b - 1)`. Training normalises with the batch's variance; a layer's inputs in evaluation have the
+    population's. They differ if the batches differ: small batches, batches sorted by class, or from several
+    sources. Choose "population" to describe the data, and "batch" to stay close to training (Wu & Johnson 2021,
     https://arxiv.org/abs/2105.07576, section 3, compare the two).
 
-    **Recurrent BN.** A layer that has statistics for each time step, as those of :class:`normwise.nn.BatchNormLSTM`,
-    counts as a layer for each step: what a step sees depends on those before it, so that ``"evaluation"`` takes a pass
-    for each step of each of its norms, as far as that step, where ``"training"`` takes one for all. Steps from
-    ``max_length`` on feed their common statistics themselves, and are measured again for as long as that brings them
-    closer to settling: take a ``max_length`` that few sequences exceed. Steps that neither the data nor training have
-    reached get the statistics of the last that was.
+    **Recurrent BN.** A layer with statistics for each time step, as in :class:`normwise.nn.BatchNormLSTM`, counts
+    as one layer per step: the inputs of a step depend on the steps before it, so ``"evaluation"`` takes a pass for
+    each step of each of its norms, up to that step; ``"training"`` takes one pass for all. Steps past
+    ``max_length`` share one set of statistics, which is measured again until it stops converging: choose a
+    ``max_length`` that few sequences exceed. Steps that neither the data nor training have reached get the
+    statistics of the last reached step.
 
-    **Subclasses.** Of a layer whose forward is not torch's or ours, what it normalises is measured, and not what it
-    was called with: it may transpose, select, mask or flatten first. The calls of ``batch_norm`` with its running
-    statistics are intercepted. Where it makes none, its forward is run again with other inputs and statistics, to see
-    whether it normalises its input; if that doesn't show, it is left as it is, and the reason is said.
+    **Subclasses.** A layer with its own forward may transpose, select, mask or flatten its input before it
+    normalises. So the tensors that it passes to ``batch_norm`` with its running statistics are measured, not its
+    inputs. If it makes no such call, its forward is run again with other inputs and statistics, to find out whether
+    it normalises its input. If that stays unclear, the layer is left unchanged, and the report gives the reason.
 
-    Only running means and variances change: other buffers, momentum, modes, hooks and the random state are as they
-    were, and if anything raises, so are the statistics. Every pass begins with the same random state, that of a
-    loader's own generators included, so that one that shuffles or augments gives the same batches again. Where the data
-    differ between passes all the same, the report says so. Memory does not grow with the number of batches.
+    Only running means and variances change: other buffers, momentum, modes, hooks and the random state stay the
+    same, and after an exception the statistics do, too. Every pass begins with the same random state, including the
+    loader's own generators, so that a loader that shuffles or augments yields the same batches again. If the data
+    still differ between passes, the report says so. Memory does not grow with the number of batches.
 
     Args:
-        model: Any model with BN layers, torch's or ours. A compiled model runs eagerly meanwhile.
-        data: Batches, or one, of tensors or NumPy's arrays; or a function that gives batches, such as a generator
-            function. Each batch is copied to the model's device. Read once for each pass. Of a batch that is a dict,
-            keys that the model's forward has no argument for, such as ``labels``, are left out and named in the report.
-        order, variance: See above.
-        max_batches: Take so many batches of the data and no more.
-        include_frozen: Calibrate frozen layers, too (:func:`normwise.freeze`); else they are left alone.
-        group: Processes that calibrate copies of the model on data of their own, all at once: their statistics are
-            merged, and all have the same ones afterwards.
-        progress: Called after each batch.
+        model: Model with BN layers, torch's or ours. A compiled model runs eagerly during calibration.
+        data: One or several batches of tensors or NumPy arrays; or a function that returns batches, such as a
+            generator function. The data are read once for each pass, and each batch is copied to the model's
+            device. If a batch is a dict, keys that the model's forward has no argument for, such as ``labels``, are
+            left out and named in the report.
+        order, variance: Order of the measurements and kind of variance, see above.
+        max_batches: Most batches to read from the data.
+        include_frozen: Whether to calibrate frozen layers, too (:func:`normwise.freeze`); else they stay unchanged.
+        group: Processes that calibrate copies of the model at the same time, each on its own data: their statistics
+            are merged, and all processes get the same result.
+        progress: Function that is called after each batch.
 
     Returns:
-        What became of each layer, and how far off its old statistics were. A layer that is never reached, that sees
-        fewer than two values a channel, or that keeps no running statistics is left as it is, and the reason is said.
+        A report with the outcome for each layer, and the error of its old statistics. A layer that the data never
+        reach, that sees fewer than two values per channel, or that keeps no running statistics is left unchanged,
+        and the report gives the reason.
 
     Raises:
-        ArgumentError: an unknown order or variance; no batches; data that can be read once only and more than one
-            pass to make; a layer that has not been initialised, or whose statistics share memory.
-        ModelError: there is no BN layer, or none could be calibrated though not all are frozen; the model fails on a
-            batch, or gives a layer values that are not finite.
+        ArgumentError: order or variance is unknown; there are no batches; the data can be read only once and
+            several passes are needed; or a layer has not been initialised, or has statistics that share memory.
+        ModelError: there is no BN layer, or none could be calibrated though not all are frozen; or the model fails
+            on a batch, or a layer's input is not finite.
 
     Example:
         >>> import torch, normwise
@@ -155,7 +157,7 @@ def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
 
 
 def _reason_to_leave(path: str, layer: nn.Module, include_frozen: bool) -> str:
-    """Return why a layer is not to be calibrated; empty for one that is."""
+    """Return why a layer is not calibrated; empty if it is."""
     reason = reason_without_statistics(path, layer)
     if not reason and not include_frozen and kind_of_norm(layer).frozen:
         return "it is frozen (include_frozen=True calibrates it, too)"
@@ -163,12 +165,12 @@ def _reason_to_leave(path: str, layer: nn.Module, include_frozen: bool) -> str:
 
 
 def _steps_reached(records: list[LayerCalibration]) -> int:
-    """Return the number of time steps up to the last that the data reach."""
+    """Return the number of time steps up to the last one that the data reach."""
     return max((step + 1 for step, record in enumerate(records) if record.count > 1), default=0)
 
 
 def _check_frozen(found: Mapping[str, nn.Module], records: Mapping[str, list[LayerCalibration]]) -> None:
-    """Raise unless all layers are frozen, which is why none was calibrated."""
+    """Raise ModelError because no layer was calibrated, unless all are frozen."""
     reasons: dict[str, str] = {}
     for path, layer in found.items():
         if not kind_of_norm(layer).frozen:

@@ -11,9 +11,9 @@ from normwise.statistics.measure.measurement import Measurement
 
 
 def gather(own: Measurement, group: dist.ProcessGroup) -> Measurement:
-    """Return what all processes measured; each calls this, or :func:`gather_failure`, at the same time.
+    """Return the merged measurements of all processes; each calls this, or :func:`gather_failure`, at the same time.
 
-    Keys that were dropped, and statistics that were not used, are those of this process.
+    Dropped keys and unused statistics are those of this process.
 
     Raises:
         ModelError: another process failed.
@@ -35,7 +35,7 @@ def gather(own: Measurement, group: dist.ProcessGroup) -> Measurement:
 
 
 def gather_failure(error: BaseException, group: dist.ProcessGroup) -> None:
-    """Tell the other processes, which wait for this one, that it failed."""
+    """Report the failure of this process to the others, which wait for it."""
     _exchanged(f"{type(error).__name__}: {error}", None, group)
 
 

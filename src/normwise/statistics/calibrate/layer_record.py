@@ -1,4 +1,4 @@
-"""The record of what became of a slot: why it was left, or how far off its old statistics were."""
+"""Record of a slot's calibration: why it was left unchanged, or the error of its old statistics."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from normwise.statistics.measure.measurement import Measurement
 def layer_record(
     slot: StatisticsSlot, measured: Measurement, before: tuple[Tensor, Tensor], kind: VarianceKind
 ) -> LayerCalibration:
-    """Return the record of a slot that had a mean and a variance before, and gets those that were measured."""
+    """Return the record of a slot with its old mean and variance, and the measured ones."""
     seen, reason = measured.seen[slot.path], measured.reason_against(slot, kind)
     record = LayerCalibration(slot.path, type(slot.layer).__name__, not reason, reason, seen.together.count)
     if reason:
@@ -24,11 +24,11 @@ def layer_record(
 def with_comparison(
     record: LayerCalibration, before: tuple[Tensor, Tensor], mean: Tensor, variance: Tensor, eps: float
 ) -> LayerCalibration:
-    r"""Return the record with the distance of the old mean and variance from those of the data.
+    r"""Return the record with the distance of the old mean and variance from the data's.
 
-    A value x was normalised to :math:`(x - \mu_0) / \sigma_0`, and is now to :math:`(x - \mu) / \sigma`. The mean
-    square of the difference over the data is, with :math:`r = \sigma_0^2 / \sigma^2`,
-    :math:`(\mu - \mu_0)^2 / \sigma_0^2 + (1 / \sqrt r - 1)^2`; the error is the root of its mean over the channels.
+    A value x was normalised to :math:`(x - \mu_0) / \sigma_0`, and is now normalised to :math:`(x - \mu) / \sigma`.
+    The mean square of the difference over the data is, with :math:`r = \sigma_0^2 / \sigma^2`, :math:`(\mu -
+    \mu_0)^2 / \sigma_0^2 + (1 / \sqrt r - 1)^2`; the error is the root of its mean over the channels.
     """
     old_mean, old_variance = (old.to(variance) for old in before)
     shift = (old_mean - mean) / (variance + eps).sqrt()
@@ -50,7 +50,7 @@ def with_comparison(
 
 
 def _broken(mean: Tensor, variance: Tensor, sound: Tensor) -> str:
-    """Say what made old statistics useless; empty where nothing did."""
+    """Return what made the old statistics unusable; empty if nothing did."""
     if sound.all():
         return ""
     kinds = {

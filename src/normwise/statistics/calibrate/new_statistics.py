@@ -1,4 +1,4 @@
-"""Statistics that a slot gets from what it saw, and how far they are from others."""
+"""New statistics of a slot from its measured inputs, and their distance from others."""
 
 import math
 
@@ -17,12 +17,12 @@ Statistics = tuple[Tensor, Tensor]
 def new_statistics(
     slot: StatisticsSlot, seen: BatchAccumulator, kind: VarianceKind, before: Statistics
 ) -> Statistics:
-    """Return mean and variance of what a slot saw, of the type of those that it had.
+    """Return mean and variance of a slot's inputs, in the dtype of its old statistics.
 
-    Those are returned themselves where the slot saw too little.
+    The old statistics are returned if the slot has too few inputs.
 
     Raises:
-        ModelError: the type can't hold them.
+        ModelError: the dtype can't hold the values.
     """
     if seen.lacks(kind):
         return before
@@ -38,9 +38,9 @@ def new_statistics(
 
 
 def change(seen: BatchAccumulator, last: BatchAccumulator, kind: VarianceKind, eps: float) -> float:
-    """Return the largest change of a statistic from one pass to the next, of a mean in standard deviations.
+    """Return the largest change of a statistic between two passes; changes of means are in standard deviations.
 
-    It is 0 where too little was seen now, and infinite where too little was seen last.
+    It is 0 if there are too few inputs now, and infinite if there were too few in the last pass.
     """
     if seen.lacks(kind):
         return 0.0

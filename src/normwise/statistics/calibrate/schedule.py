@@ -1,4 +1,4 @@
-"""The passes that calibration makes: which slots are measured in which, and when their statistics are final."""
+"""Passes of a calibration: the slots measured in each pass, and the point at which their statistics are final."""
 
 import math
 from collections.abc import Callable, Collection
@@ -16,21 +16,21 @@ from normwise.statistics.measure.batch_accumulator import BatchAccumulator
 from normwise.statistics.measure.measured_model import MeasuredModel
 from normwise.statistics.measure.measurement import Measurement
 
-#: Called with the batches done in this pass, how many there are if that is known, and what is going on.
+#: Function of the finished batches of this pass, their total if known, and a description of the pass.
 Progress = Callable[[int, int | None, str], None]
-#: How often the slots of a cyclic component are measured anew.
+#: Most repeated measurements of a cyclic component.
 _MOST_SWEEPS = 10
 
 
 class Schedule:
-    """Passes over the same batches, after each of which slots normalise by the statistics of what they saw.
+    """Passes over the same batches; after each pass, the measured slots normalise by their new statistics.
 
     Attributes:
-        before: Running mean and variance of each slot, by path, as they were.
-        statistics: Those that each slot is to have, by path.
-        measured: What each slot saw last, in all processes.
-        passes: How many were made.
-        residual: By how much another pass might move a statistic, of a mean in standard deviations.
+        before: Old running mean and variance of each slot, by path.
+        statistics: New running mean and variance of each slot, by path.
+        measured: Last measurement of each slot, over all processes.
+        passes: Number of passes so far.
+        residual: Largest change of a statistic that another pass might make; for means, in standard deviations.
     """
 
     def __init__(
@@ -50,17 +50,16 @@ class Schedule:
         self._model = model
         self._variance: VarianceKind = variance
         self._group, self._progress = group, progress
-        #: How many passes it takes; None where that can't be told.
+        #: Number of passes that are needed; None if unknown.
         self._needed: int | None = None
 
     def run(self, order: Order) -> None:
         """Make all passes.
 
-        The first has all slots, each of which normalises by the batch that it sees; for ``"training"`` it is the only
-        one. For ``"evaluation"`` a pass for each slot but the first follows, in the order of their calls: what a slot
-        sees depends on those before it alone, which are final then, and a batch needs to be followed only as far as
-        that slot. Where slots are called several times, or in one order here and in another there, these are measured
-        again until they no longer move.
+        The first pass measures all slots, which normalise by each batch; for ``"training"`` it is the only pass.
+        For ``"evaluation"`` one pass for each further slot follows, in the order of calls: the inputs of a slot
+        depend only on the slots before it, which are final by then, and a batch is followed only up to that slot.
+        Slots that are called several times, or in varying order, are measured again until they converge.
         """
         self._pass(self.before, by_batch=True)
         if order == "training":
@@ -76,9 +75,9 @@ class Schedule:
                 self._pass(component.slots, ends_early=True)
 
     def _settle(self, component: Component) -> float:
-        """Measure each slot of a cyclic component again and again; returns how much they moved last.
+        """Measure the slots of a cyclic component repeatedly, and return their last change.
 
-        Where they move more than the time before they may never settle: what they were then is put back.
+        If the change grows, they may never converge: the statistics before it are restored.
         """
         last = math.inf
         for _ in range(_MOST_SWEEPS):
@@ -97,7 +96,7 @@ class Schedule:
         return last
 
     def _pass(self, slots: Collection[str], *, by_batch: bool = False, ends_early: bool = False) -> float:
-        """Make a pass, and let the slots normalise by what they saw; returns by how much the statistics moved."""
+        """Make a pass, let the slots normalise by their new statistics, and return the largest change."""
         self.passes += 1
         found = self._gathered(slots, by_batch=by_batch, ends_early=ends_early)
         last = dict(self.measured.seen)
@@ -113,7 +112,7 @@ class Schedule:
         return max(moved, default=0.0)
 
     def _gathered(self, slots: Collection[str], *, by_batch: bool, ends_early: bool) -> Measurement:
-        """Return what all processes measured; if one fails, all do."""
+        """Return the measurements of all processes; if one process fails, all do."""
         try:
             found = self._model.measure(
                 slots,
@@ -128,13 +127,13 @@ class Schedule:
         return found if self._group is None else gather(found, self._group)
 
     def _set(self, path: str, seen: BatchAccumulator, last: BatchAccumulator) -> float:
-        """Let a slot normalise by what it saw; returns how far that is from what it saw last."""
+        """Let a slot normalise by its new statistics, and return their distance from the last ones."""
         slot = self._model.slots[path]
         self._model.normalise_by(path, *new_statistics(slot, seen, self._variance, self.before[path]))
         return change(seen, last, self._variance, kind_of_norm(slot.layer).eps)
 
     def _after_batch(self) -> Callable[[int], None]:
-        """Return what is called after each batch of a pass."""
+        """Return the function that is called after each batch of a pass."""
         progress = self._progress
         if progress is None:
             return lambda done: None
@@ -143,5 +142,5 @@ class Schedule:
 
     @property
     def _tolerance(self) -> float:
-        """Largest change that counts as none: twice the rounding of the statistics."""
+        """Return the largest change that counts as converged: twice the rounding error of the statistics."""
         return max((2 * torch.finfo(mean.dtype).eps for mean, _ in self.before.values()), default=0.0)

@@ -1,1 +1,1 @@
-"""Measurement of what the layers of a model normalise, which leaves the model as it is."""
+"""Measurement of the inputs of a model's norm layers, which leaves the model unchanged."""

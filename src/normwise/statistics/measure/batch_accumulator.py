@@ -1,4 +1,4 @@
-"""An accumulator of the moments of batches: of all values together, and within and between the batches."""
+"""Accumulator of the moments of batches: of all values, within the batches, and between them."""
 
 from dataclasses import dataclass, field
 
@@ -8,16 +8,16 @@ from torch import Tensor
 from normwise.records import VarianceKind
 from normwise.statistics.moments import Moments
 
-#: Batches that are merged at a time: one by one, merging would take longer than the moments themselves.
+#: Number of batches merged at a time: one by one, merging would take longer than computing the moments.
 _AT_A_TIME = 64
 
 
 @dataclass
 class BatchAccumulator:
-    """Sums over the batches that a layer was called with; all are exact in float64.
+    """Sums over the batches of a layer's calls, in float64.
 
     Attributes:
-        calls: How many batches had values; a layer that is called several times in a forward pass has several.
+        calls: Number of batches with values; a layer that is called several times in a forward pass has several.
     """
 
     _together: Moments
@@ -27,11 +27,11 @@ class BatchAccumulator:
 
     @staticmethod
     def empty(channels: int) -> "BatchAccumulator":
-        """Return the accumulator of no batches."""
+        """Return an empty accumulator."""
         return BatchAccumulator(Moments.none(channels), torch.zeros(channels, dtype=torch.float64))
 
     def add(self, batch: Moments) -> None:
-        """Count a batch in; one without values is none."""
+        """Add a batch; a batch without values is ignored."""
         if batch.count:
             self._pending.append(batch)
             self.calls += 1
@@ -40,24 +40,24 @@ class BatchAccumulator:
 
     @property
     def together(self) -> Moments:
-        """Count, mean and second central moment of all values."""
+        """Return count, mean and second central moment of all values."""
         self._merge()
         return self._together
 
     @property
     def within(self) -> Tensor:
-        """``(C,)``, float64: the sum over the batches of squared deviations from the batch's own mean."""
+        """Return the sum over the batches of squared deviations from the batch's own mean, ``(C,)``, float64."""
         self._merge()
         return self._within
 
     @property
     def between(self) -> Tensor:
-        r"""``(C,)``, float64: the scatter of the batches' means, :math:`\sum_b n_b (\mu_b - \mu)^2`."""
+        r"""Return the scatter of the batches' means, :math:`\sum_b n_b (\mu_b - \mu)^2`, ``(C,)``, float64."""
         return (self.together.m2 - self.within).clamp_min(0)
 
     @property
     def freedom(self) -> int:
-        """Degrees of freedom within the batches: the sum of their counts less one."""
+        """Return the degrees of freedom within the batches: the sum of their counts minus one."""
         return self.together.count - self.calls
 
     def _merge(self) -> None:
@@ -68,20 +68,20 @@ class BatchAccumulator:
             self._pending.clear()
 
     def __add__(self, other: "BatchAccumulator") -> "BatchAccumulator":
-        """Return the accumulator of the batches of both."""
+        """Return the accumulator with the batches of both."""
         return BatchAccumulator(
             self.together + other.together, self.within + other.within, self.calls + other.calls
         )
 
     def cpu(self) -> "BatchAccumulator":
-        """Return the same with its tensors where every process can read them."""
+        """Return the accumulator with tensors that every process can read, on the CPU."""
         together = Moments(self.together.count, self.together.mean.cpu(), self.together.m2.cpu())
         return BatchAccumulator(together, self.within.cpu(), self.calls)
 
     def lacks(self, kind: VarianceKind) -> bool:
-        """Return whether there are too few values for a variance of that kind."""
+        """Return whether there are too few values for a kind of variance."""
         return self.together.count < 2 if kind == "population" else self.freedom < 1
 
     def variance(self, kind: VarianceKind) -> Tensor:
-        """Return the unbiased variance of all values, or the average of the batches' own."""
+        """Return the unbiased variance of all values, or the mean of the batches' own variances."""
         return self.together.unbiased_variance if kind == "population" else self.within / self.freedom

@@ -1,4 +1,4 @@
-"""The layers of a model that keep running statistics, and why others don't."""
+"""Layers of a model that keep running statistics, and reasons why others don't."""
 
 import torch
 from torch import nn
@@ -13,11 +13,11 @@ def layers_of(model: nn.Module, *, to: str) -> dict[str, nn.Module]:
     """Return all BN layers by path.
 
     Args:
-        model: Any model.
-        to: The verb that says what is to be done with them, for the message of an error.
+        model: Model to search.
+        to: Verb for the intended operation, used in the error message.
 
     Raises:
-        ModelError: there is none.
+        ModelError: the model has no BN layer.
     """
     found = find(model)
     layers = {each.path: each.layer for each in found if each.layer is not None}
@@ -35,10 +35,10 @@ def layers_of(model: nn.Module, *, to: str) -> dict[str, nn.Module]:
 
 
 def reason_without_statistics(path: str, layer: nn.Module) -> str:
-    """Return why a layer has no running statistics that could be replaced; empty for one that has.
+    """Return why a layer has no running statistics that could be replaced; empty if it has.
 
     Raises:
-        ArgumentError: it has not been initialised.
+        ArgumentError: the layer has not been initialised.
     """
     kind = kind_of_norm(layer)
     if not kind.initialised:

@@ -1,4 +1,4 @@
-"""Measurement of what the layers of a model normalise, for whoever looks at a model and must not change it."""
+"""Measurement of the inputs of norm layers, for code that must not change the model."""
 
 from torch import nn
 
@@ -15,32 +15,33 @@ from normwise.statistics.model_inputs import Data, batches_of
 def measure(
     model: nn.Module, data: Data, *, by_batch: bool = False, max_batches: int | None = None
 ) -> Measurement:
-    """Measure what each BN layer of a model normalises in evaluation, in one pass; the model stays as it is.
+    """Measure the inputs of each BN layer in evaluation, in one pass, and leave the model unchanged.
 
-    Buffers, modes, hooks, attributes and gradients of the model, and the random states, are bit for bit what they were
-    before, also after an exception. A compiled model runs eagerly meanwhile.
+    Buffers, modes, hooks, attributes and gradients of the model, and the random states, stay the same bit for bit,
+    also after an exception. A compiled model runs eagerly.
 
-    For a doctor: ``seen`` has, by the path of a slot, ``together.count``, ``together.mean`` and
-    ``variance("population")``, and in ``within`` and ``between`` how much values scatter within the batches, and the
-    batches' means among each other. For each slot of :func:`normwise.layers.slots_of`, ``layer_record(slot,
-    measurement, slot.values(), "population")`` of ``calibrate/layer_record.py`` says how far off its running
-    statistics are, or why that is not known.
+    The result's ``seen`` has, by the path of a slot, ``together.count``, ``together.mean`` and
+    ``variance("population")``, and in ``within`` and ``between`` the scatter of values within the batches and of
+    the batches' means. For each slot of :func:`normwise.layers.slots_of`, ``layer_record(slot, measurement,
+    slot.values(), "population")`` of ``calibrate/layer_record.py`` returns the error of its running statistics, or
+    the reason why it is unknown.
 
-    Masks, layers with statistics for each time step, subclasses, and layers that normalise by hand are measured as
-    :func:`normwise.calibrate` does it, and frozen ones too.
+    Masks, layers with statistics for each time step, subclasses, and layers that normalise by hand are handled as
+    in :func:`normwise.calibrate`. Frozen layers are measured, too.
 
     Args:
-        model: Any model with BN layers, torch's or ours.
-        data: Batches, or one, or a function that gives batches. They are read once, so that an iterator will do.
-        by_batch: Let the layers, but for frozen ones, normalise by the statistics of each batch, as in training,
-            though dropout is off; their inputs are then what training shows them. With False they normalise by their
-            running statistics, and nothing is written to.
-        max_batches: Take so many batches of the data and no more.
+        model: Model with BN layers, torch's or ours.
+        data: One or several batches, or a function that returns batches. They are read once, so an iterator is
+            enough.
+        by_batch: Whether the layers, except frozen ones, normalise by the statistics of each batch, as in training,
+            with dropout off; their inputs are then those of training. Otherwise they normalise by their running
+            statistics, and nothing is written to.
+        max_batches: Most batches to read from the data.
 
     Raises:
-        ArgumentError: no batches; a layer that has not been initialised; with ``by_batch``, running statistics that
-            share memory.
-        ModelError: there is no BN layer; the model fails on a batch, or gives a layer values that are not finite.
+        ArgumentError: there are no batches; a layer has not been initialised; or, with ``by_batch``, running
+            statistics share memory.
+        ModelError: there is no BN layer; or the model fails on a batch, or a layer's input is not finite.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""A model that is measured: its slots, and the statistics that they normalise by meanwhile."""
+"""A model under measurement: its slots, and the statistics that they normalise by."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,22 +20,22 @@ from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 def measuring(
     model: nn.Module, layers: Mapping[str, nn.Module], batches: Iterable[Any], max_batches: int | None
 ) -> Iterator["MeasuredModel"]:
-    """Let passes over batches be made in which layers of a model are measured, in evaluation.
+    """Prepare a model for passes over batches that measure its layers, in evaluation mode.
 
-    Within, buffers of the layers may hold other statistics than theirs; afterwards, also after an exception, the model
-    and the random states are as they were.
+    Within the context, buffers of the layers may hold other statistics. Afterwards, also after an exception, the
+    model and the random states are restored.
     """
     with unchanged_in_evaluation(model, data=batches) as begin:
         yield MeasuredModel(model, layers, RepeatedBatches(batches, max_batches), begin)
 
 
 class MeasuredModel:
-    """A model in evaluation whose layers are measured.
+    """A model in evaluation mode whose layers are measured.
 
     Attributes:
-        slots: By path, in the order of the model.
-        statistics: Running mean and variance that each slot normalises by, by path; at first those that it has.
-        batches: The batches of each pass.
+        slots: Slots by path, in the order of the model.
+        statistics: Running mean and variance that each slot normalises by, by path; initially its own.
+        batches: Batches of each pass.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MeasuredModel:
         self.slots = {slot.path: slot for at in layers.items() for slot in slots_of(*at)}
         self.statistics = {path: slot.values() for path, slot in self.slots.items()}
         self.batches = batches
-        # Wrappers for several devices or processes would copy or exchange buffers in each pass.
+        # Wrappers for several devices or processes would copy or synchronise buffers in each pass.
         spread = isinstance(model, (DataParallel, DistributedDataParallel))
         self._model = unwrapped(model) if spread else model
         self._layers = layers
@@ -70,17 +70,15 @@ class MeasuredModel:
         after_batch: Callable[[int], None] = lambda done: None,
         follows_all: bool = True,
     ) -> Measurement:
-        """Make a pass, and measure what some slots normalise.
+        """Make a pass, and measure the inputs of some slots.
 
         Args:
-            slots: Paths of those.
-            by_batch: Paths of slots that normalise by the batch that they see, and that have to be measured; their
-                buffers are written to.
-            ends_early: Whether a batch is followed only as far as the slot that is measured, which it calls once at
-                most.
-            visit, run: See :class:`OnePass`.
-            after_batch: Called after each batch with the number of them so far.
-            follows_all: See :class:`OnePass`.
+            slots: Paths of the slots to measure.
+            by_batch: Paths of measured slots that normalise by each batch; their buffers are written to.
+            ends_early: Whether a forward pass stops at the measured slot, which it calls at most once.
+            visit, run: Functions, see :class:`OnePass`.
+            after_batch: Function that is called after each batch with the number of batches so far.
+            follows_all: Whether all layers are followed, see :class:`OnePass`.
         """
         self._begin()
         one_pass = OnePass(

@@ -1,4 +1,4 @@
-"""The result of a pass over data in which layers were measured."""
+"""Result of a pass over data that measured layers."""
 
 from dataclasses import dataclass, field
 
@@ -10,19 +10,19 @@ from normwise.statistics.measure.batch_accumulator import BatchAccumulator
 
 @dataclass
 class Measurement:
-    """Statistics of what the layers of a model normalised in one pass over data, or several.
+    """Statistics of the inputs of a model's norm layers in one or several passes over data.
 
-    A slot is a running mean and variance: that of a layer, by the layer's path, or that of one time step of a layer
-    that has statistics for each, ``lstm.norm_hh_l0[3]``.
+    A slot is a running mean and variance: of a layer, named by the layer's path, or of one time step of a layer
+    with statistics for each step, ``lstm.norm_hh_l0[3]``.
 
     Attributes:
-        seen: The accumulator of each slot that was measured, by path; empty where the data never reached it.
-        call_order: The order in which slots were called; that of the first pass, if there were several.
-        reasons: Why it is not known, of some calls or all, what a layer normalises by its running statistics, by path
-            of the layer.
-        unused: Paths of layers of which a forward pass did not use the running statistics.
-        dropped: Keys of the batches that the model's forward has no argument for, and that were left out.
-        batches: How many there were.
+        seen: Accumulator of each measured slot, by path; empty if the data never reached the slot.
+        call_order: Order in which slots were called, in the first pass.
+        reasons: Reason why some or all inputs that a layer normalises by its running statistics are unknown, by
+            path of the layer.
+        unused: Paths of layers whose forward pass did not use the running statistics.
+        dropped: Keys of the batches that were left out since the model's forward has no such argument.
+        batches: Number of batches.
     """
 
     seen: dict[str, BatchAccumulator]
@@ -33,11 +33,11 @@ class Measurement:
     batches: int = 0
 
     def reason_against(self, slot: StatisticsSlot, kind: VarianceKind) -> str:
-        """Return why there are no statistics of what a slot normalises; empty where there are.
+        """Return why there are no statistics of a slot's inputs; empty if there are.
 
         Args:
-            slot: One that was measured.
-            kind: The variance that is wanted.
+            slot: Measured slot.
+            kind: Requested kind of variance.
         """
         seen = self.seen[slot.path]
         if seen.together.count == 0:
@@ -54,7 +54,7 @@ class Measurement:
         return ""
 
     def update(self, later: "Measurement") -> None:
-        """Take over what a later pass over the same data found; order and reasons stay those that were found first."""
+        """Add the results of a later pass over the same data; order and reasons stay those of the first."""
         self.seen |= later.seen
         self.call_order = self.call_order if self.call_order.slots else later.call_order
         self.reasons = later.reasons | self.reasons

@@ -1,4 +1,4 @@
-"""One pass over data, in which the values that BN layers normalise are measured."""
+"""One pass over data that measures the inputs of BN layers."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -20,31 +20,31 @@ from normwise.statistics.moments import Moments
 from normwise.statistics.observe.by_hand import reason_unknown, use_of_statistics
 from normwise.statistics.observe.normalised_inputs import Call, observe
 
-#: Called with the path of a slot, what its layer normalises in one call, and the moments of that.
+#: Function of a slot's path, the values that its layer normalises in one call, and their moments.
 Visit = Callable[[str, Call, Moments], None]
-#: A call of a model with the arguments of a batch, whose number comes last.
+#: Function that calls a model with the arguments of a batch, whose number comes last.
 RunBatch = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], int], None]
 
 
 class _EndOfForwardPass(BaseException):
-    """A signal that ends a forward pass of which enough has been seen."""
+    """Signal that ends a forward pass early, after the measured slot."""
 
 
 class OnePass:
     """One pass over data.
 
     Args:
-        layers: The layers that are observed, by path.
-        slots: Their slots, by path.
-        statistics: What each slot normalises by, by path.
-        measured: Paths of the slots that are measured.
-        by_batch: Paths of those that normalise by the batch instead, and whose buffers are written to.
-        ends_early: Whether a batch is followed only as far as the slot that is measured.
-        visit: Called for each call that is measured. A call with values that are not finite is then left out of the
-            statistics, instead of an error, and its moments are for ``visit`` to judge.
-        run: What calls the model.
-        follows_all: Whether layers of which nothing is measured are followed as well, for the order of the calls and
-            the reasons against them. Else only those of them that have a forward of their own are.
+        layers: Observed layers, by path.
+        slots: Slots of these layers, by path.
+        statistics: Mean and variance that each slot normalises by, by path.
+        measured: Paths of the measured slots.
+        by_batch: Paths of the slots that normalise by the batch instead; their buffers are written to.
+        ends_early: Whether a forward pass stops at the measured slot.
+        visit: Function that is called for each measured call. With it, a call with non-finite values is left out of
+            the statistics instead of raising an error, and ``visit`` judges its moments.
+        run: Function that calls the model.
+        follows_all: Whether unmeasured layers are followed as well, for the order of calls and for reasons.
+            Otherwise only those with their own forward are.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class OnePass:
         self._visit, self._run = visit, run
         self._layers, self._slots, self._statistics = layers, slots, statistics
         self._by_batch, self._ends_early = by_batch, ends_early
-        #: Layers with a forward of their own, which may move the statistics before it normalises.
+        #: Layers with their own forward, which may update the statistics before it normalises.
         self._own_forward = {path for path, layer in layers.items() if kind_of_norm(layer).forward_of is None}
         needed = self._own_forward | {slots[path].layer_path for path in measured}
-        #: Paths of the layers that are followed.
+        #: Paths of the followed layers.
         self._followed = [path for path in layers if follows_all or path in needed]
         self._found = Measurement(
             {path: BatchAccumulator.empty(len(statistics[path][0])) for path in slots if path in measured}
@@ -74,10 +74,10 @@ class OnePass:
     def run(
         self, model: nn.Module, batches: RepeatedBatches, after_batch: Callable[[int], None]
     ) -> Measurement:
-        """Make the pass, and return what was found.
+        """Make the pass, and return the measurement.
 
         Raises:
-            ModelError: the model fails on a batch, or gives a slot values that are not finite, or too many channels.
+            ModelError: the model fails on a batch, or a slot's input is not finite or has too many channels.
         """
         found = self._found
         with ExitStack() as stack:

@@ -12,12 +12,12 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError
 
-#: Sums of squares that differ by less are those of the same values in another order.
+#: Relative difference below which sums of squares count as those of the same values in another order.
 _ROUNDING = 1e-9
 
 
 def check_max_batches(most: Any) -> None:
-    """Raise ArgumentError unless it is a number of batches, or None for all."""
+    """Raise ArgumentError unless the argument is a number of batches, or None for all."""
     if most is None:
         return
     try:
@@ -29,10 +29,10 @@ def check_max_batches(most: Any) -> None:
 
 
 class RepeatedBatches:
-    """Batches that each pass reads from the beginning, and a check that they are the same in each.
+    """Batches that each pass reads from the beginning, with a check that all passes read the same.
 
     Attributes:
-        varied: Whether the batches of a pass were others than those of the first.
+        varied: Whether the batches of a pass differed from those of the first.
     """
 
     def __init__(self, batches: Iterable[Any], most: int | None):
@@ -46,16 +46,16 @@ class RepeatedBatches:
         yield from islice(self._batches, self._most)
 
     def total(self) -> int | None:
-        """Return how many there are in a pass, if that is known; asking a loader may warn."""
+        """Return the number of batches in a pass, if known; a loader's length may warn."""
         try:
-            # A loader of a stream has a length only where the stream has one.
+            # A loader of a stream has a length only if the stream has one.
             total = len(self._batches) if isinstance(self._batches, Sized) else None
         except (TypeError, NotImplementedError):
             total = None
         return self._most if total is None else total if self._most is None else min(total, self._most)
 
     def add(self, values: Any) -> None:
-        """Take note of a batch, by the tensors in it."""
+        """Record a batch by a summary of its tensors."""
         for tensor in pytree.tree_leaves(values):
             if isinstance(tensor, Tensor) and tensor.layout is torch.strided and not tensor.is_complex():
                 self._count += tensor.numel()
@@ -64,7 +64,7 @@ class RepeatedBatches:
                 self._squares = self._squares.to(values.device) + values.double().square().sum()
 
     def end(self) -> None:
-        """Compare the pass that ended with the first."""
+        """Compare the finished pass with the first."""
         found = self._count, self._squares.item()
         if self._first is None:
             self._first = found

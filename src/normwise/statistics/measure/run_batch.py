@@ -1,4 +1,4 @@
-"""A call of a model with one batch of a user's data."""
+"""Call of a model with one batch of the user's data."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from normwise.errors import ModelError
 def run_batch(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], number: int) -> None:
     """Call the model with copies of the arguments, on its device.
 
-    A forward pass may change its input in place, and another pass over the data reads it again.
+    They are copies because a forward pass may change its input in place, and another pass reads the data again.
 
     Args:
-        model: Any model.
-        args, kwargs: Arguments for it.
+        model: Model to call.
+        args, kwargs: Arguments of the model.
         number: Number of the batch, from 0, for the message of an error.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A check that running statistics can be written to: each has memory of its own."""
+"""Check that running statistics can be written to, each with its own memory."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -18,8 +18,8 @@ def check_writable_statistics(layers: Mapping[str, nn.Module]) -> None:
     """Raise unless each running mean and variance can be written to without changing another.
 
     Raises:
-        ArgumentError: two of different shapes in a layer; one that is not of a floating type, has no memory, or shares
-            it, with another or, expanded, with itself.
+        ArgumentError: mean and variance of a layer have different shapes; or a statistic's dtype is not
+            floating-point, it has no memory, or it shares memory with another or (if expanded) with itself.
     """
     by_device: dict[torch.device, dict[_Owner, Tensor]] = {}
     for path, layer in layers.items():
@@ -47,7 +47,7 @@ def check_writable_statistics(layers: Mapping[str, nn.Module]) -> None:
 
 
 def _are_apart(buffers: list[Tensor]) -> bool:
-    """Say whether each is a block of memory that no other reaches into, as nearly all are."""
+    """Return whether all buffers are disjoint blocks of memory, as nearly always."""
     blocks = sorted((buffer.data_ptr(), buffer.nbytes) for buffer in buffers)
     return all(buffer.is_contiguous() for buffer in buffers) and all(
         start + size <= following for (start, size), (following, _) in pairwise(blocks)

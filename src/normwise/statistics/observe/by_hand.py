@@ -1,4 +1,4 @@
-"""Layers that normalise without a call of ``batch_norm``: what they normalise is found out by what they answer."""
+"""Layers that normalise without calling ``batch_norm``: find out what they normalise from their outputs."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -9,24 +9,24 @@ from torch.utils import _pytree as pytree
 
 from normwise.layers import StatisticsSlot
 
-#: What a forward pass does with the running statistics: normalises its input along axis 1, nothing, or what can't be
-#: told.
+#: How a forward pass uses the running statistics: it normalises its input along axis 1, ignores them, or is
+#: unknown.
 Use = Literal["input", "nothing", "unknown"]
 
 
 def use_of_statistics(
     slot: StatisticsSlot, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Use, Tensor | None]:
-    r"""Find out what a forward pass normalises, and return it if that is its input.
+    r"""Find out what a forward pass normalises, and return its input if that is it.
 
-    Where the output is a function of :math:`(x_c - \mu_c)` in each channel c, adding the same number to both changes
-    nothing; a number of its own for each channel tells the channels' axis, whatever is scaled, shifted and activated
-    behind. An output that doesn't change with the running statistics alone does not depend on them. The forward pass
-    is run three times; the statistics are put back.
+    If the output is a function of :math:`(x_c - \mu_c)` in each channel c, adding the same number to both changes
+    nothing. A different number for each channel identifies the channel axis, whatever scaling, shift and activation
+    follow. An output that does not change with the running statistics alone does not depend on them. The forward
+    pass is run three times; the statistics are restored.
     """
     tensors = [value for value in pytree.tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
     before = slot.values()
-    # Of several tensors one may be a mask, which would say which positions count.
+    # One of several tensors may be a mask of the positions that count.
     if len(tensors) != 1 or not _is_batch(tensors[0], len(before[0])):
         return "unknown", None
     x = tensors[0].detach()
@@ -47,14 +47,14 @@ def use_of_statistics(
         plain = answer(x, mean, spread)
         alone = answer(x, mean + by, 2 * spread)
         both = answer(x + by.view(shape).to(x), mean + by, spread)
-    except Exception:  # whatever a forward of the user's may raise: it can't be told then
+    except Exception:  # the user's forward may raise anything: then it is unknown
         return "unknown", None
     finally:
         slot.put(*before)
     if plain is None or alone is None or both is None or not plain.isfinite().all():
         return "unknown", None
     if torch.equal(plain, alone):
-        # A constant, such as what a ReLU makes of negative values, tells nothing.
+        # A constant, such as a ReLU's output for negative values, says nothing.
         return ("nothing" if plain.numel() == 0 or plain.min() < plain.max() else "unknown"), None
     return ("input", x) if _are_close(plain, both, x, spread) else ("unknown", None)
 
@@ -66,13 +66,13 @@ def _is_batch(x: Tensor, channels: int) -> bool:
 def _are_close(one: Tensor, other: Tensor, x: Tensor, spread: Tensor) -> bool:
     if one.shape != other.shape or not other.isfinite().all():
         return False
-    # What rounding the sum of both can do: in units of the spread, which is that of the normalised values.
+    # Bound on the rounding of the sum of both, in units of the spread of the normalised values.
     rounding = torch.finfo(x.dtype).eps * (x.abs().amax() / spread.amin() + 10).item()
     return bool((one - other).abs().amax() <= 20 * min(rounding, 0.005) * one.abs().amax().clamp_min(1e-30))
 
 
 def reason_unknown(layer: nn.Module) -> str:
-    """Return why the statistics of such a layer are left alone."""
+    """Return why the statistics of such a layer are left unchanged."""
     return (
         f"what {type(layer).__name__}.forward normalises can't be seen: it calls no batch_norm with its running "
         "statistics, and the channels of what it normalises by hand are not on axis 1 of its one input"

@@ -1,4 +1,4 @@
-"""Observation of the tensors that BN layers normalise, whatever they are called with."""
+"""Observation of the tensors that BN layers normalise, which may differ from their inputs."""
 
 import copy
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from normwise.layers.statistics_slot import mean_of_call
 
 
 class Call(NamedTuple):
-    """One call that normalises.
+    """One normalising call.
 
     Attributes:
-        values: ``(N, C, *)``, what is normalised.
-        mask: ``(N, *)``, True where a position is real; None where all are.
-        running_mean: What was given as running mean; None where only the batch's statistics are used.
-        training: Whether it normalises by the batch.
+        values: Values that are normalised, ``(N, C, *)``.
+        mask: Mask ``(N, *)``, True where a position is real; None if all are.
+        running_mean: Running mean that was passed; None if only batch statistics are used.
+        training: Whether the call normalises by the batch.
         momentum: Weight of the batch in the running statistics; None for their plain average.
     """
 
@@ -33,18 +33,19 @@ class Call(NamedTuple):
     momentum: float | Tensor | None = 0.1
 
 
-#: Called before a layer normalises; says whether the call was one by the layer's own statistics.
+#: Function that is called before a layer normalises; returns whether the call uses the layer's own
+#: statistics.
 Look = Callable[[nn.Module, Call], bool]
-#: Called behind a forward pass in which ``look`` was never true: with the layer, its forward, the arguments and the
-#: output; returns the output to use.
+#: Function that is called after a forward pass in which ``look`` never returned True, with the layer, its
+#: forward, the arguments and the output; returns the output to use.
 Unseen = Callable[[nn.Module, Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
 
 
 def observe(layer: nn.Module, look: Look, unseen: Unseen) -> Callable[[], None]:
-    """Call ``look`` before each normalisation that the layer makes; gives a function that ends that.
+    """Call ``look`` before each normalisation of the layer; return a function that ends that.
 
-    Torch's layers and ours normalise their first argument. A layer with a forward of its own may call that of its base
-    class with something else, several times or never: the calls of ``batch_norm`` that it makes are intercepted.
+    Torch's layers and ours normalise their first argument. A layer with its own forward may call its base class's
+    forward with other arguments, several times or never; so its calls of ``batch_norm`` are intercepted.
     """
     if kind_of_norm(layer).forward_of is not None:
         return layer.register_forward_pre_hook(partial(look_at_input, look), with_kwargs=True).remove
@@ -61,16 +62,16 @@ def observe(layer: nn.Module, look: Look, unseen: Unseen) -> Callable[[], None]:
 
 
 def look_at_input(look: Look, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Call ``look`` for what torch's layers and ours normalise: their first argument."""
+    """Call ``look`` with the first argument, which torch's layers and ours normalise."""
     if (x := input_of_call(args, kwargs)) is None:
-        return  # forward will say so
+        return  # forward itself will raise
     mean = mean_of_call(layer, args, kwargs)
     momentum = getattr(layer, "momentum", 0.1)
     look(layer, Call(x, kwargs.get("mask"), mean, layer.training or mean is None, momentum))
 
 
 class _Observed:
-    """A layer's forward, observed; in copies and files of the layer it is the forward alone."""
+    """Observed forward of a layer; in copies and pickles of the layer it is the plain forward."""
 
     def __init__(self, layer: nn.Module, look: Look, unseen: Unseen):
         self._layer, self._look, self._unseen = layer, look, unseen
@@ -94,10 +95,10 @@ def _itself(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Calls(TorchFunctionMode):
-    """Interception of the calls of ``batch_norm`` in the forward pass of a layer.
+    """Interception of calls of ``batch_norm`` within a layer's forward pass.
 
     Attributes:
-        seen: Whether one of them normalised by the layer's own statistics.
+        seen: Whether a call normalised by the layer's own statistics.
     """
 
     def __init__(self, layer: nn.Module, look: Look):

@@ -1,1 +1,1 @@
-"""The state of models and of random numbers, put back after use."""
+"""Contexts that restore the state of models and of random numbers."""

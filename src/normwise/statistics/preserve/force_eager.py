@@ -1,4 +1,4 @@
-"""Compiled code that runs uncompiled for a while, so that its layers call hooks."""
+"""Context in which compiled code runs eagerly, so that its layers call hooks."""
 
 import sys
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ import torch
 
 
 class ForceEager:
-    """torch's stance "force_eager", from the first ``begin`` to the last ``end``.
+    """Reference count of torch's stance "force_eager", active from the first ``begin`` to the last ``end``.
 
-    Those who hold it may end in any order, such as watches that overlap; torch's own stances have to be nested.
+    Ends may come in any order, as with overlapping watches; torch's own stances must be nested.
     """
 
     def __init__(self) -> None:
@@ -19,8 +19,8 @@ class ForceEager:
         self._stance: Any = None
 
     def begin(self) -> bool:
-        """Return whether anything may be compiled, so that :meth:`end` has to follow."""
-        if "torch._dynamo" not in sys.modules:  # only who compiles has imported it, which takes seconds
+        """Return whether anything may be compiled, in which case :meth:`end` must follow."""
+        if "torch._dynamo" not in sys.modules:  # so nothing is compiled; importing it takes seconds
             return False
         if self._holders == 0:
             self._stance = torch.compiler.set_stance("force_eager")
@@ -28,19 +28,19 @@ class ForceEager:
         return True
 
     def end(self) -> None:
-        """End one that was begun."""
+        """End one ``begin``."""
         self._holders -= 1
         if self._holders == 0:
             self._stance.__exit__(None, None, None)
 
 
-#: The one of the whole process, as compiling is a matter of the whole process.
+#: Instance of the process, since the stance belongs to the whole process.
 FORCE_EAGER = ForceEager()
 
 
 @contextmanager
 def running_eagerly() -> Iterator[None]:
-    """Let compiled modules run eagerly meanwhile."""
+    """Let compiled modules run eagerly within the context."""
     begun = FORCE_EAGER.begin()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Forward passes that leave no trace in the models that they run."""
+"""Contexts for forward passes that leave models unchanged."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,12 +14,13 @@ from normwise.statistics.preserve.snapshot import Snapshot
 
 @contextmanager
 def unchanged(*models: nn.Module, data: Any = None, parameters: bool = True) -> Iterator[Callable[[], None]]:
-    """Let models be called, traced and put into another mode, and put back whatever that changes in them.
+    """Restore everything that calls, tracing or mode changes within the context change in models.
 
-    Modes, attributes, hooks, buffers, gradients and the random states of torch, NumPy and Python are as they were
-    afterwards, also after an exception; so are the generators that ``data`` draws from and, with ``parameters``, the
-    values of parameters. Compiled modules run eagerly meanwhile, so that hooks are called, and autocast around the
-    call forgets the weights that it has converted. Gives a function that sets the random states back to the beginning.
+    Modes, attributes, hooks, buffers, gradients and the random states of torch, NumPy and Python are restored
+    afterwards, also after an exception; so are the generators that ``data`` draws from and, with ``parameters``,
+    the values of parameters. Within the context compiled modules run eagerly, so that hooks are called, and the
+    weight cache of a surrounding autocast is cleared. Yields a function that resets the random states to the
+    beginning.
     """
     snapshot = Snapshot(*models, values=True, parameters=parameters)
     with ExitStack() as stack:
@@ -32,9 +33,9 @@ def unchanged(*models: nn.Module, data: Any = None, parameters: bool = True) -> 
 
 @contextmanager
 def unchanged_in_evaluation(model: nn.Module, *, data: Any = None) -> Iterator[Callable[[], None]]:
-    """Put the model into evaluation, without gradients, and leave it :func:`unchanged`.
+    """Put the model into evaluation mode, without gradients, and keep it :func:`unchanged`.
 
-    Values of parameters, which evaluation reads only, are not kept: large models have much of them.
+    Values of parameters are not saved: evaluation only reads them, and large models have many.
     """
     with unchanged(model, data=data, parameters=False) as begin, torch.no_grad():
         model.eval()

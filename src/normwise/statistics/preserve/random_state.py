@@ -1,4 +1,4 @@
-"""Generators of random numbers that are put back to where they were."""
+"""Context that restores the states of random generators."""
 
 import random
 from collections import deque
@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 _OF_NUMPY = (np.random.Generator, np.random.RandomState)
 _Restore = Callable[[], object]
-#: Objects that are looked at in search of generators, and items of a container: a data set may hold millions.
+#: Most objects, and most items of a container, in the search for generators: a data set may hold millions.
 _MOST_OBJECTS, _MOST_ITEMS = 10_000, 100
 
 
 @contextmanager
 def random_state_kept(holder: Any = None) -> Iterator[Callable[[], None]]:
-    """Leave the random state as it was; gives a function that sets it back to the beginning in between.
+    """Restore the random state afterwards; yield a function that resets it to the beginning in between.
 
-    It is that of torch's, NumPy's and Python's global generators, which loaders and augmentations draw from, and of
-    those that ``holder`` holds, such as a loader's own.
+    This covers the global generators of torch, NumPy and Python, which loaders and augmentations draw from, and
+    those within ``holder``, such as a loader's own.
     """
     restores = [*global_state(), *(_of(generator) for generator in generators_of(holder))]
 
@@ -38,7 +38,7 @@ def random_state_kept(holder: Any = None) -> Iterator[Callable[[], None]]:
 
 
 def global_state() -> list[_Restore]:
-    """Return functions that put the global generators of torch, NumPy and Python back to where they are now."""
+    """Return functions that reset the global generators of torch, NumPy and Python to their current states."""
     restores: list[_Restore] = [
         partial(torch.set_rng_state, torch.get_rng_state()),
         partial(np.random.set_state, np.random.get_state()),  # noqa: NPY002 (theirs, not ours)
@@ -60,10 +60,10 @@ def _of(generator: Any) -> _Restore:
 
 
 def generators_of(holder: Any) -> list[Any]:
-    """Return the generators of random numbers that are reached from an object by its attributes and closures."""
+    """Return the random generators reachable from an object through attributes and closures."""
     found: list[Any] = []
     queue: deque[Any] = deque([holder])
-    seen: dict[int, Any] = {}  # the objects, too: an id is only theirs while they live
+    seen: dict[int, Any] = {}  # keep the objects, too: an id is unique only during their lifetime
     while queue and len(seen) < _MOST_OBJECTS:
         value = queue.popleft()
         if id(value) in seen:
@@ -91,8 +91,8 @@ def _parts(value: Any) -> Iterable[Any]:
     parts: list[Any] = []
     if isinstance(value, FunctionType):
         for cell in value.__closure__ or ():
-            with suppress(ValueError):  # a name that has no value yet
+            with suppress(ValueError):  # the name has no value yet
                 parts.append(cell.cell_contents)
-    with suppress(Exception):  # an object of the user's may answer anything
+    with suppress(Exception):  # the user's object may return anything
         parts.extend(vars(value).values())
     return parts

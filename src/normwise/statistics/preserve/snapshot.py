@@ -1,4 +1,4 @@
-"""The state of models at one moment, and the way back to it."""
+"""Snapshot of the state of models, and its restoration."""
 
 import pickle
 import random
@@ -18,19 +18,18 @@ from normwise.layers.write_tensor import write
 from normwise.nn.mixins.change_class import change_class
 
 _CONTAINERS = (list, dict, set, deque)
-#: Values that nobody can change, and references that may be dead.
+#: Immutable values, and weak references, which may be dead.
 FIXED = frozenset({str, bytes, int, float, complex, bool, type(None), *weakref.ProxyTypes})
-#: Objects without attributes that a forward pass would write.
+#: Objects whose attributes a forward pass does not write.
 _PASSIVE = (type, FunctionType, MethodType, ModuleType)
 
 
 class Snapshot:
-    """Modules, attributes, hooks, classes, modes, parameters and buffers of models, to be put back.
+    """Snapshot of modules, attributes, hooks, classes, modes, parameters and buffers of models.
 
-    Objects keep their identity: a list or dict that was changed gets its items back, and an attribute that was given
-    another object gets the first one back. Parameters get their ``requires_grad`` and ``grad`` back. With ``values``,
-    tensors, arrays and generators of random numbers that were written into get their values back as well; those of
-    parameters only with ``parameters``.
+    Objects keep their identity: the items of a changed list or dict are restored, and a reassigned attribute gets
+    its old object. ``requires_grad`` and ``grad`` of parameters are restored. With ``values``, the values of
+    tensors, arrays and random generators are restored as well; those of parameters only with ``parameters``.
     """
 
     def __init__(self, *models: nn.Module, values: bool, parameters: bool = True) -> None:
@@ -38,13 +37,13 @@ class Snapshot:
         self._seen: set[int] = set()
         self._steps: list[Callable[[], None]] = []
         self._changes: list[Callable[[], bool]] = []
-        #: Containers without items, which most of those of a module are, such as its hooks.
+        #: Empty containers, as most containers of a module are, such as its hooks.
         self._empty: list[Any] = []
         for module in dict.fromkeys(module for model in models for module in model.modules()):
             self._keep_module(module)
 
     def restore(self) -> None:
-        """Put everything back, whatever was done meanwhile."""
+        """Restore everything."""
         for container in self._empty:
             if container:
                 container.clear()
@@ -52,27 +51,27 @@ class Snapshot:
             step()
 
     def keep_buffers(self, module: nn.Module) -> None:
-        """Keep a module's own buffers, and nothing else of it."""
+        """Save only the module's own buffers."""
         self._keep_container(module._buffers)
 
     def is_changed(self) -> bool:
-        """Return whether anything was set, or written into, since."""
+        """Return whether anything was set, or written into, since the snapshot."""
         return any(self._empty) or any(change() for change in self._changes)
 
     def _keep_module(self, module: nn.Module) -> None:
         kind = type(module)
         if isinstance(module, torch.jit.ScriptModule):
-            # Its attributes are in C++, and can't be exchanged.
+            # Its attributes are in C++, and can't be replaced.
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
                 self._keep(tensor)
-            if isinstance(mode := getattr(module, "training", None), bool):  # a frozen one has none
+            if isinstance(mode := getattr(module, "training", None), bool):  # a frozen dataclass has none
                 self._steps.append(partial(setattr, module, "training", mode))
             return
         self._steps.append(partial(change_class, module, kind))
         self._keep_container(vars(module))
 
     def _keep(self, value: Any, *, inside_object: bool = False) -> None:
-        """Keep whatever a forward pass may change in ``value`` without setting an attribute of a module."""
+        """Save the parts of ``value`` that a forward pass may change without setting an attribute of a module."""
         if type(value) in FIXED or id(value) in self._seen or isinstance(value, nn.Module):
             return
         self._seen.add(id(value))
@@ -98,7 +97,7 @@ class Snapshot:
             and not isinstance(value, _PASSIVE)
             and not inside_object
         ):
-            # An object of a user's class, such as a counter; objects in it are followed no further.
+            # An object of the user's class, such as a counter; its own objects are not followed further.
             self._keep_container(vars(value), inside_object=True)
 
     def _keep_container(self, container: Any, *, inside_object: bool = False) -> None:
@@ -135,7 +134,7 @@ class Snapshot:
 
 
 def _refill(container: Any, before: Any) -> None:
-    """Give a container the items back that it had."""
+    """Restore the items of a container."""
     container.clear()
     if isinstance(container, (dict, set)):
         container.update(before)
@@ -144,7 +143,7 @@ def _refill(container: Any, before: Any) -> None:
 
 
 def _has_others(container: Any, before: Any) -> bool:
-    """Return whether a container has other items than before, or in another order."""
+    """Return whether the items of a container, or their order, have changed."""
     now, then = _objects_in(container), _objects_in(before)
     return len(now) != len(then) or any(a is not b for a, b in zip(now, then, strict=True))
 
@@ -153,7 +152,7 @@ def _write_back(tensor: Tensor, before: Tensor) -> None:
     if tensor.shape != before.shape:
         with torch.inference_mode(tensor.is_inference()), torch.no_grad():
             tensor.resize_(before.shape)
-    # A tensor that nobody wrote into isn't written into either: autograd would take that for a change.
+    # An unchanged tensor is not written to: autograd would count that as a change.
     if not _are_same(tensor, before):
         write(tensor, before)
 
@@ -163,7 +162,7 @@ def _are_same(first: Tensor, second: Tensor) -> bool:
         return torch.equal(first, second) or bool(
             ((first == second) | ((first != first) & (second != second))).all()
         )
-    except (RuntimeError, TypeError):  # types that can't be compared, such as quantised and sparse ones
+    except (RuntimeError, TypeError):  # such as quantised and sparse tensors, which can't be compared
         return False
 
 

@@ -1,17 +1,17 @@
-"""Autocast that is switched off for a while."""
+"""Context that switches autocast off."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 
-#: Types of devices whose autocast a user may have entered around a call.
+#: Device types whose autocast the user may have entered around a call.
 _DEVICE_TYPES = ("cpu", "cuda", "xpu", "mps")
 
 
 @contextmanager
 def without_autocast() -> Iterator[None]:
-    """Let operators compute in the types of their inputs, whatever autocast is entered around the call."""
+    """Let operators compute in the dtypes of their inputs, ignoring any surrounding autocast."""
     with ExitStack() as stack:
         for device_type in _DEVICE_TYPES:
             if torch.is_autocast_enabled(device_type):

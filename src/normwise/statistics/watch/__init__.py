@@ -1,1 +1,1 @@
-"""Statistics of BN layers while a model trains."""
+"""Statistics of BN layers during training."""

@@ -1,4 +1,4 @@
-"""The summary of one BN layer and of what it sees of one batch."""
+"""Summary of one BN layer and of its input for one batch."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from normwise.layers import kind_of_norm
 from normwise.records import LayerPoint, OverChannels, UnitPoint
 from normwise.statistics.watch.standard_errors import moments_with_errors
 
-#: Figure 1 of Ioffe & Szegedy 2015 has these.
+#: Percentiles, as in figure 1 of Ioffe & Szegedy 2015.
 PERCENTILES = (15.0, 50.0, 85.0)
 
 
@@ -18,13 +18,13 @@ PERCENTILES = (15.0, 50.0, 85.0)
 def layer_summary(
     layer: nn.Module, x: Tensor, mask: Tensor | None, channels: tuple[int, ...]
 ) -> LayerPoint | None:
-    """Return the summary of a layer as it is before a call with ``x``, and of that; gradients are not known yet.
+    """Return the summary of a layer before a call with ``x``, and of ``x``; gradients are not known yet.
 
     Args:
-        layer: A BN layer, torch's, ours, or a foreign frozen one.
-        x: ``(N, C, *)``; not changed.
-        mask: ``(N, *)``, True where a position is real.
-        channels: Those of which percentiles are wanted.
+        layer: BN layer of torch, ours, or a frozen one of another library.
+        x: Input of the layer, ``(N, C, *)``; not changed.
+        mask: Mask ``(N, *)``, True where a position is real.
+        channels: Channels whose percentiles are computed.
 
     Returns:
         The summary; None for an empty batch.
@@ -86,7 +86,7 @@ def _over_channels(quantities: dict[str, Tensor | None]) -> dict[str, Any]:
         ],
         1,
     )
-    rows = summaries.tolist()  # all at once: on a GPU each would wait
+    rows = summaries.tolist()  # all at once: on a GPU each copy would wait
     return {name: OverChannels(*map(_six_digits, row)) for name, row in zip(there, rows, strict=True)}
 
 
@@ -97,10 +97,10 @@ def _units(
         return ()
     chosen = x[:, list(channels)].movedim(1, -1)
     values = (chosen.flatten(0, -2) if mask is None else chosen[mask]).double()
-    # NumPy selects where torch sorts, which takes four times as long.
+    # NumPy uses selection; torch sorts, which takes four times as long.
     inputs = np.percentile(values.cpu().numpy(), PERCENTILES, axis=0).T
     scales, offsets = (tensor[list(channels)].cpu().numpy()[:, None] for tensor in (scale, offset))
-    # A negative γ turns the order round: the 15th percentile becomes the 85th.
+    # A negative γ reverses the order: the 15th percentile becomes the 85th.
     outputs = np.sort(inputs * scales + offsets, axis=1)
     return tuple(
         UnitPoint(channel, tuple(map(_six_digits, before)), tuple(map(_six_digits, behind)))
@@ -109,5 +109,5 @@ def _units(
 
 
 def _six_digits(value: float) -> float:
-    # Seventeen would triple the size of a recording.
+    # Seventeen digits would triple the size of a recording.
     return float(f"{value:.6g}")

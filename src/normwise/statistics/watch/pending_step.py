@@ -1,4 +1,4 @@
-"""A recorded step whose backward pass is still to come."""
+"""A recorded step before its backward pass."""
 
 from dataclasses import dataclass, field, replace
 
@@ -14,20 +14,20 @@ class PendingStep:
     """Summaries of layers at a step, and hooks that complete them by the norms of gradients.
 
     Attributes:
-        step: Number of training passes before it.
+        step: Number of training passes before the step.
         points: Summary of each layer, by path.
     """
 
     step: int
     points: dict[str, LayerPoint] = field(default_factory=dict)
-    #: Norms by layer and field; tensors, for which a GPU need not be waited for.
+    #: Norms by layer and field, as tensors, so that the host need not wait for a GPU.
     _gradients: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    #: Of the hooks for gradients. The parameters among the tensors are kept, but no output: it may be large.
+    #: Handles of the hooks for gradients. They keep parameters alive, but no outputs, which may be large.
     _handles: list[RemovableHandle] = field(default_factory=list)
     _parameters: list[Tensor] = field(default_factory=list)
 
     def keep_gradient(self, path: str, name: str, tensor: Tensor) -> None:
-        """Take the norm of the tensor's gradient when it comes."""
+        """Compute the norm of the tensor's gradient when it arrives."""
         norms = self._gradients.setdefault(path, {})
 
         def keep(gradient: Tensor) -> None:
@@ -38,13 +38,13 @@ class PendingStep:
             self._parameters.append(tensor)
 
     def complete(self) -> WatchedStep:
-        """Return the record with the gradients that came."""
+        """Return the record with the gradients that have arrived."""
         found = {
             (path, name): norm for path, norms in self._gradients.items() for name, norm in norms.items()
         }
         values: list[float] = []
         if found:
-            # One wait for the device instead of one for each.
+            # Wait for the device once instead of once for each.
             device = next(iter(found.values())).device
             values = torch.stack([norm.to(device) for norm in found.values()]).tolist()
         given: dict[str, dict[str, float]] = {}
@@ -58,6 +58,6 @@ class PendingStep:
         for handle in self._handles:
             handle.remove()
         for parameter in self._parameters:
-            # With a dict of hooks, be it empty, each backward pass would call Python at the parameter.
+            # With a dict of hooks, even an empty one, each backward pass would call Python at the parameter.
             if not parameter._backward_hooks:
                 parameter._backward_hooks = None

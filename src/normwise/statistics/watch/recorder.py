@@ -1,4 +1,4 @@
-"""Hooks that record statistics of the layers of a model while it is watched."""
+"""The hooks that `watch` installs on a model, and their records."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[repo
 
 
 class Recorder:
-    """The records so far of a model that :func:`normwise.watch` watches; a context manager.
+    """Records so far of a model that :func:`normwise.watch` watches; a context manager.
 
-    Between records a single hook, at the model itself, counts the passes; those of its layers and gradients are there
-    for one step at a time.
+    Between records a single hook, on the model itself, counts the passes; hooks on layers and gradients exist only
+    during a recorded step.
 
     Attributes:
         steps: Training passes so far.
-        unseen: Layers of which it can't be seen what they normalise, by path.
+        unseen: Layers whose normalised values can't be observed, by path.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Recorder:
         self._forces_eager = False
         self._model = model
         self._follows = self._closed = False
-        # A model calls the forward that it had before its hooks.
+        # The model calls the forward that it had before its hooks.
         self._stop = [
             self._observe(path, layer)
             for path, layer in layers.items()
@@ -66,20 +66,20 @@ class Recorder:
 
     @property
     def points(self) -> tuple[WatchedStep, ...]:
-        """The records that are complete: a step's is when the next one begins, or the watch ends."""
+        """Return the complete records; a step's record is complete when the next step begins or the watch ends."""
         return tuple(self._points)
 
     @property
     def record(self) -> Recording:
-        """All that was seen so far, as a record for a report."""
+        """Return the recording so far, as a record for a report."""
         return replace(self._head, points=self.points)
 
     def __str__(self) -> str:
-        """A line a layer, of the last record."""
+        """Return one line per layer for the last record."""
         return str(self.record)
 
     def close(self) -> None:
-        """Take all hooks away, complete the last record, and warn of what was not seen; a second time does nothing."""
+        """Remove all hooks, complete the last record, and warn of what was not seen; do nothing a second time."""
         if self._closed:
             return
         self.abandon()
@@ -95,7 +95,7 @@ class Recorder:
             )
 
     def abandon(self) -> None:
-        """Take all hooks away, and complete the last record, without a warning: the training has failed."""
+        """Remove all hooks, and complete the last record, without a warning: the training has failed."""
         if self._closed:
             return
         self._closed = True
@@ -118,8 +118,8 @@ class Recorder:
             self.abandon()
 
     def before_pass(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
-        """Count a training pass of the model, and record every so many."""
-        # Tensors that have no numbers: those of a trace, of vmap.
+        """Count a training pass of the model, and record it if it is due."""
+        # Tensors without values, as in a trace or in vmap.
         if torch.compiler.is_compiling() or torch._C._is_tracing() or _transforms() is not None:
             return
         if self._pass_handles:
@@ -138,12 +138,13 @@ class Recorder:
             self._end_pass()
 
     def _count_passes(self, model: nn.Module) -> Callable[[], None]:
-        """Call :meth:`before_pass` before each pass of the model; returns a function that ends that."""
+        """Call :meth:`before_pass` before each pass of the model; return a function that ends that."""
         compiled = model._compiled_call_impl
         if compiled is None:
             return model.register_forward_pre_hook(_Hook(self), with_kwargs=True).remove
 
-        # What ``model.compile()`` made calls no hooks; torch.compile's checks behind it want the stance of before it.
+        # The function that ``model.compile()`` made calls no hooks; torch.compile's checks after it need the
+        # old stance.
         def call(*args: Any, **kwargs: Any) -> Any:
             self.before_pass(args, kwargs)
             output = compiled(*args, **kwargs)
@@ -163,7 +164,7 @@ class Recorder:
             if layer is not model:
                 self._pass_handles.append(self._observe(path, layer))
             elif kind_of_norm(layer).forward_of is not None:
-                # Its hooks of before the pass are under way.
+                # The hooks that precede the pass are already running.
                 look_at_input(partial(self._look, path), layer, args, kwargs)
             behind = layer.register_forward_hook(partial(self._behind_layer, path))
             self._pass_handles.append(behind.remove)
@@ -180,7 +181,7 @@ class Recorder:
             self._forces_eager = False
 
     def _abandon_pass(self) -> None:
-        """End a recorded pass that an exception ended, which makes no record."""
+        """Discard a recorded pass that an exception ended."""
         if self._pass_handles:
             self._end_pass()
             self._discard()
@@ -200,7 +201,7 @@ class Recorder:
     def _not_seen(
         self, path: str, layer: nn.Module, forward: object, args: tuple[Any, ...], kwargs: Any, output: Any
     ) -> Any:
-        if kind_of_norm(layer).family == "frozen":  # which computes by hand, with constants
+        if kind_of_norm(layer).family == "frozen":  # it computes by hand, with constants
             self._record(path, layer, input_of_call(args, kwargs), None)
         elif self._pending is not None:
             self.unseen[path] = layer
@@ -252,7 +253,7 @@ class Recorder:
 
 
 class _Hook:
-    """The hook of a recorder; in a copy of the model, or a file of it, it does nothing."""
+    """Hook of a recorder, which does nothing in a copy or a pickle of the model."""
 
     def __init__(self, recorder: Recorder | None = None):
         self._recorder = recorder
@@ -266,7 +267,7 @@ class _Hook:
 
 
 def _fits(layer: nn.Module, x: Any, mask: Any) -> bool:
-    """Return whether the layer's arguments are tensors of numbers that fit; if not, the layer will raise an error."""
+    """Return whether the layer's arguments are fitting tensors with values; if not, the layer will raise an error."""
     if type(x) not in (Tensor, nn.Parameter) or x.dim() < 2 or not x.is_floating_point() or x.is_meta:
         return False
     known = layer.running_mean if layer.running_mean is not None else layer.weight

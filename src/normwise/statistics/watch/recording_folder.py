@@ -11,12 +11,12 @@ from normwise.files import is_folder, is_there, read_whole, reason, write_whole
 from normwise.records import Recording, WatchedStep, read_record, record_of, to_json
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-#: Largest ``metrics.jsonl``, in bytes, and what to do where a file is none of ours.
+#: Largest ``metrics.jsonl``, in bytes, and advice for a file that is not ours.
 _LARGEST, _ADVICE = 2**30, "Record again"
 
 
 class RecordingFolder:
-    """The files of one recording: what was watched, written whole, and a line a record, appended."""
+    """Files of one recording: ``recording.json``, and ``metrics.jsonl`` with one appended line per record."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -26,14 +26,14 @@ class RecordingFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether a recording was begun here."""
+        """Return whether a recording was begun in the folder."""
         return is_there(self._head)
 
     def begin(self, head: Recording) -> "RecordingFolder":
-        """Make the folder and its files, to append records.
+        """Make the folder and its files for appending records.
 
         Raises:
-            RunError: it has such files already, or can't be written to.
+            RunError: the folder has such files already, or can't be written to.
         """
         made: list[Path] = []
         try:
@@ -57,7 +57,7 @@ class RecordingFolder:
         return self
 
     def _open(self, head: Recording) -> None:
-        # "x": of two processes that begin here at once, the second is told. Unbuffered: a line that was written
+        # "x": of two processes that begin here at once, the second gets an error. Unbuffered: a written line
         # outlives the process.
         try:
             self._file = self._metrics.open("xb", buffering=0)
@@ -77,29 +77,29 @@ class RecordingFolder:
         """Add a line.
 
         Raises:
-            RunError: the disk is full, or gone.
+            RunError: the disk is full or gone.
         """
         if self._file is None:
             raise RunError(f"the recording in {self.path} has ended; begin another")
         rest = memoryview(_encoded(to_json(point)))
         try:
-            while rest:  # a disk that fills takes a part of a line
+            while rest:  # a full disk takes only a part of a line
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            self.close()  # nothing may come behind a torn line
+            self.close()  # nothing may follow a torn line
             raise RunError(f"{self._metrics} can't be written to: {error.strerror}") from None
 
     def close(self) -> None:
-        """End the recording; a second time does nothing."""
+        """End the recording; a second call does nothing."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def read(self) -> Recording:
-        """Return the recording as far as it went; a last line that a killed process did not finish is left out.
+        """Return the recording so far, without an incomplete last line of a killed process.
 
         Raises:
-            RunError: no recording here, or a file that is damaged.
+            RunError: there is no recording, or a file is damaged.
         """
         for path in (self._head, self._metrics):
             if not is_there(path):
@@ -107,11 +107,11 @@ class RecordingFolder:
                 raise RunError(f"{self.path} holds no recording: {what}")
         head = read_record(self._head, Recording, _ADVICE)
         content = read_whole(self._metrics, most=_LARGEST)
-        lines = content.split(b"\n")[:-1]  # what is behind the last line's end is torn, or nothing
+        lines = content.split(b"\n")[:-1]  # the rest after the last line's end is torn or empty
         points = tuple(record_of(self._metrics, WatchedStep, line, _ADVICE) for line in lines)
         return replace(head, points=points)
 
 
 def _encoded(text: str) -> bytes:
-    # Half of a surrogate pair, which names of modules may have, has no UTF-8; it is written as one sees it escaped.
+    # An unpaired surrogate, which module names may have, has no UTF-8; it is written escaped.
     return (_SURROGATES.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text) + "\n").encode()

@@ -1,4 +1,4 @@
-"""Destinations of records as they are made: a folder, or TensorBoard."""
+"""Destinations of new records: a folder, or TensorBoard."""
 
 import math
 import os
@@ -13,10 +13,10 @@ from normwise.statistics.watch.recording_folder import RecordingFolder
 
 
 class Sink(Protocol):
-    """A destination of records."""
+    """Destination of records."""
 
     def append(self, point: WatchedStep) -> None:
-        """Take one."""
+        """Store a record."""
         ...
 
     def close(self) -> None:
@@ -25,11 +25,11 @@ class Sink(Protocol):
 
 
 def sink_for(to: Any, head: Recording) -> Sink | None:
-    """Return the sink that the user's ``to`` means; None for none.
+    """Return the sink for the user's argument ``to``; None if it is None.
 
     Raises:
-        ArgumentError: it means nothing.
-        RunError: a folder that has a recording, or can't be written to.
+        ArgumentError: ``to`` is neither a folder nor a writer.
+        RunError: the folder has a recording already, or can't be written to.
     """
     if to is None:
         return None
@@ -49,7 +49,7 @@ def sink_for(to: Any, head: Recording) -> Sink | None:
 
 
 class TensorBoard:
-    """Scalars ``bn/<path>/<quantity>`` for a ``SummaryWriter``, which stays open: it is the user's."""
+    """Scalars ``bn/<path>/<quantity>`` for the user's ``SummaryWriter``, which stays open."""
 
     def __init__(self, writer: Any):
         self._writer = writer
@@ -61,14 +61,14 @@ class TensorBoard:
                 self._writer.add_scalar(f"bn/{path or 'model'}/{quantity}", value, point.step)
 
     def close(self) -> None:
-        """Do nothing: the writer may have more to write."""
+        """Do nothing: the user may write more."""
 
 
 def scalars(point: LayerPoint) -> Iterator[tuple[str, float]]:
-    """Return name and value of each number of a point that makes a curve; what is not known is left out.
+    """Return name and value of each number of a point that makes a curve, without unknown ones.
 
-    Of a quantity that each channel has it is the root of the mean square, ``shift_rms``, and of the two distances the
-    largest absolute value as well, ``shift_largest``; of a unit its percentiles, ``unit3_input_p15``.
+    A quantity per channel gives its root mean square, such as ``shift_rms``, and the two distances also their
+    largest absolute value, such as ``shift_largest``; a unit gives its percentiles, such as ``unit3_input_p15``.
     """
     for name in LayerPoint.__dataclass_fields__:
         value = getattr(point, name)

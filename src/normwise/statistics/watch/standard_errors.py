@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: Elements that are float64 at a time: 32 MB.
+#: Number of elements that are converted to float64 at a time: 32 MB.
 _BLOCK = 2**22
 
 
@@ -14,10 +14,10 @@ class MomentsWithErrors:
     """Mean and variance of a batch, per channel, and their standard errors; tensors are ``(C,)``, float64.
 
     Attributes:
-        samples: Samples with something real in them.
-        values: Values a channel.
-        mean: Of the values.
-        var: Of the values, biased: what normalises.
+        samples: Number of samples with a real position.
+        values: Number of values per channel.
+        mean: Mean of the values.
+        var: Biased variance of the values, which normalises the batch.
         mean_error, var_error: Standard errors of mean and variance; NaN for a single sample.
     """
 
@@ -32,7 +32,7 @@ class MomentsWithErrors:
 def moments_with_errors(x: Tensor, mask: Tensor | None = None) -> MomentsWithErrors | None:
     r"""Return mean and variance of each channel with their standard errors, from the scatter between samples.
 
-    The positions of a sample depend on one another, the samples don't. With the sums over a sample's :math:`n_i`
+    The positions of a sample are dependent, the samples are independent. With the sums over a sample's :math:`n_i`
     positions of the deviations, :math:`d_i = \sum (x - \mu)`, and of their squares' excess,
     :math:`e_i = \sum ((x - \mu)^2 - \sigma^2)`, of :math:`N` samples and :math:`n` values in all:
 
@@ -44,11 +44,11 @@ def moments_with_errors(x: Tensor, mask: Tensor | None = None) -> MomentsWithErr
     For samples of equal size :math:`s_\mu` is the standard deviation of the samples' means over :math:`\sqrt{N}`.
 
     Args:
-        x: ``(N, C, *)`` of any floating type.
-        mask: ``(N, *)``, True where a position is real; the others may hold anything.
+        x: Values ``(N, C, *)`` of any floating-point dtype.
+        mask: Mask ``(N, *)``, True where a position is real; other positions may hold anything.
 
     Returns:
-        The moments; None where nothing in the batch is real.
+        The moments; None if no position of the batch is real.
 
     References:
         Cochran 1977, "Sampling Techniques", section 6.3, for the ratio of sums over clusters of unequal size.

@@ -1,4 +1,4 @@
-"""Statistics of BN layers while a model trains."""
+"""Statistics of BN layers during training."""
 
 import operator
 import os
@@ -22,50 +22,50 @@ def watch(
     units: int | Mapping[str, Sequence[int]] = 3,
     to: str | os.PathLike[str] | Any = None,
 ) -> Recorder:
-    """Record what the BN layers of a model see while it trains, every so many steps.
+    """Record statistics of a model's BN layers during training, at regular steps.
 
-    A step is a forward pass of ``model`` in training mode; evaluation is not recorded. Of each layer, torch's or ours,
-    subclasses, synchronised and frozen ones too, a record has mean and variance of the batch, and the running ones
-    before it moved them; their distance, in running σ and as the logarithm of a ratio; the noise of both, which is how
-    far they scatter from batch to batch; γ and β; norms of gradients; and the 15th, 50th and 85th percentile of some
-    channels. See :class:`normwise.records.LayerPoint` for the equations. Where the shift is no larger than the noise,
-    the running mean is as good as it can be; where it is many times as large, evaluation sees other numbers than
-    training does.
+    A step is a forward pass of ``model`` in training mode; evaluation is not recorded. For each layer (torch's or
+    ours, also subclasses, synchronised and frozen layers) a record has: mean and variance of the batch, and the
+    running ones before their update; their distance, in running σ and as the logarithm of a ratio; the noise of
+    both, which is their scatter from batch to batch; γ and β; norms of gradients; and the 15th, 50th and 85th
+    percentile of some channels. See :class:`normwise.records.LayerPoint` for the equations. If the shift is no
+    larger than the noise, the running mean is as good as it can be; if it is many times as large, evaluation
+    computes with other numbers than training.
 
-    Moments and noise are computed in float64, over the real positions alone where a mask is given to a layer of ours,
-    and of this process's part of the batch: also of a synchronised layer, which normalises by the union of all parts,
-    and of a ghost layer's batch as a whole, by which its running statistics move, and not of each virtual batch. A
-    layer that a step calls several times is recorded by its first call. Of a subclass with a forward of its own, what
-    it gives to ``batch_norm`` is recorded, and not what it was called with.
+    Moments and noise are computed in float64, over the real positions only if a layer of ours gets a mask, and over
+    this process's part of the batch, also for a synchronised layer, which normalises by the union of all parts. For
+    a ghost layer they are over the whole batch, which updates its running statistics, not over each virtual batch.
+    If a step calls a layer several times, its first call is recorded. For a subclass with its own forward, the
+    tensors that it passes to ``batch_norm`` are recorded, not its inputs.
 
-    The model's numbers stay what they are without it, to the last bit, and so does the random state. Between records
-    one hook counts passes. All hooks go when the block ends, also by an exception, or, without a block, at ``close()``;
-    the records stay. Watches can be nested.
+    Watching does not change the model's numbers, bit for bit, or the random state. Between records one hook counts
+    passes. All hooks are removed when the block ends, also by an exception, or, without a block, by ``close()``; the
+    records stay. Watches can be nested.
 
-    Gradients are those of the backward pass between a step and the next one, as they come: a scaled loss scales them.
-    Compiled code calls no hooks, so what is compiled runs eagerly in the steps that are recorded, where last digits may
-    differ then. Watch the model that ``torch.compile`` made, and not the one that it was made of; one that
-    ``model.compile()`` compiled in place is watched if that came first. Not seen are passes inside of other compiled
-    code, layers that are called in other ways than by a pass of ``model``, and batch normalization by a function.
+    Gradients are those of the backward pass between a step and the next one, unchanged: a scaled loss scales them.
+    Compiled code calls no hooks, so it runs eagerly in recorded steps, where the last digits may differ. Watch the
+    model that ``torch.compile`` returned, not the original one; call ``model.compile()``, which compiles in place,
+    before the watch. Passes inside other compiled code, layers that are called without a pass of ``model``, and
+    batch normalization by a function are not recorded.
 
     Args:
-        model: Any model with BN layers.
-        every: Interval of the records, in steps; the first step is recorded. With the default they take less than 5 %
-            of the time even of a training whose steps take half a millisecond, and far less of any other. In a file, a
-            record takes about 1.4 kB a layer.
-        units: Channels of which percentiles are recorded: so many of each layer, evenly spaced; or those of the layers
-            that are named.
-        to: Where records also go as they are made. A folder that has none yet: ``recording.json`` and
-            ``metrics.jsonl``, a line a record, for ``normwise report FOLDER``; or a
-            ``torch.utils.tensorboard.SummaryWriter``: scalars ``bn/<path>/<quantity>``.
+        model: Model with BN layers.
+        every: Interval of the records, in steps; the first step is recorded. With the default, recording takes less
+            than 5 % of the time of a training with steps of half a millisecond, and far less of any other. In a
+            file, a record takes about 1.4 kB per layer.
+        units: Channels whose percentiles are recorded: a number of evenly spaced channels of each layer, or
+            channels by the path of the layer.
+        to: Destination that new records are also written to. A folder without a recording gets ``recording.json``
+            and ``metrics.jsonl``, one line per record, for ``normwise report FOLDER``; a
+            ``torch.utils.tensorboard.SummaryWriter`` gets scalars ``bn/<path>/<quantity>``.
 
     Returns:
-        A :class:`Recorder`, which has begun to record: ``points`` so far, and ``record``, which is what
-        :func:`normwise.report.recording_page` shows. It ends at the end of a ``with`` block, or by ``close()``.
+        A :class:`Recorder`, which has started: ``points`` so far, and ``record`` for
+        :func:`normwise.report.recording_page`. It ends with its ``with`` block, or by ``close()``.
 
     Raises:
-        ArgumentError: a model without BN, or an argument that means nothing.
-        RunError: a folder that has a recording, or can't be written to.
+        ArgumentError: the model has no BN, or an argument is invalid.
+        RunError: the folder has a recording already, or can't be written to.
 
     References:
         Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167, figure 1, for the percentiles.
@@ -100,7 +100,7 @@ def begin_watch(
     """
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         raise ArgumentError(f"expected a number of steps from 1 on as every, got {every!r}")
-    # Those within a recurrence have statistics for each of hundreds of steps: no page could show them.
+    # Layers within a recurrence have statistics for each of hundreds of steps: no page could show them.
     kinds = {path: kind for path, kind in batch_norms(model).items() if not kind.traits.several_slots}
     if not kinds:
         raise ArgumentError(
@@ -119,7 +119,7 @@ def begin_watch(
 def _channels(
     layers: tuple[WatchedLayer, ...], units: int | Mapping[str, Sequence[int]]
 ) -> dict[str, tuple[int, ...]]:
-    """Return the channels of each layer of which percentiles are wanted."""
+    """Return the channels of each layer whose percentiles are recorded."""
     if isinstance(units, Mapping):
         chosen: dict[str, tuple[int, ...]] = dict.fromkeys((layer.path for layer in layers), ())
         for path, channels in units.items():
@@ -137,7 +137,7 @@ def _channels(
 
 
 def _numbers(path: str, channels: Sequence[int], width: int) -> tuple[int, ...]:
-    """Return the channels, which may also be NumPy's integers, or a tensor's."""
+    """Return the channels, which may also be integers of NumPy or of a tensor."""
     if width == 0:
         raise ArgumentError(
             f"units: {path!r} is lazy and has no channels yet; call the model on a batch first"
@@ -155,6 +155,6 @@ def _numbers(path: str, channels: Sequence[int], width: int) -> tuple[int, ...]:
 
 
 def _evenly(width: int, wanted: int) -> tuple[int, ...]:
-    """Return so many of the channels from 0 to width - 1, or all, in the middles of equal parts."""
+    """Return ``wanted`` channels from 0 to width - 1, or all, in the middles of equal parts."""
     wanted = min(wanted, width)
     return tuple((2 * i + 1) * width // (2 * wanted) for i in range(wanted))

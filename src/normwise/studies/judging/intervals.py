@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import stdtrit
 
 from normwise.records import Effect
+from normwise.studies.judging.student import quantile
 
 LEVEL = 0.95
 
@@ -15,7 +15,7 @@ LEVEL = 0.95
 def mean_effect(
     name: str, unit: str, values: Sequence[float], note: str = "", *, resolution: float = 0.0
 ) -> Effect:
-    r"""The mean over seeds with its Student interval, :math:`\bar v \pm t_{n-1} s / \sqrt n`.
+    r"""Return the mean over seeds with its Student interval, :math:`\bar v \pm t_{n-1} s / \sqrt n`.
 
     ``s`` has Bessel's correction. One value alone has no interval: its ends are NaN. Values that were read
     off a grid can agree to the last digit and yet be as uncertain as the grid is coarse: ``resolution``,
@@ -29,7 +29,7 @@ def mean_effect(
 def geometric_effect(
     name: str, unit: str, values: Sequence[float], note: str = "", *, resolution: float = 1.0
 ) -> Effect:
-    """The geometric mean over seeds, for ratios and what spans orders of magnitude.
+    """Return the geometric mean over seeds, for ratios and values that span orders of magnitude.
 
     Its interval is Student's for the logarithms; ``resolution`` is a factor here, see :func:`mean_effect`.
     A value too small for float64 to tell from nothing
@@ -53,5 +53,5 @@ def student(values: Sequence[float]) -> tuple[float, float]:
     n = len(values)
     if n < 2 or not all(map(math.isfinite, values)):
         return math.fsum(values) / n, math.nan
-    t = float(stdtrit(n - 1, 0.5 + LEVEL / 2))
+    t = quantile(n - 1, 0.5 + LEVEL / 2)
     return float(np.mean(values)), t * float(np.std(values, ddof=1)) / math.sqrt(n)

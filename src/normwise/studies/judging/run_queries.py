@@ -12,13 +12,13 @@ def gains(better: Sequence[Run], worse: Sequence[Run], value: Callable[[Run], fl
 
 
 def select(runs: Sequence[Run], **wanted: Any) -> list[Run]:
-    """The runs whose configuration (or network option) has these values, in the order of their seeds."""
+    """Return the runs whose configuration or network options have these values, in the order of seeds."""
     chosen = [run for run in runs if all(_field(run, name) == value for name, value in wanted.items())]
     return sorted(chosen, key=lambda run: run.config.seed)
 
 
 def result(run: Run) -> Result:
-    """The run's result; a claim is only judged when all its runs have one."""
+    """Return the run's result; a claim is only judged when all its runs have one."""
     if run.result is None:
         raise ValueError(f"run {run.config.key} has not ended")
     return run.result

@@ -1,1 +1,1 @@
-"""Our layers into any torch model, with the activations and additions behind them."""
+"""Replacement of BN layers in any torch model by ours, fused with the following activations and additions."""

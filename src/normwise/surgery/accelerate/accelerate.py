@@ -1,4 +1,4 @@
-"""Our layers into any torch model, with the activations and additions behind them."""
+"""Replacement of BN layers in any torch model by ours, fused with the following activations and additions."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -25,43 +25,44 @@ def accelerate(
     *,
     inplace: bool = False,
 ) -> tuple[nn.Module, Acceleration]:
-    """Put our BN layers into a model, and compute the activation and the addition behind each in one call with it.
+    """Replace BN layers of a model by ours, and compute the activation and addition after each in the same call.
 
-    Each module's own forward pass is followed by torch.fx, its children left as they are. Where a BN layer's output
-    goes into one activation, or is added to a tensor of its shape, the three become one call. A forward pass is
-    rewritten only where it is nothing but calls of modules and of torch's functions: one that also sets attributes,
-    writes into lists, enters contexts, draws random numbers, calls anything else, or decides by anything but its
-    attributes and its arguments' being tensors or constants, is left as it is, and its layers are only replaced. The
-    report says why.
+    torch.fx traces each module's own forward pass, with its children as leaves. If a BN layer's output goes into
+    one activation, or is added to a tensor of its shape, the operations become one call. A forward pass is
+    rewritten only if it consists of calls of modules and of torch's functions. If it also sets attributes, writes
+    into lists, enters contexts, draws random numbers, calls anything else, or branches on anything but its
+    attributes and the kinds of its arguments (tensors or constants), it is left unchanged, and its layers are only
+    replaced. The report says why.
 
-    At each call a rewritten pass asks first whether those attributes and arguments are what they were; where they are
-    not, it is the old one. A layer or an activation that was exchanged since, or was given hooks, is called by itself.
-    So no activation is lost when ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` or a fuser of torch exchanges the
-    layers afterwards, nor when torch.fx or torch.jit.script reads the model. (A layer that was built with
-    ``activation=`` is another matter; see :class:`normwise.nn.BatchNorm1d`.)
+    At each call, a rewritten pass first checks whether these attributes and arguments are the same; if not, the old
+    forward runs. A layer or an activation that was exchanged since, or got hooks, is called separately. So no
+    activation is lost when ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` or a fuser of torch exchanges the
+    layers afterwards, or when torch.fx or torch.jit.script reads the model. (For a layer that was built with
+    ``activation=``, see :class:`normwise.nn.BatchNorm1d`.)
 
-    Before the model is handed out, its outputs and gradients are compared with the old one's on the example, in
-    training and evaluation. A rewritten forward pass that makes them differ is taken back. Under
-    autocast and with TF32 the models are compared in float64, too, where a fault can be told from rounding.
+    Before the model is returned, its outputs and gradients are compared with the old model's on the example, in
+    training and in evaluation. A rewritten forward pass that makes them differ is undone. Under autocast and with
+    TF32 the models are also compared in float64, where a fault can be distinguished from rounding.
 
-    The new model's modules are new; its parameters and buffers are the old one's, so that an optimiser
-    made before works on both. Keys of the ``state_dict``, hooks, tied modules, dtypes, devices and modes stay, and it
-    can be copied, pickled and compiled as the old one can.
+    The new model has new modules, but shares parameters and buffers with the old one, so an existing optimiser
+    works on both. Keys of the ``state_dict``, hooks, tied modules, dtypes, devices and modes are kept, and the
+    model can be copied, pickled and compiled like the old one.
 
     Args:
-        model: Any model; only layers that are exactly ``torch.nn.BatchNorm1d``, ``2d`` or ``3d`` are replaced.
-            Our kernels compute timm's ``BatchNormAct2d`` and BN of constants for images, too, which stay instances of
-            their classes.
-        example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
-        inplace: Change the model itself instead.
+        model: Model to accelerate. Only layers that are exactly ``torch.nn.BatchNorm1d``, ``2d`` or ``3d`` are
+            replaced. Our kernels also compute timm's ``BatchNormAct2d`` and frozen BN for images, which stay
+            instances of their classes.
+        example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
+            arguments.
+        inplace: Change the model itself instead of a copy.
 
     Returns:
-        The model, and what became of each of its BN layers.
+        The model, and a report on each of its BN layers.
 
     Raises:
-        ModelError: the model is of a kind that can't be changed (scripted, compiled, wrapped, on the meta device), it
-            fails on the example, or the new one's numbers differ. It is left as it was.
-        ArgumentError: the example is no batch, or proves nothing.
+        ModelError: the model can't be changed (scripted, compiled, wrapped, on the meta device), it fails on the
+            example, or the new model's numbers differ. The model is unchanged.
+        ArgumentError: the example is not a batch, or proves nothing.
 
     Example:
         >>> import torch, normwise
@@ -100,13 +101,14 @@ def accelerate(
 
 
 def _prove(running: Operation, plans: Sequence[Plan], reasons: Reasons) -> tuple[list[Plan], Differences]:
-    """Rewrite, compare, and take back what makes numbers differ.
+    """Rewrite forward passes, compare, and undo those that make numbers differ.
 
     Returns:
-        The plans that hold, and how far the numbers are from the old model's; the reasons of others are added.
+        The plans that passed, and the distance of the numbers from the old model's; reasons of the others are
+        added.
 
     Raises:
-        ModelError: the numbers differ even where no forward pass is rewritten.
+        ModelError: the numbers differ even if no forward pass is rewritten.
     """
     rewritten: list[Plan] = []
     for plan in plans:
@@ -120,7 +122,7 @@ def _prove(running: Operation, plans: Sequence[Plan], reasons: Reasons) -> tuple
     except ModelError:
         for plan in rewritten:
             take_back(plan.module)
-    # Some forward pass makes them differ: one after the other.
+    # Some forward pass makes them differ: try them one after the other.
     found = running.compare_all()
     proven: list[Plan] = []
     for plan in rewritten:
@@ -142,7 +144,7 @@ def _decide(
     reasons: Reasons,
     calls: Collection[nn.Module],
 ) -> FusedCall:
-    """Return the decision on a BN layer, from those on all calls of it."""
+    """Return the decision on a BN layer from the decisions on all its calls."""
     layer = kind.layer
     if not kind.fuses:
         reason = (

@@ -1,4 +1,4 @@
-"""The activation that a node of a traced forward pass applies, if a BN layer can take it over."""
+"""Activation that a node of a traced forward pass applies, if a BN layer can fuse it."""
 
 from torch import fx, nn
 
@@ -13,7 +13,7 @@ def activation_of(node: fx.Node, root: nn.Module) -> str | None:
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         return None if has_hooks(module) or len(node.args) != 1 else activation_of_module(module)
-    # Anything beyond its input may make it another function.
+    # Further arguments may make it another function.
     if len(node.args) != 1 or any(
         value != FIXED_SETTINGS.get(name) for name, value in node.kwargs.items() if name != "inplace"
     ):

@@ -18,12 +18,12 @@ from normwise.surgery.core.decision import Decision, LeftError
 
 @dataclass(frozen=True)
 class Fused:
-    """The operations that are computed with a BN layer.
+    """Operations that are computed together with a BN layer.
 
     Attributes:
-        activation: Name of the activation; None for none.
-        residual: Whether an addition is one of them.
-        module: Path of the activation's module, where it is one.
+        activation: Name of the activation; None if there is none.
+        residual: Whether an addition is among them.
+        module: Path of the activation's module, if it is a module.
     """
 
     activation: str | None = None
@@ -33,23 +33,23 @@ class Fused:
 
 @dataclass(frozen=True)
 class FusedCall(Decision):
-    """The decision on one call of a BN layer.
+    """Decision on one call of a BN layer.
 
     Attributes:
-        fused: The operations that are computed with it; None where it is left by itself.
+        fused: Operations that are computed with the call; None if it stays separate.
     """
 
     fused: Fused | None = None
 
 
 def fuse(root: nn.Module, graph: fx.Graph, kinds: Mapping[str, Kind]) -> list[FusedCall]:
-    """Compute what follows each BN layer that ``graph`` calls with it, where nothing else sees the layer's output.
+    """Fuse each BN layer in ``graph`` with the operations that follow it, if nothing else uses its output.
 
-    The graph is changed, and nothing else: the layer and the activation stay what they are. The graph holds only while
-    :func:`normwise.nn.fused_call.can_fuse` is true of them.
+    Only the graph is changed: the layer and the activation stay the same. The graph is valid only while
+    :func:`normwise.nn.fused_call.can_fuse` is true for them.
 
     Returns:
-        The decision on each call of a BN layer; paths are those in ``root``.
+        The decision on each call of a BN layer, with paths relative to ``root``.
     """
     done: list[FusedCall] = []
     for node in list(graph.nodes):
@@ -82,10 +82,10 @@ def _check(node: fx.Node, layer: nn.Module) -> None:
 
 
 def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[str, Kind]) -> Fused:
-    """Replace a BN layer's node, and the nodes that it takes over, by one.
+    """Replace a BN layer's node, and the nodes that it takes over, by one node.
 
     Raises:
-        LeftError: there is nothing to take over, or not safely.
+        LeftError: there is nothing to take over, or it would not be safe.
     """
     source = node.args[0]
     assert isinstance(source, fx.Node)  # noqa: S101 (a BN layer that was called with a tensor)
@@ -98,7 +98,7 @@ def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[s
         chain.append(activation.node)
     if not chain:
         raise LeftError("no activation or addition that it could take over follows")
-    # Fused, input and addend are read where the last of them was computed.
+    # After fusion, input and addend are read at the position of the last node.
     is_overwritten = may_overwrite(root, node, chain[-1], source, set(chain))
     if addition is not None and activation is not None:
         is_overwritten = is_overwritten or may_overwrite(
@@ -124,12 +124,12 @@ def _take_over(root: nn.Module, graph: fx.Graph, node: fx.Node, kinds: Mapping[s
 
 @dataclass(frozen=True)
 class _Activation:
-    """An activation of a value.
+    """Activation of a value.
 
     Attributes:
-        node: The node that activates.
+        node: Node that applies the activation.
         name: Name of the activation.
-        module: Path of its module; None where it is a function.
+        module: Path of its module; None if it is a function.
     """
 
     node: fx.Node
@@ -138,7 +138,7 @@ class _Activation:
 
 
 def _activation_after(node: fx.Node, root: nn.Module) -> _Activation | None:
-    """Return the activation that a node's output goes into, and nothing else."""
+    """Return the activation that is the only user of a node's output; None if there is another user."""
     if len(node.users) != 1:
         return None
     user = next(iter(node.users))
@@ -150,12 +150,12 @@ def _activation_after(node: fx.Node, root: nn.Module) -> _Activation | None:
 
 @dataclass(frozen=True)
 class _Addition:
-    """An addition to a value of a tensor of the same shape and type.
+    """Addition of a tensor of the same shape and dtype to a value.
 
     Attributes:
-        node: The node that adds.
-        how: "add", "radd" or "iadd", as :func:`normwise.nn.fused_call.call_fused` takes it.
-        addend: The other tensor.
+        node: Node that adds.
+        how: Kind of addition for :func:`normwise.nn.fused_call.call_fused`: "add", "radd" or "iadd".
+        addend: Node of the other tensor.
     """
 
     node: fx.Node
@@ -168,7 +168,7 @@ _IN_PLACE = {operator.iadd, "add_"}
 
 
 def _addition(node: fx.Node, user: fx.Node, kinds: Mapping[str, Kind]) -> _Addition | None:
-    """Return the addition that ``user`` is, if it adds a tensor of the same shape and type to ``node``'s output."""
+    """Return ``user`` as an addition, if it adds a tensor of the same shape and dtype to ``node``'s output."""
     is_addition = (user.op == "call_function" and user.target in _ADDITIONS) or (
         user.op == "call_method" and user.target in ("add", "add_")
     )
@@ -179,6 +179,6 @@ def _addition(node: fx.Node, user: fx.Node, kinds: Mapping[str, Kind]) -> _Addit
     if not isinstance(other, fx.Node) or other is node or kinds.get(other.name) != kinds.get(node.name):
         return None
     if user.target in _IN_PLACE:
-        # An addition in place changes its first operand, which others may still see.
+        # An in-place addition changes its first operand, which other nodes may still use.
         return _Addition(user, "iadd", other) if first is node else None
     return _Addition(user, "add" if first is node else "radd", other)

@@ -1,4 +1,4 @@
-"""Conditions of a rewritten forward pass: all that was decided while tracing must still be so."""
+"""Guards of a rewritten forward pass: everything that was decided while tracing must still hold."""
 
 import inspect
 import types
@@ -17,14 +17,14 @@ from normwise.surgery.core.example_arguments import Arguments
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type)
 _METHODS = (types.FunctionType, property, classmethod, staticmethod, type)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
-#: What every module has in its ``__dict__``.
+#: Entries that every module has in its ``__dict__``.
 _OF_ALL = frozenset(vars(nn.Module()))
 _MISSING = inspect.Signature.empty
 
 
 @dataclass
 class Conditions:
-    """Conditions as Python expressions of ``self``, ``args`` and ``kwargs``, and the objects that they name."""
+    """Conditions as Python expressions of ``self``, ``args`` and ``kwargs``, with the objects that they name."""
 
     texts: list[str] = field(default_factory=list)
     names: dict[str, Any] = field(default_factory=dict)
@@ -49,16 +49,16 @@ class Conditions:
 def conditions(
     module: nn.Module, names: Collection[str], arguments: Arguments, fused: Iterable[FusedCall]
 ) -> Conditions:
-    """Return the conditions under which ``module`` may do what was traced for this call.
+    """Return the conditions under which the trace of this call is valid for ``module``.
 
     Args:
-        module: The module.
-        names: All attributes that its forward pass may read, of itself or of modules in it.
-        arguments: The arguments that it was traced with.
-        fused: The calls of BN layers in it.
+        module: Traced module.
+        names: Names of all attributes that its forward pass may read, of itself or of its submodules.
+        arguments: Arguments of the traced call.
+        fused: Calls of BN layers in the forward pass.
 
     Raises:
-        LeftError: it may read something of which nothing tells whether it is still the same, such as a list.
+        LeftError: it may read an object that can't be checked for changes, such as a list.
     """
     found = Conditions()
     _of_arguments(found, arguments)
@@ -116,18 +116,18 @@ def _of_attribute(found: Conditions, module: nn.Module, name: str) -> None:
         elif not isinstance(static, _METHODS):
             raise LeftError(f"its forward reads {name!r}, a {type(static).__name__}, which may change")
         elif name not in vars(nn.Module):
-            # Tracing went through its code.
+            # Tracing went through its class's code.
             found.add(f"{name!r} not in self.__dict__")
 
 
 def _expression(path: str) -> str:
-    """Return the expression for a module in the one that is called; None where it is missing."""
+    """Return the expression for a submodule of the called module; None if it is missing."""
     *around, last = path.split(".")
     return "self" + "".join(f"._modules[{part!r}]" for part in around) + f"._modules.get({last!r})"
 
 
 def _containers(module: nn.Module, expression: str) -> Iterator[tuple[str, Any]]:
-    """Yield what asks whether containers have the entries that they had; the forward pass may go through them."""
+    """Yield conditions that containers have the same entries, since the forward pass may iterate over them."""
     if isinstance(module, _CONTAINERS):
         yield f"tuple({expression}._modules) == {{}}", tuple(module._modules)
         for name, child in module._modules.items():

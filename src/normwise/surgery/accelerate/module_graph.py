@@ -1,4 +1,4 @@
-"""The forward pass of one module as a graph, with its children as they are."""
+"""The forward pass of one module as a graph, with its children as leaves."""
 
 import operator
 from collections.abc import Callable
@@ -22,9 +22,9 @@ class OwnForward:
     """A module's forward pass as a graph of calls.
 
     Attributes:
-        graph: Its inputs are the tensors of a call, in order, first the positional ones.
+        graph: Graph whose inputs are the tensors of a call, in order, the positional ones first.
         names: Names of all attributes that the code of the forward pass may have read.
-        kinds: On the example, shape and type of each tensor of the graph, by the name of its node.
+        kinds: Shape and dtype of each tensor of the graph on the example, by the name of its node.
     """
 
     graph: fx.Graph
@@ -33,11 +33,11 @@ class OwnForward:
 
 
 def own_forward(module: nn.Module, call: Arguments) -> OwnForward:
-    """Follow ``module.forward`` for calls such as this one, where a graph is all that it does.
+    """Trace ``module.forward`` for calls like this one, if it does nothing that a graph does not show.
 
     Raises:
-        LeftError: it can't be traced; it depends on the mode; it does anything that a graph does not keep, or decides
-            by anything but its attributes.
+        LeftError: the forward can't be traced, depends on the mode, has other effects, or branches on anything but
+            its attributes.
     """
     if "forward" in vars(module):
         raise LeftError("its forward was replaced on the instance")
@@ -52,7 +52,7 @@ def own_forward(module: nn.Module, call: Arguments) -> OwnForward:
     graphs: list[fx.Graph] = []
     names: set[str] = set()
     for training in (True, False):
-        # On a shadow copy, so that a write that is found too late is never seen.
+        # On a shadow copy, so that a write that is detected too late does not reach the model.
         other = shadow_copy(module)
         other.train(training)
         watch = Watch()
@@ -76,7 +76,7 @@ def own_forward(module: nn.Module, call: Arguments) -> OwnForward:
 
 
 class _Value(fx.Proxy):
-    """A traced value on which an operation in place stays one: torch.fx would make ``x += y`` an ``x = x + y``."""
+    """A traced value that keeps in-place operations: torch.fx would turn ``x += y`` into ``x = x + y``."""
 
 
 def _in_place(function: Callable[..., Any]) -> Callable[[_Value, Any], Any]:
@@ -91,7 +91,7 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"
 
 
 class _Tracer(fx.Tracer):
-    """Follows a module's own forward, and none of its children's."""
+    """Tracer of a module's own forward, without its children's."""
 
     proxy_buffer_attributes = True
 
@@ -108,7 +108,7 @@ class _Tracer(fx.Tracer):
     def create_args_for_root(
         self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
     ) -> tuple[Any, list[Any]]:
-        """Give the call's tensors as inputs of the graph, and all else as it is."""
+        """Pass the call's tensors as inputs of the graph, and all other arguments unchanged."""
 
         def given(value: Any) -> Any:
             if not isinstance(value, Tensor):
@@ -127,7 +127,7 @@ def tensors_of_call(call: Arguments) -> list[Tensor]:
 
 
 def _kinds(module: nn.Module, graph: fx.Graph, call: Arguments) -> dict[str, Kind]:
-    """Return shape and type of each tensor that the graph computes for this call."""
+    """Return shape and dtype of each tensor that the graph computes for this call."""
     found: dict[str, Kind] = {}
 
     class Record(fx.Interpreter):
@@ -152,7 +152,7 @@ def _kinds(module: nn.Module, graph: fx.Graph, call: Arguments) -> dict[str, Kin
 
 
 def _hint(module: nn.Module, call: Arguments) -> str:
-    """Return what to do where a module gets tensors of another type than its parameters, as under autocast."""
+    """Return advice if a module gets tensors of another dtype than its parameters, as under autocast."""
     given = {tensor.dtype for tensor in tensors_of_call(call) if tensor.is_floating_point()}
     own = {parameter.dtype for parameter in module.parameters()}
     if given <= own or not own or torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):

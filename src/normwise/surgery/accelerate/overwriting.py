@@ -6,7 +6,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-#: Functions whose result is memory of its own.
+#: Functions that return newly allocated memory.
 _FRESH = {
     operator.add,
     operator.sub,
@@ -46,10 +46,10 @@ _OUTSIDE = "outside"
 def may_overwrite(
     root: nn.Module, first: fx.Node, last: fx.Node, value: fx.Node, chain: set[fx.Node]
 ) -> bool:
-    """Return whether a node between ``first`` and ``last``, and not of ``chain``, may write into ``value``.
+    """Return whether a node between ``first`` and ``last``, outside of ``chain``, may write into ``value``.
 
-    Two values may share memory unless one of them is known to be fresh: a view, a tensor that a module of somebody
-    hands on, or the same tensor given as two arguments.
+    Two values may share memory unless one of them is known to be newly allocated: a value may be a view, a module
+    may return its input, and the same tensor may be passed as two arguments.
     """
     memory = _memory(root, value)
     node = first.next
@@ -61,7 +61,7 @@ def may_overwrite(
 
 
 def _written(root: nn.Module, node: fx.Node) -> list[fx.Node]:
-    """Return the values into which the node may write."""
+    """Return the values that the node may write into."""
     if node.op == "call_module":
         return node.all_input_nodes if _may_write(root.get_submodule(str(node.target))) else []
     if node.op == "call_function":
@@ -83,7 +83,7 @@ def _written(root: nn.Module, node: fx.Node) -> list[fx.Node]:
 
 
 def _may_write(module: nn.Module) -> bool:
-    """Return whether a module may write into what it is given: torch's tell, others may do anything."""
+    """Return whether a module may write into its input: torch's modules say so, others may do anything."""
     return any(
         not type(inner).__module__.startswith(("torch.nn.modules.", "normwise.nn."))
         or bool(getattr(inner, "inplace", False))
@@ -93,7 +93,7 @@ def _may_write(module: nn.Module) -> bool:
 
 
 def _memory(root: nn.Module, node: fx.Node) -> set[fx.Node | str]:
-    """Return the nodes whose memory the value of ``node`` may be, and whether it may be that of anything outside."""
+    """Return the nodes whose memory ``node``'s value may share, and whether it may share memory from outside."""
     if node.op in ("placeholder", "get_attr"):
         return {_OUTSIDE}
     if node.op == "call_module":

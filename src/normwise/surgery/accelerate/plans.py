@@ -1,4 +1,4 @@
-"""Plans for forward passes that are to be rewritten, with BN layers and what follows them in one call."""
+"""Plans for rewriting forward passes, with BN layers fused with the operations after them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from normwise.surgery.accelerate.rewritten import Rewritten, rewrite
 from normwise.surgery.core.decision import LeftError, reason_of
 from normwise.surgery.core.example_arguments import Arguments
 
-#: By layer, the reason why the forward pass that calls it is not rewritten.
+#: Reason why the forward pass that calls a layer is not rewritten, by layer.
 Reasons = dict[nn.Module, str]
 
 
 @dataclass
 class Plan:
-    """A forward pass that is to be rewritten.
+    """Plan for rewriting a forward pass.
 
     Attributes:
-        module: The module that has it.
-        graph: The new forward pass.
-        conditions: Conditions under which the new one does what the old one does.
-        inputs: Inputs of the graph, as expressions.
-        calls: The decision on each BN layer that it calls; paths are those in the module.
+        module: Module with the forward pass.
+        graph: Graph of the new forward pass.
+        conditions: Conditions under which the new forward pass is equivalent to the old one.
+        inputs: Expressions for the inputs of the graph.
+        calls: Decision on each BN layer that it calls, with paths relative to the module.
     """
 
     module: nn.Module
@@ -40,7 +40,7 @@ class Plan:
         rewrite(self.module, self.graph, self.conditions, self.inputs)
 
     def reasons(self, reason: str) -> Reasons:
-        """Return a reason why the forward pass is not rewritten, for each of the layers that it calls."""
+        """Return, for each layer that the forward pass calls, why it is not rewritten."""
         said = f"of {type(self.module).__name__}: {reason}"
         return {self.module.get_submodule(call.path): said for call in self.calls}
 
@@ -48,12 +48,12 @@ class Plan:
 def find_plans(
     model: nn.Module, calls: Mapping[nn.Module, Arguments], fusing: Collection[nn.Module]
 ) -> tuple[list[Plan], Reasons]:
-    """Return the forward passes to rewrite, and by layer why the one that calls it is not.
+    """Return the forward passes to rewrite, and the reasons of the others by the layers that they call.
 
     Args:
-        model: The model.
+        model: Model to rewrite.
         calls: Arguments of the first call of each module on the example.
-        fusing: The BN layers that can compute what follows them.
+        fusing: BN layers that can fuse the operations after them.
     """
     plans: list[Plan] = []
     reasons: Reasons = {}
@@ -67,7 +67,7 @@ def find_plans(
                 plans.append(plan)
             else:
                 reasons |= {module.get_submodule(call.path): call.reason for call in plan.calls}
-        except Exception as error:  # whatever goes wrong in somebody else's code, the module is left as it is
+        except Exception as error:  # on any error in the user's code, the module is left unchanged
             known = isinstance(error, (LeftError, ModelError))
             said = reason_of(error) if known else f"{type(error).__name__}: {reason_of(error)}"
             for layer in _called_by(module, layers, calls):
@@ -88,7 +88,7 @@ def _plan(module: nn.Module, arguments: Arguments) -> Plan:
 def _called_by(
     module: nn.Module, layers: Iterable[nn.Module], calls: Mapping[nn.Module, Arguments]
 ) -> list[nn.Module]:
-    """Return those of the layers that no module between calls: between are only ones that are never called."""
+    """Return the layers that the module itself calls: modules between it and them are never called."""
     found: list[nn.Module] = []
 
     def look(parent: nn.Module) -> None:

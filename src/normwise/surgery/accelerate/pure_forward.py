@@ -1,9 +1,9 @@
-"""The check that a forward pass does nothing but calls that a graph of it keeps.
+"""Check that a forward pass consists only of calls that its graph keeps.
 
-A graph that torch.fx traces has the calls of torch's functions and of modules, in order. Everything else that the
-Python code does is lost (attribute and item writes, contexts, generators, exceptions, calls of other libraries) or is
-decided for good while tracing (random numbers, types, global flags). So each piece of code that a forward pass enters
-is read, instruction by instruction, and each function of C that it calls must be one of a list.
+A graph that torch.fx traces has the calls of torch's functions and of modules, in order. Everything else in the
+Python code is lost (attribute and item writes, contexts, generators, exceptions, calls of other libraries) or fixed
+while tracing (random numbers, types, global flags). So the bytecode of each function that a forward pass enters is
+checked, instruction by instruction, and each C function that it calls must be on a list.
 """
 
 import builtins
@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from normwise.surgery.core.decision import LeftError
 
-#: What an instruction does that no graph keeps, by the beginning of its name.
+#: Effects of instructions that no graph keeps, by the beginning of the instruction's name.
 _EFFECTS = {
     "STORE_ATTR": "sets an attribute",
     "DELETE_ATTR": "deletes an attribute",
@@ -42,16 +42,16 @@ _EFFECTS = {
     "IMPORT_NAME": "imports a module",
     "LOAD_BUILD_CLASS": "defines a class",
 }
-#: Functions of C that neither decide by the type of a traced value nor leave anything behind.
+#: C functions that neither depend on the type of a traced value nor have side effects.
 _HARMLESS = (len, max, min, abs, round, sum, all, any, divmod, pow, sorted)
 _CONTAINERS = (list, tuple, dict, set, frozenset, str, type({}.keys()), type({}.values()), type({}.items()))
-#: The flag of a class that was made by a ``class`` statement.
+#: Type flag of classes that were made by a ``class`` statement.
 _HEAP_TYPE = 1 << 9
-#: Attributes that tell a traced value from a tensor.
+#: Attributes that distinguish a traced value from a tensor.
 _TELLING = ("__class__", "__dict__", "__name__")
-#: Code of this package that runs while a forward pass is traced.
+#: Code of this package that runs during tracing.
 _TRACING = (__name__, "normwise.surgery.accelerate.module_graph")
-#: Modules of torch of which any function may be called: on traced values they make nodes of the graph.
+#: Modules of torch whose functions may all be called: on traced values they make nodes of the graph.
 _RECORDED = (
     "torch.fx.proxy",
     "torch.fx._symbolic_trace",
@@ -77,11 +77,11 @@ _READING = (
 
 
 class Watch:
-    """The code that a forward pass entered, and what in it forbids a graph.
+    """Watch over the code that a forward pass enters, for anything that a graph does not keep.
 
     Attributes:
-        names: Names of all attributes that the code may have read.
-        reason: Why a graph would not be the same as the code; empty if it is.
+        names: Names of all attributes that the code may read.
+        reason: Reason why a graph would not be equivalent to the code; empty if it is.
     """
 
     def __init__(self) -> None:
@@ -92,12 +92,12 @@ class Watch:
         self._entered: set[types.FrameType] = set()
 
     def profile(self, frame: types.FrameType, event: str, arg: Any) -> None:
-        """Look at a call, as :func:`sys.setprofile` reports it."""
+        """Check a call that :func:`sys.setprofile` reports."""
         if event == "return":
             self._entered.discard(frame)
         elif event == "call":
             caller = frame.f_back
-            # What torch calls on its own behalf is torch's business.
+            # torch's internal calls are not checked.
             if caller in self._entered or (caller is not None and caller.f_code is run.__code__):
                 self._enter(frame)
         elif event == "c_call" and frame in self._entered and not _is_harmless(arg):
@@ -109,7 +109,7 @@ class Watch:
             return
         if _is_of_torch(module):
             reads = module.startswith("torch.nn.modules.") and code.co_name in _READING
-            # The one forward pass of torch's that reads nothing but its entries.
+            # The only forward pass of torch that reads nothing but its entries.
             if not (module in _RECORDED or reads or code is nn.Sequential.forward.__code__):
                 self._refuse(f"it calls {module}.{code.co_name}")
             return
@@ -144,7 +144,7 @@ class Watch:
             if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 source = names.get(name, getattr(builtins, name, None))
             elif one.opname in ("LOAD_ATTR", "LOAD_METHOD") and isinstance(source, (types.ModuleType, type)):
-                # The numbers of these two are constants of nature.
+                # The numbers in these two modules are constants.
                 numbers = source in (math, torch)
                 source = getattr(source, name, None)
                 source = None if numbers and type(source) is float else source
@@ -155,14 +155,14 @@ class Watch:
 
     def _refuse(self, reason: str) -> None:
         self.reason = self.reason or reason
-        # At once, before the code does more; what calls it may catch this, and the reason stays.
+        # At once, before the code continues; a caller may catch this, but the reason stays.
         raise LeftError(self.reason)
 
 
 def _stays(value: Any) -> bool:
-    """Return whether a global value is the same whenever a forward pass reads it, and its calls are watched."""
+    """Return whether a global value never changes, and its calls are watched."""
     if isinstance(value, type):
-        # Classes of C other than Python's own and torch's may do anything when they are called.
+        # Calling a C class other than Python's and torch's may do anything.
         in_python = bool(value.__flags__ & _HEAP_TYPE)
         return value is not type and (
             in_python or value.__module__ == "builtins" or _is_of_torch(value.__module__)
@@ -187,7 +187,7 @@ def _is_none(instruction: dis.Instruction) -> bool:
 
 
 def _is_harmless(function: Any) -> bool:
-    """Return whether a function of C may be called: one that tracing records, or one without effects."""
+    """Return whether a C function may be called: tracing records it, or it has no effects."""
     if any(function is one for one in _HARMLESS):
         return True
     owner = getattr(function, "__self__", None)
@@ -205,7 +205,7 @@ def _is_harmless(function: Any) -> bool:
 
 
 class _OnlyTraced(TorchFunctionMode):
-    """Refuses calls of torch's functions on no traced value: their results would be the same ones each time."""
+    """Mode that refuses calls of torch's functions without a traced value: their results would be fixed."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -224,7 +224,7 @@ class _OnlyTraced(TorchFunctionMode):
 
 
 def _is_within_tracing(frame: types.FrameType | None) -> bool:
-    """Return whether torch.fx itself makes the call of torch that this is a frame of."""
+    """Return whether torch.fx itself made the call of torch in this frame."""
     while frame is not None and _is_of_torch(module := str(frame.f_globals.get("__name__", ""))):
         if module.startswith("torch.fx."):
             return True
@@ -237,16 +237,16 @@ def _is_of_torch(module: str) -> bool:
 
 
 def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call the function, whose code and whatever it calls :func:`watched` watches."""
+    """Call a function, so that :func:`watched` watches its code and everything that it calls."""
     return function(*args, **kwargs)
 
 
 @contextmanager
 def watched(watch: Watch) -> Iterator[None]:
-    """Let ``watch`` look at the code that :func:`run` enters while the body of the ``with`` statement traces it.
+    """Let ``watch`` check the code that :func:`run` enters while the body of the ``with`` statement traces it.
 
     Raises:
-        LeftError: it computes a tensor that no traced value goes into.
+        LeftError: the code computes a tensor that does not depend on a traced value.
     """
     before = sys.getprofile()
     with _OnlyTraced():

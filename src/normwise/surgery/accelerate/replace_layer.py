@@ -17,9 +17,9 @@ from normwise.surgery.proof.foreign_layer import check_foreign
 
 
 def become_ours(kind: LayerKind) -> LayerKind:
-    """Turn a layer that is exactly torch's into ours, in place: all that it has stays, hooks and mode too.
+    """Turn a layer that is exactly torch's into ours, in place, with all its attributes, hooks and mode.
 
-    Return what the layer is now. Any other layer, a subclass too, is left as it is.
+    Return the layer afterwards. Any other layer, also a subclass, is left unchanged.
     """
     if not kind.exact or kind.traits.conversion != "torch":
         return kind
@@ -29,15 +29,15 @@ def become_ours(kind: LayerKind) -> LayerKind:
 
 
 def compute_foreign(path: str, kind: LayerKind, call: Arguments | None) -> FusedCall:
-    """Let our kernels compute a layer, in place, if it is one for images; its class stays, behind one of ours.
+    """Make our kernels compute a layer for images, in place; its class becomes a subclass with our mixin.
 
     Args:
         path: Path of the layer in the model.
-        kind: A BN layer of another library.
-        call: Arguments of its call on the example; None where that does not reach it.
+        kind: BN layer of another library.
+        call: Arguments of its call on the example; None if the example does not reach it.
 
     Returns:
-        The decision, whose activation is the one that is computed with the normalization.
+        The decision, with the activation that is computed together with the normalization.
     """
     layer, name = kind.layer, type(kind.layer).__name__
     try:

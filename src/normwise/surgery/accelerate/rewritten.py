@@ -1,4 +1,4 @@
-"""Classes of modules whose forward pass was rewritten: the graph where its conditions hold, else the old one."""
+"""Classes of modules with a rewritten forward pass: the graph if its conditions hold, else the old forward."""
 
 import functools
 import operator
@@ -15,13 +15,13 @@ from normwise.nn.mixins.change_class import change_class
 from normwise.surgery.accelerate.guards import Conditions
 from normwise.surgery.core.decision import LeftError
 
-#: An object with the name that the source has for it.
+#: An object, with its name in the source.
 Reference = tuple[str, Any]
 
 
 @dataclass(frozen=True)
 class _Importable:
-    """A Python module, which can't be pickled, by its name."""
+    """Reference by name to a Python module, which can't be pickled."""
 
     name: str
 
@@ -30,33 +30,34 @@ class _Importable:
 
 
 class Rewritten(nn.Module):
-    """Base of all classes that :func:`rewrite` makes, which can't be imported.
+    """Base of the classes that :func:`rewrite` makes, which can't be imported.
 
-    Instances are copied and pickled by what the class was made of. So one that is unpickled is accelerated as well.
+    Instances are copied and pickled by the parts that the class was made of, so an unpickled one is accelerated,
+    too.
     """
 
-    #: The class before, the source of the forward pass, and the objects that it names.
+    #: Old class, source of the forward pass, and the objects that it names.
     _made_of: tuple[type[nn.Module], str, tuple[Reference, ...]]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         reduced = super().__reduce_ex__(max(2, operator.index(protocol)))
         if isinstance(reduced, str) or reduced[1][:1] != (type(self),):
-            # The class before has a way of its own, which makes instances of that one.
+            # The old class has its own way, which makes instances of the old class.
             return cast("tuple[Any, ...]", reduced)
         return _new, (*self._made_of, reduced[1][1:]), *reduced[2:]
 
 
 def rewrite(module: nn.Module, graph: fx.Graph, conditions: Conditions, inputs: list[str]) -> None:
-    """Make the graph the module's forward pass where the conditions hold; all else of it and its class stays.
+    """Make the graph the module's forward pass if the conditions hold; everything else of its class stays.
 
     Args:
-        module: The module, whose class is changed.
-        graph: Its forward pass.
-        conditions: When the graph does what the forward pass of the class does.
+        module: Module whose class is changed.
+        graph: Graph of its forward pass.
+        conditions: Conditions under which the graph is equivalent to the class's forward.
         inputs: Expressions of ``args`` and ``kwargs`` that give the graph's inputs.
 
     Raises:
-        LeftError: to make a class of this one has effects of its own.
+        LeftError: making a subclass of the module's class has side effects.
     """
     kind = type(module)
     if type(kind) is not type or _registers(kind):
@@ -77,7 +78,7 @@ def rewrite(module: nn.Module, graph: fx.Graph, conditions: Conditions, inputs: 
         for name, value in {**code.globals, **conditions.names}.items()
         if re.search(rf"\b{name}\b", body)
     }
-    # A closure has all names: torch.compile looks for globals in the module that the function says to be of.
+    # All names are in a closure: torch.compile looks up globals in the function's ``__module__``.
     source = f"def _make(_kind, {', '.join(sorted(names))}):\n{textwrap.indent(body, '    ')}"
     change_class(module, _class(kind, source, tuple(sorted(names.items(), key=operator.itemgetter(0)))))
 
@@ -91,7 +92,7 @@ def take_back(module: nn.Module) -> None:
 @functools.cache
 def _class(kind: type[nn.Module], source: str, references: tuple[Reference, ...]) -> type[nn.Module]:
     old = kind.forward
-    # With the globals of the old forward pass for torch.jit.script, which compiles that one: it follows __wrapped__.
+    # With the globals of the old forward pass, which torch.jit.script compiles, since it follows __wrapped__.
     names: dict[str, Any] = dict(getattr(old, "__globals__", {}))
     exec(compile(source, f"<{kind.__name__} accelerated>", "exec"), names)
     values = {name: value() if isinstance(value, _Importable) else value for name, value in references}

@@ -1,1 +1,1 @@
-"""Norm layers into others."""
+"""Conversion of norm layers to others."""

@@ -1,4 +1,4 @@
-"""Normalisation layers into others, with all that they have."""
+"""Conversion of normalization layers to others, with their parameters, statistics and attributes."""
 
 import math
 from collections.abc import Mapping
@@ -40,49 +40,52 @@ def convert(
     "sync"        ``normwise.nn.SyncBatchNorm``, over the processes of a group
     "ghost"       ``normwise.nn.GhostBatchNorm1d``, ``2d``, ``3d``, in virtual batches
     "renorm"      ``normwise.nn.BatchRenorm1d``, ``2d``, ``3d``
-    "frozen"      what they were, with statistics that stay, as :func:`normwise.freeze` makes them
-    "group"       ``torch.nn.GroupNorm`` of up to 32 groups, with four or more channels in each if there are
-    "layer"       ``torch.nn.GroupNorm`` of one group: over channels and positions; γ and β stay the channels'
+    "frozen" the same classes with fixed statistics, as :func:`normwise.freeze` makes them
+    "group" ``torch.nn.GroupNorm`` of up to 32 groups, each of four or more channels if possible
+    "layer" ``torch.nn.GroupNorm`` of one group: over channels and positions; γ and β stay per channel
     "instance"    ``torch.nn.InstanceNorm1d``, ``2d``, ``3d``: over positions
     ============  ======================================================================================
 
-    All BN layers are converted: torch's, synchronised and frozen ones, ours, and constants such as torchvision's
-    ``FrozenBatchNorm2d``. A layer of constants is tried on random numbers first, and left where it computes something
-    else than BN. Any further class of BN layers in ``normwise.nn`` is a target by the ``conversion`` in its ``traits``.
-    Norms within ``BatchNormLSTM`` and ``BatchNormGRU``, which have statistics for each step, become "sync", and "batch"
-    again; other targets leave them as they are.
-    To BN, ``torch.nn.GroupNorm`` and ``InstanceNorm`` layers are converted, too.
+    All BN layers are converted: torch's, synchronised and frozen ones, ours, and frozen layers of other libraries
+    such as torchvision's ``FrozenBatchNorm2d``. A frozen layer is first tried on random numbers, and left unchanged
+    if it does not compute BN. Any further class of BN layers in ``normwise.nn`` is a target by the ``conversion``
+    in its ``traits``. Norms within ``BatchNormLSTM`` and ``BatchNormGRU``, which have statistics for each step, can
+    become "sync", and "batch" again; other targets leave them unchanged. If the target is BN,
+    ``torch.nn.GroupNorm`` and ``InstanceNorm`` layers are converted, too.
 
-    Kept are γ and β, running statistics, momentum, ε, counters, types, devices, hooks, modes, ``requires_grad``, tied
-    layers and parameters, attributes, and keys of the ``state_dict``, as far as the new norm has them. Layers stay the
-    same objects of another class, or copies of them. What a new norm has no place for, such as the momentum, it
-    notes, so that there and back gives what there was; only statistics, where they were given up, start anew.
-    An activation or residual of our layers goes along: other norms get it by a class of normwise before their own.
+    The conversion keeps γ and β, running statistics, momentum, ε, counters, dtypes, devices, hooks, modes,
+    ``requires_grad``, tied layers and parameters, attributes, and keys of the ``state_dict``, as far as the new
+    norm has them. A layer stays the same object (or its copy) with another class. A new norm remembers settings
+    that it does not have, such as the momentum, so that converting back restores the old layer; only dropped
+    statistics start again. An activation or residual of our layers is kept: other norms get it by a mixin of
+    normwise.
 
-    A layer is left as it is, and the report says why, where it is a subclass with a forward of its own, which may do
-    anything, where its parameters are computed from others, where it is called in a way that the new norm
-    has no place for, or where nothing tells which layer it is to be.
+    A layer is left unchanged, and the report says why, if it is a subclass with its own forward, which may do
+    anything, if its parameters are computed from others, if it is called in a way that the new norm does not
+    support, or if the new class is ambiguous.
 
     Args:
-        model: Any model.
-        to: What to convert to.
-        example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords. Outputs in
-            evaluation are compared on it. It also tells how many axes a layer's input has, and how it is called.
-        optimizer: An optimiser of the model. It trains the new model from now on, where that is a copy, its state
-            included.
-        inplace: Change the model itself, of which the parameters stay the same objects, instead of a copy.
-        groups: For "group": at most so many; fewer where they don't divide the channels, or a group would be one value.
-        settings: ``eps``; to BN also ``momentum``, ``track_running_stats`` and what a family has besides, such as
-            ``process_group`` or ``virtual_batch_size``, instead of what each layer has: ``eps=1e-3, momentum=0.01`` for
-            weights from Keras. ``track_running_stats=True`` gives layers that keep no statistics new ones.
+        model: Model to convert.
+        to: Name of the new norm, see above.
+        example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
+            arguments. Outputs in evaluation are compared on it. It also shows the number of axes of each layer's
+            input, and its arguments.
+        optimizer: Optimiser of the model. It trains the new model from now on, with its state, if that is a copy.
+        inplace: Change the model itself instead of a copy; its parameters stay the same objects.
+        groups: Largest number of groups for "group"; fewer if they don't divide the channels, or a group would be
+            one value.
+        settings: Settings that replace those of each layer: ``eps``, and for BN also ``momentum``,
+            ``track_running_stats`` and those of the family, such as ``process_group`` or ``virtual_batch_size``.
+            For weights from Keras: ``eps=1e-3, momentum=0.01``. ``track_running_stats=True`` gives new statistics
+            to layers that keep none.
 
     Returns:
-        The model, and what became of each of its norm layers and of its outputs.
+        The model, and a report on each of its norm layers and on its outputs.
 
     Raises:
-        ArgumentError: no such norm or setting.
-        ModelError: the model fails on the example, or its outputs differ by more than rounding where they must not. An
-            optimiser, and with ``inplace`` the model, are left as they were.
+        ArgumentError: there is no such norm or setting.
+        ModelError: the model fails on the example, or its outputs differ by more than rounding where they must not.
+            The optimiser, and with ``inplace`` the model, are unchanged.
 
     References:
         Wu & He 2018, https://arxiv.org/abs/1803.08494 (group norm); Ba et al. 2016, https://arxiv.org/abs/1607.06450
@@ -116,7 +119,7 @@ def convert(
 def _convert_all(
     model: nn.Module, target: NormTarget, calls: Mapping[nn.Module, Arguments]
 ) -> tuple[list[Decision], list[ConvertedLayer]]:
-    """Convert what can be converted, in place, and return the decision on each place."""
+    """Convert all layers that can be converted, in place, and return the decision on each."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     layers = {path: layer for path, layer in model.named_modules() if target.converts(layer)}
     converted: list[ConvertedLayer] = []
@@ -138,7 +141,7 @@ def _convert_all(
 
 
 def _called_by(model: nn.Module, path: str, is_called: bool) -> str:
-    """Return what to say of a layer in a module whose ``forward`` was set on the instance: a copy has its own."""
+    """Return a note on a layer in a module whose ``forward`` was set on the instance, since a copy calls its own."""
     around = ["", *(path[:i] for i, letter in enumerate(path) if letter == ".")]
     replaced = next((name for name in around if "forward" in vars(model.get_submodule(name))), None)
     if replaced is None or not is_called:

@@ -1,4 +1,4 @@
-"""Descriptions of normalisation layers apart from their class: what conversion takes from one class to another."""
+"""Descriptions of normalization layers independent of their class, which conversion carries to another class."""
 
 import math
 from dataclasses import dataclass, field
@@ -18,32 +18,33 @@ from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.proof.foreign_layer import check_foreign
 
-#: Where a layer says what its class has no place for: a plain dict that is copied and pickled with it.
+#: Attribute with settings that the class does not have: a plain dict that is copied and pickled with the
+#: layer.
 MEMORY = "_before_conversion"
-#: What it says for BN; all else are settings of our layers.
+#: Settings of BN in it; all others are settings of our layers.
 _FOR_BATCH = ("dimensions", "momentum", "track_running_stats")
-#: What each module has by itself.
+#: Attributes that every module has.
 EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 @dataclass
 class NormDescription:
-    """A normalisation layer, apart from its class.
+    """Description of a normalization layer, independent of its class.
 
     Attributes:
-        layer: The layer itself.
-        family: Its family of norms, such as "batch".
-        kind: Its class, without what freezing put before it.
-        base: The known class whose forward it has; None for another's frozen BN.
-        batch: A BN over the same parameters and, where it has some, statistics, with the same arguments.
-        dimensions: Axes besides those of batch and channels; None where nothing tells.
-        settings: What it has beyond torch's arguments, where that is not the default.
-        own: Names of attributes and buffers that belong to its class, and don't go along to another.
-        shape: Of its input on the example; None without one.
-        called: Names of the tensors that the example calls it with, besides the input.
-        like: A tensor of the type that new statistics have, on their device.
-        followers: Names of modules of its own that it calls behind the normalization.
-        notes: What the report must say of it.
+        layer: Described layer.
+        family: Family of the norm, such as "batch".
+        kind: Class of the layer, without the mixin of freezing.
+        base: Known class whose forward the layer has; None for another library's frozen BN.
+        batch: BN layer with the same parameters, arguments and, if the layer has some, statistics.
+        dimensions: Number of axes besides batch and channels; None if unknown.
+        settings: Arguments beyond torch's, if they are not the defaults.
+        own: Names of attributes and buffers that belong to the class, and are not carried over.
+        shape: Shape of the layer's input on the example; None without one.
+        called: Names of the tensors besides the input that the layer is called with on the example.
+        like: Tensor with the dtype and device for new statistics.
+        followers: Names of the layer's own modules that it calls after the normalization.
+        notes: Notes on the layer for the report.
     """
 
     layer: nn.Module
@@ -62,17 +63,17 @@ class NormDescription:
 
     @property
     def is_batch_norm(self) -> bool:
-        """True where it normalises by batches."""
+        """Return whether the norm normalises by batches."""
         return self.family in ("batch", "frozen")
 
     @property
     def positions(self) -> int | None:
-        """Number of positions of an example; None where none is known."""
+        """Return the number of positions of the example's input; None if unknown."""
         return None if self.shape is None else math.prod(self.shape[2:])
 
 
 def can_be_source(layer: nn.Module, *, to_batch_norm: bool) -> bool:
-    """Return whether it is a norm to convert: any BN, and of others those that ``convert`` made, or that become BN."""
+    """Return whether a norm is to be converted: BN, a norm that ``convert`` made, or a norm that becomes BN."""
     kind = kind_of(layer)
     if kind is None or not kind.traits.convertible:
         return False
@@ -80,10 +81,10 @@ def can_be_source(layer: nn.Module, *, to_batch_norm: bool) -> bool:
 
 
 def describe_norm(layer: nn.Module, call: Arguments | None, like: Tensor) -> NormDescription:
-    """Describe a layer; ``call`` is one with the example, ``like`` a parameter of the model that it is in.
+    """Describe a layer; ``call`` has its arguments on the example, ``like`` is a parameter of its model.
 
     Raises:
-        LeftError: it can't be told from its class what it computes.
+        LeftError: the class does not determine what the layer computes.
     """
     args, kwargs = ((), {}) if call is None else call
     x = input_of_call(args, kwargs)
@@ -144,7 +145,7 @@ def _known(what: LayerKind, like: Tensor) -> NormDescription:
 
 
 def _fresh(layer: Any, memory: dict[str, Any], like: Tensor) -> _BatchNorm:
-    """BN of new statistics over the parameters of a norm of another kind."""
+    """Return BN with new statistics and the parameters of a norm of another kind."""
     arguments = {name: memory[name] for name in ("momentum", "track_running_stats") if name in memory}
     channels = layer.num_channels if isinstance(layer, nn.GroupNorm) else layer.num_features
     batch = _BatchNorm(
@@ -155,7 +156,7 @@ def _fresh(layer: Any, memory: dict[str, Any], like: Tensor) -> _BatchNorm:
 
 
 def _constants(what: LayerKind, like: Tensor) -> NormDescription:
-    """Describe another's frozen BN, whose parameters are buffers."""
+    """Describe another library's frozen BN, whose parameters are buffers."""
     layer, axes = what.layer, what.traits.dimensions
     buffers = dict(layer._buffers)
     more = {*buffers, *layer._parameters, *layer._modules} - {*PARAMETERS, *BUFFERS, *what.followers}
@@ -181,10 +182,10 @@ def _constants(what: LayerKind, like: Tensor) -> NormDescription:
 
 
 def check_class(norm: NormDescription) -> None:
-    """Check that another class may take the place of the layer's.
+    """Check that another class may replace the layer's.
 
     Raises:
-        LeftError: it does something of its own.
+        LeftError: the layer has its own behaviour.
     """
     if "forward" in vars(norm.layer):
         raise LeftError("its forward was replaced by another one")

@@ -1,14 +1,14 @@
-"""The ε and momentum that a conversion gives layers in place of their own."""
+"""ε and momentum that a conversion sets on layers."""
 
 from collections.abc import Mapping
 from typing import Any
 
-#: A momentum above this makes statistics of hardly more than the last batch.
+#: Momentum above which statistics are hardly more than those of the last batch.
 _LARGE = 0.5
 
 
 def set_on(layer: Any, given: Mapping[str, Any]) -> list[str]:
-    """Give BN another ε and momentum, where they are given, and return what was changed, for the report."""
+    """Set ε and momentum of BN, if given, and return the changes for the report."""
     notes = []
     for name in ("eps", "momentum"):
         if name in given and given[name] != getattr(layer, name):

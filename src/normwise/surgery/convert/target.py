@@ -31,12 +31,12 @@ from normwise.surgery.core.example_arguments import Arguments
 
 @dataclass(frozen=True)
 class ConvertedLayer:
-    """A layer that is of another kind now.
+    """Outcome of converting a layer.
 
     Attributes:
         detail: Text of the report.
-        alters: Whether it computes something else in evaluation than before.
-        retrain: Whether that is another normalisation, for which the weights were not trained.
+        alters: Whether the layer now computes something else in evaluation.
+        retrain: Whether that is another normalization, for which the weights were not trained.
     """
 
     detail: str
@@ -45,9 +45,9 @@ class ConvertedLayer:
 
 
 class NormTarget(ABC):
-    """A kind of norm that layers can be converted to; what is ``given`` overrides what a layer has."""
+    """Norm that layers can be converted to; settings in ``given`` override those of a layer."""
 
-    #: Whether it normalises by batches.
+    #: Whether the norm normalises by batches.
     is_batch_norm: ClassVar[bool]
 
     def __init__(self, name: str, given: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ class NormTarget(ABC):
     @property
     @abstractmethod
     def settings(self) -> set[str]:
-        """Names of what may be given."""
+        """Return the names of the settings that may be given."""
 
     def converts(self, layer: nn.Module) -> bool:
         """Return whether this target is one for the layer."""
@@ -64,26 +64,26 @@ class NormTarget(ABC):
 
     @abstractmethod
     def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
-        """Convert a layer, in place; ``call`` is one with the example, ``like`` a parameter of its model.
+        """Convert a layer, in place; ``call`` has its arguments on the example, ``like`` is a parameter of its model.
 
         Raises:
-            LeftError: it can't become one, and was left as it is.
+            LeftError: the layer can't be converted, and is unchanged.
         """
 
 
 class RebuiltNorm(NormTarget):
-    """A kind of norm that is another class of layers."""
+    """Target that is another class of layers."""
 
     @abstractmethod
     def make(self, norm: NormDescription) -> nn.Module:
-        """A new layer over the norm's parameters; what the report must say is added to the norm's notes.
+        """Return a new layer with the norm's parameters, and add notes for the report to the norm's notes.
 
         Raises:
-            LeftError: the norm can't become one.
+            LeftError: the norm can't be converted.
         """
 
     def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
-        """Convert a layer, in place: the object stays, and so does whatever refers to it."""
+        """Convert a layer, in place: the object stays the same, with all references to it."""
         norm = describe_norm(layer, call, like)
         had, eps = layer._buffers.get("running_mean"), kind_of_norm(layer).eps
         new = self.make(norm)
@@ -97,7 +97,7 @@ class RebuiltNorm(NormTarget):
         _remember(new, norm)
         has = new._buffers.get("running_mean")
         notes = [f"now {_described(new)}", *norm.notes, *_notes(new, norm, had, has)]
-        # Only now, as nothing can stop it any more.
+        # Only now, when nothing can fail any more.
         unfreeze_layer(layer)
         _take_along(new, norm)
         become(layer, new)
@@ -106,7 +106,7 @@ class RebuiltNorm(NormTarget):
 
 
 def _let_follow(new: nn.Module, norm: NormDescription, name: str) -> None:
-    """Let the new layer do, and take, what is done behind the norm where it has no own place for that."""
+    """Give the new layer the operations after the norm and their arguments, if it lacks them."""
     is_foreign = kind_of_norm(norm.layer).adapter is not None
     if norm.followers and not (is_foreign and isinstance(new, norm.kind)):
         let_follow(new, norm.followers)
@@ -134,7 +134,7 @@ def _is_same(new: nn.Module, norm: NormDescription) -> bool:
 
 
 def _remember(new: nn.Module, norm: NormDescription) -> None:
-    """Note on the new layer what it has no place for, so that the way back gives that, too."""
+    """Store settings on the new layer that it does not have, for the conversion back."""
     memory = {
         name: value
         for name, value in norm.settings.items()
@@ -152,7 +152,7 @@ def _remember(new: nn.Module, norm: NormDescription) -> None:
 
 
 def _take_along(new: nn.Module, norm: NormDescription) -> None:
-    """Give the new layer all of the old one's that is not its class's: hooks, mode, attributes, further tensors."""
+    """Carry everything over that does not belong to the old class: hooks, mode, attributes, further tensors."""
     old, fresh = vars(norm.layer), vars(new)
     for name, value in old.items():
         if name in ("_parameters", "_buffers", "_modules"):

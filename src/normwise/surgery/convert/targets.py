@@ -12,10 +12,10 @@ from normwise.surgery.convert.to_per_sample import ToGroupNorm, ToInstanceNorm
 
 
 def target_named(name: str, groups: int | None, given: Mapping[str, Any]) -> NormTarget:
-    """The kind of norm of that name, with settings that override what layers have.
+    """Return the target of a name, with settings that override those of layers.
 
     Raises:
-        ArgumentError: there is none, it has no such settings, or they have values that can't be.
+        ArgumentError: there is no such target, it has no such setting, or a value is invalid.
     """
     known = {"group", "layer", "instance", "frozen", *conversion_families()}
     if name not in known:

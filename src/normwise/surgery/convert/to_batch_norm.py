@@ -1,4 +1,4 @@
-"""To BN: ours, torch's, or any further family that ``normwise.nn`` has; and to frozen BN."""
+"""Conversion to BN: ours, torch's, or any further family of ``normwise.nn``; and to frozen BN."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -19,12 +19,12 @@ from normwise.surgery.convert.to_step_norm import change_step_class, step_class
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.core.example_arguments import Arguments
 
-#: Settings of our layers that belong to the place where a layer is, and not to the kind of norm.
+#: Settings of our layers that belong to the layer's position in the model, not to the norm.
 _OF_THE_PLACE = {"activation", "inplace"}
 
 
 class ToBatchNorm(RebuiltNorm):
-    """To the layers of one family, each given with the dimensions that it takes."""
+    """Conversion to the layers of one family, each with the dimensions that it takes."""
 
     is_batch_norm: ClassVar[bool] = True
 
@@ -36,16 +36,16 @@ class ToBatchNorm(RebuiltNorm):
 
     @property
     def settings(self) -> set[str]:
-        """Settings that torch's BN has, and those that the family adds."""
+        """Return the settings of torch's BN, and those that the family adds."""
         further = {name for kind in self.classes for name in settings_of(kind)} - _OF_THE_PLACE
         return {"eps", "momentum", "track_running_stats", *further}
 
     def converts(self, layer: nn.Module) -> bool:
-        """Return whether this target is one for the layer; of norms with statistics for each step some are."""
+        """Return whether this target is possible for the layer; for norms with statistics per step, some are."""
         return super().converts(layer) or step_class(layer, self.name) is not None
 
     def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
-        """Convert a layer, in place: the object stays, and so does whatever refers to it."""
+        """Convert a layer, in place: the object stays the same, with all references to it."""
         if (target := step_class(layer, self.name)) is None:
             return super().convert(layer, call, like)
         eps = vars(layer)["eps"]
@@ -53,7 +53,7 @@ class ToBatchNorm(RebuiltNorm):
         return ConvertedLayer(detail, alters=vars(layer)["eps"] != eps)
 
     def make(self, norm: NormDescription) -> nn.Module:
-        """The family's layer for as many dimensions; a subclass of one of them stays what it is."""
+        """Return the family's layer for the norm's dimensions; a subclass of one of them keeps its class."""
         kind = self._kind(norm)
         norm.notes += set_on(norm.batch, self.given)
         self._track(norm)
@@ -80,7 +80,7 @@ class ToBatchNorm(RebuiltNorm):
         raise LeftError(f"none of {names} takes {norm.dimensions} axes besides those of batch and channels")
 
     def _track(self, norm: NormDescription) -> None:
-        """Give statistics where they are wanted and not there, and take them where they are not wanted."""
+        """Add statistics if they are requested and missing, and remove them if they are not requested."""
         if "track_running_stats" not in self.given:
             return
         batch, wanted = norm.batch, self.given["track_running_stats"]
@@ -93,17 +93,17 @@ class ToBatchNorm(RebuiltNorm):
 
 
 class ToFrozen(NormTarget):
-    """To BN whose statistics stay what they are; a subclass stays what it is as well."""
+    """Conversion to BN with fixed statistics; a subclass keeps its class."""
 
     is_batch_norm: ClassVar[bool] = True
 
     @property
     def settings(self) -> set[str]:
-        """Settings that don't need other statistics."""
+        """Return the settings that don't need other statistics."""
         return {"eps", "momentum"}
 
     def convert(self, layer: nn.Module, call: Arguments | None, like: Tensor) -> ConvertedLayer:
-        """Freeze the layer; another's frozen one becomes one of ours first."""
+        """Freeze the layer; another library's frozen layer becomes one of ours first."""
         kind = kind_of_norm(layer)
         if kind.family == "frozen":
             outcome = ToBatchNorm(self.name, self.given, conversion_families()["batch"]).convert(

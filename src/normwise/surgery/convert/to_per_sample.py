@@ -1,4 +1,4 @@
-"""To norms that look at one sample at a time: group, layer and instance norm."""
+"""Conversion to norms of one sample at a time: group, layer and instance norm."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -18,13 +18,13 @@ _ONE_VALUE = "it would normalise one value by itself, so that its output is β, 
 
 
 class _PerSample(RebuiltNorm):
-    """A norm of one sample at a time: ε, γ and β are kept, statistics are not."""
+    """Conversion to a norm of one sample at a time: ε, γ and β are kept, statistics are not."""
 
     is_batch_norm: ClassVar[bool] = False
 
     @property
     def settings(self) -> set[str]:
-        """There are no statistics to have settings of."""
+        """Return the only setting: there are no statistics."""
         return {"eps"}
 
     def _over(self, norm: NormDescription, kind: type[Any], *sizes: int) -> nn.Module:
@@ -42,16 +42,16 @@ class _PerSample(RebuiltNorm):
 
 
 class ToGroupNorm(_PerSample):
-    """To ``torch.nn.GroupNorm``, of at most so many groups, or as many as suit each layer."""
+    """Conversion to ``torch.nn.GroupNorm``, with a largest number of groups, or as many as suit each layer."""
 
     def __init__(self, name: str, given: Mapping[str, Any], groups: int | None) -> None:
         super().__init__(name, given)
         self.groups = groups
 
     def make(self, norm: NormDescription) -> nn.Module:
-        """Group norm of the most groups that divide the channels, and have more than one value each."""
+        """Return group norm with the most groups that divide the channels and have more than one value each."""
         channels = norm.batch.num_features
-        # Without an example a group of one channel is taken to be one over many positions.
+        # Without an example a group of one channel is assumed to have many positions.
         positions = 2 if norm.positions is None else norm.positions
         if channels * positions == 1:
             raise LeftError(_ONE_VALUE)
@@ -71,10 +71,10 @@ class ToGroupNorm(_PerSample):
 
 
 class ToInstanceNorm(_PerSample):
-    """To ``torch.nn.InstanceNorm1d``, ``2d`` or ``3d``."""
+    """Conversion to ``torch.nn.InstanceNorm1d``, ``2d`` or ``3d``."""
 
     def make(self, norm: NormDescription) -> nn.Module:
-        """Instance norm, where the layer is known to see several positions."""
+        """Return instance norm, if the layer is known to see several positions."""
         if norm.shape is not None and len(norm.shape) < 3:
             raise LeftError(f"an input of shape {tuple(norm.shape)} has no positions to normalise over")
         if norm.positions == 1:

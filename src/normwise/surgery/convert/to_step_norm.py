@@ -1,4 +1,4 @@
-"""Norms that have statistics for each step into another class of them: synchronised ones, and back."""
+"""Conversion of norms with statistics per step to synchronised ones, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from normwise.surgery.core.decision import LeftError
 
 
 def step_class(layer: nn.Module, name: str) -> type[Any] | None:
-    """Return the class that a norm with several slots would have as the target of that name; None where it has none."""
+    """Return the class of a norm with several slots for the target of a name; None if there is none."""
     kind = kind_of(layer)
     if kind is None or kind.known is None or not kind.traits.several_slots:
         return None
@@ -28,13 +28,14 @@ def step_class(layer: nn.Module, name: str) -> type[Any] | None:
 
 
 def change_step_class(layer: Any, target: type[Any], given: Mapping[str, Any]) -> str:
-    """Give a norm with several slots another class of its family, in place, and return what it became.
+    """Give a norm with several slots another class of its family, in place, and return the outcome.
 
-    Its tensors, hooks, mode and attributes stay as they are. A setting that the new class has no place for is noted on
-    the layer, for the way back.
+    Its tensors, hooks, mode and attributes stay the same. A setting that the new class does not have is stored on
+    the layer, for the conversion back.
 
     Raises:
-        LeftError: it is one already, or a subclass, which may do anything, or it needs what is not wanted.
+        LeftError: the norm has the class already, is a subclass, which may do anything, or needs statistics that
+            are not requested.
     """
     before = made_of(type(layer))[-1]
     if before is not kind_of_norm(layer).known:
@@ -65,7 +66,7 @@ def change_step_class(layer: Any, target: type[Any], given: Mapping[str, Any]) -
 
 
 def _let_go(layer: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Delete settings, given with their defaults, and return those that another class is to remember."""
+    """Delete settings, given with their defaults, and return those that another class must store."""
     values = {name: getattr(layer, name) for name in settings}
     for name in settings:
         delattr(layer, name)

@@ -1,1 +1,1 @@
-"""The parts that all operations share: examples, copies of models, and the exchange of modules."""
+"""Common parts of all operations: examples, copies of models, and the replacement of modules."""

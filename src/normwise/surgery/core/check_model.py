@@ -1,4 +1,4 @@
-"""Models that surgery can't work on, refused before anything is done."""
+"""Checks that surgery can work on a model, before anything is done."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from torch.nn.parameter import is_lazy
 
 from normwise.errors import ArgumentError, ModelError
 
-#: Classes of wrappers, by name so that none is imported, and what to do about each.
+#: Classes of wrappers, by name so that none is imported, with advice for each.
 _WRAPPERS: Mapping[str, str] = {
     "torch._dynamo.eval_frame.OptimizedModule": (
         "is compiled by torch.compile; pass the model from before (its _orig_mod), and compile the result"
@@ -37,16 +37,16 @@ _SCRIPTED: Mapping[str, str] = {
 
 
 def check_model(model: nn.Module, *, has_values: bool = True, is_wrapped: bool = False) -> None:
-    """Refuse a model that is no module, is wrapped, compiled or scripted, or has no values yet.
+    """Raise an error for a model that is not a module, is wrapped, compiled or scripted, or has no values yet.
 
     Args:
-        model: Any object.
-        has_values: Refuse parameters and buffers that are not initialised, too, or on the meta device.
-        is_wrapped: Take a model within a wrapper, too, for what neither runs nor copies it.
+        model: Object to check.
+        has_values: Whether to refuse parameters and buffers that are not initialised, or on the meta device.
+        is_wrapped: Whether to accept a model within a wrapper, for operations that neither run nor copy it.
 
     Raises:
-        ArgumentError: it is no module.
-        ModelError: the reason, the place, and what to pass instead.
+        ArgumentError: the object is not a module.
+        ModelError: the model can't be worked on; the error has the reason, the path, and what to pass instead.
     """
     if not isinstance(model, nn.Module):
         further = "; pass its .module()" if isinstance(model, torch.export.ExportedProgram) else ""

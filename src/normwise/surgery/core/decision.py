@@ -1,4 +1,4 @@
-"""One decision on a layer: it was changed, or it was left as it is, and why."""
+"""Decisions on layers: a layer was changed, or left unchanged for a reason."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from normwise.records import Change
 
 
 class LeftError(Exception):
-    """An obstacle: the reason why a layer is left as it is.
+    """An obstacle: the reason why a layer is left unchanged.
 
-    Every function of surgery that finds an obstacle raises it, however deep in the calls. The loop over the layers
-    catches it, and makes a :class:`Decision` of it.
+    Every function of surgery that finds an obstacle raises it, at any depth. The loop over the layers catches it,
+    and turns it into a :class:`Decision`.
     """
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision on one layer.
+    """Decision on one layer.
 
     Attributes:
         path: Path of the layer in the model.
         kind: Class of the layer before.
         changed: Whether the layer was changed.
-        reason: Description of what it became, or the reason why it was left.
+        reason: Description of the change, or the reason why the layer was left unchanged.
     """
 
     path: str
@@ -33,17 +33,17 @@ class Decision:
     reason: str
 
     def record(self) -> Change:
-        """Return the decision as reports hold it."""
+        """Return the decision in the form of reports."""
         return Change(self.path, self.kind, self.changed, self.reason)
 
 
 def decide(path: str, layer: nn.Module, change: Callable[[], str]) -> Decision:
-    """Change a layer, or leave it where ``change`` meets an obstacle.
+    """Change a layer, or leave it unchanged if ``change`` meets an obstacle.
 
     Args:
         path: Path of the layer in the model.
-        layer: The layer.
-        change: Changes the layer and returns what it became, or raises :class:`LeftError`.
+        layer: Layer to change.
+        change: Function that changes the layer and returns a description, or raises :class:`LeftError`.
     """
     kind = type(layer).__name__
     try:
@@ -53,5 +53,5 @@ def decide(path: str, layer: nn.Module, change: Callable[[], str]) -> Decision:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the first line of what an exception says, or its class where it says nothing."""
+    """Return the first line of an exception's message, or its class if the message is empty."""
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""A user's example, as arguments that a model can be called with."""
+"""The user's example as arguments of the model."""
 
 import copy
 from typing import Any
@@ -15,12 +15,12 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def example_arguments(example: Batch) -> Arguments:
-    """Return the arguments that a model is called with for an example, as copies.
+    """Return the arguments of the model for an example, as copies.
 
-    A forward pass may write into its input; the user's tensors are never given to one.
+    A forward pass may write into its input, so it never gets the user's own tensors.
 
     Raises:
-        ArgumentError: an example that proves nothing, as it has no values, or none that is finite.
+        ArgumentError: the example proves nothing, since it has no values, or no finite value.
     """
     arguments = copied(arguments_of(example))
     tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, Tensor)]
@@ -42,12 +42,12 @@ def example_arguments(example: Batch) -> Arguments:
 
 
 def copied(arguments: Arguments) -> Arguments:
-    """Return arguments whose tensors are copies, for one call of a model that may write into them."""
+    """Return the arguments with copied tensors, for one call of a model that may write into them."""
     return pytree.tree_map(_copy, arguments)
 
 
 def varied(arguments: Arguments) -> Arguments:
-    """Return arguments whose floating tensors have normal random numbers added; the same ones each time."""
+    """Return the arguments with normal random numbers added to floating tensors, the same each time."""
     generator = torch.Generator().manual_seed(0)
 
     def vary(value: Any) -> Any:
@@ -61,12 +61,12 @@ def varied(arguments: Arguments) -> Arguments:
 
 def _copy(value: Any) -> Any:
     if isinstance(value, Tensor):
-        # A tensor made in inference mode could not go through a pass with gradients.
+        # A tensor made in inference mode can't be used in a pass with gradients.
         with torch.inference_mode(False):
             return value.detach().clone()
     if isinstance(value, nn.Module):
         return value
     try:
         return copy.deepcopy(value)
-    except Exception:  # an object that can't be copied goes to the model as it is
+    except Exception:  # an object that can't be copied is passed to the model unchanged
         return value

@@ -1,4 +1,4 @@
-"""One module in the place of another, wherever a model holds it."""
+"""Replacement of a module by another, wherever a model holds it."""
 
 from torch import nn
 
@@ -8,7 +8,7 @@ _EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 def exchange_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put ``new`` wherever the model has ``old``: under several names, and in lists and dicts that modules hold."""
+    """Replace ``old`` by ``new`` everywhere in the model: under all names, and in lists and dicts of modules."""
     rebinding = Rebinding({old: new}, fresh=False)
     for module in list(model.modules()):
         for name, child in module._modules.items():

@@ -1,4 +1,4 @@
-"""An optimiser that goes on with the parameters that a model has after surgery."""
+"""Transfer of an optimiser to the parameters that a model has after surgery."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -18,23 +18,22 @@ def move_optimizer(
     *,
     names: Mapping[nn.Parameter, str] = _NONE,
 ) -> None:
-    """Let an optimiser train other parameters from now on, in place; either all of it is done, or nothing.
+    """Make an optimiser train other parameters, in place; do all of it, or nothing.
 
-    A parameter's place in its group and its state, such as momentum, go to the one that replaces it, so that training
-    goes on as it would have. Groups and their settings stay, empty ones too, since schedulers count them.
+    A new parameter takes the position of the old one in its group, and its state, such as momentum, so that
+    training continues the same. Groups and their settings stay, also empty ones, since schedulers count them.
 
     Args:
-        optimizer: Any of ``torch.optim``, or one that keeps ``param_groups`` and ``state`` as they do.
-        moved: What replaces a parameter; None drops it, and its state. Those that the optimiser doesn't have are
-            ignored.
-        added: New parameters, each with one whose group it joins, which is one that the optimiser has afterwards; where
-            the optimiser doesn't have that, it doesn't take the new one either. They start without state.
-        names: What to call parameters from now on, where the optimiser was made of named ones. All others keep their
-            names.
+        optimizer: Optimiser of ``torch.optim``, or one with the same ``param_groups`` and ``state``.
+        moved: Replacement of each parameter; None drops the parameter and its state. Parameters that the optimiser
+            doesn't have are ignored.
+        added: New parameters, each with a parameter whose group it joins. If the optimiser doesn't have the latter
+            afterwards, it doesn't take the new one either. New parameters start without state.
+        names: New names of parameters, if the optimiser was made of named parameters. All others keep their names.
 
     Raises:
-        ArgumentError: a parameter would be there twice, is of another shape, type or device than the one that it
-            replaces, or has no name where all others have one.
+        ArgumentError: a parameter would occur twice, has another shape, dtype or device than the one that it
+            replaces, or has no name while all others have one.
     """
     groups: list[list[tuple[nn.Parameter, str | None]]] = []
     for group in optimizer.param_groups:

@@ -1,4 +1,4 @@
-"""One operation on a model: the course that all of them share, from the check of the model to the optimiser."""
+"""The steps that all operations on models share, from the check of the model to the optimiser."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,15 +22,15 @@ from normwise.surgery.proof.rounding import rounding
 
 @dataclass
 class Operation:
-    """An operation that is under way.
+    """A running operation.
 
     Attributes:
-        old: The model as it was given, to compare with.
-        new: The model to change, which the operation returns.
-        example: The example, as arguments of a call; None where there is none.
-        decisions: Decisions on the layers, for the report.
-        removed: Parameters that were removed from the new model; the optimiser drops them.
-        added: Parameters that the new model has besides, each with one whose group of the optimiser it joins.
+        old: Original model, to compare with.
+        new: Model to change, which the operation returns.
+        example: Example as arguments of a call; None if there is none.
+        decisions: Decisions on layers, for the report.
+        removed: Parameters that the new model lacks; the optimiser drops them.
+        added: Additional parameters of the new model, each with a parameter whose group of the optimiser it joins.
     """
 
     old: nn.Module
@@ -46,31 +46,31 @@ class Operation:
 
     @property
     def arguments(self) -> Arguments:
-        """The example of an operation that has one."""
+        """Return the example of an operation that has one."""
         if self.example is None:
             raise TypeError("the operation has no example")
         return self.example
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """The decisions, as a report holds them."""
+        """Return the decisions in the form of a report."""
         return tuple(decision.record() for decision in self.decisions)
 
     def compare_outputs(
         self, allowed: float | None, *, fails: str, differs: str, needs_numbers: bool = True
     ) -> tuple[float, float]:
-        """Return how far outputs of the new model are from the old one's in evaluation, and how far they may be.
+        """Return the distance of the new model's outputs from the old model's in evaluation, and the allowed distance.
 
         Both are relative to the largest output.
 
         Args:
-            allowed: How far they may be; None for what rounding may do.
-            fails: Error text where the new model fails; ``{error}`` stands for the reason.
-            differs: Error text where outputs are too far; ``{error}`` and ``{allowed}`` stand for the numbers.
-            needs_numbers: Refuse a model whose outputs have no numbers, of which nothing can be proven.
+            allowed: Largest allowed distance; None for that of rounding.
+            fails: Error text if the new model fails; ``{error}`` stands for the reason.
+            differs: Error text if the distance is too large; ``{error}`` and ``{allowed}`` stand for the numbers.
+            needs_numbers: Whether to refuse a model whose outputs have no numbers, for which nothing can be proven.
 
         Raises:
-            ModelError: they are too far, or a model fails.
+            ModelError: the distance is too large, or a model fails.
         """
         limit = rounding(self.old) if allowed is None else allowed
         try:
@@ -91,13 +91,13 @@ class Operation:
         return error, limit
 
     def compare_all(self, old: nn.Module | None = None) -> Differences:
-        """Return how far outputs and gradients are from the old model's, in training and in evaluation.
+        """Return the distance of outputs and gradients from the old model's, in training and in evaluation.
 
         Args:
-            old: The model to compare with, if not the old one itself: one whose parameters are those that stay.
+            old: Model to compare with, if not the old model itself: its parameters are those that stay.
 
         Raises:
-            ModelError: they differ by more than rounding, or a model fails.
+            ModelError: the numbers differ by more than rounding, or a model fails.
         """
         found = all_differences(self.old if old is None else old, self.new, self.arguments)
         self._is_compared = True
@@ -123,24 +123,24 @@ def operation(
     shares: bool = False,
     is_wrapped: bool = False,
 ) -> Iterator[Operation]:
-    """Run an operation on a model; all is as it was when an exception passes through.
+    """Run an operation on a model; an exception restores everything.
 
     In this order: the example is checked and copied, the model is checked, and a working copy is made, unless the
-    model itself is to be changed. Then the body of the ``with`` statement changes ``new``, notes its ``decisions``, and
-    compares the old and the new model once. At the end the optimiser moves to the new model, of which nothing is
-    handed out that was changed and not compared.
+    model itself is changed. Then the body of the ``with`` statement changes ``new``, adds its ``decisions``, and
+    compares the old and the new model once. At the end the optimiser moves to the new model. A model that was
+    changed and not compared is never returned.
 
     Args:
-        model: The user's model.
-        example: The user's example; None for an operation that calls no model and compares nothing.
+        model: Model of the user.
+        example: Example of the user; None for an operation that calls no model and compares nothing.
         inplace: Change the model itself instead of a copy.
-        optimizer: An optimiser of the model, which trains the new one from now on.
-        shares: Let the new model share parameters and buffers with the model.
-        is_wrapped: Take a model within a wrapper as well.
+        optimizer: Optimiser of the model, which trains the new model from now on.
+        shares: Whether the new model shares parameters and buffers with the old one.
+        is_wrapped: Whether to accept a model within a wrapper.
 
     Raises:
         ArgumentError: the example proves nothing, or the optimiser can't take the new model's parameters.
-        ModelError: the model can't be worked on or fails, or the new one's numbers differ.
+        ModelError: the model can't be worked on or fails, or the new model's numbers differ.
     """
     arguments = None if example is None else example_arguments(example)
     with working_copy(model, inplace, arguments, shares=shares, is_wrapped=is_wrapped) as (old, new):

@@ -1,4 +1,4 @@
-"""Attributes of a copied module, made to refer to the copied modules in place of the old ones."""
+"""Rebinding of a copied module's attributes from the old modules to the copies."""
 
 import copy
 import types
@@ -17,27 +17,28 @@ _CONTAINERS = (list, set, dict, OrderedDict, defaultdict, deque)
 
 
 class Rebinding:
-    """Values with other modules in the places of some, each made once.
+    """Values in which some modules are replaced by others; each value is made once.
 
-    With ``fresh`` lists, dicts and sets are always new ones, so that a copy does not write into those of the old model;
-    else only those that refer to one of the modules. Whatever else refers to none of them is the same.
+    With ``fresh``, lists, dicts and sets are always copied, so that a copy does not write into those of the old
+    model; otherwise only those that refer to a replaced module. All other values without such a reference stay the
+    same.
     """
 
     def __init__(self, others: Mapping[nn.Module, nn.Module], *, fresh: bool) -> None:
         self._others, self._fresh = others, fresh
         self._made: dict[int, Any] = {}
-        #: Keeps what was looked at alive, so that no other object gets its id.
+        #: Keeps visited objects alive, so that no other object gets their ids.
         self._looked_at: list[Any] = []
 
     def of(self, value: Any) -> Any:
-        """Return what takes the place of ``value``: itself where it refers to none of the modules."""
+        """Return the replacement of ``value``, which is itself if it refers to none of the modules."""
         if type(value) in FIXED:
             return value
         if isinstance(value, nn.Module):
             return self._others.get(value, value)
         if id(value) not in self._made:
             self._looked_at.append(value)
-            self._made[id(value)] = value  # for what refers to itself
+            self._made[id(value)] = value  # for objects that refer to themselves
             self._made[id(value)] = self._new(value)
         return self._made[id(value)]
 
@@ -80,14 +81,14 @@ class Rebinding:
         return new
 
     def _function(self, value: types.FunctionType) -> types.FunctionType:
-        """Return the function over the other modules: with a closure, defaults and globals of its own."""
+        """Return the function with the other modules in its own closure, defaults and globals."""
         cells = [types.CellType() for _ in value.__closure__ or ()]
         names = _Names(value.__globals__)
         new = types.FunctionType(value.__code__, names, value.__name__, None, tuple(cells) or None)
-        # Before what it refers to is looked at, which may be itself.
+        # Before its references are visited, which may include itself.
         self._made[id(value)] = new
         for cell, old in zip(cells, value.__closure__ or (), strict=True):
-            with suppress(ValueError):  # an empty one
+            with suppress(ValueError):  # an empty cell
                 cell.cell_contents = self.of(old.cell_contents)
         modules = set(self._others)
         for name in names_in(value.__code__):
@@ -104,7 +105,7 @@ class Rebinding:
 
 
 class _Names(dict[str, Any]):
-    """The globals of a function of which a few are others; all else is looked up in those of the old function."""
+    """Globals of a function with a few replaced; all others are looked up in the old function's globals."""
 
     def __init__(self, old: dict[str, Any]) -> None:
         super().__init__()

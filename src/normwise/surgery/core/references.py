@@ -1,4 +1,4 @@
-"""Modules that functions refer to, by their closures, defaults and globals."""
+"""References of functions to modules, through closures, defaults and globals."""
 
 import types
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ from normwise.statistics.preserve.snapshot import FIXED
 from normwise.surgery.core.example_arguments import Arguments
 from normwise.surgery.core.run_example import run_example
 
-#: Dicts of every module; hooks among them may refer to what they like.
+#: Dicts of every module; hooks in them may refer to anything.
 _EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 def check_separate(old: nn.Module, new: nn.Module, advice: str) -> None:
-    """Refuse a copy with a function as an attribute, such as ``forward``, that still calls modules of the old model.
+    """Raise if a copy has a function as an attribute, such as ``forward``, that still calls modules of the old model.
 
     Args:
-        old: The model that was copied.
-        new: The copy.
-        advice: What to do instead, for the error.
+        old: Model that was copied.
+        new: Copy of the model.
+        advice: Advice for the error.
 
     Raises:
         ModelError: there is such a function.
@@ -43,10 +43,10 @@ def check_separate(old: nn.Module, new: nn.Module, advice: str) -> None:
 
 
 def check_calls(old: nn.Module, new: nn.Module, arguments: Arguments) -> None:
-    """Refuse a new model that calls modules of the old one, by an object that has no copy.
+    """Raise if a new model calls modules of the old one, through an object that was not copied.
 
     Raises:
-        ModelError: it does.
+        ModelError: the new model does so.
     """
     alone = dict.fromkeys(old.modules())
     for module in new.modules():
@@ -88,7 +88,7 @@ def reaches(value: Any, modules: set[nn.Module], seen: set[int]) -> bool:
 
 
 def is_bound(value: Any, modules: set[nn.Module]) -> bool:
-    """Return whether it is one of the modules, or is bound to one."""
+    """Return whether a value is one of the modules, or bound to one."""
     if type(value) in FIXED:
         return False
     if isinstance(value, nn.Module):
@@ -113,7 +113,7 @@ def _used_by(function: types.FunctionType) -> Iterator[Any]:
     yield from (function.__kwdefaults__ or {}).values()
     for name in names_in(function.__code__):
         used = function.__globals__.get(name)
-        # Functions of other files can't know this model.
+        # Functions in other files can't refer to this model.
         if not isinstance(used, types.FunctionType) or used.__globals__ is function.__globals__:
             yield used
 

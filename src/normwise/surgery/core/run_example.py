@@ -11,11 +11,11 @@ from normwise.surgery.core.example_arguments import Arguments, copied
 def run_example(
     model: nn.Module, arguments: Arguments, fails: str = "the model fails on the example: {error}"
 ) -> Any:
-    """Call a model, in the mode that it is in, on copies of the example's arguments.
+    """Call a model, in its current mode, on copies of the example's arguments.
 
     Args:
-        model: The model.
-        arguments: The example.
+        model: Model to call.
+        arguments: Arguments of the example.
         fails: Error text; ``{error}`` stands for the reason.
 
     Raises:
@@ -24,7 +24,7 @@ def run_example(
     args, kwargs = copied(arguments)
     try:
         return model(*args, **kwargs)
-    except ModelError:  # of a hook of surgery
+    except ModelError:  # raised by a hook of surgery
         raise
     except Exception as error:
         raise ModelError(fails.format(error=error)) from error

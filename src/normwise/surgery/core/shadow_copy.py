@@ -1,4 +1,4 @@
-"""A second tree of modules over the same parameters and buffers."""
+"""Shadow copies: a second tree of modules with the same parameters and buffers."""
 
 import copy
 
@@ -8,19 +8,19 @@ from torch.nn.utils.parametrize import is_parametrized
 from normwise.surgery.core.rebinding import Rebinding
 from normwise.surgery.core.references import check_separate
 
-#: Attributes of every module that are dicts; a shadow copy needs its own dicts, with the same things in them.
+#: Dict attributes of every module; a shadow copy needs its own dicts with the same entries.
 _DICTS = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict))
 
 
 def shadow_copy(model: nn.Module) -> nn.Module:
     """Return a model of new modules that share the old ones' parameters, buffers and hooks.
 
-    A change of the copy's modules does not show in the model; training changes the parameters and buffers of
-    both. A module that stands in several places has one copy in all of them. Methods, functions, lists and dicts that
-    refer to modules of the model refer to the copies; lists and dicts are new ones.
+    A change of the copy's modules does not affect the model; training changes the parameters and buffers of both. A
+    module with several paths has one copy for all of them. Methods, functions, lists and dicts that refer to
+    modules of the model refer to the copies; lists and dicts are copied.
 
     Raises:
-        ModelError: a function that was set on an instance calls the model's modules, also in the copy.
+        ModelError: a function that was set on an instance would call the model's modules also in the copy.
     """
     copies: dict[nn.Module, nn.Module] = {}
 
@@ -49,7 +49,7 @@ def shadow_copy(model: nn.Module) -> nn.Module:
 def _copy(module: nn.Module) -> nn.Module:
     if not is_parametrized(module):
         return copy.copy(module)
-    # torch refuses to copy one that way, for fear that it is to be pickled.
+    # torch refuses to copy it this way, since the same method serves pickling.
     other = object.__new__(type(module))
     vars(other).update(vars(module))
     vars(other).pop("_compiled_call_impl", None)

@@ -1,4 +1,4 @@
-"""The model that surgery works on: a copy, or the model itself, restored if anything fails."""
+"""Working copies: the model that surgery changes, a copy or the model itself, restored if anything fails."""
 
 import copy
 from collections.abc import Iterator
@@ -25,26 +25,26 @@ def working_copy(
     shares: bool = False,
     is_wrapped: bool = False,
 ) -> Iterator[tuple[nn.Module, nn.Module]]:
-    """Give the model as it is, to compare with, and the one to change: a copy, or with ``inplace`` the model itself.
+    """Yield the original model, to compare with, and the model to change: a copy, or with ``inplace`` the model itself.
 
-    Modules, parameters, buffers, attributes and hooks may be exchanged and classes changed; all that is undone when an
-    exception passes through. Values of tensors must not be changed, since nothing keeps them.
+    Modules, parameters, buffers, attributes and hooks may be replaced and classes changed; an exception undoes all
+    of that. Values of tensors must not be changed, since they are not saved.
 
     Args:
-        model: The user's model.
+        model: Model of the user.
         inplace: Change the model itself.
-        arguments: The example on which outputs of the two are to be compared; None where they are not: then both may be
-            the same model.
-        shares: Give new modules over the same parameters and buffers in place of a copy.
-        is_wrapped: Take a model within a wrapper as well.
+        arguments: Example on which the outputs of both are compared; None if they are not: then both may be the
+            same model.
+        shares: Yield new modules with the same parameters and buffers instead of a copy.
+        is_wrapped: Whether to accept a model within a wrapper.
 
     Raises:
-        ModelError: the model is of a kind that can't be worked on or copied, or something failed unexpectedly.
+        ModelError: the model can't be worked on or copied, or something failed unexpectedly.
     """
     check_model(model, has_values=arguments is not None, is_wrapped=is_wrapped)
     kept = Snapshot(model, values=False)
     try:
-        # Tensors that are made in inference mode could never be trained.
+        # Tensors made in inference mode could never be trained.
         with torch.inference_mode(False):
             if not inplace:
                 new = shadow_copy(model) if shares else _copy(model, arguments is not None)
@@ -69,7 +69,7 @@ def _copy(model: nn.Module, compared: bool) -> nn.Module:
         raise ModelError(
             f"the model can't be copied: {error}. Pass inplace=True to change it itself"
         ) from error
-    # Functions are the same ones in a copy, with the modules that they refer to.
+    # deepcopy does not copy functions, so they still refer to the old modules.
     rebinding = Rebinding(dict(zip(model.modules(), new.modules(), strict=True)), fresh=False)
     for module in new.modules():
         vars(module).update({name: rebinding.of(value) for name, value in vars(module).items()})

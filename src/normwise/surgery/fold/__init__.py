@@ -1,1 +1,1 @@
-"""BN into the convolution or linear layer beside it."""
+"""Folding of BN into the convolution or linear layer next to it."""

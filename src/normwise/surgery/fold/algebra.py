@@ -1,7 +1,7 @@
-"""Weights of convolutions and linear layers with a scale and a shift in them: tensors only, in float64.
+"""Algebra of folding a scale and a shift into weights of convolutions and linear layers, on tensors, in float64.
 
-A weight is ``(outputs, inputs / groups, *kernel)``, that of a transposed convolution ``(inputs, outputs / groups,
-*kernel)``, and that of a linear layer has no kernel and one group.
+A weight is ``(outputs, inputs / groups, *kernel)``; for a transposed convolution it is ``(inputs, outputs / groups,
+*kernel)``; for a linear layer it has no kernel and one group.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from normwise.layers import kind_of_norm
 
 
 class Layout(NamedTuple):
-    """Order of a weight in memory: the number of groups, and whether inputs come before outputs."""
+    """Layout of a weight: the number of groups, and whether the axis of inputs comes before that of outputs."""
 
     groups: int = 1
     transposed: bool = False
@@ -23,7 +23,7 @@ _PLAIN = Layout()
 
 
 def layout_of(layer: nn.Module) -> Layout:
-    """Return how the weight of a convolution or linear layer stands in memory."""
+    """Return the layout of the weight of a convolution or linear layer."""
     return Layout(getattr(layer, "groups", 1), isinstance(layer, nn.modules.conv._ConvTransposeNd))
 
 
@@ -35,7 +35,7 @@ def scale_and_shift(layer: nn.Module) -> tuple[Tensor, Tensor]:
         y = s x + t, \quad s = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}, \quad t = \beta - s \mu
     """
     mean, var = _double(layer.get_buffer("running_mean")), _double(layer.get_buffer("running_var"))
-    # Parameters of a layer that learns them, buffers of one that others froze.
+    # Parameters of a layer that learns them, or buffers of another library's frozen layer.
     weight, bias = ((layer._parameters | layer._buffers).get(name) for name in ("weight", "bias"))
     scale = torch.rsqrt(var + kind_of_norm(layer).eps)
     if weight is not None:
@@ -51,7 +51,7 @@ def into_outputs(
     shift: Tensor,
     layout: Layout = _PLAIN,
 ) -> tuple[Tensor, Tensor]:
-    r"""Return the weight and bias that give ``s · (W x + b) + t``.
+    r"""Return the weight and bias that compute ``s · (W x + b) + t``.
 
     .. math::
 
@@ -68,13 +68,13 @@ def into_inputs(
     shift: Tensor,
     layout: Layout = _PLAIN,
 ) -> tuple[Tensor, Tensor | None]:
-    r"""Return the weight and bias that give ``W (s x + t) + b``, where nothing but that is ever multiplied with ``W``.
+    r"""Return the weight and bias that compute ``W (s x + t) + b``, if ``W`` is multiplied with nothing else.
 
     .. math::
 
         W' = W s, \quad b' = b + W t
 
-    Zeros of a padding are ``x``, not ``s x + t``: with those, as in each transposed convolution, the shift must be
+    Zero padding pads ``x``, not ``s x + t``: with padding, as in each transposed convolution, the shift must be
     zero, and adds nothing to the bias.
     """
     weight = _double(weight)
@@ -88,7 +88,7 @@ def into_inputs(
 
 
 def _scaled(weight: Tensor, factor: Tensor, groups: int, axis: int) -> Tensor:
-    """``factor`` along an axis of the weight as ``(groups, first axis / groups, second axis, *kernel)``."""
+    """Multiply ``factor`` along an axis of the weight as ``(groups, first axis / groups, second axis, *kernel)``."""
     grouped = weight.unflatten(0, (groups, -1))
     shape = [groups, 1, 1] + [1] * (weight.dim() - 2)
     shape[axis] = -1
@@ -96,5 +96,5 @@ def _scaled(weight: Tensor, factor: Tensor, groups: int, axis: int) -> Tensor:
 
 
 def _double(tensor: Tensor) -> Tensor:
-    # By way of the CPU, since not every device has float64.
+    # On the CPU, since not every device has float64.
     return tensor.detach().cpu().double()

@@ -22,11 +22,11 @@ from normwise.surgery.graph.model_graph import ModelGraph, Part
 
 @dataclass(frozen=True)
 class Candidate:
-    """A convolution or linear layer that can take over a BN layer.
+    """Convolution or linear layer that can take over a BN layer.
 
     Attributes:
-        layer: The convolution or linear layer.
-        name: Class and path of it.
+        layer: Convolution or linear layer.
+        name: Class and path of the layer.
     """
 
     layer: nn.Module
@@ -34,9 +34,9 @@ class Candidate:
 
 
 class Candidates:
-    """The candidates next to each BN layer of a model, by the graph of the model on an example.
+    """Candidates next to each BN layer of a model, by the graph of the model on an example.
 
-    Layers may be exchanged between queries, if each new one does the same for the layers that are asked about later.
+    Layers may be replaced between queries, if each replacement behaves the same for later queries.
     """
 
     def __init__(self, model: nn.Module, graph: ModelGraph) -> None:
@@ -51,18 +51,18 @@ class Candidates:
         }
 
     def call_of(self, layer: nn.Module) -> fx.Node:
-        """Return the one node that calls the layer, where :meth:`check` finds no obstacle."""
+        """Return the only node that calls the layer, after :meth:`check` found no obstacle."""
         return self.nodes[layer][0][1]
 
     def part_of(self, layer: nn.Module) -> Part:
-        """Return the followed part of the model that calls the layer, where :meth:`check` finds no obstacle."""
+        """Return the traced part of the model that calls the layer, after :meth:`check` found no obstacle."""
         return self.nodes[layer][0][0]
 
     def check(self, path: str, layer: nn.Module) -> None:
-        """Check that another layer could take over the BN layer, whatever is next to it.
+        """Check that a neighbouring layer could take over the BN layer at all.
 
         Raises:
-            LeftError: none could.
+            LeftError: no layer could.
         """
         check_batch_norm(layer, self._input_of(layer))
         if not self.graph.counts[layer]:
@@ -82,7 +82,7 @@ class Candidates:
         return f"of {inner or 'the model'}: {self.graph.opaque[inner]}"
 
     def before(self, layer: nn.Module) -> Candidate:
-        """Return the layer of whose output the BN layer's input is all.
+        """Return the layer whose whole output is the BN layer's input.
 
         Raises:
             LeftError: there is none.
@@ -170,14 +170,14 @@ class Candidates:
         return input_of_call(*self.graph.calls.get(layer, ((), {})))
 
     def _check_called_once(self, module: nn.Module, name: str) -> None:
-        """Check that the example calls the module once, and that no graph calls it more often."""
+        """Check that the module is called once on the example, and in the graphs."""
         times = max(self.graph.counts[module], len(self.nodes.get(module, ())))
         if times != 1:
             raise LeftError(f"{name} is called {times} times")
 
 
 def _check_padding(layer: nn.Module, candidate: Candidate) -> None:
-    """Check that a layer after a BN layer multiplies its weight with nothing but the BN layer's outputs."""
+    """Check that a layer after a BN layer multiplies its weight only with the BN layer's outputs."""
     conv = candidate.layer
     if not isinstance(conv, nn.modules.conv._ConvNd) or not scale_and_shift(layer)[1].any():
         return

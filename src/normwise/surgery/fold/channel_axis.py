@@ -1,4 +1,4 @@
-"""The axis of a layer's channels, followed through transpositions and reshapes."""
+"""The channel axis of a layer, followed through transpositions and reshapes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ _TURNS = {"transpose", "swapaxes", torch.transpose, torch.swapaxes}
 _PERMUTATIONS = {"permute", torch.permute}
 _SAME = {"contiguous", "clone", torch.clone}
 _RESHAPES = {"reshape", "view", "flatten", "reshape_as", "view_as", torch.reshape, torch.flatten}
-#: Uses of a tensor's shape, type or device alone: whatever its first input is, and whatever the second is.
+#: Uses of only the shape, dtype or device of the first input, and of the second input.
 _OF_SHAPE = {
     *("size", "dim", "ndimension", "numel", "nelement", "is_floating_point"),
     *("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor"),
@@ -37,7 +37,7 @@ class Axis:
 
     Attributes:
         from_end: Number of axes after it; 0 for the last.
-        dims: Number of axes of the tensor; None where it is not known.
+        dims: Number of axes of the tensor; None if unknown.
     """
 
     from_end: int
@@ -54,10 +54,10 @@ class Axis:
 
 
 def turned(part: Part, node: fx.Node, axis: Axis, *, backwards: bool) -> Axis | None:
-    """Return the axis of ``node``'s output for one of its input, or ``backwards`` the other way round.
+    """Return the axis of ``node``'s output for an axis of its input, or the reverse with ``backwards``.
 
-    None where the node does something to the values, or a hook sees them. A reshape keeps the last axis where it is
-    as long before as after, which is for the caller to see to.
+    None if the node changes the values, or a hook sees them. A reshape keeps the last axis if its length stays the
+    same, which the caller must check.
     """
     if node.op == "call_module":
         module = part.called(node)
@@ -71,7 +71,7 @@ def turned(part: Part, node: fx.Node, axis: Axis, *, backwards: bool) -> Axis | 
     if target in _SAME:
         return axis
     if target in _RESHAPES:
-        # view(dtype) is another thing.
+        # view(dtype) is another operation.
         known = axis.is_last and not any(
             isinstance(a, torch.dtype) for a in (*arguments, *node.kwargs.values())
         )
@@ -101,15 +101,15 @@ def _order(target: Any, arguments: tuple[Any, ...], dims: int) -> list[int] | No
 
 
 def source(node: fx.Node) -> fx.Node | None:
-    """Return the node whose output ``node`` takes as its input; None where it takes none."""
+    """Return the node whose output is ``node``'s input; None if there is none."""
     first = node.args[0] if node.args else node.kwargs.get("input")
     return first if isinstance(first, fx.Node) else None
 
 
 def readers(node: fx.Node) -> list[fx.Node]:
-    """Return the users of the values of ``node``'s output, twice one that uses it twice.
+    """Return the users of the values of ``node``'s output; one that uses it twice occurs twice.
 
-    A user of its shape, type or device alone is none.
+    Nodes that use only its shape, dtype or device are left out.
     """
     found: list[fx.Node] = []
     for user in node.users:

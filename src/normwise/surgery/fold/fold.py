@@ -1,4 +1,4 @@
-"""BN into the convolution or linear layer beside it, proven equal on an example."""
+"""Folding of BN into the convolution or linear layer next to it, proven on an example."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,42 +30,43 @@ def fold(
     inplace: bool = False,
     timed: bool = True,
 ) -> tuple[nn.Module, Folding]:
-    r"""Let convolutions and linear layers do, for evaluation, what the BN layers beside them do.
+    r"""Fold BN layers into the convolutions and linear layers next to them, for evaluation.
 
-    In evaluation a BN layer scales and shifts each channel, which a layer of weights can do on its own:
+    In evaluation a BN layer scales and shifts each channel, which can be merged into the weights next to it:
 
     .. math::
 
         s (W x + b) + t = (s W) x + (s b + t), \qquad W (s x + t) + b = (W s) x + (W t + b),
         \qquad s = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}, \; t = \beta - s \mu
 
-    Where values flow from a ``Conv1d`` to ``3d``, ``ConvTranspose1d`` to ``3d`` or ``Linear`` into a BN layer and
-    nowhere else, the first gets new parameters and the second's place is taken by ``Identity``, or by what else a
-    layer of ours was called for: its activation, residual and mask. Where there is no such layer before it, one
-    behind it will do, if its padding is none, or is not zeros, or the shift is zero. ``torch.fx`` follows the values;
-    where it can't, BN layers are left, and so are those that code which it can't follow may use alone for other inputs.
-    Each that is left is in the report with the reason. An example of one value, such as zeros, proves little: then
-    outputs are compared on random numbers, too.
+    If values flow from a ``Conv1d`` to ``3d``, ``ConvTranspose1d`` to ``3d`` or ``Linear`` only into a BN layer,
+    the first layer gets new parameters, and the BN layer is replaced by ``Identity``, or for our layers by a module
+    with the remaining activation, residual and mask. If there is no such layer before it, a layer after it can be
+    used, provided that it has no padding, or padding that is not zeros, or the shift is zero. ``torch.fx`` follows
+    the values. BN layers that it can't follow are left unchanged, and so are those that other untraceable code may
+    use alone for other inputs. The report has each unchanged layer with the reason. An example with a single value,
+    such as zeros, proves little: then outputs are also compared on random numbers.
 
-    The model keeps its class and, but for the folded layers and biases that came in, its ``state_dict``. It is one
-    for evaluation: nothing normalises by batch any more where BN was folded.
+    The model keeps its class and its ``state_dict``, except for the folded layers and new biases. It is for
+    evaluation only: folded layers no longer normalise by the batch.
 
     Args:
-        model: Any model, with torch's BN layers, ours, frozen or synchronised ones, in evaluation.
-        example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
-        tolerance: Largest difference of the outputs, relative to the largest; by default half the digits of the
-            model's type, such as 3e-4 for float32. Where it computes with fewer digits, as under autocast or with
-            TF32, that holds for the two models in float64, and as they are they may differ by what rounding does.
+        model: Model in evaluation mode, with BN layers of torch, ours, frozen or synchronised.
+        example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
+            arguments.
+        tolerance: Largest difference of the outputs, relative to the largest output; by default half the digits of
+            the model's dtype, such as 3e-4 for float32. If the model computes with fewer digits, as under autocast
+            or with TF32, this applies to both models in float64; in their own dtype they may differ by rounding.
         inplace: Change the model itself instead of a copy.
-        timed: Measure how much faster it became, in about a second.
+        timed: Measure the speed-up, in about a second.
 
     Returns:
-        The model, and what became of each of its BN layers.
+        The model, and a report on each of its BN layers.
 
     Raises:
-        ModelError: the model fails on the example, or outputs differ by more than the tolerance. Then the model
-            is as it was.
-        ArgumentError: a tolerance that is no positive number.
+        ModelError: the model fails on the example, or outputs differ by more than the tolerance. The model is
+            unchanged.
+        ArgumentError: the tolerance is not a positive number.
 
     Example:
         >>> import torch, normwise
@@ -95,7 +96,7 @@ def fold(
 
 
 def _fold_all(model: nn.Module, arguments: Arguments) -> list[Decision]:
-    """Fold what can be folded, in place, and return the decision on each place."""
+    """Fold all layers that can be folded, in place, and return the decision on each."""
     graph = model_graph(model, arguments, is_whole=scales_outputs)
     kinds = batch_norms(model)
     layers = {path: kind.layer for path, kind in kinds.items() if kind.traits.foldable}
@@ -133,7 +134,8 @@ def _fold_layers(model: nn.Module, layers: Mapping[str, nn.Module], candidates: 
             free.append(path)
         except LeftError as left:
             obstacles[path].append(left)
-    # As values flow, so that each of several behind a convolution finds it; then the other way round.
+    # In the order of the values, so that several BN layers after one convolution all find it; then in
+    # reverse.
     order = {module: number for number, module in enumerate(candidates.nodes)}
     free.sort(key=lambda path: order[layers[path]])
     for find, fold_into, paths in (
@@ -159,6 +161,6 @@ def _fold_layers(model: nn.Module, layers: Mapping[str, nn.Module], candidates: 
 
 
 def _reason(obstacles: Sequence[LeftError]) -> str:
-    """Return the reason why a layer is left: where a candidate is next to it, only what keeps that from it."""
+    """Return the reason why a layer is left unchanged; if a candidate is next to it, only the obstacle there."""
     of_candidates = [left for left in obstacles if not isinstance(left, NoCandidateError)]
     return "; ".join(str(left) for left in of_candidates or obstacles)

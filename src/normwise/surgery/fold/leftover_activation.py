@@ -17,29 +17,29 @@ _ON_SUMS = ACTIVATIONS | {
 
 
 class ActivationAfterFold(nn.Module):
-    """``act(x + residual)``, and 0 where ``mask`` is False."""
+    """Module for ``act(x + residual)``, and 0 where ``mask`` is False."""
 
     def __init__(self, activation: str | None) -> None:
         super().__init__()
         self.activation = activation
 
     def forward(self, input: Tensor, *, residual: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """As :class:`normwise.nn.BatchNorm1d`, in evaluation, with nothing to normalise."""
+        """Do the same as :class:`normwise.nn.BatchNorm1d` in evaluation, without normalising."""
         y = input if residual is None else input + residual
         if self.activation is not None:
             y = (ACTIVATIONS if residual is None else _ON_SUMS)[self.activation](y)
         return y if mask is None else y.masked_fill(~mask.unsqueeze(1), 0)
 
     def extra_repr(self) -> str:
-        """The activation, for ``repr``."""
+        """Return the activation, for ``repr``."""
         return f"activation={self.activation!r}"
 
 
 def leftover_activation(layer: nn.Module, call: fx.Node) -> nn.Module:
-    """Return what replaces a BN layer that ``call`` calls, once its scale and shift are folded into another layer."""
+    """Return the replacement of a BN layer that ``call`` calls, after its scale and shift were folded away."""
     kind = kind_of_norm(layer)
     if not all(type(module) is nn.Identity for module in kind.followers.values()):
-        # By the names that they had in the layer, which others may read, and which are in the ``state_dict``.
+        # Under their names in the layer, which other code may read, and which are in the ``state_dict``.
         return nn.Sequential(OrderedDict(kind.followers)).train(layer.training)
     activation = kind.activation
     plain = activation is None and len(call.all_input_nodes) == 1
@@ -47,7 +47,7 @@ def leftover_activation(layer: nn.Module, call: fx.Node) -> nn.Module:
 
 
 def described(leftover: nn.Module) -> str:
-    """Return what replaces a BN layer, in a line."""
+    """Return a description of the replacement, in one line."""
     if not isinstance(leftover, nn.Sequential):
         return str(leftover)
     return " and ".join(str(module) for module in leftover if type(module) is not nn.Identity)

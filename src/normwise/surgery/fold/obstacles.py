@@ -12,7 +12,8 @@ from normwise.surgery.fold.algebra import scale_and_shift
 from normwise.surgery.fold.channel_axis import source
 from normwise.surgery.proof.foreign_layer import check_foreign
 
-#: What can take a BN layer over, and how many axes it has beside batch and channels; a linear layer has any number.
+#: Layers that can take over a BN layer, with their number of axes besides batch and channels; a linear layer
+#: has any.
 MIXERS: dict[type[nn.Module], int] = {
     nn.Conv1d: 1,
     nn.Conv2d: 2,
@@ -26,14 +27,14 @@ _REMOVE = "make it permanent first (torch.nn.utils.parametrize.remove_parametriz
 
 
 class NoCandidateError(LeftError):
-    """The reason why no convolution or linear layer is on one side of a BN layer."""
+    """Reason why there is no convolution or linear layer on one side of a BN layer."""
 
 
 def check_batch_norm(layer: nn.Module, example: Tensor | None) -> None:
-    """Check that a BN layer can be folded; ``example`` is what it was called with.
+    """Check that a BN layer can be folded; ``example`` has the arguments of its call.
 
     Raises:
-        LeftError: it can't.
+        LeftError: the layer can't be folded.
     """
     kind = kind_of_norm(layer)
     if kind.family == "batch":
@@ -64,10 +65,10 @@ def check_batch_norm(layer: nn.Module, example: Tensor | None) -> None:
 
 
 def check_call(layer: nn.Module, node: fx.Node) -> None:
-    """Check that a BN layer that ``node`` calls can be folded.
+    """Check that the call of a BN layer by ``node`` can be folded.
 
     Raises:
-        LeftError: it can't.
+        LeftError: the call can't be folded.
     """
     given = dict(node.kwargs)
     others = (
@@ -81,13 +82,13 @@ def checked_mixer(module: nn.Module | None, name: str, *, is_proven: bool) -> nn
     """Return the module if it is a convolution or linear layer that can take over a BN layer.
 
     Args:
-        module: Any module, or none.
-        name: Class and path of it.
-        is_proven: Whether it was proven of a forward of its own that it can.
+        module: Module to check, or None.
+        name: Class and path of the module.
+        is_proven: Whether its own forward was proven to allow it.
 
     Raises:
-        NoCandidateError: it is no such layer.
-        LeftError: it is one that can't.
+        NoCandidateError: the module is not such a layer.
+        LeftError: the module is such a layer, but has an obstacle.
     """
     base = next((base for base in MIXERS if isinstance(module, base)), None)
     if type(module).__module__.startswith("torch.ao.nn"):

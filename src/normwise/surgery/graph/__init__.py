@@ -1,4 +1,4 @@
-"""Graphs of models: how values flow between modules.
+"""Graphs of models: the flow of values between modules.
 
 Three parts of surgery follow a model on an example. They answer different questions, and none can replace another.
 
@@ -16,8 +16,8 @@ Follower                                   Follows                         Use i
                                            each module is given            whatever the code is like (insert)
 =========================================  ==============================  =========================================
 
-``torch.fx`` runs the code on symbolic values: it shows every operation, for all inputs of that kind at once, but gives
-up where the code decides by values. Autograd sees every forward pass, but only as it was on the example, and no
-operation by name. A new operation that rewrites what code does needs the first or the second; one that only asks what
-comes next needs the third.
+``torch.fx`` runs the code on symbolic values: it shows every operation, for all inputs of that kind at once, but
+fails if the code branches on values. Autograd sees every forward pass, but only for the example, and without the
+names of operations. A new operation that rewrites code needs the first or the second; one that only needs the next
+operation needs the third.
 """

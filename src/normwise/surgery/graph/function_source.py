@@ -1,4 +1,4 @@
-"""Source of the functions that a module's forward pass consists of, as syntax trees."""
+"""Source of the functions in a module's forward pass, as syntax trees."""
 
 import ast
 import inspect
@@ -13,7 +13,7 @@ FunctionTree = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def tree_of(function: Any) -> FunctionTree | None:
-    """Return the syntax tree of a function; None where its source is missing, or holds several like it."""
+    """Return the syntax tree of a function; None if its source is missing or ambiguous."""
     if not isinstance(function, types.FunctionType):
         return None
     try:
@@ -34,7 +34,7 @@ def tree_of(function: Any) -> FunctionTree | None:
 
 
 def functions_named(module: nn.Module, name: str) -> Iterator[Any]:
-    """Yield the functions of that name on the instance and on the classes that aren't torch's."""
+    """Yield the functions of a name on the instance and on its classes, without torch's."""
     if name in vars(module):
         yield vars(module)[name]
     for kind in type(module).__mro__:

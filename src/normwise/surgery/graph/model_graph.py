@@ -26,14 +26,14 @@ from normwise.surgery.graph.source_uses import uses_of
 
 @dataclass(frozen=True)
 class Part:
-    """A module that torch.fx can follow, with all in it that it can follow as well.
+    """A module that torch.fx can trace, with the submodules that it can trace as well.
 
     Attributes:
         path: Path of the module in the model.
-        module: The module, as the model has it.
+        module: Module in the model.
         graph: Graph of its forward pass; the targets of its modules are relative to ``module``.
-        writes: Whether the forward pass sets attributes of its modules, or writes into their tensors or lists. What it
-            does may depend on that, which the graph doesn't show.
+        writes: Whether the forward pass sets attributes of its modules, or writes into their tensors or lists.
+            Later calls may depend on that, which the graph doesn't show.
     """
 
     path: str
@@ -46,22 +46,21 @@ class Part:
         return f"{self.path}.{node.target}" if self.path else str(node.target)
 
     def called(self, node: fx.Node) -> nn.Module | None:
-        """Return the module that ``node`` calls; None where it calls none."""
+        """Return the module that ``node`` calls; None if it calls none."""
         return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 @dataclass(frozen=True)
 class ModelGraph:
-    """All that is known of how values flow through a model.
+    """Flow of values through a model.
 
     Attributes:
-        parts: Disjoint: no module is called in two of them, unless it is shared.
-        opaque: Why each module that torch.fx can't follow is not followed, by path. What such a module calls by
-            itself is in no part.
-        uses: Sets of modules that code which isn't followed may run, each as a whole; see :func:`uses_of`.
+        parts: Traced parts, which are disjoint: no module is called in two of them, unless it is shared.
+        opaque: Reason why torch.fx can't trace a module, by path. Its own calls are in no part.
+        uses: Sets of modules that untraced code may run, each as a whole; see :func:`uses_of`.
         counts: Number of calls of each module on the example.
         calls: Arguments of the first call of each module.
-        whole: Modules that are followed no further because of ``is_whole``.
+        whole: Modules that are leaves because of ``is_whole``.
     """
 
     parts: tuple[Part, ...]
@@ -93,17 +92,18 @@ def model_graph(
     training: bool = False,
     is_whole: Callable[[nn.Module, Arguments], bool] = lambda module, arguments: False,
 ) -> ModelGraph:
-    """Follow the model's forward pass on an example, in evaluation or in training; the model is left as it is.
+    """Trace the model's forward pass on an example, in evaluation or in training, and leave the model unchanged.
 
-    Modules of torch, BN layers and ours are followed no further. Arguments that are no tensors, and those that the
-    example leaves out, count as what they are. In training, where the model fails on the example, such as on a batch
-    of one, modules count as called as they are in evaluation.
+    Modules of torch, BN layers and ours are leaves. Non-tensor arguments and omitted defaults are traced as
+    constants. If the model fails on the example in training, as on a batch of one, the calls of modules in
+    evaluation are used.
 
     Args:
-        model: The model.
-        arguments: The example.
-        training: Follow the forward pass of training.
-        is_whole: Called with a module and the arguments of its first call; whether it is followed no further.
+        model: Model to trace.
+        arguments: Arguments of the example.
+        training: Whether to trace the forward pass in training mode.
+        is_whole: Function of a module and the arguments of its first call that returns whether the module is a
+            leaf.
 
     Raises:
         ModelError: the model fails on the example.
@@ -125,7 +125,7 @@ def model_graph(
 def observe(
     model: nn.Module, arguments: Arguments, *, training: bool = False
 ) -> tuple[Counter[nn.Module], dict[nn.Module, Arguments]]:
-    """Return how often the example calls each module, and with what it calls it first; in evaluation, or in training.
+    """Return the number of calls of each module on the example, and the arguments of its first call.
 
     Raises:
         ModelError: the model fails on the example.
@@ -155,9 +155,9 @@ class _Tracer(fx.Tracer):
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Return whether a module is followed no further: torch's, but for containers, BN of any kind, and ours.
+    """Return whether a module is a leaf: torch's (except containers), BN of any kind, and ours.
 
-    So is a subclass of one of torch's that computes what that does.
+    A subclass of torch's that computes the same is a leaf, too.
     """
     kind = kind_of(module)
     if (kind is not None and kind.normalises_batches) or type(module) in public_classes():
@@ -179,7 +179,7 @@ class _Follower:
     seen: set[nn.Module] = field(default_factory=set)
 
     def parts(self, module: nn.Module, path: str) -> Iterator[Part]:
-        """Yield the largest parts that can be followed of a module and of its submodules."""
+        """Yield the largest traceable parts of a module and of its submodules."""
         is_list = type(module) in (nn.ModuleList, nn.ModuleDict)
         is_followed = not (is_leaf(module) or module in self.whole) or not path or is_list
         if module in self.seen or not is_followed:
@@ -191,7 +191,7 @@ class _Follower:
             for part in self.parts(child, f"{path}.{name}" if path else name)
         ]
         if module not in self.calls:
-            # Nothing runs its forward on the example; whoever reads it calls what is in it.
+            # Its forward does not run on the example; other code calls its submodules.
             if not is_list and type(module) is not nn.Sequential:
                 self.untraced.append(module)
             yield from below
@@ -206,24 +206,24 @@ class _Follower:
             yield from below
             return
         yield Part(path, module, graph, writes)
-        # A part within this one is no part of its own; one within an opaque module in it still is.
+        # A part within this one is not a separate part, unless it is within an opaque module.
         yield from (p for p in below if any(p.path.startswith(f"{name}.") for name in inside))
 
     def graph(self, module: nn.Module) -> tuple[fx.Graph, bool]:
         """Return the graph of a module's forward pass, and whether that writes into the module's state.
 
         Raises:
-            LeftError: it can't be traced, or not for all calls at once.
+            LeftError: the forward can't be traced, or not for all calls at once.
         """
         if "forward" in vars(module):
-            # torch.fx would follow that of the class.
+            # torch.fx would trace the class's forward.
             raise LeftError("its forward was replaced on the instance")
         args, kwargs = self.calls[module]
         before, state = Snapshot(module, values=False), _random_state()
         try:
             bound = inspect.signature(module.forward).bind(*args, **kwargs)
             bound.apply_defaults()
-            # None, a flag or a number decides which way the forward pass goes; a tensor must not.
+            # None, a flag or a number may decide a branch of the forward pass; a tensor must not.
             fixed = {name: value for name, value in bound.arguments.items() if not _has_tensor(value)}
             module.train(self.training)
             begun = Snapshot(module, values=False)
@@ -232,7 +232,7 @@ class _Follower:
         except Exception as error:
             raise LeftError(f"its forward can't be traced: {reason_of(error)}") from None
         finally:
-            # A forward may set attributes, which the next one that is traced would read.
+            # A forward may set attributes, which the next traced forward would read.
             before.restore()
         if _random_state() != state:
             raise LeftError("its forward draws random numbers, which may decide what it does")

@@ -1,4 +1,4 @@
-"""Uses of submodules in code that torch.fx can't follow, as its source tells."""
+"""Uses of submodules in code that torch.fx can't trace, found in its source."""
 
 import ast
 import inspect
@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from normwise.surgery.graph.function_source import FunctionTree, functions_named, tree_of
 
-#: Functions that look at a module, and don't run it.
+#: Functions that inspect a module and don't run it.
 _LOOKING = {"len", "isinstance", "bool", "type", "id", "hasattr", "print", "repr", "str"}
 #: Functions over the items of a container.
 _OVER_ITEMS = {"reversed", "list", "tuple", "iter", "sorted"}
@@ -19,11 +19,11 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, list, tuple, dict)
 
 
 def uses_of(module: nn.Module) -> list[set[nn.Module]]:
-    """Return what a module's own code runs, as sets of modules: each set is run as a whole, and by nothing between.
+    """Return the sets of modules that a module's own code runs, each as a whole and directly.
 
-    ``self.block(x)`` runs all of ``block`` as one. Where code does anything but calling, such as
+    ``self.block(x)`` runs all of ``block`` as one. If code does anything but call it, such as
     ``self.block[0].weight`` or ``helper(self.block)``, each module of ``block`` may be used by itself. Loops over
-    containers are understood; code whose source is missing may use everything.
+    containers are understood; code without source may use everything.
     """
     reader = _Reader(module)
     reader.read()
@@ -51,8 +51,8 @@ class _Reader:
                 self._enter(function, 0, [self.module])
 
     def _enter(self, function: Any, place: int, values: list[Any]) -> None:
-        """Follow what a function does with its argument at ``place``, which is one of ``values``."""
-        # One tree for each function: one that calls itself is followed once.
+        """Follow the uses of a function's argument at ``place``, which is one of ``values``."""
+        # Each function is followed once, even if it calls itself.
         code = getattr(function, "__code__", None)
         if code not in self.trees:
             self.trees[code] = tree_of(function)
@@ -70,7 +70,7 @@ class _Reader:
         return self._follow(tree, name, values)
 
     def _follow(self, tree: ast.AST, name: str, values: list[Any]) -> None:
-        """Follow each use of a local name that stands for one of ``values``."""
+        """Follow each use of a local name that is bound to one of ``values``."""
         use = (tree, name, frozenset(_modules_in(values)))
         if use in self.followed:
             return
@@ -80,7 +80,7 @@ class _Reader:
                 self._use(tree, node, values)
 
     def _use(self, tree: ast.AST, node: ast.AST, values: list[Any]) -> None:
-        """Note what is done with an expression that gives one of ``values``, or a container of them."""
+        """Record the use of an expression whose value is one of ``values``, or a container of them."""
         if not any(_modules_in(values)):
             return
         parent = self.parents.get(node)
@@ -137,7 +137,7 @@ class _Reader:
             self._enter(function, place + further, values)
 
     def _function(self, tree: ast.AST, called: ast.AST) -> tuple[types.FunctionType | None, int]:
-        """Return the Python function that an expression plainly stands for, and how many arguments it has already."""
+        """Return the Python function that an expression refers to, and the number of its bound arguments."""
         found, further = None, 0
         if isinstance(called, ast.Name):
             function = self.functions[tree]
@@ -179,7 +179,7 @@ class _Reader:
         if isinstance(module, _CONTAINERS) and name in ("values", "items", "children", "named_children"):
             return [list(module.children())]
         if module is not self.module:
-            # A method of another module may do what it likes with it; a plain attribute of its class may not.
+            # A method of another module may do anything with it; a plain attribute of its class can't.
             if isinstance(inspect.getattr_static(module, name, None), (types.FunctionType, property)):
                 self._expose([module])
             return []
@@ -191,7 +191,7 @@ class _Reader:
         return []
 
     def _is_asked_for_type(self, node: ast.AST) -> bool:
-        """Return whether it is ``next(module.parameters()).dtype`` or ``.device``."""
+        """Return whether an expression is ``next(module.parameters()).dtype`` or ``.device``."""
         for kind in (ast.Call, ast.Call):
             node = self.parents.get(node, node)
             if not isinstance(node, kind):
@@ -205,7 +205,7 @@ class _Reader:
 
 
 def _value_target(target: ast.AST, iterated: ast.AST) -> ast.AST:
-    """Return the target of a loop that gets the values: the second one in a loop over pairs of names and values."""
+    """Return the target of a loop that is bound to the values: the second one for pairs of names and values."""
     is_items = (
         isinstance(iterated, ast.Call)
         and isinstance(iterated.func, ast.Attribute)
@@ -217,7 +217,7 @@ def _value_target(target: ast.AST, iterated: ast.AST) -> ast.AST:
 
 
 def _only_tests(parent: ast.AST | None, node: ast.AST) -> bool:
-    """Return whether it is ``if module``, ``not module`` or ``module is None``."""
+    """Return whether an expression is ``if module``, ``not module`` or ``module is None``."""
     if isinstance(parent, (ast.If, ast.IfExp, ast.While)):
         return parent.test is node
     if isinstance(parent, ast.Compare):
@@ -240,7 +240,7 @@ def _modules_in(values: Iterable[Any]) -> Iterator[nn.Module]:
 
 
 def _items(values: Iterable[Any]) -> list[Any]:
-    """Return what an index or a loop gives of each value."""
+    """Return the modules that an index or a loop takes from each value."""
     found: list[Any] = []
     for value in values:
         if isinstance(value, nn.Module):

@@ -1,1 +1,1 @@
-"""BN into a model that has none."""
+"""Insertion of BN into a model that has none."""

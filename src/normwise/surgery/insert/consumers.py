@@ -1,4 +1,4 @@
-"""Consumers of the outputs of each layer, by the graph that autograd makes of an example."""
+"""Consumers of the outputs of each layer, from autograd's graph of an example."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ from normwise.surgery.core.run_example import run_example
 
 Kind = Literal["layer", "norm", "activation", "attention", "output"]
 
-#: Layers of which inserting and removing speak: they mix channels, and add a bias to each.
+#: Layers that inserting and removing work on: they mix channels, and add a bias to each.
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
-#: Those that work on each value by itself.
+#: Functions of each value by itself.
 _ACTIVATIONS = tuple(
     kind
     for kind in vars(nn.modules.activation).values()
@@ -27,7 +27,8 @@ _ACTIVATIONS = tuple(
     and kind.__module__ == nn.modules.activation.__name__
     and kind not in (nn.MultiheadAttention, nn.GLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)
 )
-#: Products with weights that no module of ours has; products of activations, and what makes weights of them.
+#: Products with weights outside of known modules; products of activations, and functions that make weights of
+#: them.
 _PRODUCTS = ("Convolution", "Addmm", "Mm", "Linear")
 _ATTENTIONS = ("Softmax", "Bmm", "Baddbmm", "ScaledDotProduct")
 #: Norms that are called as functions.
@@ -36,12 +37,13 @@ _NORM_FUNCTIONS = ("NativeBatchNorm", "CudnnBatchNorm", "NativeLayerNorm", "Nati
 
 @dataclass(frozen=True)
 class Consumer:
-    """Something that a layer's output goes into.
+    """Consumer of a layer's output.
 
     Attributes:
-        kind: A layer with weights, a norm, an activation, a product as in attention, or the model's output.
-        module: None where it is a function, or the output.
-        direct: Whether nothing at all happens on the way.
+        kind: Kind of consumer: a layer with weights, a norm, an activation, a product as in attention, or the
+            model's output.
+        module: Module of the consumer; None if it is a function, or the output.
+        direct: Whether no operation lies between.
     """
 
     kind: Kind
@@ -51,13 +53,15 @@ class Consumer:
 
 @dataclass
 class LayerUse:
-    """The use of a layer on the example.
+    """Use of a layer on the example.
 
     Attributes:
         calls: Number of calls.
-        output: Shape of the output, at the first call.
-        followed: Whether autograd saw the output: not where the model calls it without gradients, or it is complex.
-        consumers: What comes first on each way from its output. Activations are passed, but for the way to another one.
+        output: Shape of the output of the first call.
+        followed: Whether autograd saw the output; it does not if the layer is called without gradients, or the
+            output is complex.
+        consumers: First consumer on each path from the output. Activations are passed through, except on a path to
+            another activation.
     """
 
     calls: int = 0
@@ -67,7 +71,7 @@ class LayerUse:
 
 
 class _Mark(torch.autograd.Function):
-    """The identity, as a node of the graph that is known to be behind a certain module."""
+    """The identity, as a node of the graph that marks the output of a known module."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, always: Tensor) -> Tensor:
@@ -79,7 +83,7 @@ class _Mark(torch.autograd.Function):
 
 
 def consumer_kind(module: nn.Module) -> Kind | None:
-    """Return the kind of consumer that a module is; None for one that only does something on the way."""
+    """Return the kind of consumer that a module is; None if it is passed through."""
     if isinstance(module, WEIGHTED):
         return "layer"
     if isinstance(module, _ACTIVATIONS):
@@ -88,13 +92,13 @@ def consumer_kind(module: nn.Module) -> Kind | None:
 
 
 def consumers(model: nn.Module, arguments: Arguments) -> dict[nn.Module, LayerUse]:
-    """Follow the outputs of all modules through an evaluation of the example; the model is left as it is.
+    """Follow the outputs of all modules through an evaluation of the example, and leave the model unchanged.
 
-    Whatever the forward passes are written like, autograd sees where values go, but for what a model calculates
-    without gradients.
+    However the forward passes are written, autograd sees where values go, except for computations without
+    gradients.
 
     Returns:
-        An entry for each module; consumers for weighted layers and activations.
+        The use of each module, with consumers for weighted layers and activations.
 
     Raises:
         ModelError: the model fails on the example.
@@ -112,13 +116,13 @@ def consumers(model: nn.Module, arguments: Arguments) -> dict[nn.Module, LayerUs
 
 
 class _Trail:
-    """Marks behind modules, what goes into them, and the ways between the two."""
+    """Marks at outputs of modules, their inputs, and the paths between them."""
 
     def __init__(self, found: dict[nn.Module, LayerUse]) -> None:
         self.found = found
         self.marks: dict[Any, nn.Module] = {}
         self.ends: list[tuple[Kind, nn.Module | None, list[Any]]] = []
-        # Makes a node of each mark, whatever is frozen.
+        # So that each mark becomes a node, even if parameters are frozen.
         self.always = torch.zeros((), requires_grad=True)
 
     def entering(self, module: nn.Module) -> Callable[..., None]:
@@ -147,9 +151,9 @@ class _Trail:
         return lambda _, args, output: pytree.tree_map_only(Tensor, mark, output)
 
     def follow(self) -> None:
-        """Go back from each consumer to the modules behind which its values come from."""
+        """Go back from each consumer to the modules whose outputs it uses."""
         functions: set[Any] = set()
-        # A list that grows: functions met on the way are consumers themselves.
+        # The list grows: functions found on the way are consumers themselves.
         for kind, module, starts in self.ends:
             for node in self._back(kind, starts, functions):
                 self.found[self.marks[node]].consumers.add(Consumer(kind, module, node in starts))
@@ -184,7 +188,7 @@ def _function_kind(node: Any, before: list[Any]) -> Kind | None:
 
 
 def _is_parameter(node: Any) -> bool:
-    """Return whether the node gives a parameter, perhaps a transposed one."""
+    """Return whether the node is a parameter, perhaps transposed."""
     while node is not None and type(node).__name__ in (
         "TBackward0",
         "TransposeBackward0",

@@ -1,4 +1,4 @@
-"""BN into a model that has none."""
+"""Insertion of BN into a model that has none."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -34,43 +34,45 @@ def insert(
     optimizer: Optimizer | None = None,
     inplace: bool = False,
 ) -> tuple[nn.Module, Insertion]:
-    r"""Put a BN layer behind each convolution and linear layer, and drop the biases that it cancels.
+    r"""Insert a BN layer after each convolution and linear layer, and drop the biases that it cancels.
 
-    In a ``Sequential`` the norm of ``0`` is the next entry, ``0_norm``: names stay, and what is behind has an index
-    more. Elsewhere a pair takes the place of the layer ``conv``: ``conv.layer`` and ``conv.norm``. Either way a
-    ``state_dict`` of before can be loaded, with ``strict=False``, the model can be copied, pickled and compiled, and
-    :func:`normwise.fold` takes the norms out again. With ``data``, the function that the model computes in evaluation
-    stays: statistics are those of one pass over the data, and
+    In a ``Sequential`` the norm of ``0`` is the next entry, ``0_norm``: names stay the same, and the index of later
+    entries grows by one. Elsewhere a pair replaces the layer ``conv``: ``conv.layer`` and ``conv.norm``. In both
+    cases an old ``state_dict`` can be loaded with ``strict=False``, the model can be copied, pickled and compiled,
+    and :func:`normwise.fold` removes the norms again. With ``data``, the model computes the same function in
+    evaluation: statistics are those of one pass over the data, and
 
     .. math::
 
         \gamma = \sqrt{\sigma^2 + \epsilon}, \quad \beta = \mu
         \qquad \Rightarrow \qquad \gamma \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta = x
 
-    which is verified on the example. Without, the layers begin as new ones do, with outputs that the weights were not
-    trained for once statistics are a batch's; the report says how far they move.
+    which is verified on the example. Without ``data``, the norms are new layers; with batch statistics their
+    outputs are not those that the weights were trained for, and the report says how far they move.
 
-    A layer gets no norm, and the report says why, where its output is the model's, where a norm follows before the
-    next layer, in attention and recurrent cells, where it is called several times, or where channels are not on axis 1,
-    as those of ``Linear`` on three axes. What outputs go into is seen on the example, whatever the code is like.
+    A layer gets no norm, and the report says why, if its output is the model's, if a norm follows before the next
+    layer, in attention and recurrent cells, if it is called several times, or if channels are not on axis 1, as
+    with ``Linear`` on three axes. The consumers of outputs are observed on the example, however the code is
+    written.
 
     Args:
-        model: Any model, in any mode.
-        example: One batch: the input; a tuple or list whose first item is the input; a dict of keywords.
-        after_activation: Put it behind the activation instead, which has to be a module, called once, right behind
-            the layer. Then biases stay, as nothing cancels them.
-        data: Any iterable of batches, or one batch, to keep what the model computes.
-        optimizer: One that trains the model; from now on it trains the new one. γ and β join the group of the layer's
-            weight, removed biases leave theirs. Where it names parameters, names are the new model's.
+        model: Model in any mode.
+        example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
+            arguments.
+        after_activation: Insert the norm after the activation instead, which must be a module that is called once,
+            directly after the layer. Biases stay, since nothing cancels them.
+        data: One or several batches, to keep the model's function.
+        optimizer: Optimiser of the model, which trains the new model from now on. γ and β join the group of the
+            layer's weight, and removed biases leave theirs. If it has named parameters, names are the new model's.
         inplace: Change the model itself instead of a copy.
 
     Returns:
-        The model, and what became of each convolution and linear layer.
+        The model, and a report on each convolution and linear layer.
 
     Raises:
-        ModelError: there is no place for a norm, the model fails on the example or the data, or with ``data`` outputs
-            differ by more than rounding. Then the model and the optimiser are as they were.
-        ArgumentError: ``data`` that have no batches, or fewer than two values a channel at some place.
+        ModelError: there is no position for a norm, the model fails on the example or the data, or with ``data``
+            outputs differ by more than rounding. Model and optimiser are unchanged.
+        ArgumentError: ``data`` have no batches, or fewer than two values per channel at a position.
 
     Example:
         >>> import torch, normwise
@@ -89,7 +91,7 @@ def insert(
     if data is not None:
         arguments = example_arguments(example)
         check_model(model)
-        # Before anything is changed: an exception of the data's own goes to the user as it is.
+        # Before anything is changed: an exception raised by the data goes to the user unchanged.
         positions = _find(model, arguments, after_activation)[1].values()
         moments = output_moments(model, data, {position.path: position.shape for position in positions})
     with operation(model, example, inplace=inplace, optimizer=optimizer) as running:
@@ -156,9 +158,9 @@ def _find(
 def _insert_norms(
     running: Operation, positions: Iterable[Position], moments: Mapping[str, Moments]
 ) -> dict[str, str]:
-    """Insert a norm at each position, and return the path of the norm by that of the module before it."""
+    """Insert a norm at each position, and return its path by the path of the module before it."""
     norms: dict[str, nn.Module] = {}
-    # Several layers may share a position, after an activation that all of them go into.
+    # Several layers may share a position, after their common activation.
     for path, position in {position.path: position for position in positions}.items():
         norm = norms[path] = insert_norm(running.new, position, moments.get(path))
         running.added.update(dict.fromkeys(norm.parameters(), weight_of(position.layer)))
@@ -167,10 +169,10 @@ def _insert_norms(
 
 
 def _in_training(old: nn.Module, new: nn.Module, norms: Iterable[str], arguments: Arguments) -> float:
-    """Return how far outputs are from the old ones where the new norms use the batch's own statistics."""
+    """Return the distance of outputs from the old ones when the new norms use batch statistics."""
     batchwise = shadow_copy(new)
     for path in norms:
-        # Without running ones, a layer has no others.
+        # Without running statistics, a layer uses the batch's.
         batchwise.get_submodule(path)._buffers.update(running_mean=None, running_var=None)
     try:
         with unchanged(old, batchwise):
@@ -186,7 +188,7 @@ def _detail(
     norms: Mapping[str, str],
     of_biases: Mapping[str, Decision],
 ) -> str:
-    """Return what to say of a layer that got a norm."""
+    """Return the description of a layer that got a norm."""
     norm = norms[position.path]
     after = "it" if position.path == path else repr(position.path)
     said = f"{type(model.get_submodule(norm)).__name__} {norm!r} behind {after}"

@@ -1,4 +1,4 @@
-"""A layer and a norm behind it, in the one place that a model has for the layer."""
+"""A layer and its norm as one module, in the layer's place in a model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,15 @@ from torch import nn
 
 
 class LayerWithNorm(nn.Sequential):
-    """``norm(layer(x))``, where a module's forward calls what was the layer alone.
+    """Module for ``norm(layer(x))``, which replaces a layer.
 
-    What else is asked of it, such as ``weight`` or ``out_channels``, the layer answers. Its parameters have ``layer``
-    and ``norm`` in their names; a ``state_dict`` of before, in which the layer's names are shorter, can be loaded, too
-    (with ``strict=False``, since it has no norm).
+    Other attributes, such as ``weight`` or ``out_channels``, are forwarded to the layer. Parameters have ``layer``
+    and ``norm`` in their names; an old ``state_dict``, with the layer's shorter names, can be loaded, too (with
+    ``strict=False``, since it has no norm).
     """
 
     def __getattr__(self, name: str) -> Any:
-        """The layer's, where neither the module itself nor Python has it."""
+        """Return the layer's attribute, if the module itself has none of that name."""
         try:
             return super().__getattr__(name)
         except AttributeError:

@@ -1,4 +1,4 @@
-"""New BN layers, put at positions of a model."""
+"""New BN layers at positions of a model."""
 
 from collections import OrderedDict
 
@@ -12,12 +12,12 @@ from normwise.surgery.core.exchange_module import exchange_module
 from normwise.surgery.insert.layer_with_norm import LayerWithNorm
 from normwise.surgery.insert.positions import Position
 
-#: Classes, by the number of axes that the values have.
+#: Classes by the number of axes of the values.
 _KINDS = {2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d}
 
 
 def insert_norm(model: nn.Module, position: Position, moments: Moments | None) -> nn.Module:
-    """Put a new BN layer at a position; with ``moments`` one that gives back what it gets."""
+    """Put a new BN layer at a position; with ``moments`` it computes the identity."""
     weight, module = weight_of(position.layer), position.holder.get_submodule(position.name)
     norm = _KINDS[len(position.shape)](position.shape[1], device=weight.device, dtype=weight.dtype)
     norm.train(position.layer.training)
@@ -37,7 +37,7 @@ def insert_norm(model: nn.Module, position: Position, moments: Moments | None) -
 
 
 def weight_of(layer: nn.Module) -> nn.Parameter:
-    """Return the layer's weight, or what that is computed from."""
+    """Return the layer's weight, or the tensor that it is computed from."""
     return next(parameter for name, parameter in layer.named_parameters() if name != "bias")
 
 
@@ -46,7 +46,7 @@ def _keep(norm: nn.modules.batchnorm._BatchNorm, moments: Moments, path: str) ->
     mean, var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
     mean.copy_(moments.mean)
     var.copy_(moments.unbiased_variance)
-    # Of the variance as it is rounded, so that the two cancel; on the CPU, since not every device has float64.
+    # From the rounded variance, so that both cancel; on the CPU, since not every device has float64.
     norm.weight.copy_((var.cpu().double() + norm.eps).sqrt())
     norm.bias.copy_(mean)
     if not (mean.isfinite() & var.isfinite()).all():

@@ -13,16 +13,16 @@ from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
 
 def output_moments(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size]) -> dict[str, Moments]:
-    """Return the moments of outputs of modules in evaluation, each value counted once; the model stays as it is.
+    """Return the moments of modules' outputs in evaluation, each value counted once; the model is unchanged.
 
     Args:
-        model: Any model.
-        data: Batches, or one; each is moved to the model's device.
-        shapes: The modules, by path, and the shape ``(N, C, *)`` that the output of each has on an example.
+        model: Model with the modules.
+        data: One or several batches; each is moved to the model's device.
+        shapes: Shape ``(N, C, *)`` of each module's output on the example, by path.
 
     Raises:
-        ModelError: the model fails on a batch; an output is of another shape, or not finite.
-        ArgumentError: no batches, or fewer than two values a channel.
+        ModelError: the model fails on a batch, or an output has another shape or is not finite.
+        ArgumentError: there are no batches, or fewer than two values per channel.
     """
     found = {path: Moments.none(shape[1]) for path, shape in shapes.items()}
     number = -1

@@ -1,4 +1,4 @@
-"""Positions in a model at which a norm can be put."""
+"""Positions in a model at which a norm can be inserted."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -10,7 +10,7 @@ from torch import nn
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.insert.consumers import LAYERS, Consumer, LayerUse
 
-#: In these, layers are called as a part of something that has its own ways to normalise, or that loops.
+#: Modules whose inner layers have other normalization, or are called in a loop.
 _ENCLOSING = (
     nn.RNNBase,
     nn.RNNCellBase,
@@ -22,15 +22,16 @@ _ENCLOSING = (
 
 @dataclass(frozen=True)
 class Position:
-    """A position right after a module, at which a norm can be put.
+    """Position directly after a module, at which a norm can be inserted.
 
     Attributes:
         path: Path of the module.
-        holder: The module that has it as a child.
+        holder: Module that has it as a child.
         name: Name of the module in its holder.
-        layer: The convolution or linear layer whose outputs are to be normalised.
-        shape: Shape of the values there, on the example.
-        in_sequence: Whether ``holder`` is a sequence that is called as one, and where the norm can be the next.
+        layer: Convolution or linear layer whose outputs are normalised.
+        shape: Shape of the values at the position, on the example.
+        in_sequence: Whether ``holder`` is a sequence that is called as a whole, in which the norm can be the next
+            entry.
     """
 
     path: str
@@ -42,7 +43,7 @@ class Position:
 
 
 class Positions:
-    """Positions for norms after the convolutions and linear layers of a model, by what their outputs go into."""
+    """Positions for norms after the convolutions and linear layers of a model, by the consumers of their outputs."""
 
     def __init__(self, model: nn.Module, uses: Mapping[nn.Module, LayerUse]) -> None:
         self.uses = uses
@@ -65,19 +66,19 @@ class Positions:
         return ((path, module) for module, path in self.paths.items() if isinstance(module, LAYERS))
 
     def after(self, layer: nn.Module) -> Position:
-        """Return the position right after the layer.
+        """Return the position directly after the layer.
 
         Raises:
-            LeftError: there is none.
+            LeftError: there is no such position.
         """
         self._check(layer)
         return self._position(layer, layer)
 
     def after_activation(self, layer: nn.Module) -> Position:
-        """Return the position right after the activation that the layer's output goes into.
+        """Return the position directly after the activation of the layer's output.
 
         Raises:
-            LeftError: there is none.
+            LeftError: there is no such position.
         """
         self._check(layer)
         activations = {
@@ -142,7 +143,7 @@ class Positions:
 
     def _position(self, module: nn.Module, layer: nn.Module) -> Position:
         holder, name = self.holders[module][0]
-        # A sequence that is not called as one may be indexed, and the norm would be behind another index.
+        # A sequence that is not called as a whole may be indexed, and the norm would shift the indices.
         in_sequence = (
             type(holder) is nn.Sequential
             and self.uses[holder].calls == 1

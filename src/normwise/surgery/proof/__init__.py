@@ -1,1 +1,1 @@
-"""Comparisons of a changed model with the old one: same outputs, and how much faster."""
+"""Comparisons of a changed model with the old one: equal outputs, and speed."""

@@ -1,4 +1,4 @@
-"""Comparison of two models over the same parameters on one call."""
+"""Comparison of two models with the same parameters on one call."""
 
 import math
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ from normwise.surgery.proof.rounding import (
 )
 from normwise.surgery.proof.run_model import Gradients, run_model
 
-#: Outputs may be so many times as far from those in float64 as the old model's are.
+#: Largest distance of outputs from those in float64, in multiples of the old model's distance.
 _WORSE = 2.0
-#: Rounding in float32: what differs by no more needs no further proof in a type with fewer digits either.
+#: Rounding in float32: a smaller difference needs no further proof, also in a dtype with fewer digits.
 _STRICT = math.sqrt(FLOAT32)
-#: What is left out where digits are few, and the comparison in float64 is not there to help.
+#: Comparison that is left out if digits are few and a model can't compute in float64.
 _NO_FLOAT64 = (
     "numbers in float64, by which a small fault is told from the rounding of types with few digits (a model fails in "
     "it)"
 )
-#: What is left out where not all gradients can be asked for.
+#: Comparisons that are left out if not all gradients are available.
 _NOT_COMPARED = {Gradients.OF_PARAMETERS: "gradients of the inputs", Gradients.NONE: "{}"}
 
 
@@ -40,12 +40,12 @@ class Differences:
     """Differences of a new model's numbers from an old one's.
 
     Attributes:
-        outputs: Largest difference of the outputs, relative to the largest of each.
-        gradients: Largest difference of the gradients; NaN where there are none.
-        sensitivity: NaN, unless gradients differ by more than rounding: then it is how far the old model's own
-            gradients move when its numbers do in their fifth digit, or in the last one of types with fewer, which is as
-            far as they may differ.
-        left_out: What could not be compared, since a model fails in it, and how; empty if all was.
+        outputs: Largest difference of the outputs, relative to the largest value of each.
+        gradients: Largest difference of the gradients; NaN if there are none.
+        sensitivity: Largest allowed difference if gradients differ by more than rounding, else NaN. It is the
+            movement of the old model's own gradients when its numbers change in their fifth digit, or in the last
+            digit of dtypes with fewer.
+        left_out: Comparisons that were not possible, since a model fails, with the reason; empty if all were.
     """
 
     outputs: float
@@ -57,17 +57,17 @@ class Differences:
 def differences(old: nn.Module, new: nn.Module, arguments: Arguments) -> Differences:
     """Compare outputs and gradients of two models, in training and in evaluation.
 
-    Gradients are those of all parameters and floating inputs; a parameter's is relative to the largest of its
-    module. Those of a module that are nothing but rounding, such as those of a bias that BN cancels, are left out:
-    computed in float64 they are far smaller. Buffers, modes, gradients that are there and the random state are as they
-    were afterwards. A mode in which the old model itself fails, such as training on a batch of one, is left out, and
-    said. Where a model needs inputs without gradients, or works without gradients alone, those are not compared.
+    Gradients are those of all parameters and floating inputs; a parameter's gradient is relative to the largest of
+    its module. Gradients that are only rounding, such as those of a bias that BN cancels, are left out: in float64
+    they are far smaller. Buffers, modes, existing gradients and the random state are restored. A mode in which the
+    old model itself fails, such as training on a batch of one, is left out and reported. If a model needs inputs
+    without gradients, or only works without gradients, those gradients are not compared.
 
-    With few digits, as under autocast or with TF32, a fault may be as small as rounding: there the two must agree in
-    float64, and each in its own type must be about as near to float64 as the other.
+    With few digits, as under autocast or with TF32, a fault may be as small as rounding. Then the models must agree
+    in float64, and each in its own dtype must be about as close to float64 as the other.
 
     Raises:
-        ModelError: they differ by more than rounding, or the old model fails in both modes.
+        ModelError: the models differ by more than rounding, or the old model fails in both modes.
     """
     found: list[Differences] = []
     failures: list[tuple[str, Exception]] = []
@@ -113,7 +113,7 @@ def _differences(
     expected: tuple[list[Tensor], list[Tensor]],
     gradients: Gradients,
 ) -> Differences:
-    """Return the differences in one mode, of which the old model's outputs and gradients are known."""
+    """Return the differences in one mode, given the old model's outputs and gradients."""
     if not expected[0]:
         raise ModelError(
             "the model's output has no tensors, at least none in lists, tuples and dicts, so that nothing can be "
@@ -140,7 +140,7 @@ def _differences(
         left_out = _NO_FLOAT64 if new_exact is None else ""
         return Differences(output_error, *check_rounding(runs, owners, kept, epsilon, moved), left_out)
     if not output_error <= allowed:
-        # A model whose own outputs are no nearer to the exact ones than that.
+        # The old model's own outputs are no closer to the exact ones.
         own = math.nan if exact is None else largest_difference(exact[0], expected[0])
         if exact is None or not largest_difference(exact[0], got[0]) <= _WORSE * own:
             assert_rounding(output_error, allowed)
@@ -163,14 +163,14 @@ def _differences(
 def output_error(old: nn.Module, new: nn.Module, arguments: Arguments) -> float:
     """Return the largest difference of outputs in evaluation on an example, relative to the old model's largest.
 
-    NaN where there is no output to compare. Both models are left as they are, and so is the random state.
+    NaN if there is no output to compare. Both models and the random state are unchanged.
     """
     gradients = Gradients.NONE
     return largest_difference(*(run_model(model, False, arguments, gradients)[0] for model in (old, new)))
 
 
 def _owners(model: nn.Module, sources: int) -> list[int]:
-    """Return a number for each gradient of :func:`run_model`, which those of one module share."""
+    """Return a number for each gradient of :func:`run_model`, the same for those of one module."""
     owner: dict[Tensor, int] = {}
     for number, module in enumerate(model.modules()):
         for parameter in module.parameters(recurse=False):

@@ -1,4 +1,4 @@
-"""Digits that a model computes with: autocast, TF32 and casts within the model leave fewer than its parameters have."""
+"""Precision that a model computes with: autocast, TF32 and casts may leave fewer digits than its parameters have."""
 
 from typing import Any
 
@@ -13,14 +13,15 @@ from normwise.surgery.proof.run_model import Gradients, run_model
 
 #: Machine epsilon of float32.
 FLOAT32 = torch.finfo(torch.float32).eps
-#: Machine epsilon of the types in which torch may multiply float32 numbers; TF32 keeps 10 bits, as float16 does.
+#: Machine epsilon of the dtypes in which torch may multiply float32 numbers; TF32 keeps 10 bits, as float16
+#: does.
 _REDUCED = {"tf32": 2.0**-10, "bf16": torch.finfo(torch.bfloat16).eps}
-#: Ends of the names of operators that multiply matrices.
+#: Suffixes of the names of operators that multiply matrices.
 _MATMULS = ("mm", "linear", "matmul")
 
 
 def epsilon_of_parameters(model: nn.Module) -> float:
-    """Return the machine epsilon of a model's parameters, or torch's default type without one."""
+    """Return the machine epsilon of a model's parameters, or of torch's default dtype if it has none."""
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
     return torch.finfo(dtype).eps
 
@@ -28,8 +29,8 @@ def epsilon_of_parameters(model: nn.Module) -> float:
 def epsilon_of_computation(model: nn.Module, training: bool, arguments: Arguments) -> float:
     """Return the largest machine epsilon in a forward pass of a model, and at least that of its parameters.
 
-    Every operator of the pass is looked at, so that it doesn't matter who entered autocast. A model that can't be
-    looked at has that of its parameters and of the autocast around the call.
+    Every operator of the pass is observed, so it doesn't matter where autocast was entered. For a model that can't
+    be observed, it is that of its parameters and of the autocast around the call.
     """
     known = max(epsilon_of_parameters(model), *map(_of_autocast, _device_types(model, arguments)))
     try:
@@ -41,11 +42,11 @@ def epsilon_of_computation(model: nn.Module, training: bool, arguments: Argument
 
 
 def epsilon_of_float32(operator: str, device_type: str) -> float:
-    """Return the machine epsilon of the type in which an operator multiplies float32 numbers.
+    """Return the machine epsilon of the dtype in which an operator multiplies float32 numbers.
 
     Args:
-        operator: Name of an operator of ATen, such as ``"convolution"``.
-        device_type: ``"cuda"`` or ``"cpu"``; others multiply in float32.
+        operator: Name of an ATen operator, such as ``"convolution"``.
+        device_type: Type of the device, ``"cuda"`` or ``"cpu"``; others multiply in float32.
     """
     if "convolution" in operator:
         kind = "conv"
@@ -69,7 +70,7 @@ def _precision(kind: str, device_type: str) -> str:
     setting = getattr(getattr(libraries, kind, None), "fp32_precision", None)
     if setting is not None:
         return setting
-    # torch 2.8 has other names for them; newer ones raise where both are used.
+    # torch 2.8 has other names for them; newer releases raise if both are used.
     if device_type == "cpu":
         of_matmuls = {"high": "tf32", "medium": "bf16"}.get(torch.get_float32_matmul_precision(), "ieee")
         return of_matmuls if kind == "matmul" else "ieee"
@@ -78,7 +79,7 @@ def _precision(kind: str, device_type: str) -> str:
 
 
 class _Observer(TorchDispatchMode):
-    """The largest machine epsilon of what operators return, once autocast has converted their inputs."""
+    """Mode that records the largest machine epsilon of operators' results, after autocast converted their inputs."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,20 +8,20 @@ from torch import Tensor
 
 
 def largest_difference(expected: Sequence[Tensor], got: Sequence[Tensor]) -> float:
-    """Return the largest difference of tensors, each relative to its own largest; infinite where sizes differ."""
+    """Return the largest difference of tensors, each relative to its largest value; infinite if sizes differ."""
     if [value.shape for value in expected] != [value.shape for value in got]:
         return math.inf
     return largest_error(expected, got, range(len(expected)))
 
 
 def largest_error(expected: Sequence[Tensor], got: Sequence[Tensor], owners: Iterable[int]) -> float:
-    """Return the largest difference of tensors, relative to the largest value of all that have the same owner."""
+    """Return the largest difference of tensors, relative to the largest value of all tensors of the same owner."""
     errors: dict[int, float] = {}
     scales: dict[int, float] = {}
     for a, b, owner in zip(expected, got, owners, strict=True):
         if a.numel():
             a, b = a.double(), b.double()
-            # What is no number in both is the same.
+            # NaN in both counts as equal.
             same = (a == b) | (a.isnan() & b.isnan())
             error = torch.where(same, 0, (a - b).abs()).max().item()
             errors[owner] = max(errors.get(owner, 0.0), math.inf if math.isnan(error) else error)

@@ -1,8 +1,8 @@
 """Comparison of two models that compute with few digits, such as under autocast and with TF32.
 
-There, rounding moves numbers by as much as a fault in one layer of many. So two questions are asked apart. Both models
-must compute the same function: they are compared in float64, where a fault shows. And in their own type both must be
-about as near to float64 as the other, which finds a fault of the code that only that type runs.
+There, rounding moves numbers by as much as a fault in one layer of many. So there are two separate checks. Both
+models must compute the same function: they are compared in float64, where a fault shows. And in their own dtype
+both must be about equally close to float64, which finds faults in code that only that dtype runs.
 """
 
 import math
@@ -17,7 +17,7 @@ from normwise.surgery.proof.rounding import assert_rounding, only_rounding
 
 #: Outputs and gradients of a model.
 Run = tuple[Sequence[Tensor], Sequence[Tensor]]
-#: The new model may be so many times as far from float64 as the old one, or so many units of its type.
+#: Largest distance of the new model from float64, in multiples of the old model's, and in units of its dtype.
 _WORSE, _UNITS = 2.0, 4.0
 
 
@@ -26,10 +26,10 @@ class Runs:
     """Outputs and gradients of two models on one call.
 
     Attributes:
-        old: In the old model's own type.
-        new: In the new model's own type.
-        old_exact: In float64; None where the model can't compute in it.
-        new_exact: In float64; None where one of the models can't compute in it.
+        old: Numbers of the old model in its own dtype.
+        new: Numbers of the new model in its own dtype.
+        old_exact: Numbers of the old model in float64; None if it can't compute in float64.
+        new_exact: Numbers of the new model in float64; None if one of the models can't compute in float64.
     """
 
     old: Run
@@ -39,32 +39,33 @@ class Runs:
 
 
 def has_numbers_of(new: nn.Module, old: nn.Module) -> bool:
-    """Return whether all of the new model's parameters and buffers are the old one's, so that none was rounded anew."""
+    """Return whether all the new model's parameters and buffers are the old one's, so that none was rounded again."""
     known = {id(tensor) for tensor in [*old.parameters(), *old.buffers()]}
     return all(id(tensor) in known for tensor in [*new.parameters(), *new.buffers()])
 
 
 def rounding_of(own: float, epsilon: float) -> float:
-    """Return how far another model's outputs may be, given how far a model's own ones are from those in float64.
+    """Return the allowed distance of another model's outputs, given a model's own distance from float64.
 
-    Where they are too far, they tell nothing: random numbers, such as those of dropout, may be others in float64.
+    If that distance is too large, it means nothing: random numbers, such as those of dropout, may differ in
+    float64.
     """
     most = math.sqrt(epsilon)
     return max((1 + _WORSE) * own, _UNITS * epsilon) if own <= most else most
 
 
 def check_functions(runs: Runs, owners: Sequence[int], allowed: float) -> list[int]:
-    """Check that both models compute the same in float64, and return which gradients are more than rounding.
+    """Check that both models compute the same in float64, and return the gradients that are more than rounding.
 
-    Where a model can't compute in float64, nothing is checked.
+    If a model can't compute in float64, nothing is checked.
 
     Args:
-        runs: The numbers.
-        owners: A number for each gradient, which those of one module share.
-        allowed: How far numbers may differ, relative to the largest.
+        runs: Numbers of both models.
+        owners: Number of the owner of each gradient, the same for those of one module.
+        allowed: Largest allowed difference, relative to the largest number.
 
     Raises:
-        ModelError: they differ by more.
+        ModelError: the numbers differ by more.
     """
     if runs.old_exact is None:
         return list(range(len(owners)))
@@ -81,21 +82,21 @@ def check_functions(runs: Runs, owners: Sequence[int], allowed: float) -> list[i
 def check_rounding(
     runs: Runs, owners: Sequence[int], kept: Sequence[int], epsilon: float, sensitivity: Callable[..., float]
 ) -> tuple[float, float]:
-    """Check that rounding explains how far the models differ in their own type.
+    """Check that rounding explains the difference of the models in their own dtype.
 
     Args:
-        runs: The numbers.
-        owners: A number for each gradient, which those of one module share.
-        kept: The gradients that count.
-        epsilon: Machine epsilon of the coarsest type that the old model computes in.
-        sensitivity: Tells how far the old model's numbers move when its parameters and inputs do by ``epsilon``, as
-            :func:`normwise.surgery.proof.rounding.sensitivity_of` does.
+        runs: Numbers of both models.
+        owners: Number of the owner of each gradient, the same for those of one module.
+        kept: Gradients that count.
+        epsilon: Machine epsilon of the coarsest dtype that the old model computes in.
+        sensitivity: Function that returns how far the old model's numbers move when its parameters and inputs
+            change by ``epsilon``, like :func:`normwise.surgery.proof.rounding.sensitivity_of`.
 
     Returns:
         The largest difference of the gradients, and their sensitivity if it was needed.
 
     Raises:
-        ModelError: it doesn't.
+        ModelError: rounding does not explain it.
     """
     for part, numbers, of in ((0, range(len(runs.old[0])), range(len(runs.old[0]))), (1, kept, owners)):
         before, after = ([run[part][number] for number in numbers] for run in (runs.old, runs.new))
@@ -104,7 +105,7 @@ def check_rounding(
         error, moved = largest_error(before, after, chosen), math.nan
         allowed = math.sqrt(epsilon)
         distance, own = error, math.inf if exact is None else largest_error(exact, before, chosen)
-        # Random numbers, such as those of dropout, may be others in float64: then it tells nothing.
+        # Random numbers, such as those of dropout, may differ in float64: then it means nothing.
         if exact is not None and own <= allowed:
             distance, allowed = largest_error(exact, after, chosen), max(_WORSE * own, _UNITS * epsilon)
         if distance > allowed:

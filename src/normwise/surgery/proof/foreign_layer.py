@@ -1,4 +1,4 @@
-"""Proof that a BN layer of another library computes what the adapter of its family says, on numbers, in float64."""
+"""Numerical proof, in float64, that another library's BN layer computes what its adapter describes."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -13,22 +13,22 @@ from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.decision import LeftError
 from normwise.surgery.fold.algebra import scale_and_shift
 
-#: Sizes behind the channels that are tried where nothing tells them.
+#: Sizes after the channels to try if they are unknown.
 _SIZES = ((3, 3), (3,), (), (3, 3, 3))
 
 
 def check_foreign(kind: LayerKind, example: Tensor | None, *, trains: bool = False) -> None:
-    """Check that a layer scales and shifts each channel by its tensors, and then calls what follows it.
+    """Check that a layer scales and shifts each channel by its tensors, and then calls its followers.
 
-    It is tried on random numbers around its means, and on the example where there is one.
+    It is tried on random numbers around its means, and on the example if there is one.
 
     Args:
-        kind: A layer of another library.
-        example: Its input on an example; None without one.
-        trains: Whether it must also normalise as torch's BN layers do in training.
+        kind: Layer of another library.
+        example: Input of the layer on an example; None without one.
+        trains: Whether the layer must also normalise like torch's BN layers in training.
 
     Raises:
-        LeftError: it computes something else, or can't be tried.
+        LeftError: the layer computes something else, or can't be tried.
     """
     channels = kind.layer.get_buffer("running_mean").numel()
     shapes = [(4, channels, *sizes) for sizes in _SIZES] if example is None else [tuple(example.shape)]
@@ -49,7 +49,7 @@ def _inputs(kind: LayerKind, shape: Sequence[int], example: Tensor | None) -> It
     mean = kind.layer.get_buffer("running_mean")
     dtype = mean.dtype if mean.is_floating_point() else torch.get_default_dtype()
     generator = torch.Generator().manual_seed(0)
-    # Around the mean, and about as wide as the layer expects; float64 on the CPU, since not every device has it.
+    # Around the mean, with about the layer's deviation; in float64 on the CPU, since not every device has it.
     variance = kind.layer.get_buffer("running_var").detach().cpu().double().clamp_min(1e-12)
     noise = torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
     yield (_by_channel(mean.detach().cpu().double(), noise) + _by_channel(variance.sqrt(), noise) * noise).to(
@@ -63,10 +63,10 @@ def _try(kind: LayerKind, x: Tensor, *, training: bool) -> None:
     layer: nn.Module = kind.layer
     with unchanged(layer), torch.no_grad():
         layer.train(training)
-        # Past hooks, which would see the trial.
+        # Without hooks, which would see the trial.
         try:
             got = type(layer).forward(layer, x.to(layer.get_buffer("running_mean").device, copy=True))
-        except Exception as error:  # whatever a forward of another library may raise
+        except Exception as error:  # another library's forward may raise anything
             raise LeftError(f"it can't be tried on random numbers ({error}); pass an example") from None
         moved = layer.get_buffer("running_mean").detach().clone()
     expected, size, mean = _expected(kind, x.double(), training=training)
@@ -90,7 +90,7 @@ def _try(kind: LayerKind, x: Tensor, *, training: bool) -> None:
 
 
 def _expected(kind: LayerKind, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the output in float64, how large what is added up for it is, and the running mean afterwards."""
+    """Return the output in float64, the size of its summands, and the running mean afterwards."""
     layer: Any = kind.layer
     scale, shift = scale_and_shift(layer)
     mean = layer.get_buffer("running_mean").detach().cpu().double()
@@ -110,7 +110,7 @@ def _expected(kind: LayerKind, x: Tensor, *, training: bool) -> tuple[Tensor, Te
         y = F.batch_norm(
             x, mean if tracks else None, var if tracks else None, weight, bias, True, float(momentum), kind.eps
         )  # fmt: skip
-        # Values of a batch that differ by little are rounded before they are scaled up.
+        # Values of a batch with small differences are rounded before they are scaled up.
         spread = _by_channel((x.var([0, *range(2, x.dim())], correction=0) + kind.eps).sqrt(), x)
         gain = 1.0 if weight is None else _by_channel(weight.abs(), x)
         size = y.abs() + 1 + gain * x.abs() / spread

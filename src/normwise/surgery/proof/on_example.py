@@ -1,4 +1,4 @@
-"""Comparison of two models on an example, and on random numbers where the example could not tell."""
+"""Comparison of two models on an example, and on random numbers if the example proves too little."""
 
 import math
 from collections.abc import Iterable
@@ -27,14 +27,14 @@ _FAILS_ON_RANDOM_NUMBERS = (
 def output_difference(old: nn.Module, new: nn.Module, arguments: Arguments) -> float:
     """Return the largest difference of outputs in evaluation, relative to the largest output of the old model.
 
-    It is the largest of all :func:`comparisons`; NaN where the models give no tensors. Both are left as they are.
+    It is the largest over all :func:`comparisons`; NaN if the models return no tensors. Both are unchanged.
 
     Raises:
         ModelError: the old model fails on the example, or the example proves nothing.
     """
     errors = []
     for call in comparisons(old, arguments):
-        # Both evaluate, as one may hold layers of the other in a list of its own.
+        # Put both into evaluation mode, since one may hold layers of the other in a list.
         with unchanged(old, new):
             old.eval()
             new.eval()
@@ -45,17 +45,17 @@ def output_difference(old: nn.Module, new: nn.Module, arguments: Arguments) -> f
 def with_few_digits(
     old: nn.Module, new: nn.Module, arguments: Arguments, error: float, allowed: float
 ) -> tuple[float, float]:
-    """Return the difference of outputs in evaluation that counts, and how far they may differ, where digits are few.
+    """Return the relevant difference of outputs in evaluation, and the allowed one, if digits are few.
 
-    Under autocast or with TF32 outputs may differ by more than rounding does in the type of the parameters. Then the
-    models must agree in float64, and what is allowed is measured: how far the old model's own outputs are from those.
+    Under autocast or with TF32 outputs may differ by more than rounding in the parameters' dtype. Then the models
+    must agree in float64, and the allowed difference is measured: the old model's own distance from float64.
 
     Args:
-        old: The old model.
-        new: The new model.
-        arguments: The example.
+        old: Old model.
+        new: New model.
+        arguments: Arguments of the example.
         error: Difference of outputs, larger than ``allowed``.
-        allowed: How far outputs may differ in float64, and where the old model computes in its parameters' type.
+        allowed: Largest allowed difference in float64, and when the old model computes in its parameters' dtype.
     """
     limits = [allowed]
     for call in comparisons(old, arguments):
@@ -75,10 +75,11 @@ def with_few_digits(
 
 
 def all_differences(old: nn.Module, new: nn.Module, arguments: Arguments) -> Differences:
-    """Return the largest differences of outputs and gradients on all :func:`comparisons`; both are left as they are.
+    """Return the largest differences of outputs and gradients on all :func:`comparisons`; both models are unchanged.
 
     Raises:
-        ModelError: they differ by more than rounding, the old model fails on the example, or that proves nothing.
+        ModelError: the models differ by more than rounding, the old model fails on the example, or the example
+            proves nothing.
     """
     found = []
     for call in comparisons(old, arguments):
@@ -90,8 +91,8 @@ def all_differences(old: nn.Module, new: nn.Module, arguments: Arguments) -> Dif
 def comparisons(model: nn.Module, arguments: Arguments) -> list[Arguments]:
     """Return the calls on which a changed model must agree with the given one.
 
-    The first is the example. Where all of its floating tensors have one value each, such as zeros, or where the
-    outputs have, most differences would not show: a second call has random numbers added to them.
+    The first call is the example. If all its floating tensors, or the outputs, have one value each, such as zeros,
+    most differences would not show: then a second call has random numbers added.
 
     Raises:
         ModelError: the model fails on the example, its outputs have no finite number, or the second call is needed
@@ -125,7 +126,7 @@ def _evaluated(model: nn.Module, arguments: Arguments, *fails: str) -> Any:
 
 
 def _are_constant(tensors: Iterable[Tensor]) -> bool:
-    """Return whether each tensor has one value only, apart from those that are not finite, and one has several."""
+    """Return whether each tensor has only one finite value, and at least one tensor has several elements."""
     values = [tensor[tensor.isfinite()] for tensor in tensors if tensor.numel()]
     several = any(value.numel() > 1 for value in values)
     return several and all(bool((value == value[:1]).all()) for value in values)

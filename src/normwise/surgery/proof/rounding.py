@@ -16,21 +16,21 @@ from normwise.surgery.proof.digits import epsilon_of_parameters
 from normwise.surgery.proof.distance import largest_by_owner, largest_error
 from normwise.surgery.proof.run_model import Gradients, run_model
 
-#: Relative size of a disturbance in a type with enough digits.
+#: Relative size of a disturbance in a dtype with enough digits.
 _DISTURBANCE = 2.0**-18
-#: How many disturbances show how far gradients move under one: at least so many, and at most, while more is needed.
+#: Least and most disturbances that are tried to find how far gradients move under one.
 _DRAWS, _MOST_DRAWS = 3, 24
-#: A gradient that is all rounding may be so many times as large in the new model.
+#: Largest growth of a gradient in the new model that consists only of rounding.
 _ROUNDING_GROWTH = 16.0
 
 
 def rounding(model: nn.Module) -> float:
-    """Return how far rounding may move the outputs of a model, relative to the largest: half the digits of its type."""
+    """Return how far rounding may move a model's outputs, relative to the largest: half the digits of its dtype."""
     return math.sqrt(epsilon_of_parameters(model))
 
 
 def assert_rounding(difference: float, allowed: float) -> None:
-    """Raise ModelError unless a difference of two models' numbers is at most what rounding may do."""
+    """Raise ModelError if a difference of two models' numbers exceeds rounding."""
     if not difference <= allowed:
         raise ModelError(
             f"the new model's numbers differ from the old one's by {difference:.1e} of the largest, and "
@@ -41,9 +41,9 @@ def assert_rounding(difference: float, allowed: float) -> None:
 def in_double(
     model: nn.Module, training: bool, arguments: Arguments, gradients: Gradients
 ) -> tuple[list[Tensor], list[Tensor]] | None:
-    """Return a model's outputs and gradients in float64; None where it can't be copied or fails in it.
+    """Return a model's outputs and gradients in float64; None if it can't be copied or fails in float64.
 
-    Autocast around the call is off. One that the model enters leaves float64 as it is.
+    Autocast around the call is off. Autocast within the model does not affect float64.
     """
 
     def doubled(value: Any) -> Any:
@@ -64,9 +64,9 @@ def only_rounding(
     owners: Sequence[int],
     allowed: float,
 ) -> set[int]:
-    """Return the owners of gradients that are rounding and nothing else, in both models.
+    """Return the owners of gradients that consist only of rounding, in both models.
 
-    In float64 such a gradient is far smaller than it is in the old model's type.
+    In float64 such a gradient is far smaller than in the old model's dtype.
     """
     in_float64, before, after = (largest_by_owner(gradients, owners) for gradients in (exact, expected, got))
     return {
@@ -88,14 +88,14 @@ def sensitivity_of(
     epsilon: float = 0.0,
     of_outputs: bool = False,
 ) -> float:
-    """Return how far the old model's own gradients move when parameters and inputs do in their fifth digit.
+    """Return how far the old model's own gradients move when parameters and inputs change in their fifth digit.
 
-    With ``epsilon``, that of a type with fewer digits, they move by that; with ``of_outputs``, outputs are looked at
+    With ``epsilon``, for a dtype with fewer digits, they change by that; with ``of_outputs``, outputs are compared
     instead.
 
     At the kink of a ReLU the last digit decides whether a gradient passes. In a deep network some unit is always
-    that near to it, and one that changes sides moves gradients by far more than rounding. Of several disturbances the
-    one that moves them most counts; more are tried while they move by less than ``needed``. 0 where the model can't be
+    that close to it, and a unit that changes sides moves gradients by far more than rounding. The largest movement
+    over several disturbances counts; more are tried while it is less than ``needed``. It is 0 if the model can't be
     copied.
     """
     worst = 0.0

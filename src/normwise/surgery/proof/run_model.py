@@ -1,4 +1,4 @@
-"""One run of a model in a comparison: its outputs, and the gradients that are asked for."""
+"""One run of a model in a comparison: its outputs, and the requested gradients."""
 
 import random
 from enum import Enum
@@ -17,7 +17,7 @@ from normwise.surgery.core.example_arguments import Arguments
 
 
 class Gradients(Enum):
-    """Gradients that are asked of a model: of parameters and inputs, of parameters alone, none."""
+    """Gradients to compute: of parameters and inputs, of parameters only, or none."""
 
     ALL = 1
     OF_PARAMETERS = 2
@@ -27,22 +27,23 @@ class Gradients(Enum):
 def run_model(
     model: nn.Module, training: bool, arguments: Arguments, gradients: Gradients
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return outputs and gradients of a model, which is left as it is.
+    """Return outputs and gradients of a model, and leave it unchanged.
 
     Each run draws the same random numbers.
     """
     buffers = {buffer: buffer.clone() for buffer in model.buffers()}
-    # A model that keeps tensors of its forward pass, such as LeViT, could not be copied any more.
+    # A model that stores tensors of its forward pass, such as LeViT, could not be copied afterwards.
     kept = Snapshot(model, values=False)
     of_any, of_inputs = gradients is not Gradients.NONE, gradients is Gradients.ALL
     leaves = pytree.tree_map(partial(_leaf, with_gradient=of_inputs), arguments)
     try:
-        # Seeded, so that dropout drops the same in both models, and so does what draws from Python or NumPy.
+        # Seed all generators, also Python's and NumPy's, so that dropout is the same in both models.
         with modes_kept(model), random_state_kept(), torch.set_grad_enabled(of_any):
             torch.manual_seed(0)
             random.seed(0)
             np.random.seed(0)  # noqa: NPY002 (the state that models draw from)
-            # Copies, as a forward may change its input in place, which a leaf that needs a gradient does not allow.
+            # Copies, since a forward may change its input in place, which a leaf with a gradient does not
+            # allow.
             args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, leaves) if of_inputs else leaves
             model.train(training)
             outputs = tensors_of(model(*args, **kwargs))
@@ -50,15 +51,15 @@ def run_model(
             sources = [t for t in [*model.parameters(), *tensors_of(leaves)] if t.requires_grad]
             found: tuple[Tensor | None, ...] = ()
             if of_any and floating and sources:
-                # Not ones: behind a BN layer the gradient of a plain sum is zero.
-                # On the CPU and in one type, so that they are the same ones in every type and on every device.
+                # Not ones: after a BN layer the gradient of a plain sum is zero.
+                # On the CPU and in one dtype, so that they are the same for every dtype and device.
                 draw = torch.Generator().manual_seed(0)
                 weights = [_random_like(output, draw) for output in floating]
                 found = torch.autograd.grad(floating, sources, weights, allow_unused=True)
         zeros = (torch.zeros_like(s) if g is None else g for s, g in zip(sources, found, strict=False))
         return [output.detach() for output in outputs], list(zeros)
     finally:
-        # Weights that autocast around the call has converted, it would keep until it ends: those of copies, too.
+        # A surrounding autocast would cache converted weights until it ends, also those of copies.
         torch.clear_autocast_cache()
         kept.restore()
         with torch.no_grad():
@@ -77,7 +78,7 @@ def _random_like(tensor: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _leaf(value: Any, *, with_gradient: bool) -> Any:
-    """Return a tensor as a new leaf; if asked, a floating one as one that a gradient can be asked of."""
+    """Return a tensor as a new leaf; if requested, a floating tensor requires a gradient."""
     if not isinstance(value, Tensor):
         return value
     return value.detach().clone().requires_grad_(with_gradient and value.is_floating_point())

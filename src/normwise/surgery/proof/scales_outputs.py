@@ -1,4 +1,4 @@
-"""Proof that a subclass of a convolution or linear layer, with a forward of its own, scales as its weights do."""
+"""Proof that a subclass of a convolution or linear layer with its own forward scales like its weights."""
 
 import copy
 from typing import Any
@@ -15,20 +15,20 @@ _CLOSE = 1e-9
 
 
 def scales_outputs(module: nn.Module, arguments: Arguments) -> bool:
-    r"""Return whether a layer with a forward of its own may take over a BN layer behind it.
+    r"""Return whether a layer with its own forward may take over a BN layer after it.
 
-    That is so where, with any scale and shift of the weight and the bias, its outputs are scaled and shifted:
+    It may if any scale and shift of weight and bias scales and shifts its outputs in the same way:
 
     .. math::
 
         f(x; s W, s b + t) = s f(x; W, b) + t
 
-    A layer that pads otherwise, converts types or says what it is doing does so; one that normalises its weight does
-    not. It is compared in float64, on its input on the example and random scales.
+    This is true for a layer that pads differently, converts dtypes or logs, and false for one that normalises its
+    weight. It is checked in float64, with the layer's input on the example and random scales.
 
     Args:
-        module: Any module; others than subclasses of ``Conv1d`` to ``3d``, their transposes and ``Linear`` with a
-            forward of their own give False.
+        module: Module to check; the result is False except for subclasses of ``Conv1d`` to ``3d``, their transposes
+            and ``Linear`` with their own forward.
         arguments: Arguments of a call with the example.
     """
     base = next((base for base in (nn.Linear, nn.modules.conv._ConvNd) if isinstance(module, base)), None)
@@ -53,7 +53,7 @@ def scales_outputs(module: nn.Module, arguments: Arguments) -> bool:
             other.register_parameter("weight", nn.Parameter(weight))
             other.register_parameter("bias", nn.Parameter(bias))
             after = type(other).forward(other, x.clone())
-        except Exception:  # whatever a forward of the user's may raise: then it is not proven
+        except Exception:  # the user's forward may raise anything: then it is not proven
             return False
     shape = [1] * before.dim()
     shape[-1 if base is nn.Linear else 1] = -1

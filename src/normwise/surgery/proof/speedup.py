@@ -10,14 +10,14 @@ from normwise.statistics.preserve.preserve_model import unchanged
 from normwise.surgery.core.example_arguments import Arguments, copied
 from normwise.surgery.proof.run_model import tensors_of
 
-#: So many rounds, and in each so many calls that it takes no less than that; fewer rounds where it takes long.
+#: Number of rounds, and least seconds of calls in each round; there are fewer rounds if one takes long.
 _ROUNDS, _LEAST_ROUNDS, _SECONDS_A_ROUND, _SECONDS = 25, 3, 0.002, 1.0
 
 
 def speedup(old: nn.Module, new: nn.Module, arguments: Arguments) -> tuple[float, float, float]:
-    """Return the old model's time over the new one's: median, 10th and 90th percentile of rounds.
+    """Return the ratio of the old model's time to the new model's: median, 10th and 90th percentile of rounds.
 
-    Both evaluate an example, in turn, so that whatever else the machine does meets both. They are left as they are.
+    Both evaluate an example in turn, so that other load on the machine affects both. They are unchanged.
     """
     device = next((t.device for t in [*new.parameters(), *new.buffers()]), torch.device("cpu"))
 
@@ -32,10 +32,10 @@ def speedup(old: nn.Module, new: nn.Module, arguments: Arguments) -> tuple[float
     with unchanged(old, new), torch.no_grad():
         old.eval()
         new.eval()
-        # A model that writes into its inputs gets others each time, made beforehand.
+        # A model that writes into its inputs gets new copies each time, made beforehand.
         call = copied(arguments)
         versions = [tensor._version for tensor in tensors_of(call)]
-        # The first calls prepare what later ones have; the second ones say how many a round needs.
+        # The first calls warm up; the second calls determine the number of calls per round.
         single = min(seconds(model, [call]) for _ in range(2) for model in (old, new))
         writes = [tensor._version for tensor in tensors_of(call)] != versions
         calls = max(1, round(_SECONDS_A_ROUND / max(single, 1e-6)))

@@ -1,7 +1,7 @@
 """Runs in Keras: the same loop, folder and records as in torch, on the backend that KERAS_BACKEND names.
 
-Nothing here imports Keras before it is called: :func:`normwise.import_keras.import_keras` says what to install where
-it is missing.
+No module here imports Keras at the top: if it is missing, :func:`normwise.import_keras.import_keras` says what to
+install.
 """
 
 from normwise.training.keras.train_in_keras import train_in_keras

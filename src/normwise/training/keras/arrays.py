@@ -1,4 +1,4 @@
-"""Batches as Keras takes them: NumPy arrays, channels last, sequences padded by zeros."""
+"""Batches in the layout of Keras: NumPy arrays, channels last, sequences padded with zeros."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-#: Lengths are padded to a multiple of so many steps: each shape is compiled once.
+#: Lengths are padded to a multiple of this number of steps, so that few shapes are compiled.
 _MULTIPLE = 32
 
 
@@ -19,7 +19,7 @@ def array_of(batch: Mapping[str, Tensor]) -> np.ndarray[Any, Any]:
         return batch["images"].permute(0, 2, 3, 1).contiguous().numpy()
     sequences = batch["sequences"].numpy()
     length = -(-sequences.shape[1] // _MULTIPLE) * _MULTIPLE
-    # Out of the vocabulary's range nothing comes: tokens are numbers of entries.
+    # Tokens are indices of the vocabulary, so none is out of range.
     kind = sequences.dtype if sequences.dtype.kind == "f" else np.int32
     padded = np.zeros((len(sequences), length, *sequences.shape[2:]), kind)
     padded[:, : sequences.shape[1]] = sequences

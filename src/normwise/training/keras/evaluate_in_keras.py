@@ -14,14 +14,14 @@ from normwise.training.keras.arrays import array_of
 
 
 def logits(network: Any, samples: Samples) -> Tensor:
-    """Return outputs ``(N, classes)`` with moving statistics; or ``(N, 1)``, that of the second of two classes."""
+    """Return outputs ``(N, classes)`` with moving statistics; or ``(N, 1)``, the logit of the second of two classes."""
     return torch.cat([outputs_of(network, batch) for batch in InOrder(samples, CHUNK)])
 
 
 def batch_statistics_accuracy(network: Any, samples: Samples, batch_size: int) -> float | None:
-    """Return the accuracy where each test batch is normalised by its own statistics.
+    """Return the accuracy when each test batch is normalised by its own statistics.
 
-    The batches are those of ``normwise.training.evaluate``. None without BN in the network, and where a batch is one
+    The batches are those of ``normwise.training.evaluate``. None if the network has no BN, or if a batch is one
     sample, which has no statistics.
     """
     order = epoch_order(len(samples), seed=0, epoch=0)
@@ -36,14 +36,14 @@ def batch_statistics_accuracy(network: Any, samples: Samples, batch_size: int) -
 
 @contextmanager
 def using_batch_statistics(network: Any) -> Iterator[Any]:
-    """Give a model of the same layers that normalises by the statistics of each batch, without dropout.
+    """Yield a model of the same layers that normalises by the statistics of each batch, without dropout.
 
-    Weights and statistics are put back afterwards.
+    Weights and statistics are restored afterwards.
     """
     keras = import_keras()
 
     class InTraining(keras.Model):
-        """The network, called as in training."""
+        """Model that calls the network in training mode."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""All that a run in Keras needs to go on, in one safetensors file: no code is ever loaded."""
+"""Everything that a run in Keras needs to resume, in one safetensors file: loading it never runs code."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from normwise.training.checkpoint import RunProgress, check_names, progress_meta
 
 
 def save(path: Path, network: Any, optimizer: Any, progress: RunProgress) -> None:
-    """Write the checkpoint whole, or leave the one that stands."""
+    """Write the checkpoint completely, or keep the existing one."""
     keras = import_keras()
     variables = _model_variables(network) | _optimizer_variables(optimizer)
-    # Not ascontiguousarray, which gives a number an axis.
+    # Not ascontiguousarray, which turns a scalar into shape (1,).
     arrays = {
         name: np.array(keras.ops.convert_to_numpy(value), order="C") for name, value in variables.items()
     }
@@ -25,10 +25,10 @@ def save(path: Path, network: Any, optimizer: Any, progress: RunProgress) -> Non
 
 
 def load(path: Path, network: Any, optimizer: Any | None) -> RunProgress:
-    """Read a checkpoint into a network and an optimiser of the same run, or leave both as they are.
+    """Read a checkpoint into a network and an optimiser of the same run, or leave both unchanged.
 
     Raises:
-        RunError: there is none, or the file is damaged or is another run's.
+        RunError: there is no checkpoint, the file is damaged, or it belongs to another run.
     """
     if not is_file(path):
         raise RunError(f"{path} is no file; let the run go on, which writes it, or delete what is there")
@@ -53,7 +53,7 @@ def load(path: Path, network: Any, optimizer: Any | None) -> RunProgress:
 
 
 def _model_variables(network: Any) -> dict[str, Any]:
-    """Return weights and statistics. Seeds of dropout are none of them: a step's follow from its number."""
+    """Return weights and statistics, without the seeds of dropout, which follow from the step."""
     return {f"model.{weight.path}": weight for weight in network.weights}
 
 
@@ -62,7 +62,7 @@ def _optimizer_variables(optimizer: Any) -> dict[str, Any]:
 
 
 def _array(file: Any, name: str, like: Any) -> np.ndarray[Any, Any]:
-    # Names and shapes first: a file that is another network's may have any size.
+    # Names and shapes first: the file of another network may have any size.
     shape = tuple(file.get_slice(name).get_shape())
     if shape != tuple(like.shape):
         raise ValueError(f"{name} has the shape {shape}, and the network's has {tuple(like.shape)}")

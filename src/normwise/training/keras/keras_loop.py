@@ -28,16 +28,16 @@ from normwise.training.run.folder import RunFolder
 
 
 class KerasLoop:
-    """A run in Keras from its checkpoint, or its start, to its end.
+    """Loop of a run in Keras, from its start or its checkpoint to its end.
 
     Args:
-        config: What to do.
-        folder: Where the run is kept.
+        config: Configuration of the run.
+        folder: Folder of the run.
         network: The network, whose outputs are logits.
-        data: All data.
-        order: Batches of the run.
-        checkpoint_seconds: How much work an interruption may cost at most.
-        on_step: Told of the progress.
+        data: Training and test data.
+        order: Order of the samples in batches.
+        checkpoint_seconds: Most seconds of work that an interruption may lose.
+        on_step: Function that is called after each step.
     """
 
     def __init__(
@@ -93,20 +93,20 @@ class KerasLoop:
         self._seed_draws()
         index = self.order(self.progress.step)
         inputs, labels = array_of(self.data.training.inputs(index)), self.data.training.labels[index].numpy()
-        # Else the loss is the mean of all steps so far.
+        # Otherwise the loss is the mean of all steps so far.
         self.network.reset_metrics()
         value = float(self.network.train_on_batch(inputs, labels, return_dict=True)["loss"])
         self.progress.step += 1
         self.progress.diverged = not math.isfinite(value)
         if self.progress.step == self.config.steps and not self.progress.diverged:
-            # No further loss would tell what the last update did.
+            # No later loss would show the effect of the last update.
             self.progress.diverged = not self._finite()
         self.progress.loss_sum += value
         self.progress.loss_count += 1
         return value
 
     def _seed_draws(self) -> None:
-        """Seed what a step draws, for dropout: by the seed and the step alone, so that a resumed run draws the same."""
+        """Seed the random numbers of a step by seed and step only, so that a resumed run has the same dropout."""
         drawn = [
             zlib.crc32(f"{self.config.seed}/{self.progress.step}/{number}".encode()) & 0x7FFFFFFF
             for number in range(len(self.seeds) + 1)
@@ -114,11 +114,11 @@ class KerasLoop:
         for state, seed in zip(self.seeds, drawn[1:], strict=True):
             state.assign(np.array([seed, 0]))
         if import_keras().backend.backend() == "torch":
-            # There Keras's dropout is torch's, which draws from the global generator.
+            # On torch, Keras's dropout draws from torch's global generator.
             torch.manual_seed(drawn[0])
 
     def _finite(self) -> bool:
-        """Tell whether the weights are finite, and the loss that a further step would have."""
+        """Return whether the weights, and the loss of one more step, are finite."""
         if not all(np.isfinite(weight).all() for weight in self.network.get_weights()):
             return False
         index = self.order(self.progress.step)
@@ -140,7 +140,7 @@ class KerasLoop:
         self.saved_at = time.monotonic()
 
     def _result(self) -> Result:
-        # None where the run was killed between its last checkpoint and its end.
+        # None if the run was killed between its last checkpoint and its end.
         point = self.last_point or self.folder.point_at(self.progress.step)
         batch = batch_statistics_accuracy(self.network, self.data.test, self.config.batch_size)
         return Result(self.progress.step, self.progress.diverged, point.test_accuracy, batch)
@@ -153,7 +153,7 @@ def _compiled(network: Any, config: RunConfig) -> Any:
     optimizer = kind(config.lr, global_clipnorm=config.clip, name="optimizer")
     binary = network.output_shape[-1] == 1
     loss = keras.losses.BinaryCrossentropy if binary else keras.losses.SparseCategoricalCrossentropy
-    # On TensorFlow XLA would compile each shape for longer than a short run takes; JAX has nothing else.
+    # On TensorFlow, compiling each shape with XLA takes longer than a short run; JAX has no other way.
     network.compile(
         optimizer=optimizer, loss=loss(from_logits=True), jit_compile=keras.backend.backend() == "jax"
     )

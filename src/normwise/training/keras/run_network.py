@@ -1,4 +1,4 @@
-"""The network that a run in Keras is asked for."""
+"""Network of a run in Keras."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from normwise.records import InputSpec, RunConfig
 
 
 def keras_network(config: RunConfig, input_spec: InputSpec) -> Any:
-    """Build the network that a run is asked for, with its initial weights; its outputs are logits.
+    """Build the network that a configuration names, with its initial weights; its outputs are logits.
 
     Raises:
         MissingPackageError: Keras, or its backend, is not installed.
-        ArgumentError: the configuration has what a run in Keras can't have.
+        ArgumentError: the configuration has a setting that is only for torch.
         ModelError: there is no such network or option.
     """
     _check(config)
@@ -42,10 +42,10 @@ def keras_network(config: RunConfig, input_spec: InputSpec) -> Any:
 
 
 def begin_with_vectors(network: Any, data: LabelledData) -> None:
-    """Give the network's embedding the word vectors that come with the data, if any do.
+    """Copy the data's word vectors, if any, into the network's embedding.
 
     Raises:
-        ModelError: they have another width.
+        ModelError: the vectors have another width than the embedding.
     """
     vectors = data.vectors if isinstance(data, SequenceData) else None
     if vectors is None:
@@ -63,7 +63,7 @@ def begin_with_vectors(network: Any, data: LabelledData) -> None:
 
 
 def _check(config: RunConfig) -> None:
-    """Raise ArgumentError where the configuration has what only a run in torch can have."""
+    """Raise ArgumentError if the configuration has a setting that is only for torch."""
     if config.dtype != "float32":
         raise ArgumentError(f"a run in Keras has the dtype float32, got {config.dtype}")
     if config.measures:

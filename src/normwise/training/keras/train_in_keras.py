@@ -1,4 +1,4 @@
-"""A training run in Keras, from its configuration to its result."""
+"""Training runs in Keras, from the configuration to the result."""
 
 from pathlib import Path
 
@@ -24,38 +24,40 @@ def train_in_keras(
 ) -> Run:
     """Train as ``config`` says, into ``folder``, and return the finished run.
 
-    It is ``normwise.training.train`` with ``normwise.keras.networks`` and Keras's optimisers: the same batches in the
-    same order, the same evaluations and files. Weights, optimiser and step are kept, and dropout follows from the step,
-    so that a run that was interrupted goes on with the numbers of one that was not, where its backend computes the same
-    twice; the folder remembers versions and backend, and going on with others is an error.
+    This is ``normwise.training.train`` with ``normwise.keras.networks`` and Keras's optimisers: the same batches in
+    the same order, the same evaluations and files. Weights, optimiser and step are saved, and dropout follows from
+    the step. So an interrupted run resumes with the same numbers as an uninterrupted one, if its backend is
+    deterministic. The folder stores versions and backend; resuming with others is an error.
 
     Args:
-        config: What to do, with ``framework="keras"``.
-        folder: Where the run is kept, see ``RunFolder``.
-        resume: Go on with the run that is there, if there is one.
-        wait: Where another process is at work in the folder, wait for it instead of raising.
-        checkpoint_seconds: How much work an interruption may cost at most; 0 saves at every step.
-        on_step: Told of the progress.
+        config: Configuration with ``framework="keras"``.
+        folder: Folder of the run, see ``RunFolder``.
+        resume: Resume the run in the folder, if there is one.
+        wait: Wait for another process that works in the folder, instead of raising.
+        checkpoint_seconds: Most seconds of work that an interruption may lose; 0 saves at every step.
+        on_step: Function that is called after each step.
 
     Raises:
-        RunError: the folder holds a run and ``resume`` is off, or another run, or something else; or the run was begun
-            with other data, another backend or another version; or another process is at work in it.
+        RunError: the folder holds a run and ``resume`` is off, or another run, or other files; or the run was begun
+            with other data, another backend or another version; or another process works in it.
         MissingPackageError: Keras, or its backend, is not installed.
-        ArgumentError: the configuration has what a run in Keras can't have.
+        ArgumentError: the configuration has a setting that is only for torch.
         ModelError, DataError: the configuration can't be carried out.
     """
     run_folder = RunFolder(folder)
-    may_begin(run_folder, config, resume=resume)
     check_config(config)
-    for name in ("split", "momentum", "eval_growth", "stop_at_loss", "draw_samples"):
+    for name in ("split", "momentum", "weight_decay", "eval_growth", "stop_at_loss", "draw_samples"):
         if getattr(config, name) != getattr(RunConfig, name):
             raise ArgumentError(f"{name} is for runs in torch; leave it out of one in Keras")
+    if config.optimizer == "adamw":
+        raise ArgumentError("optimizer 'adamw' is for runs in torch; in Keras take 'sgd' or 'adam'")
     import_keras()
     from normwise.training.keras.keras_loop import KerasLoop
 
     loaded = load_data(config.task, config.data, **config.data_options)
     data = loaded.subset(config.train_samples, config.test_samples)
     network = keras_network(config, data.input_spec)
+    may_begin(run_folder, config, resume=resume)
     begin_with_vectors(network, data)
     order = BatchOrder(len(data.training), config.batch_size, config.seed)
     with run_folder.locked(wait=wait):

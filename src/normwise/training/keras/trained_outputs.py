@@ -1,4 +1,4 @@
-"""The trained network of a run in Keras."""
+"""Trained network of a run in Keras."""
 
 from collections.abc import Callable
 
@@ -18,18 +18,19 @@ from normwise.training.trained import check_records
 def trained_outputs(
     folder: RunFolder, run: Run, input_spec: InputSpec
 ) -> Callable[[dict[str, Tensor]], Tensor]:
-    """Build the network that a run's records describe, with the weights of its checkpoint, on any backend.
+    """Build the network of a run, with the weights of its checkpoint, on any backend.
 
     Returns:
-        A function of a batch of one, as ``normwise.data.prepared`` makes it, that gives the outputs, float64.
+        A function that takes a batch of one, as ``normwise.data.prepared`` makes it, and returns the outputs,
+        float64.
 
     Raises:
         MissingPackageError: Keras, or its backend, is not installed.
-        RunError: there is no checkpoint yet, it is another network's, or the records describe no network.
+        RunError: there is no checkpoint yet, it belongs to another network, or the records describe no network.
     """
     if not is_there(folder.checkpoint):
         raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
-    check_records(folder.path, run, input_spec)
+    check_records(folder.path, run.config, input_spec)
     keras = import_keras()
     try:
         network = keras_network(run.config, input_spec)

@@ -1,4 +1,4 @@
-"""Every measure by its name: at every evaluation, or once at the end of a run."""
+"""Table of all measures by name: those of every evaluation, and those of the end of a run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +52,7 @@ AT_THE_END: dict[str, Measure] = {
 
 
 def check_measures(names: tuple[str, ...], task: Task) -> None:
-    """Raise ArgumentError unless each is the name of a measure that the task can have."""
+    """Raise ArgumentError unless every name is a measure that is possible for the task."""
     known = [*AT_EVERY_POINT, *AT_THE_END]
     for name in names:
         if name not in known:

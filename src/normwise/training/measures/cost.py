@@ -1,4 +1,4 @@
-"""Memory and time that BN costs, against the same network with its BN taken out."""
+"""Memory and time of BN, compared with the same network without BN."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ _BYTES = 4
 
 
 def cost(model: nn.Module, data: LabelledData) -> dict[str, Any]:
-    """Bytes kept for the backward pass and seconds of a step and of inference, on 60 training samples.
+    """Return the bytes kept for the backward pass, and the seconds of a step and of inference, on 60 samples.
 
-    ``batch`` is the network with BN, ``none`` the same without, ``folded`` that with BN folded into the layers
-    before it (inference only). ``statistics`` are the bytes of all means and deviations, of the batch and running.
-    BN is torch's own, which most people use. Seconds are those of the processor, whatever else runs on it; on a GPU
-    those of the clock, from an idle device to an idle device: medians of 30 rounds, in each of which every network
-    has its turn.
+    ``batch`` is the network with BN, ``none`` the one without, ``folded`` the one with BN folded into the preceding
+    layers (inference only). ``statistics`` are the bytes of all means and deviations, of the batch and running. BN
+    is torch's own, which most people use. Seconds are processor time, independent of other processes; on a GPU they
+    are wall time, from an idle device to an idle device. They are medians of 30 rounds; each round runs every
+    network once.
     """
     layers = layers_with_statistics(model)
     networks = {"batch": _replaced(model, _torch_norm), "none": _replaced(model, lambda _: nn.Identity())}
@@ -45,13 +45,13 @@ def cost(model: nn.Module, data: LabelledData) -> dict[str, Any]:
 
 
 def saved_bytes(model: nn.Module, inputs: Mapping[str, Tensor], labels: Tensor) -> int:
-    """Return the bytes that a forward pass keeps for the backward pass, parameters and inputs left out.
+    """Return the bytes that a forward pass keeps for the backward pass, without parameters and inputs.
 
     Tensors that share their memory count once.
     """
     known = [*model.parameters(), *model.buffers(), *inputs.values(), labels]
     kept: dict[int, int] = {}
-    alive: list[Tensor] = []  # an address is only one tensor's while that lives
+    alive: list[Tensor] = []  # an address identifies a tensor only during its lifetime
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -104,7 +104,7 @@ def _inference(model: nn.Module, inputs: Mapping[str, Tensor]) -> Callable[[], N
 
 
 def _clock(device: torch.device) -> Callable[[], float]:
-    """Return a clock of the work that is done on a device: on a GPU it waits for what was asked for so far."""
+    """Return a clock of finished work on a device: on a GPU it waits for all work launched so far."""
     if device.type == "cpu":
         return time.process_time
 

@@ -1,4 +1,4 @@
-"""One training run in several processes: how they talk, how they end, and how they share the work of a step."""
+"""One training run in several processes: communication, failure, and the shares of the work of a step."""
 
 from normwise.training.parallel.alone import Alone
 from normwise.training.parallel.processes import Processes

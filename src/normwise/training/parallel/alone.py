@@ -1,11 +1,11 @@
-"""The only process of a run: the methods of ``Processes``, with nobody to talk to."""
+"""A run's only process: the methods of ``Processes`` without communication."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 
 class Alone:
-    """A run in one process, which is the first of one."""
+    """The only process of a run, with rank 0."""
 
     rank, count, first = 0, 1, True
 
@@ -13,8 +13,8 @@ class Alone:
         """Return at once."""
 
     def from_first(self, make: Callable[[], Any]) -> Any:
-        """Return what ``make`` does."""
+        """Return the result of ``make``."""
         return make()
 
     def check_same(self, given: Mapping[str, Any]) -> None:
-        """Return at once: one process can't be started in two ways."""
+        """Return at once: there is no other process to compare with."""

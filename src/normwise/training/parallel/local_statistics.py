@@ -1,4 +1,4 @@
-"""Running statistics of several processes, of which each has those of its own samples: merged for a while, and kept."""
+"""Running statistics of each process's own samples, merged for evaluation and kept in checkpoints."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,18 +16,19 @@ ENTRY = "local_statistics"
 
 
 class LocalStatistics:
-    """The running statistics of a model in each process: its own while it trains, and merged where it is evaluated.
+    """Running statistics of a model in each process: local in training, merged in evaluation.
 
-    After an evaluation or a checkpoint each process has its own again: a run does not depend on how often it is saved.
+    After an evaluation or a checkpoint each process gets its own statistics back, so a run does not depend on how
+    often it is saved.
 
     Args:
-        model: Network that is trained.
-        processes: Processes that train it.
-        group: Process group of those that have samples; None for all.
-        samples: How many samples of a batch this process has.
+        model: Trained network.
+        processes: Processes of the run.
+        group: Process group of the processes that have samples; None for all.
+        samples: Number of samples of a batch in this process.
 
     Attributes:
-        gathered: Statistics of every process as they were last merged, for a checkpoint.
+        gathered: Statistics of every process at the last merge, for a checkpoint.
     """
 
     def __init__(self, model: nn.Module, processes: Processes, group: Any, samples: int):
@@ -41,7 +42,7 @@ class LocalStatistics:
 
     @contextmanager
     def merged(self) -> Iterator[None]:
-        """Give every process the merged statistics; afterwards its own, also after an exception."""
+        """Give every process the merged statistics; restore its own afterwards, also after an exception."""
         own = self._flat()
         self.gathered = {ENTRY: torch.stack(self._processes.gather(own))}
         try:
@@ -55,13 +56,13 @@ class LocalStatistics:
             self._fill(own)
 
     def restore(self, every: Tensor | None) -> None:
-        """Give this process its own statistics of a checkpoint of as many processes; else it has the merged ones."""
+        """Restore this process's own statistics from a checkpoint of as many processes; else keep the merged ones."""
         expected = (self._processes.count, len(self._flat()))
         if every is not None and every.dtype == torch.float64 and tuple(every.shape) == expected:
             self._fill(every[self._processes.rank])
 
     def _flat(self) -> Tensor:
-        """Return all in one tensor: float64 holds each of them exactly."""
+        """Return all statistics in one tensor; float64 holds each value exactly."""
         return torch.cat([buffer.double().reshape(-1) for buffer in self._buffers])
 
     def _fill(self, flat: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The processes of one run: what they tell each other, and one reason for all when one of them ends."""
+"""The processes of one run: their communication, and one common reason when one of them ends."""
 
 import gc
 import json
@@ -19,13 +19,13 @@ from torch.distributed.rendezvous import rendezvous
 from normwise.errors import ArgumentError, DistributedError, NormwiseError, RunError
 from normwise.training.parallel.roll_call import Reason, RollCall
 
-#: How long a process waits for all to be started; for a part of a step that another has the like of; and for work
-#: that the first does alone, which may take as long as it takes: a connection that breaks ends the waiting.
+#: How long a process waits for all processes to start; for a collective within a step; and for work that only
+#: the first process does, which may take any time: a broken connection ends the wait.
 _START, STEP, _PATIENCE = timedelta(minutes=5), timedelta(seconds=45), timedelta(days=30)
 _START_ALL = (
     "Start all of them, with the same MASTER_ADDR and MASTER_PORT, and each with its own RANK, counted from 0"
 )
-#: Parts of what gloo's errors say where a process is gone or late.
+#: Parts of gloo's error messages when a process has died or is late.
 _CONNECTION = (
     "gloo/",
     "Connection closed by peer",
@@ -36,28 +36,29 @@ _CONNECTION = (
 
 
 class _Ended(BaseException):
-    """SIGTERM came: the launcher ends this process, as torchrun does where another has failed."""
+    """Raised on SIGTERM: the launcher ends this process, as torchrun does when another has failed."""
 
 
 class Processes:
     """The processes of one run while it lasts: ``with Processes("env://") as processes``.
 
-    An exception in one of them reaches the others as a RunError that says which one and why. So does the death of one:
-    its connections break, or it is silent for 45 seconds in the middle of a step. Connections are gloo's, on CPUs.
+    An exception in one process reaches the others as a RunError that says which process and why. So does the death
+    of a process: its connections break, or it is silent for 45 seconds within a step. Connections use gloo, on
+    CPUs.
 
     Args:
-        address: Where they find each other, as ``init_process_group`` takes it; ``env://`` for the variables
-            RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
-        rank: Number of this process, where the address does not tell.
-        count: Number of processes, where the address does not tell.
+        address: Address at which the processes meet, as ``init_process_group`` takes it; ``env://`` for the
+            variables RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
+        rank: Rank of this process, if the address does not contain it.
+        count: Number of processes, if the address does not contain it.
 
     Attributes:
-        rank: Number of this process, from 0.
+        rank: Rank of this process, from 0.
         count: Number of processes.
-        reason: Why the run has ended early, for all processes the same; None while it has not.
+        reason: Reason why the run ended early, the same in all processes; None if it has not.
 
     Raises:
-        RunError: the others can't be reached, when the context is entered.
+        RunError: the other processes can't be reached when the context is entered.
     """
 
     reason: Reason | None = None
@@ -72,7 +73,7 @@ class Processes:
             self._wait_for_all(store, "here")
             dist.init_process_group("gloo", store=store, rank=self.rank, world_size=self.count, timeout=STEP)
             self._patient: Any = dist.new_group(timeout=_PATIENCE)
-            # One that failed at once would else be gone while others still connect.
+            # Otherwise a process that fails at once would be gone while others still connect.
             self._wait_for_all(store, "connected")
         except (RuntimeError, ValueError, OSError) as error:
             raise RunError(
@@ -85,7 +86,7 @@ class Processes:
         return self
 
     def _wait_for_all(self, store: Any, state: str) -> None:
-        """Wait until all are started, or connected; once they are, none is waited for as long."""
+        """Wait until all processes are started or connected; later waits are shorter."""
         here = [f"normwise/{state}/{rank}" for rank in range(self.count)]
         store.set(here[self.rank], "here")
         deadline = time.monotonic() + _START.total_seconds()
@@ -101,7 +102,7 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._handler is not None:  # what follows takes seconds, and must not be cut short
+        if self._handler is not None:  # the following takes seconds and must not be interrupted
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         try:
             if error is None:
@@ -114,12 +115,12 @@ class Processes:
                 signal.signal(signal.SIGTERM, self._handler)
 
     def _end_together(self, error: BaseException) -> None:
-        """Agree with the others on a reason; raise it unless it is this process's own exception."""
+        """Agree with the other processes on a reason; raise it unless it is this process's own exception."""
         lost = _lost(error)
         if lost is None:
             name = "" if isinstance(error, NormwiseError) else f"{type(error).__name__}: "
             self.reason = self._roll.failed(name + (str(error) or "it was interrupted"))
-        # The frames of the exception hold the connections open, for which others may be waiting.
+        # The exception's frames keep the connections open, and others may be waiting for them to close.
         traceback.clear_frames(error.__traceback__)
         self._disconnect()
         if lost is not None:
@@ -136,29 +137,29 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """True for the process that reads and writes the folder of the run."""
+        """Return whether this process reads and writes the folder of the run."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait for all others, however long that takes, unless one of them is gone."""
+        """Wait for all other processes without a limit, unless one of them has died."""
         dist.barrier(self._patient)
 
     def add(self, tensor: Tensor) -> None:
-        """Put the sum over all processes into the tensor: the same bits in each."""
+        """Replace the tensor by the sum over all processes, bit for bit the same in each."""
         dist.all_reduce(tensor)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Return the tensors of all processes, which are of one shape."""
+        """Return the tensors of all processes, which have the same shape."""
         gathered = [torch.empty_like(tensor) for _ in range(self.count)]
         dist.all_gather(gathered, tensor)
         return gathered
 
     def from_first(self, make: Callable[[], Any]) -> Any:
-        """Return in each process what ``make`` returns in the first, where alone it is called: a value of JSON."""
+        """Call ``make`` in the first process only, and return its JSON value in each process."""
         return json.loads(self.bytes_from_first(lambda: json.dumps(make()).encode()))
 
     def bytes_from_first(self, make: Callable[[], bytes]) -> bytes:
-        """Return in each process the bytes that ``make`` returns in the first, where alone it is called."""
+        """Call ``make`` in the first process only, and return its bytes in each process."""
         content = make() if self.first else b""
         size = torch.tensor([len(content)])
         dist.broadcast(size, 0, group=self._patient)
@@ -169,14 +170,14 @@ class Processes:
         return data.numpy().tobytes()
 
     def copy_from_first(self, tensor: Tensor) -> None:
-        """Put the tensor of the first process into that of each."""
+        """Copy the tensor of the first process to every process."""
         dist.broadcast(tensor, 0)
 
     def check_same(self, given: Mapping[str, Any]) -> None:
-        """Compare what each process was given with what the first was: names and values of JSON.
+        """Compare the arguments of each process, names and JSON values, with those of the first.
 
         Raises:
-            ArgumentError: this process was given something else.
+            ArgumentError: the arguments of this process differ.
         """
         expected = self.from_first(lambda: dict(given))
         differs = [
@@ -192,18 +193,18 @@ class Processes:
         self.wait()
 
     def of_the_first(self, count: int) -> Any:
-        """Return a group of the first so many processes; None where that is all of them."""
+        """Return a group of the first ``count`` processes; None if that is all of them."""
         return None if count == self.count else dist.new_group(list(range(count)), timeout=STEP)
 
 
 def _lost(error: BaseException) -> str | None:
-    """Return how a connection to another process was lost; None for an error of another kind."""
+    """Return how a connection to another process was lost; None for any other error."""
     if isinstance(error, _Ended):
         return "the processes were told to end (SIGTERM)"
     seen: BaseException | None = error
     while seen is not None:
         text = str(seen)
-        if isinstance(seen, DistributedError):  # of a synchronised layer, which says where it is
+        if isinstance(seen, DistributedError):  # from a synchronised layer, which names its path
             return text.rstrip(".")
         if isinstance(seen, dist.DistError) or (
             isinstance(seen, RuntimeError) and any(part in text for part in _CONNECTION)

@@ -1,8 +1,8 @@
-"""The agreement of all processes of a run on why it ends early: one reason, told by one of them.
+"""Agreement of all processes of a run on why it ends early: one reason, printed by one process.
 
-The processes share a store of torch.distributed. A process that fails leaves its reason there, and the first reason is
-that of all. A process that only finds its connections broken calls the roll instead: in every process a thread answers,
-also where the process itself waits for others. A process that does not answer is gone.
+The processes share a store of torch.distributed. A process that fails writes its reason there, and the first reason
+becomes the reason of all. A process that only sees broken connections calls the roll instead: in every process a
+thread answers, even while the process itself waits for others. A process that does not answer is dead.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
-#: Seconds between two looks at the store, and those that a process has for an answer.
+#: Seconds between two reads of the store, and seconds that a process has to answer.
 _POLL, _ANSWER = 0.25, 5.0
 _REASON, _CALL = "reason", "roll call"
 _KEPT = (
@@ -23,11 +23,11 @@ _KEPT = (
 
 @dataclass(frozen=True)
 class Reason:
-    """The reason that a run ends early.
+    """Reason why a run ends early.
 
     Attributes:
-        teller: Rank of the process that tells it to the user.
-        text: Message for all processes; the one that failed has an exception of its own.
+        teller: Rank of the process that prints it.
+        text: Message for all processes; the failed process also has its own exception.
     """
 
     teller: int
@@ -35,11 +35,11 @@ class Reason:
 
 
 class RollCall:
-    """Knowledge of one process about the end of the others.
+    """One process's view of the end of the others.
 
     Args:
-        store: Store that all processes have.
-        rank: Number of this process.
+        store: Store shared by all processes.
+        rank: Rank of this process.
         count: Number of all processes.
     """
 
@@ -52,19 +52,19 @@ class RollCall:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no longer."""
+        """Stop answering."""
         self._stopped.set()
         self._thread.join(timeout=_ANSWER)
 
     def failed(self, text: str) -> Reason:
-        """Tell the others that this process fails, and why; return the reason that all have."""
+        """Announce that this process fails, and why; return the common reason."""
         return self._agreed(f"rank {self._rank} of {self._count} failed: {text}")
 
     def lost(self, detail: str) -> Reason:
-        """Find out which process is gone, where this one lost a connection; return the reason that all have.
+        """Find out which process has died, after this one lost a connection; return the common reason.
 
         Args:
-            detail: How the connection was lost, for the case that every process answers.
+            detail: Description of the lost connection, used if every process answers.
         """
         try:
             self._store.set(_CALL, "called")
@@ -84,7 +84,7 @@ class RollCall:
         return self._agreed(f"{who} gone: killed, or on a machine that does not answer. {_KEPT}")
 
     def let_others_read(self) -> None:
-        """Wait until those that are there know the reason: the store ends with the process that keeps it."""
+        """Wait until the living processes know the reason: the store ends with the process that hosts it."""
         deadline = time.monotonic() + _ANSWER
         with suppress(RuntimeError):
             while time.monotonic() < deadline:
@@ -94,11 +94,11 @@ class RollCall:
                 time.sleep(_POLL / 5)
 
     def _is_there(self, rank: int) -> bool:
-        # Before a roll is called nobody has answered: all are waited for then.
+        # Before a roll call there are no answers: wait for all processes then.
         return not self._store.check([_CALL]) or self._store.check([f"present {rank}"])
 
     def _missing(self) -> list[int]:
-        """Return who has not answered in time; or nobody, once there is a reason."""
+        """Return the ranks that have not answered in time; an empty list once there is a reason."""
         deadline = time.monotonic() + _ANSWER
         while True:
             self._read()
@@ -112,7 +112,7 @@ class RollCall:
             time.sleep(_POLL / 5)
 
     def _agreed(self, text: str) -> Reason:
-        """Propose a reason, and return the one that was proposed first."""
+        """Propose a reason, and return the first one proposed by any process."""
         if self._reason is not None:
             return self._reason
         own = json.dumps([self._rank, text])
@@ -123,7 +123,7 @@ class RollCall:
         return self._take(teller, text)
 
     def _without_store(self) -> Reason:
-        """Return the reason where the store is gone, which the process of rank 0 keeps when no launcher does."""
+        """Return the reason when the store is gone; rank 0 hosts it if no launcher does."""
         text = (
             f"rank 0 of {self._count} is gone, or the launcher that keeps the processes together is. {_KEPT}"
         )
@@ -141,7 +141,7 @@ class RollCall:
 
     def _answer(self) -> None:
         answered = False
-        with suppress(RuntimeError):  # the store is gone: there is nobody to answer to
+        with suppress(RuntimeError):  # the store is gone, so there is no one to answer
             while not self._stopped.wait(_POLL):
                 if not answered and self._store.check([_CALL]):
                     self._store.set(f"present {self._rank}", "present")

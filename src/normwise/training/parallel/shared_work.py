@@ -1,9 +1,9 @@
 """One process's share of the work of a run: of each batch, and of the test set.
 
-A batch is cut into shares, as equal as can be. Each process computes the gradients of its own samples' part of the mean
-loss; one sum over all processes makes them the batch's, with the loss and the question whether to save beside them. No
-DistributedDataParallel: it takes the mean over processes, which is wrong where their shares differ, copies the buffers
-of the first process into the others, and hands out gradients in an order of its own.
+A batch is cut into shares that are as equal as possible. Each process computes the gradients of its own samples'
+part of the mean loss. One sum over all processes gives the gradients of the batch, its loss, and whether to save.
+DistributedDataParallel is not used: it takes the mean over processes, which is wrong if their shares differ; it
+copies the buffers of the first process into the others; and it reduces gradients in its own order.
 """
 
 import zlib
@@ -30,11 +30,11 @@ from normwise.training.parallel.synchronised import synchronised
 
 
 class SharedWork:
-    """The work of a run in one of several processes; the methods are those of ``OneProcess``.
+    """The work of a run in one of several processes; it has the methods of ``OneProcess``.
 
     Attributes:
-        model: Network that is asked for, which is evaluated and saved.
-        trained: Network that is trained: with synchronised statistics one of other layers.
+        model: Requested network, which is evaluated and saved.
+        trained: Network that is trained; with synchronised statistics, a copy with other layers.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SharedWork:
         self._seed = config.seed
         samples = torch.arange(order.batch_size).tensor_split(processes.count)[processes.rank]
         self._share = slice(int(samples[0]), int(samples[-1]) + 1) if len(samples) else None
-        # Processes beyond the number of samples have none in any step; no layer waits for them.
+        # Processes beyond the number of samples never have any; no layer waits for them.
         self._busy = min(processes.count, order.batch_size)
         group = processes.of_the_first(self._busy)
         self._local: LocalStatistics | None = None
@@ -57,14 +57,14 @@ class SharedWork:
         self._parameters = list(self.trained.parameters())
 
     def seed_draws(self, step: int) -> None:
-        """Seed what a step draws, for dropout: by the seed, the step and the rank."""
+        """Seed the random numbers of a step, for dropout, by seed, step and rank."""
         seed = f"{self._seed}/{step}/{self._processes.rank}"
         torch.default_generator.manual_seed(zlib.crc32(seed.encode()))
 
     def gradients(self, step: int, save: Callable[[], bool]) -> tuple[Tensor, Callable[[], bool]]:
-        """Give the parameters their gradients; return the loss, and the question whether to save after this step.
+        """Compute the parameters' gradients; return the loss, and whether to save after this step.
 
-        That question is the first process's to answer.
+        The first process decides whether to save.
         """
         for parameter in self._parameters:
             parameter.grad = None
@@ -78,7 +78,7 @@ class SharedWork:
             for parameter in self._parameters
         ]
         parts = [*(gradient.reshape(-1) for gradient in gradients), loss.detach().reshape(1)]
-        # In the parameters' own type: a batch in one process is summed in it, too.
+        # In the parameters' own dtype, as a batch in one process is summed.
         flat = torch.cat([*parts, present.to(loss.dtype), asked.to(loss.dtype)])
         self._processes.add(flat)
         *summed, whole_loss, present, asked = flat.split([*map(len, parts), len(present), 1])
@@ -89,7 +89,7 @@ class SharedWork:
 
     @torch.no_grad()
     def loss_left_alone(self, step: int) -> Tensor:
-        """Return the loss of a training batch, without a trace in the model."""
+        """Return the loss of a training batch, and leave the model unchanged."""
         with using_batch_statistics(self.trained):
             loss = self._loss(step)
         self._processes.add(loss)
@@ -97,9 +97,9 @@ class SharedWork:
 
     @torch.no_grad()
     def test_outputs(self) -> Tensor:
-        """Return the outputs on the test set, within :meth:`whole_model`: the bits that one process has.
+        """Return the outputs on the test set, within :meth:`whole_model`, bit for bit those of one process.
 
-        Each process computes every so manieth piece of those that one process cuts the set into.
+        One process would cut the set into pieces; here each process computes every n-th piece, for n processes.
         """
         rank, count, test = self._processes.rank, self._processes.count, self.data.test
         pieces = list(torch.arange(len(test)).split(CHUNK))
@@ -108,7 +108,7 @@ class SharedWork:
                 number: self.model(**test.inputs(pieces[number]))
                 for number in range(rank, len(pieces), count)
             }
-        # A process without a piece does not know how many outputs there are.
+        # A process without a piece does not know the number of outputs.
         width = self._processes.from_first(lambda: own[0].shape[1])
         outputs = torch.zeros(len(test), width, dtype=next(self.model.parameters()).dtype)
         for number, piece in own.items():
@@ -118,10 +118,10 @@ class SharedWork:
 
     @contextmanager
     def whole_model(self) -> Iterator[None]:
-        """Make ``model`` what all processes trained so far.
+        """Bring ``model`` up to date with the training of all processes.
 
         Raises:
-            RunError: the parameters of this process are others than those of the first.
+            RunError: the parameters of this process differ from those of the first.
         """
         self._check_parameters()
         if self._local is not None:
@@ -129,7 +129,7 @@ class SharedWork:
                 yield
             return
         if self._busy < self._processes.count:
-            # Those that have no samples have no statistics of them.
+            # Processes without samples have no statistics.
             for buffer in self.trained.buffers():
                 self._processes.copy_from_first(buffer)
         if self.trained is not self.model:
@@ -137,12 +137,12 @@ class SharedWork:
         yield
 
     def load(self, path: Path, optimizer: torch.optim.Optimizer | None) -> RunProgress:
-        """Go on from the checkpoint that the first process finds, or begin where there is none."""
+        """Resume from the checkpoint that the first process finds, or start if there is none."""
         content = self._processes.bytes_from_first(lambda: path.read_bytes() if is_there(path) else b"")
         if not content:
             return RunProgress()
         with TemporaryDirectory(prefix="normwise-") as folder:
-            # The first reads its own, for the sake of what an error says.
+            # The first process reads its own file, so that an error names it.
             copy = path if self._processes.first else Path(folder, path.name)
             if not self._processes.first:
                 copy.write_bytes(content)
@@ -164,7 +164,7 @@ class SharedWork:
         if self._share is None:
             return torch.zeros((), dtype=self._parameters[0].dtype)
         index = self.order(step)
-        # The whole batch's inputs, as sequences are padded to the longest of them.
+        # Inputs of the whole batch, since sequences are padded to the longest of the batch.
         inputs = {name: tensor[self._share] for name, tensor in self.data.training.inputs(index).items()}
         outputs = self.trained(**inputs)
         return loss_of(outputs, self.data.training.labels[index[self._share]], total=True) / len(index)

@@ -9,7 +9,7 @@ from normwise.layers import kind_of_norm, layers_with_statistics
 from normwise.surgery import convert
 from normwise.training.parallel.processes import STEP
 
-#: Families that training would no longer be of, once they were synchronised.
+#: Families of norms that would train differently if they were synchronised.
 _OTHER_TRAINING = ("ghost", "renorm")
 
 

@@ -1,1 +1,1 @@
-"""A training run on disk: its files, and who may write to them."""
+"""A training run on disk: its files, and the lock on its folder."""

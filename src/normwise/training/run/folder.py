@@ -32,7 +32,7 @@ _ADVICE = "Restore the file, or begin anew in another folder"
 
 @dataclass(frozen=True)
 class _Timing:
-    """``timing.json``."""
+    """Content of ``timing.json``."""
 
     seconds: float
 
@@ -41,16 +41,15 @@ class RunFolder:
     """The files of one run.
 
     ``run.json`` has the configuration, the environment, the number of threads, the kernels, the SHA-256 of the data
-    and, once the run has ended, the result; ``preparation.json`` how inputs are made and what the classes are called,
-    which is all of the data that using the network needs; ``metrics.jsonl`` a line a point; ``checkpoint.safetensors``
-    all that is needed to go on. These four
-    are the same, byte for byte, however often the run was interrupted. What differs from run to run,
-    the seconds it took, is in ``timing.json``.
+    and, after the run's end, the result. ``preparation.json`` says how inputs are prepared and names the classes,
+    which is all that the network's use needs to know of the data. ``metrics.jsonl`` has one line per point.
+    ``checkpoint.safetensors`` has everything needed to resume. These four are the same, byte for byte, however
+    often the run was interrupted. ``timing.json`` has the time taken, which differs from run to run.
 
     Attributes:
-        path: The folder.
+        path: Path of the folder.
         checkpoint: Path of the checkpoint.
-        metrics: ``metrics.jsonl``.
+        metrics: Points in ``metrics.jsonl``.
     """
 
     def __init__(self, path: Path):
@@ -63,7 +62,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run that was begun here has ended.
+        """Return whether the run in the folder has ended.
 
         Raises:
             RunError: ``run.json`` is damaged.
@@ -72,18 +71,18 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether a run was begun here."""
+        """Return whether a run was begun in the folder."""
         return is_there(self._run)
 
     @contextmanager
     def locked(self, *, wait: bool) -> Iterator[None]:
-        """Make the folder and keep other processes out of it, until the end or this process's death.
+        """Make the folder and lock it against other processes, until the end of the context or of this process.
 
-        What killed processes left of files that they were writing is removed. Where no run has begun when an exception
-        comes, what was made for it is removed, too.
+        Incomplete files of killed processes are removed. If an exception arrives before a run has begun, everything
+        made for it is removed, too.
 
         Raises:
-            RunError: another process is at work here, and ``wait`` is off; or the folder can't be made.
+            RunError: another process works in the folder and ``wait`` is off; or the folder can't be made.
         """
         names = [path.name for path in (self._run, self._input_spec, self.checkpoint, self._timing)]
         with locked(self.path, names, lambda: self.exists, wait=wait):
@@ -97,25 +96,30 @@ class RunFolder:
         processes: int = 1,
         device: str = "cpu",
     ) -> int:
-        """Write ``run.json``, or check that the one that is there is of the same run; give the number of threads.
+        """Write ``run.json``, or check that the one that is there is of the same run, which more steps extend.
 
         Args:
-            config: What to do.
-            data: All of them, which must be those that the run was begun with.
-            threads: How many to compute with; None for as many as the run was begun with, or as torch has.
-            processes: How many processes compute.
-            device: On what.
+            config: Configuration of the run.
+            data: Training and test data, which must be those that the run was begun with.
+            threads: Number of threads; None for the number that the run was begun with, or torch's own.
+            processes: Number of processes.
+            device: Device that computes.
+
+        Returns:
+            The number of threads.
 
         Raises:
             ArgumentError: more threads than can be started.
-            RunError: the folder holds something else, or the data, the threads or the kernels are others, or a name
-                in the configuration or of a class is not UTF-8.
+            RunError: the folder holds something else; the data, threads or kernels differ; or a name in the
+                configuration or of a class is not UTF-8.
         """
         if threads is not None:
             check_at_once("threads", threads)
         kernels = name_in_use(device)
         if self.exists:
-            return self._existing(config, data, kernels).threads_for(self.path, threads, processes)
+            threads = self._existing(config, data, kernels).threads_for(self.path, threads, processes)
+            self._extend(config)
+            return threads
         threads = threads or torch.get_num_threads()
         self._prepare(data)
         head = RunHead(config, Environment.here(), None, threads, data.sha256, kernels)
@@ -123,24 +127,25 @@ class RunFolder:
         return threads
 
     def begin_in_keras(self, config: RunConfig, data: LabelledData, backend: str) -> None:
-        """Do as :meth:`begin` for a run in Keras, of a version and backend, which has threads of its own."""
+        """Do the same as :meth:`begin` for a run in Keras of a version and backend, whose threads are its own."""
         if self.exists:
             self._existing(config, data, backend)
+            self._extend(config)
         else:
             self._prepare(data)
             self._write_run(RunHead(config, Environment.here(), None, None, data.sha256, backend))
 
     def go_on(self, step: int, processes: int, threads: int) -> None:
-        """Note that so many processes go on after ``step``, where it was another number before."""
+        """Record the number of processes after ``step``, if it differs from before."""
         head = self._head()
         if (changed := head.going_on(step, processes, threads)) != head:
             self._write_run(changed)
 
     def input_spec(self) -> InputSpec:
-        """How inputs of the network are made, and what the classes are called.
+        """Return the preparation of the network's inputs, and the names of the classes.
 
         Raises:
-            RunError: no run here, one of before this was kept, or a file that is damaged.
+            RunError: there is no run, it is of an older version without this file, or the file is damaged.
         """
         if not is_there(self._input_spec):
             raise RunError(
@@ -149,29 +154,29 @@ class RunFolder:
         return read_record(self._input_spec, InputSpec, _ADVICE)
 
     def finish(self, result: Result, seconds: float) -> None:
-        """Write the result; the run has ended then."""
+        """Write the result, which ends the run."""
         self.add_seconds(seconds)
         self._write_run(replace(self._head(), result=result))
 
     def add_seconds(self, seconds: float) -> None:
-        """Count time that was spent on this run."""
+        """Add to the time spent on this run."""
         content = to_json({"seconds": round(self.seconds + seconds, 3)}).encode()
-        write_whole(self._timing, content, durable=False)  # nothing depends on it
+        write_whole(self._timing, content, durable=False)  # no other file depends on it
 
     @property
     def seconds(self) -> float:
-        """Time spent on this run so far, interruptions left out."""
+        """Return the seconds spent on this run so far, without interruptions."""
         try:
             return read_record(self._timing, _Timing).seconds
         except RunError:
-            # A file that is missing or damaged counts as no time.
+            # A missing or damaged file counts as 0 s.
             return 0.0
 
     def read(self) -> Run:
-        """The run as far as it went.
+        """Return the run so far.
 
         Raises:
-            RunError: no run here, or a file that is damaged.
+            RunError: there is no run, or a file is damaged.
         """
         if not self.exists:
             what = f"it has no {self._run.name}" if is_folder(self.path) else "there is no such folder"
@@ -193,7 +198,7 @@ class RunFolder:
         """Return the last point on disk, which was measured at the step of the checkpoint.
 
         Raises:
-            RunError: it was measured at another step, or there is none.
+            RunError: the last point is of another step, or there is none.
         """
         points = self.read().points
         if not points or points[-1].step != step:
@@ -204,8 +209,8 @@ class RunFolder:
         return points[-1]
 
     def _existing(self, config: RunConfig, data: LabelledData, kernels: str) -> RunHead:
-        """Check that the run that is there is this one, and return its head."""
-        # The metrics may end in half a line, which going on cuts off.
+        """Check that the run in the folder is this one, and return its head."""
+        # The metrics may end in half a line, which resuming cuts off.
         existing = self._head()
         existing.check(self.path, config, data, kernels)
         if not is_there(self._input_spec):  # begun by a version that did not keep it
@@ -217,12 +222,19 @@ class RunFolder:
             )
         return existing
 
+    def _extend(self, config: RunConfig) -> None:
+        """Let the run go on to more steps where ``config``, which was checked, asks for them."""
+        head = self._head()
+        if head.is_extended_by(config):
+            self._write_run(replace(head, config=config, result=None))
+
     def _prepare(self, data: LabelledData) -> None:
-        """Check that nothing else is there, and write what comes before the head."""
-        # What an interruption may leave: the lock and parts of files, with a dot, and what is written first.
+        """Check that the folder holds nothing else, and write the files that precede the head."""
+        # Files that an interruption may leave: the lock and partial files, with a dot, and the file written
+        # first.
         if any(not path.name.startswith(".") and path != self._input_spec for path in contents(self.path)):
             raise RunError(f"{self.path} is not empty and holds no run; choose another folder")
-        # First, so that there is none without it: a run is there once it has its head.
+        # Written first, so that no run lacks it: a run exists once it has its head.
         self._write_input_spec(data)
 
     def _head(self) -> RunHead:

@@ -1,4 +1,4 @@
-"""``run.json``: what a run was begun with, and whether it can go on here."""
+"""``run.json``: the configuration and environment of a run, and whether it can resume here."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,26 +12,28 @@ from normwise.records import Environment, ProcessSpan, Result, RunConfig, check_
 
 @dataclass(frozen=True)
 class RunHead:
-    """``run.json``; the attributes are those of :class:`normwise.records.Run`."""
+    """Content of ``run.json``, with the attributes of :class:`normwise.records.Run`."""
 
     config: RunConfig
     environment: Environment
     result: Result | None
-    # Runs of before these were kept have none.
+    # Runs of older versions have none of these.
     threads: int | None = None
     data_sha256: str | None = None
     kernels: str | None = None
     processes: tuple[ProcessSpan, ...] = ()
 
     def check(self, path: Path, config: RunConfig, data: LabelledData, kernels: str) -> None:
-        """Raise RunError unless a run of this configuration, data and kernels is this one, which is in ``path``."""
+        """Raise RunError unless configuration, data and kernels are those of this run, which is in ``path``."""
         changed = self.data_sha256 not in (None, data.sha256)
         if changed and self.config.data == config.data:
             raise RunError(
                 f"the data of {config.data} are not those that the run in {path} was begun with; "
                 "put these back, or choose another folder"
             )
-        if self.config != config:
+        if self.is_extended_by(config):
+            self._check_extension(path, config)
+        elif self.config != config:
             raise RunError(
                 f"{path} holds a run of another configuration: {config_differences(config, self.config)}. "
                 "Choose another folder, or the options of that run"
@@ -54,15 +56,34 @@ class RunHead:
                 f"NORMWISE_KERNELS={self.kernels}, or choose another folder"
             )
 
+    def is_extended_by(self, config: RunConfig) -> bool:
+        """Tell whether a configuration is this one with more steps."""
+        return config.steps > self.config.steps and config == replace(self.config, steps=config.steps)
+
+    def _check_extension(self, path: Path, config: RunConfig) -> None:
+        """Raise RunError unless the run, extended, would be one that had so many steps from its start."""
+        steps = self.config.steps
+        if self.result is not None and (self.result.diverged or self.result.steps < steps):
+            why = "diverged" if self.result.diverged else "reached the loss to stop at"
+            raise RunError(
+                f"the run in {path} {why} after {self.result.steps} steps and can't be extended; choose another "
+                "folder for a run with other options"
+            )
+        if config.eval_growth or steps % config.eval_every:
+            raise RunError(
+                f"the run in {path} can't be extended: it was evaluated after {steps} steps, where one of "
+                f"{config.steps} steps is not; choose another folder"
+            )
+
     def threads_for(self, path: Path, threads: int | None, processes: int) -> int:
-        """Return how many threads to go on with, in so many processes.
+        """Return the number of threads to resume with, for a number of processes.
 
         Raises:
-            RunError: another number than the run was begun with, in as many processes.
+            RunError: the number differs from the one that the run was begun with, in as many processes.
         """
         last = self.processes[-1] if self.processes else None
         if processes != (last.count if last else 1):
-            # Its last digits are others in any case, and as many threads as before may be too many here.
+            # Its last digits differ in any case, and the old number of threads may be too many here.
             return threads or torch.get_num_threads()
         begun_with = (last.threads if last else self.threads) or threads or torch.get_num_threads()
         if threads not in (None, begun_with):
@@ -74,7 +95,7 @@ class RunHead:
         return begun_with
 
     def going_on(self, step: int, processes: int, threads: int) -> "RunHead":
-        """Return it with what a run has that goes on after ``step``, in so many processes of so many threads."""
+        """Return the head of a run that resumes after ``step`` with numbers of processes and threads."""
         spans = tuple(span for span in self.processes if span.step < step)
         before = (spans[-1].count, spans[-1].threads) if spans else (1, self.threads or threads)
         if (processes, threads) != before:
@@ -83,7 +104,7 @@ class RunHead:
 
 
 def config_differences(config: RunConfig, existing: RunConfig) -> str:
-    """Say in which fields a run that exists is another than the one that is asked for; empty where in none."""
+    """Return the fields in which an existing run differs from the requested one; empty if it does not."""
     ours, theirs = to_plain(config), to_plain(existing)
     return ", ".join(
         f"{name} is {theirs[name]!r}, not {ours[name]!r}" for name in ours if ours[name] != theirs[name]

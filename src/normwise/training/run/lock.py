@@ -1,4 +1,4 @@
-"""One process at a time in the folder of a run, which is made for it."""
+"""Lock of a run's folder: one process at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,19 +14,19 @@ _LOCK = ".lock"
 
 @contextmanager
 def locked(folder: Path, names: Sequence[str], begun: Callable[[], bool], *, wait: bool) -> Iterator[None]:
-    """Make a folder and keep other processes out of it, until the end or this process's death.
+    """Make a folder and lock it against other processes, until the end of the context or of this process.
 
-    What killed processes left of files that they were writing is removed. Where no run has begun when an exception
-    comes, what was made for it is removed, too.
+    Incomplete files of killed processes are removed. If an exception arrives before a run has begun, everything
+    made for it is removed, too.
 
     Args:
         folder: Folder of the run.
-        names: Names of the files that are written whole in it.
-        begun: Tells whether a run has begun in it.
+        names: Names of the files that are written to it completely or not at all.
+        begun: Function that returns whether a run has begun in it.
         wait: Whether to wait for another process.
 
     Raises:
-        RunError: another process is at work here, and ``wait`` is off; or the folder can't be made.
+        RunError: another process works in the folder and ``wait`` is off; or the folder can't be made.
     """
     missing = [path for path in (folder, *folder.parents) if not is_there(path)]
     make_folder(folder)
@@ -53,10 +53,10 @@ def locked(folder: Path, names: Sequence[str], begun: Callable[[], bool], *, wai
 
 
 def contents(folder: Path) -> list[Path]:
-    """Return what is in a folder.
+    """Return the paths in a folder.
 
     Raises:
-        RunError: it can't be read.
+        RunError: the folder can't be read.
     """
     try:
         return list(folder.iterdir())
@@ -65,9 +65,9 @@ def contents(folder: Path) -> list[Path]:
 
 
 def _remove(folder: Path, own: set[str], made: list[Path]) -> None:
-    """Remove the files that were not there before a start that failed, and the folders that were made for it."""
+    """Remove the files and folders that a failed start made."""
     with suppress(OSError):
         for name in own:
             (folder / name).unlink(missing_ok=True)
         for path in made:
-            path.rmdir()  # which refuses where another process has put something
+            path.rmdir()  # rmdir refuses if another process has put a file there

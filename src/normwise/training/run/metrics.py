@@ -1,4 +1,4 @@
-"""``metrics.jsonl`` of a run: a line for each point that was measured."""
+"""``metrics.jsonl`` of a run: a line for each measured point."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from normwise.errors import RunError
 from normwise.files import is_file, is_there, read_whole, reason
 from normwise.records import Point, record_of, to_json
 
-#: Largest ``metrics.jsonl``, in bytes: a line has hundreds of them.
+#: Largest size of ``metrics.jsonl``, in bytes: a line has hundreds.
 _LARGEST = 2**30
 
 
@@ -15,7 +15,7 @@ class Metrics:
     """The points of a run on disk.
 
     Args:
-        path: The file, which need not be there yet.
+        path: File of the points, which need not exist yet.
     """
 
     def __init__(self, path: Path):
@@ -30,7 +30,7 @@ class Metrics:
             raise RunError(f"{self._path} can't be written to: {reason(error)}") from None
 
     def size(self) -> int:
-        """Bytes of the file, safe on the disk; a checkpoint remembers them."""
+        """Flush the file to the disk, and return its size in bytes, which a checkpoint stores."""
         if not is_there(self._path):
             return 0
         with self._path.open("rb") as file:
@@ -38,10 +38,10 @@ class Metrics:
             return os.fstat(file.fileno()).st_size
 
     def truncate(self, size: int, checkpoint: str) -> None:
-        """Forget the lines after a checkpoint, named so, that was taken when the file had so many bytes.
+        """Cut off the lines that follow a checkpoint, by the size in bytes that the file had then.
 
         Raises:
-            RunError: the file has fewer, or is none.
+            RunError: the file is shorter, or is not a regular file.
         """
         if is_there(self._path) and not is_file(self._path):
             raise RunError(f"{self._path} is no regular file. Delete the folder to start anew")
@@ -55,10 +55,10 @@ class Metrics:
             os.truncate(self._path, size)
 
     def points(self, steps: int | None) -> tuple[Point, ...]:
-        """Return what was measured.
+        """Return the points.
 
         Args:
-            steps: Steps of the run, if it has ended; None where its last line may be half-written.
+            steps: Steps of the run, if it has ended; None if its last line may be incomplete.
 
         Raises:
             RunError: the file is damaged, or ends before the run does.
@@ -66,7 +66,7 @@ class Metrics:
         content = read_whole(self._path, most=_LARGEST) if is_there(self._path) else b""
         lines = content.splitlines()
         if steps is None and not content.endswith(b"\n"):
-            lines = lines[:-1]  # which a killed process did not finish
+            lines = lines[:-1]  # a line that a killed process did not finish
         advice = "Restore the file, or begin anew in another folder"
         points = tuple(record_of(self._path, Point, line, advice) for line in lines)
         if steps is not None and (not points or points[-1].step != steps):

@@ -1,1 +1,1 @@
-"""Keras models that a command is given."""
+"""Keras models as inputs of commands."""

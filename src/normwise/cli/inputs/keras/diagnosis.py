@@ -24,16 +24,16 @@ def keras_diagnosis(
     refused: Mapping[str, str | None],
     max_batches: int,
 ) -> "tuple[Any, Diagnosis, tuple[Rule, ...]]":
-    """Return a model, its diagnosis, and the rules that were chosen and that there are for Keras models.
+    """Return a model, its diagnosis, and those of the chosen rules that exist for Keras models.
 
     Args:
-        target: The file of the model.
-        rules: The rules that are chosen, of those for torch.
-        configuration: For severities.
+        target: File of the model.
+        rules: Chosen rules, of those for torch.
+        configuration: Configuration with the severities.
         data: ``file.py:name`` of arrays, batches, or a function that gives either.
         loss: The name of a loss of Keras, or ``file.py:name``.
-        refused: Options that are for torch, with what was given.
-        max_batches: Batches to read.
+        refused: Options that are for torch only, with the values that were given.
+        max_batches: Number of batches to read.
 
     Raises:
         NormwiseError: there is no such model, something does not fit, or none of the rules is for Keras models.

@@ -1,4 +1,4 @@
-"""ε of the layers of a state dict, kept in the metadata of a safetensors file beside it."""
+"""ε of each layer of a state dict, kept in the metadata of the safetensors file."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,17 @@ from normwise.cli.inputs.state_file import SAFETENSORS
 from normwise.errors import DataError, ModelError
 from normwise.porting import epsilons_of
 
-#: Key of the metadata; its value is a JSON object of numbers by path.
+#: Metadata key; its value is a JSON object that maps each layer's path to its ε.
 _KEY = "normwise.eps"
 
 
 def epsilon_metadata(epsilons: dict[str, float]) -> dict[str, str]:
-    """Return the metadata that keep ε of each layer."""
+    """Return metadata with the ε of each layer."""
     return {_KEY: json.dumps(epsilons)} if epsilons else {}
 
 
 def read_epsilons(path: Path) -> dict[str, float] | None:
-    """Return ε of each layer, by path; None where the file does not say it.
+    """Return the ε of each layer by path; None if the file does not have it.
 
     Raises:
         DataError: the metadata are damaged.
@@ -41,7 +41,7 @@ def read_epsilons(path: Path) -> dict[str, float] | None:
 
 
 def check_epsilons(source: Path, kept: dict[str, float] | None, name: str, network: Any) -> None:
-    """Raise ModelError where a network has another ε than the file of its weights says."""
+    """Raise ModelError if a network's ε differs from the one stored with its weights."""
     own = epsilons_of(network)
     for path, eps in (kept or {}).items():
         if path in own and abs(own[path] - eps) > 1e-9 * eps:

@@ -17,14 +17,14 @@ KERAS = ".keras"
 
 
 def load_keras(path: Path) -> Any:
-    """Return the model of a file, compiled as it was saved.
+    """Return the model in a file, compiled as it was when it was saved.
 
-    Where it was compiled with a loss, metric or optimiser that Keras does not know, it is not compiled, and a note says
-    so. Without KERAS_BACKEND it runs on torch, which is always there.
+    A model that was compiled with a loss, metric or optimiser unknown to Keras is not compiled, and a note says so.
+    Without KERAS_BACKEND the model runs on torch, which is always installed.
 
     Raises:
         ArgumentError: there is no such file.
-        DataError: it is damaged, or needs classes or functions that Keras does not know.
+        DataError: the file is damaged, or needs classes or functions unknown to Keras.
         MissingPackageError: Keras, or its backend, is not installed.
     """
     refuse_other_keras_files(str(path))
@@ -39,9 +39,9 @@ def load_keras(path: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of optimisers, whose state is another model's by then
+            warnings.simplefilter("ignore")  # from optimisers, whose saved state no longer matches
             return _compiled_or_not(keras, path)
-    except Exception as error:  # what a damaged file raises may be anything
+    except Exception as error:  # a damaged file can raise any exception
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"{path} can't be read as a Keras model: {said} Expected a file that model.save has written; a model with "
@@ -52,7 +52,7 @@ def load_keras(path: Path) -> Any:
 def _compiled_or_not(keras: Any, path: Path) -> Any:
     try:
         return keras.saving.load_model(path)
-    except Exception as error:  # of a function that the file names and Keras does not know
+    except Exception as error:  # for a function in the file that Keras does not know
         try:
             model = keras.saving.load_model(path, compile=False)
         except Exception:
@@ -66,7 +66,7 @@ def _compiled_or_not(keras: Any, path: Path) -> Any:
 
 
 def save_keras(path: Path, model: Any) -> None:
-    """Write a model whole, or leave what is there as it is.
+    """Write a model completely, or leave the existing file unchanged.
 
     Raises:
         RunError: the file can't be written.

@@ -1,4 +1,4 @@
-"""Files of Keras and TensorFlow that are none to examine or to port, and what to make of each."""
+"""Errors for files of Keras and TensorFlow in other formats, with the way to convert each."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _OLD = (".h5", ".hdf5")
 
 
 def refuse_other_keras_files(name: str) -> None:
-    """Raise ArgumentError where a name is that of a file or folder of Keras in another format than ``.keras``."""
+    """Raise ArgumentError if a name is a file or folder of Keras in another format than ``.keras``."""
     path = Path(name)
     saved = f"{path.name.partition('.')[0]}.keras"
     if name.endswith(".weights.h5"):
@@ -30,7 +30,7 @@ def refuse_other_keras_files(name: str) -> None:
 
 
 def refuse_keras(name: str) -> None:
-    """Raise ArgumentError where a name is that of a Keras model, for a command on networks of torch."""
+    """Raise ArgumentError if a name is a Keras model, in a command that takes networks of torch."""
     if name.endswith(".keras") and not is_folder(Path(name)):
         raise ArgumentError(
             f"{name} is a Keras model, and this command takes networks of torch. normwise doctor and normwise port "

@@ -1,4 +1,4 @@
-"""Weights of files, moved from Keras to torch and back as ``normwise port`` was asked to."""
+"""Porting of weight files from Keras to torch and back, for ``normwise port``."""
 
 import copy
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class PortRequest:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments that all ways of moving take; once Keras is imported, which the file of the example may do too."""
+        """Return the arguments of ``port`` in all directions. Import Keras first: the example's file may use it."""
         return {
             "example": None if self.example is None else _example(self.example),
             "values_per_channel": self.values_per_channel,
@@ -134,7 +134,7 @@ def _example(name: str) -> Any:
 
 
 def _warn_of_epsilons(epsilons: dict[str, float]) -> None:
-    """Say on standard error which ε the layers need that torch gives another by default."""
+    """Print on standard error the ε of the layers that differ from torch's default."""
     others: dict[float, list[str]] = {}
     for path, eps in epsilons.items():
         if eps != _TORCHS_EPS:
@@ -149,7 +149,7 @@ def _warn_of_epsilons(epsilons: dict[str, float]) -> None:
 
 
 def _check_eps(name: str, before: Any, after: Any) -> None:
-    """Raise ModelError where ε of a layer had to change, which a state dict can't hold."""
+    """Raise ModelError if the ε of a layer had to change, since a state dict can't hold it."""
     old = dict(before.named_modules())
     for path, module in after.named_modules():
         eps = getattr(module, "eps", None)

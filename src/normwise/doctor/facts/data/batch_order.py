@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: Most classes that a target may have to be taken for one.
+#: Most classes of a target that counts as a class.
 _MOST_CLASSES = 2000
 
 
@@ -20,7 +20,7 @@ class ClassOrder:
         classes_of_batch: Mean number of classes in a batch.
         ratio: Pearson's χ² of the table of batches and classes, over its degrees of freedom: about 1 for a random
             order; NaN for a single class or batch.
-        freedom: Those degrees of freedom.
+        freedom: Degrees of freedom of that table.
         samples: Number of samples.
     """
 
@@ -32,12 +32,12 @@ class ClassOrder:
 
     @property
     def is_ordered(self) -> bool:
-        """True where classes keep together more than any random order would let them."""
+        """Return whether classes are more clustered in batches than any random order would make them."""
         return self.freedom > 0 and self.ratio > max(2.0, 1 + 8 * math.sqrt(2 / self.freedom))
 
 
 def class_order(targets: Sequence[object]) -> ClassOrder | None:
-    """Return how classes are spread over batches; None where the targets are no classes of samples."""
+    """Return the spread of classes over batches; None if the targets are not classes of samples."""
     labels = [
         target.detach().cpu().long()
         for target in targets

@@ -7,7 +7,7 @@ def first_norms(flow: Flow) -> frozenset[str]:
     """Return the paths of the BN layers whose inputs no other BN layer has normalised, in any call."""
     behind: dict[Op, bool] = {}
     first: dict[str, bool] = {}
-    # Operations are in their order, so that what an operation gets was seen before it.
+    # Operations are in order, so the inputs of an operation were visited before it.
     for op in flow.ops:
         follows = any(behind.get(one, False) or one.name == "norm" for one in op.inputs)
         behind[op] = follows

@@ -1,4 +1,4 @@
-"""Scale and offset by which data differ from those that running statistics were collected on."""
+"""Scale and offset between the data and those that running statistics were collected on."""
 
 import math
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.doctor.facts.passes.flow import Flow
 from normwise.doctor.facts.passes.running_statistics import error_of
 
-#: Channels of less variance than this part of the mean one say nothing about a scale.
+#: Channels whose variance is a smaller part of the mean variance are ignored for the scale.
 _DEAD = 1e-6
-#: Scatter of the factor among channels that passes for none, as a share of it.
+#: Scatter of the factor among channels that counts as none, as a share of the factor.
 _UNIFORM = 0.1
-#: Means that moved by less, in σ, are taken for noise of the running average.
+#: Movements of means that count as noise of the running average, in σ.
 _NOTABLE = 0.15
 
 
 @dataclass(frozen=True)
 class InputShift:
-    """The change of the data that a layer's statistics tell of.
+    """Change of the data, estimated from a layer's statistics.
 
     Attributes:
-        scale: Factor by which values vary more than those that the running statistics are of: the median over channels;
-            negative where that alone explains the means.
-        spread: Scatter of that factor among channels, as a share of it; 0 where one factor explains all variances.
-        offset: What was added to the data, after the factor; 0 for nothing beyond noise, and NaN where the weights
-            before the layer do not tell.
-        left: Error of values normalised by the old statistics after that change, in σ.
+        scale: Ratio of the data's deviation to the running one: the median over channels; negative if only that
+            explains the means.
+        spread: Scatter of that factor among channels, as a share of it; 0 if one factor explains all variances.
+        offset: Number that was added to the data, after the factor; 0 if it is within noise, and NaN if the weights
+            before the layer do not determine it.
+        left: Remaining error of values normalised by the old statistics after that change, in σ.
     """
 
     scale: float
@@ -38,22 +38,22 @@ class InputShift:
 
     @property
     def is_uniform(self) -> bool:
-        """True where one factor explains the variances of all channels, within a tenth."""
+        """Return whether one factor explains the variances of all channels, within a tenth."""
         return self.spread < _UNIFORM
 
     @property
     def is_notable(self) -> bool:
-        """True where the factor is not 1 but for noise, or something was added."""
+        """Return whether the factor differs from 1 by more than noise, or a number was added."""
         return abs(self.scale - 1) > _UNIFORM or (self.offset != 0 and not math.isnan(self.offset))
 
 
 def input_shift(norm: NormFacts, exact: tuple[Tensor, Tensor], before: nn.Module | None) -> InputShift | None:
-    """Return the change of the data that statistics of a layer that sees them first tell of; None for nothing.
+    """Return the change of the data, estimated from a layer that sees them first; None if there is none.
 
     Args:
-        norm: The layer; its running statistics are those of the old data.
-        exact: Mean and variance of the new data there.
-        before: The convolution or linear layer before it, as :func:`layer_before` gives it.
+        norm: Layer whose running statistics are those of the old data.
+        exact: Mean and variance of the layer's input for the new data.
+        before: Convolution or linear layer before it, from :func:`layer_before`.
     """
     if norm.mean is None or norm.variance is None or norm.mean.shape != exact[0].shape:
         return None
@@ -64,14 +64,14 @@ def input_shift(norm: NormFacts, exact: tuple[Tensor, Tensor], before: nn.Module
         return None
     factors = (new[alive] / old[alive]).log() / 2
     middle = factors.median()
-    # Nine of ten channels: single ones are hardly ever active.
+    # Nine of ten channels, since single channels may be active hardly ever.
     spread = (factors - middle).abs().quantile(0.9).item()
     scale = middle.exp().item()
     bias, sums = _bias_and_sums(before, len(mean))
     if spread >= _UNIFORM:
         return InputShift(scale, spread, math.nan, math.inf)
     changes = []
-    # Inverted images have a negative factor, which variances can't tell.
+    # Inverted images have a negative factor, which variances can't show.
     for factor in (scale, -scale) if sums is not None else (scale,):
         moved = mean - (factor * (old_mean - bias) + bias)
         offset = 0.0
@@ -81,14 +81,14 @@ def input_shift(norm: NormFacts, exact: tuple[Tensor, Tensor], before: nn.Module
             moved = moved - offset * sums
         left = error_of(mean - moved, scale**2 * old, exact, norm.eps)
         changes.append(InputShift(factor, spread, offset, left))
-    # The positive one, unless the other explains what it does not.
+    # The positive factor, unless only the negative one explains the means.
     return min(changes, key=lambda change: (math.isnan(change.offset), change.scale < 0))
 
 
 def layer_before(flow: Flow, path: str) -> nn.Module | None:
     """Return the convolution or linear layer that feeds the first call of a BN layer; None for anything else.
 
-    For a layer that normalises the data themselves that is ``Identity``.
+    For a layer that normalises the data themselves it is ``Identity``.
     """
     for call in flow.calls_of(path)[:1]:
         sources = flow.sources(call)
@@ -105,7 +105,7 @@ def layer_before(flow: Flow, path: str) -> nn.Module | None:
 
 
 def _bias_and_sums(before: nn.Module | None, channels: int) -> tuple[Tensor, Tensor | None]:
-    """Return b, and the sums of the rows of W, of the layer before, y = W x + b; 0 and None where they do not tell."""
+    """Return b and the row sums of W of the layer before, y = W x + b; 0 and None if they are unknown."""
     nothing = torch.zeros(channels, dtype=torch.float64)
     if isinstance(before, nn.Identity):
         return nothing, torch.ones_like(nothing)
@@ -116,8 +116,8 @@ def _bias_and_sums(before: nn.Module | None, channels: int) -> tuple[Tensor, Ten
 
 
 def _offset(moved: Tensor, sums: Tensor, variance: Tensor) -> float:
-    """Return d where the layer before got s x + d instead of x; NaN where no single d explains how means moved."""
-    # In standard deviations of each channel, so that all count alike.
+    """Return d if the layer before got s x + d instead of x; NaN if no single d explains the means."""
+    # In standard deviations of each channel, so that all have equal weight.
     deviation = (variance + 1e-12).sqrt()
     shift, direction = moved / deviation, sums / deviation
     offset = (shift @ direction / (direction @ direction).clamp_min(1e-30)).item()

@@ -1,4 +1,4 @@
-"""Padding in sequences of different lengths, and what it does to the statistics of BN layers."""
+"""Padding in sequences of different lengths, and its effect on the statistics of BN layers."""
 
 import re
 from contextlib import ExitStack, suppress
@@ -17,13 +17,13 @@ from normwise.statistics.observe.normalised_inputs import Call, observe
 
 #: The time step in the path of a slot.
 _STEP = re.compile(r"\[(\d+)\]$")
-#: Batches that are looked at.
+#: Number of batches that are examined.
 _BATCHES = 4
-#: Samples whose ends are compared with each other.
+#: Number of samples whose ends are compared.
 _COMPARED = 128
 #: Least share of positions that are padding.
 _LEAST_SHARE = 0.05
-#: How many positions at the other end, as a share, may be the same: what has such borders at both ends is an image.
+#: Largest share of equal positions at the other end: data with such borders at both ends are images.
 _OTHER_END = 0.5
 #: Least standard deviation of the lengths, as a share of the longest.
 _VARIES = 0.1
@@ -31,11 +31,11 @@ _VARIES = 0.1
 
 @dataclass
 class PaddedSlot:
-    """Moments of what a slot normalises, with the padding and without it.
+    """Moments of a slot's inputs, with and without padding.
 
     Attributes:
         everything: Moments of all positions, call by call.
-        real: Moments of those that are no padding, call by call.
+        real: Moments of the positions without padding, call by call.
     """
 
     everything: list[Moments] = field(default_factory=list)
@@ -43,12 +43,12 @@ class PaddedSlot:
 
     @property
     def share(self) -> float:
-        """Share of the values that are padding."""
+        """Return the share of values that are padding."""
         return 1 - Moments.merge(self.real).count / Moments.merge(self.everything).count
 
 
 def padded_slots(facts: Facts) -> dict[str, PaddedSlot]:
-    """Return the slots whose statistics take padding in, by path; in evaluation, on a few batches."""
+    """Return the slots whose statistics include padding, by path; in evaluation, on a few batches."""
     found: dict[str, PaddedSlot] = {}
     batches = [
         (batch, real)
@@ -71,10 +71,10 @@ def padded_slots(facts: Facts) -> dict[str, PaddedSlot]:
 
 
 def real_positions(batch: UserBatch) -> Tensor | None:
-    """Return ``(N, L)``, True where a sequence of the batch is real; None where it has no padding.
+    """Return ``(N, L)``, True where a sequence of the batch is real; None if the batch has no padding.
 
-    Padding is one value at the end of many samples, or at their beginning, in different numbers and at all features of
-    a position. It is hardly found at the other end: dark borders of images are at both.
+    Padding is a constant value at the end of many samples, or at their beginning, of varying length and in all
+    features of a position. It rarely occurs at the other end, unlike the dark borders of images.
     """
     for leaf in pytree.tree_leaves((batch.args, batch.kwargs)):
         if not isinstance(leaf, Tensor) or leaf.layout is not torch.strided or leaf.numel() == 0:
@@ -86,23 +86,23 @@ def real_positions(batch: UserBatch) -> Tensor | None:
         else:
             continue
         found = [mask for view in views for mask in _real_from_either_end(view.detach())]
-        # Where both axes look padded, neither is that of time for sure.
+        # If both axes look padded, the axis of time is uncertain.
         if len(found) == 1:
             return found[0].cpu()
     return None
 
 
 def _real_from_either_end(x: Tensor) -> list[Tensor]:
-    """Return the real positions of ``(N, L, F)`` with padding at the end, or at the beginning; nothing for neither."""
+    """Return the masks of real positions of ``(N, L, F)`` for padding at the end, and for padding at the beginning."""
     at_end, at_start = _real(x), _real(x.flip(1))
     return [mask for mask in (at_end, None if at_start is None else at_start.flip(1)) if mask is not None]
 
 
 def _real(x: Tensor) -> Tensor | None:
-    """Return the real positions of ``(N, L, F)``; None where nothing looks like padding."""
+    """Return the real positions of ``(N, L, F)``; None if nothing looks like padding."""
     length = x.shape[1]
     last = x[:_COMPARED, -1]
-    # The value that most samples end with.
+    # The last value of most samples.
     same_ends = (last[:, None] == last[None]).all(-1).sum(1)
     value = last[int(same_ends.argmax())]
     if int(same_ends.max()) < max(2, len(last) // 8) or not bool((value == value[0]).all()):

@@ -1,4 +1,4 @@
-"""The smallest batch of the data, and the number of values that it gives each BN layer in training."""
+"""The smallest batch of the data, and its number of values per channel for each BN layer in training."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ class SmallestBatch:
     """Number of values that a BN layer gets from the smallest batch of the data.
 
     Attributes:
-        values: Values a channel.
-        samples: Samples of that batch.
-        usual: Values a channel from a usual batch.
-        place: Words for that batch, such as ``"the last batch"``.
+        values: Number of values per channel.
+        samples: Number of samples of that batch.
+        usual: Number of values per channel from a usual batch.
+        place: Description of that batch, such as ``"the last batch"``.
     """
 
     values: int
@@ -23,10 +23,10 @@ class SmallestBatch:
 
 
 def values_of_smallest_batch(facts: Facts) -> dict[str, SmallestBatch]:
-    """Return the values a channel that each BN layer which normalises by the batch gets in training, by its path.
+    """Return the values per channel of each BN layer that normalises by the batch in training, by path.
 
-    They are those of the training step on the first batch, in proportion to the number of samples. For a synchronised
-    layer they are those of all its processes, each of which gets a batch of that size.
+    They are extrapolated from the training step on the first batch by the number of samples. For a synchronised
+    layer they are those of all its processes, each with a batch of that size.
     """
     batches = facts.batches
     first, last = batches.batches[0].size, batches.last_size
@@ -44,7 +44,8 @@ def values_of_smallest_batch(facts: Facts) -> dict[str, SmallestBatch]:
     for call in facts.step.calls:
         if not call.by_batch or call.in_backward:
             continue
-        # Values that don't grow with the batch, such as one a forward pass, count as they are.
+        # A number of values that does not grow with the batch, such as one per forward pass, is used
+        # unchanged.
         grows = call.values % first == 0 or call.values > first
         processes = facts.processes_of(call.layer_path)
         values, usual = (

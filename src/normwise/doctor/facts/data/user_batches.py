@@ -14,20 +14,20 @@ from normwise.errors import ArgumentError, DataError, NormwiseError
 from normwise.statistics.model_inputs import Data, accepted_arguments, arguments_of, batches_of
 from normwise.statistics.preserve.random_state import random_state_kept
 
-#: Names under which the batches of loaders hold what the model is to answer.
+#: Names of targets in the batches of loaders.
 _TARGETS = ("labels", "label", "targets", "target", "y")
-#: Bytes of batches that are kept.
+#: Most bytes of batches that are kept.
 _MOST_BYTES = 2**29
 
 
 @dataclass(frozen=True)
 class UserBatch:
-    """One batch.
+    """One batch of the user.
 
     Attributes:
-        given: The batch as the loader gave it.
+        given: Batch from the loader, unchanged.
         args, kwargs: Arguments of the model.
-        target: What the model is to answer; None where the batch has nothing besides the input.
+        target: Target of the model; None if the batch has only the input.
         size: Number of samples: the length of the first tensor.
     """
 
@@ -40,15 +40,15 @@ class UserBatch:
 
 @dataclass(frozen=True)
 class UserBatches:
-    """The batches that are examined, and what is known of the others.
+    """Examined batches, and facts about the other batches of the data.
 
     Attributes:
-        batches: Those that were read.
-        is_whole: Whether they are all that the data have.
+        batches: Batches that were read.
+        is_whole: Whether these are all batches of the data.
         usual_size: Number of samples of most batches.
-        last_size: Number of samples of the last batch of a pass; None where it is not known without a whole pass.
-        shuffles: Whether the loader draws a random order; None where that is not known.
-        batches_a_pass: Number of batches of a pass; None where it is not known without a whole pass.
+        last_size: Number of samples of the last batch of a pass; None if unknown without a whole pass.
+        shuffles: Whether the loader draws a random order; None if unknown.
+        batches_a_pass: Number of batches of a pass; None if unknown without a whole pass.
         sampler: Class of the loader's sampler; empty for other data.
     """
 
@@ -62,10 +62,10 @@ class UserBatches:
 
 
 def read_batches(model: nn.Module, data: Data, most: int) -> UserBatches:
-    """Read up to ``most`` batches, and no more than half a gigabyte; random states stay as they are.
+    """Read up to ``most`` batches, and no more than half a gigabyte; restore the random states.
 
     Raises:
-        ArgumentError: no batches, or what is no batch.
+        ArgumentError: there are no batches, or an item is not a batch.
         DataError: the loader raises an exception.
     """
     source = batches_of(data)
@@ -98,7 +98,7 @@ def _read(source: Iterable[Any], most: int) -> Iterable[Any]:
     batches: Iterator[Any] | None = None
     for number in range(most):
         try:
-            # Some loaders raise here already.
+            # Some loaders already raise here.
             batches = iter(source) if batches is None else batches
             yield from islice(batches, 1)
         except NormwiseError:
@@ -140,16 +140,16 @@ def _length(source: Any) -> int | None:
 
 
 def _rest_of(source: Any) -> tuple[int | None, bool | None]:
-    """Return the size of the last batch, and whether the order is random; None for what is not known."""
+    """Return the size of the last batch, and whether the order is random; None if unknown."""
     if not isinstance(source, DataLoader):
         last = source[-1] if isinstance(source, (list, tuple)) else None
-        with suppress(Exception):  # the last one may be no batch
+        with suppress(Exception):  # the last item may not be a batch
             args, kwargs = arguments_of(last)
             first = next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
             return len(first), None
         return None, None
     sampler, batch_sampler = source.sampler, source.batch_sampler
-    # That of several processes is shuffled in itself.
+    # The sampler for several processes shuffles by itself.
     shuffles = "Random" in type(sampler).__name__ or getattr(sampler, "shuffle", False) is True
     size = getattr(batch_sampler, "batch_size", source.batch_size)
     drops = bool(getattr(batch_sampler, "drop_last", source.drop_last))

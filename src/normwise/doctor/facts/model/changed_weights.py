@@ -1,4 +1,4 @@
-"""Signs in a model or an optimiser that weights are others than those that statistics were collected with."""
+"""Signs in a model or an optimiser that weights differ from those that statistics were collected with."""
 
 import re
 
@@ -10,7 +10,7 @@ _AVERAGED = re.compile(r"(^|[a-z0-9_])(Ema|EMA|SWA|Swa)|^(ema|swa)|[Aa]verag(ed|
 
 
 def averaged_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules that hold averages of another model's weights, by path: torch's ``AveragedModel`` and such."""
+    """Return the modules that hold averages of another model's weights, such as torch's ``AveragedModel``, by path."""
     return {
         path: module
         for path, module in model.named_modules()

@@ -18,13 +18,13 @@ def examinable(model: Any, *, has_data: bool) -> dict[str, LayerKind]:
     """Return the BN layers of a model by path.
 
     Args:
-        model: What the user gave as the model.
-        has_data: Whether the model is to be called.
+        model: Model of the user.
+        has_data: Whether the model will be called.
 
     Raises:
-        ArgumentError: it is no model.
-        ModelError: it has no BN layer and no graph that calls one, is sharded, or can't be called without being
-            changed.
+        ArgumentError: the argument is not a model.
+        ModelError: the model has no BN layer and no graph that calls one, is sharded, or can't be called without
+            being changed.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentError(f"expected a torch.nn.Module as the model, got {type(model).__name__}")
@@ -38,7 +38,7 @@ def examinable(model: Any, *, has_data: bool) -> dict[str, LayerKind]:
 
 
 def refuse_calls_of_uninitialised(kinds: Mapping[str, LayerKind]) -> None:
-    """Let calls of layers that are not initialised fail: they would change for good. The caller removes the hooks."""
+    """Make calls of uninitialised layers fail, since they would change permanently. The caller removes the hooks."""
 
     def refuse(path: str, layer: nn.Module, args: Any) -> None:
         raise ModelError(f"{type(layer).__name__} {path!r} {UNINITIALISED}")
@@ -49,8 +49,8 @@ def refuse_calls_of_uninitialised(kinds: Mapping[str, LayerKind]) -> None:
 
 
 def _refuse_sharded(model: nn.Module) -> None:
-    """Refuse a model of which each process has a part: each look at it, and each pass, would wait for the others."""
-    # By name: to import the classes takes a second.
+    """Raise for a model of which each process has a part: any access or pass would wait for the others."""
+    # By name, since importing the classes takes a second.
     classes = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
     if found := sorted(classes & {"FSDPModule", "FullyShardedDataParallel"}):
         raise ModelError(
@@ -63,7 +63,8 @@ def _refuse_sharded(model: nn.Module) -> None:
 def _refuse_without_values(model: nn.Module, kinds: dict[str, LayerKind]) -> None:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         path = name.rpartition(".")[0]
-        # A lazy BN layer that is never reached stays lazy; any other would be changed for good by the first call.
+        # A lazy BN layer that is never called stays lazy; any other would be changed permanently by the first
+        # call.
         if is_lazy(tensor) and path not in kinds:
             raise ModelError(
                 f"{type(model).__name__} has the parameter {name!r}, which is not initialised yet. Call the model once "

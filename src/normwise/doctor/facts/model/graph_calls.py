@@ -1,4 +1,4 @@
-"""Calls of batch normalization in the graphs of a model, which TorchScript, torch.fx and torch.export make."""
+"""Calls of batch normalization in the graphs of TorchScript, torch.fx and torch.export."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ _OF_SCRIPT = "aten::batch_norm"
 
 @dataclass(frozen=True)
 class GraphCall:
-    """One call.
+    """Call of batch normalization in a graph.
 
     Attributes:
-        path: Path of the module that has the graph, or the part of it.
-        kind: Class of that module, as it was before it became a graph.
+        path: Path of the module with the graph, or with the part of it.
+        kind: Class of the original module, before it became a graph.
         name: Name of the operation, or of its node in the graph.
-        by_batch: Whether it normalises by the batch in the mode that the module is in.
+        by_batch: Whether the call normalises by the batch in the module's current mode.
         fixed: Whether the mode is part of the graph, so that neither ``eval()`` nor ``train()`` changes it.
-        has_statistics: Whether it has running statistics.
+        has_statistics: Whether the call has running statistics.
     """
 
     path: str
@@ -59,7 +59,7 @@ def _of_fx(path: str, module: fx.GraphModule) -> Iterator[GraphCall]:
 
 
 def _of_script(path: str, module: Any) -> Iterator[GraphCall]:
-    """Yield the calls of a module that are none of a module within it."""
+    """Yield the calls of a module, without those of its submodules."""
     try:
         graph = module.inlined_graph
         nodes = list(graph.findAllNodes(_OF_SCRIPT))
@@ -70,7 +70,7 @@ def _of_script(path: str, module: Any) -> Iterator[GraphCall]:
         inputs = list(node.inputs())
         mode = inputs[_TRAINING].toIValue()
         fixed = isinstance(mode, bool)
-        # A constant None; whatever is computed is no constant, and has no value here, either.
+        # The constant None; a computed value is not a constant, and has no value here.
         has_statistics = inputs[_MEAN].type().kind() != "NoneType"
         by_batch = mode if isinstance(mode, bool) else bool(getattr(module, "training", False))
         kind = str(getattr(module, "original_name", type(module).__name__))

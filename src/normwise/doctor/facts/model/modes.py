@@ -1,4 +1,4 @@
-"""Modes of the modules of a model, as it was given and as ``eval()`` and ``train()`` leave them."""
+"""Modes of the modules of a model, as given and after ``eval()`` and ``train()``."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from normwise.statistics.preserve.preserve_model import unchanged
 
 @dataclass(frozen=True)
 class Modes:
-    """Modes of a model and of its BN layers: of those that have running statistics and are not frozen.
+    """Modes of a model and of its BN layers with running statistics that are not frozen.
 
     Attributes:
         model: Whether the model was given in training mode.
@@ -18,8 +18,9 @@ class Modes:
         in_training, in_evaluation: Paths of the BN layers that were given in either mode.
         stuck_in_training: Paths of the BN layers that ``model.eval()`` leaves in training mode.
         stuck_in_evaluation: Paths of those that ``model.train()`` leaves in evaluation mode.
-        left_in_evaluation: Paths of those that were given in evaluation mode, in a model in training, for no visible
-            reason: others are in training, their parameters are trained, and ``model.train()`` changes their mode.
+        left_in_evaluation: Paths of the BN layers that were given in evaluation mode, in a model in training,
+            without a visible reason: others are in training, their parameters are trained, and ``model.train()``
+            changes their mode.
     """
 
     model: bool
@@ -32,7 +33,7 @@ class Modes:
 
 
 def modes_of(model: nn.Module) -> Modes:
-    """Return the modes of a model, which is left as it is."""
+    """Return the modes of a model, and leave it unchanged."""
     given = {path: bool(getattr(module, "training", False)) for path, module in model.named_modules()}
     kinds = {
         path: kind

@@ -14,19 +14,19 @@ from normwise.layers import LayerKind, slots_of
 class NormFacts:
     """Numbers of one BN layer, or of one time step of a layer that has statistics for each.
 
-    Tensors are copies on the CPU, of the type that the layer holds.
+    Tensors are copies on the CPU, in the layer's dtype.
 
     Attributes:
-        path: Path of the slot: that of the layer, and the time step in brackets where it has several.
+        path: Path of the slot: the path of the layer, with the time step in brackets if it has several.
         layer_path: Path of the layer.
         kind: Class of the layer; empty in a checkpoint.
-        mean, variance: ``(C,)``, running statistics; None where there are none.
-        weight, bias: ``(C,)``, γ and β; None where there are none.
-        eps, momentum: Settings; None where they are not known, and for the momentum of a cumulative average.
-        steps: Number of batches that moved the statistics (``num_batches_tracked``); None where it is not known.
-        layer: The module; None in a checkpoint.
-        traits: What the module is as a norm; None in a checkpoint.
-        training: Mode of the layer as the model was given; None in a checkpoint.
+        mean, variance: Running statistics ``(C,)``; None if there are none.
+        weight, bias: γ and β, ``(C,)``; None if there are none.
+        eps, momentum: Settings; None if unknown, and for the momentum of a cumulative average.
+        steps: Number of batches that updated the statistics (``num_batches_tracked``); None if unknown.
+        layer: Module of the layer; None in a checkpoint.
+        traits: Traits of the module as a norm; None in a checkpoint.
+        training: Mode of the layer in the given model; None in a checkpoint.
     """
 
     path: str
@@ -45,20 +45,20 @@ class NormFacts:
 
     @property
     def channels(self) -> int:
-        """Number of channels; 0 where it is not known."""
+        """Return the number of channels; 0 if unknown."""
         held = (self.mean, self.variance, self.weight, self.bias)
         return next((len(tensor) for tensor in held if tensor is not None), 0)
 
     @property
     def is_initial(self) -> bool:
-        """True where the running statistics are those of a new layer: mean 0 and variance 1 in every channel."""
+        """Return whether the running statistics are those of a new layer: mean 0 and variance 1 in every channel."""
         if self.mean is None or self.variance is None or self.mean.numel() == 0:
             return False
         return bool((self.mean == 0).all() and (self.variance == 1).all())
 
     @property
     def is_finite(self) -> bool:
-        """True where the running statistics are finite, and no variance is negative."""
+        """Return whether the running statistics are finite, and no variance is negative."""
         if self.mean is None or self.variance is None:
             return True
         return bool(
@@ -67,7 +67,7 @@ class NormFacts:
 
     @property
     def parameter_spread(self) -> float:
-        """Distance of γ and β of channels from one another; 0 in a new layer, whatever it starts with."""
+        """Return the spread of γ and β over channels; 0 in a new layer with any initial value."""
         spreads = [
             (held.double().amax() - held.double().amin()).item()
             for held in (self.weight, self.bias)
@@ -77,23 +77,23 @@ class NormFacts:
 
     @property
     def frozen(self) -> bool:
-        """True where training leaves the statistics as they are; False where it is not known."""
+        """Return whether training leaves the statistics unchanged; False if unknown."""
         return self.traits is not None and self.traits.frozen
 
     @property
     def learns(self) -> bool:
-        """True where training is to move the statistics: it is not frozen, and has some."""
+        """Return whether training should update the statistics: the layer has some and is not frozen."""
         return self.traits is None or (not self.traits.frozen and self.traits.learns_statistics)
 
 
 def have_initial_parameters(norms: Iterable[NormFacts]) -> bool:
-    """Return whether there are γ and β, and those of each layer are alike, as before training."""
+    """Return whether all layers have γ and β that are equal over channels, as before training."""
     held = [norm for norm in norms if norm.weight is not None or norm.bias is not None]
     return bool(held) and not any(norm.parameter_spread for norm in held)
 
 
 def norm_facts(path: str, kind: LayerKind, *, training: bool) -> list[NormFacts]:
-    """Return the numbers of a layer of a model: one of each slot."""
+    """Return the numbers of a layer of a model, for each slot."""
     layer = kind.layer
     if not kind.initialised:
         return []
@@ -125,7 +125,7 @@ def norm_facts(path: str, kind: LayerKind, *, training: bool) -> list[NormFacts]
 
 
 def norms_of_state(state: Mapping[str, Any]) -> dict[str, NormFacts]:
-    """Return the numbers of each BN layer that a state dict holds: whatever has a running variance."""
+    """Return the numbers of each BN layer in a state dict, recognised by its running variance."""
     found = {}
     for key in state:
         path, _, name = key.rpartition(".")

@@ -10,13 +10,13 @@ from normwise.errors import ArgumentError
 
 @dataclass(frozen=True)
 class OptimizerFacts:
-    """Groups of an optimiser, seen from a model.
+    """Groups of an optimiser, in relation to a model.
 
     Attributes:
-        optimizer: The optimiser.
+        optimizer: Optimiser of the user.
         group_of: Number of the group of each parameter of the model that the optimiser has, by name.
         missing: Names of the parameters that need a gradient and that the optimiser lacks.
-        foreign: For each group, shapes of the parameters in it that are none of the model's.
+        foreign: Shapes of the parameters in each group that do not belong to the model.
     """
 
     optimizer: Optimizer
@@ -31,10 +31,10 @@ class OptimizerFacts:
 
 
 def optimizer_facts(model: nn.Module, optimizer: Optimizer) -> OptimizerFacts:
-    """Return what an optimiser has of a model.
+    """Return the relation of an optimiser's groups to a model.
 
     Raises:
-        ArgumentError: it is no optimiser.
+        ArgumentError: the argument is not an optimiser.
     """
     if not isinstance(getattr(optimizer, "param_groups", None), list):
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""Objects that training may change besides the model: those that a loss and an optimiser hold or name."""
+"""Objects besides the model that training may change: those reachable from a loss and an optimiser."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -11,21 +11,21 @@ import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-#: Objects that are looked at, and items of a container: a data set may hold millions.
+#: Most objects, and most items of a container, that are visited: a data set may hold millions.
 _MOST_OBJECTS, _MOST_ITEMS = 10_000, 100
 _PASSED_OVER = (str, bytes, int, float, complex, bool, type(None), type, ModuleType, Tensor, np.ndarray)
-#: Attributes of every module, which a snapshot looks through by itself.
+#: Attributes of every module, which a snapshot covers by itself.
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-#: Libraries whose functions name nothing of the user's.
+#: Libraries whose functions refer to no objects of the user.
 _LIBRARIES = ("torch", "numpy", "normwise", "builtins", "functools")
 
 
 class ReachedObjects(nn.Module):
-    """Objects that are reached from some, in a module, so that a snapshot of it keeps all of them.
+    """Module that holds all objects reachable from some, so that a snapshot covers them.
 
-    Reached are attributes, items of containers, values that a function closes over, and globals that it names: a loss
-    that makes whole steps has the optimiser, a scheduler or a gradient scaler there, and a model may have layers in a
-    plain list.
+    Objects are reached through attributes, items of containers, and closures and globals of functions: a loss that
+    makes whole steps refers in this way to the optimiser, a scheduler or a gradient scaler, and a model may have
+    layers in a plain list.
     """
 
     def __init__(self, *roots: Any) -> None:
@@ -44,11 +44,11 @@ class ReachedObjects(nn.Module):
 
     @property
     def models(self) -> list[nn.Module]:
-        """This module, and each module that was reached."""
+        """Return this module, and each reached module."""
         return [self, *vars(self)["reached"]]
 
     def drop_gradients(self) -> None:
-        """Set the gradients of all parameters aside, so that nobody writes into them."""
+        """Set the gradients of all parameters aside, so that nothing writes into them."""
         for parameter in self._all_parameters():
             parameter.grad = None
 
@@ -63,7 +63,7 @@ class ReachedObjects(nn.Module):
 
 def _walk(roots: tuple[Any, ...]) -> Iterator[Any]:
     queue: deque[Any] = deque(roots)
-    seen: dict[int, Any] = {}  # the objects, too: an id is only theirs while they live
+    seen: dict[int, Any] = {}  # keep the objects, too: an id is unique only during their lifetime
     while queue and len(seen) < _MOST_OBJECTS:
         value = queue.popleft()
         if isinstance(value, _PASSED_OVER) or id(value) in seen:
@@ -89,13 +89,13 @@ def _parts(value: Any) -> list[Any]:
     if isinstance(value, nn.Module):
         own = [item for name, item in vars(value).items() if name not in _OF_EVERY_MODULE]
         return [*value.children(), *own]
-    with suppress(Exception):  # an object of the user's may answer anything
+    with suppress(Exception):  # the user's object may return anything
         return [*vars(value).values(), *_call_of(value)]
     return []
 
 
 def _call_of(value: Any) -> list[Any]:
-    # An object that is called, such as a loss: what its method names counts as well.
+    # A callable object, such as a loss: globals of its method count as well.
     call = getattr(type(value), "__call__", None)  # noqa: B004
     return [call] if isinstance(call, FunctionType) else []
 
@@ -103,7 +103,7 @@ def _call_of(value: Any) -> list[Any]:
 def _of_function(function: FunctionType) -> list[Any]:
     found: list[Any] = []
     for cell in function.__closure__ or ():
-        with suppress(ValueError):  # a name that has no value yet
+        with suppress(ValueError):  # the name has no value yet
             found.append(cell.cell_contents)
     if (function.__module__ or "").partition(".")[0] not in _LIBRARIES:
         names = function.__globals__

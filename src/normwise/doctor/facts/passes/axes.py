@@ -19,10 +19,10 @@ _KEEPS_AXES = frozenset(
 def moved_axes(
     name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[int | None, ...]:
-    """Return, for each axis of an operation's output, the axis of its input that it is.
+    """Return the axis of the input for each axis of an operation's output.
 
-    The operation is tried on tensors without values, whose strides tell. An axis that is none alone is None, such as a
-    merged one or one of length 1. Empty where that can't be told.
+    The operation is tried on meta tensors, and strides identify the axes. An axis without a single counterpart,
+    such as a merged one or one of length 1, is None. The result is empty if unknown.
     """
     source = next((leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)), None)
     if source is None:
@@ -36,7 +36,7 @@ def moved_axes(
     try:
         tried_args, tried_kwargs = pytree.tree_map_only(Tensor, without_values, (args, dict(kwargs)))
         moved = func(*tried_args, **tried_kwargs)
-    except Exception:  # not every operation has a form without values
+    except Exception:  # not every operation supports meta tensors
         return ()
     if not isinstance(moved, Tensor):
         return ()
@@ -50,15 +50,15 @@ def moved_axes(
 
 
 def origins(op: "Op", axis: int, through: Collection[str] = ()) -> Iterator[tuple["Op", int | None]]:
-    """Yield the operations whose values an operation gets, and the axis of their output that ``axis`` was there.
+    """Yield the operations that an operation's values come from, with the axis of their output that became ``axis``.
 
     Args:
-        op: The operation.
-        axis: An axis of what it gets.
-        through: Names of operations on single values to look past; those that only move values always are.
+        op: Operation to start from.
+        axis: Axis of its input.
+        through: Names of elementwise operations to skip; operations that only move values are always skipped.
 
     Yields:
-        Each operation, and its axis; None where the axis was merged, split or made on the way.
+        Each operation, and its axis; None if the axis was merged, split or created on the way.
     """
     queue: list[tuple[Op, int | None]] = [(each, axis) for each in op.inputs]
     seen: set[tuple[int, int | None]] = set()
@@ -69,7 +69,7 @@ def origins(op: "Op", axis: int, through: Collection[str] = ()) -> Iterator[tupl
         seen.add((id(each), at))
         if each.moves:
             known = at is not None and at < len(each.axes)
-            # What follows its values gives others' shapes at most, as that of view_as.
+            # Further inputs provide at most a shape, as in view_as.
             queue += [(one, each.axes[at] if known and at is not None else None) for one in each.inputs[:1]]
         elif each.name in through:
             queue += [(one, at if one.shape == each.shape else None) for one in each.inputs]

@@ -1,4 +1,4 @@
-"""Moments of what a BN layer normalises, batch by batch."""
+"""Moments of a BN layer's inputs, batch by batch."""
 
 import math
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ def sample_scatter(values: Tensor) -> Tensor:
 
 def extremes(values: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least and the greatest of the values ``(N, C, *)`` of each channel, ``(C,)`` in float64."""
-    # Over the samples first: where a sample has few values, over all axes at once takes ten times as long.
+    # First over the samples: if a sample has few values, all axes at once take ten times as long.
     low, high = values.amin(0), values.amax(0)
     if values.dim() > 2:
         low, high = low.flatten(1).amin(1), high.flatten(1).amax(1)
@@ -36,14 +36,14 @@ def extremes(values: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass
 class BatchMoments:
-    """Moments of what one slot normalised, call by call, behind layers that normalise by the batch.
+    """Moments of a slot's inputs, call by call, after layers that normalise by the batch.
 
     Attributes:
-        counts: Number of values a channel of each call.
+        counts: Number of values per channel of each call.
         samples: Number of samples of each call.
-        means, variances: ``(C,)``, float64, biased, of each call.
-        sample_scatter: ``(C,)`` of each call: unbiased variance of the samples' own means; NaN for one sample.
-        low, high: ``(C,)``, float64, least and greatest value of all calls.
+        means, variances: Means and biased variances ``(C,)`` of each call, float64.
+        sample_scatter: Unbiased variance ``(C,)`` of the samples' own means of each call; NaN for one sample.
+        low, high: Least and greatest value ``(C,)`` of all calls, float64.
         shape: Shape of the values of the first call.
         dtype: Type of the values of the first call.
         not_finite: Number of calls with values that are not finite, which the lists leave out.
@@ -61,10 +61,10 @@ class BatchMoments:
     not_finite: int = 0
 
     def add(self, call: Call, moments: Moments) -> None:
-        """Count a call in."""
+        """Add a call."""
         if not self.shape:
             self.shape, self.dtype = tuple(call.values.shape), call.values.dtype
-        # A sum is finite only where all that is added up is.
+        # A sum is finite only if all summands are.
         if not math.isfinite((moments.m2 + moments.mean).sum()):
             self.not_finite += 1
             return
@@ -80,7 +80,7 @@ class BatchMoments:
 
     @property
     def mean_noise(self) -> Tensor:
-        """``(C,)``: standard deviation of the calls' means among each other, over that of all values; NaN for one."""
+        """Return the standard deviation of the calls' means over that of all values, ``(C,)``; NaN for one call."""
         if len(self.means) < 2:
             return torch.full_like(self.means[0], torch.nan) if self.means else torch.empty(0)
         means, variances = torch.stack(self.means), torch.stack(self.variances)
@@ -89,7 +89,7 @@ class BatchMoments:
 
     @property
     def variance_noise(self) -> Tensor:
-        """``(C,)``: standard deviation of the calls' variances among each other, over their mean; NaN for one."""
+        """Return the standard deviation of the calls' variances over their mean, ``(C,)``; NaN for one call."""
         if len(self.means) < 2:
             return torch.full_like(self.means[0], torch.nan) if self.means else torch.empty(0)
         variances = torch.stack(self.variances)
@@ -97,7 +97,7 @@ class BatchMoments:
 
     @property
     def sample_noise(self) -> Tensor:
-        r"""``(C,)``: standard error of a call's mean that samples in random order would give, over the deviation.
+        r"""Return the standard error of a call's mean for samples in random order, over the deviation, ``(C,)``.
 
         Root of :math:`s^2 / N` over the variance of all values, with :math:`s^2` the variance of the samples' own
         means within a call; NaN where no call has two samples. Its inverse square is the number of independent values
@@ -114,10 +114,10 @@ class BatchMoments:
 
     @property
     def order_ratio(self) -> Tensor:
-        r"""``(C,)``: scatter of the calls' means over what samples in random order would give, which is about 1.
+        r"""Return the scatter of the calls' means, relative to samples in random order, ``(C,)``; then it is about 1.
 
         With :math:`s^2` the variance of the samples' means within the calls, :math:`N \,\mathrm{Var}_b(\mu_b) / s^2`:
-        Fisher's F statistic of a one-way analysis of variance. NaN where it is not known.
+        Fisher's F statistic of a one-way analysis of variance. It is NaN if unknown.
         """
         usable = [i for i, samples in enumerate(self.samples) if samples > 1]
         if len(usable) < 2:

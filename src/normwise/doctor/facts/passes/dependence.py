@@ -1,4 +1,4 @@
-"""Dependence of a sample's outputs on the samples beside it in the batch."""
+"""Dependence of a sample's outputs on the other samples of its batch."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from normwise.doctor.facts.passes.task import Task, output_tensor
 
 
 def dependence_on_batch(task: Task, batch: UserBatch) -> float:
-    """Return how far outputs of the first half of a batch move when the other half is taken away.
+    """Return how far the outputs of the first half of a batch move without the other half.
 
-    The model is called in the modes that it has; the caller keeps its state. In standard deviations of the outputs, of
-    which rounding makes some 1e-6 in float32; NaN where the model can't be called with fewer samples.
+    The model is called in its current modes; the caller preserves its state. The result is in standard deviations
+    of the outputs (rounding in float32 is about 1e-6); NaN if the model can't be called with fewer samples.
     """
     half = batch.size // 2
     if half < 1:
@@ -25,22 +25,22 @@ def dependence_on_batch(task: Task, batch: UserBatch) -> float:
         return float("nan")
     if whole is None or part is None or whole.shape[1:] != part.shape[1:] or len(part) != half:
         return float("nan")
-    # Outputs that hardly vary at all would make much of their rounding.
+    # Outputs that hardly vary would exaggerate their rounding.
     least = 1e-3 * whole.square().mean().sqrt().clamp_min(1e-27)
     spread = torch.maximum(whole.std(0, correction=0).square().mean().sqrt(), least)
     return ((whole[:half] - part).square().mean().sqrt() / spread).item()
 
 
 def failure_alone(task: Task, batch: UserBatch) -> str:
-    """Return the error of the model on the first sample of a batch alone; empty where it takes it.
+    """Return the model's error on only the first sample of a batch; empty if it accepts it.
 
-    The model is called in the modes that it has; the caller keeps its state.
+    The model is called in its current modes; the caller preserves its state.
     """
     if batch.size < 2:
         return ""
     try:
         _scores(task, batch, 1)
-    except Exception as error:  # whatever the model may raise
+    except Exception as error:  # the model may raise anything
         return f"{type(error).__name__}: {(str(error) or 'without a text').splitlines()[0]}"
     return ""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-#: Operations that move values and compute none, or change their type alone.
+#: Operations that only move values, or only change their dtype.
 PASSES_THROUGH = frozenset({
     "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "transpose", "permute", "movedim", "moveaxis",
     "swapaxes", "swapdims", "t", "T", "mT", "H", "mH", "adjoint", "contiguous", "squeeze", "unsqueeze", "to", "cpu",
@@ -26,13 +26,13 @@ class Op:
     Attributes:
         name: ``"norm"`` for a call of a BN layer, ``"input"`` for an argument of the model, else the function's name
             without underscores, such as ``"conv2d"``, ``"relu"`` or ``"add"``.
-        path: Path of the innermost module that was running; that of the BN layer for a norm.
-        module: That module.
+        path: Path of the innermost running module; for a norm, path of the BN layer.
+        module: Innermost running module.
         inputs: Operations that made the tensors it was called with; parameters have none.
         shape: Shape of its first output.
-        probability: That of a dropout; 0 for everything else.
+        probability: Probability of a dropout; 0 for other operations.
         by_batch: Whether it is a call of ``batch_norm`` as a function that normalises by the batch.
-        axes: Where it moves values, the axis of its input that each axis of its output is; see ``axes.moved_axes``.
+        axes: Axis of the input for each axis of the output, if the operation moves values; see ``axes.moved_axes``.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Op:
 
     @property
     def moves(self) -> bool:
-        """True where it moves values at most."""
+        """Return whether the operation only moves values."""
         return self.name in PASSES_THROUGH
 
     @property
     def is_dropout(self) -> bool:
-        """True for a dropout that drops something in training."""
+        """Return whether the operation is a dropout that drops values in training."""
         return self.name in DROPOUT and self.probability > 0
 
 
@@ -60,10 +60,10 @@ class Flow:
     """All operations of one forward pass, in their order.
 
     Attributes:
-        ops: The operations.
-        outputs: Those that made the outputs of the model.
-        failed: Reason why the forward pass ended early; empty where it did not.
-        scores: The one of these that made the output that the loss gets; None where there is none.
+        ops: Operations in order.
+        outputs: Operations that made the outputs of the model.
+        failed: Reason why the forward pass ended early; empty if it did not.
+        scores: Operation that made the output for the loss; None if there is none.
     """
 
     ops: tuple[Op, ...]
@@ -86,15 +86,15 @@ class Flow:
         return [op for op in self.norms() if op.path == path]
 
     def sources(self, op: Op) -> list[Op]:
-        """Return the operations whose values an operation gets, past those that only move them."""
+        """Return the operations that an operation's values come from, skipping those that only move values."""
         return list(self._past(op, lambda each: list(each.inputs)))
 
     def consumers(self, op: Op) -> list[Op]:
-        """Return the operations that get the values of an operation, past those that only move them."""
+        """Return the operations that use the values of an operation, skipping those that only move values."""
         return list(self._past(op, lambda each: self._consumers.get(each, [])))
 
     def is_output(self, op: Op, *, scores: bool = False) -> bool:
-        """Return whether the values of an operation are outputs of the model, or the scores, moved at most."""
+        """Return whether the values of an operation, possibly moved, are outputs of the model, or the scores."""
         ends = (self.scores,) if scores else self.outputs
         queue, seen = [op], {op}
         while queue:

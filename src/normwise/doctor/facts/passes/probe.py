@@ -24,22 +24,22 @@ from normwise.statistics.measure.measurement import Measurement
 from normwise.statistics.moments import Moments
 from normwise.statistics.observe.normalised_inputs import Call
 
-#: Samples of a batch whose outputs are compared.
+#: Number of samples of a batch whose outputs are compared.
 _COMPARED = 16
 
 
 @dataclass(frozen=True)
 class Probe(ThreePasses):
-    """Outcomes of a model with three kinds of statistics, and what its layers normalised meanwhile.
+    """Outcomes of a model with three kinds of statistics, and measurements of its layers' inputs.
 
     Attributes:
         layers: Distance of each slot's running statistics from the exact ones, by path.
-        moments: Moments of what each slot normalised in the second pass, by path.
-        exact_statistics: Mean and unbiased variance, ``(C,)`` in float64, of each slot, by path.
+        moments: Moments of each slot's inputs in the second pass, by path.
+        exact_statistics: Exact mean and unbiased variance of each slot, ``(C,)`` in float64, by path.
         order: Paths of the slots in the order of their first calls.
         calls: Number of calls of each slot in the second pass, by path.
         reasons: Reasons why a layer was not measured, by path.
-        failed: Reason why the model could not be run; empty where it could.
+        failed: Reason why the model could not be run; empty if it could.
     """
 
     layers: Mapping[str, LayerCalibration]
@@ -52,7 +52,7 @@ class Probe(ThreePasses):
 
 
 def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBatch, ...]) -> Probe:
-    """Make the three passes; the model and the random states are left as they were."""
+    """Make the three passes, and leave the model and the random states unchanged."""
     reasons = {
         path: reason_without_statistics(path, kind.layer) if kind.initialised else UNINITIALISED
         for path, kind in layers.items()
@@ -74,7 +74,7 @@ def run_probe(task: Task, layers: Mapping[str, LayerKind], batches: tuple[UserBa
 
         measurement = measured.measure(slots, by_batch=moving, visit=visit, run=run)
         exact = _exact(measurement, slots)
-        # The pass by batches left its own statistics in the buffers.
+        # The second pass left batch statistics in the buffers.
         for path, statistics in before.items():
             measured.normalise_by(path, *exact.get(path, statistics))
         run.begin("exact")
@@ -106,7 +106,7 @@ def _exact(measurement: Measurement, slots: Mapping[str, StatisticsSlot]) -> dic
 
 @dataclass
 class _Run:
-    """Runs of the task, in one pass after another; an error of the user's code ends none of them."""
+    """Runs of the task in successive passes; an error in the user's code does not end a pass."""
 
     task: Task
     batches: tuple[UserBatch, ...]
@@ -124,7 +124,7 @@ class _Run:
         batch = self.batches[number]
         try:
             output, loss = self._output_and_loss(batch)
-        except Exception as error:  # of the user's code; what was measured before it counts
+        except Exception as error:  # from the user's code; earlier measurements count
             cause = error.__cause__ or error
             said = (str(cause).strip() or "without a text").splitlines()[0]
             said = said if isinstance(cause, NormwiseError) else f"{type(cause).__name__}: {said}"
@@ -140,7 +140,7 @@ class _Run:
 
     def _output_and_loss(self, batch: UserBatch) -> tuple[Any, Tensor | None]:
         if self.task.calls_model:
-            # It may make a backward pass, and there are no gradients here.
+            # The loss may make a backward pass, but there are no gradients here.
             with SkipBackward():
                 return self.task.run(batch)
         return self.task.run(batch)
@@ -166,7 +166,7 @@ class _Run:
         ]
         if not pairs:
             return math.nan
-        # Sequences of another length have outputs of another shape.
+        # Sequences of other lengths have outputs of other shapes.
         by_shape: dict[torch.Size, list[Tensor]] = {}
         for _, exact in pairs:
             by_shape.setdefault(exact.shape[1:], []).append(exact)
@@ -181,7 +181,7 @@ class _Run:
 
 
 def _scatter(outputs: Tensor) -> float:
-    """Return the variance over the samples, the mean over the outputs of each; of a single sample, that of its own."""
+    """Return the mean over outputs of the variance over samples; for a single sample, the variance of its outputs."""
     if outputs.numel() < 2:
         return 0.0
     if len(outputs) == 1:

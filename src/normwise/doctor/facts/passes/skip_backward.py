@@ -1,4 +1,4 @@
-"""Backward passes that are left out."""
+"""Context that skips backward passes."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from torch.overrides import TorchFunctionMode
 
 
 class SkipBackward(TorchFunctionMode):
-    """Leave out each ``backward()``, for a loss that makes whole training steps where nothing is to be trained.
+    """Skip each ``backward()``, for a loss that makes whole training steps when nothing must be trained.
 
-    Without gradients ``optimizer.step()`` passes every parameter over.
+    Without gradients ``optimizer.step()`` skips every parameter.
     """
 
     def __torch_function__(

@@ -1,4 +1,4 @@
-"""The task that a model is trained for: its loss, and the share of right answers."""
+"""The task of a model: its loss, and its accuracy."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -21,10 +21,11 @@ class Task:
     """A model with its loss.
 
     Args:
-        model: The model.
-        loss: ``loss(output, target)``, such as ``torch.nn.CrossEntropyLoss()``, where the target is the second item of
-            a batch, or its ``labels``; or ``loss(model, batch)``, told by the name of its first argument, which calls
-            the model itself, as often as it likes. None for what the model's own output says, if it says any.
+        model: Model of the task.
+        loss: Function ``loss(output, target)``, such as ``torch.nn.CrossEntropyLoss()``, where the target is the
+            second item of a batch, or its ``labels``; or ``loss(model, batch)``, recognised by the name of its
+            first argument, which calls the model itself any number of times. None for the loss in the model's own
+            output, if it has one.
     """
 
     def __init__(self, model: nn.Module, loss: Callable[..., Any] | None) -> None:
@@ -34,9 +35,10 @@ class Task:
                 "loss(model, batch)"
             )
         self.model, self.loss = model, loss
-        # Wrappers for several devices or processes would exchange buffers and gradients, for which others may not wait.
+        # Wrappers for several devices or processes would synchronise buffers and gradients, but the others
+        # may not take part.
         spread = isinstance(model, (DataParallel, DistributedDataParallel))
-        #: The model that is called: the given one, or the one in a wrapper for several devices.
+        #: Model to call: the given model, or the model within a wrapper for several devices.
         self.called = unwrapped(model) if spread else model
         self.calls_model = loss is not None and _first_argument(loss) in _MODEL_NAMES
 
@@ -46,7 +48,7 @@ class Task:
         return pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device, copy=True), value)
 
     def run(self, batch: UserBatch) -> tuple[Any, Tensor | None]:
-        """Return the output of the model for a batch, None where the loss calls it, and the loss, if there is one.
+        """Return the output of the model for a batch (None if the loss calls the model), and the loss, if there is one.
 
         Raises:
             ModelError: the model or the loss fails.
@@ -63,7 +65,7 @@ class Task:
             raise ModelError(f"the model or its loss fails: {type(error).__name__}: {error}") from error
 
     def loss_of(self, output: Any, batch: UserBatch) -> Tensor | None:
-        """Return the loss of an output; None where there is none."""
+        """Return the loss of an output; None if there is none."""
         if self.loss is None:
             own = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
             return own if isinstance(own, Tensor) and own.numel() == 1 else None
@@ -75,7 +77,7 @@ class Task:
         return _scalar(self.loss(output_tensor(output, given=True), self.moved(batch.target)))
 
     def right(self, output: Any, batch: UserBatch) -> tuple[int, int] | None:
-        """Return how many samples have the right class, and of how many; None where the task is no classification."""
+        """Return the numbers of correctly classified and of all samples; None if the task is not a classification."""
         scores, target = output_tensor(output), batch.target
         if not isinstance(scores, Tensor) or not isinstance(target, Tensor) or target.is_floating_point():
             return None
@@ -97,8 +99,8 @@ def output_tensor(output: Any, *, given: bool = False) -> Any:
     """Return the scores in an output: the tensor itself, ``logits`` of a dict or object, or the first tensor.
 
     Args:
-        output: Whatever the model returned.
-        given: Return the output itself where it is neither a tensor nor has scores by name.
+        output: Output of the model, of any type.
+        given: Whether to return the output itself if it is neither a tensor nor has scores by name.
     """
     if isinstance(output, Tensor):
         return output

@@ -1,4 +1,4 @@
-"""A forward pass that is followed: every call of a module, a function or a method on tensors."""
+"""Trace of a forward pass: every call of a module, a function or a method on tensors."""
 
 from contextlib import suppress
 from functools import partial
@@ -17,11 +17,11 @@ from normwise.layers.functions import ARGUMENTS, BY_BATCH
 
 
 def trace_flow(model: nn.Module, run: Any) -> Flow:
-    """Follow one forward pass of a model, whose state the caller keeps.
+    """Trace one forward pass of a model; the caller preserves its state.
 
     Args:
-        model: The model, in evaluation.
-        run: Calls the model and returns its output.
+        model: Model in evaluation mode.
+        run: Function that calls the model and returns its output.
     """
     follower = _Follower()
     norms = batch_norms(model)
@@ -36,7 +36,7 @@ def trace_flow(model: nn.Module, run: Any) -> Flow:
     with torch.no_grad(), follower:
         try:
             output = run()
-        except Exception as error:  # whatever a model of the user's may raise
+        except Exception as error:  # the user's model may raise anything
             failed = f"{type(error).__name__}: {(str(error) or 'without a text').splitlines()[0]}"
     made = [follower.made_by(leaf) for leaf in pytree.tree_leaves(_plain(output)) if isinstance(leaf, Tensor)]
     scores = output_tensor(output)
@@ -53,7 +53,7 @@ class _Follower(TorchFunctionMode):
         super().__init__()
         self.ops: list[Op] = []
         self._made: dict[int, Op] = {}
-        #: All tensors that were seen, so that an id is that of one alone.
+        #: All seen tensors, kept alive so that ids are unique.
         self._alive: list[Any] = []
         self._stack: list[tuple[str, nn.Module]] = []
         self._within_norm: list[tuple[Op, ...]] = []
@@ -71,7 +71,7 @@ class _Follower(TorchFunctionMode):
             self._within_norm.append(self._inputs((args, kwargs)))
 
     def leave(self, path: str, is_norm: bool, module: nn.Module, args: Any, output: Any) -> None:
-        with suppress(IndexError):  # an exception may have unwound what did not begin
+        with suppress(IndexError):  # an exception may have unwound more than has begun
             while self._stack.pop()[1] is not module:
                 pass
         if is_norm and self._within_norm:
@@ -142,7 +142,7 @@ def _is_by_batch(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
 
 
 def _plain(output: Any) -> Any:
-    """Return an output whose tensors a pytree has: attributes of objects count, such as those of other libraries."""
+    """Return the output in a form in which a pytree finds its tensors, also in attributes of objects."""
     attributes = getattr(output, "__dict__", None)
     return [output, dict(attributes)] if isinstance(attributes, dict) else output
 

@@ -1,4 +1,4 @@
-"""One instrumented training step: each call of a BN layer, and what the step left in the layers."""
+"""One instrumented training step: each call of a BN layer, and the changes of the layers."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -22,17 +22,17 @@ class NormCall:
     """One call of a BN layer.
 
     Attributes:
-        path: Path of the slot that it used; that of the layer where that can't be told.
+        path: Path of the used slot, or of the layer if the slot is unknown.
         layer_path: Path of the layer.
         forward: Number of the forward pass in the step, from 0: each call of the model, or of a part of it by the loss.
         backwards: Number of backward passes of the step that had begun before.
         samples: Length of the batch axis.
-        values: Number of values a channel that take part in a statistic.
-        by_batch: Whether it normalised by the batch.
+        values: Number of values per channel that take part in the statistics.
+        by_batch: Whether the call normalised by the batch.
         in_backward: Whether a backward pass made it, as activation checkpointing does.
         dtype: Type of the values.
-        mean, deviation: ``(C,)``, float64, moments of the values a channel; NaN where there are none.
-        scatter: ``(C,)``, float64, unbiased variance of the samples' own means; NaN for less than two.
+        mean, deviation: Moments of the values per channel, ``(C,)``, float64; NaN if there are none.
+        scatter: Unbiased variance of the samples' own means, ``(C,)``, float64; NaN for fewer than two.
     """
 
     path: str
@@ -55,11 +55,11 @@ class TrainingStep:
 
     Attributes:
         calls: Each call of a BN layer, in order.
-        moved: Paths of the slots whose running statistics are others than before.
-        counted: How many batches each slot counted, by path, where it counts.
-        loss: The loss; NaN where there is none.
-        gradients: Largest absolute gradient of each parameter, by name; without those that got none.
-        failed: Reason why the step ended early; empty where it did not.
+        moved: Paths of the slots whose running statistics have changed.
+        counted: Number of batches that each counting slot has counted, by path.
+        loss: Loss of the step; NaN if there is none.
+        gradients: Largest absolute gradient of each parameter with a gradient, by name.
+        failed: Reason why the step ended early; empty if it did not.
     """
 
     calls: tuple[NormCall, ...]
@@ -85,13 +85,13 @@ class TrainingStep:
 def run_training_step(
     task: Task, layers: dict[str, LayerKind], batch: UserBatch, *, train: bool
 ) -> TrainingStep:
-    """Make a forward and a backward pass as training does; the caller keeps the state of the model.
+    """Make a forward and a backward pass as in training; the caller preserves the state of the model.
 
     Args:
-        task: The model and its loss; without one, the mean square of the output stands for it.
+        task: Model and loss; without a loss, the mean square of the output replaces it.
         layers: BN layers by path.
-        batch: The batch.
-        train: Put the model into training first; else its modules are in the modes that they have.
+        batch: Batch of the step.
+        train: Whether to put the model into training mode first; otherwise its modules keep their modes.
     """
     model = task.model
     recorder = _Recorder()
@@ -119,10 +119,10 @@ def run_training_step(
             if value is None and task.loss is None:
                 scores = output_tensor(output)
                 value = scores.float().square().mean() if isinstance(scores, Tensor) else None
-            # A loss that makes a whole step has done that already.
+            # A loss that makes a whole step has already made the backward pass.
             if value is not None and value.requires_grad and not recorder.backwards:
                 _backward(model, value)
-        except Exception as error:  # whatever the user's code may raise: the rules see how far it came
+        except Exception as error:  # the user's code may raise anything: the rules see how far it got
             cause = error.__cause__ or error
             failed = f"{type(cause).__name__}: {(str(cause) or 'without a text').splitlines()[0]}"
     after = _statistics(layers)
@@ -149,7 +149,7 @@ def _backward(model: nn.Module, loss: Tensor) -> None:
     try:
         loss.backward()
     except RuntimeError:
-        # A loss that accumulates gradients makes the backward passes itself, and may return what they freed.
+        # A loss that accumulates gradients makes the backward passes itself, and may return a freed graph.
         if not made:
             raise
 
@@ -169,7 +169,7 @@ class _Recorder:
         self.running.append(module)
 
     def leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        # The forward passes of a recomputation may end early, and leave nothing here.
+        # Forward passes of a recomputation may end early, so they leave nothing here.
         if self.running and self.running[-1] is module and torch._C._current_graph_task_id() == -1:
             self.running.pop()
 
@@ -185,7 +185,7 @@ class _Recorder:
     def unseen(
         self, path: str, layer: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any, output: Any
     ) -> Any:
-        # It normalises by hand; its input is all that can be seen.
+        # It normalises by hand, so only its input is visible.
         x = input_of_call(args, kwargs)
         if x is not None and not any(call.layer_path == path for call in self.calls):
             self._note(path, path, x, None, layer.training)

@@ -1,1 +1,1 @@
-"""Facts about several processes: what each says of itself, and how they exchange it."""
+"""Facts about several processes, and their exchange."""

@@ -1,4 +1,4 @@
-"""Collection of what one process tells the others."""
+"""Collection of the facts that one process sends to the others."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ def collect_rank_facts(facts: Facts, rank: int, codes: tuple[str, ...] = ()) -> 
     """Return the facts of this process; with data it makes a training step, in which no layer synchronises.
 
     Args:
-        facts: Facts about the model on this process.
+        facts: Facts about the model in this process.
         rank: Rank of the process.
-        codes: Codes of the rules that it applies.
+        codes: Codes of the applied rules.
     """
     model = facts.given_model
     parallel = isinstance(model, DistributedDataParallel)

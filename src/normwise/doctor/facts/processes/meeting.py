@@ -17,22 +17,23 @@ _KEY = "normwise/doctor"
 
 
 class Meeting:
-    """Meetings of all processes of a group, each of which makes the same calls in the same order.
+    """Exchanges among all processes of a group, each of which makes the same calls in the same order.
 
-    Before each exchange the processes meet at the group's store: a process that does not come is known by its rank
-    there, and the group, which a collective that was given up would leave unusable, works on.
+    Before each exchange the processes meet at the group's store. So the rank of a missing process is known, and the
+    group stays usable, which it would not after an aborted collective.
 
     Args:
-        group: The processes.
-        timeout: Seconds for which a process waits for the others.
+        group: Process group.
+        timeout: Seconds that a process waits for the others.
 
     Attributes:
-        group: The processes.
-        ranks: Rank of each, among all that there are.
+        group: Process group.
+        ranks: Global rank of each process.
         rank: Rank of this process.
 
     Raises:
-        ArgumentError: it is no process group, this process is not in it, or the timeout is no positive number.
+        ArgumentError: the group is not a process group, this process is not in it, or the timeout is not a positive
+            number.
     """
 
     def __init__(self, group: dist.ProcessGroup, timeout: float) -> None:
@@ -52,21 +53,21 @@ class Meeting:
         self.rank = dist.get_rank()
 
     def gather(self, what: str, produce: Callable[[], T]) -> list[T]:
-        """Return what each process produces, in the order of the ranks; a failure of one is an error on all.
+        """Return the values of all processes, in the order of the ranks; a failure of one is an error in all.
 
         Args:
-            what: What the processes do, such as ``"diagnose a model"``, for messages.
-            produce: Makes the value of this process, which can be pickled.
+            what: Description of the action for messages, such as ``"diagnose a model"``.
+            produce: Function that makes the value of this process, which must be picklable.
 
         Raises:
-            DistributedError: a process did not come within the time limit, failed, or did something else.
+            DistributedError: a process did not arrive within the time limit, failed, or did something else.
         """
         own: T | None = None
         failure: Exception | None = None
         try:
             own = produce()
             sent = pickle.dumps((what, "", own))
-        except Exception as error:  # of any kind: the others wait for this process, and are told
+        except Exception as error:  # of any kind: the others wait for this process and must be informed
             failure = error
             sent = pickle.dumps((what, f"{type(error).__name__}: {error}", None))
         self._meet(what)
@@ -93,7 +94,7 @@ class Meeting:
         return values
 
     def in_step(self, what: str, produce: Callable[[], T]) -> T:
-        """Return what this process produces, once all others have produced theirs; need not be pickled.
+        """Return the value of this process, which need not be picklable, after all others have made theirs.
 
         Raises:
             DistributedError: as :meth:`gather` does.
@@ -114,7 +115,7 @@ class Meeting:
                 store.wait(list(keys.values()), timedelta(seconds=self._timeout))
             except RuntimeError:
                 absent = [rank for rank, key in keys.items() if not store.check([key])]
-                # Whoever comes later must not take this call for one that still waits.
+                # A process that arrives later must not see this call as still waiting.
                 store.delete_key(keys[self.rank])
                 store.add(counter, -1)
         except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Facts that one process of a group tells the others about its model and its data."""
+"""Facts about the model and the data of one process, for the other processes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from normwise.errors import DistributedError
 
 @dataclass(frozen=True, eq=False)
 class RankNorm:
-    """One slot of a BN layer on one process.
+    """One slot of a BN layer in one process.
 
     Attributes:
         layer_path: Path of the layer.
         kind: Class of the layer.
-        mean, variance: ``(C,)``, running statistics; None where there are none.
-        steps: Number of batches that moved them; None where it is not known.
-        eps: The number added to the variance; None where it is not known.
+        mean, variance: Running statistics ``(C,)``; None if there are none.
+        steps: Number of batches that updated them; None if unknown.
+        eps: Number that is added to the variance; None if unknown.
     """
 
     layer_path: str
@@ -46,20 +46,20 @@ class RankFacts:
     """Facts of one process.
 
     Attributes:
-        rank: Rank of the process, among all that there are.
+        rank: Global rank of the process.
         inputs: Kinds of input that it was given, such as "data".
-        rules: Codes of the rules that it applies.
+        rules: Codes of the applied rules.
         norms: Each slot of its BN layers, by path.
         synchronised: Paths of the layers whose batch is that of several processes.
-        local_values: Values a channel from a usual batch, of each layer that normalises by the batch of its process
-            alone, by path.
-        batches: Number of batches of an epoch; None where it is not known.
-        batches_read: Number of batches that were read; the data have more where ``batches`` is None.
+        local_values: Number of values per channel from a usual batch, of each layer that normalises only by the
+            batch of its process, by path.
+        batches: Number of batches of an epoch; None if unknown.
+        batches_read: Number of batches that were read; the data have more if ``batches`` is None.
         sampler: Class of the sampler of its loader; empty for other data.
         calls: Calls of synchronised layers in a training step, in order.
-        failed: Reason why the step ended early; empty where it did not.
-        parallel: True where the model is in torch's DistributedDataParallel.
-        broadcasts: True where that copies the buffers of its first rank over those of the others.
+        failed: Reason why the step ended early; empty if it did not.
+        parallel: Whether the model is in torch's DistributedDataParallel.
+        broadcasts: Whether that copies the buffers of its first rank to the others.
     """
 
     rank: int
@@ -78,10 +78,10 @@ class RankFacts:
 
 
 def check_alike(ranks: Sequence[RankFacts]) -> None:
-    """Check that processes examine the same layers, with the same rules, and were given as much.
+    """Check that all processes examine the same layers, with the same rules and the same kinds of input.
 
     Raises:
-        DistributedError: they do not; names the first two ranks that differ.
+        DistributedError: they do not; the error names the first two ranks that differ.
     """
     first = ranks[0]
     for other in ranks[1:]:

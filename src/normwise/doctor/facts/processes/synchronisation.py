@@ -1,4 +1,4 @@
-"""Synchronised BN layers: how many processes their batch is of, and passes in which they wait for nobody."""
+"""Synchronised BN layers: the number of their processes, and passes in which they do not wait for others."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -14,21 +14,21 @@ from normwise.layers import LayerKind
 
 
 def processes() -> int:
-    """Return the number of processes that there are; 0 where they are in no process group."""
+    """Return the number of processes; 0 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 0
 
 
 def members(kind: LayerKind) -> tuple[int, ...]:
-    """Return the ranks that a synchronised layer is given to synchronise with; empty for all that there are."""
+    """Return the ranks that a synchronised layer synchronises with; empty for all."""
     group = getattr(kind.layer, "process_group", None)
     return tuple(dist.get_process_group_ranks(group)) if isinstance(group, dist.ProcessGroup) else ()
 
 
 def stop_synchronisation(kinds: Iterable[LayerKind]) -> None:
-    """Let synchronised layers use the batch of this process alone. The caller puts their attributes back.
+    """Let synchronised layers use only the batch of this process. The caller restores their attributes.
 
-    A pass that one process makes, or that takes another way on each, would wait for ever otherwise. The batch counts as
-    often as there are processes, so that one value a channel is as many as the processes would have.
+    Otherwise a pass of only one process, or one with different branches in each, would wait for ever. The batch is
+    counted once per process, so that one value per channel counts as many as all processes would have.
     """
     for kind in kinds:
         layer = kind.layer
@@ -40,12 +40,12 @@ def stop_synchronisation(kinds: Iterable[LayerKind]) -> None:
         elif kind.forward_of is nn.SyncBatchNorm:
             vars(layer)["forward"] = partial(_local_forward, layer)
         else:
-            # A forward pass of its own, which calls torch's: that asks no other process in a group of one.
+            # An overridden forward pass that calls torch's, which does not synchronise in a group of one.
             layer.process_group = _Alone()
 
 
 class _Copies(Merger):
-    """The union of the batches of several processes that all have the batch of this one.
+    """Union of the batches of several processes, all assumed equal to the batch of this one.
 
     Args:
         count: Number of processes.
@@ -62,7 +62,7 @@ class _Copies(Merger):
 
 
 class _Alone:
-    """A process group of one process, as far as torch's layer asks."""
+    """Stand-in for a process group of one process, with the methods that torch's layer calls."""
 
     def size(self) -> int:
         return 1

@@ -1,1 +1,1 @@
-"""Numbers of BN layers in files without a model: what an ONNX file says."""
+"""Numbers of BN layers in files without a model: ONNX files."""

@@ -1,4 +1,4 @@
-"""BatchNormalization nodes of an ONNX file, with the numbers that the file has of them."""
+"""BatchNormalization nodes of an ONNX file, with their numbers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ from torch import Tensor
 
 from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.errors import DataError
+from normwise.extras import needs_extra
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 #: Defaults of the operator.
 _EPSILON, _MOMENTUM = 1e-5, 0.9
-#: Inputs of the operator behind the values that it normalises, with what their tensors are called in torch.
+#: Inputs of the operator after its first, with the names of their tensors in torch.
 _INPUTS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -26,9 +27,9 @@ class OnnxNorm:
 
     Attributes:
         node: Name of the node in the file.
-        opset: Version of ONNX's operators that it is of.
-        in_training: Whether it normalises by each batch.
-        told_by: What in the file says so, such as ``"training_mode=1"``.
+        opset: Version of ONNX's operator set.
+        in_training: Whether the node normalises by each batch.
+        told_by: Evidence for that in the file, such as ``"training_mode=1"``.
     """
 
     node: str
@@ -40,15 +41,16 @@ class OnnxNorm:
 def read_onnx(source: Path | bytes, name: str) -> tuple[dict[str, NormFacts], dict[str, OnnxNorm]]:
     """Return the numbers of the BN layers of an ONNX file, and their nodes, by path.
 
-    A path is that of the layer in the model that was exported, where the names of its tensors tell it; else the name of
+    A path is that of the layer in the exported model, if the names of its tensors show it; otherwise the name of
     the node.
 
     Args:
-        source: The file, or its content.
-        name: Its name for errors.
+        source: File, or its content.
+        name: Name of the file, for errors.
 
     Raises:
-        DataError: onnx is not installed, or the file is damaged, is no ONNX file, or lacks tensors that it refers to.
+        DataError: the file is damaged, is not an ONNX file, or lacks tensors that it refers to.
+        MissingPackageError: onnx is not installed.
     """
     model = _load(source, name)
     folder = str(source.parent) if isinstance(source, Path) else ""
@@ -74,12 +76,8 @@ def read_onnx(source: Path | bytes, name: str) -> tuple[dict[str, NormFacts], di
 
 
 def _load(source: Path | bytes, name: str) -> "ModelProto":
-    try:
+    with needs_extra("onnx", f"reading {name}"):
         import onnx
-    except ImportError:
-        raise DataError(
-            f"reading {name} needs the package onnx, which is not installed: pip install 'normwise[onnx]'"
-        ) from None
     try:
         model = (
             onnx.load_model_from_string(source)
@@ -123,10 +121,10 @@ def _of_nodes(
 
 
 def _training_told_by(node: "NodeProto", attributes: Mapping[str, Any], opset: int) -> str:
-    """Return what says that a node normalises by each batch; empty where it does not.
+    """Return the evidence that a node normalises by each batch; empty if it does not.
 
-    Versions 1 and 6 of the operator have ``is_test``, which is 0 if not given; 7 and 9 tell it by the number of
-    outputs; those from 14 on have ``training_mode``.
+    Versions 1 and 6 of the operator have ``is_test``, which is 0 if not given; in 7 and 9 the number of outputs
+    decides; from 14 on there is ``training_mode``.
     """
     outputs = len([output for output in node.output if output])
     if opset >= 14:
@@ -147,7 +145,7 @@ def _path(node: "NodeProto") -> str:
 
 
 def _free(path: str, taken: Mapping[str, Any]) -> str:
-    """Return the path; with the number of the call behind it where a layer is called several times."""
+    """Return the path, followed by the number of the call if a layer is called several times."""
     number = 2
     free = path
     while free in taken:
@@ -164,7 +162,7 @@ def _tensor(proto: "TensorProto | None", folder: str, name: str) -> Tensor | Non
         if proto.data_location == TensorProto.EXTERNAL:
             copy = TensorProto()
             copy.CopyFrom(proto)
-            # Which refuses places outside of the folder.
+            # It refuses paths outside of the folder.
             external_data_helper.load_external_data_for_tensor(copy, folder)
             proto = copy
         return torch.from_numpy(numpy_helper.to_array(proto).copy()).flatten()

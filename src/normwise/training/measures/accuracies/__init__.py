@@ -1,1 +1,1 @@
-"""Accuracy under other conditions than those of the training."""
+"""Accuracy under conditions that differ from training."""

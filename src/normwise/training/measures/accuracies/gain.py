@@ -1,4 +1,4 @@
-"""Accuracy of a network for speech where the test recordings are louder or quieter."""
+"""Accuracy of a network for speech on louder and quieter test recordings."""
 
 import torch
 from torch import nn
@@ -9,16 +9,16 @@ from normwise.errors import ArgumentError
 from normwise.statistics import evaluating
 from normwise.training.evaluate import CHUNK, loss_and_accuracy
 
-#: Factors on the waves of the test set.
+#: Factors that the test waves are multiplied by.
 GAINS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 @torch.no_grad()
 def gain_accuracy(model: nn.Module, data: LabelledData) -> dict[str, float]:
-    """Test accuracy with running statistics, by the gain that all test recordings are played at.
+    """Return the test accuracy with running statistics for each gain of all test recordings.
 
     Raises:
-        ArgumentError: the features don't tell how loud a recording is.
+        ArgumentError: the features do not show how loud a recording is.
     """
     if not data.input_spec.loudness:
         raise ArgumentError(

@@ -7,16 +7,17 @@ from normwise.data import LabelledData, epoch_order
 from normwise.statistics import evaluating, using_batch_statistics
 from normwise.training.evaluate import loss_and_accuracy
 
-#: By how much test batches are padded, in times their longest sequence.
+#: Lengths of the padded test batches, in multiples of the longest sequence.
 PADDINGS = (1, 2, 4, 8)
 _BATCH = 32
 
 
 @torch.no_grad()
 def padded_accuracy(model: nn.Module, data: LabelledData) -> dict[str, dict[str, float]]:
-    """Test accuracy of a network for sequences where each batch is padded to so many times its longest sequence.
+    """Return the test accuracy when each batch is padded to a multiple of its longest sequence.
 
-    In shuffled batches of 32; ``running`` with running statistics and ``batch`` with the batch's own, by the factor.
+    Batches are shuffled and have 32 sequences. ``running`` has the accuracies with running statistics and ``batch``
+    those with batch statistics, by factor.
     """
     order = epoch_order(len(data.test), seed=0, epoch=0)
     pieces = order.tensor_split(max(1, len(order) // _BATCH))

@@ -1,4 +1,4 @@
-"""Accuracy with statistics of the whole training set."""
+"""Accuracy with the exact statistics of the whole training set."""
 
 from torch import nn
 
@@ -10,9 +10,9 @@ from normwise.training.evaluate import CHUNK, logits, loss_and_accuracy
 
 
 def recomputed_accuracy(model: nn.Module, data: LabelledData) -> float | None:
-    """Test accuracy once the running statistics are exactly those of the training set; None without BN.
+    """Return the test accuracy with the exact statistics of the training set; None without BN.
 
-    The running statistics are put back.
+    The running statistics are restored afterwards.
     """
     if not layers_with_statistics(model):
         return None

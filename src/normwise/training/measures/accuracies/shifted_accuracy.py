@@ -1,4 +1,4 @@
-"""Accuracy on test images in another light than those that were trained on."""
+"""Accuracy on test images with another contrast or brightness than the training images."""
 
 from collections.abc import Mapping
 
@@ -10,20 +10,20 @@ from normwise.data.images.altered.light import in_mixed_light
 from normwise.statistics import evaluating, using_batch_statistics
 from normwise.training.evaluate import CHUNK, loss_and_accuracy
 
-#: Contrasts of all test images alike; 1 leaves them as they are.
+#: Contrasts, each applied to all test images; 1 leaves them unchanged.
 CONTRASTS = (1.0, 0.7, 0.5, 0.35, 0.25)
-#: Key of the accuracy where each image has a light of its own.
+#: Key of the accuracy when each image has its own random light.
 MIXED = "mixed"
 _SEED = 2
 
 
 @torch.no_grad()
 def shifted_accuracy(model: nn.Module, data: LabelledData) -> dict[str, dict[str, float]]:
-    """Return the accuracy on the test images at each contrast, and on images each in a light of its own.
+    """Return the accuracy on the test images at each contrast, and with a random light for each image.
 
-    ``running`` with running statistics and ``batch`` with those of the test batches, of about 100 shuffled images; the
-    two are the same without BN. A change that all images share has no effect on ``batch``, but for ε, where BN comes
-    right behind the first layer: normalising takes factor and offset away.
+    ``running`` has the accuracies with running statistics, ``batch`` those with statistics of test batches of about
+    100 shuffled images; without BN they are the same. If BN follows the first layer, a change common to all images
+    has no effect on ``batch`` (apart from ε): normalising removes factor and offset.
     """
     order = epoch_order(len(data.test), seed=0, epoch=0)
     images = torch.cat([batch["images"] for batch in InOrder(data.test, CHUNK)])[order]

@@ -1,4 +1,4 @@
-"""Distribution of what each activation gets, from which its drift over training follows."""
+"""Distribution of each activation's input, which shows its drift over training."""
 
 import torch
 from torch import Tensor, nn
@@ -7,17 +7,17 @@ from normwise.data import LabelledData, epoch_order
 from normwise.statistics.preserve.preserve_model import unchanged
 
 _SAMPLES, _UNITS = 512, 16
-#: Those of figure 1 of Ioffe & Szegedy 2015.
+#: Percentiles of figure 1 of Ioffe & Szegedy 2015.
 _PERCENTILES = (0.15, 0.5, 0.85)
 _ACTIVATIONS = (nn.ReLU, nn.Sigmoid, nn.Tanh)
 
 
 @torch.no_grad()
 def activation_percentiles(model: nn.Module, data: LabelledData) -> list[dict[str, list[float]]]:
-    """Percentiles, and the deviation, of the first 16 units that an activation gets, a layer each, as in training.
+    """Return percentiles and standard deviation of the first 16 units of each activation's input, as in training.
 
-    Over the same 512 training samples at every evaluation, in training mode: BN normalises them with their own
-    statistics, and noise is drawn. The 15th, 50th and 85th percentile, which BN does not fix as it does a mean.
+    They are over the same 512 training samples at every evaluation, in training mode: BN uses the statistics of
+    these samples, and noise is drawn. The 15th, 50th and 85th percentile are not fixed by BN, as the mean is.
     """
     index = epoch_order(len(data.training), seed=0, epoch=0)[:_SAMPLES]
     seen: list[Tensor] = []
@@ -38,7 +38,7 @@ def activation_percentiles(model: nn.Module, data: LabelledData) -> list[dict[st
 
 
 def _by_unit(values: Tensor) -> Tensor:
-    """Return (units, samples), of an image's channels with all its positions."""
+    """Return ``(units, samples)``; for images, the units are channels and the samples include all positions."""
     return values[:, :_UNITS].double().transpose(0, 1).flatten(1)
 
 

@@ -1,4 +1,4 @@
-"""Inputs of an activation over training."""
+"""Percentiles of an activation's input over training."""
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,9 @@ _PERCENTILES = (0.15, 0.5, 0.85)
 
 
 def input_percentiles(model: nn.Module, data: LabelledData) -> list[float]:
-    """15th, 50th and 85th percentile, over the test set, of what the last activation gets at unit 0.
+    """Return the 15th, 50th and 85th percentile of the last activation's input at unit 0, over the test set.
 
-    The quantity of figure 1b and 1c of Ioffe & Szegedy 2015.
+    This is the quantity of figures 1b and 1c of Ioffe & Szegedy 2015.
     """
     activation = [module for module in model.modules() if isinstance(module, (nn.Sigmoid, nn.ReLU))][-1]
     seen: list[Tensor] = []

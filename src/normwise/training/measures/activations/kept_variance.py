@@ -1,4 +1,4 @@
-"""Variance of what BN gets in evaluation, beside the variance that it keeps from training."""
+"""Variance of BN's inputs in evaluation relative to its running variance from training."""
 
 from functools import partial
 
@@ -12,9 +12,9 @@ from normwise.training.evaluate import logits
 
 @torch.no_grad()
 def kept_variance(model: nn.Module, data: LabelledData) -> float | None:
-    """Return the variance of the last BN layer's inputs over the test set, over its running variance.
+    """Return the variance of the last BN layer's inputs over the test set, divided by its running variance.
 
-    The median over its channels, 1 where training and evaluation agree; None without BN.
+    The value is the median over channels, 1 if training and evaluation agree; None without BN.
     """
     layers = layers_with_statistics(model)
     if not layers:

@@ -1,4 +1,4 @@
-"""Form of the distributions that BN layers get and make."""
+"""Shape of the distributions of BN's inputs and outputs."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from normwise.data import LabelledData, epoch_order
 from normwise.training.measures.activations.norm_passes import middle, norm_passes
 
-#: Test samples that are one batch.
+#: Number of test samples in one batch.
 _SAMPLES = 256
 #: The value that a chi-squared variable of two degrees of freedom exceeds with a probability of 1 %.
 _CRITICAL = -2 * math.log(0.01)
@@ -16,14 +16,14 @@ _CRITICAL = -2 * math.log(0.01)
 
 @torch.no_grad()
 def moments(model: nn.Module, data: LabelledData) -> dict[str, float]:
-    """Return how far BN changes the form of its input's distribution, in float64, over all BN layers.
+    """Return how much BN changes the shape of its input's distribution, in float64, over all BN layers.
 
-    A channel is seen at the middle of the image, and those that are constant there are left out. ``skewness``,
-    ``kurtosis`` and ``correlation`` are the largest change of a channel's skewness, of its kurtosis and of two
-    channels' correlation, from the input of BN to its output, where a negative γ turns signs; ``correlated`` is the
-    mean absolute correlation in the output; ``not_normal`` the fraction of channels whose output a Jarque-Bera test
-    at 1 % tells from a normal distribution. NaN where BN's output is no number, or
-    varies in no two channels.
+    Channels are measured at the middle of the image; channels that are constant there are left out. ``skewness``,
+    ``kurtosis`` and ``correlation`` are the largest changes of a channel's skewness, of its kurtosis and of two
+    channels' correlation from BN's input to its output, with the signs that a negative γ flips taken into account.
+    ``correlated`` is the mean absolute correlation in the output. ``not_normal`` is the fraction of channels whose
+    output a Jarque-Bera test at 1 % distinguishes from a normal distribution. Values are NaN if BN's output is NaN,
+    or if fewer than two channels vary.
     """
     index = epoch_order(len(data.test), seed=0, epoch=0)[:_SAMPLES]
     changes: dict[str, list[float]] = {"skewness": [], "kurtosis": [], "correlation": []}
@@ -31,7 +31,7 @@ def moments(model: nn.Module, data: LabelledData) -> dict[str, float]:
     tests: list[Tensor] = []
     for seen in norm_passes(model, data.test, index):
         given, made = middle(seen.given), middle(seen.made)
-        # NaN is kept, to be seen in the result.
+        # Keep NaN, so that the result shows it.
         varying = ~((given.var(0) <= 1e-12) | (made.var(0) <= 1e-24))
         if varying.sum() < 2:
             continue

@@ -13,11 +13,11 @@ from normwise.statistics import using_batch_statistics
 
 @dataclass(frozen=True)
 class NormPass:
-    """A BN layer's part in a forward pass, in float64.
+    """Input and output of a BN layer in a forward pass, in float64.
 
     Attributes:
-        layer: The layer, a copy.
-        given, made: Its input and its output ``(N, C, *)``.
+        layer: Copy of the layer.
+        given, made: Input and output of the layer, ``(N, C, *)``.
     """
 
     layer: Any
@@ -26,7 +26,7 @@ class NormPass:
 
 
 def norm_passes(model: nn.Module, samples: Samples, index: Tensor) -> list[NormPass]:
-    """Return what each BN layer gets and makes of these samples, as one batch; the model is left as it was."""
+    """Return the input and output of each BN layer for samples in one batch; the model is unchanged."""
     model = copy.deepcopy(model).double()
     found: list[NormPass] = []
 
@@ -45,6 +45,6 @@ def norm_passes(model: nn.Module, samples: Samples, index: Tensor) -> list[NormP
 
 
 def middle(values: Tensor) -> Tensor:
-    """Return ``(N, C)`` of ``(N, C, *)``: of images the values at their middle."""
+    """Return ``(N, C)`` from ``(N, C, *)``: for images, the values at the middle."""
     flat = values.flatten(2) if values.dim() > 2 else values[..., None]
     return flat[..., flat.shape[2] // 2]

@@ -1,1 +1,1 @@
-"""Gradients of a layer and through layers."""
+"""Gradients of layers and through layers."""

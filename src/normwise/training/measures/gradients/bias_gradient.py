@@ -1,4 +1,4 @@
-"""Gradient of biases beside that of weights."""
+"""Gradient of biases relative to that of weights."""
 
 import torch
 from torch import nn
@@ -9,9 +9,9 @@ from normwise.training.evaluate import loss_of
 
 
 def bias_gradient(model: nn.Module, data: LabelledData) -> float:
-    """Largest gradient of a hidden layer's bias over the largest of its weights', on one training batch.
+    """Return a hidden layer's largest bias gradient divided by its largest weight gradient, on one training batch.
 
-    0 to rounding where something behind the layer cancels the bias.
+    The ratio is 0 to rounding if a later layer, such as BN, cancels the bias.
     """
     index = epoch_order(len(data.training), seed=0, epoch=0)[:128]
     biased = [

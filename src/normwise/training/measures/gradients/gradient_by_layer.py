@@ -1,4 +1,4 @@
-"""Gradient of each hidden layer."""
+"""Norm of the gradient in each hidden layer."""
 
 import torch
 from torch import nn
@@ -9,9 +9,9 @@ from normwise.training.evaluate import loss_of
 
 
 def gradient_by_layer(model: nn.Module, data: LabelledData) -> list[float]:
-    """Return the Euclidean norm of the loss's gradient by the weights of each hidden layer, the first one first.
+    """Return the Euclidean norm of the loss's gradient with respect to each hidden layer's weights, in order.
 
-    On one training batch of 128, with the batch's own statistics.
+    It is measured on one training batch of 128, with batch statistics.
     """
     index = epoch_order(len(data.training), seed=0, epoch=0)[:128]
     weights = [
@@ -22,5 +22,5 @@ def gradient_by_layer(model: nn.Module, data: LabelledData) -> list[float]:
     with using_batch_statistics(model):
         loss = loss_of(model(**data.training.inputs(index)), data.training.labels[index])
         gradients = torch.autograd.grad(loss, weights)
-    # In float64: the square of a gradient that has all but vanished is 0 in float32.
+    # In float64: the square of a nearly vanished gradient is 0 in float32.
     return [gradient.double().norm().item() for gradient in gradients]

@@ -1,4 +1,4 @@
-"""Turn of a layer's gradient when the layers before it have moved: covariate shift as the optimiser meets it."""
+"""Rotation of a layer's gradient after the preceding layers moved: covariate shift as the optimiser sees it."""
 
 from statistics import fmean
 
@@ -13,7 +13,7 @@ _SAMPLES, _MOVE = 512, 0.01
 
 
 def gradient_turn(model: nn.Module, data: LabelledData) -> float:
-    r"""Cosine between a layer's gradient before and after the layers before it moved, the mean over layers.
+    r"""Return the mean cosine between a layer's gradients before and after the preceding layers moved.
 
     .. math::
 
@@ -21,9 +21,9 @@ def gradient_turn(model: nn.Module, data: LabelledData) -> float:
         \nabla_{W_i} L(W_1', \dots, W_{i-1}', W_i, \dots, W_k)\right), \qquad
         W_j' = W_j - 0.01 \, \frac{\lVert W_j \rVert}{\lVert \nabla_{W_j} L \rVert} \nabla_{W_j} L
 
-    1 where they turn nothing. On 512 training samples in training mode, with the same noise both times. Santurkar et
-    al. 2018 (https://arxiv.org/abs/1805.11604), definition 2.1, with a move of 1 % of each layer's weights, which is
-    the same for all networks, in place of the step of a learning rate.
+    The cosine is 1 if they do not rotate the gradient. It is measured on 512 training samples in training mode,
+    with the same noise both times. See Santurkar et al. 2018 (https://arxiv.org/abs/1805.11604), definition 2.1;
+    each layer moves by 1 % of its weights, the same for all networks, instead of by a step of the learning rate.
     """
     index = epoch_order(len(data.training), seed=0, epoch=0)[:_SAMPLES]
     inputs, labels = data.training.inputs(index), data.training.labels[index]

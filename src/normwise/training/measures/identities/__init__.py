@@ -1,1 +1,1 @@
-"""Deviations from what holds exactly."""
+"""Deviations from exact identities."""

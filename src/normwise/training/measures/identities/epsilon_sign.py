@@ -11,7 +11,7 @@ _EPSILON, _COPIES = 1e-5, 8
 
 @torch.no_grad()
 def epsilon_sign(model: nn.Module, data: LabelledData) -> dict[str, float]:
-    """Return the fraction of BN's outputs that are numbers where a batch has no variance, by the sign of ε.
+    """Return the fraction of BN's outputs that are finite when a batch has no variance, by the sign of ε.
 
     The batch is one test image, several times; BN's formula is computed with ε = 1e-5 and ε = -1e-5.
     """
@@ -24,7 +24,7 @@ def epsilon_sign(model: nn.Module, data: LabelledData) -> dict[str, float]:
 
 
 def _normalised(values: Tensor, epsilon: float) -> Tensor:
-    """Return the batch less its mean, over the root of its variance plus ε."""
+    """Return the batch minus its mean, divided by the square root of its variance plus ε."""
     centred = middle(values) - middle(values).mean(0)
     return centred / (centred.square().mean(0) + epsilon).sqrt()
 

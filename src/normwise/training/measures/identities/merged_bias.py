@@ -1,4 +1,4 @@
-"""BN's β in place of a bias behind it."""
+"""BN's β in place of a later bias."""
 
 import copy
 
@@ -14,10 +14,10 @@ _SAMPLES = 256
 
 @torch.no_grad()
 def merged_bias(model: nn.Module, data: LabelledData) -> float:
-    """Return how far outputs move when each bias behind a BN layer is added to its β and set to 0.
+    """Return how far outputs move when each bias after a BN layer is added to the layer's β and set to 0.
 
-    The largest difference on 256 test samples, in standard deviations of all outputs, with running statistics or with
-    the batch's own; 0 to rounding where β does all that the bias does.
+    The value is the largest difference on 256 test samples, in standard deviations of all outputs, with running
+    statistics or with batch statistics; 0 to rounding if β replaces the bias completely.
     """
     merged = copy.deepcopy(model)
     for module in merged.modules():

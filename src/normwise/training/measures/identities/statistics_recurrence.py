@@ -1,4 +1,4 @@
-"""Rule by which BN's mean and variance come about in training."""
+"""Update rule of BN's mean and variance in training."""
 
 import copy
 import math
@@ -14,12 +14,12 @@ _STEPS, _BATCH, _LR = 5, 60, 0.1
 
 
 def statistics_recurrence(model: nn.Module, data: LabelledData) -> float:
-    """Return how far BN's stored mean and variance are from running averages of what the batches had.
+    """Return the distance of BN's stored mean and variance from running averages of the batch statistics.
 
-    A copy in float64 is trained for 5 steps of gradient descent at batch 60. Beside it the averages are computed from
-    the layers' inputs alone: each step moves them by ``momentum`` of the way to the batch's mean and to its variance
-    (divided by n - 1). The largest distance, relative to the value where that is above 1; infinite where gradient
-    descent can move the stored numbers, which are parameters then, or have a gradient.
+    A copy in float64 is trained for 5 steps of gradient descent with batches of 60. Independently, the averages are
+    computed from the layers' inputs only: each step moves them by ``momentum`` of the way to the batch's mean and
+    to its variance (divided by n - 1). The result is the largest distance, relative to the value if that is above
+    1. It is infinite if gradient descent can move the stored numbers: they are parameters, or have a gradient.
     """
     model = copy.deepcopy(model).double().train()
     layers = layers_with_statistics(model)
@@ -57,7 +57,7 @@ def statistics_recurrence(model: nn.Module, data: LabelledData) -> float:
 
 
 def _moved(running: tuple[Tensor, Tensor], given: Tensor, momentum: float) -> tuple[Tensor, Tensor]:
-    """Return mean and variance moved towards those of a batch ``(N, C, *)``."""
+    """Return mean and variance after an update with a batch ``(N, C, *)``."""
     values = given.transpose(0, 1).flatten(1)
     mean, variance = running
     return (

@@ -1,4 +1,4 @@
-"""Options that every ``normwise train`` command takes, declared once."""
+"""Options that are common to all ``normwise train`` commands."""
 
 import inspect
 from collections.abc import Callable
@@ -16,10 +16,11 @@ class OptimizerName(str, Enum):
 
     sgd = "sgd"
     adam = "adam"
+    adamw = "adamw"
 
 
 class StatisticsName(str, Enum):
-    """Statistics that BN normalises with where several processes train."""
+    """Statistics that BN normalises with when several processes train."""
 
     synchronised = "synchronised"
     local = "local"
@@ -32,16 +33,17 @@ class FrameworkName(str, Enum):
     keras = "keras"
 
 
-_DEFAULT_LR = {OptimizerName.sgd: 0.1, OptimizerName.adam: 0.001}
+_DEFAULT_LR = {OptimizerName.sgd: 0.1, OptimizerName.adam: 0.001, OptimizerName.adamw: 0.001}
+_DEFAULT_DECAY = {OptimizerName.sgd: 0.0, OptimizerName.adam: 0.0, OptimizerName.adamw: 0.01}
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options that do not depend on what is trained; their order is that of the help.
+    """Options that do not depend on the task, in the order of the help.
 
     Attributes:
-        epochs, batch_size, lr, optimizer, clip, seed, option, framework, threads, statistics, out, resume: As their
-            help says.
+        epochs, batch_size, lr, optimizer, momentum, weight_decay, clip, seed, option, framework, threads, statistics,
+            out, resume: As their help says.
     """
 
     epochs: Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
@@ -50,11 +52,18 @@ class TrainingOptions:
     ]
     lr: Annotated[
         float | None,
-        typer.Option("--lr", help="Learning rate; 0.001 for adam and 0.1 for sgd if not given."),
+        typer.Option("--lr", help="Learning rate; 0.001 for adam and adamw, 0.1 for sgd if not given."),
     ] = None
-    optimizer: Annotated[
-        OptimizerName, typer.Option("--optimizer", help="sgd is plain, without momentum.")
-    ] = OptimizerName.adam
+    optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="How weights are updated.")] = (
+        OptimizerName.adam
+    )
+    momentum: Annotated[
+        float, typer.Option(min=0.0, help="Momentum of sgd, less than 1, such as 0.9; adam has its own.")
+    ] = 0.0
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Weight decay of adamw; 0.01 if not given.", show_default=False),
+    ] = None
     clip: Annotated[
         float,
         typer.Option(min=0.0, help="Largest norm of all gradients together; 0 leaves them as they are."),
@@ -102,19 +111,24 @@ class TrainingOptions:
     ] = False
 
     @property
+    def decay(self) -> float:
+        """The weight decay, or the optimiser's usual one."""
+        return _DEFAULT_DECAY[self.optimizer] if self.weight_decay is None else self.weight_decay
+
+    @property
     def learning_rate(self) -> float:
-        """The learning rate, or the optimiser's usual one."""
+        """Learning rate, or the optimiser's usual one if not given."""
         return _DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
 
 
 def with_training_options(
     without: tuple[str, ...] = (), **defaults: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of :class:`TrainingOptions` behind its own; it gets them as ``training``.
+    """Add the options of :class:`TrainingOptions` after a command's own; it receives them as ``training``.
 
     Args:
-        without: Options that this command does not have.
-        defaults: Defaults that are this command's own.
+        without: Names of options that the command does not have.
+        defaults: Defaults that differ in this command.
     """
     hints = get_type_hints(TrainingOptions, include_extras=True)
     default_of = {field.name: field.default for field in fields(TrainingOptions)} | defaults

@@ -1,4 +1,4 @@
-"""Results of the fixes of ``normwise doctor --fix``, printed."""
+"""Output of ``normwise doctor --fix``: the results of the fixes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def show_treatment(diagnosis: str, treatment: "Treatment", out: Path, *, json: bool, quiet: bool) -> None:
-    """Print a treatment: as JSON, as what is left of the findings, or with the diagnosis before it.
+    """Print a treatment: as JSON, as the remaining findings, or after the diagnosis.
 
     Args:
         diagnosis: Text of the diagnosis.
-        treatment: The treatment.
-        out: The file that was written where it is proven.
-        json, quiet: The form.
+        treatment: Record of the fixes.
+        out: File that was written if the gain is proven.
+        json, quiet: Form of the output, as in the options of the command.
     """
     from normwise.records import examination_lines, to_json
 
@@ -32,7 +32,7 @@ def show_treatment(diagnosis: str, treatment: "Treatment", out: Path, *, json: b
 
 
 def is_healthy_after(treatment: "Treatment") -> bool:
-    """Return whether no error or warning is left, among those either that could not be looked for again."""
+    """Return whether no error or warning is left, including those that could not be checked again."""
     before, after = treatment.before, treatment.after
     if not treatment.proven:
         return before.is_healthy

@@ -1,4 +1,4 @@
-"""The end of a command that made a record: it is printed, and where it has a page, that is written."""
+"""Output of a command that made a record: print it, and write its page if it has one."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from normwise.cli.terminal import say, show
 
 
 def say_record(record: Any, *, json: bool, notes: Sequence[str]) -> None:
-    """Print a record as JSON, or as text with notes behind it."""
+    """Print a record as JSON, or as text followed by notes."""
     from normwise.records import to_json
 
     say(to_json(record, indent=1) if json else in_options("\n".join([str(record), *notes])))
@@ -18,7 +18,7 @@ def say_record(record: Any, *, json: bool, notes: Sequence[str]) -> None:
 def write_report(
     record: Any, folder: Path, page: Callable[[Any], str], table: Callable[[Any], Any], *, json: bool
 ) -> None:
-    """Write a record's page into a folder; print the record as JSON, or its table and where the page is."""
+    """Write a record's page into a folder; print the record as JSON, or its table and the page's path."""
     from normwise.files import write_whole
     from normwise.records import to_json
 
