@@ -8,12 +8,13 @@ from normwise.errors import ArgumentError
 from normwise.keras.batch_normalization import BatchNormalization
 from normwise.keras.surgery.batch_norms import batch_norms, check_model
 from normwise.keras.surgery.compiled_state import renew_compiled
+from normwise.records import Freezing
 
 #: Attribute of a layer in which its flags before :func:`freeze` are kept.
 _BEFORE = "_flags_before_freeze"
 
 
-def freeze(model: Any, *, parameters: bool = True) -> tuple[str, ...]:
+def freeze(model: Any, *, parameters: bool = True) -> Freezing:
     """Fix the moving statistics of all BN layers, in place, and γ and β with them unless told otherwise.
 
     A frozen layer normalises with its moving statistics, and doesn't move them, in training, too. With ``parameters``
@@ -31,7 +32,7 @@ def freeze(model: Any, *, parameters: bool = True) -> tuple[str, ...]:
         parameters: Fix γ and β, too.
 
     Returns:
-        The paths of the layers that are frozen now.
+        Report with the paths of the layers that are frozen now.
 
     Raises:
         ArgumentError: ``parameters=False`` and a layer of Keras's own. Then nothing is frozen.
@@ -53,10 +54,10 @@ def freeze(model: Any, *, parameters: bool = True) -> tuple[str, ...]:
             else:
                 layer.frozen_statistics = True
         renew_compiled(model)
-    return tuple(layers)
+    return Freezing(tuple(layers), parameters, True, len(layers))
 
 
-def unfreeze(model: Any) -> tuple[str, ...]:
+def unfreeze(model: Any) -> Freezing:
     """Let BN layers learn again, in place: the inverse of :func:`freeze`.
 
     A layer that :func:`freeze` froze gets the flags that it had before. One that came frozen, from a file or by hand,
@@ -66,7 +67,7 @@ def unfreeze(model: Any) -> tuple[str, ...]:
         model: Any built model; that on which ``fit`` is called.
 
     Returns:
-        The paths of the layers that were frozen and are not now.
+        Report with the paths of the layers that were frozen and are not now.
     """
     check_model(model)
     layers = batch_norms(model)
@@ -75,7 +76,8 @@ def unfreeze(model: Any) -> tuple[str, ...]:
         for path in frozen:
             _put(layers[path], vars(layers[path]).pop(_BEFORE, (True, False)))
         renew_compiled(model)
-    return tuple(path for path in frozen if not _is_frozen(layers[path]))
+    thawed = tuple(path for path in frozen if not _is_frozen(layers[path]))
+    return Freezing(thawed, False, False, len(layers))
 
 
 def _flags_of(layer: Any) -> tuple[bool, bool]:
