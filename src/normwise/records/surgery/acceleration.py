@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from normwise.records.shown import Shown
 from normwise.records.surgery.comparison import gradient_note, not_compared
 
 
@@ -28,9 +29,19 @@ class LayerChange:
     reason: str
     is_old: bool = False
 
+    @property
+    def outcome(self) -> str:
+        """Return the outcome in words."""
+        took = [f"the activation {self.activation!r}"] if self.activation else []
+        took = [*took, "the addition before it"] if self.residual and took else took
+        took = ["an addition"] if self.residual and not took else took
+        said = ["normwise's already" if self.is_old else "replaced" if self.replaced else "left as it is"]
+        said += ["took over " + " and ".join(took)] if took else []
+        return ", ".join(said) + (f" ({self.reason})" if self.reason else "")
+
 
 @dataclass(frozen=True)
-class Acceleration:
+class Acceleration(Shown):
     """Report of ``accelerate`` on all BN layers, with the distance of the new model's numbers from the old one's.
 
     Attributes:
@@ -68,7 +79,7 @@ class Acceleration:
         """Return one line per layer, and the speed-up."""
         if not self.layers:
             return "no batch normalization found"
-        lines = [f"{change.path}: {_said(change)}" for change in self.layers]
+        lines = [f"{change.path}: {change.outcome}" for change in self.layers]
         error = f"largest relative difference: outputs {self.output_error:.1e}, gradients {self.gradient_error:.1e}"
         error += gradient_note(self.gradient_sensitivity)
         return "\n".join([*lines, error, *not_compared(self.left_out), *self._speed()])
@@ -84,12 +95,3 @@ class Acceleration:
             f"a training pass on the example is {self.speedup:.2f} times as fast as before "
             f"(10th to 90th percentile {self.speedup_low:.2f} to {self.speedup_high:.2f})"
         ]
-
-
-def _said(change: LayerChange) -> str:
-    took = [f"the activation {change.activation!r}"] if change.activation else []
-    took = [*took, "the addition before it"] if change.residual and took else took
-    took = ["an addition"] if change.residual and not took else took
-    said = ["normwise's already" if change.is_old else "replaced" if change.replaced else "left as it is"]
-    said += ["took over " + " and ".join(took)] if took else []
-    return ", ".join(said) + (f" ({change.reason})" if change.reason else "")

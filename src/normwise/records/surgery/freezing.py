@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from normwise.records.shown import Shown
+
 _MOST_PATHS = 5
 
 
 @dataclass(frozen=True)
-class Freezing:
+class Freezing(Shown):
     """Report of ``freeze`` and ``unfreeze``.
 
     Attributes:

@@ -78,6 +78,13 @@ class Recorder:
         """Return one line per layer for the last record."""
         return str(self.record)
 
+    def to_html(self) -> str:
+        """Return the page of the records so far; see :meth:`normwise.records.Recording.to_html`."""
+        return self.record.to_html()
+
+    def _repr_html_(self) -> str:
+        return self.record._repr_html_()
+
     def close(self) -> None:
         """Remove all hooks, complete the last record, and warn of what was not seen; do nothing a second time."""
         if self._closed:
