@@ -56,7 +56,7 @@ def accelerate(
             replaced. Our kernels also compute timm's ``BatchNormAct2d`` and frozen BN for images, which stay
             instances of their classes.
         example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
-            arguments.
+            arguments; keys that forward has no argument for, such as ``labels``, are left out.
         inplace: Change the model itself instead of a copy.
         timed: Measure the speed-up of a training pass, in about a second.
 
