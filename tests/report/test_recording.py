@@ -5,20 +5,24 @@ import math
 
 import pytest
 
-from normwise.records import Recording
+from normwise.records import OverChannels, Recording
 from normwise.report import recording_text
+from normwise.report.figures.heat_map import heat_map_drawing
 from normwise.report.figures.recording_figures import heat_maps, layer_figures
 from normwise.report.views.recording_view import (
-    RECORDING_HEADER,
     factor,
     layer_rows,
+    off_by,
+    recording_advice,
+    recording_header,
     recording_summary,
+    recording_verdict,
     shift,
 )
 
 
 def _cells(recording: Recording, number: int) -> dict[str, str]:
-    return dict(zip(RECORDING_HEADER, layer_rows(recording)[number], strict=True))
+    return dict(zip(recording_header(recording), layer_rows(recording)[number], strict=True))
 
 
 @pytest.fixture
@@ -35,31 +39,93 @@ def long(recording: Recording) -> Recording:
     )
 
 
-def test_the_summary_names_the_layer_that_drifts_the_most(recording: Recording) -> None:
-    assert recording_summary(recording) == (
-        "5 records of 5 layers, from step 0 to 800. In the last one frozen.norm drifted the most: the batch's mean lay "
-        "0.400 σ from the running mean, where the noise of a batch is 0.0100 σ."
-    )
-
-
-def test_the_summary_of_little(recording: Recording, empty: Recording) -> None:
+def test_the_summary_says_what_was_recorded(recording: Recording, empty: Recording) -> None:
+    assert recording_summary(recording) == "5 records of 5 layers, from step 0 to 800."
     assert recording_summary(empty) == "Nothing has been recorded yet of 5 layers."
     first = dataclasses.replace(recording, points=recording.points[:1])
-    assert recording_summary(first) == (
-        "1 record of 5 layers, at step 0. In the last one no layer had running statistics that had learnt from data."
+    assert recording_summary(first) == "1 record of 5 layers, at step 0."
+
+
+def _drifting(recording: Recording, shift: float, variances: float) -> Recording:
+    """Return the recording with other distances in all records of its first layer, and no other layer."""
+
+    def over(value: float) -> OverChannels:
+        return OverChannels(-value, 0.0, value, value)
+
+    points = tuple(
+        dataclasses.replace(
+            point,
+            layers={
+                "stem": dataclasses.replace(
+                    point.layers["stem"], shift=over(shift), log_ratio=over(math.log(variances))
+                )
+            },
+        )
+        for point in recording.points
     )
+    return dataclasses.replace(recording, points=points, layers=recording.layers[:1])
+
+
+@pytest.mark.parametrize(
+    ("shift", "variances", "verdict", "advice"),
+    [
+        (
+            0.05,
+            1.05,
+            "Running statistics follow the batches in 1 layer (the most off: stem, by 0.0490 σ).",
+            "",
+        ),
+        (
+            0.3,
+            1.0,
+            "Running statistics are somewhat off in 1 of 1 layer (worst: stem, by 0.300 σ).",
+            "calibrate first",
+        ),
+        (
+            2.0,
+            1.0,
+            "Running statistics are far from the batches in 1 of 1 layer (worst: stem, by 2.00 σ).",
+            "diagnose",
+        ),
+        (
+            0.0,
+            16.0,
+            "Running statistics are far from the batches in 1 of 1 layer (worst: stem, by 1.39 σ).",
+            "diagnose",
+        ),
+    ],
+)
+def test_the_verdict_is_of_what_the_noise_does_not_explain(
+    recording: Recording, shift: float, variances: float, verdict: str, advice: str
+) -> None:
+    drifting = _drifting(recording, shift, variances)
+    assert recording_verdict(drifting) == verdict
+    assert advice in recording_advice(drifting)
+    assert bool(recording_advice(drifting)) == bool(advice)
+
+
+def test_the_verdict_of_little(recording: Recording, empty: Recording) -> None:
+    assert recording_verdict(empty) == "Nothing has been recorded yet."
+    first = dataclasses.replace(recording, points=recording.points[:1])
+    assert recording_verdict(first).startswith("No layer has running statistics that have learnt from data")
+    assert recording_advice(first) == ""
+
+
+def test_a_frozen_layer_does_not_drift(recording: Recording) -> None:
+    assert math.isnan(off_by(recording, "frozen.norm"))
+    assert _cells(recording, 2)["Verdict"] == "–"
 
 
 def test_a_row_has_the_last_record_and_the_worst(recording: Recording) -> None:
     assert _cells(recording, 0) == {
         "Layer": "stem",
+        "Verdict": "poor",
+        "Off by": "0.395",
         "Shift, last": "0.118",
         "Shift, worst": "0.400 (step 200)",  # and not that of step 0, before which nothing had been learnt
         "Noise": "0.0100",
-        "Shift over noise": "11.8",
         "Variances, last": "2.00",
         "Variances, worst": "2.00 (step 800)",
-        "Noise of variance": "0.0500",
         "Remark": "",
     }
 
@@ -76,6 +142,10 @@ def test_what_is_unusual_is_remarked(recording: Recording) -> None:
     assert _cells(recording, 4)["Noise"] == "–"
 
 
+def test_without_remarks_there_is_no_column_for_them(recording: Recording) -> None:
+    assert "Remark" not in recording_header(_drifting(recording, 0.1, 1.0))
+
+
 def test_statistics_of_a_new_layer_are_no_drift(recording: Recording) -> None:
     new, learnt = (point.layers["stem"] for point in recording.points[:2])
     assert math.isnan(shift(new))
@@ -86,7 +156,9 @@ def test_statistics_of_a_new_layer_are_no_drift(recording: Recording) -> None:
 
 def test_heat_maps_have_a_row_for_each_layer_and_a_column_for_each_record(recording: Recording) -> None:
     maps = {one.name: one for one in heat_maps(recording)}
-    assert list(maps) == ["shift", "variances", "noise", "output-gradient", "weight-gradient", "weight"]
+    assert list(maps) == [
+        "drift", "shift", "variances", "noise", "output-gradient", "weight-gradient", "weight",
+    ]  # fmt: skip
     for one in maps.values():
         assert one.x == (0, 200, 400, 600, 800)
         assert [row == "the model" or row for row in one.rows] == [layer.path for layer in recording.layers]
@@ -94,6 +166,15 @@ def test_heat_maps_have_a_row_for_each_layer_and_a_column_for_each_record(record
     assert math.isnan(stem[0])
     assert stem[1:] == tuple(shift(point.layers["stem"]) for point in recording.points[1:])
     assert all(map(math.isnan, unused))
+
+
+def test_maps_of_distances_have_the_same_scale_whatever_was_recorded(recording: Recording) -> None:
+    healthy, broken = (
+        {one.name: heat_map_drawing(one)["traces"][0] for one in heat_maps(_drifting(recording, shift, 1.1))}
+        for shift in (0.1, 3.0)
+    )
+    for name in ("drift", "shift", "variances", "noise", "weight"):
+        assert (healthy[name]["zmin"], healthy[name]["zmax"]) == (broken[name]["zmin"], broken[name]["zmax"])
 
 
 def test_a_map_of_nothing_is_left_out(recording: Recording, empty: Recording) -> None:
@@ -142,7 +223,7 @@ def test_text_fits_a_terminal(recording: Recording) -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
     assert "stem" in text
-    assert "11.8" in text
+    assert "0.395" in text
     assert "Interval   200 steps" in text
     assert "Layers     5 (BatchNorm2d, FrozenBatchNorm2d, LazyBatchNorm1d)" in text
 

@@ -1,5 +1,6 @@
 """Figures as data, independent of the drawing."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -72,6 +73,8 @@ class HeatMap:
         rows: Names of the rows, from the top.
         values: Values, a row for each of ``rows`` with a value for each of ``x``; NaN leaves a gap.
         log: Whether equal steps of colour are equal ratios; then a value of 0 has the lowest colour.
+        least, greatest: Ends of the colour scale, if they are the same for all records; values beyond have the colours
+            of the ends. NaN for the ends of the values.
     """
 
     name: str
@@ -84,3 +87,5 @@ class HeatMap:
     rows: tuple[str, ...]
     values: tuple[tuple[float, ...], ...]
     log: bool = False
+    least: float = math.nan
+    greatest: float = math.nan

@@ -58,7 +58,7 @@ def test_a_recording_has_all_its_figures_with_their_data(recording: Recording) -
     # One more is that of all layers.
     assert sum(attrs.get("class") == "data" for _, attrs in reader.elements) == len(drawn) + 1
     text = " ".join("".join(reader.text).split())
-    assert "frozen.norm drifted the most" in text
+    assert "Running statistics are somewhat off in 2 of 2 layers" in text
     assert "called 3 times a step" in text
 
 
@@ -97,5 +97,5 @@ def test_a_recording_of_few_and_of_many_layers_is_a_page(recording: Recording, l
     maps = [trace for trace in drawn if trace["type"] == "heatmap"]
     text = "".join(reader.text)
     assert all(name in text for name in names)
-    assert len(maps) == 6
+    assert len(maps) == 7
     assert all(len(trace["z"]) == layers for trace in maps)

@@ -179,7 +179,7 @@ CELLS = """() => [...document.querySelectorAll(".plot")]
 
 def test_heat_maps_are_drawn_in_the_colours_of_the_page(opened: Callable[..., Opened]) -> None:
     light, dark = (opened("recording", scheme=scheme).page.evaluate(CELLS) for scheme in ("light", "dark"))
-    assert len(light) == len(dark) == 6
+    assert len(light) == len(dark) == 7
     for cells in (*light, *dark):
         assert cells["rows"] == 5
         assert cells["image"] > 50

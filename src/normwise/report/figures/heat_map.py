@@ -18,7 +18,7 @@ def heat_map_drawing(heat_map: HeatMap) -> dict[str, Any]:
     rows = range(len(heat_map.rows))
     cells = _cells(heat_map)
     known = [value for row in cells for value in row if value is not None]
-    least, greatest = (min(known), max(known)) if known else (0.0, 1.0)
+    least, greatest = _ends(heat_map) or ((min(known), max(known)) if known else (0.0, 1.0))
     if least == greatest:
         greatest = least + 1.0
     ticks = _ticks(least, greatest, log=heat_map.log)
@@ -90,6 +90,14 @@ def _cells(heat_map: HeatMap) -> list[list[float | None]]:
         return math.log10(max(value, smallest)) if heat_map.log else value
 
     return [[cell(value) for value in row] for row in heat_map.values]
+
+
+def _ends(heat_map: HeatMap) -> tuple[float, float] | None:
+    """Return the fixed ends of the colour scale, in what it is linear in; None where it has none."""
+    if math.isnan(heat_map.least):
+        return None
+    least, greatest = heat_map.least, heat_map.greatest
+    return (math.log10(least), math.log10(greatest)) if heat_map.log else (least, greatest)
 
 
 def _ticks(least: float, greatest: float, *, log: bool) -> list[float]:

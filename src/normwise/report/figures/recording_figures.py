@@ -15,7 +15,7 @@ from normwise.records import (
 )
 from normwise.report.figures.tables import evenly
 from normwise.report.numbers import count, number
-from normwise.report.views.recording_view import course, factor, layer_name, shift
+from normwise.report.views.recording_view import course, drift, factor, layer_name, shift
 
 _MOST_COLUMNS, _MOST_POINTS = 200, 60
 # Not 0 and 1: those mean with and without batch normalization.
@@ -38,7 +38,13 @@ def heat_maps(recording: Recording) -> tuple[HeatMap, ...]:
     rms = "Root mean square over channels"
 
     def heat_map(
-        name: str, title: str, value_label: str, caption: str, of: Callable[[LayerPoint], float]
+        name: str,
+        title: str,
+        value_label: str,
+        caption: str,
+        of: Callable[[LayerPoint], float],
+        least: float = math.nan,
+        greatest: float = math.nan,
     ) -> HeatMap:
         return HeatMap(
             name=name,
@@ -57,23 +63,31 @@ def heat_maps(recording: Recording) -> tuple[HeatMap, ...]:
                 for layer in recording.layers
             ),
             log=True,
+            least=least,
+            greatest=greatest,
         )
 
     maps = (
         heat_map(
+            "drift", "Error of the running statistics", "off by (σ)",
+            "How far the values that a layer normalises by its running statistics are from those of training, beyond "
+            "the noise of a batch. The scale is the same on every page: up to 0.1 σ is fine, 0.5 σ or more is bad. A "
+            "gap is a layer whose running statistics had not learnt from data.", drift, 0.02, 5,
+        ),
+        heat_map(
             "shift", "Shift of the batch's mean from the running mean", "shift (σ)",
             f"{rms}, in running σ. A layer that stays at the upper end of the scale drifts: its running mean lags "
-            "behind the weights. A gap is a layer whose running statistics had not learnt from data.", shift,
+            "behind the weights.", shift, 0.02, 5,
         ),
         heat_map(
             "variances", "Batch and running variance", "factor between them",
             "The factor between the two, either way, from the root mean square of its logarithm over channels; at 1 "
-            "they agree.", factor,
+            "they agree.", factor, 1, 30,
         ),
         heat_map(
             "noise", "Noise of the batch's mean", "noise (σ)",
             f"{rms}, in σ, told from the scatter of the samples' means within the batch. A shift that is no larger is "
-            "no drift.", lambda point: point.noise_mean.rms,
+            "no drift.", lambda point: point.noise_mean.rms, 0.02, 5,
         ),
         heat_map(
             "output-gradient", "Gradient at the layer's output", "norm",
@@ -86,7 +100,7 @@ def heat_maps(recording: Recording) -> tuple[HeatMap, ...]:
         heat_map(
             "weight", "γ", "root mean square",
             f"{rms}: 1 in a new layer. Where it goes to 0, the layer passes nothing on.",
-            lambda point: _rms(point.weight),
+            lambda point: _rms(point.weight), 0.1, 10,
         ),
     )  # fmt: skip
     return tuple(one for one in maps if any(math.isfinite(value) for row in one.values for value in row))

@@ -101,8 +101,10 @@ def recording_page(recording: Recording) -> str:
     return _render_drawn(
         "recording.html.j2",
         title=recording_view.RECORDING_TITLE,
+        verdict=recording_view.recording_verdict(recording),
+        advice=recording_view.recording_advice(recording),
         summary=recording_view.recording_summary(recording),
-        header=recording_view.RECORDING_HEADER,
+        header=recording_view.recording_header(recording),
         legend=recording_view.LEGEND,
         rows=recording_view.layer_rows(recording),
         maps=recording_figures.heat_maps(recording),

@@ -71,7 +71,15 @@ def recording_text(recording: Recording) -> str:
     parts = [
         recording_view.RECORDING_TITLE,
         "=" * len(recording_view.RECORDING_TITLE),
-        textwrap.fill(recording_view.recording_summary(recording), WIDTH),
+        *(
+            textwrap.fill(text, WIDTH)
+            for text in (
+                recording_view.recording_verdict(recording),
+                recording_view.recording_advice(recording),
+                recording_view.recording_summary(recording),
+            )
+            if text
+        ),
         "",
         plain(table),
         "",
