@@ -25,9 +25,9 @@ _SAID = {
         lambda with_, without: with_ > 0.1 and without < 1e-4,
     ),
     "recalibrate_after_averaging": (
-        r"old statistics +([\d.]+)%\nafter update_bn +[\d.]+%\n"
-        r"after normwise.calibrate +([\d.]+)%\nrunning statistics were",
-        lambda before, after: before < after,
+        r"old statistics: ([\d.]+)%\nshuffled.*: update_bn [\d.]+%, normwise.calibrate ([\d.]+)%\n.*were fine.*\n"
+        r"sorted.*: update_bn ([\d.]+)%, normwise.calibrate ([\d.]+)%\n.*somewhat off",
+        lambda before, shuffled, by_torch, in_order: before < shuffled and by_torch < in_order,
     ),
     "synchronised_statistics": (
         r"local BN +weights ([\d.e+-]+) from one process, running means ([\d.e+-]+) σ[\s\S]*"
