@@ -27,7 +27,7 @@ class Images:
 
     Attributes:
         images: floating (N, C, H, W).
-        labels: int64 (N,).
+        labels: Class of each image, int64 (N,).
     """
 
     images: Tensor = field(repr=False)
@@ -50,7 +50,7 @@ class ImageData:
         train_images: floating (N, C, H, W), in [0, 1]; float32 as every loader gives them.
         train_labels: int64 (N,), indices into ``classes``.
         test_images: floating (M, C, H, W), in [0, 1]; same C, H, W.
-        test_labels: int64 (M,).
+        test_labels: Class of each test image, int64 (M,).
         classes: the name of each class.
         standardised: whether the values are standardised ones, of any size, and no pixels in [0, 1].
 

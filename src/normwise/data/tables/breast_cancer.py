@@ -7,7 +7,7 @@ import torch
 from normwise.data.images.image_data import ImageData
 from normwise.data.stratified_split import stratified
 
-#: One of so many of each class is tested on.
+#: One in this number of samples of each class is for the test.
 _TEST_SHARE = 3
 
 

@@ -1,4 +1,4 @@
-"""The cluster that a study asks for, by name and address."""
+"""Clusters for studies, by name and address."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -44,7 +44,7 @@ class Cluster:
         """Connect to the cluster, and disconnect at the end.
 
         Raises:
-            ClusterError: the library is not installed, nobody answers at the address, or there is no worker.
+            ClusterError: the library is not installed, the address does not answer, or there is no worker.
         """
         try:
             connected: Callable[[str, float, float], AbstractContextManager[ClusterBackend]] = resolve_name(
