@@ -11,7 +11,7 @@ PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip --disable-pip-version-
 
 CPP := $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.h)
 
-.PHONY: study test exhaustive check format models models-page doctor-calibration doctor-pages smoke sanitize clean
+.PHONY: study test exhaustive check format docs models models-page doctor-calibration doctor-pages smoke sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
@@ -41,6 +41,10 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP)
 
+# The documentation as a site in English and Chinese, in build/site; whatever Sphinx warns of is an error.
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m website.build build/site
+
 # All operations and the doctor on models of torchvision, timm and transformers, and the pages that say what came of it.
 models: $(VENV)/models.stamp
 	$(BIN)/python -m pytest -m models --numprocesses 2
@@ -57,10 +61,10 @@ models-page: $(VENV)/models.stamp
 doctor-calibration: $(VENV)/run.stamp
 	$(BIN)/python -m benchmarks.doctor_calibration --page docs/doctor/calibration.md --healed docs/doctor/healed.md
 
-# A page for each rule of the doctor, and their index; the session and the screenshot of the README, which need Chromium.
+# A page for each rule of the doctor, and their index; the session that a page shows, and a screenshot, by Chromium.
 doctor-pages: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.documentation.rule_pages docs/doctor
-	$(BIN)/python -m tests.documentation.doctor_session README.md docs/pictures/doctor.png
+	$(BIN)/python -m tests.documentation.doctor_session docs/doctor/command-line.md docs/pictures/doctor.png
 
 # The kernels of all instruction sets against csrc/reference.h; needs cmake. `make test` has the baseline's.
 smoke:
@@ -95,7 +99,7 @@ sanitize: $(VENV)/dev.stamp
 SOURCES := pyproject.toml $(CONSTRAINTS) csrc/CMakeLists.txt $(CPP)
 
 $(VENV)/run.stamp: $(SOURCES) | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[study]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(SOURCES) | $(BIN)/python

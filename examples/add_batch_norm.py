@@ -1,6 +1,6 @@
 """A deep network that doesn't begin to learn gets BN, and does.
 
-Run: python examples/add_batch_norm.py
+Run: python examples/add_batch_norm.py (the digits need pip install 'normwise[study]')
 
 ``normwise.insert`` puts BN before the activations, and takes away the biases that it cancels. With the training
 images as data, the layers begin with statistics with which the network computes, in evaluation, what it did before.

@@ -1,6 +1,6 @@
 """A trained network is folded, so that no BN layer is left to compute, and exported to ONNX.
 
-Run: python examples/fold_before_export.py
+Run: python examples/fold_before_export.py (the digits need pip install 'normwise[study]')
 
 In evaluation a BN layer scales and shifts each channel, which the convolution before it can do on its own. Whether
 the outputs are the same is not a matter of trust: fold compares them, and so does the export, with onnxruntime, if

@@ -1,6 +1,6 @@
 """A backbone that is not to change: requires_grad=False holds its weights, and its BN statistics move all the same.
 
-Run: python examples/freeze_for_fine_tuning.py
+Run: python examples/freeze_for_fine_tuning.py (the digits need pip install 'normwise[study]')
 
 A network learns the digits 0 to 4. Then a new head on the same backbone learns 5 to 9, from darker images, while the
 backbone is to stay what it is, for both heads. In training a BN layer normalises with the batch's statistics, and

@@ -1,6 +1,6 @@
 """Weights are averaged, and nobody averaged what BN knows of its inputs: the statistics must be computed anew.
 
-Run: python examples/recalibrate_after_averaging.py
+Run: python examples/recalibrate_after_averaging.py (the digits need pip install 'normwise[study]')
 
 The average of the weights of several epochs (stochastic weight averaging) generalises better than the last ones. But
 the running statistics in the averaged model are those of other weights, and it evaluates badly until they are

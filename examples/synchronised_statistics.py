@@ -1,6 +1,6 @@
 """Two processes with four samples each: local statistics, synchronised ones, and one process with all eight.
 
-Run: python examples/synchronised_statistics.py
+Run: python examples/synchronised_statistics.py (the digits need pip install 'normwise[study]')
 
 It starts itself by torchrun: ``torchrun --nproc-per-node 2 examples/synchronised_statistics.py`` is the same. With
 synchronised statistics two processes train as one does, to rounding; with local ones each has statistics of four

@@ -1,6 +1,10 @@
 """Components of the graph of calls come in an order in which each can be measured once those before it are final."""
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 
 from normwise.call_order import CallOrder, Component
 
@@ -39,3 +43,26 @@ def test_components(passes: tuple[str, ...], components: list[tuple[str, bool, b
 def test_several_processes_have_the_calls_of_all() -> None:
     merged = CallOrder.merged([_order("ab"), _order("ba")])
     assert merged.components() == [Component(("a", "b"), True, True)]
+
+
+@given(st.lists(st.text(alphabet="abcdefgh", max_size=6), min_size=1, max_size=8).filter(any))
+def test_components_are_those_that_scipy_finds(passes: list[str]) -> None:
+    order = _order(*passes)
+    slots = list(order.slots)
+    matrix = np.zeros((len(slots), len(slots)))
+    for one, next in order.edges:
+        matrix[slots.index(one), slots.index(next)] = 1
+    _, labels = connected_components(matrix, connection="strong")
+    expected = {tuple(np.array(slots)[labels == label]) for label in labels}
+    found = order.components()
+    assert {component.slots for component in found} == expected
+    place = {slot: number for number, component in enumerate(found) for slot in component.slots}
+    assert all(place[one] <= place[next] for one, next in order.edges)
+
+
+@pytest.mark.parametrize("cyclic", [False, True])
+def test_a_model_may_have_more_layers_than_python_has_nested_calls(cyclic: bool) -> None:
+    order, count = CallOrder(), 5000
+    for slot in [*range(count), *([0] if cyclic else [])]:
+        order.add_call(str(slot))
+    assert len(order.components()) == (1 if cyclic else count)

@@ -19,7 +19,7 @@ _HIDDEN = "import sys; sys.modules['keras'] = None"
 @pytest.mark.parametrize(
     ("before", "backend", "said"),
     [
-        (_HIDDEN, "torch", "this needs Keras, which is not installed: pip install 'normwise[keras]'"),
+        (_HIDDEN, "torch", "this needs keras, which is not installed: pip install 'normwise[keras]'"),
         ("", "caffe", "Unable to import backend : caffe"),
         (
             "import sys; sys.modules['jax'] = None",

@@ -1,6 +1,7 @@
 """A network for handwritten digits that trains well and evaluates badly: its BN layers have the momentum of TensorFlow.
 
 Run: normwise doctor train.py:model --data train.py:loader --loss train.py:loss
+The digits need: pip install 'normwise[study]'
 """
 
 import torch

@@ -1,6 +1,6 @@
 """The mistake of `bn = tf.layers.batch_normalization(fc)`: no `training=`, so nothing is ever normalised.
 
-Run: KERAS_BACKEND=torch python examples/keras/never_training.py
+Run: KERAS_BACKEND=torch python examples/keras/never_training.py (needs pip install 'normwise[keras,study]')
 
 TensorFlow 1's function had `training=False` by default. A network that was built so normalises with the initial
 statistics, mean 0 and variance 1, in training and after it: BN is a scale and a shift. The network is the tutorial's,

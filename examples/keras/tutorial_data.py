@@ -1,7 +1,8 @@
 """Data and arguments of the examples: MNIST, spoken digits and film reviews as NumPy arrays.
 
 They are found, or downloaded, as ``normwise.data`` says. Where that fails, and with ``--built-in``, what comes with
-normwise takes their place: scanned digits of 8×8 pixels, sung tones, made-up phrases.
+normwise takes their place: scanned digits of 8×8 pixels, sung tones, made-up phrases. All but the last two need
+``pip install 'normwise[study]'``.
 """
 
 import argparse

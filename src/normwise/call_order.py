@@ -1,6 +1,6 @@
 """The order in which a model calls its BN layers, and the cycles in it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import NamedTuple
@@ -59,24 +59,11 @@ class CallOrder:
 
         The inputs of a component's slots depend on the components before it, and on its own slots if it is cyclic.
         """
-        if not self.slots:
-            return []
-        # Imported here: it takes some tenths of a second, which importing normwise should not.
-        import numpy as np
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        number = {slot: index for index, slot in enumerate(self.slots)}
-        ends = np.array([(number[one], number[next]) for one, next in self.edges], dtype=np.int64).reshape(
-            -1, 2
-        )
-        edges = coo_array((np.ones(len(ends), dtype=np.int8), tuple(ends.T)), shape=(len(number),) * 2)
-        _, labels = connected_components(edges, directed=True, connection="strong")
-        label = {slot: int(labels[index]) for slot, index in number.items()}
-        members: dict[int, list[str]] = {}
+        label = _strong_components(self.slots, self.edges)
+        members: dict[str, list[str]] = {}
         for slot in self.slots:
             members.setdefault(label[slot], []).append(slot)
-        before: dict[int, dict[int, None]] = {component: {} for component in members}
+        before: dict[str, dict[str, None]] = {component: {} for component in members}
         cyclic = {component for component, slots in members.items() if len(slots) > 1}
         for one, following in self.edges:
             if one == following:
@@ -87,3 +74,42 @@ class CallOrder:
             Component(tuple(members[component]), component in cyclic, not before[component])
             for component in TopologicalSorter(before).static_order()
         ]
+
+
+def _strong_components(slots: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return for each slot the root of its strongly connected component.
+
+    Reference: Sharir 1981, A strong-connectivity algorithm and its applications in data flow analysis (Kosaraju's
+    algorithm).
+    """
+    following: dict[str, list[str]] = {slot: [] for slot in slots}
+    preceding: dict[str, list[str]] = {slot: [] for slot in following}
+    for one, next in edges:
+        following[one].append(next)
+        preceding[next].append(one)
+    seen: set[str] = set()
+    finished = [slot for root in following for slot in _depth_first(root, following, seen)]
+    label: dict[str, str] = {}
+    seen = set()
+    for root in reversed(finished):
+        label |= dict.fromkeys(_depth_first(root, preceding, seen), root)
+    return label
+
+
+def _depth_first(root: str, neighbours: Mapping[str, Sequence[str]], seen: set[str]) -> Iterator[str]:
+    """Yield the unseen slots that ``root`` reaches, each after the slots that it reaches itself."""
+    if root in seen:
+        return
+    seen.add(root)
+    # An explicit stack, since a model can have more layers than Python allows nested calls.
+    path = [(root, iter(neighbours[root]))]
+    while path:
+        slot, rest = path[-1]
+        for next in rest:
+            if next not in seen:
+                seen.add(next)
+                path.append((next, iter(neighbours[next])))
+                break
+        else:
+            path.pop()
+            yield slot

@@ -3,6 +3,7 @@
 from typing import Any
 
 from normwise.errors import MissingPackageError
+from normwise.extras import not_installed
 
 _FIRST = 3
 _SET_BACKEND = (
@@ -22,11 +23,11 @@ def import_keras() -> Any:
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "keras":
-            raise MissingPackageError(
-                "this needs Keras, which is not installed: pip install 'normwise[keras]', and one of its backends, "
-                "tensorflow, jax or torch, which the environment variable KERAS_BACKEND names",
-                name="keras",
-            ) from None
+            backends = (
+                ", and one of its backends, tensorflow, jax or torch, which the environment variable KERAS_BACKEND "
+                "names"
+            )
+            raise not_installed("keras", "this", "keras", backends) from None
         raise MissingPackageError(
             f"Keras can't be imported, because {missing} is not installed: install it, or {_SET_BACKEND}, whichever is "
             "installed",

@@ -38,7 +38,7 @@ def test_other_options_are_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_option_that_the_task_has_not_is_an_error() -> None:
-    with pytest.raises(ArgumentError, match="image data have no option 'rate'; they have none"):
+    with pytest.raises(ArgumentError, match="image data have no option 'rate'; they have size"):
         load_data("image", "digits", rate=8000)
 
 

@@ -1,6 +1,6 @@
-"""The session with the doctor that the README shows, and the screenshot of its page.
+"""The session with the doctor that docs/doctor/command-line.md shows, and the screenshot of its page.
 
-Run: python -m tests.documentation.doctor_session README.md docs/pictures/doctor.png
+Run: python -m tests.documentation.doctor_session docs/doctor/command-line.md docs/pictures/doctor.png
 """
 
 import os
@@ -22,13 +22,13 @@ _SHOWN = re.compile(r"(?<=^```console\n)\$ normwise doctor .*?(?=^```$)", re.M |
 _WIDTH, _HEIGHT = 1080, 1560
 
 
-def main(readme: Path, screenshot: Path) -> None:
-    """Write the session into the README, and the screenshot."""
+def main(document: Path, screenshot: Path) -> None:
+    """Write the session into a document, and the screenshot."""
     with tempfile.TemporaryDirectory() as folder:
         said = session(Path(folder))
         take_screenshot(Path(folder) / _PAGE, screenshot)
-    text = readme.read_text(encoding="utf-8")
-    readme.write_text(_SHOWN.sub(lambda _: said, text), encoding="utf-8")
+    text = document.read_text(encoding="utf-8")
+    document.write_text(_SHOWN.sub(lambda _: said, text), encoding="utf-8")
 
 
 def session(folder: Path) -> str:
@@ -48,12 +48,12 @@ def session(folder: Path) -> str:
     return f"$ {COMMAND}\n{done.stdout.strip()}\n"
 
 
-def shown_session(readme: Path) -> str:
-    """Return the session that the README shows."""
-    found = _SHOWN.search(readme.read_text(encoding="utf-8"))
+def shown_session(document: Path) -> str:
+    """Return the session that a document shows."""
+    found = _SHOWN.search(document.read_text(encoding="utf-8"))
     if found is None:
         raise ValueError(
-            f"{readme} shows no session; expected a console block that begins with $ normwise doctor"
+            f"{document} shows no session; expected a console block that begins with $ normwise doctor"
         )
     return found[0]
 

@@ -1,4 +1,4 @@
-"""The Python in README.md, CONTRIBUTING.md and docs/ runs, each block by itself."""
+"""The Python in CONTRIBUTING.md and in pages of docs/ to look things up in runs, each block by itself."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,8 +12,17 @@ from torch import nn
 import normwise
 
 _ROOT = Path(__file__).parents[2]
-_PAGES = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted((_ROOT / "docs").glob("*.md")),
-          *sorted((_ROOT / "docs/keras").glob("*.md"))]  # fmt: skip
+#: Pages that are followed from top to bottom are run by guides/, and those of rules by test_rule_pages.py.
+_PAGES = [
+    _ROOT / "CONTRIBUTING.md",
+    _ROOT / "docs/doctor/command-line.md",
+    *(page for page in sorted((_ROOT / "docs").glob("*.md")) if page.stem not in ("tutorial", "faq")),
+    *(
+        page
+        for name in ("keras", "processes", "reference")
+        for page in sorted((_ROOT / "docs" / name).glob("*.md"))
+    ),
+]
 
 
 def _layers() -> dict[str, Any]:
@@ -61,14 +70,16 @@ def _micro_batches() -> dict[str, Any]:
 
 #: What a section of a page says that there is, by its heading.
 _GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
-    "The doctor": _classifier,
+    "In Python": _classifier,
     "Layers": _layers,
     "Normalised by the statistics of all": _micro_batches,
     "Running statistics that move once": _micro_batches,
     "Sequences": _sequences,
     "Small batches and several processes": _network,
     "Statistics": _network,
+    "Watching a training": _network,
     "Surgery": _network,
+    "Faster layers in a model": _network,
 }
 
 

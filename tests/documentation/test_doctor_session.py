@@ -1,4 +1,4 @@
-"""The README shows what the doctor prints, and what its page looks like."""
+"""The page about the doctor shows what it prints, and what its report looks like."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.documentation.doctor_session import chromium, session, shown_session, take_screenshot
 
 _ROOT = Path(__file__).parents[2]
-_README = _ROOT / "README.md"
+_DOCUMENT = _ROOT / "docs/doctor/command-line.md"
 _SCREENSHOT = _ROOT / "docs/pictures/doctor.png"
 
 
@@ -26,9 +26,9 @@ def _without_numbers(text: str) -> str:
     return " ".join(re.sub(r"\d[\d.,]*(e[-+]?\d+)?", "#", text).split())
 
 
-def test_the_readme_shows_what_the_doctor_prints(said: str) -> None:
+def test_the_page_shows_what_the_doctor_prints(said: str) -> None:
     # Other versions of torch, and other processors, train to other numbers.
-    assert _without_numbers(said) == _without_numbers(shown_session(_README)), (
+    assert _without_numbers(said) == _without_numbers(shown_session(_DOCUMENT)), (
         "make doctor-pages makes it anew"
     )
 
@@ -37,7 +37,7 @@ def test_the_readme_shows_what_the_doctor_prints(said: str) -> None:
 def test_the_fix_gains_much(text: str, said: str) -> None:
     found = re.search(
         r"accuracy in evaluation ([\d.]+)%\s+before,\s+([\d.]+)%\s+after",
-        said if text == "said" else shown_session(_README),
+        said if text == "said" else shown_session(_DOCUMENT),
     )
     assert found
     before, after = map(float, found.groups())
@@ -54,5 +54,5 @@ def test_the_screenshot_is_of_the_page(said: str, folder: Path, tmp_path: Path) 
 
 
 def test_the_readme_shows_the_screenshot() -> None:
-    assert "](docs/pictures/doctor.png)" in _README.read_text(encoding="utf-8")
+    assert "](../pictures/doctor.png)" in _DOCUMENT.read_text(encoding="utf-8")
     assert _SCREENSHOT.is_file()

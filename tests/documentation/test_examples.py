@@ -50,6 +50,6 @@ def test_it_runs_and_says_what_it_found(path: Path, tmp_path: Path) -> None:
     assert holds(*map(float, found.groups())), done.stdout
 
 
-def test_there_are_those_that_the_readme_names() -> None:
-    readme = (_EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"examples/(\w+)\.py", readme)) == sorted(_SAID)
+def test_there_are_those_that_the_page_about_surgery_names() -> None:
+    page = (_EXAMPLES.parent / "docs/surgery.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"examples/(\w+)\.py", page)) == sorted(_SAID)

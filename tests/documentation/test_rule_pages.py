@@ -1,5 +1,6 @@
 """The pages of the doctor's rules are those that the rules give now."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,14 @@ from tests.documentation.case_code import script_of
 from tests.documentation.rule_pages import COMMAND, index, page, page_name, without_numbers
 
 _FOLDER = Path(__file__).parents[2] / "docs" / "doctor"
+_CHINESE = {
+    "error": "错误",
+    "warning": "警告",
+    "info": "提示",
+    "safe": "安全",
+    "unsafe": "需确认",
+    "manual": "手动",
+}
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
@@ -27,6 +36,15 @@ def test_what_the_doctor_says_on_a_page_is_a_finding_of_the_rule(rule: Rule) -> 
 
 def test_the_index_is_up_to_date() -> None:
     assert (_FOLDER / "README.md").read_text(encoding="utf-8") == index(), f"{COMMAND} makes it anew"
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
+def test_a_rule_stands_in_the_chinese_index(rule: Rule) -> None:
+    index_page = (_FOLDER.parent / "zh" / "doctor" / "README.md").read_text(encoding="utf-8")
+    link = re.escape(f"[{rule.code}](../../doctor/{page_name(rule)})")
+    severity, safety = _CHINESE[rule.severity], _CHINESE[rule.safety]
+    row = rf"^\| {link} \| [^|]+ `{rule.name}` \| {severity} \| {safety} \| [^|]+ \|$"
+    assert re.search(row, index_page, re.M), f"write a row for {rule.code} in docs/zh/doctor/README.md"
 
 
 def test_each_page_is_of_a_rule() -> None:

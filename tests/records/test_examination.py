@@ -31,6 +31,13 @@ def test_a_treatment_is_read_back_as_it_was() -> None:
     assert str(read) == str(record)
 
 
+def test_a_finding_names_its_layers_and_none_for_the_model_as_a_whole() -> None:
+    in_layers, _, of_the_model = shown_examination.sick().findings
+    assert in_layers.layers == tuple(symptom.path for symptom in in_layers.symptoms)
+    assert "stem.norm" in in_layers.layers
+    assert of_the_model.layers == ()
+
+
 def test_a_severity_that_is_none_is_refused() -> None:
     sick = shown_examination.sick()
     odd = dataclasses.replace(sick, findings=(shown_examination.finding(severity="fatal"),))

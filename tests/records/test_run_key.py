@@ -35,6 +35,7 @@ CHANGES: dict[str, Any] = {
     "eval_growth": 0.05,
     "stop_at_loss": 0.1,
     "draw_samples": True,
+    "weight_decay": 0.01,
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import normwise
-from normwise.errors import ArgumentError, ModelError, RunError
+from normwise.errors import ArgumentError, MissingPackageError, ModelError, RunError
 from normwise.surgery.export_onnx import export_onnx
 
 _X = torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
@@ -141,7 +141,8 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(ArgumentError, match=r"onnxscript can't be imported: pip install 'normwise\[onnx\]'"):
+    expected = r"an export to ONNX needs onnxscript, which is not installed: pip install 'normwise\[onnx\]'"
+    with pytest.raises(MissingPackageError, match=expected):
         export_onnx(_model(), _X, tmp_path / "model.onnx")
 
 

@@ -177,9 +177,18 @@ def test_images_in_colour_or_grey_are_classified(
     Image.fromarray(pixels).convert(mode).save(tmp_path / "other.png")
     grey, other = predict(run, [str(tmp_path / "grey.png"), str(tmp_path / "other.png")])
     assert grey.probabilities == other.probabilities
-    Image.new("L", (9, 8)).save(tmp_path / "wide.png")
-    with pytest.raises(DataError, match=r"wide\.png: is 9×8 pixels, expected 8×8; resize it"):
-        predict(run, [str(tmp_path / "wide.png")])
+
+
+def test_images_of_another_size_are_resized_and_folders_are_read(
+    trained: Callable[[RunConfig], Path], tmp_path: Path
+) -> None:
+    run = trained(_speech(task="image", model="dense_bn", data="digits", clip=None))
+    (tmp_path / "images/more").mkdir(parents=True)
+    Image.new("L", (8, 8), 128).save(tmp_path / "images/small.png")
+    Image.new("L", (19, 16), 128).save(tmp_path / "images/more/large.png")
+    large, small = predict(run, [str(tmp_path / "images")])
+    assert [Path(each.input).name for each in (large, small)] == ["large.png", "small.png"]
+    assert large.probabilities == small.probabilities
 
 
 def test_a_run_without_a_checkpoint_or_none_at_all_is_one_error(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from normwise.cli import terminal
+from normwise.cli.command_group import CommandGroup
 from normwise.cli.commands.bench import bench
 from normwise.cli.commands.calibrate import calibrate
 from normwise.cli.commands.convert import convert
@@ -18,34 +19,47 @@ from normwise.cli.commands.doctor import doctor
 from normwise.cli.commands.explain import explain
 from normwise.cli.commands.fold import fold
 from normwise.cli.commands.port import port
-from normwise.cli.commands.predict import predict
 from normwise.cli.commands.report import report
 from normwise.cli.commands.study import study
-from normwise.cli.commands.train import train_app
+from normwise.cli.commands.training.evaluate import evaluate
+from normwise.cli.commands.training.predict import predict
+from normwise.cli.commands.training.runs import runs
+from normwise.cli.commands.training.train import train_app
 from normwise.cli.option_names import naming_options
 from normwise.errors import NormwiseError
 
+_MEND, _TRAIN, _EVIDENCE = "Examine and mend a network", "Train a network and use it", "Evidence and speed"
+
+
+class _Commands(CommandGroup):
+    """The commands, the main jobs first."""
+
+    order = (
+        *("doctor", "calibrate", "evaluate", "fold", "convert", "port"),
+        *("train", "predict", "report", "runs"),
+        *("study", "explain", "bench"),
+    )
+
+
 app = typer.Typer(
     name="normwise",
+    cls=_Commands,
     help="Batch normalization for PyTorch and Keras: train with and without it, see what it does, and mend it.",
     epilog="Exit codes: 0 fine, 1 the doctor found errors or warnings, 2 wrong use or bad input, 70 a mistake of "
     "normwise's own, 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-app.add_typer(train_app, name="train")
-app.command()(naming_options(predict))
-app.command()(naming_options(study))
-app.command()(naming_options(doctor))
-app.command()(naming_options(calibrate))
-app.command()(naming_options(fold))
-app.command()(naming_options(convert))
-app.command()(naming_options(port))
-app.command()(naming_options(bench))
-app.command()(naming_options(report))
-app.command()(naming_options(explain))
+for _panel, _commands in (
+    (_MEND, (doctor, calibrate, evaluate, fold, convert, port)),
+    (_TRAIN, (predict, report, runs)),
+    (_EVIDENCE, (study, explain, bench)),
+):
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(naming_options(_command))
+app.add_typer(train_app, name="train", rich_help_panel=_TRAIN)
 
 _WRONG_USE, _OWN_MISTAKE, _INTERRUPTED, _NOBODY_READS = 2, 70, 130, 141
 _TRACEBACK = "--traceback"
@@ -66,7 +80,8 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the versions and stop.")
+        bool,
+        typer.Option("--version", "-V", callback=_version, is_eager=True, help="Say the versions and stop."),
     ] = False,
     traceback: Annotated[
         bool,

@@ -56,6 +56,11 @@ class ProgressBar:
     def __init__(self, progress: Progress, task: TaskID):
         self._progress, self._task = progress, task
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a terminal that shows it."""
+        return not self._progress.disable
+
     def show(self, completed: float, text: str, total: float | None = None) -> None:
         """Move the bar and show a text next to it; a new total replaces the old one."""
         self._progress.update(self._task, completed=completed, total=total, description=visible(text))

@@ -12,7 +12,7 @@ if typing.TYPE_CHECKING:
     from normwise.data.images.image_folder import image_folder
     from normwise.data.images.mnist import mnist
     from normwise.data.load import load_data
-    from normwise.data.options import SpeechOptions, TextOptions
+    from normwise.data.options import ImageOptions, SpeechOptions, TextOptions
     from normwise.data.protocols import LabelledData, Samples
     from normwise.data.registry import NAMED_DATA
     from normwise.data.sample_order import BatchOrder, InOrder, epoch_order
@@ -23,12 +23,13 @@ if typing.TYPE_CHECKING:
     from normwise.data.text.rt_polarity import rt_polarity
     from normwise.data.text.text_files import text_files
     from normwise.data.text.vocabulary import Vocabulary
-    from normwise.data.user_input import prepared
+    from normwise.data.user_input import input_files, prepared
 
 __all__ = [
     "NAMED_DATA",
     "BatchOrder",
     "ImageData",
+    "ImageOptions",
     "InOrder",
     "LabelledData",
     "Samples",
@@ -42,6 +43,7 @@ __all__ = [
     "fsdd",
     "idx_folder",
     "image_folder",
+    "input_files",
     "load_data",
     "mnist",
     "prepared",
@@ -55,6 +57,7 @@ _NAMES = {
     "NAMED_DATA": "registry:NAMED_DATA",
     "BatchOrder": "sample_order:BatchOrder",
     "ImageData": "images.image_data:ImageData",
+    "ImageOptions": "options:ImageOptions",
     "InOrder": "sample_order:InOrder",
     "LabelledData": "protocols:LabelledData",
     "Samples": "protocols:Samples",
@@ -68,6 +71,7 @@ _NAMES = {
     "fsdd": "speech.fsdd:fsdd",
     "idx_folder": "images.idx_folder:idx_folder",
     "image_folder": "images.image_folder:image_folder",
+    "input_files": "user_input:input_files",
     "load_data": "load:load_data",
     "mnist": "images.mnist:mnist",
     "prepared": "user_input:prepared",

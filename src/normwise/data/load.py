@@ -61,12 +61,18 @@ def _kept(task: Task, source: str, options: tuple[tuple[str, Option], ...]) -> L
 
 def _loaded(task: Task, source: str, options: Mapping[str, Option]) -> LabelledData:
     reader, named = READERS[task], named_data(task)
-    given = () if reader.options is None else (reader.options(**options),)
+    given = reader.options(**options)
     if source in named:
-        return loader_of(named[source])(*given)
+        if reader.for_named:
+            return loader_of(named[source])(given)
+        for option, value in options.items():
+            raise ArgumentError(
+                f"{option}={value!r} is for a folder of the user's own, and {source} has its own; leave it out"
+            )
+        return loader_of(named[source])()
     path = expanded(source)
     if is_folder(path) or (path.suffix.lower() in reader.endings and is_there(path)):
-        return loader_of(reader)(path, *given)
+        return loader_of(reader)(path, given)
     raise DataError(f"{source}: is neither {reader.expected} ({', '.join(named)})")
 
 
@@ -78,9 +84,7 @@ def _check(task: Task, source: str, options: Mapping[str, Option]) -> None:
     check_unicode(source, "the name of the data")
     for option, value in options.items():
         if option not in known:
-            raise ArgumentError(
-                f"{task} data have no option {option!r}; they have {', '.join(known) or 'none'}"
-            )
+            raise ArgumentError(f"{task} data have no option {option!r}; they have {', '.join(known)}")
         if type(value) is not known[option]:
             raise ArgumentError(
                 f"the option {option} of {task} data is {value!r}, expected a value of type {known[option].__name__}"
@@ -90,9 +94,7 @@ def _check(task: Task, source: str, options: Mapping[str, Option]) -> None:
 
 
 @cache
-def _types(options: type[Any] | None) -> dict[str, type]:
+def _types(options: type[Any]) -> dict[str, type]:
     """Return the type of each option; of one that may be left out, that of its value."""
-    if options is None:
-        return {}
     hints = get_type_hints(options)
     return {field.name: (get_args(hints[field.name]) or (hints[field.name],))[0] for field in fields(options)}

@@ -7,6 +7,18 @@ FILE_OPTIONS = ("vectors",)
 
 
 @dataclass(frozen=True)
+class ImageOptions:
+    """Options of folders of image files.
+
+    Attributes:
+        size: Height and width that all images are resized to, 1 to 4,096; as they are, and then all of one size, if not
+            given.
+    """
+
+    size: int | None = None
+
+
+@dataclass(frozen=True)
 class SpeechOptions:
     """Options of recordings.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
 
-from normwise.data.options import SpeechOptions, TextOptions
+from normwise.data.options import ImageOptions, SpeechOptions, TextOptions
 from normwise.records import Task
 
 
@@ -20,7 +20,7 @@ class NamedData:
     Attributes:
         task: Kind of input that is classified.
         name: Name on the command line and in a run's configuration; no two sets share one.
-        loader: Function that returns the set. It takes the task's options, if there are any.
+        loader: Function that returns the set. It takes the task's options, where these are for known sets, too.
         about: Content of the set in two words, for the help of the command line.
     """
 
@@ -39,22 +39,24 @@ class FileReader:
     """The reader of a user's own folders and files of one task.
 
     Attributes:
-        loader: Function of a path that returns the data. It takes the task's options, too, if there are any.
+        loader: Function of a path and of the task's options that returns the data.
         expected: Sources of this task, as an error lists them; the names of the known sets follow.
+        options: Class of the task's options.
         endings: Endings of files that are read; a folder always is.
-        options: Class of the task's options; None where it has none.
+        for_named: Whether the known sets take the options, too.
     """
 
     loader: str
     expected: str
+    options: type[Any]
     endings: tuple[str, ...] = ()
-    options: type[Any] | None = None
+    for_named: bool = True
 
 
 NAMED_DATA = (
-    NamedData("image", "digits", "images.digits:digits"),
-    NamedData("image", "mnist", "images.mnist:mnist"),
-    NamedData("image", "fashion-mnist", "images.fashion_mnist:fashion_mnist", "clothes"),
+    NamedData("image", "digits", "images.digits:digits", "handwritten, 8×8"),
+    NamedData("image", "mnist", "images.mnist:mnist", "handwritten digits, 28×28"),
+    NamedData("image", "fashion-mnist", "images.fashion_mnist:fashion_mnist", "clothes, 28×28"),
     NamedData(
         "image",
         "digits-in-mixed-light",
@@ -68,8 +70,18 @@ NAMED_DATA = (
         "image", "lights-of-digits", "images.altered.light:lights_of_digits", "brightness as the class"
     ),
     NamedData("image", "lights-of-mnist", "images.altered.light:lights_of_mnist", "brightness as the class"),
-    NamedData("image", "digits-with-wrong-labels", "images.altered.wrong_labels:digits_with_wrong_labels"),
-    NamedData("image", "mnist-with-wrong-labels", "images.altered.wrong_labels:mnist_with_wrong_labels"),
+    NamedData(
+        "image",
+        "digits-with-wrong-labels",
+        "images.altered.wrong_labels:digits_with_wrong_labels",
+        "a fifth of the training labels drawn at random",
+    ),
+    NamedData(
+        "image",
+        "mnist-with-wrong-labels",
+        "images.altered.wrong_labels:mnist_with_wrong_labels",
+        "a fifth of the training labels drawn at random",
+    ),
     NamedData("image", "crops-16", "images.colour_crops:crops_16", "colour, 16×16"),
     NamedData("image", "crops-32", "images.colour_crops:crops_32", "colour, 32×32"),
     NamedData("image", "crops-64", "images.colour_crops:crops_64", "colour, 64×64"),
@@ -81,15 +93,20 @@ NAMED_DATA = (
 )
 
 READERS: dict[Task, FileReader] = {
-    "image": FileReader("images.any_image_folder:any_image_folder", "a folder nor a known data set"),
+    "image": FileReader(
+        "images.any_image_folder:any_image_folder",
+        "a folder nor a known data set",
+        ImageOptions,
+        for_named=False,
+    ),
     "speech": FileReader(
-        "speech.wav_folder:wav_folder", "a folder nor a known set of recordings", options=SpeechOptions
+        "speech.wav_folder:wav_folder", "a folder nor a known set of recordings", SpeechOptions
     ),
     "text": FileReader(
         "text.text_files:text_files",
         "a folder nor a .csv file nor a known set of texts",
+        TextOptions,
         endings=(".csv",),
-        options=TextOptions,
     ),
 }
 

@@ -7,10 +7,31 @@ from torch import Tensor
 
 from normwise.data.files.user_file import shown
 from normwise.errors import ArgumentError, DataError
-from normwise.files import is_there
+from normwise.files import is_folder, is_there
 from normwise.records import InputSpec
 
 _FILES = {"image": "an image file", "speech": "a WAV file"}
+
+
+def input_files(input_spec: InputSpec, source: str) -> list[str]:
+    """Return the inputs that a user means: all images or recordings in a folder and below it; else the input itself.
+
+    Raises:
+        DataError: a folder has none, or has something else.
+    """
+    if input_spec.task == "text" or "\0" in source or not is_folder(Path(source)):
+        return [source]
+    from normwise.data.files.class_files import class_files
+
+    suffixes, kind = (".wav", ".wave"), "recording"
+    if input_spec.task == "image":
+        from normwise.data.images.image_file import SUFFIXES as suffixes
+
+        kind = "image"
+    found = class_files(Path(source), suffixes, kind, nested=True)
+    if not found:
+        raise DataError(f"{shown(source)}: this folder has no {kind}s ({' '.join(suffixes)})")
+    return [str(path) for path in found]
 
 
 def prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from normwise.doctor.training.check_every import begin_check
+from normwise.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from normwise.doctor.training.training_check import TrainingCheck
@@ -17,7 +18,7 @@ def _callback_class() -> Any:
     """Return the callback class of the package that is imported, else of the one that is installed.
 
     Raises:
-        ImportError: neither is installed.
+        MissingPackageError: neither is installed.
     """
     loaded = [name for name in _LIBRARIES if name in sys.modules]
     for name in (*loaded, *_LIBRARIES):
@@ -26,8 +27,9 @@ def _callback_class() -> Any:
         except ModuleNotFoundError as error:
             if (error.name or "") not in (name, name.partition(".")[0]):
                 raise
-    raise ImportError(
-        "normwise.doctor.lightning needs PyTorch Lightning; install it with: pip install lightning"
+    raise MissingPackageError(
+        "normwise.doctor.lightning needs PyTorch Lightning, which is not installed: pip install lightning",
+        name="lightning",
     )
 
 

@@ -174,7 +174,7 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
         ``input``, ``residual`` and the output ``(N, C)`` or ``(N, C, L)``; ``mask`` ``(N,)`` or ``(N, L)``.
 
     Args:
-        num_features: C.
+        num_features: Number of channels, C.
         eps: Number that is added to the variance, ε.
         momentum: Weight of the new batch in the running statistics; None for their plain average over
             all batches. (Keras and others give the weight of the old ones: their 0.99 is 0.01 here.)

@@ -34,7 +34,7 @@ class SequenceBatchNorm(NotScriptable):
         position is real.
 
     Args:
-        num_features: C.
+        num_features: Number of channels, C.
         batch_first: Whether the batch comes before the time.
 
     The other arguments and the running statistics are those of :class:`BatchNorm1d`. The attribute ``norm``, a

@@ -57,6 +57,7 @@ from normwise.records.surgery.conversion import Conversion
 from normwise.records.surgery.folding import Folding
 from normwise.records.surgery.insertion import Insertion
 from normwise.records.surgery.porting import PortedLayer, Porting
+from normwise.records.training.evaluation import Evaluation
 from normwise.records.training.input_spec import InputSpec, Task
 from normwise.records.training.prediction import Prediction
 from normwise.records.training.run import Option, Point, ProcessSpan, Result, Run, RunConfig
@@ -78,6 +79,7 @@ __all__ = [
     "Conversion",
     "Effect",
     "Environment",
+    "Evaluation",
     "Examination",
     "Family",
     "Figure",

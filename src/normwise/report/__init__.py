@@ -5,12 +5,14 @@ from normwise.report.formats.examination_github import examination_github
 from normwise.report.formats.examination_sarif import examination_sarif
 from normwise.report.formats.html import (
     benchmark_page,
+    check_drawing,
     examination_page,
     recording_page,
     run_page,
     study_page,
     treatment_page,
 )
+from normwise.report.formats.runs_text import comparison_text, runs_text
 from normwise.report.formats.study_markdown import study_markdown
 from normwise.report.formats.study_text import study_table, study_text
 from normwise.report.formats.text import benchmark_table, recording_text, run_text
@@ -18,6 +20,8 @@ from normwise.report.formats.text import benchmark_table, recording_text, run_te
 __all__ = [
     "benchmark_page",
     "benchmark_table",
+    "check_drawing",
+    "comparison_text",
     "examination_github",
     "examination_page",
     "examination_sarif",
@@ -26,6 +30,7 @@ __all__ = [
     "recording_text",
     "run_page",
     "run_text",
+    "runs_text",
     "study_markdown",
     "study_page",
     "study_table",

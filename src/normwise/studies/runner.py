@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 
 import torch
 
 from normwise.data import LabelledData, load_data
 from normwise.errors import ArgumentError
+from normwise.extras import needs_extra
 from normwise.files import write_whole
 from normwise.process.one_thread import one_thread
 from normwise.records import Option, Run, RunConfig, Study, Task, check_at_once, to_json
@@ -56,10 +58,12 @@ def run_study(
         ArgumentError: more jobs than can be started, or there is no device for the preset.
         ClusterError: the cluster does not answer, its workers can't make the study's runs, or it gave up a run.
         DataError: the data are not available.
+        MissingPackageError: a package of the extra ``study`` is not installed.
         RunError: a run's folder is damaged.
     """
     begun = time.monotonic()
     check_at_once("jobs", jobs)
+    _check_packages()
     _check_device(preset, cluster)
     # A worker of a cluster has another working directory.
     making = _Making(out.absolute(), jobs, cluster, on_run, preset.device)
@@ -87,6 +91,13 @@ def run_study(
     )
     write_whole(making.out / "study.json", (to_json(study, indent=1) + "\n").encode())
     return study
+
+
+def _check_packages() -> None:
+    """Raise MissingPackageError before the first run, and not hours later, where a package is used."""
+    with needs_extra("study", "a study"):
+        for package in ("joblib", "scipy.special"):
+            import_module(package)
 
 
 def _check_device(preset: Preset, cluster: Cluster | None) -> None:

@@ -10,9 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
-import joblib
-from joblib.externals.loky.backend import resource_tracker
-
+from normwise.extras import needs_extra
 from normwise.process.one_thread import one_thread
 from normwise.process.parent import end_with_parent
 from normwise.records import Run, RunConfig
@@ -26,6 +24,8 @@ def runs_in_parallel(
 
     When the caller stops or is interrupted, the workers are ended; each run goes on from its checkpoint next time.
     """
+    with needs_extra("study", "a study"):
+        import joblib
     # A worker watches from its first moment on, and not from its first task, which it may never get.
     watching = {"initializer": end_with_parent, "initargs": (os.getpid(),)}
     # The backend is named, so that no joblib.parallel_config around it brings one whose tasks share a random state.
@@ -69,6 +69,8 @@ def _interruptions_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    with needs_extra("study", "a study"):
+        from joblib.externals.loky.backend import resource_tracker
     # These let signals through again when they have started a process of their own: before and not within.
     resource_tracker.ensure_running()
     multiprocessing.resource_tracker.ensure_running()

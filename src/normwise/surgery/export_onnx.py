@@ -5,7 +5,6 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError, ModelError
+from normwise.extras import needs_extra
 from normwise.files import is_there, write_whole
 from normwise.layers import kind_of_norm, layers_with_statistics
 from normwise.layers.reasons import GIVE_STATISTICS, NO_STATISTICS
@@ -27,8 +27,6 @@ from normwise.surgery.proof.digits import epsilon_of_computation, epsilon_of_par
 from normwise.surgery.proof.distance import largest_difference
 from normwise.surgery.proof.rounding import in_double, rounding
 from normwise.surgery.proof.run_model import Gradients, tensors_of
-
-_NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 
 def export_onnx(
@@ -58,7 +56,8 @@ def export_onnx(
         The largest difference on the example, relative to the largest output.
 
     Raises:
-        ArgumentError: the packages of the extra ``onnx`` are missing, or the file exists already.
+        ArgumentError: the file exists already.
+        MissingPackageError: a package of the extra ``onnx`` is not installed.
         ModelError: a BN layer would normalise by batch statistics, the model fails on the example or can't be
             exported (for example, it has more than 2 GB), or onnxruntime computes other outputs.
         RunError: the file can't be written.
@@ -99,18 +98,11 @@ def _error_in_float64(model: nn.Module, arguments: Arguments, got: Sequence[Tens
 
 
 def _runtime() -> Any:
-    missing = []
-    for name in _NEEDED:
-        try:
-            import_module(name)
-        except ImportError:
-            missing.append(name)
-    if missing:
-        raise ArgumentError(
-            f"an export to ONNX needs {', '.join(_NEEDED)}, and {', '.join(missing)} can't be imported: "
-            "pip install 'normwise[onnx]'"
-        )
-    return import_module("onnxruntime")
+    with needs_extra("onnx", "an export to ONNX"):
+        import onnx  # noqa: F401 (torch's exporter imports it)
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch's exporter imports it)
+    return onnxruntime
 
 
 def _check_batch_norm(model: nn.Module) -> None:

@@ -151,7 +151,7 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: set[str]) -> dic
     found: dict[str, Tensor] = {}
     for index, parameter in enumerate(parameters):
         of_this = {"momentum_buffer": parameter}
-        if isinstance(optimizer, torch.optim.Adam):
+        if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
             of_this = {"step": torch.tensor(0.0), "exp_avg": parameter, "exp_avg_sq": parameter}
         of_this = {f"optimizer.{index}.{key}": tensor for key, tensor in of_this.items()}
         if names.intersection(of_this):

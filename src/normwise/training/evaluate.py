@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from normwise.data import InOrder, Samples, epoch_order
 from normwise.layers import layers_with_statistics
+from normwise.records import Evaluation
 from normwise.statistics import evaluating, using_batch_statistics
 
 #: Samples per batch where the batches don't matter: few enough that a convolution's output stays in the
@@ -43,9 +44,15 @@ def loss_and_accuracy(outputs: Tensor, labels: Tensor) -> tuple[float, float]:
     return loss_of(outputs, labels).item(), right.double().mean().item()
 
 
-@torch.no_grad()
 def batch_statistics_accuracy(model: nn.Module, samples: Samples, batch_size: int) -> float | None:
-    """Return the accuracy when each test batch is normalised by its own statistics.
+    """Accuracy where each test batch is normalised by its own statistics, as :func:`with_batch_statistics` has it."""
+    found = with_batch_statistics(model, samples, batch_size)
+    return None if found is None else found[1]
+
+
+@torch.no_grad()
+def with_batch_statistics(model: nn.Module, samples: Samples, batch_size: int) -> tuple[float, float] | None:
+    """Loss and accuracy where each test batch is normalised by its own statistics.
 
     The test set is shuffled (batches ordered by class would have other statistics) and cut into batches of
     ``batch_size`` or a little more, so that no small batch is left. None if the model has no BN, or if a batch is
@@ -57,4 +64,13 @@ def batch_statistics_accuracy(model: nn.Module, samples: Samples, batch_size: in
         return None
     with using_batch_statistics(model):
         outputs = torch.cat([model(**samples.inputs(piece)) for piece in pieces])
-    return loss_and_accuracy(outputs, samples.labels[order])[1]
+    return loss_and_accuracy(outputs, samples.labels[order])
+
+
+def evaluation_of(model: nn.Module, samples: Samples, batch_size: int) -> Evaluation:
+    """Evaluate with running and with batch statistics, as a training run does at its end."""
+    loss, accuracy = loss_and_accuracy(logits(model, samples), samples.labels)
+    by_batch = with_batch_statistics(model, samples, batch_size)
+    if by_batch is None:
+        return Evaluation(len(samples), loss, accuracy)
+    return Evaluation(len(samples), loss, accuracy, min(batch_size, len(samples)), *by_batch)

@@ -50,6 +50,10 @@ class TrainingLoop:
         self.optimizer: torch.optim.Optimizer | None = None
         if config.optimizer == "adam":
             self.optimizer = torch.optim.Adam(self.parameters, lr=config.lr)
+        elif config.optimizer == "adamw":
+            self.optimizer = torch.optim.AdamW(
+                self.parameters, lr=config.lr, weight_decay=config.weight_decay
+            )
         elif config.momentum:
             self.optimizer = torch.optim.SGD(self.parameters, lr=config.lr, momentum=config.momentum)
         self.progress = work.load(folder.checkpoint, self.optimizer)

@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from normwise.data import prepared
+from normwise.data import input_files, prepared
 from normwise.errors import DataError, NormwiseError, RunError
-from normwise.files import reason
-from normwise.records import InputSpec, Prediction, Run
+from normwise.files import is_file, reason
+from normwise.records import InputSpec, Prediction, RunConfig
 from normwise.statistics import evaluating
 from normwise.training.run.folder import RunFolder
+from normwise.training.run_weights import network_of_weights
 from normwise.training.trained import trained_network
 
 
@@ -25,20 +26,19 @@ def predict(
     the run is needed, neither its data nor its code.
 
     Args:
-        folder: Folder of the run.
-        inputs: Image files, recordings, or texts.
-        progress: Function that is called with the number of finished inputs.
+        folder: Of the run; or a file of weights that knows its run, as ``normwise calibrate RUN`` writes it.
+        inputs: Files of images or recordings, or folders of them; or texts. Images are resized to what the network
+            takes.
+        progress: Called with how many inputs are done.
 
     Raises:
         RunError: there is no run, it has no checkpoint yet, or its network's outputs are not finite.
         DataError: an input can't be read; the error names it.
     """
-    run = RunFolder(folder)
-    record, input_spec = run.read(), run.input_spec()
-    outputs_of = _network(run, record, input_spec)
-    dtype = getattr(torch, record.config.dtype)
+    config, input_spec, outputs_of = _network(folder)
+    dtype = getattr(torch, config.dtype)
     found: list[Prediction] = []
-    for source in inputs:
+    for source in (file for given in inputs for file in _files(input_spec, given)):
         batch = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in _prepared(input_spec, source).items()
@@ -55,6 +55,13 @@ def predict(
     return tuple(found)
 
 
+def _files(input_spec: InputSpec, given: str) -> list[str]:
+    try:
+        return input_files(input_spec, given)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{given} can't be read: {reason(error)}") from error
+
+
 def _prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:
     try:
         return prepared(input_spec, source)
@@ -64,13 +71,24 @@ def _prepared(input_spec: InputSpec, source: str) -> dict[str, Tensor]:
         raise DataError(f"{source} can't be read: {reason(error)}") from error
 
 
-def _network(folder: RunFolder, run: Run, input_spec: InputSpec) -> Callable[[dict[str, Tensor]], Tensor]:
-    """Return the trained network as a function from a batch of one to its outputs, float64."""
+def _network(path: Path) -> tuple[RunConfig, InputSpec, Callable[[dict[str, Tensor]], Tensor]]:
+    """Return what a run was asked for, its inputs, and its trained network.
+
+    The network is a function of a batch of one that gives its outputs, float64.
+    """
+    if is_file(path) and path.suffix == ".safetensors":
+        described, model = network_of_weights(path)
+        return described.config, described.input_spec, _outputs_of(model)
+    folder = RunFolder(path)
+    run, input_spec = folder.read(), folder.input_spec()
     if run.config.framework == "keras":
         from normwise.training.keras import trained_outputs
 
-        return trained_outputs(folder, run, input_spec)
-    model = trained_network(folder, run, input_spec)
+        return run.config, input_spec, trained_outputs(folder, run, input_spec)
+    return run.config, input_spec, _outputs_of(trained_network(folder, run, input_spec))
+
+
+def _outputs_of(model: nn.Module) -> Callable[[dict[str, Tensor]], Tensor]:
 
     @torch.no_grad()
     def outputs_of(batch: dict[str, Tensor]) -> Tensor:

@@ -36,11 +36,13 @@ def train(
 ) -> Run:
     """Train as ``config`` says, into ``folder``, and return the finished run.
 
-    The loss is the mean cross-entropy; the last, incomplete batch of an epoch is dropped. The run stops early when
-    its loss is no longer finite: that is a result (``diverged``) and not an error. An interrupted run, even a
-    killed one, resumes with ``resume=True`` and ends with the same bytes as an uninterrupted run on the same
-    machine. For this its folder stores the number of threads, the kernels and the hash of the data, which must be
-    the same. A finished run is returned unchanged. A run that can't take its first step leaves no folder behind.
+    The loss is the mean cross-entropy; the last, incomplete batch of an epoch is dropped. The run stops
+    early when its loss is no longer finite: that is a result (``diverged``) and not an error. A run that
+    was interrupted, at whatever moment and however hard, goes on with ``resume=True`` and ends with the
+    bytes of one that was not, on the same machine: with the number of threads, the kernels and the data that it
+    was begun with, which are in its folder. A finished one is returned as it is, or extended where ``config`` asks for
+    more steps: it ends with the bytes of a run that had them from its start. A run that can't take its first step
+    leaves no folder behind.
 
     With several processes, each calls this function with the same arguments, and the first one reads and writes the
     folder. Each process has a share of every batch. The sums of their gradients equal those of one process up to
@@ -90,7 +92,6 @@ def train(
     if device != "cpu" and processes is not None:
         raise ArgumentError("several processes share the work on the CPU only; leave the device out")
     run_folder, all_of_us = RunFolder(folder), processes or Alone()
-    exists = all_of_us.from_first(lambda: may_begin(run_folder, config, resume=resume))
     check_config(config)
     all_of_us.check_same(_given(config))
     # One process after the other, so that data are downloaded only once.
@@ -105,6 +106,8 @@ def train(
     if config.split == "validation":
         data = data.for_tuning()
     model = network_of(config, data.input_spec)
+    # What is wrong with the request itself is said first: another folder would not help.
+    exists = all_of_us.from_first(lambda: may_begin(run_folder, config, resume=resume))
     _begin_with_vectors(model, data)
     model, data = model.to(device), on_device(data, device)
     order = BatchOrder(len(data.training), config.batch_size, config.seed)

@@ -6,7 +6,7 @@ from torch import nn
 
 from normwise.errors import ArgumentError, DataError, ModelError, RunError
 from normwise.files import is_there
-from normwise.records import InputSpec, Run
+from normwise.records import InputSpec, Run, RunConfig
 from normwise.training import checkpoint
 from normwise.training.run.folder import RunFolder
 from normwise.training.train import network_of
@@ -27,36 +27,48 @@ def trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> nn.Mo
         RunError: there is no checkpoint yet, it belongs to another network, the records describe no network, or the
             run is in Keras.
     """
-    if run.config.framework == "keras":
-        raise RunError(
-            f"{folder.path} holds a run in Keras, and this takes one in torch; train without --framework keras"
-        )
-    if not is_there(folder.checkpoint):
+    if run.config.framework == "torch" and not is_there(folder.checkpoint):
         raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
-    check_records(folder.path, run, input_spec)
-    try:
-        model = network_of(run.config, input_spec)
-    except (ArgumentError, DataError, ModelError) as error:
-        raise RunError(
-            f"the records in {folder.path} describe no network of this version: {error}"
-        ) from error
-    except Exception as error:  # impossible sizes can raise any exception
-        raise RunError(
-            f"the records in {folder.path} describe no network that can be built: {type(error).__name__}: "
-            f"{(str(error).splitlines() or [''])[0]}"
-        ) from error
+    model = described_network(folder.path, run.config, input_spec)
     checkpoint.load(folder.checkpoint, model, None)
     return model
 
 
-def check_records(folder: Path, run: Run, input_spec: InputSpec) -> None:
-    """Raise RunError unless the records can describe one network."""
+def described_network(path: Path, config: RunConfig, input_spec: InputSpec) -> nn.Module:
+    """Build the network that a run's records describe, with its initial weights.
+
+    Args:
+        path: Where the records are from, as errors name it.
+        config: What the run was asked for.
+        input_spec: Inputs and classes of the network.
+
+    Raises:
+        RunError: the records describe no network; or they are of a run in Keras.
+    """
+    if config.framework == "keras":
+        raise RunError(
+            f"{path} holds a run in Keras, and this takes one in torch; train without --framework keras"
+        )
+    check_records(path, config, input_spec)
+    try:
+        return network_of(config, input_spec)
+    except (ArgumentError, DataError, ModelError) as error:
+        raise RunError(f"the records in {path} describe no network of this version: {error}") from error
+    except Exception as error:  # what sizes that fit nothing raise may be anything
+        raise RunError(
+            f"the records in {path} describe no network that can be built: {type(error).__name__}: "
+            f"{(str(error).splitlines() or [''])[0]}"
+        ) from error
+
+
+def check_records(path: Path, config: RunConfig, input_spec: InputSpec) -> None:
+    """Raise RunError unless the records can be of one network."""
     size = 1
     for number in input_spec.shape:
         size *= number
     vocabulary = len(input_spec.vocabulary) if input_spec.task == "text" else None
     faults = {
-        f"the task is {run.config.task} and {input_spec.task}": run.config.task != input_spec.task,
+        f"the task is {config.task} and {input_spec.task}": config.task != input_spec.task,
         f"the shape is {input_spec.shape}": min(input_spec.shape, default=0) < 1 or size > _MOST,
         f"there are {len(input_spec.classes):,} classes": not 1 < len(input_spec.classes) <= _MOST,
         f"the vocabulary has {vocabulary} entries": vocabulary is not None
@@ -65,4 +77,4 @@ def check_records(folder: Path, run: Run, input_spec: InputSpec) -> None:
     }
     found = [fault for fault, holds in faults.items() if holds]
     if found:
-        raise RunError(f"the records in {folder} contradict themselves: {'; '.join(found)}")
+        raise RunError(f"the records in {path} contradict themselves: {'; '.join(found)}")

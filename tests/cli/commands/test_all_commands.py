@@ -28,12 +28,12 @@ _SHORT = ("train", "image", "--model", "dense_bn", "--epochs", "2", "--threads",
 def test_training_says_both_accuracies_and_where_the_run_is(tmp_path: Path) -> None:
     done = _normwise(*_SHORT, cwd=tmp_path)
     assert done.returncode == 0
-    assert done.stderr == ""  # piped, so no progress
-    first, second, third = done.stdout.splitlines()
+    assert [line.split(",")[0] for line in done.stderr.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    first, second, third, *_ = done.stdout.splitlines()
     assert first.startswith("test accuracy, running statistics")
     assert second.startswith("test accuracy, batch statistics")
-    assert third.split() == ["run", "runs/dense_bn-digits-batch-seed0"]
-    assert (tmp_path / "runs/dense_bn-digits-batch-seed0/run.json").exists()
+    assert third.split() == ["run", "runs/dense_bn-digits-batch-epochs2-seed0"]
+    assert (tmp_path / "runs/dense_bn-digits-batch-epochs2-seed0/run.json").exists()
 
 
 def test_a_second_run_into_the_same_folder_is_refused_and_resumed_on_request(tmp_path: Path) -> None:
@@ -48,7 +48,9 @@ def test_another_number_of_threads_is_refused(tmp_path: Path) -> None:
     _normwise(*_SHORT, "--out", "run", cwd=tmp_path)
     refused = _normwise(*_SHORT, "--out", "run", "--resume", "--threads", "2", cwd=tmp_path)
     assert refused.returncode == 2
-    assert refused.stderr.startswith("error: the run in run was begun with threads=1; with 2 its last digits")
+    assert refused.stderr.startswith(
+        "error: the run in run was begun with --threads 1; with 2 its last digits"
+    )
 
 
 def test_a_run_that_cannot_take_a_step_is_not_in_the_way(tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_the_folder_of_the_data_gives_its_name(tmp_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4), i).save(file)
     done = _normwise(*_SHORT, "--data", ".", "--batch-size", "4", cwd=tmp_path / "shapes")
-    assert done.stdout.splitlines()[-1].split() == ["run", "runs/dense_bn-shapes-batch-seed0"]
+    assert "runs/dense_bn-shapes-batch-epochs2-batch4-seed0" in done.stdout
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:

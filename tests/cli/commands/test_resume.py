@@ -1,6 +1,7 @@
 """``train --resume``: the run's own options where none are given, and never a new run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,6 @@ def test_options_that_are_not_given_are_the_runs_own(begun: Path, given: tuple[s
     ("arguments", "message"),
     [
         (("image", "--lr", "0.1"), "run holds a run of another configuration: lr is 0.02, not 0.1. Choose"),
-        (("image", "--epochs", "3"), "run holds a run of another configuration: steps is 12, not 36. Choose"),
         (("image", "-O", "bias=false"), "options is {'bias': True}, not {'bias': False}. Choose"),
         (("text",), "run holds a run on image; go on with it by normwise train image"),
     ],
@@ -51,6 +51,40 @@ def test_an_option_that_differs_is_named_alone(
 ) -> None:
     assert app.run_command_line(["train", *arguments, "--resume", "--out", "run"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_run_is_extended_by_more_epochs_and_not_cut_by_fewer(
+    begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run_command_line(["train", "image", "--resume", "--out", "run", "--epochs", "3"]) == 0
+    longer = begun.parent / "longer"
+    train(replace(_CONFIG, steps=36), longer, threads=1)
+    assert [(begun / name).read_bytes() for name in _FILES] == [
+        (longer / name).read_bytes() for name in _FILES
+    ]
+    assert app.run_command_line(["train", "image", "--resume", "--out", "run", "--epochs", "2"]) == 2
+    assert (
+        "error: run holds a run of 3 epochs; give --epochs more of them to extend it"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "rum"), "error: there is no run in rum to go on with; . has run: name one by --out"),
+        (
+            (),
+            "error: there is no run in runs/mnist_cnn-digits-batch-seed0 to go on with; name the run's folder",
+        ),
+    ],
+)
+def test_a_folder_without_a_run_is_no_new_run(
+    begun: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert app.run_command_line(["train", "image", "--resume", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(message)
+    assert [path.name for path in begun.parent.iterdir()] == ["run"]
 
 
 def test_without_resuming_it_says_in_what_the_run_that_is_there_differs(

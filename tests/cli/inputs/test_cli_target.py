@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from normwise.cli.inputs.cli_target import CliTarget, first_batch, load_batches, load_target, with_statistics
+from normwise.cli.inputs.cli_target import CliTarget, load_target, with_statistics
 from normwise.cli.inputs.load_state import load_state
+from normwise.cli.inputs.target_data import first_batch, load_batches
 from normwise.cli.inputs.user_code import named_object, running
 from normwise.data import load_data
 from normwise.data.registry import NAMED_DATA
@@ -265,7 +266,8 @@ def test_layers_without_statistics_are_told_and_refused_where_they_are_needed(
 
 def test_a_checkpoint_without_its_network_is_one_error(folder: Path, trained: nn.Module) -> None:
     with pytest.raises(
-        ArgumentError, match=r"state\.pt has no network in it: name that by --model file\.py:name$"
+        ArgumentError,
+        match=r"state\.pt has no network in it: name that by --model file\.py:name, or --model RUN$",
     ):
         load_target(_saved(trained.state_dict()), None)
 

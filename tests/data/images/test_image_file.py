@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from normwise.data.images.image_file import SUFFIXES, image_of, read_pixels
+from normwise.data.images.image_file import SUFFIXES, image_of, read_pixels, resized
 from normwise.errors import DataError
 
 #: Six grey pixels that all differ, three wide and two high.
@@ -64,12 +64,13 @@ def test_an_image_of_a_turned_camera_is_turned(
     np.testing.assert_allclose(_middles(read_pixels(path)), PIXELS, atol=6)
 
 
-def test_the_size_that_a_network_takes_is_that_of_the_turned_image(tmp_path: Path) -> None:
+def test_an_image_is_turned_before_it_is_resized(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(STORED[6].copy()).save(path, exif=_oriented(6))
     assert torch.equal(image_of(path, (1, 2, 3))[0].mul(255).round(), torch.from_numpy(PIXELS).float())
-    with pytest.raises(DataError, match=r"a\.png: is 3×2 pixels, expected 2×3"):
-        image_of(path, (1, 3, 2))
+    assert torch.equal(
+        image_of(path, (1, 3, 2))[0].mul(255).round(), torch.from_numpy(resized(PIXELS, 3, 2)).float()
+    )
 
 
 def test_an_orientation_in_xmp_counts_too(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from normwise.data import image_folder
-from normwise.errors import DataError
+from normwise.data import ImageOptions, image_folder, load_data
+from normwise.errors import ArgumentError, DataError
 
 
 def save(path: Path, mode: str = "L", size: tuple[int, int] = (3, 2), value: int = 0) -> None:
@@ -88,6 +88,76 @@ def test_a_transparent_palette_is_read_without_a_warning(folder: Path) -> None:
     image = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3)).convert("P")
     image.save(folder / "train/dog/3.png", transparency=bytes(range(6)))
     assert image_folder(folder).shape == (3, 2, 3)
+
+
+def test_grey_images_among_coloured_ones_are_noted(folder: Path) -> None:
+    assert image_folder(folder).notes == ()
+    save(folder / "test/dog/2.png", "RGBA")
+    assert image_folder(folder).notes == (
+        "5 of 6 images are grey, and are taken as colour as the others are",
+    )
+
+
+def test_images_of_all_sizes_are_resized(folder: Path) -> None:
+    save(folder / "train/dog/2.png", size=(40, 7), value=60)
+    data = image_folder(folder, ImageOptions(size=4))
+    assert data.shape == (1, 4, 4)
+    assert values(data.train_images, data.train_labels) == [(0, 10), (0, 20), (1, 30), (1, 60)]
+    assert image_folder(folder, ImageOptions(size=5)).sha256 != data.sha256
+
+
+def test_a_resized_pixel_is_of_all_that_it_covers(folder: Path) -> None:
+    checks = np.indices((64, 64)).sum(0) % 2 * 255
+    Image.fromarray(checks.astype(np.uint8)).save(folder / "test/dog/1.png")
+    data = image_folder(folder, ImageOptions(size=4))
+    dog = data.test_images[data.test_labels == 1]
+    assert bool(((dog - 0.5).abs() < 0.02).all())
+
+
+def test_a_size_that_no_image_has_is_refused(folder: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"size is 5000; images are resized to 1 to 4,096 pixels"):
+        image_folder(folder, ImageOptions(size=5000))
+    with pytest.raises(
+        ArgumentError, match=r"size=8 is for a folder of the user's own, and digits has its own"
+    ):
+        load_data("image", "digits", size=8)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_validation_images_take_the_place_of_test_images(folder: Path, name: str) -> None:
+    expected = image_folder(folder).sha256
+    (folder / "test").rename(folder / name)
+    assert image_folder(folder).sha256 == expected
+
+
+def test_images_below_a_class_belong_to_it(folder: Path) -> None:
+    save(folder / "train/dog/summer/2020/2.png", value=60)
+    data = image_folder(folder)
+    assert values(data.train_images, data.train_labels) == [(0, 10), (0, 20), (1, 30), (1, 60)]
+
+
+def test_folders_that_lead_in_a_circle_are_not_followed(folder: Path) -> None:
+    (folder / "train/dog/again").symlink_to(folder / "train/dog")
+    with pytest.raises(DataError, match=r"dog.again: is a folder within .*dog, whose files alone are read"):
+        image_folder(folder)
+
+
+def test_classes_without_a_split_give_a_tenth_for_the_test(tmp_path: Path) -> None:
+    for index in range(40):
+        save(tmp_path / "ab"[index % 2] / f"{index}.png", value=index)
+    data = image_folder(tmp_path)
+    assert data.classes == ("a", "b")
+    assert (len(data.train_images), len(data.test_images)) == (36, 4)
+    assert data.test_labels.tolist().count(0) == 2
+    assert image_folder(tmp_path).sha256 == data.sha256
+    assert load_data("image", str(tmp_path)).sha256 == data.sha256
+
+
+def test_single_images_leave_none_for_the_test(tmp_path: Path) -> None:
+    save(tmp_path / "a/1.png")
+    save(tmp_path / "b/1.png")
+    with pytest.raises(DataError, match="each class has one image only, which leaves none for the test"):
+        image_folder(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, save_model
 from torch import nn
 
 from normwise.doctor import Facts, examine, rules_named
-from normwise.errors import DataError
+from normwise.errors import DataError, MissingPackageError
 from normwise.surgery import export_onnx
 
 _NAMES = ["scale", "B", "mean", "var"]
@@ -129,5 +129,5 @@ def test_tensors_beside_the_file_are_read_and_missing_ones_are_one_error(tmp_pat
 
 def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(DataError, match=r"needs the package onnx, .*: pip install 'normwise\[onnx\]'"):
+    with pytest.raises(MissingPackageError, match=r"needs onnx, .*: pip install 'normwise\[onnx\]'"):
         Facts.of_onnx(b"", "net.onnx")

@@ -65,3 +65,16 @@ def test_test_data_are_no_shift(trained: nn.Module) -> None:
     data = digits()
     test = list(zip(data.test_images.split(50), data.test_labels.split(50), strict=True))
     assert not normwise.diagnose(trained, test, loss=nn.CrossEntropyLoss(), select=["BN2"]).findings
+
+
+def test_statistics_that_were_measured_are_not_taken_for_initial_ones() -> None:
+    """By momentum and steps nearly all of them would be those of a new layer."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(4, 16, bias=False), nn.BatchNorm1d(16, momentum=0.001), nn.ReLU(), nn.Linear(16, 3)
+    )
+    x = 0.3 * torch.randn(256, 4)
+    model(x)
+    normwise.calibrate(model, x)
+    found = normwise.diagnose(model.eval(), 16 * x, select=["BN2"]).findings
+    assert [finding.code for finding in found] == ["BN208"]

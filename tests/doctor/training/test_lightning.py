@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from normwise.errors import BatchNormWarning
+from normwise.errors import BatchNormWarning, MissingPackageError
 from tests.doctor.training import lightning_stand_in
 
 _OURS = "normwise.doctor.lightning"
@@ -142,5 +142,5 @@ def test_without_lightning_the_import_says_what_to_install(monkeypatch: pytest.M
             monkeypatch.delitem(sys.modules, loaded)
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, _OURS, raising=False)
-    with pytest.raises(ImportError, match="pip install lightning"):
+    with pytest.raises(MissingPackageError, match="which is not installed: pip install lightning"):
         importlib.import_module(_OURS)

@@ -47,7 +47,7 @@ class Block:
 def blocks(page: str) -> Iterator[Block]:
     """Yield the blocks of a page in order; a ``text`` that another prints comes with that one."""
     found = list(_BLOCK.finditer(page))
-    for block, after in zip(found, [*found[1:], None], strict=True):
+    for block, after in zip(found, [*found, None][1:], strict=True):
         printed = (
             block["language"] == "python"
             and after is not None
@@ -94,7 +94,7 @@ def _run_python(block: Block, folder: Path, namespace: dict[str, Any], where: st
 def _run_commands(text: str, folder: Path, where: str) -> None:
     commands = list(_COMMAND.finditer(text))
     assert commands, f"{where}: a console block without a line that begins with $"
-    for command, after in zip(commands, [*commands[1:], None], strict=True):
+    for command, after in zip(commands, [*commands, None][1:], strict=True):
         done = subprocess.run(
             ["bash", "-c", command[1]],
             cwd=folder,

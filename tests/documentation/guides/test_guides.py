@@ -56,3 +56,7 @@ def test_a_block_that_is_printed_belongs_to_the_one_before_it() -> None:
     python, text, console = blocks(page)
     assert (python.line, python.options, python.shown) == (1, {"needs": "keras"}, "1\n")
     assert (text.language, text.shown, console.language) == ("text", None, "console")
+
+
+def test_a_page_may_have_no_blocks() -> None:
+    assert not list(blocks("# A page\n\nWords alone.\n"))

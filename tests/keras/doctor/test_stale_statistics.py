@@ -73,6 +73,15 @@ def test_a_small_share_of_the_initial_variance_beside_a_small_variance_is_named(
     assert "momentum=0.9 after 32 steps keeps 0.034 of the initial variance 1" in finding.message
 
 
+def test_statistics_that_were_measured_are_not_taken_for_initial_ones() -> None:
+    model, x = dense(norm(momentum=0.99), L.ReLU()), 0.1 * samples(256, 4)
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=FASTER)
+    model.fit(x, samples(256, 3), batch_size=16, epochs=1, verbose=0)  # 0.99¹⁶ = 0.85 of 1 would be left
+    calibrate(model, x)
+    finding = next(each for each in diagnose(model, 16 * x).findings if each.code == "BN201")
+    assert "initial" not in finding.message
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e-3])
 def test_a_regression_is_judged_alike_whatever_its_targets_are_scaled_by(scale: float) -> None:
     model, x = _branched(100.0)

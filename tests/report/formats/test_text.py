@@ -30,6 +30,17 @@ def test_runs_that_did_not_finish_say_so(run: Run) -> None:
     assert "batch statistics" not in run_text(diverged)
 
 
+def test_a_run_whose_loss_rose_has_diverged(run: Run) -> None:
+    assert "Diverged" not in run_text(run)
+    first, *others, last = run.points
+    risen = dataclasses.replace(
+        run, points=(dataclasses.replace(first, test_loss=2.0), *others, dataclasses.replace(last, loss=2.5))
+    )
+    assert "Diverged: the training loss rose from 2.00 to 2.50. Finished 1000 steps" in _unbroken(
+        run_text(risen)
+    )
+
+
 def test_threads_and_data_of_a_run_are_told_where_they_were_kept(run: Run) -> None:
     assert "Threads              –" in run_text(run)
     kept = run_text(dataclasses.replace(run, threads=2, data_sha256="0123abcd"))

@@ -11,7 +11,7 @@ from typing import Any
 import joblib
 import pytest
 
-from normwise.errors import ArgumentError, ClusterError
+from normwise.errors import ArgumentError, ClusterError, MissingPackageError
 from normwise.records import RunConfig
 from normwise.studies import Cluster
 from normwise.studies.cluster import cluster_runs, study_access
@@ -40,8 +40,10 @@ def test_a_library_that_is_missing_is_named_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.delitem(sys.modules, f"normwise.studies.cluster.{kind}_backend", raising=False)
     monkeypatch.setitem(sys.modules, library, None)
-    expected = rf"needs the package {library}, which is not installed; .*pip install 'normwise\[{kind}\]'$"
-    with pytest.raises(ClusterError, match=expected):
+    expected = (
+        rf"the backend {kind} needs {library}, which is not installed: pip install 'normwise\[{kind}\]'$"
+    )
+    with pytest.raises(MissingPackageError, match=expected):
         Cluster(kind, "127.0.0.1:1").connected()
 
 

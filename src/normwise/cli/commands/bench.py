@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from normwise.cli.inputs.arguments import JsonTableOption
+from normwise.cli.output.record_output import write_report
 from normwise.cli.progress import progress_bar
-from normwise.cli.record_output import write_report
 
 
 def bench(
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("bench"),
+    out: Annotated[Path, typer.Option(help="Folder of the page: pip install 'normwise[html]'.")] = Path(
+        "bench"
+    ),
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads; torch's own number if not given.", show_default=False)
     ] = None,
@@ -36,12 +38,13 @@ def bench(
     from normwise.benchmark import cases_of, run_benchmark
     from normwise.files import make_folder, write_whole
     from normwise.records import check_at_once, to_json
-    from normwise.report import benchmark_page, benchmark_table
+    from normwise.report import benchmark_page, benchmark_table, check_drawing
 
     cases = cases_of(device)
     if threads is not None:
         check_at_once("--threads", threads)
         torch.set_num_threads(threads)
+    check_drawing()
     make_folder(out)
     allocator = str(normwise.tune_allocator()) if tune_allocator else "malloc was left as it is"
     with progress_bar(len(cases)) as bar:

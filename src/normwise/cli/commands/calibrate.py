@@ -1,19 +1,21 @@
 """``normwise calibrate``: exact running statistics from data."""
 
+import shlex
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from normwise.cli.inputs import arguments
+from normwise.cli.output.record_output import say_record
 from normwise.cli.progress import progress_bar
-from normwise.cli.record_output import say_record
 from normwise.cli.terminal import complain
 from normwise.cli.wording import first_few
 
 if TYPE_CHECKING:
     from normwise.cli.inputs.cli_target import CliTarget
-    from normwise.records import Calibration
+    from normwise.records import Calibration, Evaluation
 
 
 class OrderName(str, Enum):
@@ -34,6 +36,7 @@ def calibrate(
     target: arguments.TargetArgument,
     out: arguments.OutOption,
     model: arguments.ModelOption = None,
+    weights: arguments.WeightsOption = None,
     data: arguments.DataOption = None,
     order: Annotated[
         OrderName,
@@ -58,22 +61,27 @@ def calibrate(
 ) -> None:
     """Replace the running statistics of a network's BN layers by the exact statistics of data.
 
-    OUT has the network's whole state dict. A checkpoint may lack the running statistics.
+    OUT has the network's whole state dict. A checkpoint may lack the running statistics. That of a run, as
+    .safetensors, knows its run: predict, evaluate and fold take it as they take the run. For a run the test accuracy
+    before and after is printed.
 
     Example: normwise calibrate averaged.pt --model net.py:make --data net.py:loader -o calibrated.safetensors
     """
-    from normwise.cli.inputs.cli_target import load_batches, load_target
+    from normwise.cli.inputs.cli_target import load_target
     from normwise.cli.inputs.state_file import check_output, check_state, write_state
+    from normwise.cli.inputs.target_data import evaluate_target, load_batches
     from normwise.cli.inputs.user_code import running
     from normwise.statistics import calibrate
+    from normwise.training import run_metadata
 
     check_output(out, force=force)
-    network = load_target(target, model)
+    network = load_target(target, model, weights)
     batches = load_batches(data, network)
     if network.without_statistics:
         without = first_few(network.without_statistics)
         complain(f"{target} has no running statistics of {without}; they are computed now", title="note")
     check_state(out, network.model.state_dict())
+    before = None if network.run is None else evaluate_target(None, network)
     with progress_bar(None) as bar, running(f"{target} on its data", with_ours=True):
         record = calibrate(
             network.model,
@@ -85,8 +93,29 @@ def calibrate(
             progress=lambda done, total, text: bar.show(done, text, total),
         )
     _check(record, network)
-    write_state(out, network.model.state_dict(), force=force)
-    say_record(record, json=json, notes=[f"written: {out}"])
+    metadata = {} if network.run is None else run_metadata(network.run)
+    write_state(out, network.model.state_dict(), force=force, metadata=metadata)
+    notes = [] if before is None else [_improvement(before, evaluate_target(None, network))]
+    say_record(record, json=json, notes=[*notes, f"written: {out}", *_use(out, network)])
+
+
+def _improvement(before: "Evaluation", after: "Evaluation") -> str:
+    return (
+        f"test accuracy {before.accuracy:.2%} before, {after.accuracy:.2%} after; loss {before.loss:.3g} before, "
+        f"{after.loss:.3g} after ({after.samples} samples)"
+    )
+
+
+def _use(out: Path, network: "CliTarget") -> list[str]:
+    """Say what takes the file that was written of a run."""
+    from normwise.cli.inputs.state_file import SAFETENSORS
+
+    if network.run is None:
+        return []
+    name = shlex.quote(str(out))
+    if out.suffix != SAFETENSORS:
+        return [f"a {SAFETENSORS} file would know its run, for normwise predict; this one needs --model RUN"]
+    return [f"next: normwise predict {name} INPUT, normwise fold {name} -o OUT, normwise evaluate {name}"]
 
 
 def _check(record: "Calibration", network: "CliTarget") -> None:

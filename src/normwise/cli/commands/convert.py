@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.record_output import say_record
+from normwise.cli.output.record_output import say_record
 
 
 def convert(
@@ -19,6 +19,7 @@ def convert(
         ),
     ],
     model: arguments.ModelOption = None,
+    weights: arguments.WeightsOption = None,
     data: arguments.DataOption = None,
     groups: Annotated[
         int | None, typer.Option(min=1, help="Groups of group norm.", show_default=False)
@@ -44,13 +45,14 @@ def convert(
 
     Example: normwise convert resnet.pt --model net.py:make --to group --groups 32 --data digits -o group.safetensors
     """
-    from normwise.cli.inputs.cli_target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.cli_target import load_target, with_statistics
     from normwise.cli.inputs.state_file import check_output, check_state, write_state
+    from normwise.cli.inputs.target_data import first_batch
     from normwise.cli.inputs.user_code import running
     from normwise.surgery import convert
 
     check_output(out, force=force)
-    network = load_target(target, model)
+    network = load_target(target, model, weights)
     whole = with_statistics(network)
     check_state(out, whole.state_dict())
     has_data = data is not None or network.data is not None

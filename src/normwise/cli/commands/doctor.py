@@ -8,8 +8,8 @@ import typer
 
 from normwise.cli.inputs import arguments
 from normwise.cli.inputs.keras.model_file import KERAS
+from normwise.cli.output.treatment_output import is_healthy_after, show_treatment
 from normwise.cli.terminal import complain, say
-from normwise.cli.treatment_output import is_healthy_after, show_treatment
 from normwise.errors import ArgumentError
 from normwise.files import is_folder
 
@@ -87,7 +87,7 @@ def doctor(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write a page with pictures, too; with --fix, before and after.",
+            help="Write a page with pictures, too; with --fix, before and after: pip install 'normwise[html]'.",
             show_default=False,
         ),
     ] = None,
@@ -121,6 +121,7 @@ def doctor(
     from normwise.cli.inputs.state_file import check_output, check_state
     from normwise.cli.inputs.user_code import running
     from normwise.doctor import Diagnosis, examine
+    from normwise.report import check_drawing
 
     chosen = _chosen_format(format, json=json, quiet=quiet, fixes=fix is not None)
     is_keras = Path(target).suffix == KERAS and not is_folder(Path(target))
@@ -128,6 +129,7 @@ def doctor(
         check_output(fix, force=force, **({"endings": (KERAS,)} if is_keras else {}))
     if html is not None:
         check_output(html, force=True, endings=_PAGES)
+        check_drawing()
     configuration = read_configuration(Path.cwd())
     rules = chosen_rules(configuration, _codes(select), _codes(ignore))
     if is_keras:

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.record_output import say_record
+from normwise.cli.output.record_output import say_record
 
 
 def fold(
     target: arguments.TargetArgument,
     out: arguments.OutOption,
     model: arguments.ModelOption = None,
+    weights: arguments.WeightsOption = None,
     data: arguments.DataOption = None,
     onnx: Annotated[
         Path | None,
@@ -40,15 +41,16 @@ def fold(
 
     Example: normwise fold net.py:trained --data net.py:loader -o folded.safetensors --onnx folded.onnx
     """
-    from normwise.cli.inputs.cli_target import first_batch, load_target, with_statistics
+    from normwise.cli.inputs.cli_target import load_target, with_statistics
     from normwise.cli.inputs.state_file import check_output, check_state, write_state
+    from normwise.cli.inputs.target_data import first_batch
     from normwise.cli.inputs.user_code import running
     from normwise.surgery import fold
 
     check_output(out, force=force)
     if onnx is not None:
         check_output(onnx, force=force, endings=(".onnx",))
-    network = load_target(target, model)
+    network = load_target(target, model, weights)
     whole = with_statistics(network)
     example = first_batch(data, network)
     check_state(out, whole.state_dict())

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.record_output import say_record
+from normwise.cli.output.record_output import say_record
 from normwise.errors import ArgumentError
 
 

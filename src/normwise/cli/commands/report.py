@@ -11,6 +11,8 @@ from normwise.cli.terminal import say, say_document
 from normwise.errors import ArgumentError
 from normwise.files import is_there, write_whole
 
+_STUDY, _RECORDING = "study.json", "recording.json"
+
 
 class Format(str, Enum):
     """Names of formats."""
@@ -24,29 +26,50 @@ class Format(str, Enum):
 
 def report(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run, of a study or of what watch recorded.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Folder of a run, of a study or of what watch recorded; of several runs, to see them side by side.",
+        ),
     ],
     format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")] = Format.text,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write to; else standard output.")
     ] = None,
 ) -> None:
-    """Show a saved run, a study, or a recording of normwise.watch.
+    """Show a saved run, a study, or what normwise.watch recorded; or several runs side by side.
 
     The format svg is only the picture of all verdicts.
 
     Example: normwise report studies/full --format markdown --output docs/evidence.md
     """
-    if is_there(run / "study.json"):
-        text = _study(run / "study.json", format)
-    elif is_there(run / "recording.json"):
-        text = _recording(run, format)
+    first, *others = run
+    if others:
+        text = _comparison(run, format)
+    elif is_there(first / _STUDY):
+        text = _study(first / _STUDY, format)
+    elif is_there(first / _RECORDING):
+        text = _recording(first, format)
     else:
-        text = _run(run, format)
+        text = _run(first, format)
     if output is None:
         (say if format in (Format.text, Format.json) else say_document)(text)
     else:
         write_whole(output, text.encode())
+
+
+def _comparison(folders: list[Path], format: Format) -> str:
+    from normwise.records import to_json
+    from normwise.report import comparison_text
+    from normwise.training import RunFolder
+
+    for folder in folders:
+        if is_there(folder / _STUDY) or is_there(folder / _RECORDING):
+            raise ArgumentError(f"only runs are shown side by side, and {folder} is none; give it alone")
+    if format not in (Format.text, Format.json):
+        raise ArgumentError(f"runs side by side have text and json, and not {format.value}")
+    runs = {str(folder): RunFolder(folder).read() for folder in folders}
+    return to_json(runs, indent=1) if format is Format.json else comparison_text(runs)
 
 
 def _study(path: Path, format: Format) -> str:

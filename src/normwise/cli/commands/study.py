@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from normwise.cli.inputs.arguments import JsonTableOption
+from normwise.cli.output.record_output import write_report
 from normwise.cli.progress import progress_bar
-from normwise.cli.record_output import write_report
 
 
 class BackendName(str, Enum):
@@ -71,6 +71,7 @@ def study(
 
     An interrupted study, even a killed one, resumes when you give the same command again. Finished runs are never
     repeated. On a cluster all workers share the study's folder.
+    It needs: pip install 'normwise[study]'
 
     Example: normwise study fewer_steps small_batches --preset quick --out studies/two-claims
     """

@@ -16,7 +16,18 @@ TargetArgument = Annotated[
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Network that a checkpoint belongs to, as file.py:name.", show_default=False
+        metavar="NAME",
+        help="Network that a checkpoint belongs to, as file.py:name, or the folder of its run.",
+        show_default=False,
+    ),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Weights to take of a checkpoint that has several: the key of a state dict, such as model_ema, or what "
+        "stands before the names, such as teacher.",
+        show_default=False,
     ),
 ]
 DataOption = Annotated[

@@ -1,32 +1,28 @@
-"""Networks and batches that TARGET, ``--model`` and ``--data`` name."""
+"""Networks that TARGET and ``--model`` name."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
-from torch.utils.data import Dataset
+from torch import nn
 
 from normwise.cli.inputs.keras.other_files import refuse_keras
-from normwise.cli.inputs.labelled_batches import LabelledBatches
 from normwise.cli.inputs.load_state import load_state
-from normwise.cli.inputs.state_file import READABLE, read_state
-from normwise.cli.inputs.user_code import call_without_arguments, named_object, running
+from normwise.cli.inputs.state_file import READABLE, SAFETENSORS, other_weights, read_state
+from normwise.cli.inputs.user_code import call_without_arguments, named_object
 from normwise.cli.terminal import complain
 from normwise.cli.wording import first_few
-from normwise.data import NAMED_DATA, ImageData, InOrder, LabelledData, load_data
+from normwise.data import LabelledData, load_data
 from normwise.errors import ArgumentError, DataError
 from normwise.files import is_folder
-from normwise.records import Option, Task
-from normwise.statistics import Data, batches_of
-from normwise.training import RunFolder, trained_network
-
-#: Samples per batch of the data sets that are known by name.
-_BATCH = 100
-_TASK_OF: dict[str, Task] = {known.name: known.task for known in NAMED_DATA}
-_DATA = f"file.py:name or package.module:name of a loader, {', '.join(_TASK_OF)}, or a folder of images"
+from normwise.records import RunConfig
+from normwise.training import (
+    RunFolder,
+    RunNetwork,
+    network_of_weights,
+    read_run_network,
+    trained_network,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,7 @@ class CliTarget:
         model: The network, with the weights of the checkpoint or run if there is one.
         without_statistics: Paths of the BN layers that the checkpoint has no running statistics of.
         data: Data that the run was trained on; None if TARGET is not a run.
+        run: What the network of the run is built from; None if TARGET is not a run.
         made: Whether the network was made for this command: by a function, for a checkpoint or from a run.
     """
 
@@ -45,16 +42,18 @@ class CliTarget:
     model: nn.Module
     without_statistics: tuple[str, ...] = ()
     data: LabelledData | None = None
+    run: RunNetwork | None = None
     made: bool = True
 
 
-def load_target(target: str, model: str | None) -> CliTarget:
+def load_target(target: str, model: str | None, weights: str | None = None) -> CliTarget:
     """Return the network that TARGET names.
 
     Args:
         target: ``file.py:name`` or ``package.module:name``, of a model or of a callable that makes one; the folder of
             a run; or a checkpoint.
-        model: Network that a checkpoint belongs to, named in the same way.
+        model: Network that a checkpoint belongs to, named in the same way; not needed if the checkpoint knows its run.
+        weights: Name of the weights to take of a checkpoint that has several, see :func:`read_state`.
 
     Raises:
         NormwiseError: there is no such network, or the checkpoint does not fit it.
@@ -66,10 +65,14 @@ def load_target(target: str, model: str | None) -> CliTarget:
         raise ArgumentError(
             f"--model is for checkpoints ({', '.join(READABLE)}), and {target} is none; leave it out"
         )
+    if weights is not None and (is_folder(path) or not is_checkpoint):
+        raise ArgumentError(
+            f"--weights is for checkpoints that have several, and {target} is none; leave it out"
+        )
     if is_folder(path):
         return _run(path)
     if is_checkpoint:
-        return _checkpoint(path, model)
+        return _checkpoint(path, model, weights)
     if ":" not in target:
         raise ArgumentError(
             f"{target!r} is no network: expected file.py:name, package.module:name, the folder of a run, or a file "
@@ -89,73 +92,6 @@ def with_statistics(target: CliTarget) -> nn.Module:
     return target.model
 
 
-def load_batches(data: str | None, target: CliTarget, *, labelled: bool = False) -> Data:
-    """Return the batches that ``--data`` names: of a loader, of a known data set, or of the run itself.
-
-    Args:
-        data: ``file.py:name`` or ``package.module:name``, of batches or of a callable that gives them; the name of a
-            data set, or a folder of images: then its training images; None for what a run was trained on.
-        target: Network that the batches are for.
-        labelled: Give the batches of a data set or run with labels, in a random order.
-
-    Raises:
-        NormwiseError: there are no batches.
-    """
-    if data is None:
-        if target.data is None:
-            raise ArgumentError(f"--data is missing; expected {_DATA}")
-        return _batches(target.data, target.model, labelled)
-    if data in _TASK_OF or is_folder(Path(data)):
-        return _batches(_found(data, target), target.model, labelled)
-    if ":" not in data:
-        raise ArgumentError(f"--data {data} is no folder and no data set; expected {_DATA}")
-    found = named_object(data)
-    if callable(found) and not isinstance(found, (Iterable, Dataset, nn.Module)):
-        make = found
-        found = call_without_arguments(data, make)
-        if isinstance(found, Iterator):
-            # A generator is read once, but its function can be called again.
-            found = _MadeAnew(found, lambda: call_without_arguments(data, make))
-    if isinstance(found, Dataset):
-        raise ArgumentError(
-            f"{data} is a data set, which gives single samples; make batches of them: "
-            "torch.utils.data.DataLoader(..., batch_size=100)"
-        )
-    if isinstance(found, (str, nn.Module)) or not isinstance(found, Iterable):
-        raise ArgumentError(
-            f"{data} is {_kind(found)}; expected batches, a loader, or a function that gives one"
-        )
-    return found
-
-
-def first_batch(data: str | None, target: CliTarget) -> Any:
-    """Return the first batch that ``--data`` names, on the network's device.
-
-    Raises:
-        NormwiseError: there is no batch.
-    """
-    batches = load_batches(data, target)
-    first = _floating(target.model)
-    device = None if first is None else first.device
-    name = data or target.name
-    with running(name):
-        for batch in batches_of(batches):
-            return pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), batch)
-    raise DataError(f"{name} has no batches; expected one at least")
-
-
-class _MadeAnew:
-    """Batches that can be read only once, made again by their function for each later pass."""
-
-    def __init__(self, first: Iterator[Any], make: Callable[[], Iterator[Any]]):
-        self._first: Iterator[Any] | None = first
-        self._make = make
-
-    def __iter__(self) -> Iterator[Any]:
-        given, self._first = self._first, None
-        return self._make() if given is None else given
-
-
 def _named_model(name: str) -> tuple[nn.Module, bool]:
     """Return the network that a name refers to, and whether a function made it now."""
     found = named_object(name)
@@ -171,71 +107,41 @@ def _named_model(name: str) -> tuple[nn.Module, bool]:
     return model, True
 
 
-def _checkpoint(path: Path, model: str | None) -> CliTarget:
-    state, others = read_state(path)
+def _checkpoint(path: Path, model: str | None, weights: str | None) -> CliTarget:
+    state, others = read_state(path, weights)
     if model is None:
+        if path.suffix == SAFETENSORS and (described := read_run_network(path)) is not None:
+            return CliTarget(
+                str(path), network_of_weights(path)[1], data=_data_of(described.config), run=described
+            )
         run = f", or give the folder of the run, {path.parent}" if RunFolder(path.parent).exists else ""
-        raise ArgumentError(f"{path} has no network in it: name that by --model file.py:name{run}")
-    network, _ = _named_model(model)
-    without = load_state(network, state, str(path), model)
+        raise ArgumentError(
+            f"{path} has no network in it: name that by --model file.py:name, or --model RUN{run}"
+        )
+    if is_folder(Path(model)):
+        target = replace(_run(Path(model)), name=str(path))
+    else:
+        target = CliTarget(str(path), _named_model(model)[0])
+    without = load_state(target.model, state, str(path), model)
     if others:
-        complain(f"beside the weights, {path} has {first_few(others)}, which are left out", title="note")
-    return CliTarget(str(path), network, without)
+        choice = "".join(f"; --weights {name} takes these" for name in other_weights(others)[:1])
+        complain(
+            f"beside the weights, {path} has {first_few(others)}, which are left out{choice}", title="note"
+        )
+    return replace(target, without_statistics=without)
 
 
 def _run(folder: Path) -> CliTarget:
     run = RunFolder(folder)
     record = run.read()
-    config = record.config
+    data = _data_of(record.config)
+    described = RunNetwork(record.config, data.input_spec)
+    return CliTarget(str(folder), trained_network(run, record, data.input_spec), data=data, run=described)
+
+
+def _data_of(config: RunConfig) -> LabelledData:
     data = load_data(config.task, config.data, **config.data_options)
-    data = data.subset(config.train_samples, config.test_samples, draw=config.draw)
-    return CliTarget(str(folder), trained_network(run, record, data.input_spec), data=data)
-
-
-def _found(source: str, target: CliTarget) -> LabelledData:
-    """Return a data set by its name or folder; it must fit the run's network."""
-    own = None if target.data is None else target.data.input_spec
-    task: Task = _TASK_OF.get(source, "image" if own is None else own.task)
-    options: dict[str, Option] = {}
-    if own is not None and own.rate is not None:
-        options = {"rate": own.rate, "loudness": own.loudness}
-    found = load_data(task, source, **options)
-    other = found.input_spec
-    if own is not None and (own.task, own.shape, own.vocabulary) != (
-        other.task,
-        other.shape,
-        other.vocabulary,
-    ):
-        what = (
-            "another vocabulary"
-            if own.task == other.task == "text"
-            else f"{other.task} of shape {other.shape}"
-        )
-        raise ArgumentError(
-            f"--data {source} has {what}, which {target.name} can't take: expected {own.task} of shape {own.shape}; "
-            "leave --data out, and the run's own are taken"
-        )
-    return found
-
-
-def _batches(data: LabelledData, model: nn.Module, labelled: bool) -> Data:
-    """Return the training part in the network's dtype; the caller moves each batch to the network's device."""
-    first = _floating(model)
-    fitting = data if first is None else data.to(first.dtype)
-    if labelled:
-        return LabelledBatches(fitting, _BATCH)
-    # Images are the first argument whatever the network calls it; lengths are passed by name.
-    return (
-        fitting.train_images.split(_BATCH)
-        if isinstance(fitting, ImageData)
-        else InOrder(fitting.training, _BATCH)
-    )
-
-
-def _floating(model: nn.Module) -> Tensor | None:
-    """Return the first floating-point tensor of a network: usually all have its dtype and device."""
-    tensors = (*model.parameters(), *model.buffers())
-    return next((tensor for tensor in tensors if tensor.is_floating_point()), None)
+    return data.subset(config.train_samples, config.test_samples, draw=config.draw)
 
 
 def _kind(value: Any) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from normwise.cli.inputs.cli_target import CliTarget, load_batches, load_target
+from normwise.cli.inputs.cli_target import CliTarget, load_target
 from normwise.cli.inputs.state_file import READABLE, read_state
+from normwise.cli.inputs.target_data import load_batches
 from normwise.cli.inputs.training_parts import named_loss, named_optimizer
 from normwise.cli.terminal import complain
 from normwise.cli.wording import first_few

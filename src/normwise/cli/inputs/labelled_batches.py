@@ -6,23 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normwise.data import ImageData, LabelledData
+from normwise.data import Samples
 from normwise.data.sample_order import epoch_order
 
 
 class LabelledBatches:
-    """Batches of the training part in one random order, the same in each pass.
+    """Samples in one random order, which is the same in each pass.
 
     Images come as ``(images, labels)``; sequences as dicts of the arguments of a network, and ``labels``.
 
     Args:
-        data: Data set with the training part.
-        batch_size: Number of samples per batch; the last may have fewer.
+        samples: One part of a data set.
+        batch_size: Number of samples a batch; the last may have fewer.
+        is_images: Whether they are images.
     """
 
-    def __init__(self, data: LabelledData, batch_size: int) -> None:
-        self._samples, self._is_images = data.training, isinstance(data, ImageData)
-        # Folders of images are ordered by class, but training batches are not.
+    def __init__(self, samples: Samples, batch_size: int, *, is_images: bool) -> None:
+        self._samples, self._is_images = samples, is_images
+        # Folders of images are ordered by class, which no training is.
         self._pieces = epoch_order(len(self._samples), seed=0, epoch=0).split(batch_size)
 
     def __len__(self) -> int:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torch.nn.parameter import is_lazy
 
+from normwise.cli.terminal import complain
 from normwise.cli.wording import first_few
 from normwise.errors import ModelError
 from normwise.layers import kind_of
@@ -62,7 +63,11 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
 
 
 def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Strip the prefixes of wrappers from the keys, unless the network is such a wrapper itself."""
+    """Strip what wrappers put before the keys, unless the network is such a wrapper itself.
+
+    A network that is an attribute of a larger one, as in modules of Lightning, is found by its keys, which are all
+    below one name; what else the larger one has is left out.
+    """
     if _AVERAGED not in own and all(key.startswith(_WRAPPERS[0]) for key in state if key != _AVERAGED):
         state.pop(_AVERAGED, None)
     while found := [
@@ -71,6 +76,33 @@ def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
         if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in own)
     ]:
         consume_prefix_in_state_dict_if_present(state, found[0])
+    if prefix := _prefix_of(state, own):
+        left = [key for key in state if not key.startswith(prefix)]
+        for key in left:
+            del state[key]
+        consume_prefix_in_state_dict_if_present(state, prefix)
+        if left:
+            complain(f"beside the weights below {prefix[:-1]}, {first_few(left)} are left out", title="note")
+
+
+def _prefix_of(state: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
+    """Return the one prefix below which a state dict has all weights of the network; None where there is none.
+
+    Raises:
+        ModelError: there are several.
+    """
+    needed = [key for key in own if key.rpartition(".")[2] not in (*_STATISTICS, _COUNTER)]
+    if not needed or any(key in state for key in needed):
+        return None
+    first = needed[0]
+    prefixes = [key.removesuffix(first) for key in state if key.endswith(f".{first}")]
+    found = [prefix for prefix in prefixes if all(f"{prefix}{key}" in state for key in needed)]
+    if len(found) > 1:
+        names = " and ".join(prefix[:-1] for prefix in found)
+        raise ModelError(
+            f"the checkpoint has such weights below {names}; choose by --weights {found[0][:-1]}"
+        )
+    return found[0] if found else None
 
 
 def _take_types(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:

@@ -1,11 +1,12 @@
 """State dicts in files, ``.safetensors`` and torch's: read without running code, written completely or not at all."""
 
+import argparse
 import io
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from normwise.cli.wording import one_of
+from normwise.cli.wording import first_few, one_of
 from normwise.errors import ArgumentError, DataError
 from normwise.files import is_file, is_folder, is_there, write_whole
 
@@ -32,15 +33,20 @@ _SLACK = 2**20
 _GLOBAL = re.compile(r"GLOBAL\s+`?([\w.]+)")
 
 
-def read_state(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the state dict of a checkpoint, on the CPU, and the names of everything else in the file.
+def read_state(path: Path, weights: str | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the state dict of a checkpoint, on the CPU, and the names of what else was in the file.
 
     Code in the file is never run: ``.safetensors`` can hold none, and torch's format is read with
     ``weights_only=True``.
 
+    Args:
+        path: The checkpoint.
+        weights: Which weights of a file that has several: the key of a state dict, such as "model_ema", or what stands
+            before the names, such as "teacher".
+
     Raises:
-        ArgumentError: there is no such file, or its suffix is not one of a checkpoint.
-        DataError: the file is damaged, holds no state dict, or holds pickled objects, which could run code.
+        ArgumentError: there is no such file, its ending is none of a checkpoint, or it has no such weights.
+        DataError: the file is damaged, is no state dict, or holds pickled objects, which would have to run code.
     """
     if path.suffix not in READABLE:
         raise ArgumentError(f"{path} is no checkpoint: expected a name that ends in {one_of(READABLE)}")
@@ -49,14 +55,35 @@ def read_state(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     if not is_file(path):
         raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
     content = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
+    if not isinstance(content, Mapping):
+        return _checked(path, content), ()
+    keys = _NESTED if weights is None or not isinstance(content.get(weights), Mapping) else (weights,)
     others: tuple[str, ...] = ()
-    if isinstance(content, Mapping):
-        for key in _NESTED:
-            if isinstance(content.get(key), Mapping):
-                others = tuple(str(other) for other in content if other != key)
-                content = content[key]
-                break
-    return _checked(path, content), others
+    for key in keys:
+        if isinstance(content.get(key), Mapping):
+            others = tuple(str(other) for other in content if other != key)
+            content = content[key]
+            break
+    state = _checked(path, content)
+    return (state if weights is None or keys == (weights,) else _below(path, state, weights)), others
+
+
+def _below(path: Path, state: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    """Return what has a prefix in a state dict, without it."""
+    prefix = f"{weights.rstrip('.')}."
+    found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    if not found:
+        first = first_few(dict.fromkeys(key.split(".")[0] for key in state))
+        raise ArgumentError(
+            f"{path} has no weights {weights!r}: neither a state dict under this key nor names that begin with "
+            f"{prefix!r}; its names begin with {first}"
+        )
+    return found
+
+
+def other_weights(others: Iterable[str]) -> list[str]:
+    """Return those of the other names in a checkpoint that are state dicts, by their names."""
+    return [name for name in others if name in _NESTED]
 
 
 def check_output(path: Path, *, force: bool, endings: tuple[str, ...] = ENDINGS) -> None:
@@ -131,8 +158,10 @@ def _read_torch(path: Path) -> Any:
     _check_packing(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript warns and then raises as well
-            return torch.load(path, map_location="cpu", weights_only=True)
+            warnings.simplefilter("ignore")  # of TorchScript, which then raises as well
+            # The options of a script, which training scripts keep beside the weights: attributes, and no code.
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if found := _GLOBAL.search(str(error)):
             raise DataError(_refused(path, f"pickled objects ({found[1]})")) from None

@@ -18,7 +18,7 @@ _TABLES = (
 )
 
 
-def class_files(folder: Path, suffixes: tuple[str, ...], kind: str) -> list[Path]:
+def class_files(folder: Path, suffixes: tuple[str, ...], kind: str, *, nested: bool = False) -> list[Path]:
     """Return the files of a folder that have one of the endings, in capitals or not, sorted by name.
 
     Hidden files, notes and what file managers make are passed over; beside images and recordings also texts and tables.
@@ -28,6 +28,8 @@ def class_files(folder: Path, suffixes: tuple[str, ...], kind: str) -> list[Path
         folder: Folder of the files.
         suffixes: Endings that are read, such as ".png".
         kind: "image", "recording" or "text", for messages.
+        nested: Whether the files of folders within the folder belong to it, too. Links to folders are not followed,
+            which could lead in a circle.
 
     Raises:
         DataError: the folder can't be read, or something else is in it; names it.
@@ -36,6 +38,8 @@ def class_files(folder: Path, suffixes: tuple[str, ...], kind: str) -> list[Path
     for path in entries(folder):
         if path.suffix.lower() in suffixes:
             found.append(path)
+        elif nested and is_folder(path) and not path.is_symlink():
+            found += class_files(path, suffixes, kind, nested=True)
         elif is_folder(path):
             raise DataError(
                 f"{path}: is a folder within {folder}, whose files alone are read; move the files up or the folder away"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from normwise.data.files.user_file import expanded
 from normwise.errors import DataError
+from normwise.extras import needs_extra
 
 #: Letters of a variable that an error shows.
 _LONGEST = 100
@@ -25,7 +26,8 @@ def data_folders(name: str) -> list[Path]:
 
 def cache_folder(name: str) -> Path:
     """Return the folder of the set ``name`` in the cache."""
-    import pooch
+    with needs_extra("study", f"the data set {name}"):
+        import pooch
 
     own = os.environ.get("NORMWISE_CACHE_DIR")
     return (_folder_in(own, "NORMWISE_CACHE_DIR") if own else expanded(pooch.os_cache("normwise"))) / name

@@ -10,6 +10,7 @@ from pathlib import Path
 from normwise.data.files.data_folders import cache_folder, data_folders, folders_in_words
 from normwise.data.files.user_file import read_user_file
 from normwise.errors import DataError
+from normwise.extras import needs_extra
 from normwise.files import is_there
 
 #: Seconds that a server may stay silent.
@@ -137,7 +138,8 @@ def _downloaded(address: str, target: Path, timeout: float) -> Iterator[bytes]:
     Raises:
         OSError: it can't be got or written.
     """
-    import pooch
+    with needs_extra("study", f"downloading {address}"):
+        import pooch
 
     # Whole answers, at most 30 MB: a stream that fails midway leaves its connection open.
     fetch = pooch.HTTPDownloader(timeout=timeout, stream=False)

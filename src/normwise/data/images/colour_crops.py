@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from normwise.data.images.image_data import ImageData, unit_pixels
+from normwise.extras import needs_extra
 
 #: Crops of each class, to train on and to test on.
 TRAIN_COUNT, TEST_COUNT = 100, 50
@@ -80,7 +81,8 @@ def photographs() -> Photographs:
     Ten where scikit-image is installed (``pip install 'normwise[data]'``): its own eight and the two that scikit-learn
     carries, some of them of faces, animals, tissue or the sky. Without it the four quarters of each of the two.
     """
-    from sklearn.datasets import load_sample_image
+    with needs_extra("study", "a data set of crops"):
+        from sklearn.datasets import load_sample_image
 
     two: Photographs = {name: load_sample_image(f"{name}.jpg") for name in ("china", "flower")}
     if find_spec("skimage") is None:
@@ -93,7 +95,8 @@ def photographs() -> Photographs:
 
 
 def _from_scikit_image(name: str) -> np.ndarray:
-    import skimage.data
+    with needs_extra("data", f"the photograph {name}"):
+        import skimage.data
 
     read: Callable[[], Any] = getattr(skimage.data, name)
     read_image = read()

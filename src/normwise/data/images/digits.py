@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from normwise.data.images.image_data import ImageData
+from normwise.extras import needs_extra
 
 _TEST_COUNT = 500
 _SPLIT_SEED = 0
@@ -18,8 +19,9 @@ def digits() -> ImageData:
     and Kaynak, 1998), as bundled with scikit-learn; nothing is downloaded.
     """
     # Takes about a second, which no other data set should have to wait for.
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    with needs_extra("study", "the data set digits"):
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
 
     pixels, labels = load_digits(return_X_y=True)
     train, test = train_test_split(

@@ -53,6 +53,7 @@ class ImageData:
         test_labels: Class of each test image, int64 (M,).
         classes: the name of each class.
         standardised: whether the values are standardised ones, of any size, and no pixels in [0, 1].
+        notes: what a user should know of how the files were read, in sentences without a full stop.
 
     Raises:
         DataError: the parts do not fit each other or the description above.
@@ -65,6 +66,7 @@ class ImageData:
     test_labels: Tensor = field(repr=False)
     classes: tuple[str, ...]
     standardised: bool = field(default=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for part, images, labels in self._parts():

@@ -10,6 +10,7 @@ from torch import Tensor
 from normwise.data.files.user_file import opened
 from normwise.data.images.image_data import unit_pixels
 from normwise.errors import DataError
+from normwise.extras import needs_extra
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,21 +29,18 @@ _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 0x0102
 def image_of(path: str | Path, shape: tuple[int, ...]) -> Tensor:
     """Return the image in a file as float32 (C, H, W), 0 to 1, for a network that takes this shape.
 
-    Colours are averaged to grey, as luma, where C is 1, and grey is repeated where it is 3.
+    Colours are averaged to grey, as luma, where C is 1, and grey is repeated where it is 3. An image of another size is
+    resized, as :func:`resized` does it.
 
     Raises:
-        DataError: as :func:`read_pixels`, or the image has another size; or C is neither 1 nor 3.
+        DataError: as :func:`read_pixels`; or C is neither 1 nor 3.
     """
     if len(shape) != 3:
         raise DataError(f"{path}: the network takes inputs of shape {shape}, expected (C, H, W) of images")
     channels, height, width = shape
     if channels not in (1, 3):
         raise DataError(f"{path}: the network takes {channels} channels, and an image file has 1 or 3")
-    pixels = read_pixels(Path(path), grey=channels == 1)
-    if pixels.shape[:2] != (height, width):
-        raise DataError(
-            f"{path}: is {pixels.shape[1]}×{pixels.shape[0]} pixels, expected {width}×{height}; resize it"
-        )
+    pixels = resized(read_pixels(Path(path), grey=channels == 1), height, width)
     return unit_pixels((pixels if channels == 1 else as_colour(pixels))[None])[0]
 
 
@@ -57,7 +55,8 @@ def read_pixels(path: Path, *, grey: bool = False) -> np.ndarray:
         DataError: the file is damaged, no image or no regular file; it has more than 8 bits a colour, several frames,
             or more pixels than Pillow lets pass.
     """
-    from PIL import UnidentifiedImageError
+    with needs_extra("study", "reading an image file"):
+        from PIL import UnidentifiedImageError
 
     with opened(path, _LARGEST) as file, warnings.catch_warnings():
         # Pillow warns of damaged metadata, which are none of the pixels.
@@ -74,6 +73,18 @@ def read_pixels(path: Path, *, grey: bool = False) -> np.ndarray:
         except Exception as error:
             what = str(error) or type(error).__name__
             raise DataError(f"{path}: cannot be read as an image ({what}); replace or remove it") from error
+
+
+def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return uint8 pixels in another size: each is the mean of those that it covers, linearly weighted.
+
+    Height and width are scaled by themselves, so that nothing is cut off.
+    """
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    from PIL import Image
+
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def as_colour(pixels: np.ndarray) -> np.ndarray:

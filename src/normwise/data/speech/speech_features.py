@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from normwise.errors import ArgumentError, DataError
+from normwise.extras import needs_extra
 
 BANDS = 40
 #: Samples a second that recordings can be brought to.
@@ -120,7 +121,8 @@ def resampled(wave: Tensor, old: int, new: int) -> Tensor:
         raise DataError(
             f"{old:,} samples a second are no usual rate, and too costly to bring to {new:,}; convert the recording"
         )
-    from scipy.signal import resample_poly
+    with needs_extra("study", f"bringing a recording from {old:,} to {new:,} samples a second"):
+        from scipy.signal import resample_poly
 
     return torch.from_numpy(resample_poly(wave.numpy(), new // common, old // common)).to(wave.dtype)
 

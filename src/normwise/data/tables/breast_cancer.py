@@ -6,6 +6,7 @@ import torch
 
 from normwise.data.images.image_data import ImageData
 from normwise.data.stratified_split import stratified
+from normwise.extras import needs_extra
 
 #: One in this number of samples of each class is for the test.
 _TEST_SHARE = 3
@@ -21,7 +22,8 @@ def breast_cancer() -> ImageData:
     "Breast Cancer Wisconsin (Diagnostic)"), as bundled with scikit-learn; nothing is downloaded.
     """
     # Takes about a second, which no other data set should have to wait for.
-    from sklearn.datasets import load_breast_cancer
+    with needs_extra("study", "the data set breast-cancer"):
+        from sklearn.datasets import load_breast_cancer
 
     bunch: Any = load_breast_cancer()
     values, labels = torch.tensor(bunch["data"]), torch.tensor(bunch["target"], dtype=torch.int64)

@@ -111,7 +111,8 @@ class Facts:
         """Return the facts about an ONNX file, or its content.
 
         Raises:
-            DataError: onnx is not installed, the file is damaged, or it has no BN layer.
+            DataError: the file is damaged, or it has no BN layer.
+            MissingPackageError: onnx is not installed.
         """
         name = name or (str(source) if isinstance(source, Path) else "ONNX file")
         norms, nodes = read_onnx(source, name)

@@ -37,8 +37,8 @@ class BatchNormLSTM(WithStepNorms, NormLSTM):
         does.
 
     Args:
-        input_size: F.
-        hidden_size: H.
+        input_size: Number of features of the input, F.
+        hidden_size: Number of features of the state, H.
         num_layers, batch_first, dropout, bidirectional, proj_size: As in ``torch.nn.LSTM``.
         bias: Whether the layer has b. (It always has β_c.)
         max_length: Number of steps with their own statistics.

@@ -29,7 +29,7 @@ class StepBatchNorm(nn.Module):
     Buffers ``running_mean``, ``running_var`` (max_length, C) and ``num_batches_tracked`` (max_length,).
 
     Args:
-        num_features: C.
+        num_features: Number of channels, C.
         max_length: Number of steps with their own statistics.
         eps: Number that is added to the variance, ε.
         momentum: Weight of the new batch in the running statistics; None for their plain average over all batches.

@@ -75,6 +75,11 @@ class Finding:
     fix: str
     safety: Safety
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Return the paths of its layers, the worst first; none where it is about the model as a whole."""
+        return tuple(symptom.path for symptom in self.symptoms if symptom.path)
+
 
 @dataclass(frozen=True)
 class RuleText:

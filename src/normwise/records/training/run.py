@@ -24,6 +24,7 @@ _LATER: dict[str, Any] = {
     "eval_growth": 0.0,
     "stop_at_loss": None,
     "draw_samples": False,
+    "weight_decay": 0.0,
 }
 
 
@@ -45,11 +46,11 @@ class RunConfig:
         steps: Total number of optimiser steps.
         batch_size: Number of samples per step; the incomplete last batch of an epoch is dropped.
         lr: Learning rate.
-        optimizer: Name of the optimiser.
-        seed: Seed of the initial weights and of the order of the samples.
-        dtype: Dtype of weights and images.
-        train_samples, test_samples: Number of samples that are used, the first ones; None for all.
-        eval_every: Interval of evaluations in steps; the run is also evaluated after the last step.
+        optimizer: "sgd", "adam" or "adamw".
+        seed: Initial weights and order of the samples.
+        dtype: Of weights and images.
+        train_samples, test_samples: Only the first so many; None for all.
+        eval_every: Evaluate every so many steps, and after the last.
         measures: Names of further measurements, as in ``normwise.training.measures``.
         task: Kind of input that is classified, which determines the possible data sets and networks.
         data_options: Further keyword arguments of the data set, such as ``{"split": "speaker"}``.
@@ -57,13 +58,15 @@ class RunConfig:
         statistics: Statistics of BN in several processes: those of the whole batch, or in each process those of its
             own samples. In one process both are the same.
         framework: Framework of the network and of the loop.
-        split: Data for evaluation: the test set; or, for choices that must not use the test set, a fifth of the
-            training set, which is then not trained on.
-        momentum: Momentum of "sgd"; 0 is plain SGD, as in Ioffe & Szegedy's MNIST experiment.
-        eval_growth: Growth of the evaluated steps by this fraction, at least ``eval_every`` apart, so that early
-            steps are evaluated more often; 0 for every ``eval_every`` steps.
-        stop_at_loss: Mean training loss since the last evaluation at which the run stops early; None for never.
-        draw_samples: Whether the training samples are drawn by the seed, instead of taking the first ones.
+        split: On what it is evaluated: the test set; or, for choices that the test set must not know of, a fifth of the
+            training set, which is not trained on then.
+        momentum: Of "sgd"; 0 is plain SGD, as in Ioffe & Szegedy's MNIST experiment.
+        eval_growth: Evaluate after steps that grow by this fraction, at least ``eval_every`` apart, so that early ones
+            are looked at closely; 0 for every ``eval_every`` steps.
+        stop_at_loss: End the run at the first evaluation at which the mean training loss since the one before is no
+            larger; None for none.
+        draw_samples: Whether the training samples are drawn by the seed, and not the first so many.
+        weight_decay: Of "adamw": the part of each weight, times the learning rate, that a step takes away.
     """
 
     model: str
@@ -74,7 +77,7 @@ class RunConfig:
     lr: float
     seed: int
     eval_every: int
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     dtype: Literal["float32", "float64"] = "float32"
     options: Mapping[str, Option] = field(default_factory=dict)
     train_samples: int | None = None
@@ -90,6 +93,7 @@ class RunConfig:
     eval_growth: float = 0.0
     stop_at_loss: float | None = None
     draw_samples: bool = False
+    weight_decay: float = 0.0
 
     @property
     def draw(self) -> int | None:
@@ -193,3 +197,11 @@ class Run:
     data_sha256: str | None = None
     kernels: str | None = None
     processes: tuple[ProcessSpan, ...] = ()
+
+    @property
+    def risen_loss(self) -> tuple[float, float] | None:
+        """The test loss before training and the last training loss, where that is higher: finite, and yet diverged."""
+        if self.result is None or self.result.diverged or not self.points or self.points[0].step != 0:
+            return None
+        before, after = self.points[0].test_loss, self.points[-1].loss
+        return (before, after) if after > before else None

@@ -7,6 +7,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from normwise.extras import needs_extra
 from normwise.records import (
     Benchmark,
     Examination,
@@ -136,6 +137,11 @@ def treatment_page(treatment: Treatment) -> str:
     )
 
 
+def check_drawing() -> None:
+    """Raise MissingPackageError if Plotly is not installed, for commands that measure before they draw."""
+    _plotly()
+
+
 def _of_examination(examination: Examination, figures: Sequence[LayerFigure]) -> dict[str, object]:
     return {
         "title": examination.target,
@@ -167,7 +173,8 @@ def _render(template: str, **values: object) -> str:
 @cache
 def _plotly() -> Markup:
     # 5 MB of script, which only pages need.
-    from plotly.offline import get_plotlyjs
+    with needs_extra("html", "a page with figures"):
+        from plotly.offline import get_plotlyjs
 
     return Markup(get_plotlyjs())
 

@@ -23,7 +23,13 @@ def run_state(run: Run) -> str:
             f"Diverged after {result.steps} of {config.steps} steps: "
             "the training loss or the weights stopped being finite."
         )
-    return f"Finished {result.steps} steps at {quantity(result.test_accuracy, percent=True)} test accuracy."
+    finished = (
+        f"Finished {result.steps} steps at {quantity(result.test_accuracy, percent=True)} test accuracy."
+    )
+    if run.risen_loss is None:
+        return finished
+    before, after = map(number, run.risen_loss)
+    return f"Diverged: the training loss rose from {before} to {after}. {finished}"
 
 
 def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
@@ -63,9 +69,10 @@ def config_rows(run: Run) -> tuple[tuple[str, str], ...]:
 
 
 def _unusual_rows(config: RunConfig) -> tuple[tuple[str, str], ...]:
-    """Return what only runs of a study ask for; nothing else."""
+    """Return what few runs ask for, and this one does."""
     rows = (
         ("Momentum", f"{config.momentum:g}", config.momentum > 0),
+        ("Weight decay", f"{config.weight_decay:g}", config.weight_decay > 0),
         ("Evaluated on", "a fifth of the training set", config.split == "validation"),
         ("Evaluations grow apart", f"by {config.eval_growth:.0%}", config.eval_growth > 0),
         (

@@ -4,9 +4,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-from normwise.errors import ArgumentError, ClusterError
-from normwise.studies.cluster.joblib_backend import ClusterBackend
+from normwise.errors import ArgumentError
+from normwise.extras import needs_extra
+
+if TYPE_CHECKING:
+    from normwise.studies.cluster.joblib_backend import ClusterBackend
 
 #: Function that connects to each kind of cluster, and an address of it; imported when it is asked for.
 _KINDS = {
@@ -40,19 +44,15 @@ class Cluster:
                 "it by --address (docs/processes/clusters.md says how to start one)"
             )
 
-    def connected(self) -> AbstractContextManager[ClusterBackend]:
+    def connected(self) -> "AbstractContextManager[ClusterBackend]":
         """Connect to the cluster, and disconnect at the end.
 
         Raises:
-            ClusterError: the library is not installed, the address does not answer, or there is no worker.
+            ClusterError: the address does not answer, or there is no worker.
+            MissingPackageError: the library of the backend is not installed.
         """
-        try:
+        with needs_extra(self.backend, f"the backend {self.backend}"):
             connected: Callable[[str, float, float], AbstractContextManager[ClusterBackend]] = resolve_name(
                 _KINDS[self.backend][0]
             )
-        except ModuleNotFoundError as error:
-            raise ClusterError(
-                f"the backend {self.backend} needs the package {error.name}, which is not installed; "
-                f"install normwise with it: pip install 'normwise[{self.backend}]'"
-            ) from None
         return connected(self.address, self.seconds, self.worker_seconds)

@@ -5,11 +5,11 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import cast
 
-import joblib
 import torch
 
 from normwise.data import load_data
 from normwise.errors import ClusterError
+from normwise.extras import needs_extra
 from normwise.records import Run, RunConfig
 from normwise.studies.cluster.cluster import Cluster
 from normwise.studies.cluster.study_access import StudyAccess, access_to
@@ -37,9 +37,12 @@ def runs_on_cluster(
 
     Raises:
         ClusterError: the cluster can't be used, or gives up a run.
+        MissingPackageError: joblib or the library of the cluster is not installed.
     """
     if not todo:
         return
+    with needs_extra(cluster.backend, f"the backend {cluster.backend}"):
+        import joblib
     with cluster.connected() as backend, access_to(out, fingerprint) as access:
         # All at once: it is the cluster that knows who is free, and workers may come later.
         parallel = joblib.Parallel(

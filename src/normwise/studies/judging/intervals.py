@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import stdtrit
 
 from normwise.records import Effect
+from normwise.studies.judging.student import quantile
 
 LEVEL = 0.95
 
@@ -53,5 +53,5 @@ def student(values: Sequence[float]) -> tuple[float, float]:
     n = len(values)
     if n < 2 or not all(map(math.isfinite, values)):
         return math.fsum(values) / n, math.nan
-    t = float(stdtrit(n - 1, 0.5 + LEVEL / 2))
+    t = quantile(n - 1, 0.5 + LEVEL / 2)
     return float(np.mean(values)), t * float(np.std(values, ddof=1)) / math.sqrt(n)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from normwise.records import Outcome, Verdict
 from normwise.studies.judging.bounds import Unseen
 from normwise.studies.judging.intervals import LEVEL, student
+from normwise.studies.judging.student import probability_below, quantile
 
 #: Probability of the number of seeds that is asked for to decide an open case.
 _POWER = 0.8
@@ -107,7 +107,7 @@ def seeds_needed(case: CaseValues) -> int | None:
     if tells_nothing or not distance > 0:
         return None
     for seeds in range(len(case.values), MOST_SEEDS + 1):
-        quantiles = stdtrit(seeds - 1, 0.5 + LEVEL / 2) + stdtrit(seeds - 1, _POWER)
+        quantiles = quantile(seeds - 1, 0.5 + LEVEL / 2) + quantile(seeds - 1, _POWER)
         if quantiles * deviation / math.sqrt(seeds) <= distance:
             return seeds
     return None
@@ -144,4 +144,4 @@ def _chance_at_most(case: CaseValues) -> float:
     error = float(np.std(case.values, ddof=1)) / math.sqrt(n)
     if error == 0:
         return 0.0 if excess > 0 else 1.0
-    return float(stdtr(n - 1, -excess / error))
+    return probability_below(n - 1, -excess / error)

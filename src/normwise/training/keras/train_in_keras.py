@@ -45,17 +45,19 @@ def train_in_keras(
         ModelError, DataError: the configuration can't be carried out.
     """
     run_folder = RunFolder(folder)
-    may_begin(run_folder, config, resume=resume)
     check_config(config)
-    for name in ("split", "momentum", "eval_growth", "stop_at_loss", "draw_samples"):
+    for name in ("split", "momentum", "weight_decay", "eval_growth", "stop_at_loss", "draw_samples"):
         if getattr(config, name) != getattr(RunConfig, name):
             raise ArgumentError(f"{name} is for runs in torch; leave it out of one in Keras")
+    if config.optimizer == "adamw":
+        raise ArgumentError("optimizer 'adamw' is for runs in torch; in Keras take 'sgd' or 'adam'")
     import_keras()
     from normwise.training.keras.keras_loop import KerasLoop
 
     loaded = load_data(config.task, config.data, **config.data_options)
     data = loaded.subset(config.train_samples, config.test_samples)
     network = keras_network(config, data.input_spec)
+    may_begin(run_folder, config, resume=resume)
     begin_with_vectors(network, data)
     order = BatchOrder(len(data.training), config.batch_size, config.seed)
     with run_folder.locked(wait=wait):

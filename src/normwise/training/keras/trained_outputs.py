@@ -30,7 +30,7 @@ def trained_outputs(
     """
     if not is_there(folder.checkpoint):
         raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
-    check_records(folder.path, run, input_spec)
+    check_records(folder.path, run.config, input_spec)
     keras = import_keras()
     try:
         network = keras_network(run.config, input_spec)

@@ -96,7 +96,7 @@ class RunFolder:
         processes: int = 1,
         device: str = "cpu",
     ) -> int:
-        """Write ``run.json``, or check that the existing one is of the same run; return the number of threads.
+        """Write ``run.json``, or check that the one that is there is of the same run, which more steps extend.
 
         Args:
             config: Configuration of the run.
@@ -104,6 +104,9 @@ class RunFolder:
             threads: Number of threads; None for the number that the run was begun with, or torch's own.
             processes: Number of processes.
             device: Device that computes.
+
+        Returns:
+            The number of threads.
 
         Raises:
             ArgumentError: more threads than can be started.
@@ -114,7 +117,9 @@ class RunFolder:
             check_at_once("threads", threads)
         kernels = name_in_use(device)
         if self.exists:
-            return self._existing(config, data, kernels).threads_for(self.path, threads, processes)
+            threads = self._existing(config, data, kernels).threads_for(self.path, threads, processes)
+            self._extend(config)
+            return threads
         threads = threads or torch.get_num_threads()
         self._prepare(data)
         head = RunHead(config, Environment.here(), None, threads, data.sha256, kernels)
@@ -125,6 +130,7 @@ class RunFolder:
         """Do the same as :meth:`begin` for a run in Keras of a version and backend, whose threads are its own."""
         if self.exists:
             self._existing(config, data, backend)
+            self._extend(config)
         else:
             self._prepare(data)
             self._write_run(RunHead(config, Environment.here(), None, None, data.sha256, backend))
@@ -215,6 +221,12 @@ class RunFolder:
                 "vocabulary are others now. Choose another folder, or delete this one to start anew"
             )
         return existing
+
+    def _extend(self, config: RunConfig) -> None:
+        """Let the run go on to more steps where ``config``, which was checked, asks for them."""
+        head = self._head()
+        if head.is_extended_by(config):
+            self._write_run(replace(head, config=config, result=None))
 
     def _prepare(self, data: LabelledData) -> None:
         """Check that the folder holds nothing else, and write the files that precede the head."""

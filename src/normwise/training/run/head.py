@@ -31,7 +31,9 @@ class RunHead:
                 f"the data of {config.data} are not those that the run in {path} was begun with; "
                 "put these back, or choose another folder"
             )
-        if self.config != config:
+        if self.is_extended_by(config):
+            self._check_extension(path, config)
+        elif self.config != config:
             raise RunError(
                 f"{path} holds a run of another configuration: {config_differences(config, self.config)}. "
                 "Choose another folder, or the options of that run"
@@ -52,6 +54,25 @@ class RunHead:
                 f"the run in {path} was begun with other kernels: {self.kernels}, where these are "
                 f"{kernels}; its last digits would be others. Set the environment variable "
                 f"NORMWISE_KERNELS={self.kernels}, or choose another folder"
+            )
+
+    def is_extended_by(self, config: RunConfig) -> bool:
+        """Tell whether a configuration is this one with more steps."""
+        return config.steps > self.config.steps and config == replace(self.config, steps=config.steps)
+
+    def _check_extension(self, path: Path, config: RunConfig) -> None:
+        """Raise RunError unless the run, extended, would be one that had so many steps from its start."""
+        steps = self.config.steps
+        if self.result is not None and (self.result.diverged or self.result.steps < steps):
+            why = "diverged" if self.result.diverged else "reached the loss to stop at"
+            raise RunError(
+                f"the run in {path} {why} after {self.result.steps} steps and can't be extended; choose another "
+                "folder for a run with other options"
+            )
+        if config.eval_growth or steps % config.eval_every:
+            raise RunError(
+                f"the run in {path} can't be extended: it was evaluated after {steps} steps, where one of "
+                f"{config.steps} steps is not; choose another folder"
             )
 
     def threads_for(self, path: Path, threads: int | None, processes: int) -> int:

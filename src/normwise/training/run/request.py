@@ -1,6 +1,7 @@
 """Checks of a requested run, before anything is read or made."""
 
 import math
+from dataclasses import replace
 
 from normwise.errors import ArgumentError, RunError
 from normwise.records import RunConfig
@@ -16,7 +17,13 @@ _MOST_STEPS, _LARGEST_LR = 10**12, 1e30
 def may_begin(folder: RunFolder, config: RunConfig, *, resume: bool) -> bool:
     """Return whether there is a run to resume, or raise RunError if resuming was not requested."""
     if folder.exists and not resume:
-        differs = config_differences(config, folder.read().config)
+        existing = folder.read().config
+        if existing.steps < config.steps and existing == replace(config, steps=existing.steps):
+            raise RunError(
+                f"{folder.path} already holds a run of {existing.steps} steps; extend it to {config.steps} by "
+                "--resume, or choose another folder"
+            )
+        differs = config_differences(config, existing)
         raise RunError(
             f"{folder.path} already holds a run of another configuration: {differs}. Choose another folder by --out"
             if differs
@@ -50,6 +57,10 @@ def check_config(config: RunConfig) -> None:
         raise ArgumentError(f"eval_growth must be from 0 to 1, got {config.eval_growth}")
     if config.split not in ("test", "validation"):
         raise ArgumentError(f"unknown split {config.split!r}; known are test, validation")
-    if config.optimizer not in ("sgd", "adam"):
-        raise ArgumentError(f"unknown optimizer {config.optimizer!r}; known are sgd, adam")
+    if not 0 <= config.weight_decay <= 1:
+        raise ArgumentError(f"weight_decay must be from 0 to 1, got {config.weight_decay}")
+    if config.weight_decay and config.optimizer != "adamw":
+        raise ArgumentError(f"weight_decay is for adamw, and not for {config.optimizer}; leave it out")
+    if config.optimizer not in ("sgd", "adam", "adamw"):
+        raise ArgumentError(f"unknown optimizer {config.optimizer!r}; known are sgd, adam, adamw")
     measures.check_measures(config.measures, config.task)

@@ -69,7 +69,11 @@ def initial_share(norm: NormFacts) -> float:
     """Return the share of the initial mean 0 and variance 1 in the running statistics; NaN if unknown."""
     if not isinstance(norm.momentum, (int, float)) or norm.steps is None:
         return math.nan
-    return (1 - effective_momentum(norm)) ** max(norm.steps, 0)
+    share = (1 - effective_momentum(norm)) ** max(norm.steps, 0)
+    # An average of variances that began at 1 is not below its share of that, unless it was replaced, as by calibrate.
+    if norm.variance is not None and bool((norm.variance < 0.99 * share).any()):
+        return math.nan
+    return share
 
 
 def layer_errors(norms: Mapping[str, NormFacts], probe: Probe) -> dict[str, tuple[float, float]]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from normwise.doctor.facts.model.norm_facts import NormFacts
 from normwise.errors import DataError
+from normwise.extras import needs_extra
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -48,8 +49,8 @@ def read_onnx(source: Path | bytes, name: str) -> tuple[dict[str, NormFacts], di
         name: Name of the file, for errors.
 
     Raises:
-        DataError: onnx is not installed, or the file is damaged, is not an ONNX file, or lacks tensors that it
-            refers to.
+        DataError: the file is damaged, is not an ONNX file, or lacks tensors that it refers to.
+        MissingPackageError: onnx is not installed.
     """
     model = _load(source, name)
     folder = str(source.parent) if isinstance(source, Path) else ""
@@ -75,12 +76,8 @@ def read_onnx(source: Path | bytes, name: str) -> tuple[dict[str, NormFacts], di
 
 
 def _load(source: Path | bytes, name: str) -> "ModelProto":
-    try:
+    with needs_extra("onnx", f"reading {name}"):
         import onnx
-    except ImportError:
-        raise DataError(
-            f"reading {name} needs the package onnx, which is not installed: pip install 'normwise[onnx]'"
-        ) from None
     try:
         model = (
             onnx.load_model_from_string(source)

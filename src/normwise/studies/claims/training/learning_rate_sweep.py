@@ -63,10 +63,10 @@ def swept_networks(preset: Preset) -> tuple[Network, ...]:
 
 def sweep(preset: Preset, network: Network) -> tuple[RunConfig, ...]:
     """Return a run with each rate, first all with BN, then all without."""
-    # There are so many runs that their evaluations count.
-    test_samples = preset.pick(quick=None, full=1000)
+    # The end of a run is all that counts, and there are so many runs that evaluations on the way would cost much.
+    evaluations = preset.pick(quick={}, full={"eval_every": network.steps})
     return tuple(
-        arm(preset, network, norm, lr=rate, test_samples=test_samples)
+        arm(preset, network, norm, lr=rate, **evaluations)
         for norm in NORMS
         for rate in _rates(preset, network)
     )

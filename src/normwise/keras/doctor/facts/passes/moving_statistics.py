@@ -63,7 +63,11 @@ def initial_share(norm: NormFacts) -> float:
     """Return the share of the initial mean 0 and variance 1 in the moving ones; NaN if unknown."""
     if norm.momentum is None or norm.steps is None:
         return math.nan
-    return (1 - norm.new_share) ** norm.steps
+    share = (1 - norm.new_share) ** norm.steps
+    # An average of variances that began at 1 is not below its share of that, unless it was replaced, as by calibrate.
+    if norm.variance is not None and bool((norm.variance < 0.99 * share).any()):
+        return math.nan
+    return share
 
 
 def layer_errors(facts: "Facts") -> dict[str, tuple[float, float]]:

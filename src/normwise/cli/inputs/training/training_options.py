@@ -16,6 +16,7 @@ class OptimizerName(str, Enum):
 
     sgd = "sgd"
     adam = "adam"
+    adamw = "adamw"
 
 
 class StatisticsName(str, Enum):
@@ -32,7 +33,8 @@ class FrameworkName(str, Enum):
     keras = "keras"
 
 
-_DEFAULT_LR = {OptimizerName.sgd: 0.1, OptimizerName.adam: 0.001}
+_DEFAULT_LR = {OptimizerName.sgd: 0.1, OptimizerName.adam: 0.001, OptimizerName.adamw: 0.001}
+_DEFAULT_DECAY = {OptimizerName.sgd: 0.0, OptimizerName.adam: 0.0, OptimizerName.adamw: 0.01}
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class TrainingOptions:
     """Options that do not depend on the task, in the order of the help.
 
     Attributes:
-        epochs, batch_size, lr, optimizer, clip, seed, option, framework, threads, statistics, out, resume: See the
-            help of each option.
+        epochs, batch_size, lr, optimizer, momentum, weight_decay, clip, seed, option, framework, threads, statistics,
+            out, resume: As their help says.
     """
 
     epochs: Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
@@ -50,11 +52,18 @@ class TrainingOptions:
     ]
     lr: Annotated[
         float | None,
-        typer.Option("--lr", help="Learning rate; 0.001 for adam and 0.1 for sgd if not given."),
+        typer.Option("--lr", help="Learning rate; 0.001 for adam and adamw, 0.1 for sgd if not given."),
     ] = None
-    optimizer: Annotated[
-        OptimizerName, typer.Option("--optimizer", help="sgd is plain, without momentum.")
-    ] = OptimizerName.adam
+    optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="How weights are updated.")] = (
+        OptimizerName.adam
+    )
+    momentum: Annotated[
+        float, typer.Option(min=0.0, help="Momentum of sgd, less than 1, such as 0.9; adam has its own.")
+    ] = 0.0
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Weight decay of adamw; 0.01 if not given.", show_default=False),
+    ] = None
     clip: Annotated[
         float,
         typer.Option(min=0.0, help="Largest norm of all gradients together; 0 leaves them as they are."),
@@ -100,6 +109,11 @@ class TrainingOptions:
             "--resume", help="Go on with the run in that folder, with its own options where none are given."
         ),
     ] = False
+
+    @property
+    def decay(self) -> float:
+        """The weight decay, or the optimiser's usual one."""
+        return _DEFAULT_DECAY[self.optimizer] if self.weight_decay is None else self.weight_decay
 
     @property
     def learning_rate(self) -> float:

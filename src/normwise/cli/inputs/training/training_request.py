@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from normwise.cli.inputs.training_options import FrameworkName, TrainingOptions
+from normwise.cli.inputs.saved_runs import runs_in
+from normwise.cli.inputs.training.run_name import run_folder
+from normwise.cli.inputs.training.training_options import FrameworkName, TrainingOptions
 from normwise.cli.launch import launched_processes
+from normwise.cli.output.training_summary import training_summary
 from normwise.cli.progress import progress_bar
-from normwise.cli.terminal import say
+from normwise.cli.terminal import complain, complain_lines, say
+from normwise.cli.wording import first_few
 from normwise.errors import ArgumentError, RunError
 
 if TYPE_CHECKING:
-    from normwise.records import Option, Point, Run, RunConfig, Task
+    from normwise.records import Option, Point, RunConfig, Task
     from normwise.training import RunFolder
 
 #: Fields of the configuration that each option sets.
@@ -27,11 +31,13 @@ _FIELDS = {
     "lr": ("lr",),
     "optimizer": ("optimizer",),
     "seed": ("seed",),
+    "momentum": ("momentum",),
+    "weight_decay": ("weight_decay",),
     "clip": ("clip",),
     "statistics": ("statistics",),
     "framework": ("framework",),
     **dict.fromkeys(("option", "placement"), ("options",)),
-    **dict.fromkeys(("split", "speaker", "rate", "vectors"), ("data_options",)),
+    **dict.fromkeys(("split", "speaker", "rate", "size", "vectors"), ("data_options",)),
 }
 
 
@@ -78,11 +84,13 @@ class TrainingRequest:
             clip=training.clip or None,
             statistics=training.statistics.value,
             framework=training.framework.value,
+            momentum=training.momentum,
+            weight_decay=training.decay,
         )
 
 
 def run_training(context: typer.Context, request: TrainingRequest, training: TrainingOptions) -> None:
-    """Train with a progress bar, and print the network's accuracy and the run's folder.
+    """Train, with a bar or a line an epoch, and print how well the network does and what to do next.
 
     A resumed run keeps its own values of the options that are not given.
     """
@@ -110,6 +118,9 @@ def run_training(context: typer.Context, request: TrainingRequest, training: Tra
                 nonlocal accuracy
                 if point is not None:
                     accuracy = f", accuracy {point.test_accuracy:.2%}"
+                    if first and not bar.is_shown:
+                        done = -(-step // steps_per_epoch)
+                        complain_lines(f"epoch {done}/{epochs}, training loss {point.loss:.4f}{accuracy}\n")
                 epoch = min(step // steps_per_epoch + 1, epochs)
                 bar.show(step, f"epoch {epoch}/{epochs}, loss {loss:.4f}{accuracy}")
 
@@ -118,14 +129,14 @@ def run_training(context: typer.Context, request: TrainingRequest, training: Tra
                 config, folder, resume=training.resume, threads=threads, on_step=show, processes=processes
             )
     if first:
-        say(_summary(run, folder))
+        say(training_summary(run, folder))
 
 
 def _asked(
     context: typer.Context, request: TrainingRequest, training: TrainingOptions
 ) -> "tuple[RunConfig, Path, int]":
-    """Return the requested configuration, the folder of the run, and the steps per epoch."""
-    from normwise.data import load_data
+    """Return the configuration that is asked for, the folder of the run, and the steps of an epoch."""
+    from normwise.data import ImageData, load_data
     from normwise.records import check_at_once
     from normwise.training import RunFolder
 
@@ -139,15 +150,22 @@ def _asked(
     else:
         _check_network(request, training.framework)
     samples = load_data(request.task, request.data, **request.data_options)
+    for note in samples.notes if isinstance(samples, ImageData) else ():
+        complain(f"{request.data}: {note}", title="note")
     count, name = len(samples.training), samples.name
     del samples  # a folder is read again by the run, and need not be in memory twice
-    folder = training.out or Path("runs") / _folder_name(request, training, name)
+    folder = training.out or run_folder(context, request, training, name)
     if resume:
         existing = existing or _existing(RunFolder(folder), request.task)
         training = replace(training, **_kept(existing, given, ("batch_size",)))
     config = request.config(training, count)
     if existing is not None:
         config = replace(existing, **{field: getattr(config, field) for field in given})
+        if "steps" in given and config.steps < existing.steps:
+            raise RunError(
+                f"{folder} holds a run of {existing.steps * training.epochs / config.steps:g} epochs; give --epochs "
+                "more of them to extend it, or leave it out"
+            )
     return config, folder, max(1, count // config.batch_size)
 
 
@@ -178,9 +196,15 @@ def _existing(run: "RunFolder", task: "Task") -> "RunConfig":
         RunError: there is no run, as after a mistyped name, or the run has another task.
     """
     if not run.exists:
+        beside = first_few(runs_in(run.path.parent))
         raise RunError(
-            f"there is no run in {run.path} to go on with; leave --resume out to begin one, or name the run's folder "
-            "by --out"
+            f"there is no run in {run.path} to go on with; "
+            + (
+                f"{run.path.parent} has {beside}: name one by --out"
+                if beside
+                else "name the run's folder by --out"
+            )
+            + ", or leave --resume out to begin one"
         )
     config = run.read().config
     if config.task != task:
@@ -206,29 +230,6 @@ def _network_options(pairs: list[str] | None) -> dict[str, Any]:
             raise ArgumentError(f"--option {pair}: give it as --{name} instead")
         options[name] = _value(value)
     return options
-
-
-def _folder_name(request: TrainingRequest, training: TrainingOptions, data: str) -> str:
-    split = [str(value) for name, value in request.data_options.items() if name in ("split", "speaker")]
-    framework = ["keras"] if training.framework is FrameworkName.keras else []
-    return "-".join([request.model, data, *split, request.norm, *framework, f"seed{training.seed}"])
-
-
-def _summary(run: "Run", folder: Path) -> str:
-    result = run.result
-    if result is None:
-        raise ArgumentError(f"the run in {folder} has not ended")
-    lines = [("test accuracy", f"{result.test_accuracy:.2%}")]
-    if result.batch_statistics_accuracy is not None:
-        lines[0] = ("test accuracy, running statistics", f"{result.test_accuracy:.2%}")
-        lines.append(("test accuracy, batch statistics", f"{result.batch_statistics_accuracy:.2%}"))
-    if result.diverged:
-        lines.insert(
-            0, ("diverged", f"loss or weights were no longer finite at step {result.steps}; lower --lr")
-        )
-    lines.append(("run", str(folder)))
-    width = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
 
 
 def _value(text: str) -> bool | int | float | str:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,20 +11,26 @@ from normwise.cli.inputs.arguments import JsonOption
 from normwise.cli.progress import progress_bar
 from normwise.cli.terminal import say
 from normwise.errors import ArgumentError, DataError
-from normwise.files import LARGEST
+from normwise.files import LARGEST, is_folder
 from normwise.visible import visible
+
+if TYPE_CHECKING:
+    from normwise.records import Prediction
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run, or what calibrate wrote of one.")
+    ],
     input: Annotated[
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Image files, WAV files or, for a run on text, texts; - reads texts or file names from standard "
-            "input, one a line.",
+            help="Image files, WAV files, folders of them or, for a run on text, texts; - reads texts or file names "
+            "from standard input, one a line. Images are resized to what the network takes.",
         ),
     ],
+    top: Annotated[int, typer.Option(min=1, max=1000, help="Classes to print, the most probable first.")] = 1,
     json: JsonOption = False,
 ) -> None:
     """Predict the class of each input and its probability, which do not depend on the other inputs.
@@ -35,18 +41,24 @@ def predict(
     from normwise.training import predict
 
     inputs = _inputs(input)
-    with progress_bar(len(inputs)) as bar:
-        found = predict(run, inputs, progress=lambda done: bar.show(done, f"{done} of {len(inputs)}"))
+    # How many files a folder has, predict finds out.
+    total = None if any(is_folder(Path(one)) for one in inputs) else len(inputs)
+    with progress_bar(total) as bar:
+        found = predict(run, inputs, progress=lambda done: bar.show(done, f"input {done}", total))
     if json:
         say(to_json(found, indent=1))
         return
-    labels = [visible(prediction.label) for prediction in found]
-    width = max(map(len, labels))
-    lines = [
-        f"{label:<{width}}  {one.probability:7.2%}  {visible(one.input)}"
-        for label, one in zip(labels, found, strict=True)
-    ]
-    say("\n".join(lines))
+    width = max(len(visible(name)) for one in found for name in one.probabilities)
+    say("\n".join(f"{_classes(one, top, width)}  {visible(one.input)}" for one in found))
+
+
+def _classes(prediction: "Prediction", top: int, width: int) -> str:
+    """Return the most probable classes, each with its probability."""
+    by_probability = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    # The first of equals, as the prediction has it.
+    others = [item for item in by_probability if item[0] != prediction.label]
+    best = [(prediction.label, prediction.probability), *others][:top]
+    return "  ".join(f"{visible(name):<{width}}  {probability:7.2%}" for name, probability in best)
 
 
 def _inputs(given: Sequence[str]) -> list[str]:

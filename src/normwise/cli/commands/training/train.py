@@ -6,17 +6,35 @@ from typing import Annotated, Any
 
 import typer
 
-from normwise.cli.inputs.training_options import TrainingOptions, with_training_options
-from normwise.cli.inputs.training_request import TrainingRequest, run_training
+from normwise.cli.command_group import CommandGroup
+from normwise.cli.inputs.training.choices import NETWORKS, NORMS, listed_choices
+from normwise.cli.inputs.training.training_options import TrainingOptions, with_training_options
+from normwise.cli.inputs.training.training_request import TrainingRequest, run_training
 from normwise.cli.launch import let_the_first_speak
+from normwise.cli.option_names import naming_options
+from normwise.cli.terminal import say
 from normwise.data.registry import READERS, named_data
 from normwise.errors import ArgumentError
+from normwise.records import Task
 
-train_app = typer.Typer(help="Train one network, with a chosen norm.", no_args_is_help=True)
+train_app = typer.Typer(cls=CommandGroup, help="Train one network, with a chosen norm.", no_args_is_help=True)
+
+
+def _list(wanted: bool) -> None:
+    if wanted:
+        say(listed_choices())
+        raise typer.Exit
 
 
 @train_app.callback()
-def _begin() -> None:
+def _begin(
+    list: Annotated[
+        bool,
+        typer.Option(
+            "--list", callback=_list, is_eager=True, help="List networks, data and norms with a word on each."
+        ),
+    ] = False,
+) -> None:
     """Train one network, with a chosen norm; under torchrun in several processes.
 
     Example: torchrun --nproc-per-node 4 -m normwise train image --data mnist --out runs/mnist
@@ -25,10 +43,22 @@ def _begin() -> None:
 
 
 _NAMES = {task: ", ".join(map(str, named_data(task).values())) for task in READERS}
-_SEQUENCE_NORMS = (
-    "none, batch, batch_unmasked (which lets padding into the statistics), layer, recurrent_batch or "
-    "recurrent_layer."
-)
+
+
+def _networks(task: Task) -> Any:
+    return typer.Option(
+        help=f"Network: {', '.join(NETWORKS[task])}.", autocompletion=lambda: list(NETWORKS[task])
+    )
+
+
+def _norms(task: Task) -> Any:
+    return typer.Option(
+        help=f"{', '.join(NORMS[task])}; see normwise train --list.", autocompletion=lambda: list(NORMS[task])
+    )
+
+
+def _data(task: Task, files: str) -> Any:
+    return typer.Option(help=f"{_NAMES[task]}, {files}", autocompletion=lambda: list(named_data(task)))
 
 
 class SplitName(str, Enum):
@@ -39,31 +69,32 @@ class SplitName(str, Enum):
 
 
 @train_app.command()
+@naming_options
 @with_training_options(without=("clip",), epochs=10, batch_size=128)
 def image(
     context: typer.Context,
     training: TrainingOptions,
     *,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="Network: ioffe_mlp, mnist_cnn, dense_bn, conv_pair, cnn_32, cnn_64, resnet, row_lstm."
-        ),
-    ] = "mnist_cnn",
+    model: Annotated[str, _networks("image")] = "mnist_cnn",
     data: Annotated[
         str,
-        typer.Option(
-            # In Markdown a bare asterisk is a mark.
-            help=f"{_NAMES['image']}, a folder with IDX files, or a folder with "
-            "`train/CLASS/*.png` and `test/CLASS/*.png`."
+        # In Markdown a bare asterisk is a mark.
+        _data(
+            "image",
+            "a folder with IDX files, or a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or `val/`), or "
+            "with `CLASS/*.png` alone, of which a tenth is for the test.",
         ),
     ] = "digits",
-    norm: Annotated[
-        str,
+    norm: Annotated[str, _norms("image")] = "batch",
+    size: Annotated[
+        int | None,
         typer.Option(
-            help="batch, ghost, renorm, none, layer, group or instance; for row_lstm also recurrent_batch."
+            min=1,
+            max=4096,
+            help="Height and width that the images of a folder are resized to; as they are if not given.",
+            show_default=False,
         ),
-    ] = "batch",
+    ] = None,
     placement: Annotated[
         str | None,
         typer.Option(help="Normalise before or after the activation; the network's own order if not given."),
@@ -74,21 +105,23 @@ def image(
     Example: normwise train image --model mnist_cnn --data mnist --norm batch --epochs 10 --out runs/mnist
     """
     options: dict[str, Any] = {} if placement is None else {"placement": placement}
-    run_training(context, TrainingRequest("image", model, data, norm, options), training)
+    data_options: dict[str, Any] = {} if size is None else {"size": size}
+    run_training(context, TrainingRequest("image", model, data, norm, options, data_options), training)
 
 
 @train_app.command()
+@naming_options
 @with_training_options(epochs=12, batch_size=32, clip=1.0)
 def speech(
     context: typer.Context,
     training: TrainingOptions,
     *,
-    model: Annotated[str, typer.Option(help="Network: speech_lstm.")] = "speech_lstm",
+    model: Annotated[str, _networks("speech")] = "speech_lstm",
     data: Annotated[
         str,
-        typer.Option(
-            help=f"{_NAMES['speech']}, or a folder of WAV files: `CLASS/*.wav`, "
-            "`train/CLASS/*.wav` and `test/CLASS/*.wav`, or `LABEL_*.wav`."
+        _data(
+            "speech",
+            "or a folder of WAV files: `CLASS/*.wav`, `train/CLASS/*.wav` and `test/CLASS/*.wav`, or `LABEL_*.wav`.",
         ),
     ] = "fsdd",
     split: Annotated[
@@ -107,7 +140,7 @@ def speech(
             show_default=False,
         ),
     ] = None,
-    norm: Annotated[str, typer.Option(help=_SEQUENCE_NORMS)] = "batch",
+    norm: Annotated[str, _norms("speech")] = "batch",
 ) -> None:
     """Train a classifier of recordings on 40 log-mel features per frame, and print its accuracy.
 
@@ -125,22 +158,21 @@ def speech(
 
 
 @train_app.command()
+@naming_options
 @with_training_options(epochs=4, batch_size=50, clip=1.0)
 def text(
     context: typer.Context,
     training: TrainingOptions,
     *,
-    model: Annotated[
-        str, typer.Option(help="Network: sentiment_bilstm, text_transformer.")
-    ] = "sentiment_bilstm",
+    model: Annotated[str, _networks("text")] = "sentiment_bilstm",
     data: Annotated[
         str,
-        typer.Option(
-            help=f"{_NAMES['text']}, a folder with one `CLASS.txt` for each class, "
-            "or a CSV file with the columns text and label."
+        _data(
+            "text",
+            "a folder with one `CLASS.txt` for each class, or a CSV file with the columns text and label.",
         ),
     ] = "rt-polarity",
-    norm: Annotated[str, typer.Option(help=_SEQUENCE_NORMS)] = "batch",
+    norm: Annotated[str, _norms("text")] = "batch",
     vectors: Annotated[
         Path | None,
         typer.Option(

@@ -1,0 +1,1 @@
+"""Commands that train a network, and those that use what was trained."""

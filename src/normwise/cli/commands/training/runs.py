@@ -1,0 +1,37 @@
+"""``normwise runs``: the runs in a folder, a line each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from normwise.cli.inputs import arguments
+from normwise.cli.inputs.saved_runs import runs_in
+from normwise.cli.terminal import say
+from normwise.errors import DataError, RunError
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder that the runs are in.")] = Path(
+        "runs"
+    ),
+    json: arguments.JsonTableOption = False,
+) -> None:
+    """List the runs in a folder: how each stands, its test accuracy, and what it was asked for.
+
+    Example: normwise runs
+    """
+    names = runs_in(folder)
+    if not names:
+        raise DataError(f"there are no runs in {folder}; train one, or name the folder that they are in")
+    from normwise.records import Run, to_json
+    from normwise.report import runs_text
+    from normwise.training import RunFolder
+
+    found: dict[str, Run | str] = {}
+    for name in names:
+        try:
+            found[name] = RunFolder(folder / name).read()
+        except RunError as error:
+            found[name] = str(error)
+    say(to_json(found, indent=1) if json else runs_text(found))

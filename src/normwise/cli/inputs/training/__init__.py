@@ -1,0 +1,1 @@
+"""What ``normwise train`` is asked for."""

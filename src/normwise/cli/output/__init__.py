@@ -1,0 +1,1 @@
+"""What commands print, beside the texts that records have themselves."""

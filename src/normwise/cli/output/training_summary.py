@@ -1,0 +1,65 @@
+"""The end of ``normwise train``: how well the network does, whether it learnt, and what to do next."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normwise.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from normwise.records import Result, Run, Task
+
+#: Running statistics lag where the accuracy with batch statistics is higher by more than this.
+LAG = 0.01
+_INPUT: "dict[Task, str]" = {"image": "IMAGE.png", "speech": "RECORDING.wav", "text": '"a text"'}
+
+
+def training_summary(run: "Run", folder: Path) -> str:
+    """Return accuracies, the folder, and next steps, a line each."""
+    result = run.result
+    if result is None:
+        raise ArgumentError(f"the run in {folder} has not ended")
+    lines = [("test accuracy", f"{result.test_accuracy:.2%}")]
+    if result.batch_statistics_accuracy is not None:
+        lines[0] = ("test accuracy, running statistics", f"{result.test_accuracy:.2%}")
+        lines.append(("test accuracy, batch statistics", f"{result.batch_statistics_accuracy:.2%}"))
+    if fault := _divergence(run, result):
+        lines.insert(0, ("diverged", f"{fault}; lower --lr"))
+    elif lag := lag_hint(result.test_accuracy, result.batch_statistics_accuracy, folder):
+        lines.append(("note", lag))
+    lines.append(("run", str(folder)))
+    name = shlex.quote(str(folder))
+    commands = [f"normwise report {name}"]
+    if not result.diverged:
+        commands = [
+            f"normwise predict {name} {_INPUT[run.config.task]}",
+            f"normwise evaluate {name}",
+            *commands,
+        ]
+    lines += [("next" if number == 0 else "", command) for number, command in enumerate(commands)]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+
+
+def lag_hint(running: float, batch: float | None, target: Path | str) -> str | None:
+    """Return what to do where running statistics lag behind the weights; None where they do not.
+
+    Args:
+        running: Accuracy with running statistics.
+        batch: Accuracy with batch statistics; None without BN.
+        target: What the user calls the network.
+    """
+    if batch is None or batch - running <= LAG:
+        return None
+    command = f"normwise calibrate {shlex.quote(str(target))} -o OUT.safetensors"
+    return f"running statistics lag behind the weights: {command}"
+
+
+def _divergence(run: "Run", result: "Result") -> str | None:
+    """Return how a run diverged; None where it did not."""
+    if result.diverged:
+        return f"loss or weights were no longer finite at step {result.steps}"
+    if run.risen_loss is None:
+        return None
+    before, after = run.risen_loss
+    return f"the training loss rose from {before:.3g} to {after:.3g}"
