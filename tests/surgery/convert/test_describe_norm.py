@@ -279,7 +279,7 @@ def test_other_norms_become_batch_norm_of_new_statistics(layer: nn.Module, dims:
     model = nn.Sequential(copy.deepcopy(layer)).double()
     new, report = convert(model, "batch", example=INPUTS[dims].double())
     assert type(new[0]) is OURS[dims]
-    assert "its statistics start anew: normwise.calibrate" in said(report)
+    assert "its statistics are reset: run normwise.calibrate" in said(report)
     assert report.retrain
     assert all(buffer.dtype == torch.float64 for buffer in new[0].buffers() if buffer.is_floating_point())
 

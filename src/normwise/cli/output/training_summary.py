@@ -1,4 +1,4 @@
-"""The end of ``normwise train``: how well the network does, whether it learnt, and what to do next."""
+"""Summary at the end of ``normwise train``: accuracy, whether the network learnt, and next steps."""
 
 import shlex
 from pathlib import Path
@@ -9,13 +9,13 @@ from normwise.errors import ArgumentError
 if TYPE_CHECKING:
     from normwise.records import Result, Run, Task
 
-#: Running statistics lag where the accuracy with batch statistics is higher by more than this.
+#: Least gain in accuracy with batch statistics from which running statistics count as lagging.
 LAG = 0.01
 _INPUT: "dict[Task, str]" = {"image": "IMAGE.png", "speech": "RECORDING.wav", "text": '"a text"'}
 
 
 def training_summary(run: "Run", folder: Path) -> str:
-    """Return accuracies, the folder, and next steps, a line each."""
+    """Return lines with accuracies, the folder, and next steps."""
     result = run.result
     if result is None:
         raise ArgumentError(f"the run in {folder} has not ended")
@@ -42,12 +42,12 @@ def training_summary(run: "Run", folder: Path) -> str:
 
 
 def lag_hint(running: float, batch: float | None, target: Path | str) -> str | None:
-    """Return what to do where running statistics lag behind the weights; None where they do not.
+    """Return advice if running statistics lag behind the weights; None if they do not.
 
     Args:
         running: Accuracy with running statistics.
         batch: Accuracy with batch statistics; None without BN.
-        target: What the user calls the network.
+        target: Name of the network as the user gave it.
     """
     if batch is None or batch - running <= LAG:
         return None
@@ -56,7 +56,7 @@ def lag_hint(running: float, batch: float | None, target: Path | str) -> str | N
 
 
 def _divergence(run: "Run", result: "Result") -> str | None:
-    """Return how a run diverged; None where it did not."""
+    """Return a description of how a run diverged; None if it did not."""
     if result.diverged:
         return f"loss or weights were no longer finite at step {result.steps}"
     if run.risen_loss is None:

@@ -64,7 +64,7 @@ def log_mel(wave: Tensor, rate: int) -> Tensor:
 
 
 def check_rate(rate: int) -> None:
-    """Raise ArgumentError unless recordings can be brought to so many samples a second."""
+    """Raise ArgumentError unless recordings can be resampled to this rate, in Hz."""
     if isinstance(rate, bool) or not isinstance(rate, int) or rate not in RATES:
         raise ArgumentError(
             f"expected a rate of {RATES[0]:,} to {RATES[-1]:,} samples a second, got {rate!r}; choose another"

@@ -18,7 +18,8 @@ from normwise.nn import (
 )
 from normwise.nn.group_count import groups_of
 
-#: Makes the layer for so many channels on so many spatial axes (0 behind a dense layer, 2 for images).
+#: Function from the numbers of channels and of spatial axes (0 after a dense layer, 2 for images) to the
+#: layer.
 NormFactory = Callable[[int, int], nn.Module]
 NormChoice = str | NormFactory
 

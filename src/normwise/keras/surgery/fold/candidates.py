@@ -21,7 +21,7 @@ class Candidates:
     """Candidates next to the BN layers of a model.
 
     Attributes:
-        folded: BN calls that are folded already, which values pass as they are.
+        folded: BN calls that are folded already, which pass values unchanged.
     """
 
     def __init__(self, model: Any, graph: Graph) -> None:
@@ -34,19 +34,19 @@ class Candidates:
         )
 
     def check(self, call: Call) -> None:
-        """Check that another layer could take over a BN layer, whatever is next to it.
+        """Check that a neighbouring layer could take over a BN layer at all.
 
         Raises:
-            LeftError: none could.
+            LeftError: no layer could.
         """
         self._check_called_once(call.layer, "it")
         check_batch_norm(call.layer, call)
 
     def before(self, call: Call) -> Call:
-        """Return the call of the layer of whose output the BN layer's input is all.
+        """Return the call of the layer whose whole output is the BN layer's input.
 
         Raises:
-            LeftError: there is none.
+            LeftError: there is no such layer.
         """
         value = call.x
         while True:
@@ -68,10 +68,10 @@ class Candidates:
         return found
 
     def after(self, call: Call) -> Call:
-        """Return the call of the layer whose input is the BN layer's output and nothing else.
+        """Return the call of the layer whose only input is the BN layer's output.
 
         Raises:
-            LeftError: there is none.
+            LeftError: there is no such layer.
         """
         current = call
         while True:
