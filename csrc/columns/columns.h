@@ -73,6 +73,7 @@ NW_INLINE void run_columns(const Call& call, const ColumnView& view, int arrays,
   const int wanted_threads =
       many_channels && by_rows ? static_cast<int>(std::clamp<int64_t>(affordable, 1, call.threads)) : call.threads;
   std::vector<Panel> panels;
+  panels.reserve(static_cast<size_t>(wanted_threads));
   for (int t = 0; t < wanted_threads; ++t) panels.emplace_back(view, by_rows ? call.c : std::min(group, call.c));
 #pragma omp parallel num_threads(wanted_threads)
   {
