@@ -55,8 +55,8 @@ int64_t group_of(const ColumnView& view, int64_t unit, int arrays) {
   return unit * channel <= COLUMNS_CACHE_MOSTLY ? std::max(group, unit) : std::max<int64_t>(group, 1);
 }
 
-// With so many channels and more, the panel of all of them is no longer small beside the tensor. Then, if the rows are
-// so few that a group of channels is at least so wide, a thread has all rows of some groups.
+// With at least this many channels, the panel of all of them is no longer small compared with the tensor. Then, if the
+// rows are so few that a group of channels is at least so wide, a thread has all rows of some groups.
 constexpr int64_t MANY_CHANNELS = 8192, WIDE_GROUP = 1024;
 
 // Takes all channels through the steps, which are those of block.h: reduce(block, panel), finish(c_begin, c_end, sums),

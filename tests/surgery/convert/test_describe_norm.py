@@ -123,7 +123,7 @@ def _with_own_forward() -> nn.Module:
     [
         (_with_own_forward(), "its forward was replaced by another one"),
         (nn.LazyBatchNorm2d(), "it has not been initialised: call the model once"),
-        (nn.utils.parametrizations.weight_norm(nn.BatchNorm2d(8), dim=0), "its weight or bias is no parameter"),
+        (nn.utils.parametrizations.weight_norm(nn.BatchNorm2d(8), dim=0), "its weight or bias is not a parameter"),
         (type("Any", (nn.modules.batchnorm._BatchNorm,), {})(8), "Any may do anything in its forward"),
     ],
     ids=["forward", "lazy", "parametrized", "unknown"],

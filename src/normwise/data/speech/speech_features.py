@@ -119,7 +119,7 @@ def resampled(wave: Tensor, old: int, new: int) -> Tensor:
     # The filter is 20 times as long: seconds and hundreds of megabytes for rates that no recorder has.
     if max(old, new) // common > _LARGEST_FACTOR:
         raise DataError(
-            f"{old:,} samples a second are no usual rate, and too costly to bring to {new:,}; convert the recording"
+            f"{old:,} samples per second are not a usual rate, too costly to resample to {new:,}; convert the recording"
         )
     with needs_extra("study", f"bringing a recording from {old:,} to {new:,} samples a second"):
         from scipy.signal import resample_poly

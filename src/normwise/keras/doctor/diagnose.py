@@ -70,7 +70,7 @@ def diagnose(
     for key, severity in (severities or {}).items():
         if severity not in SEVERITIES:
             raise ArgumentError(
-                f"{severity!r} is no severity of {key}; expected one of {', '.join(SEVERITIES)}"
+                f"{severity!r} is not a severity of {key}; expected one of {', '.join(SEVERITIES)}"
             )
         checked |= {rule.code: severity for rule in chosen_rules((key,), ())}
     facts = Facts(model, data, loss=loss, max_batches=max_batches, batch_size=batch_size, name=name)

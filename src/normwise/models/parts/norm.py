@@ -123,7 +123,7 @@ def _batch_options(norm: str, given: str) -> dict[str, Any]:
             options[name] = _OPTIONS[name](float(number))
         except (KeyError, ValueError):
             raise ModelError(
-                f"norm {norm!r}: {part!r} is no option of BN; expected OPTION=NUMBER, of the options "
+                f"norm {norm!r}: {part!r} is not an option of BN; expected OPTION=NUMBER, of the options "
                 f"{', '.join(_OPTIONS)}"
             ) from None
     return options

@@ -25,7 +25,7 @@ def check_answering(address: str, seconds: float, schemes: tuple[str, ...], what
     found = _ADDRESS.fullmatch(address)
     if found is None or int(found["port"]) >= 2**16 or found["scheme"] not in (None, *schemes):
         expected = " or ".join(("HOST:PORT", *(f"{scheme}://HOST:PORT" for scheme in schemes)))
-        raise ClusterError(f"{address!r} is no address of a {what}; expected {expected}")
+        raise ClusterError(f"{address!r} is not an address of a {what}; expected {expected}")
     ends = time.monotonic() + seconds
     while True:
         left = ends - time.monotonic()

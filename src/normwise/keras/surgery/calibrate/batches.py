@@ -74,7 +74,7 @@ def first_of(batch: Any) -> Any:
     """Return the input of a batch, which may be followed by labels and weights."""
     if isinstance(batch, (tuple, list)):
         if not batch:
-            raise ArgumentError("an empty list is no batch; expected the input as its first item")
+            raise ArgumentError("an empty list is not a batch; expected the input as its first item")
         return batch[0]
     return batch
 

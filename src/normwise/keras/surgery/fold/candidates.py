@@ -52,7 +52,9 @@ class Candidates:
         while True:
             found = None if value is None else self._graph.producers.get(value)
             if value is None or found is None:
-                raise NoCandidateError("before it, the input of the model is no convolution or dense layer")
+                raise NoCandidateError(
+                    "before it, the input of the model is not a convolution or dense layer"
+                )
             users = self._graph.consumers[value]
             if not self._passes(found):
                 break
@@ -80,7 +82,9 @@ class Candidates:
                 raise NoCandidateError(f"its output is used in {len(users)} places")
             found = users[0]
             if found is None:
-                raise NoCandidateError("behind it, the output of the model is no convolution or dense layer")
+                raise NoCandidateError(
+                    "behind it, the output of the model is not a convolution or dense layer"
+                )
             if not self._passes(found):
                 break
             current = found

@@ -79,7 +79,7 @@ def check_mixer(layer: Any, name: str) -> None:
     """
     base = base_of(layer)
     if base is None:
-        raise NoCandidateError(f"{name} is no convolution or dense layer")
+        raise NoCandidateError(f"{name} is not a convolution or dense layer")
     own = [part for part in _COMPUTES if getattr(type(layer), part, None) is not getattr(base, part, None)]
     if own or "call" in vars(layer):
         raise LeftError(f"{name} may do anything in its call")

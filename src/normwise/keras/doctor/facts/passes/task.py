@@ -52,7 +52,7 @@ def loss_named(loss: Any, model: Any) -> Callable[..., Any] | None:
         return found
     except ValueError as error:
         raise ArgumentError(
-            f"loss={loss!r} is no loss; expected a name of keras.losses, such as 'categorical_crossentropy', or "
+            f"loss={loss!r} is not a loss; expected a name of keras.losses, such as 'categorical_crossentropy', or "
             "loss(targets, outputs)"
         ) from error
 
