@@ -68,6 +68,16 @@ def test_calibrated_weights_know_their_run(normwise: Command, run: Path) -> None
     assert normwise("fold", "good.safetensors", "-o", "folded.safetensors").code == 0
 
 
+def test_the_doctors_fix_of_a_run_knows_it_too(normwise: Command, run: Path) -> None:
+    done = normwise("doctor", "run", "--fix", "healed.safetensors")
+    assert "written: healed.safetensors" in done.out
+    before, after = (
+        from_plain(Evaluation, json.loads(normwise("evaluate", target, "--json").out))
+        for target in ("run", "healed.safetensors")
+    )
+    assert after.accuracy > before.accuracy + 0.1
+
+
 def test_predict_takes_calibrated_weights(normwise: Command, run: Path) -> None:
     from PIL import Image
 

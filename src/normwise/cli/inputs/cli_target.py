@@ -21,6 +21,7 @@ from normwise.training import (
     RunNetwork,
     network_of_weights,
     read_run_network,
+    run_metadata,
     trained_network,
 )
 
@@ -80,6 +81,14 @@ def load_target(target: str, model: str | None, weights: str | None = None) -> C
         )
     network, made = _named_model(target)
     return CliTarget(target, network, made=made)
+
+
+def metadata_of(target: str) -> dict[str, str]:
+    """Return the metadata by which a file of weights of TARGET knows its run; none where TARGET is no run's folder."""
+    folder = RunFolder(Path(target))
+    if not folder.exists:
+        return {}
+    return run_metadata(RunNetwork(folder.read().config, folder.input_spec()))
 
 
 def with_statistics(target: CliTarget) -> nn.Module:
