@@ -35,7 +35,7 @@ class CliTarget:
         model: The network, with the weights of the checkpoint or run if there is one.
         without_statistics: Paths of the BN layers that the checkpoint has no running statistics of.
         data: Data that the run was trained on; None if TARGET is not a run.
-        run: What the network of the run is built from; None if TARGET is not a run.
+        run: Parts from which the network of the run is built; None if TARGET is not a run.
         made: Whether the network was made for this command: by a function, for a checkpoint or from a run.
     """
 

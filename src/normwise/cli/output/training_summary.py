@@ -1,4 +1,4 @@
-"""The end of ``normwise train``: how well the network does, whether it learnt, and what to do next."""
+"""Summary at the end of ``normwise train``: accuracy, whether the network learnt, and next steps."""
 
 import shlex
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from normwise.errors import ArgumentError
 if TYPE_CHECKING:
     from normwise.records import Result, Run, Task
 
-#: Running statistics lag where the accuracy with batch statistics is higher by more than this.
+#: Least gain in accuracy with batch statistics from which running statistics count as lagging.
 LAG = 0.01
 _INPUT: "dict[Task, str]" = {"image": "IMAGE.png", "speech": "RECORDING.wav", "text": '"a text"'}
 
 
 def training_summary(run: "Run", folder: Path) -> str:
-    """Return accuracies, the folder, and next steps, a line each."""
+    """Return lines with accuracies, the folder, and next steps."""
     result = run.result
     if result is None:
         raise ArgumentError(f"the run in {folder} has not ended")
@@ -47,12 +47,12 @@ def training_summary(run: "Run", folder: Path) -> str:
 
 
 def lag_hint(running: float, batch: float | None, network: Sequence[str]) -> str | None:
-    """Return what to do where running statistics lag behind the weights; None where they do not.
+    """Return advice if running statistics lag behind the weights; None if they do not.
 
     Args:
         running: Accuracy with running statistics.
         batch: Accuracy with batch statistics; None without BN.
-        network: Arguments by which a command is told the network and its data.
+        network: Arguments that name the network and its data on the command line.
     """
     if batch is None or batch - running <= LAG:
         return None
@@ -61,7 +61,7 @@ def lag_hint(running: float, batch: float | None, network: Sequence[str]) -> str
 
 
 def _divergence(run: "Run", result: "Result") -> str | None:
-    """Return how a run diverged; None where it did not."""
+    """Return a description of how a run diverged; None if it did not."""
     if result.diverged:
         return f"loss or weights were no longer finite at step {result.steps}"
     if run.risen_loss is None:

@@ -29,7 +29,7 @@ def evaluate(
 ) -> None:
     """Measure the loss and the accuracy of a classifier with running statistics, and with those of each batch.
 
-    Where batch statistics do better, the running ones lag behind the weights, and normwise calibrate mends that.
+    If batch statistics do better, the running ones lag behind the weights, and normwise calibrate fixes that.
 
     Example: normwise evaluate runs/mnist
     """
