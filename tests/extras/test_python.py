@@ -11,7 +11,8 @@ from tests.extras.hide_packages import run_without
 
 #: Modules that are imported where their package is there.
 _NEED_A_PACKAGE = {
-    "normwise.doctor.lightning",
+    "normwise.callbacks.lightning",
+    "normwise.callbacks.transformers",
     "normwise.studies.cluster.dask_backend",
     "normwise.studies.cluster.joblib_backend",
     "normwise.studies.cluster.ray_backend",

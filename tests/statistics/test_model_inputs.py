@@ -180,7 +180,7 @@ def test_packed_sequences_and_batches_of_others_stay_whole() -> None:
     ids=lambda batch: type(batch).__name__,
 )
 def test_many_batches_are_not_one(batch: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"got \w+; pass one batch: next\(iter\(loader\)\)"):
+    with pytest.raises(ArgumentError, match=r"got \w+.*; pass one batch: next\("):
         arguments_of(batch)
 
 

@@ -173,7 +173,7 @@ def test_accelerated_layers_are_calibrated_frozen_and_folded_as_before() -> None
     for other in (model, new):
         normwise.calibrate(other, X)
     torch.testing.assert_close(new[1].running_mean, model[1].running_mean)
-    assert normwise.freeze(new) == ("1",)
+    assert normwise.freeze(new).layers == ("1",)
     assert new.train()[1].training is False
     normwise.unfreeze(new)
     folded, report = normwise.fold(new.eval(), X, timed=False)
@@ -233,7 +233,7 @@ def test_calibrate_and_freeze_count_them(name: str) -> None:
     assert report.layers[0].calibrated, report
     expected = model[0](X.double()).mean((0, 2, 3))
     torch.testing.assert_close(model[1].running_mean, expected)
-    assert normwise.freeze(model) == (() if name == "frozen" else ("1",))
+    assert normwise.freeze(model).layers == (() if name == "frozen" else ("1",))
 
 
 class _Doubles(BatchNormAct2d):

@@ -55,7 +55,7 @@ def test_a_frozen_backbone_keeps_its_statistics_where_requires_grad_does_not() -
     model, plain = _model(), _model()
     for parameter in plain[:-1].parameters():
         parameter.requires_grad_(False)
-    assert normwise.freeze(model, parameters=True) == ("1", "3")
+    assert normwise.freeze(model, parameters=True).layers == ("1", "3")
     before = _statistics(model)
     _step(plain)
     _step(model)
@@ -82,18 +82,18 @@ def test_unfreezing_undoes_it_exactly(parameters: bool) -> None:
     kept = [dict(vars(module)) for module in model.modules()]
     normwise.freeze(model, parameters=parameters)
     assert [is_frozen(m) for m in model.modules()].count(True) == 2
-    assert normwise.unfreeze(model) == ("1", "3")
+    assert normwise.unfreeze(model).layers == ("1", "3")
     assert [type(m) for m in model.modules()] == kinds
     assert [m.training for m in model.modules()] == modes
     assert [p.requires_grad for p in model.parameters()] == requires
     assert [vars(module) for module in model.modules()] == kept
     torch.testing.assert_close(model.state_dict(), state, rtol=0, atol=0)
-    assert normwise.unfreeze(model) == ()
+    assert normwise.unfreeze(model).layers == ()
 
 
 def test_a_model_that_was_never_frozen_is_left_alone() -> None:
     model = _model().eval()
-    assert normwise.unfreeze(model) == ()
+    assert normwise.unfreeze(model).layers == ()
     assert not any(module.training for module in model.modules())
 
 
@@ -111,7 +111,7 @@ def test_copies_and_pickles_are_frozen() -> None:
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         other.train()(images)
         assert not _moved(other, before)
-        assert normwise.unfreeze(other) == ("features.0.norm", "features.2.norm", "hidden.norm")
+        assert normwise.unfreeze(other).layers == ("features.0.norm", "features.2.norm", "hidden.norm")
         other.train()(images)
         assert _moved(other, before)
 
@@ -156,7 +156,7 @@ def test_constants_of_others_are_frozen_already() -> None:
             for name in ("weight", "bias", "running_mean", "running_var"):
                 self.register_buffer(name, torch.ones(3))
 
-    assert normwise.freeze(nn.Sequential(FrozenBatchNorm2d())) == ()
+    assert normwise.freeze(nn.Sequential(FrozenBatchNorm2d())).layers == ()
 
 
 @pytest.mark.parametrize(

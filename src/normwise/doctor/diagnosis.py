@@ -62,3 +62,10 @@ class Diagnosis:
     def __repr__(self) -> str:
         """Return the same text, for notebooks and the interactive interpreter."""
         return str(self)
+
+    def to_html(self) -> str:
+        """Return the page of the diagnosis as one HTML file; see :meth:`normwise.records.Examination.to_html`."""
+        return self.examination.to_html()
+
+    def _repr_html_(self) -> str:
+        return self.examination._repr_html_()

@@ -55,6 +55,7 @@ from normwise.records.surgery.bias_removal import BiasRemoval
 from normwise.records.surgery.change import Change
 from normwise.records.surgery.conversion import Conversion
 from normwise.records.surgery.folding import Folding
+from normwise.records.surgery.freezing import Freezing
 from normwise.records.surgery.insertion import Insertion
 from normwise.records.surgery.porting import PortedLayer, Porting
 from normwise.records.training.evaluation import Evaluation
@@ -85,6 +86,7 @@ __all__ = [
     "Figure",
     "Finding",
     "Folding",
+    "Freezing",
     "Group",
     "HeatMap",
     "InputSpec",

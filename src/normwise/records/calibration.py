@@ -5,6 +5,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import Literal
 
+from normwise.records.shown import Shown
+
 Order = Literal["evaluation", "training"]
 VarianceKind = Literal["population", "batch"]
 StatisticsQuality = Literal["fine", "poor", "bad"]
@@ -85,7 +87,7 @@ class LayerCalibration:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Shown):
     """Report of a calibration on all BN layers.
 
     Attributes:
@@ -108,12 +110,22 @@ class Calibration:
     dropped: tuple[str, ...] = ()
     varied: bool = False
 
+    @property
+    def headline(self) -> str:
+        """Return the judgement of the old statistics, in a sentence."""
+        return _headline(self._calibrated, len(self.layers))
+
+    @property
+    def _calibrated(self) -> list[LayerCalibration]:
+        """Calibrated layers, the worst first."""
+        return sorted((layer for layer in self.layers if layer.calibrated), key=_badness, reverse=True)
+
     def __str__(self) -> str:
         """Return the judgement, and one line per layer, the worst first; of many layers the worst ten."""
-        calibrated = sorted((layer for layer in self.layers if layer.calibrated), key=_badness, reverse=True)
+        calibrated = self._calibrated
         # Many layers are often left for the same reason: those of a frozen backbone, or late time steps.
         left = [layer for layer in self.layers if not layer.calibrated]
-        lines = [_headline(calibrated, len(self.layers))]
+        lines = [self.headline]
         lines += [f"  {layer}" for layer in calibrated[:_MOST_LAYERS]]
         if len(calibrated) > _MOST_LAYERS:
             best = calibrated[_MOST_LAYERS]
@@ -122,10 +134,12 @@ class Calibration:
         lines += [f"  {layer}" for layer in left[:_MOST_LAYERS]]
         if len(left) > _MOST_LAYERS:
             lines.append(f"  and {_number(len(left) - _MOST_LAYERS, 'other layer')} left as they are")
-        lines += self._notes()
+        lines += self.notes
         return "\n".join(line for text in lines for line in _wrapped(text))
 
-    def _notes(self) -> list[str]:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return explanations of the numbers, and what else there is to know, a sentence each."""
         notes = []
         if any(layer.verdict for layer in self.layers):
             notes.append(
@@ -142,7 +156,7 @@ class Calibration:
         passes = f"{_number(self.passes, 'pass', 'passes')} over {_number(self.batches, 'batch', 'batches')}"
         if self.residual:
             passes += f"; another would still move statistics by {self.residual:.1e} σ"
-        return [*notes, passes]
+        return (*notes, passes)
 
 
 def _headline(calibrated: list[LayerCalibration], number: int) -> str:

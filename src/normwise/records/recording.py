@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from normwise.records.environment import Environment
+from normwise.records.shown import Shown
 
 _PERCENTILES = 3
 
@@ -136,7 +137,7 @@ class WatchedLayer:
 
 
 @dataclass(frozen=True)
-class Recording:
+class Recording(Shown):
     """Recording of ``watch``; without its points it is ``recording.json``.
 
     Attributes:

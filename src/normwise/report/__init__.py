@@ -7,11 +7,13 @@ from normwise.report.formats.html import (
     benchmark_page,
     check_drawing,
     examination_page,
+    operation_page,
     recording_page,
     run_page,
     study_page,
     treatment_page,
 )
+from normwise.report.formats.record_page import record_page
 from normwise.report.formats.runs_text import comparison_text, runs_text
 from normwise.report.formats.study_markdown import study_markdown
 from normwise.report.formats.study_text import study_table, study_text
@@ -26,6 +28,8 @@ __all__ = [
     "examination_page",
     "examination_sarif",
     "forest_svg",
+    "operation_page",
+    "record_page",
     "recording_page",
     "recording_text",
     "run_page",

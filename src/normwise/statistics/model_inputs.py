@@ -102,12 +102,37 @@ def arguments_of(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (_tensor(batch[0]),), {}
     if _is_no_batch(batch):
         # All other objects are passed to the model unchanged: graphs, nested tensors, the user's classes.
-        advice = "; pass one batch: next(iter(loader))" if isinstance(batch, (Iterable, Dataset)) else ""
         raise ArgumentError(
             f"expected one batch (a tensor, an array, a tuple or list that begins with one, or a dict of arguments), "
-            f"got {type(batch).__name__}{advice}"
+            f"got {type(batch).__name__}{_advice(batch)}"
         )
     return (_tensor(batch),), {}
+
+
+def arguments_for(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return :func:`arguments_of` a batch without the keys that the model's forward does not have.
+
+    Raises:
+        ArgumentError: as :func:`arguments_of` does.
+        ModelError: forward has none of the keys.
+    """
+    args, kwargs = arguments_of(batch)
+    return args, accepted_arguments(model, kwargs)[0] if kwargs else kwargs
+
+
+def _advice(value: Any) -> str:
+    """Return how to get a batch out of something that holds or makes batches or samples; empty for other things."""
+    if isinstance(value, Dataset):
+        return ", a data set; pass one batch: next(iter(DataLoader(dataset, batch_size=32)))"
+    if inspect.isgeneratorfunction(value):
+        return f"; pass one batch: next({value.__name__}())"
+    if inspect.isroutine(value):
+        return f"; pass one batch: next(iter({value.__name__}())), if it makes batches"
+    if isinstance(value, Iterator):
+        return "; pass one batch: next(batches)"
+    if isinstance(value, Iterable):
+        return "; pass one batch: next(iter(loader))"
+    return ""
 
 
 def _is_no_batch(value: Any) -> bool:

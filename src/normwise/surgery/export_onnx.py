@@ -46,7 +46,7 @@ def export_onnx(
         model: Model in evaluation mode: a BN layer in training would be exported as one that normalises by batch
             statistics.
         example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
-            arguments.
+            arguments; keys that forward has no argument for, such as ``labels``, are left out.
         path: File to write.
         tolerance: Largest difference of outputs, relative to the largest output; by default half the digits of the
             model's dtype.
@@ -70,7 +70,7 @@ def export_onnx(
     runtime = _runtime()
     check_model(model)
     _check_batch_norm(model)
-    arguments = example_arguments(example)
+    arguments = example_arguments(model, example)
     with unchanged(model), torch.no_grad(), without_autocast():
         model.eval()
         expected = tensors_of(run_example(model, arguments))

@@ -6,11 +6,12 @@ from normwise.errors import ArgumentError
 from normwise.layers import LayerKind, kind_of_norm, layers_with_statistics
 from normwise.layers.reasons import GIVE_STATISTICS, NO_STATISTICS, UNINITIALISED
 from normwise.nn.mixins.frozen import freeze_layer, is_frozen, unfreeze_layer
+from normwise.records import Freezing
 from normwise.surgery.core.check_model import check_model
 from normwise.surgery.core.operation import operation
 
 
-def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
+def freeze(model: nn.Module, *, parameters: bool = False) -> Freezing:
     """Fix the running statistics of all BN layers, in place; with ``parameters`` also γ and β.
 
     A frozen layer normalises with its running statistics and doesn't update them, also in training:
@@ -25,7 +26,7 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
         parameters: Whether to fix γ and β as well.
 
     Returns:
-        Paths of the layers that are now frozen.
+        Report with the paths of the layers that are now frozen.
 
     Raises:
         ArgumentError: a layer keeps no running statistics, or has none yet; nothing is frozen.
@@ -33,8 +34,8 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
     Example:
         >>> import torch, normwise
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8))
-        >>> normwise.freeze(model)
-        ('1',)
+        >>> print(normwise.freeze(model))
+        1 of 1 BN layers frozen; γ and β go on learning: 1
         >>> model.train()[1].training
         False
     """
@@ -44,7 +45,7 @@ def freeze(model: nn.Module, *, parameters: bool = False) -> tuple[str, ...]:
             _check_statistics(path, kind_of_norm(layer))
         for layer in layers.values():
             freeze_layer(layer, parameters=parameters)
-    return tuple(layers)
+    return Freezing(tuple(layers), parameters, True, len(layers))
 
 
 def _check_statistics(path: str, kind: LayerKind) -> None:
@@ -55,14 +56,15 @@ def _check_statistics(path: str, kind: LayerKind) -> None:
         raise ArgumentError(f"{where}: it {NO_STATISTICS}; {GIVE_STATISTICS}")
 
 
-def unfreeze(model: nn.Module) -> tuple[str, ...]:
+def unfreeze(model: nn.Module) -> Freezing:
     """Undo :func:`freeze`; each layer gets the mode that the model was last put into.
 
     Returns:
-        Paths of the layers that were frozen.
+        Report with the paths of the layers that were frozen.
     """
     check_model(model, has_values=False, is_wrapped=True)
-    frozen = {path: layer for path, layer in layers_with_statistics(model).items() if is_frozen(layer)}
+    layers = layers_with_statistics(model)
+    frozen = {path: layer for path, layer in layers.items() if is_frozen(layer)}
     for layer in frozen.values():
         unfreeze_layer(layer)
-    return tuple(frozen)
+    return Freezing(tuple(frozen), False, False, len(layers))

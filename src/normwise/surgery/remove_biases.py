@@ -49,7 +49,7 @@ def remove_biases(
     Args:
         model: Model in any mode, with BN layers of torch, ours, frozen or synchronised.
         example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
-            arguments.
+            arguments; keys that forward has no argument for, such as ``labels``, are left out.
         optimizer: Optimiser of the model, which trains the new model, without the biases, from now on.
         inplace: Change the model itself instead of a copy.
 

@@ -91,7 +91,7 @@ def test_evaluation_with_batch_statistics_moves_nothing(values: Tensor) -> None:
 
 def test_it_is_frozen_and_thawed() -> None:
     layer = BatchNormLSTM(4, 5, max_length=3)
-    assert normwise.freeze(layer) == ("norm_ih_l0", "norm_hh_l0", "norm_c_l0")
+    assert normwise.freeze(layer).layers == ("norm_ih_l0", "norm_hh_l0", "norm_c_l0")
     before = copy.deepcopy(layer.state_dict())
     x = torch.randn(5, 6, 4)
     assert torch.equal(layer.train()(x)[0], layer.eval()(x)[0])

@@ -202,13 +202,13 @@ def test_zeros_that_can_not_be_varied_are_refused() -> None:
 
 def test_an_example_is_copied_and_checked() -> None:
     x = torch.randn(2, 3, requires_grad=True)
-    ((copy,), _) = example_arguments(x)
+    ((copy,), _) = example_arguments(nn.Identity(), x)
     assert torch.equal(copy, x)
     assert copy.data_ptr() != x.data_ptr()
     with torch.inference_mode():
-        ((copy,), _) = example_arguments(torch.ones(2, 2))
+        ((copy,), _) = example_arguments(nn.Identity(), torch.ones(2, 2))
     assert not copy.is_inference()
     with pytest.raises(ArgumentError, match="has no values: its shape is"):
-        example_arguments(torch.empty(0, 3))
+        example_arguments(nn.Identity(), torch.empty(0, 3))
     nearly = torch.tensor([1.0, torch.nan])
-    assert example_arguments(nearly)[0][0].isnan().sum() == 1
+    assert example_arguments(nn.Identity(), nearly)[0][0].isnan().sum() == 1

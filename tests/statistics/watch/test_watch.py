@@ -40,6 +40,16 @@ def test_each_interval_has_a_record_from_the_first_step_on(
     assert all(list(point.layers) == ["1", "4"] for point in recording.points)
 
 
+def test_without_a_block_it_records_until_it_is_closed(deep: nn.Sequential) -> None:
+    recording = normwise.watch(deep, every=1)
+    _train(deep, _batches(2))
+    recording.close()
+    recording.close()
+    _train(deep, _batches(1))
+    assert [point.step for point in recording.points] == [0, 1]
+    assert not deep._forward_pre_hooks
+
+
 def test_the_record_of_the_head(deep: nn.Sequential) -> None:
     with normwise.watch(deep, every=3) as recording:
         _train(deep, _batches(1))

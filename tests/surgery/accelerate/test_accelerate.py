@@ -1,6 +1,7 @@
 """Our layers in other people's models: the same numbers, the fusions that are due, and nothing lost."""
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -308,7 +309,31 @@ def test_a_model_that_fails_on_the_example_says_so() -> None:
 def test_a_report_reads_as_a_line_a_layer() -> None:
     lines = str(normwise.accelerate(nn.Sequential(BasicBlock(3, 6)), IMAGES)[1]).splitlines()
     assert lines[1] == "0.bn2: replaced, took over the activation 'relu' and the addition before it"
-    assert lines[-1].startswith("largest relative difference: outputs ")
+    assert lines[-2].startswith("largest relative difference: outputs ")
+    assert lines[-1].startswith("a training pass on the example is ")
+
+
+def test_a_model_that_was_accelerated_before_is_told_so_and_not_timed() -> None:
+    once, _ = normwise.accelerate(nn.Sequential(BasicBlock(3, 6)), IMAGES, timed=False)
+    _, report = normwise.accelerate(once, IMAGES)
+    assert math.isnan(report.speedup)
+    lines = str(report).splitlines()
+    assert lines[0].startswith("0.bn1: normwise's already (of BasicBlock: it was accelerated before")
+    assert (
+        lines[-1]
+        == "nothing has changed: no layer was replaced, and none took over anything more than before"
+    )
+
+
+def test_timing_leaves_gradients_and_statistics_as_they_are() -> None:
+    model = nn.Sequential(BasicBlock(3, 6))
+    model(IMAGES).square().sum().backward()
+    tensors = [*model.buffers(), *(parameter.grad for parameter in model.parameters())]
+    before = [tensor.clone() for tensor in tensors if tensor is not None]
+    _, report = normwise.accelerate(model, IMAGES)
+    assert report.speedup_low <= report.speedup <= report.speedup_high
+    after = [*model.buffers(), *(parameter.grad for parameter in model.parameters())]
+    assert all(map(torch.equal, before, (tensor for tensor in after if tensor is not None)))
 
 
 class EntersAutocast(nn.Module):

@@ -8,12 +8,13 @@ from normwise.errors import ArgumentError
 from normwise.keras.batch_normalization import BatchNormalization
 from normwise.keras.surgery.batch_norms import batch_norms, check_model
 from normwise.keras.surgery.compiled_state import renew_compiled
+from normwise.records import Freezing
 
 #: Attribute of a layer with its flags before :func:`freeze`.
 _BEFORE = "_flags_before_freeze"
 
 
-def freeze(model: Any, *, parameters: bool = True) -> tuple[str, ...]:
+def freeze(model: Any, *, parameters: bool = True) -> Freezing:
     """Fix the moving statistics of all BN layers, in place, and by default also γ and β.
 
     A frozen layer normalises with its moving statistics and doesn't update them, also in training. With
@@ -31,7 +32,7 @@ def freeze(model: Any, *, parameters: bool = True) -> tuple[str, ...]:
         parameters: Whether to fix γ and β, too.
 
     Returns:
-        Paths of the layers that are now frozen.
+        Report with the paths of the layers that are frozen now.
 
     Raises:
         ArgumentError: ``parameters`` is False and a layer is Keras's own; nothing is frozen.
@@ -53,11 +54,11 @@ def freeze(model: Any, *, parameters: bool = True) -> tuple[str, ...]:
             else:
                 layer.frozen_statistics = True
         renew_compiled(model)
-    return tuple(layers)
+    return Freezing(tuple(layers), parameters, True, len(layers))
 
 
-def unfreeze(model: Any) -> tuple[str, ...]:
-    """Let BN layers learn again, in place; the inverse of :func:`freeze`.
+def unfreeze(model: Any) -> Freezing:
+    """Let BN layers learn again, in place: the inverse of :func:`freeze`.
 
     A layer that :func:`freeze` froze gets its old flags. A layer that was frozen in a file or by hand becomes
     trainable, with statistics that are updated.
@@ -66,7 +67,7 @@ def unfreeze(model: Any) -> tuple[str, ...]:
         model: Built model on which ``fit`` is called.
 
     Returns:
-        Paths of the layers that were frozen and are not any more.
+        Report with the paths of the layers that were frozen and are not now.
     """
     check_model(model)
     layers = batch_norms(model)
@@ -75,7 +76,8 @@ def unfreeze(model: Any) -> tuple[str, ...]:
         for path in frozen:
             _put(layers[path], vars(layers[path]).pop(_BEFORE, (True, False)))
         renew_compiled(model)
-    return tuple(path for path in frozen if not _is_frozen(layers[path]))
+    thawed = tuple(path for path in frozen if not _is_frozen(layers[path]))
+    return Freezing(thawed, False, False, len(layers))
 
 
 def _flags_of(layer: Any) -> tuple[bool, bool]:

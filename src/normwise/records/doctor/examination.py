@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from normwise.records.environment import Environment
+from normwise.records.shown import Shown
 from normwise.records.study.wording import Source
 
 #: An "error" makes a result wrong, a "warning" may do so, and "info" is worth knowing but not a fault.
@@ -162,7 +163,7 @@ class ProbeOutcome:
 
 
 @dataclass(frozen=True)
-class Examination:
+class Examination(Shown):
     """Examination of a model.
 
     Attributes:
@@ -219,7 +220,7 @@ class Remedy:
 
 
 @dataclass(frozen=True)
-class Treatment:
+class Treatment(Shown):
     """Fixes that were applied to a model, and the proof of their gain.
 
     Attributes:

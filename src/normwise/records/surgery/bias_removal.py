@@ -3,12 +3,13 @@
 import math
 from dataclasses import dataclass
 
+from normwise.records.shown import Shown
 from normwise.records.surgery.change import Change
 from normwise.records.surgery.comparison import gradient_note, not_compared
 
 
 @dataclass(frozen=True)
-class BiasRemoval:
+class BiasRemoval(Shown):
     """Report on the bias before each BN layer, with the distance of the new model's numbers from the old one's.
 
     Attributes:

@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from normwise.records.shown import Shown
 from normwise.records.surgery.change import Change
 
 
 @dataclass(frozen=True)
-class Conversion:
+class Conversion(Shown):
     """Report of ``convert`` on all norm layers, and on the model's outputs in evaluation.
 
     Attributes:

@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from normwise.records.shown import Shown
 from normwise.records.surgery.change import Change
 
 
 @dataclass(frozen=True)
-class Folding:
+class Folding(Shown):
     """Report of ``fold`` on all BN layers, with the distance of the outputs from the old ones, and the speed-up.
 
     Attributes:

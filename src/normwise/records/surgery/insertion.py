@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from normwise.records.shown import Shown
 from normwise.records.surgery.change import Change
 
 
 @dataclass(frozen=True)
-class Insertion:
+class Insertion(Shown):
     """Report of ``insert`` on all convolutions and linear layers, with the distance of the outputs from the old ones.
 
     Attributes:

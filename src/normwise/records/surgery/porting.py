@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from normwise.records.shown import Shown
+
 
 @dataclass(frozen=True)
 class PortedLayer:
@@ -31,7 +33,7 @@ class PortedLayer:
 
 
 @dataclass(frozen=True)
-class Porting:
+class Porting(Shown):
     """Report on all moved layers, with the distance of the target's outputs from the source's.
 
     Attributes:

@@ -33,6 +33,7 @@ from normwise.report.figures.tables import figure_table
 from normwise.report.views import (
     benchmark_view,
     examination_view,
+    operation_view,
     recording_view,
     run_view,
     study_view,
@@ -134,6 +135,20 @@ def treatment_page(treatment: Treatment) -> str:
         outcomes=examination_view.treatment_outcomes(treatment),
         treatment=treatment,
         remedies=examination_view.remedy_rows(treatment),
+    )
+
+
+def operation_page(record: operation_view.Operation) -> str:
+    """Return the page of an operation on a model: its outcome, and what became of each layer."""
+    return _render(
+        "operation.html.j2",
+        title=operation_view.operation_title(record),
+        summary=operation_view.operation_summary(record),
+        header=operation_view.OPERATION_HEADER,
+        rows=operation_view.operation_rows(record),
+        plotly="",
+        style=_styles("colours.css", "page.css"),
+        script="",
     )
 
 

@@ -1,5 +1,6 @@
 """The hooks that `watch` installs on a model, and their records."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[repo
 
 
 class Recorder:
-    """Records so far of a model that :func:`normwise.watch` watches.
+    """Records so far of a model that :func:`normwise.watch` watches; a context manager.
 
     Between records a single hook, on the model itself, counts the passes; hooks on layers and gradients exist only
     during a recorded step.
@@ -49,13 +50,19 @@ class Recorder:
         self._pending: PendingStep | None = None
         self._pass_handles: list[Callable[[], None]] = []
         self._forces_eager = False
+        self._model = model
+        self._follows = self._closed = False
         # The model calls the forward that it had before its hooks.
         self._stop = [
             self._observe(path, layer)
             for path, layer in layers.items()
             if layer is model and kind_of_norm(layer).forward_of is None
         ]
-        self._stop.append(self._count_passes(model))
+
+    def follow_passes(self) -> None:
+        """Record the passes of the model from now on; without it, whoever calls the model tells of them."""
+        self._follows = True
+        self._stop.append(self._count_passes(self._model))
 
     @property
     def points(self) -> tuple[WatchedStep, ...]:
@@ -71,8 +78,34 @@ class Recorder:
         """Return one line per layer for the last record."""
         return str(self.record)
 
+    def to_html(self) -> str:
+        """Return the page of the records so far; see :meth:`normwise.records.Recording.to_html`."""
+        return self.record.to_html()
+
+    def _repr_html_(self) -> str:
+        return self.record._repr_html_()
+
     def close(self) -> None:
-        """Remove all hooks, and complete the last record."""
+        """Remove all hooks, complete the last record, and warn of what was not seen; do nothing a second time."""
+        if self._closed:
+            return
+        self.abandon()
+        if self.steps == 0:
+            _warn(
+                f"watch saw no training pass of {type(self._model).__name__}: it was in evaluation, or only called as "
+                "a part of another model, or its compiled form was, which should be watched itself"
+            )
+        for path, layer in self.unseen.items():
+            _warn(
+                f"watch can't see what {type(layer).__name__} {path!r} normalises where its forward calls no "
+                "batch_norm with its running statistics; such calls are not recorded"
+            )
+
+    def abandon(self) -> None:
+        """Remove all hooks, and complete the last record, without a warning: the training has failed."""
+        if self._closed:
+            return
+        self._closed = True
         for stop in self._stop:
             stop()
         self._abandon_pass()
@@ -82,20 +115,34 @@ class Recorder:
             if self._sink is not None:
                 self._sink.close()
 
-    def before_pass(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def before_pass(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
         """Count a training pass of the model, and record it if it is due."""
         # Tensors without values, as in a trace or in vmap.
         if torch.compiler.is_compiling() or torch._C._is_tracing() or _transforms() is not None:
             return
         if self._pass_handles:
             self._abandon_pass()
-        if not model.training:
+        if not self._model.training:
             return
         if self._pending is not None:
             self._complete()
         step, self.steps = self.steps, self.steps + 1
         if step % self._every == 0:
-            self._begin(step, model, args, kwargs)
+            self._begin(step, args, kwargs or {})
+
+    def after_pass(self, *_: object) -> None:
+        """End what :meth:`before_pass` began; gradients are still to come."""
+        if self._pass_handles:
+            self._end_pass()
 
     def _count_passes(self, model: nn.Module) -> Callable[[], None]:
         """Call :meth:`before_pass` before each pass of the model; return a function that ends that."""
@@ -106,10 +153,9 @@ class Recorder:
         # The function that ``model.compile()`` made calls no hooks; torch.compile's checks after it need the
         # old stance.
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.before_pass(model, args, kwargs)
+            self.before_pass(args, kwargs)
             output = compiled(*args, **kwargs)
-            if self._pass_handles:
-                self._end_pass()
+            self.after_pass()
             return output
 
         def stop() -> None:
@@ -118,7 +164,8 @@ class Recorder:
         model._compiled_call_impl = call
         return stop
 
-    def _begin(self, step: int, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _begin(self, step: int, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        model = self._model
         self._pending = PendingStep(step)
         for path, layer in self._layers.items():
             if layer is not model:
@@ -128,11 +175,11 @@ class Recorder:
                 look_at_input(partial(self._look, path), layer, args, kwargs)
             behind = layer.register_forward_hook(partial(self._behind_layer, path))
             self._pass_handles.append(behind.remove)
-        if model._compiled_call_impl is None:
-            self._pass_handles.append(model.register_forward_hook(self._end_pass).remove)
+        if self._follows and model._compiled_call_impl is None:
+            self._pass_handles.append(model.register_forward_hook(self.after_pass).remove)
         self._forces_eager = FORCE_EAGER.begin()
 
-    def _end_pass(self, *_: object) -> None:
+    def _end_pass(self) -> None:
         for remove in self._pass_handles:
             remove()
         self._pass_handles.clear()
@@ -220,7 +267,7 @@ class _Hook:
 
     def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._recorder is not None:
-            self._recorder.before_pass(model, args, kwargs)
+            self._recorder.before_pass(args, kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Hook, ()
@@ -239,3 +286,8 @@ def _fits(layer: nn.Module, x: Any, mask: Any) -> bool:
         and mask.shape == (x.shape[0], *x.shape[2:])
         and mask.device == x.device
     )
+
+
+def _warn(text: str) -> None:
+    # Its callers: close, the end of a block, the user's code.
+    warnings.warn(text, stacklevel=4)

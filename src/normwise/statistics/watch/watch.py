@@ -2,9 +2,7 @@
 
 import operator
 import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,14 +15,13 @@ from normwise.statistics.watch.recorder import Recorder
 from normwise.statistics.watch.sinks import sink_for
 
 
-@contextmanager
 def watch(
     model: nn.Module,
     *,
     every: int = 200,
     units: int | Mapping[str, Sequence[int]] = 3,
     to: str | os.PathLike[str] | Any = None,
-) -> Iterator[Recorder]:
+) -> Recorder:
     """Record statistics of a model's BN layers during training, at regular steps.
 
     A step is a forward pass of ``model`` in training mode; evaluation is not recorded. For each layer (torch's or
@@ -42,8 +39,8 @@ def watch(
     tensors that it passes to ``batch_norm`` are recorded, not its inputs.
 
     Watching does not change the model's numbers, bit for bit, or the random state. Between records one hook counts
-    passes. All hooks are removed when the block ends, also by an exception; the records stay. Watches can be
-    nested.
+    passes. All hooks are removed when the block ends, also by an exception, or, without a block, by ``close()``; the
+    records stay. Watches can be nested.
 
     Gradients are those of the backward pass between a step and the next one, unchanged: a scaled loss scales them.
     Compiled code calls no hooks, so it runs eagerly in recorded steps, where the last digits may differ. Watch the
@@ -63,7 +60,8 @@ def watch(
             ``torch.utils.tensorboard.SummaryWriter`` gets scalars ``bn/<path>/<quantity>``.
 
     Returns:
-        A :class:`Recorder` with the ``points`` so far, and ``record`` for :func:`normwise.report.recording_page`.
+        A :class:`Recorder`, which has started: ``points`` so far, and ``record`` for
+        :func:`normwise.report.recording_page`. It ends with its ``with`` block, or by ``close()``.
 
     Raises:
         ArgumentError: the model has no BN, or an argument is invalid.
@@ -83,6 +81,23 @@ def watch(
         >>> recording.points[1].layers["1"].samples
         16
     """
+    recorder = begin_watch(model, every=every, units=units, to=to)
+    recorder.follow_passes()
+    return recorder
+
+
+def begin_watch(
+    model: nn.Module,
+    *,
+    every: int,
+    units: int | Mapping[str, Sequence[int]],
+    to: str | os.PathLike[str] | Any,
+) -> Recorder:
+    """Begin a watch that is told of passes by its caller.
+
+    Raises:
+        ArgumentError, RunError: as :func:`watch` does.
+    """
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         raise ArgumentError(f"expected a number of steps from 1 on as every, got {every!r}")
     # Layers within a recurrence have statistics for each of hundreds of steps: no page could show them.
@@ -98,23 +113,7 @@ def watch(
     begun = datetime.now(timezone.utc).isoformat(timespec="seconds")
     head = Recording(begun, every, watched, Environment.here())
     layers = {path: kind.layer for path, kind in kinds.items()}
-    recorder = Recorder(model, layers, channels, head, sink_for(to, head))
-    try:
-        yield recorder
-    finally:
-        recorder.close()
-    if recorder.steps == 0:
-        warnings.warn(
-            f"watch saw no training pass of {type(model).__name__}: it was in evaluation, or only called as a part of "
-            "another model, or its compiled form was, which should be watched itself",
-            stacklevel=3,
-        )
-    for path, layer in recorder.unseen.items():
-        warnings.warn(
-            f"watch can't see what {type(layer).__name__} {path!r} normalises where its forward calls no batch_norm "
-            "with its running statistics; such calls are not recorded",
-            stacklevel=3,
-        )
+    return Recorder(model, layers, channels, head, sink_for(to, head))
 
 
 def _channels(

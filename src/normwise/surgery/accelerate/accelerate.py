@@ -1,6 +1,7 @@
 """Replacement of BN layers in any torch model by ours, fused with the following activations and additions."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from torch import nn
 
@@ -17,6 +18,7 @@ from normwise.surgery.core.decision import reason_of
 from normwise.surgery.core.operation import Operation, operation
 from normwise.surgery.graph.model_graph import observe
 from normwise.surgery.proof.compare import Differences
+from normwise.surgery.proof.speedup import speedup
 
 
 def accelerate(
@@ -24,6 +26,7 @@ def accelerate(
     example: Batch,
     *,
     inplace: bool = False,
+    timed: bool = True,
 ) -> tuple[nn.Module, Acceleration]:
     """Replace BN layers of a model by ours, and compute the activation and addition after each in the same call.
 
@@ -53,8 +56,9 @@ def accelerate(
             replaced. Our kernels also compute timm's ``BatchNormAct2d`` and frozen BN for images, which stay
             instances of their classes.
         example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
-            arguments.
+            arguments; keys that forward has no argument for, such as ``labels``, are left out.
         inplace: Change the model itself instead of a copy.
+        timed: Measure the speed-up of a training pass, in about a second.
 
     Returns:
         The model, and a report on each of its BN layers.
@@ -75,6 +79,7 @@ def accelerate(
         new = running.new
         norms = {path: kind for path, kind in batch_norms(new).items() if not kind.traits.several_slots}
         classes = {path: type(kind.layer).__name__ for path, kind in norms.items()}
+        ours = {path for path, kind in norms.items() if kind.ours}
         calls = observe(new, running.arguments)[1]
         foreign = {
             path: compute_foreign(path, kind, calls.get(kind.layer))
@@ -95,9 +100,13 @@ def accelerate(
             for path, name in classes.items()
         ]
         running.decisions = decisions
-    return new, Acceleration(
-        tuple(map(_record, decisions)), found.outputs, found.gradients, found.sensitivity, found.left_out
-    )
+        changes = tuple(_record(decision, is_old=decision.path in ours) for decision in decisions)
+        report = Acceleration(changes, found.outputs, found.gradients, found.sensitivity, found.left_out)
+        # Nothing was left out: the model can train on the example.
+        if timed and report.has_changed and not found.left_out:
+            median, low, high = speedup(running.old, new, running.arguments, trains=True)
+            report = replace(report, speedup=median, speedup_low=low, speedup_high=high)
+    return new, report
 
 
 def _prove(running: Operation, plans: Sequence[Plan], reasons: Reasons) -> tuple[list[Plan], Differences]:
@@ -165,8 +174,14 @@ def _decide(
     return FusedCall(path, name, True, reason, chosen.fused)
 
 
-def _record(decision: FusedCall) -> LayerChange:
+def _record(decision: FusedCall, *, is_old: bool) -> LayerChange:
     fused = decision.fused or Fused()
     return LayerChange(
-        decision.path, decision.kind, decision.changed, fused.activation, fused.residual, decision.reason
+        decision.path,
+        decision.kind,
+        decision.changed,
+        fused.activation,
+        fused.residual,
+        decision.reason,
+        is_old,
     )

@@ -68,7 +68,8 @@ def convert(
         model: Model to convert.
         to: Name of the new norm, see above.
         example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
-            arguments. Outputs in evaluation are compared on it. It also shows the number of axes of each layer's
+            arguments; keys that forward has no argument for, such as ``labels``, are left out. Outputs in evaluation
+            are compared on it. It also shows the number of axes of each layer's
             input, and its arguments.
         optimizer: Optimiser of the model. It trains the new model from now on, with its state, if that is a copy.
         inplace: Change the model itself instead of a copy; its parameters stay the same objects.

@@ -9,12 +9,13 @@ from torch.utils import _pytree as pytree
 
 from normwise.errors import ArgumentError
 from normwise.statistics import Batch, arguments_of
+from normwise.statistics.model_inputs import arguments_for
 
 #: Positional and keyword arguments of a call.
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def example_arguments(example: Batch) -> Arguments:
+def example_arguments(model: nn.Module, example: Batch) -> Arguments:
     """Return the arguments of the model for an example, as copies.
 
     A forward pass may write into its input, so it never gets the user's own tensors.
@@ -22,7 +23,9 @@ def example_arguments(example: Batch) -> Arguments:
     Raises:
         ArgumentError: the example proves nothing, since it has no values, or no finite value.
     """
-    arguments = copied(arguments_of(example))
+    # Without a model that can be asked: check_model says so afterwards.
+    is_model = isinstance(model, nn.Module)
+    arguments = copied(arguments_for(model, example) if is_model else arguments_of(example))
     tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, Tensor)]
     if tensors and not any(tensor.numel() for tensor in tensors):
         raise ArgumentError(

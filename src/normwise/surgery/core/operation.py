@@ -142,7 +142,7 @@ def operation(
         ArgumentError: the example proves nothing, or the optimiser can't take the new model's parameters.
         ModelError: the model can't be worked on or fails, or the new model's numbers differ.
     """
-    arguments = None if example is None else example_arguments(example)
+    arguments = None if example is None else example_arguments(model, example)
     with working_copy(model, inplace, arguments, shares=shares, is_wrapped=is_wrapped) as (old, new):
         running = Operation(old, new, arguments)
         yield running

@@ -53,7 +53,7 @@ def fold(
     Args:
         model: Model in evaluation mode, with BN layers of torch, ours, frozen or synchronised.
         example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
-            arguments.
+            arguments; keys that forward has no argument for, such as ``labels``, are left out.
         tolerance: Largest difference of the outputs, relative to the largest output; by default half the digits of
             the model's dtype, such as 3e-4 for float32. If the model computes with fewer digits, as under autocast
             or with TF32, this applies to both models in float64; in their own dtype they may differ by rounding.

@@ -58,7 +58,7 @@ def insert(
     Args:
         model: Model in any mode.
         example: One batch: the input, a tuple or list whose first item is the input, or a dict of keyword
-            arguments.
+            arguments; keys that forward has no argument for, such as ``labels``, are left out.
         after_activation: Insert the norm after the activation instead, which must be a module that is called once,
             directly after the layer. Biases stay, since nothing cancels them.
         data: One or several batches, to keep the model's function.
@@ -89,7 +89,7 @@ def insert(
     """
     moments: Mapping[str, Moments] = {}
     if data is not None:
-        arguments = example_arguments(example)
+        arguments = example_arguments(model, example)
         check_model(model)
         # Before anything is changed: an exception raised by the data goes to the user unchanged.
         positions = _find(model, arguments, after_activation)[1].values()

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import ArgumentError, ModelError
-from normwise.statistics import Data, Moments, arguments_of, batches_of
+from normwise.statistics import Data, Moments, batches_of
 from normwise.statistics.measure.run_batch import run_batch
+from normwise.statistics.model_inputs import arguments_for
 from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
 
@@ -46,7 +47,7 @@ def output_moments(model: nn.Module, data: Data, shapes: Mapping[str, torch.Size
         for path in shapes:
             model.get_submodule(path).register_forward_hook(hook_of(path))
         for number, batch in enumerate(batches_of(data)):
-            run_batch(model, *arguments_of(batch), number)
+            run_batch(model, *arguments_for(model, batch), number)
     for path, moments in found.items():
         if moments.count < 2:
             raise ArgumentError(

@@ -1,7 +1,9 @@
-"""Speed of one model compared with another, in evaluation."""
+"""Speed of one model compared with another, in evaluation or in training."""
 
 import statistics
 import time
+import warnings
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,24 +16,37 @@ from normwise.surgery.proof.run_model import tensors_of
 _ROUNDS, _LEAST_ROUNDS, _SECONDS_A_ROUND, _SECONDS = 25, 3, 0.002, 1.0
 
 
-def speedup(old: nn.Module, new: nn.Module, arguments: Arguments) -> tuple[float, float, float]:
+def speedup(
+    old: nn.Module, new: nn.Module, arguments: Arguments, *, trains: bool = False
+) -> tuple[float, float, float]:
     """Return the ratio of the old model's time to the new model's: median, 10th and 90th percentile of rounds.
 
-    Both evaluate an example in turn, so that other load on the machine affects both. They are unchanged.
+    Both compute an example in turn, so that other load on the machine affects both. They are unchanged.
+
+    Args:
+        old: Old model.
+        new: New model.
+        arguments: Arguments of the example.
+        trains: Whether to time a forward and a backward pass in training, instead of a forward pass in evaluation.
     """
     device = next((t.device for t in [*new.parameters(), *new.buffers()]), torch.device("cpu"))
 
     def seconds(model: nn.Module, inputs: list[Arguments]) -> float:
         begun = time.perf_counter()
         for args, kwargs in inputs:
-            model(*args, **kwargs)
+            outputs = model(*args, **kwargs)
+            if trains:
+                _backward(model, outputs)
         if device.type not in ("cpu", "meta"):
             torch.accelerator.synchronize(device)
         return time.perf_counter() - begun
 
-    with unchanged(old, new), torch.no_grad():
-        old.eval()
-        new.eval()
+    # The comparison before has shown the warnings of the models; those of a backward pass without gradients of the
+    # inputs are about the timing.
+    with unchanged(old, new), torch.set_grad_enabled(trains), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old.train(trains)
+        new.train(trains)
         # A model that writes into its inputs gets new copies each time, made beforehand.
         call = copied(arguments)
         versions = [tensor._version for tensor in tensors_of(call)]
@@ -51,3 +66,11 @@ def speedup(old: nn.Module, new: nn.Module, arguments: Arguments) -> tuple[float
             ratios.append(times[0] / times[1])
     tenths = statistics.quantiles(ratios, n=10, method="inclusive")
     return statistics.median(ratios), tenths[0], tenths[-1]
+
+
+def _backward(model: nn.Module, outputs: Any) -> None:
+    """Compute the gradients of the parameters, for the outputs as the gradient of the outputs."""
+    floating = [output for output in tensors_of(outputs) if output.requires_grad]
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if floating and parameters:
+        torch.autograd.grad(floating, parameters, [output.detach() for output in floating], allow_unused=True)

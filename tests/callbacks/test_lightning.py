@@ -16,15 +16,15 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from normwise.errors import BatchNormWarning, MissingPackageError
-from tests.doctor.training import lightning_stand_in
+from tests.callbacks import lightning_stand_in
 
-_OURS = "normwise.doctor.lightning"
+_OURS = "normwise.callbacks.lightning"
 _LIBRARIES = ("lightning.pytorch", "pytorch_lightning")
 
 
 @pytest.fixture(params=["stand-in", *_LIBRARIES])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Lightning, as one of its packages or a stand-in; normwise.doctor.lightning is imported beside it alone."""
+    """Lightning, as one of its packages or a stand-in; normwise.callbacks.lightning is imported beside it alone."""
     for name in (*_LIBRARIES, _OURS):
         if name in sys.modules:
             monkeypatch.delitem(sys.modules, name)
