@@ -10,31 +10,79 @@ CONSTRAINTS := $(if $(TORCH),$(VENV)/constraints.txt,constraints.txt)
 PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 CPP := $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.h)
+# What `make check` runs, and `pre-commit` for the files of a commit.
+CHECKS := ruff pyright lint-imports clang-format shellcheck schemas workflows
 
-.PHONY: study test exhaustive check format docs models models-page doctor-calibration doctor-pages smoke sanitize clean
+.PHONY: study test exhaustive check $(CHECKS) tidy coverage format docs dist models models-page doctor-calibration \
+  doctor-pages smoke sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
 
+# Keras has one backend a process. There is no TensorFlow for Python 3.14 yet: there it is left out.
+keras_tests = for backend in $$($(BIN)/python -c \
+  'from importlib.util import find_spec; print(*filter(find_spec, ("tensorflow", "jax", "torch")))'); do \
+  KERAS_BACKEND=$$backend $(BIN)/python -m pytest --numprocesses 2 $(1) tests/keras || exit 1; done
+
 # Style and types are those of the pinned torch.
-# The kernels for GPUs are interpreted in a process of their own: there nothing can be compiled. Keras has one backend a
-# process.
+# The kernels for GPUs are interpreted in a process of their own: there nothing can be compiled.
 test: $(if $(TORCH),$(VENV)/dev.stamp,check)
 	env -u KERAS_BACKEND $(BIN)/python -m pytest --numprocesses 2
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest --numprocesses 2 tests/kernels/triton/interpreted
-	for backend in tensorflow jax torch; do \
-	  KERAS_BACKEND=$$backend $(BIN)/python -m pytest --numprocesses 2 tests/keras || exit 1; done
+	$(call keras_tests,)
 
 # Combinations of options that `make test` leaves out, because each repeats what others test.
 exhaustive: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m exhaustive --numprocesses 2
 
-check: $(VENV)/dev.stamp
+check: $(CHECKS)
+
+$(CHECKS): $(VENV)/dev.stamp
+
+ruff:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+pyright:
 	$(BIN)/pyright
+
+lint-imports:
 	$(BIN)/lint-imports
+
+clang-format:
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
+
+shellcheck:
+	$(BIN)/shellcheck .ci/run .ci/dist
+
+# The schemas are those that check-jsonschema brings: nothing is fetched.
+SCHEMA := $(BIN)/check-jsonschema --builtin-schema
+schemas:
+	$(SCHEMA) vendor.citation-file-format CITATION.cff
+	$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+
+# actionlint is run where it is installed: the package on PyPI that has its name downloads the program from elsewhere.
+workflows:
+	$(BIN)/zizmor --offline --quiet .github
+	@if command -v actionlint; then actionlint; else echo "workflows: left out actionlint, which is not on PATH"; fi
+
+# clang-tidy on the kernels of all instruction sets; needs cmake, and GCC's omp.h.
+tidy: $(VENV)/dev.stamp
+	cmake -S csrc -B build/tidy -DNORMWISE_SMOKE_TEST=ON -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+	$(BIN)/clang-tidy -p build/tidy --quiet --extra-arg=-idirafter --extra-arg="$$(gcc -print-file-name=include)" \
+	  csrc/kernels.cpp csrc/smoke_test.cpp
+
+# Which lines and branches the tests of `make test` run: a table here, pages in build/coverage.
+coverage: $(VENV)/dev.stamp
+	env -u KERAS_BACKEND $(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest --numprocesses 2 --cov --cov-append --cov-report= \
+	  tests/kernels/triton/interpreted
+	$(call keras_tests,--cov --cov-append --cov-report=)
+	$(BIN)/coverage html
+	$(BIN)/coverage report
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
@@ -44,6 +92,10 @@ format: $(VENV)/dev.stamp
 # The documentation as a site in English and Chinese, in build/site; whatever Sphinx warns of is an error.
 docs: $(VENV)/dev.stamp
 	$(BIN)/python -m website.build build/site
+
+# A source distribution and a wheel in dist/, each installed into an empty environment and tried there.
+dist: $(VENV)/dev.stamp
+	PIP_CONSTRAINT=$(abspath $(CONSTRAINTS)) .ci/dist $(abspath $(BIN))/python
 
 # All operations and the doctor on models of torchvision, timm and transformers, and the pages that say what came of it.
 models: $(VENV)/models.stamp

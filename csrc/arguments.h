@@ -8,8 +8,8 @@
 #include "call.h"
 #include "python.h"
 
-// A mask, of which a byte that is not 0 is True, as bytes of 0 and 1: the kernels look for either. `copy` is where they
-// are put if they have to be.
+// A mask, in which any byte other than 0 is True, as bytes of 0 and 1: the kernels look for either. `copy` is where
+// they are put if they have to be.
 inline int64_t take_mask(Call& call, const uint8_t* mask, std::vector<uint8_t>& copy) {
   const int64_t positions = call.n * call.s;
   if (mask == nullptr) return positions;
@@ -28,7 +28,7 @@ inline int64_t take_mask(Call& call, const uint8_t* mask, std::vector<uint8_t>& 
   return count;
 }
 
-// A second thread is worth its while for so many elements of its own.
+// Least number of elements per thread for which a second thread pays off.
 constexpr int64_t ELEMENTS_PER_THREAD = 32768;
 // Outputs go past the caches where all arrays of a pass together are more than a last-level cache keeps.
 constexpr int64_t STREAMED = int64_t{32} << 20;
@@ -78,7 +78,7 @@ Call call_of(nb::handle given, bool bfloat16, int threads, int activation, int a
   return call;
 }
 
-// Bytes of `saved`, of which each virtual batch has a row.
+// Bytes of `saved`, with one row per virtual batch.
 inline Py_ssize_t saved_bytes(const Call& call) {
   return static_cast<Py_ssize_t>(call.parts * 2 * call.c * static_cast<int64_t>(sizeof(double)));
 }
@@ -91,7 +91,7 @@ inline nb::object saved_statistics(Call& call) {
   return saved;
 }
 
-// What the forward pass reads and writes beside `call_of`. `counter` is the number of batches so far; without a
+// What the forward pass reads and writes besides `call_of`. `counter` is the number of batches so far; without a
 // momentum the running statistics are the plain average over them. A batch with fewer than two real positions does not
 // count.
 inline Call forward_call_of(nb::handle given, bool bfloat16, int threads, int activation, nb::handle out,
@@ -124,7 +124,7 @@ inline void move_counter(nb::handle given, Call& call) {
   }
 }
 
-// What every part of the backward pass reads beside `call_of`.
+// What every part of the backward pass reads besides `call_of`.
 inline Call backward_call_of(nb::handle given, bool bfloat16, int threads, int activation, nb::handle grad_residual,
                              std::vector<uint8_t>& mask_copy) {
   static Attribute saved_attribute("saved");

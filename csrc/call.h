@@ -43,18 +43,18 @@ struct Call {
   // Forward.
   const void* residual;
   void* y;
-  double* batch;    // (2, c): mean and Bessel-corrected variance of the batch; null where nobody asks
+  double* batch;    // (2, c): mean and Bessel-corrected variance of the batch; null if not needed
   double* moments;  // (2, c): mean and biased variance; null unless asked for or given
   int64_t count;    // real positions, of all calls whose sums were merged
 
-  // Backward. `slope_source` tells the activation's slope where a residual was added: it is the output of a ReLU, the
+  // Backward. `slope_source` determines the activation's slope if a residual was added: it is the output of a ReLU, the
   // residual of any other activation, and null without a residual. `x` is the output where it took the input's place
   // (`from_output`).
   const void* slope_source;
   const void* grad_y;
   void* grad_x;
   void* grad_residual;
-  float* grad_weight;  // this and the next are null where nobody asks
+  float* grad_weight;  // this and the next are null if not needed
   float* grad_bias;
   double* grad_parameters;  // (2, c): the same before they are rounded
   double* grad_moments;     // (2, c): of mean and biased variance; null unless asked for or given

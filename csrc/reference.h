@@ -1,4 +1,4 @@
-// The same Call computed as the formulas stand: one element at a time, in double, on one thread. Nothing but what it
+// The same Call computed by the plain formulas: one element at a time, in double, on one thread. Nothing but what it
 // computes matters here; smoke_test.cpp holds the kernels to it.
 #pragma once
 

@@ -72,6 +72,7 @@ inline std::vector<double> merged(const Call& call, const std::vector<double>& m
   double* const mean = whole.data();
   double* const var = mean + channels;
   std::vector<double> shares;
+  shares.reserve(static_cast<size_t>(parts));
   for (int64_t i = 0; i < parts; ++i) {
     shares.push_back(static_cast<double>(part_of(call, i).count) / static_cast<double>(call.count));
   }

@@ -71,7 +71,7 @@ NW_INLINE void add_products(const BackwardPointers<T>& p, int count, const Affin
     if constexpr (!whole) g = select(lanes_below(count), g, FloatVec{});
     if constexpr (has_residual && whole) store(p.kept, g);
     if constexpr (has_residual && !whole) store(p.kept, g, count);
-    // Lanes behind the end have no gradient, and must not have an infinite deviation.
+    // Lanes after the end have no gradient, and must not have an infinite deviation.
     if constexpr (from_output || std::is_same_v<T, bf16>) {
       sums.add(g, whole ? d : select(lanes_below(count), d, FloatVec{}));
     } else {

@@ -77,7 +77,7 @@ float shift_of(const Call& call, int64_t channel) {
   return finite_shift<T>(total, std::max<int64_t>(count, 1));
 }
 
-// The shifts of channels that stand last.
+// The shifts of channels that are last in memory.
 template <class T>
 void shifts_of(const Call& call, int64_t c_begin, int64_t c_end, float* shift) {
   const T* const x = static_cast<const T*>(call.x);

@@ -67,7 +67,7 @@ struct FloatSums {
   }
 };
 
-// Sums of deviations, d = x - origin, and of their squares. Lanes behind the last element are at the origin, and add
+// Sums of deviations, d = x - origin, and of their squares. Lanes after the last element are at the origin, and add
 // nothing.
 template <class T>
 struct MomentSums;

@@ -57,7 +57,7 @@ struct BackwardColumns {
 
  private:
   // In the four functions below, what the loops read is copied to local variables first, which the compiler keeps in
-  // registers: it can't tell that the stores leave the members alone.
+  // registers: it can't know that the stores leave the members unchanged.
 
   NW_INLINE BackwardPointers<T> pointers_at(int64_t offset) const {
     const int64_t beside = has_residual ? offset : 0;

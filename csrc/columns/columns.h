@@ -55,8 +55,8 @@ int64_t group_of(const ColumnView& view, int64_t unit, int arrays) {
   return unit * channel <= COLUMNS_CACHE_MOSTLY ? std::max(group, unit) : std::max<int64_t>(group, 1);
 }
 
-// With so many channels and more, the panel of all of them is no longer small beside the tensor. Then, if the rows are
-// so few that a group of channels is at least so wide, a thread has all rows of some groups.
+// With at least this many channels, the panel of all of them is no longer small compared with the tensor. Then, if the
+// rows are so few that a group of channels is at least so wide, a thread has all rows of some groups.
 constexpr int64_t MANY_CHANNELS = 8192, WIDE_GROUP = 1024;
 
 // Takes all channels through the steps, which are those of block.h: reduce(block, panel), finish(c_begin, c_end, sums),
@@ -73,6 +73,7 @@ NW_INLINE void run_columns(const Call& call, const ColumnView& view, int arrays,
   const int wanted_threads =
       many_channels && by_rows ? static_cast<int>(std::clamp<int64_t>(affordable, 1, call.threads)) : call.threads;
   std::vector<Panel> panels;
+  panels.reserve(static_cast<size_t>(wanted_threads));
   for (int t = 0; t < wanted_threads; ++t) panels.emplace_back(view, by_rows ? call.c : std::min(group, call.c));
 #pragma omp parallel num_threads(wanted_threads)
   {

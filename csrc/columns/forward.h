@@ -64,7 +64,7 @@ struct ForwardColumns {
   }
 
   // In the four functions below, what the loops read is copied to local variables first, which the compiler keeps in
-  // registers: it can't tell that the stores leave the members alone.
+  // registers: it can't know that the stores leave the members unchanged.
 
   template <bool whole>
   void add_tile(OneVector<whole>, const Tile& tile, const Panel& panel) const {

@@ -106,7 +106,7 @@ class Panel {
       float* out = to + i * stride_;
       for (int64_t c = 0; c < channels; ++c, out += columns_per_channel_) {
         const FloatVec value = splat(of_channels[i * stride_ + c]);
-        // Beyond the channel's end the next one writes, or nobody reads.
+        // After the channel's end the next one writes, or nothing is read.
         for (int64_t j = 0; j < columns_per_channel_; j += LANES) store(out + j, value);
       }
     }

@@ -125,7 +125,7 @@ NW_INLINE IntVec lanes_below(int count) {
   return lane < count;
 }
 
-// The first `count` elements (a vector at most), and `fill` behind them; no byte behind them is read.
+// The first `count` elements (at most a vector), then `fill`; no byte after them is read.
 NW_INLINE FloatVec load(const float* p, int count, FloatVec fill) {
 #if defined(NW_AVX512)
   return bit_cast<FloatVec>(_mm512_mask_loadu_ps(bit_cast<__m512>(fill), static_cast<__mmask16>((1u << count) - 1), p));

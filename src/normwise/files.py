@@ -162,7 +162,7 @@ def _write_into(path: Path, mode: int, content: bytes) -> None:
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise
-        raise OSError(0, "nobody reads from it") from None
+        raise OSError(0, "it has no reader") from None
     with os.fdopen(number, "wb", buffering=0) as file:
         os.set_blocking(number, True)
         rest = memoryview(content)

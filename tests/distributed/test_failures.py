@@ -192,7 +192,7 @@ CASES: dict[Callable[[int, dist.ProcessGroup], None], tuple[str | None, str | No
         None,
     ),
     two_threads_call_at_once: ("two threads of this process call synchronised layers at once", None),
-    no_member_calls: (None, "rank 1 is no member of the layer's process group"),
+    no_member_calls: (None, "rank 1 is not in the layer's process group"),
 }
 
 

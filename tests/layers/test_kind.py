@@ -111,7 +111,7 @@ def test_family_dimensions_and_known_class(
 )  # fmt: skip
 def test_other_modules_are_no_norms(module: nn.Module) -> None:
     assert kind_of(module) is None
-    with pytest.raises(TypeError, match="is no norm layer"):
+    with pytest.raises(TypeError, match="is not a norm layer"):
         kind_of_norm(module)
 
 

@@ -131,5 +131,7 @@ def test_options_of_bn_stand_behind_its_name() -> None:
 
 @pytest.mark.parametrize("norm", ["batch:8", "batch:", "batch:eps", "batch:eps=small", "batch:eps=1,depth=2"])
 def test_what_is_no_option_of_bn_is_named(norm: str) -> None:
-    with pytest.raises(ModelError, match=f"norm '{norm}': '.*' is no option of BN; expected OPTION=NUMBER"):
+    with pytest.raises(
+        ModelError, match=f"norm '{norm}': '.*' is not an option of BN; expected OPTION=NUMBER"
+    ):
         build("cnn_64", SHAPE, 10, norm=norm)

@@ -195,7 +195,7 @@ def test_what_is_no_batch_is_refused(batch: Any) -> None:
 
 
 def test_keys_that_are_no_names_are_refused() -> None:
-    with pytest.raises(ArgumentError, match=r'0 is no name; pass \{"input": tensor\}'):
+    with pytest.raises(ArgumentError, match=r'0 is not a name; pass \{"input": tensor\}'):
         arguments_of({0: X})
 
 

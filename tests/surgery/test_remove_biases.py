@@ -103,14 +103,14 @@ def test_in_place_it_is_the_same_model() -> None:
 @pytest.mark.parametrize(
     ("forward", "reason"),
     [
-        (lambda conv, norm, x: norm(F.relu(conv(x))), "before it, relu is no convolution or linear layer"),
+        (lambda conv, norm, x: norm(F.relu(conv(x))), "before it, relu is not a convolution or linear layer"),
         (lambda conv, norm, x: norm(y := conv(x)) + y, "the output of Conv1d 'conv' is used in 2 places"),
         (lambda conv, norm, x: norm(conv(conv(x))), "Conv1d 'conv' is called 2 times"),
         (lambda conv, norm, x: norm(norm(conv(x))), "it is called 2 times"),
-        (lambda conv, norm, x: norm(conv(x) + conv.bias.mean()), "before it, add is no convolution or linear layer"),
+        (lambda conv, norm, x: norm(conv(x) + conv.bias.mean()), "before it, add is not a convolution or linear layer"),
         (lambda conv, norm, x: conv(x), "the example does not call it"),
         (lambda conv, norm, x: norm(conv(x)) if x.sum() > -1e9 else x, "its forward can't be traced"),
-        (lambda conv, norm, x: norm(F.conv1d(x, conv.weight, conv.bias)), "conv1d is no convolution or linear layer"),
+        (lambda conv, norm, x: norm(F.conv1d(x, conv.weight, conv.bias)), "conv1d is not a convolution"),
     ],
     ids=["activation", "also elsewhere", "called twice", "norm twice", "added", "not called", "control", "function"],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A group of commands in a chosen order, which answers an unknown name with those that there are."""
+"""Group of commands in a chosen order, which answers an unknown name with the known ones."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -10,7 +10,7 @@ from normwise.errors import ArgumentError
 
 
 class CommandGroup(TyperGroup):
-    """Commands in the order of :attr:`order`; others follow as they were added."""
+    """Commands in the order of :attr:`order`; others follow in the order of their addition."""
 
     #: Names of the commands, the main jobs first.
     order: tuple[str, ...] = ()
@@ -21,10 +21,10 @@ class CommandGroup(TyperGroup):
         return sorted(names, key=lambda name: self.order.index(name) if name in self.order else len(names))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command that is asked for.
+        """Find the requested command.
 
         Raises:
-            ArgumentError: there is none; the error names those that there are.
+            ArgumentError: there is no such command; the error lists the commands.
         """
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:

@@ -58,7 +58,7 @@ class ProgressBar:
 
     @property
     def is_shown(self) -> bool:
-        """Whether there is a terminal that shows it."""
+        """Return whether a terminal shows the bar."""
         return not self._progress.disable
 
     def show(self, completed: float, text: str, total: float | None = None) -> None:

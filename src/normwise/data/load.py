@@ -28,7 +28,7 @@ def load_data(task: Task, source: str, /, **options: Option) -> Any:
     """Return the data set that ``source`` means.
 
     The named sets that were asked for last stay in memory, since a study makes hundreds of runs on a few of them: what
-    is returned must not be changed. A folder or file is read anew every time, because it may have changed; so is a
+    is returned must not be changed. A folder or file is read again every time, because it may have changed; so is a
     file that an option names.
 
     Args:

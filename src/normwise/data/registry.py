@@ -1,4 +1,4 @@
-"""Every data set that is known by a name, and the readers of a user's own files.
+"""Table of all named data sets, and of the readers for the user's own files.
 
 A new data set is a file with its loader, and a line in :data:`NAMED_DATA`. Loaders are named as ``module:function``
 below ``normwise.data`` and imported when they are asked for: this module needs no torch.
@@ -15,7 +15,7 @@ from normwise.records import Task
 
 @dataclass(frozen=True)
 class NamedData:
-    """A data set that is known by a name.
+    """A named data set.
 
     Attributes:
         task: Kind of input that is classified.
@@ -30,13 +30,13 @@ class NamedData:
     about: str = ""
 
     def __str__(self) -> str:
-        """Return the name, and what the set is about."""
+        """Return the name and a description of the set."""
         return f"{self.name} ({self.about})" if self.about else self.name
 
 
 @dataclass(frozen=True)
 class FileReader:
-    """The reader of a user's own folders and files of one task.
+    """Reader of the user's own folders and files of one task.
 
     Attributes:
         loader: Function of a path and of the task's options that returns the data.
@@ -117,5 +117,5 @@ def named_data(task: Task) -> dict[str, NamedData]:
 
 
 def loader_of(entry: NamedData | FileReader) -> Callable[..., Any]:
-    """Import the loader of an entry, and nothing but what it needs."""
+    """Import the loader of an entry, and only the modules that it needs."""
     return resolve_name(f"normwise.data.{entry.loader}")

@@ -30,7 +30,7 @@ def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
 class BatchOrder:
     """The batches of an endless run over epochs: ``order(step)`` has the indices of batch ``step``.
 
-    Each epoch is shuffled anew by :func:`epoch_order`, and its incomplete last batch is dropped. Batch
+    Each epoch is shuffled by :func:`epoch_order`, and its incomplete last batch is dropped. Batch
     normalization suffers from such a batch: its few samples give noisy statistics, which yet get the
     same weight in the running statistics as those of a full batch.
 
@@ -77,7 +77,7 @@ class BatchOrder:
 
 
 class InOrder:
-    """All samples of a part in batches, in the order that they have: read anew each time it is iterated.
+    """All samples of a part in batches, in their order; each iteration reads them again.
 
     Args:
         samples: Samples to cut into batches.

@@ -89,7 +89,7 @@ def union_of(
     found = dist.group.WORLD if group is None else group
     if not isinstance(found, dist.ProcessGroup) or dist.get_rank(found) < 0:
         raise DistributedError(
-            f"{layer}: rank {dist.get_rank()} is no member of the layer's process group; give each rank the group that "
+            f"{layer}: rank {dist.get_rank()} is not in the layer's process group; give each rank the group that "
             "it is in"
         )
     if dist.get_world_size(found) == 1:

@@ -114,7 +114,7 @@ def checked_severities(severities: Mapping[str, Any]) -> dict[str, Severity]:
     for name, severity in severities.items():
         if severity not in SEVERITIES:
             raise ArgumentError(
-                f"{severity!r} is no severity of {name}; expected one of {', '.join(SEVERITIES)}"
+                f"{severity!r} is not a severity of {name}; expected one of {', '.join(SEVERITIES)}"
             )
         found |= {rule.code: severity for rule in rules_named((name,))}
     return found

@@ -15,7 +15,7 @@ from normwise.records import Examination, Remedy, Severity, Symptom, Treatment, 
 from normwise.statistics.preserve.snapshot import Snapshot
 from normwise.surgery.core.decision import LeftError
 
-_COPY = "copy the model that is to be mended"
+_COPY = "copy the model to be healed"
 
 
 def treat(

@@ -1,4 +1,4 @@
-"""The autograd rule of compiled backends: one node of the graph for normalization, residual and activation."""
+"""Autograd rule of compiled backends: one node of the graph for normalization, residual and activation."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from normwise.kernels.torch_backend.gradients import check_saved, gradients_by_t
 
 
 def batch_norm(backend: Backend, call: Call) -> Tensor:
-    """Return the output of a call that the backend covers, with a gradient where one is needed."""
+    """Return the output of a call that the backend covers, with a gradient if needed."""
     x, weight, bias, residual = call.x, call.weight, call.bias, call.residual
     differentiates = torch.is_grad_enabled() and (
         x.requires_grad
@@ -29,13 +29,13 @@ def batch_norm(backend: Backend, call: Call) -> Tensor:
         return _apply(x, weight, bias, residual, call, backend)
     y, _ = backend.forward(call)
     if call.inplace:
-        # Whoever has kept the input for a gradient is told so, as by any operator of torch that works in place.
+        # Mark the input as modified for operations that saved it, as torch's in-place operators do.
         torch.autograd.graph.increment_version(x)
     return y
 
 
 def _check_overwriting(x: Tensor, differentiates: bool) -> None:
-    """Raise what autograd would say of an operation in place, before anything is overwritten."""
+    """Raise autograd's errors for in-place operations, before anything is overwritten."""
     reason = ""
     if x.is_inference() and not torch.is_inference_mode_enabled():
         reason = "it was made in inference mode, and is not to be changed outside"
@@ -58,7 +58,7 @@ def _check_overwriting(x: Tensor, differentiates: bool) -> None:
 
 
 class _BatchNorm(torch.autograd.Function):
-    """The rule. Tensors that are differentiated are arguments of their own, as autograd wants them."""
+    """Autograd function; differentiated tensors are separate arguments, as autograd requires."""
 
     @staticmethod
     def forward(
@@ -76,8 +76,8 @@ class _BatchNorm(torch.autograd.Function):
             ctx.mark_dirty(x)
         source = None if residual is None else slope_source(residual, activation, y)
         ctx.save_for_backward(y if inplace else x, weight, bias, source, call.mask)
-        # Not the call itself: it would keep the input alive, whatever hooks on saved tensors do with it. One attribute,
-        # since those of autograd's context are slow.
+        # Not the call itself: it would keep the input alive, whatever hooks on saved tensors do with it. One
+        # attribute, since attributes of autograd's context are slow.
         ctx.kept = backend, saved, call.training, call.eps, activation, inplace, call.parts
         return y
 
@@ -88,8 +88,8 @@ class _BatchNorm(torch.autograd.Function):
         call = BackwardCall(
             x, weight, bias, saved, source, grad_y, mask, training, activation, from_output, parts
         )
-        # Hooks on saved tensors may have given them back in another order, or as others, than the forward pass saw. The
-        # gradient has the output's shape and type: autograd makes sure of that.
+        # Hooks on saved tensors may return them in another memory format, or other tensors, than in the
+        # forward pass. Autograd ensures that the gradient has the output's shape and dtype.
         if (
             torch.is_grad_enabled()
             or not is_eager(x, weight, bias, source, mask, grad_y)
@@ -112,5 +112,5 @@ class _BatchNorm(torch.autograd.Function):
         )
 
 
-#: Past ``Function.apply``, which asks whether a function transform is active: the caller has.
+#: Bypasses ``Function.apply``, which checks for function transforms: the caller has done so.
 _apply: Any = super(torch.autograd.Function, _BatchNorm).apply  # pyright: ignore[reportAttributeAccessIssue]

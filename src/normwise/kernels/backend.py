@@ -1,8 +1,8 @@
-"""The protocol of compiled backends, and the list of those that there are.
+"""Protocol of compiled backends, and the list of all backends.
 
-To add one, write a package beside ``cpu`` whose ``backend.py`` has a class with these methods, and add an instance of
-it to ``BACKENDS``. Autograd, second derivatives, function modes and graphs of torch.compile are done for all backends
-by :mod:`normwise.kernels.autograd` and :mod:`normwise.kernels.compiled_graphs`.
+To add one, write a package next to ``cpu`` whose ``backend.py`` has a class with these methods, and add an instance
+of it to ``BACKENDS``. Autograd, second derivatives, function modes and graphs of torch.compile are done for all
+backends by :mod:`normwise.kernels.autograd` and :mod:`normwise.kernels.compiled_graphs`.
 """
 
 from collections.abc import Sequence
@@ -22,74 +22,75 @@ from normwise.kernels.triton.backend import TritonBackend
 class Backend(Protocol):
     """One implementation of batch normalization outside of torch's operators.
 
-    A backend may decline any call: torch's operators then compute it. Tensors of a call that it is asked about are
-    plain, and torch runs eagerly, except in :meth:`covers_types`.
+    A backend may decline any call: torch's operators then compute it. Except in :meth:`covers_types`, the tensors
+    of a call are plain, and torch runs eagerly.
     """
 
-    #: ``"CPU"``, ``"CUDA"``: torch's dispatch key, under which the backend serves compiled graphs.
+    #: torch's dispatch key under which the backend serves compiled graphs, ``"CPU"`` or ``"CUDA"``.
     dispatch_key: str
-    #: Types of input that the backend can take.
+    #: Dtypes of input that the backend supports.
     input_types: tuple[torch.dtype, ...]
 
     @property
     def name(self) -> str:
-        """A word for what computes, such as the instruction set: a run folder keeps it."""
+        """Return a word for the implementation, such as the instruction set, which run folders store."""
         ...
 
     @property
     def description(self) -> str:
-        """A description of what computes, for a user, such as "Triton 3.6.0"; it imports nothing."""
+        """Return a description of the implementation for users, such as "Triton 3.6.0", without importing anything."""
         ...
 
     @property
     def available(self) -> bool:
-        """True where the backend can be used here; the answer imports nothing that takes long."""
+        """Return whether the backend can be used here, without slow imports."""
         ...
 
     @property
     def reason(self) -> str:
-        """The reason why the backend is not available, in words that stand alone, such as "no CUDA device"."""
+        """Return why the backend is not available, as a phrase such as "no CUDA device"."""
         ...
 
     @property
     def files(self) -> Sequence[Path]:
-        """Files besides normwise's Python sources that decide what is computed."""
+        """Return the files besides normwise's Python sources that affect the results."""
         ...
 
     def covers(self, call: Call) -> bool:
         """Return whether this backend can compute the call.
 
-        It asks each tensor for its type, device, sizes, order in memory, and whether there is memory at all; and the
-        call for its activation. Where it returns True it may have replaced the residual and the mask by copies in
-        another order, and keeps in ``call.layout`` whatever its forward pass needs.
+        It checks dtype, device, sizes, memory format and the existence of memory for each tensor, and the
+        activation. If it returns True, it may have replaced the residual and the mask by copies in another memory
+        format, and it stores in ``call.layout`` what its forward pass needs.
         """
         ...
 
     def covers_backward(self, call: BackwardCall) -> bool:
         """Return whether this backend can compute the backward pass: as :meth:`covers`, for all tensors.
 
-        Hooks on saved tensors may have changed any of them since the forward pass. The input, too, may be replaced by a
-        copy in another order.
+        Hooks on saved tensors may have changed any of them since the forward pass. The input may also be replaced
+        by a copy in another memory format.
         """
         ...
 
     def covers_types(self, call: Call) -> bool:
-        """Return whether a graph that is being traced may leave the call, of training, to this backend.
+        """Return whether a traced graph may leave a training call to this backend.
 
-        Only types, devices and contiguity can be asked for: tensors have no memory yet.
+        Only dtypes, devices and contiguity can be checked: tensors have no memory yet.
         """
         ...
 
     def forward(self, call: Call, batch: Tensor | None = None) -> tuple[Tensor, Any]:
-        """Compute a call that this backend covers, and move the running statistics and the counter in training.
+        """Compute a call that this backend covers, and update the running statistics and the counter in training.
 
         Args:
-            call: The call. With ``inplace`` the output takes the input's place.
-            batch: Float64 ``(2, C)`` to be filled with the batch's mean and Bessel-corrected variance; left as it is
+            call: Call to compute. With ``inplace`` the output overwrites the input.
+            batch: Float64 ``(2, C)`` that is filled with the batch's mean and Bessel-corrected variance; unchanged
                 with fewer than two real positions.
 
         Returns:
-            The output, in the input's order in memory, and what the backward pass needs, in a form of its own.
+            The output, in the input's memory format, and the saved statistics for the backward pass, in the
+            backend's own form.
         """
         ...
 
@@ -98,23 +99,23 @@ class Backend(Protocol):
         ...
 
     def moments(self, call: Call) -> tuple[int, Tensor, Tensor]:
-        """Return what :func:`normwise.kernels.channel_sums` does, of ``x`` and ``mask`` of a call that is covered."""
+        """Return the same as :func:`normwise.kernels.channel_sums`, for ``x`` and ``mask`` of a covered call."""
         ...
 
     def statistics(self, saved: Any) -> Tensor:
-        """Return what the forward pass kept as a tensor: float64 ``(2, C)``, mean and 1 / deviation."""
+        """Return the saved statistics as a tensor: float64 ``(2, C)``, mean and 1 / deviation."""
         ...
 
     def saved(self, statistics: Tensor) -> Any:
-        """Return the inverse of :meth:`statistics`, for a graph, which can keep tensors only."""
+        """Return the inverse of :meth:`statistics`, for a graph, which can save only tensors."""
         ...
 
 
 class StagedBackend(Backend, Protocol):
-    """A backend of which each pass can be done in two halves, with other numbers of channels between them.
+    """A backend whose passes can be computed in two halves, with per-channel numbers exchanged in between.
 
-    So are calls computed whose moments are those of several batches (:mod:`normwise.kernels.merged`). The methods take
-    calls of training that are covered.
+    This is for calls with the moments of several batches (:mod:`normwise.kernels.merged`). The methods take covered
+    training calls.
     """
 
     def batch_moments(self, call: Call) -> ChannelMoments:
@@ -122,7 +123,7 @@ class StagedBackend(Backend, Protocol):
         ...
 
     def normalise(self, call: Call, moments: ChannelMoments) -> tuple[Tensor, Any]:
-        """Do what :meth:`forward` does, but for ``inplace``, by the given moments in the place of the batch's own."""
+        """Do the same as :meth:`forward`, except ``inplace``, with given moments instead of the batch's own."""
         ...
 
     def moments_gradient(self, call: BackwardCall) -> MomentsGradient:
@@ -135,10 +136,11 @@ class StagedBackend(Backend, Protocol):
         """Return the gradient of the input.
 
         Args:
-            call: What :meth:`moments_gradient` got.
-            count: Positions that the moments are of.
-            grad_moments: Gradients of the moments, added up over all batches that these are of.
-            grad_residual: What :meth:`moments_gradient` returned; its padding is written.
+            call: Argument of :meth:`moments_gradient`.
+            count: Number of positions of the moments.
+            grad_moments: Gradients of the moments, summed over all their batches.
+            grad_residual: Gradient of the residual that :meth:`moments_gradient` returned; its padding is filled
+                in.
         """
         ...
 
@@ -146,7 +148,7 @@ class StagedBackend(Backend, Protocol):
 _CPU = CpuBackend()
 #: Compiled backends, in order of preference: a call goes to the first that covers it, else to torch's operators.
 BACKENDS: tuple[Backend, ...] = (_CPU, TritonBackend())
-#: Those of them whose passes come in halves, and which know of parts of a batch.
+#: Those of them that compute passes in halves, and support parts of a batch.
 STAGED_BACKENDS: tuple[StagedBackend, ...] = (_CPU,)
 
 
@@ -158,15 +160,15 @@ def backends_in_use(dispatch_key: str) -> tuple[Backend, ...]:
 
 
 def in_use() -> str:
-    """Return a description of what computes here, for each kind of device that a backend was written for."""
+    """Return a description of the implementation for each kind of device that a backend supports."""
     keys = dict.fromkeys(backend.dispatch_key for backend in BACKENDS)
     return "; ".join(f"{key}: {_serving(key)}" for key in keys)
 
 
 def name_in_use(device: str = "cpu") -> str:
-    """Return a word for what computes on a device here; on the CPU ``NORMWISE_KERNELS`` asks for it by this word.
+    """Return a word for the implementation on a device; on the CPU ``NORMWISE_KERNELS`` selects it by this word.
 
-    On a GPU the device's name is part of it, for on another one the last digits are others.
+    On a GPU it includes the device's name, since the last digits differ between devices.
     """
     name = "+".join(backend.name for backend in backends_in_use(device.partition(":")[0].upper())) or "torch"
     return name if device == "cpu" else f"{name} on {torch.cuda.get_device_name(device)}"

@@ -1,4 +1,4 @@
-"""One backward pass of batch normalization: what the forward pass kept, and the gradient of its output."""
+"""One backward pass of batch normalization: the saved tensors, and the gradient of the output."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,17 +11,17 @@ class BackwardCall:
     """One backward pass.
 
     Attributes:
-        x: Input ``(N, C, *)`` of the forward pass; its output where ``from_output``.
+        x: Input ``(N, C, *)`` of the forward pass; its output with ``from_output``.
         weight, bias: γ and β, ``(C,)``; None for 1 and 0.
-        saved: What the backend's forward pass returned beside its output.
-        slope_source: The tensor that tells the activation's slope once a residual was added, as
-            :func:`normwise.kernels.gradient_rules.slope_source` chose it; None without a residual or an activation.
+        saved: Saved statistics that the backend's forward pass returned with its output.
+        slope_source: Tensor that determines the activation's slope after a residual was added, chosen by
+            :func:`normwise.kernels.gradient_rules.slope_source`; None without a residual or an activation.
         grad_y: Gradient of the output.
         mask: Boolean ``(N, *)``, True where a position is real.
-        training: Whether the batch's own statistics normalised.
-        activation: The activation by name.
-        from_output: Whether the output took the input's place.
-        parts: Number of parts of the batch that were normalised each by its own statistics.
+        training: Whether batch statistics normalised.
+        activation: Name of the activation.
+        from_output: Whether the output overwrote the input.
+        parts: Number of parts of the batch, each normalised by its own statistics.
         layout: Private to the backend that covers the call.
     """
 
@@ -39,8 +39,8 @@ class BackwardCall:
     layout: Any = None
 
 
-#: Gradients of the input, ``(N, C, *)``, of weight and bias, ``(C,)`` in float32, and of the residual where there was a
-#: slope source, else None.
+#: Gradients of the input, ``(N, C, *)``, of weight and bias, ``(C,)`` in float32, and of the residual if
+#: there was a slope source, else None.
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
@@ -48,10 +48,10 @@ class MomentsGradient(NamedTuple):
     """Result of the first half of a backward pass.
 
     Attributes:
-        moments: Gradients of the mean and the biased variance, float64 ``(2, C)``. Those of several batches that were
-            normalised by the same moments add up to the gradients of these.
+        moments: Gradients of the mean and the biased variance, float64 ``(2, C)``. For several batches with the
+            same moments, their sum is the gradient of the moments.
         weight, bias: Gradients of the parameters, ``(C,)`` in float32.
-        residual: Gradient of the residual where there was a slope source, else None. The second half writes its
+        residual: Gradient of the residual if there was a slope source, else None. The second half fills in its
             padding.
     """
 

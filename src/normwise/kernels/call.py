@@ -1,4 +1,4 @@
-"""One call of batch normalization: its tensors and settings, and the checks that give clear errors."""
+"""One call of batch normalization: its tensors and settings, and their checks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from normwise import activations
 from normwise.errors import ArgumentError, MaskError, ShapeError
 from normwise.kernels.memory import check_memory
 
-#: How many times β may be γ: so much of a deviation's precision is lost when it is computed from the output.
+#: Largest ratio of β to γ: the precision that is lost when a deviation is computed from the output.
 _WORST_RATIO = 1000.0
 
 
@@ -21,21 +21,21 @@ class Call:
 
     Attributes:
         x: Input ``(N, C, *)``.
-        running_mean, running_var: ``(C,)``, the statistics that normalise in evaluation, and that training moves;
-            None where none are kept.
+        running_mean, running_var: Running statistics ``(C,)``, which normalise in evaluation and are updated in
+            training; None if none are kept.
         weight, bias: γ and β, ``(C,)``; None for 1 and 0.
-        training: Whether the batch's own statistics normalise.
-        momentum: Weight of the new batch in the running statistics; None for their plain average over the batches that
-            ``counter`` counts, or to leave them as they are where nothing counts.
-        eps: Added to the variance.
-        activation: None, or a name in :data:`normwise.activations.ACTIVATIONS`.
-        residual: Added before the activation; of the shape of ``x``.
-        mask: Boolean ``(N, *)``, True where a position is real.
-        counter: Number of batches so far, one int64, which training moves.
-        inplace: Whether the output may take the input's place in memory.
-        parts: Number of parts of the batch that training normalises each by its own statistics; see
-            :mod:`normwise.kernels.virtual_batches`. Only what that module calls knows of them.
-        layout: Private to the backend that covers the call: what it found out about the input, for its forward pass.
+        training: Whether batch statistics normalise.
+        momentum: Weight of the new batch in the running statistics; None for their plain average over the batches
+            that ``counter`` counts, or for no update without a counter.
+        eps: Number that is added to the variance, ε.
+        activation: Activation, a name in :data:`normwise.activations.ACTIVATIONS`, or None.
+        residual: Tensor of the shape of ``x`` that is added before the activation.
+        mask: Boolean mask ``(N, *)``, True where a position is real.
+        counter: Number of batches so far, one int64, which training increments.
+        inplace: Whether the output may overwrite the input.
+        parts: Number of parts of the batch, each normalised by its own statistics in training; see
+            :mod:`normwise.kernels.virtual_batches`. Only code called from that module supports them.
+        layout: Layout of the input, private to the backend that covers the call.
     """
 
     x: Tensor
@@ -55,15 +55,15 @@ class Call:
     layout: Any = None
 
     def check(self, *, alone: bool = True) -> None:
-        """Raise the error of whatever is wrong with the call, before anything is computed.
+        """Check the call before anything is computed.
 
         Args:
-            alone: Whether the batch is normalised by its own statistics, so that it needs more than one value.
+            alone: Whether the batch is normalised only by its own statistics, so that it needs more than one value.
 
         Raises:
-            ShapeError: too few axes, sizes that do not go together, or one value per channel in training.
-            MaskError: the mask's type, shape or device.
-            ArgumentError: anything else.
+            ShapeError: there are too few axes, sizes do not fit, or there is one value per channel in training.
+            MaskError: the mask has a wrong dtype, shape or device.
+            ArgumentError: any other argument is wrong.
         """
         x = self.x
         shape = x.shape
@@ -86,14 +86,15 @@ class Call:
                 "evaluation normalises with running_mean and running_var, and one of them is None; pass both, "
                 "or training=True to use the batch's own statistics"
             )
-        # Not only when a layer is built: the attribute can be set later.
+        # Also checked here, not only when a layer is built: the attribute can be set later.
         if self.activation is not None:
             check_activation(self.activation)
         if not x.is_floating_point():
             raise ArgumentError(
                 f"expected an input of a floating type, got {x.dtype}; convert it with .float()"
             )
-        # A mask may leave one real position or none in any batch, which is no error: nor is a shape of one.
+        # A mask may leave one real position or none in any batch, which is not an error; so a shape of one
+        # isn't, either.
         if training and alone and self.mask is None and x.numel() == shape[1] and shape[1] > 0:
             raise one_value(x)
         if self.eps <= 0 and (training or self.eps < 0):
@@ -120,8 +121,8 @@ class Call:
                 f"inplace=True can't be used with {what}: its output does not tell its input. Use inplace=False, or "
                 f"the activation None or {allowed} without a residual"
             )
-        # In a compiled graph nothing is overwritten, and values can't be asked for. To ask for them on a GPU would wait
-        # for it: there the gradients of a channel with such a γ are not numbers.
+        # In a compiled graph nothing is overwritten, and values can't be read. Reading them from a GPU would
+        # wait for it: there the gradients of a channel with such a γ are NaN.
         if weight is None or torch.compiler.is_compiling() or weight.is_cuda:
             return
         check_memory(weight, bias)
@@ -138,7 +139,7 @@ class Call:
             )
 
 
-# Function modes that look for tensors in arguments, or replace them, find those of a call.
+# Function modes that inspect or replace tensors in arguments find those of a call.
 pytree.register_pytree_node(
     Call,
     lambda call: ([getattr(call, name) for name in Call.__slots__], None),
@@ -163,7 +164,7 @@ def check_axes(x: Tensor) -> None:
 
 
 def check_floating(x: Tensor) -> None:
-    """Raise ArgumentError unless ``x`` is of a floating type."""
+    """Raise ArgumentError unless ``x`` has a floating-point dtype."""
     if not x.is_floating_point():
         raise ArgumentError(f"expected an input of a floating type, got {x.dtype}; convert it with .float()")
 
@@ -193,7 +194,7 @@ def check_activation(activation: object) -> None:
 
 
 def check_residual(residual: Tensor, x: Tensor) -> None:
-    """Raise an error unless the residual is a tensor of the shape and on the device of ``x``."""
+    """Raise an error unless the residual is a tensor with the shape and device of ``x``."""
     if not isinstance(residual, Tensor):
         raise ArgumentError(
             f"expected a tensor as residual, got {type(residual).__name__}; convert it with torch.as_tensor(residual)"
@@ -211,7 +212,7 @@ def check_residual(residual: Tensor, x: Tensor) -> None:
 
 
 def check_mask(mask: Tensor, x: Tensor) -> None:
-    """Raise MaskError unless the mask is boolean, of the shape of ``x`` without its channels, and on its device."""
+    """Raise MaskError unless the mask is boolean, on the device of ``x``, with its shape without the channels."""
     expected = (x.shape[0], *x.shape[2:])
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__

@@ -1,6 +1,7 @@
 """Compiled backends in graphs that torch.compile and torch.export trace: the operator ``normwise::batch_norm``.
 
-Its schema, its fake implementations and its derivative know no device. Each backend serves it under its dispatch key.
+Its schema, its fake implementations and its derivative are device-independent. Each backend serves it under its
+dispatch key.
 """
 
 from functools import partial
@@ -21,8 +22,9 @@ from normwise.kernels.memory import check_memory
 from normwise.kernels.torch_backend import operator_passes
 from normwise.kernels.torch_backend.primitives import move
 
-#: Returns the output; what the backward pass needs, float64 (2, C); and the batch's mean and Bessel-corrected variance,
-#: float64 (2, C). Nothing that the graph can compute itself: on a GPU the operator launches the backend's kernels only.
+#: Schema. It returns the output; the saved statistics, float64 (2, C); and the batch's mean and
+#: Bessel-corrected variance, float64 (2, C). The graph computes everything else itself: on a GPU the operator
+#: launches only the backend's kernels.
 _FORWARD = (
     "batch_norm(Tensor x, Tensor? weight, Tensor? bias, Tensor? residual, Tensor? mask, float eps, "
     "str? activation, str formulas='') -> (Tensor, Tensor, Tensor)"
@@ -38,31 +40,31 @@ def _digest() -> str:
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-#: What Inductor makes of the operator, in the operator's call: torch keeps compiled graphs on disk by what they call,
-#: and would go on with the formulas of an older normwise.
+#: Version of the formulas for Inductor, as part of the operator's call: torch caches compiled graphs on disk
+#: by their calls, and would otherwise reuse the formulas of an older normwise.
 _FORMULAS = _digest()
-#: The backends compute in whatever order they get; see :mod:`normwise.kernels.inductor.layouts`.
+#: The backends compute in any memory format; see :mod:`normwise.kernels.inductor.layouts`.
 _TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.flexible_layout)
-#: Kept for the life of the process: an operator goes with its library.
+#: Kept for the life of the process, since an operator is removed with its library.
 _library = torch.library.Library("normwise", "DEF")
 _library.define(_FORWARD, tags=_TAGS)
 _library.define(_BACKWARD, tags=_TAGS)
 
 
 def covers(call: Call) -> bool:
-    """Return whether the operator takes the call; evaluation is left to the compiler, which fuses it with the rest."""
+    """Return whether the operator takes the call; evaluation is left to the compiler, which fuses it."""
     return call.training and any(backend.covers_types(call) for backend in BACKENDS)
 
 
 def batch_norm(call: Call) -> Tensor:
-    """Return the output of a call that is covered: the operator computes, and the running statistics move beside it."""
+    """Return the output of a covered call by the operator, and update the running statistics in the graph."""
     x, mask, momentum = call.x, call.mask, call.momentum
     y, _, batch = torch.ops.normwise.batch_norm(
         x, call.weight, call.bias, call.residual, mask, call.eps, call.activation, _FORMULAS
     )
     if x.numel() == 0:
         return y
-    # Without a mask there are two values per channel or more: one was refused.
+    # Without a mask there are at least two values per channel: one was refused.
     moved = True if mask is None else mask.sum() > 1
     if call.counter is not None:
         call.counter.add_(moved)
@@ -88,7 +90,7 @@ def _forward(
     # An exported graph takes batches of any size.
     if mask is None and x.numel() == x.shape[1] > 0:
         raise one_value(x)
-    # The backend fills it, unless a mask or an empty batch leaves fewer than two positions.
+    # Filled by the backend, unless a mask or an empty batch leaves fewer than two positions.
     fill = torch.zeros if mask is not None or x.numel() == 0 else torch.empty
     batch = fill(2, x.shape[1], dtype=torch.float64, device=x.device)
     if x.numel() == 0:
@@ -104,11 +106,11 @@ def _forward(
         mask=mask,
     )
     if not backend.covers(call):
-        # Its order may be none that the backend knows.
+        # Its memory format may be unknown to the backend.
         check_memory(x)
         call.x = x.contiguous()
         if not backend.covers(call):
-            # A backend that has found the layout, and declines for another reason, leaves the call to torch.
+            # If a backend has found the layout, but declines for another reason, torch computes the call.
             if backend.available and call.layout is None:
                 raise _refusal(backend, x, weight, bias, residual, mask)
             y, saved, batch = operator_passes.forward(call)
@@ -165,7 +167,7 @@ def _backward(
 
 
 def _refusal(backend: Backend, x: Tensor, *others: Tensor | None) -> ArgumentError:
-    """Return the error for tensors that don't go together; a graph that was traced has checked its own."""
+    """Return the error for tensors that don't fit together; a traced graph has checked its own."""
     told = ", ".join(
         "None" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in others
     )
@@ -178,7 +180,7 @@ def _refusal(backend: Backend, x: Tensor, *others: Tensor | None) -> ArgumentErr
 
 
 def _laid_out(x: Tensor, tensor: Tensor) -> Tensor:
-    """Return ``tensor`` in the memory order of a new tensor like ``x``, which the fake implementation promised."""
+    """Return ``tensor`` in the memory format of a new tensor like ``x``, as the fake implementation promised."""
     if tensor.stride() == x.stride():
         return tensor
     like = torch.empty_like(x)

@@ -1,7 +1,7 @@
-"""The tensors that compiled kernels can take: they get addresses, and believe what they are told of what is there.
+"""Checks of the tensors for compiled kernels, which get only addresses and sizes, and trust them.
 
-Everything is asked of each tensor, at each call: sizes, type, device, order in memory, and whether there is memory at
-all. What is not plainly covered is left to torch's operators.
+Each call checks everything for each tensor: sizes, dtype, device, memory format, and whether there is memory at
+all. Anything not clearly covered is left to torch's operators.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -15,26 +15,27 @@ from normwise.kernels.call import Call
 from normwise.kernels.memory import check_memory
 
 _FLOAT = torch.float32
-#: ``(n, c, s, channels_last)``: the order of a tensor's elements, ``(n, s, c)`` with the channels last.
+#: Layout ``(n, c, s, channels_last)`` of a tensor's elements; ``(n, s, c)`` in memory with the channels last.
 Layout = tuple[int, int, int, bool]
 
 
 class Coverage:
-    """The questions of a backend, for its device and its types.
+    """Checks of a backend, for its device and its dtypes.
 
-    Methods take no longer than they must: small calls cost what Python costs.
+    Methods are written for speed, since Python dominates the cost of small calls.
 
     Args:
-        device: ``"cpu"`` or ``"cuda"``.
-        itemsizes: Bytes of an element of each type of inputs. Parameters and statistics are float32 or of this type.
-        activations: Names that the kernels compute, and None.
+        device: Kind of device, ``"cpu"`` or ``"cuda"``.
+        itemsizes: Bytes per element of each dtype of inputs. Parameters and statistics are float32 or have this
+            dtype.
+        activations: Names of the activations that the kernels compute, and None.
     """
 
     def __init__(
         self, device: str, itemsizes: Mapping[torch.dtype, int], activations: Collection[str | None]
     ) -> None:
         self._device = device
-        #: Whether a tensor is on the device.
+        #: Function that returns whether a tensor is on the device.
         self.on_device: Callable[[Tensor], bool] = attrgetter(f"is_{device}")
         self._itemsizes = itemsizes
         self._activations = activations
@@ -42,7 +43,7 @@ class Coverage:
     def covers(self, call: Call) -> bool:
         """Return whether the kernels can compute the call.
 
-        Where they can, its layout is set, and a residual or mask in another order than theirs is replaced by a copy.
+        If they can, its layout is set, and a residual or mask in another memory format is replaced by a copy.
         """
         x, mean, var, counter = call.x, call.running_mean, call.running_var, call.counter
         if mean is None or var is None:
@@ -76,7 +77,7 @@ class Coverage:
             ):
                 return False
         except RuntimeError:
-            # Sparse, batched and other tensors that have no strides, or no storage that could be asked for.
+            # Sparse, batched and other tensors without strides, or without an accessible storage.
             return False
         call.residual, call.mask, call.layout = residual, mask, layout
         return True
@@ -84,14 +85,14 @@ class Coverage:
     def covers_backward(self, call: BackwardCall) -> bool:
         """Return whether the kernels can compute the backward pass.
 
-        Where they can, its layout is set, and tensors in another order than theirs are replaced by copies.
+        If they can, its layout is set, and tensors in another memory format are replaced by copies.
         """
         x, mask, source = call.x, call.mask, call.slope_source
         try:
             layout = self.layout(x)
             if layout is None and x.layout is torch.strided:
                 check_memory(x)
-                # In an order that the kernels know.
+                # In a memory format that the kernels know.
                 x = x.contiguous()
                 layout = self.layout(x)
             if (
@@ -117,7 +118,7 @@ class Coverage:
         return True
 
     def covers_types(self, call: Call) -> bool:
-        """Return whether types and devices of a call are covered, and parameters and statistics are contiguous."""
+        """Return whether dtypes and devices of a call are covered, and parameters and statistics are contiguous."""
         x, mean, var, residual = call.x, call.running_mean, call.running_var, call.residual
         dtype = x.dtype
         return (
@@ -140,7 +141,7 @@ class Coverage:
         )
 
     def layout(self, x: Tensor) -> Layout | None:
-        """Return how an input ``(N, C, *)`` lies in memory, or None where the kernels can't take it."""
+        """Return the layout of an input ``(N, C, *)`` in memory; None if the kernels can't take it."""
         size = self._itemsizes.get(x.dtype)
         if size is None or not self.on_device(x):
             return None
@@ -150,7 +151,7 @@ class Coverage:
         if x.is_contiguous():
             for axis in shape[2:]:
                 s *= axis
-            # Of (N, C), too, the channels are last.
+            # Channels are also last for (N, C).
             channels_last = s == 1
         elif (axes == 4 and x.is_contiguous(memory_format=torch.channels_last)) or (
             axes == 5 and x.is_contiguous(memory_format=torch.channels_last_3d)
@@ -163,20 +164,20 @@ class Coverage:
 
 
 def _fit(channels: int, x: Tensor, tensors: tuple[Tensor | None, ...]) -> bool:
-    """Return whether tensors have one value per channel, in float32 or in the input's type, where the input is."""
+    """Return whether tensors have one value per channel, in float32 or the input's dtype, on its device."""
     dtype, device = x.dtype, x.get_device()
     for tensor in tensors:
         if tensor is not None:
             kind = tensor.dtype
             width = 4 if kind is _FLOAT else 2
-            # Written out, with no call of a function for each tensor: in small calls this is what takes the time.
+            # Written out, without a function call per tensor, which would dominate small calls.
             if (
                 not (kind is _FLOAT or kind is dtype)
                 or tensor.get_device() != device
                 or not tensor.is_contiguous()
                 or tensor.numel() != channels
                 or tensor.untyped_storage().nbytes() - tensor.storage_offset() * width < channels * width
-                # On a CPU the number of the device tells it from no device with memory: that has no address.
+                # get_device() is -1 on the CPU and on the meta device, which has no address.
                 or tensor.data_ptr() == 0
                 or tensor.is_neg()
             ):
@@ -185,7 +186,7 @@ def _fit(channels: int, x: Tensor, tensors: tuple[Tensor | None, ...]) -> bool:
 
 
 def _laid_out(x: Tensor, other: Tensor, layout: Layout) -> Tensor | None:
-    """Return ``other`` in the memory order of ``x``, which it must match in shape and type; else None."""
+    """Return ``other`` in the memory format of ``x``; None if its shape or dtype differ."""
     if (
         other.dtype is not x.dtype
         or other.get_device() != x.get_device()
@@ -202,13 +203,13 @@ def _laid_out(x: Tensor, other: Tensor, layout: Layout) -> Tensor | None:
 
 
 def _same_order(other: Tensor, x: Tensor) -> bool:
-    """Return whether strides differ only along axes of one element, where they mean nothing."""
+    """Return whether strides differ only along axes of one element, where they have no meaning."""
     axes = zip(x.shape, x.stride(), other.stride(), strict=True)
     return all(size == 1 or stride == others for size, stride, others in axes)
 
 
 def _contiguous_mask(x: Tensor, layout: Layout, mask: Tensor) -> Tensor | None:
-    """Return the mask ``(N, *)`` in one piece of memory, or None where it is no mask of such an input."""
+    """Return the mask ``(N, *)`` in contiguous memory; None if it does not fit the input."""
     n, _, s, _ = layout
     if mask.dtype is not torch.bool or mask.get_device() != x.get_device() or mask.numel() != n * s:
         return None
@@ -219,10 +220,10 @@ def _contiguous_mask(x: Tensor, layout: Layout, mask: Tensor) -> Tensor | None:
 
 
 def _holds(tensor: Tensor, bytes_needed: int, itemsize: int) -> bool:
-    """Return whether the tensor has so many bytes from its first element on, to be read as they are."""
+    """Return whether the tensor has a number of readable bytes from its first element on."""
     return (
         tensor.untyped_storage().nbytes() - tensor.storage_offset() * itemsize >= bytes_needed
-        # Storages that were never filled, as those of zero and functional tensors, still say how large they would be.
+        # Storages that were never allocated, as those of zero and functional tensors, still report a size.
         and tensor.data_ptr() != 0
         and not tensor.is_neg()
     )

@@ -1,6 +1,6 @@
-"""The choice of what computes a call: the first compiled backend that covers it, else torch's operators.
+"""Dispatch of a call: to the first compiled backend that covers it, else to torch's operators.
 
-The size of the input decides nothing: the same call has the same statistics, and the same errors, whatever it is.
+The size of the input does not matter: a call has the same statistics, and the same errors, for any size.
 """
 
 import torch
@@ -17,7 +17,7 @@ from normwise.kernels.torch_backend.primitives import ChannelMoments
 
 
 def batch_norm(call: Call) -> Tensor:
-    """Return the output of a call that was checked, and move its running statistics and counter in training."""
+    """Return the output of a checked call, and update its running statistics and counter in training."""
     x = call.x
     if torch.compiler.is_compiling():
         return (
@@ -31,7 +31,8 @@ def batch_norm(call: Call) -> Tensor:
             if backend.covers(call):
                 return autograd.batch_norm(backend, call)
     elif torch._C._len_torch_function_stack() > 0:
-        # The topmost mode sees one call, as it sees torch's own; what it makes of it comes here again without it.
+        # The topmost mode sees one call, like torch's own; its implementation gets here again without the
+        # mode.
         return handle_torch_function(batch_norm, (x,), call)
     if x.is_cpu:
         check_memory(x, mean, var, weight, bias, call.residual, call.mask, call.counter)
@@ -39,9 +40,9 @@ def batch_norm(call: Call) -> Tensor:
 
 
 def channel_sums(x: Tensor, mask: Tensor | None = None) -> tuple[int, Tensor, Tensor]:
-    """Return the elements a channel, and in float64 the mean and the sum of squared deviations, of ``(N, C, *)``.
+    """Return the number of elements per channel, and in float64 mean and sum of squared deviations, of ``(N, C, *)``.
 
-    No gradient flows. Without an element the mean is 0.
+    There is no gradient. Without elements the mean is 0.
     """
     x = x.detach()
     if is_eager(x, mask):
@@ -57,7 +58,7 @@ def channel_sums(x: Tensor, mask: Tensor | None = None) -> tuple[int, Tensor, Te
 def batch_moments(x: Tensor, mask: Tensor | None = None) -> ChannelMoments:
     """Return count, mean and biased variance of each channel of ``(N, C, *)`` as tensors, without a gradient.
 
-    Nothing waits for a GPU.
+    The host does not wait for a GPU.
     """
     if x.is_cpu and is_eager(x, mask):
         count, mean, squares = channel_sums(x, mask)

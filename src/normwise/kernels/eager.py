@@ -1,4 +1,4 @@
-"""The question whether tensors are plain and torch runs eagerly, which every compiled backend needs."""
+"""Check that tensors are plain and torch runs eagerly, for all compiled backends."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch.autograd import forward_ad
 
 from normwise.kernels.memory import PLAIN
 
-# Bound once: small calls cost what Python costs.
+# Bound once, since Python dominates the cost of small calls.
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 _dispatch_modes, _function_modes = torch._C._len_torch_dispatch_stack, torch._C._len_torch_function_stack
 _is_tracing = torch._C._is_tracing

@@ -1,4 +1,4 @@
-"""Rules of the backward pass that eager mode and compiled graphs share."""
+"""Rules of the backward pass, common to eager mode and compiled graphs."""
 
 import torch
 from torch import Tensor
@@ -9,10 +9,10 @@ _FLOAT = torch.float32
 
 
 def slope_source(residual: Tensor | None, activation: str | None, y: Tensor) -> Tensor | None:
-    """Return the tensor that tells the activation's slope once a residual was added, for the backward pass.
+    """Return the tensor that determines the activation's slope after a residual was added, for the backward pass.
 
-    Without a residual the input tells it. With one, the output ``y`` of a ReLU does, and is alive anyway; the slope of
-    any other activation is computed from its input, to which the residual is needed.
+    Without a residual the input determines it. With one, the output ``y`` of a ReLU does, which is alive anyway;
+    for any other activation the slope is computed from its input, which needs the residual.
     """
     if residual is None or activation is None:
         return None
@@ -20,10 +20,10 @@ def slope_source(residual: Tensor | None, activation: str | None, y: Tensor) -> 
 
 
 def residual_gradient(grad_y: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the gradient of a residual with no activation behind it."""
+    """Return the gradient of a residual without a following activation."""
     return grad_y if mask is None else torch.where(mask.unsqueeze(1), grad_y, 0)
 
 
 def parameter_gradient(parameter: Tensor, grad: Tensor) -> Tensor:
-    """Return a float32 gradient in the type of its parameter."""
+    """Return a float32 gradient in the dtype of its parameter."""
     return grad if parameter.dtype is _FLOAT else grad.to(parameter.dtype)

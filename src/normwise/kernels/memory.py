@@ -1,18 +1,18 @@
-"""The check that tensors on the CPU have the memory that their shapes and strides need."""
+"""Check that tensors on the CPU have the memory that their shapes and strides need."""
 
 import torch
 from torch import Tensor, nn
 
 from normwise.errors import ArgumentError
 
-#: Classes of tensors whose memory is where their storage says; subclasses may have theirs elsewhere.
+#: Classes of tensors whose memory is their storage; subclasses may have theirs elsewhere.
 PLAIN = frozenset((Tensor, nn.Parameter))
 
 
 def check_memory(*tensors: Tensor | None) -> None:
-    """Raise ArgumentError where the storage of a tensor on the CPU is smaller than the tensor: not all of torch asks.
+    """Raise ArgumentError if the storage of a CPU tensor is smaller than the tensor, which torch may not check.
 
-    Only for tensors that are plain: others may have their memory elsewhere.
+    Use it only for plain tensors: others may have their memory elsewhere.
     """
     for tensor in tensors:
         if (

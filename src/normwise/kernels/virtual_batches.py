@@ -1,4 +1,4 @@
-"""Calls of batch normalization in which each part of the batch has statistics of its own."""
+"""Calls of batch normalization in which each part of the batch has its own statistics."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,10 @@ from normwise.kernels.torch_backend import parts
 
 
 def part_sizes(shape: Sequence[int], most: int) -> tuple[int, ...]:
-    """Return the samples of each part of a batch ``(N, C, *)``, as equal as can be and none more than ``most``.
+    """Return the number of samples of each part of a batch ``(N, C, *)``, as equal as possible, at most ``most``.
 
-    Where a sample has one value per channel a part has two samples at least, even if ``most`` is 1 or the batch is odd.
+    If a sample has one value per channel, a part has at least two samples, even if ``most`` is 1 or the batch is
+    odd.
     """
     samples, values = shape[0], 1
     for size in shape[2:]:
@@ -26,17 +27,17 @@ def part_sizes(shape: Sequence[int], most: int) -> tuple[int, ...]:
         parts = min(parts, samples // 2)
     if parts <= 1:
         return (samples,)
-    # Not divmod, which torch.compile can't follow where the batch size is a symbol.
+    # Not divmod, which torch.compile can't trace with a symbolic batch size.
     size, more = samples // parts, samples % parts
     return (size + 1,) * more + (size,) * (parts - more)
 
 
 def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
-    """Return the output of a call of training that was checked; its running statistics are moved by the whole batch.
+    """Return the output of a checked training call; the whole batch updates its running statistics.
 
     Args:
-        call: The call.
-        sizes: What :func:`part_sizes` returned.
+        call: Training call.
+        sizes: Sizes of the parts, from :func:`part_sizes`.
     """
     x, mean, var, weight, bias = call.x, call.running_mean, call.running_var, call.weight, call.bias
     if not torch.compiler.is_compiling():

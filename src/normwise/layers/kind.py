@@ -183,5 +183,5 @@ def kind_of_norm(layer: nn.Module) -> LayerKind:
         TypeError: the layer is not a norm.
     """
     if (kind := kind_of(layer)) is None:
-        raise TypeError(f"{type(layer).__name__} is no norm layer")
+        raise TypeError(f"{type(layer).__name__} is not a norm layer")
     return kind

@@ -47,7 +47,7 @@ MODELS: dict[str, type[nn.Module]] = {
 }
 
 _SCALED = (nn.Linear, nn.Conv2d)
-#: Layers whose weights are drawn anew; those of norms begin with the same values for every seed.
+#: Layers whose weights are drawn by the seed; norms have the same initial values for every seed.
 _DRAWN = (*_SCALED, nn.LSTM, nn.Embedding, BatchNormLSTM, LayerNormLSTM)
 _OWN = ("shape", "classes", "norm")
 
@@ -79,12 +79,12 @@ def build(
     are drawn on the CPU and moved to torch's default device, so they are the same there.
 
     Args:
-        name: One of :data:`MODELS`.
+        name: Name of the network, one of :data:`MODELS`.
         shape: Channels, height, width of an image; features of a frame of speech; entries of a text's vocabulary.
         classes: Number of classes.
-        task: What the inputs are, where the network must be one for them.
+        task: Kind of input that the network must be for; None for any.
         norm: A name or a factory, see ``normwise.models.parts.norm`` and ``normwise.models.parts.sequence_norm``.
-        seed: Of the weights.
+        seed: Seed of the weights.
         init_scale: Factor on the initial weights of all linear and convolution layers, 0 or more. Not on those of
             recurrent layers and embeddings.
         options: The network's own. A whole number is at least 1, or 0 where that is its default; a fraction is

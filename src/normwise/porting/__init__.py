@@ -1,4 +1,4 @@
-"""Trained weights moved between torch and Keras, and the move proven."""
+"""Porting of trained weights between torch and Keras, proven on an example."""
 
 from normwise.porting.epsilons_of import epsilons_of
 from normwise.porting.port import port

@@ -1,4 +1,4 @@
-"""Bessel's correction of running variances, which torch makes and Keras does not."""
+"""Bessel's correction of running variances, which torch applies and Keras does not."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from normwise.porting.pairs import Pair
 
 
 def check_counts(values_per_channel: int | Mapping[str, int] | None, batch_size: int | None) -> None:
-    """Raise ArgumentError unless one of the two is given at most, and is a number that there can be."""
+    """Raise ArgumentError unless at most one of the two is given, and is a valid number."""
     if values_per_channel is not None and batch_size is not None:
         raise ArgumentError("values_per_channel= and batch_size= say the same; leave one out")
     for name, value, least in (("values_per_channel", values_per_channel, 2), ("batch_size", batch_size, 1)):
@@ -25,16 +25,16 @@ def bessel_factors(
     values_per_channel: int | Mapping[str, int] | None,
     batch_size: int | None,
 ) -> tuple[list[float], list[str]]:
-    """Return what the variance of each pair is multiplied with, 1 for other layers, and sentences for the report.
+    """Return the factor for the variance of each pair, 1 for other layers, and sentences for the report.
 
     Args:
-        pairs: Source and target.
-        record: An evaluation in which inputs have as many positions as in training.
-        from_torch: Whether the source is torch's.
-        values_per_channel, batch_size: See :func:`normwise.port`.
+        pairs: Pairs of source and target layers.
+        record: Evaluation in which inputs have as many positions as in training.
+        from_torch: Whether the source is the torch model.
+        values_per_channel, batch_size: Arguments of :func:`normwise.port`.
 
     Raises:
-        ArgumentError: a path that is no layer of batch normalization, or one that the example does not reach.
+        ArgumentError: a path is not a BN layer, or the example does not reach it.
     """
     norms = [pair for pair in pairs if pair.kind == "batch_norm"]
     if isinstance(values_per_channel, Mapping):

@@ -1,4 +1,4 @@
-"""Pairs of layers that can't compute the same, found before anything is written."""
+"""Checks that pairs of layers can compute the same, before anything is written."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +13,12 @@ from normwise.porting.pairs import Pair
 
 
 def checked_arrays(pair: Pair) -> Arrays:
-    """Return what the target of a pair is to hold.
+    """Return the weights for the target of a pair.
 
-    Where the source lacks γ or a bias, these are the numbers that stand for it.
+    If the source lacks γ or a bias, they are the neutral numbers.
 
     Raises:
-        ModelError: a shape is another, the target lacks what the source has, or a variance is negative.
+        ModelError: a shape differs, the target lacks a weight of the source, or a variance is negative.
     """
     given, held = pair.source.arrays(pair.kind), pair.target.arrays(pair.kind)
     neutral = NEUTRAL[pair.kind]
@@ -63,14 +63,14 @@ def _check_statistics(pair: Pair, arrays: Arrays) -> None:
 
 
 def check_settings(pair: Pair, *, convert: bool) -> dict[str, Any]:
-    """Return the ε and momentum that the target of a pair is to get.
+    """Return the new ε and momentum for the target of a pair.
 
     Args:
-        pair: The layers.
-        convert: Whether these may be others in the target as it is.
+        pair: Source and target layer.
+        convert: Whether those of the target may differ now.
 
     Raises:
-        ModelError: another setting differs, or one of these without ``convert``.
+        ModelError: another setting differs, or ε or momentum differ without ``convert``.
     """
     given, held = pair.source.settings(), pair.target.settings()
     changed = {}
@@ -103,7 +103,7 @@ def _said(name: str) -> str:
 
 
 def described(pair: Pair, changed: Mapping[str, Any], before: Mapping[str, Any]) -> str:
-    """Return what a report says of settings that changed, in the convention of the target."""
+    """Return the report's text on changed settings, in the convention of the target."""
     said = []
     for name in CONVERTED:
         if name in changed:

@@ -1,4 +1,4 @@
-"""ε of the layers of a model, by the paths that a state dict gives them."""
+"""ε of the layers of a model, by their paths in a state dict."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from normwise.import_keras import import_keras
 
 
 def epsilons_of(model: Any) -> dict[str, float]:
-    """Return ε of the layers of a Keras or torch model that have one, by the paths that a state dict gives them.
+    """Return the ε of each layer of a Keras or torch model that has one, by its path in a state dict.
 
     It is the ``eps`` of :func:`normwise.port`, for a state dict of that model.
 
     Raises:
-        ModelError: a layer has weights and is none that is known.
+        ModelError: a layer with weights is unknown.
         MissingPackageError: Keras, or its backend, is not installed.
     """
     keras = import_keras()

@@ -1,4 +1,4 @@
-"""The move itself: layers paired, written, compared, and put back where anything fails."""
+"""The move of weights: pair layers, write, compare, and restore the target if anything fails."""
 
 import math
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ from normwise.porting.state_epsilons import set_epsilons
 from normwise.records import PortedLayer, Porting
 
 _EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-#: No comparison is closer: Keras's own layer of batch normalization computes parts in float32 in float64, too.
+#: Least tolerance: Keras's own BN layer computes parts in float32 even for float64.
 _CLOSEST = 1e-6
-#: Standard deviations of made-up examples, tried in turn.
+#: Standard deviations of generated examples, tried in turn.
 _SCALES = (1.0, 30.0, 1000.0)
 _COMPILED = ("train_function", "test_function", "predict_function")
 
@@ -50,12 +50,12 @@ class Request:
 
     @property
     def from_torch(self) -> bool:
-        """True where the source is torch's."""
+        """Return whether the source is the torch model."""
         return self.frameworks[1] == "keras"
 
 
 class _Models:
-    """Both models, their layers, and how to evaluate them."""
+    """Both models, with their layers and evaluations."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -80,7 +80,7 @@ class _Models:
         return self.run_keras(inputs).record if self.request.from_torch else self.run_torch(inputs)
 
     def inputs(self, scale: float = 1.0) -> ExampleInputs:
-        """Return the example in both layouts, or random numbers of a standard deviation where there is none."""
+        """Return the example in both layouts, or random numbers with a standard deviation if there is none."""
         request = self.request
         return example_inputs(
             request.example,
@@ -95,7 +95,7 @@ class _Models:
     def run_both(self, tolerance: float) -> tuple[ExampleInputs, ModelRecord, KerasRun]:
         """Evaluate both models on the example.
 
-        Where there is none, the random numbers are larger until they tell something of every layer of the source.
+        Without an example, the random numbers grow until they prove something about every layer of the source.
         """
         tried = []
         for scale in _SCALES if self.request.example is None else (1.0,):
@@ -114,7 +114,7 @@ class _Models:
         return min(tried, key=lambda one: one[0])[1]
 
     def pairs(self, of_torch: ModelRecord | None, of_keras: ModelRecord | None) -> list[Pair]:
-        """Return the layers that belong together, in the order of records where there are some."""
+        """Return the layers that belong together, in the order of records if there are any."""
         own: list[Any] = [*self.torch_layers]
         theirs: list[Any] = [*self.keras_layers]
         if of_torch is not None and of_keras is not None:
@@ -123,7 +123,7 @@ class _Models:
         return pairs_of(*both, self.request.by)
 
     def epsilon(self) -> float:
-        """Return the machine epsilon of the coarsest type that a layer computes in."""
+        """Return the machine epsilon of the coarsest dtype that a layer computes in."""
         names = {getattr(layer.module, "compute_dtype", "float32") for layer in self.keras_layers}
         found = [_EPSILON.get(name, _EPSILON["float32"]) for name in names]
         for layer in self.torch_layers:
@@ -166,7 +166,7 @@ def move(request: Request) -> Porting:
     restores = [pair.target.keep() for pair in pairs]
     try:
         for pair, weights, settings in zip(pairs, arrays, changed, strict=True):
-            # ε first, of which renormalization makes deviations.
+            # ε first, since renormalization computes deviations from it.
             notes += pair.target.configure(settings)
             pair.target.write(pair.kind, weights)
         after, proof = ModelRecord(), Proof((math.nan,) * len(pairs), math.nan, ())
@@ -198,7 +198,7 @@ def move(request: Request) -> Porting:
 
 
 def _rounded(pairs: list[Pair], arrays: list[dict[str, np.ndarray]]) -> list[str]:
-    """Return a sentence on weights that the target's type could not hold."""
+    """Return a sentence on weights that the target's dtype could not hold."""
     paths = []
     for pair, weights in zip(pairs, arrays, strict=True):
         held = pair.target.arrays(pair.kind)
@@ -212,7 +212,7 @@ def _said(factor: float, detail: str) -> str:
 
 
 def _forget_compiled(target: Any) -> None:
-    """Let a Keras model compile its functions anew, in which ε and momentum are constants."""
+    """Make a Keras model compile its functions again, in which ε and momentum are constants."""
     if isinstance(target, torch.nn.Module) and not hasattr(target, "_flatten_layers"):
         return
     for name in _COMPILED:

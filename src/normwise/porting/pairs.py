@@ -1,4 +1,4 @@
-"""Layers of the source and those of the target that get their weights."""
+"""Pairs of layers of the source and of the target."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ By = Literal["order", "name"] | Mapping[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two layers that are to compute the same.
+    """Two layers that should compute the same.
 
     Attributes:
-        source: Has the weights.
-        target: Gets them.
-        kind: Of both.
+        source: Layer with the weights.
+        target: Layer that gets the weights.
+        kind: Kind of both layers.
     """
 
     source: Any
@@ -26,7 +26,7 @@ class Pair:
     kind: str
 
     def __str__(self) -> str:
-        """Both layers, as messages name them."""
+        """Return both layers' names in messages."""
         return f"{named(self.source)} and {named(self.target)}"
 
 
@@ -34,13 +34,13 @@ def pairs_of(source: Sequence[Layer], target: Sequence[Layer], by: By) -> list[P
     """Return pairs of layers of one kind, in the order of the source.
 
     Args:
-        source, target: Layers in the order in which they are called, or else registered.
-        by: ``"order"``; ``"name"``, for which case and what separates words don't matter; or a mapping from paths of
+        source, target: Layers in the order of their calls, or else of their registration.
+        by: Rule for pairing: ``"order"``; ``"name"``, ignoring case and word separators; or a mapping from paths of
             the source to those of the target.
 
     Raises:
-        ModelError: another number of layers, a layer without a counterpart, or one of another kind.
-        ArgumentError: a mapping that names a layer that is not there.
+        ModelError: the numbers of layers differ, a layer has no counterpart, or kinds differ.
+        ArgumentError: the mapping names a layer that does not exist.
     """
     if not source or not target:
         raise ModelError(f"the {'target' if source else 'source'} has no layers with weights")

@@ -1,4 +1,4 @@
-"""Weights of a trained model, moved from torch to Keras or back."""
+"""Porting of a trained model's weights from torch to Keras or back."""
 
 import math
 from collections.abc import Mapping
@@ -25,50 +25,52 @@ def port(
     eps: float | Mapping[str, float] | None = None,
     tolerance: float | None = None,
 ) -> Porting:
-    r"""Move the weights of a torch model into a Keras model of the same layers, or back, and prove that it was right.
+    r"""Move the weights of a torch model into a Keras model with the same layers, or back, and prove it on an example.
 
-    Weights are transposed to the other framework's layouts; those of a dense layer behind a Flatten are permuted from
-    :math:`(C, H, W)` to :math:`(H, W, C)`. ε is copied, and momentum becomes :math:`1 - m`. Both models are then
-    evaluated on the example and compared layer by layer. If anything fails, the target is as it was.
+    Weights are transposed to the other framework's layouts; those of a dense layer after a Flatten are permuted
+    from :math:`(C, H, W)` to :math:`(H, W, C)`. ε is copied, and momentum becomes :math:`1 - m`. Both models are
+    then evaluated on the example and compared layer by layer. If anything fails, the target is unchanged.
 
-    Known are dense layers, convolutions (grouped, depthwise, separable and transposed ones too), batch, layer and group
-    normalization, embeddings, and LSTM and GRU in one direction or both, with several layers in one module too.
+    Supported are dense layers, convolutions (also grouped, depthwise, separable and transposed), batch, layer and
+    group normalization, embeddings, and LSTM and GRU in one or both directions, also with several layers in one
+    module.
 
-    torch's running variance has Bessel's correction and Keras's has not. As it is, the target computes what the source
-    does, and that is the default. With the number :math:`m` of values per channel in a training batch, the variance is
-    multiplied by :math:`(m - 1) / m` on the way to Keras, and divided by it on the way back, once the comparison was
-    made: it is then what training in the other framework would have found. ``normwise.keras.BatchNormalization`` with
-    ``unbiased_moving_variance=True`` keeps torch's variance, and is never corrected.
+    torch's running variance has Bessel's correction, Keras's does not. By default the variance is copied unchanged,
+    so that the target computes the same as the source. If you give the number :math:`m` of values per channel in a
+    training batch, the variance is multiplied by :math:`(m - 1) / m` on the way to Keras, and divided by it on the
+    way back, after the comparison: it is then the variance that training in the other framework would have found.
+    ``normwise.keras.BatchNormalization`` with ``unbiased_moving_variance=True`` keeps torch's variance, and is
+    never corrected.
 
     Args:
-        source: The model that was trained: a ``torch.nn.Module``, a Keras model or layer, or a torch state dict. That
-            can't be evaluated, so that nothing is proven, and the report says so; it needs ``eps``.
-        target: The model of the other framework; changed in place.
-        example: Inputs of the source: a tensor or array, or a tuple with one for each argument. None for random numbers
-            of the shape that the Keras model says.
-        target_example: The same as the target takes it; None to move the channels of ``example``, which torch has
-            behind the batch and Keras last.
-        by: The layers that belong together: ``"order"``, in which they are called; ``"name"``, in which case and
-            separators don't matter; or a mapping from paths in the source to those in the target. None for
-            ``"order"``, and for a state dict ``"name"``.
-        convert_settings: Whether ε and momentum of the target become those of the source; False makes a difference an
-            error.
-        values_per_channel: m, for all layers of batch normalization or by the path in the source.
-        batch_size: Samples of a training batch, in place of ``values_per_channel``: m is that times the positions that
-            each layer sees in a sample of the example.
-        eps: ε of the layers that a state dict was saved from, one number or by path: it does not hold them. Needed for
-            a state dict with normalization layers, and for nothing else, since a model says its own.
-        tolerance: Largest difference of outputs, relative to the largest; by default half the digits of the type that
-            the models compute in, 3.5e-4 in float32 and 1e-6 in float64.
+        source: Trained model: a ``torch.nn.Module``, a Keras model or layer, or a torch state dict. A state dict
+            can't be evaluated, so nothing is proven, and the report says so; it needs ``eps``.
+        target: Model of the other framework, changed in place.
+        example: Inputs of the source: a tensor or array, or a tuple with one for each argument. None for random
+            numbers of the Keras model's input shape.
+        target_example: Example in the layout of the target; None to move the channels of ``example``, which follow
+            the batch in torch and are last in Keras.
+        by: Rule for pairing layers: ``"order"``, by the order of their calls; ``"name"``, ignoring case and
+            separators; or a mapping from paths in the source to those in the target. None for ``"order"``, and for
+            a state dict ``"name"``.
+        convert_settings: Whether ε and momentum of the target become those of the source; if False, a difference is
+            an error.
+        values_per_channel: Number m of values per channel, for all BN layers or by the path in the source.
+        batch_size: Number of samples of a training batch, instead of ``values_per_channel``: m is this times the
+            positions of each layer in a sample of the example.
+        eps: ε of the layers of a state dict, one number or by path, since a state dict does not hold it. Needed
+            only for a state dict with normalization layers; a model has its own.
+        tolerance: Largest difference of outputs, relative to the largest output; by default half the digits of the
+            models' dtype, 3.5e-4 in float32 and 1e-6 in float64.
 
     Returns:
-        Each layer with what was changed and how far its outputs differ.
+        A report with the changes of each layer, and the difference of its outputs.
 
     Raises:
-        ModelError: another number of layers, another kind, shape, stride or number of groups; a negative variance, as
-            when mean and variance are swapped; a layer that the other framework lacks; outputs that differ. Names the
-            first such layer.
-        ArgumentError: two models of one framework, or an argument that does not exist or contradicts another.
+        ModelError: the number of layers, or a kind, shape, stride or number of groups differs; a variance is
+            negative, as when mean and variance are swapped; the other framework lacks a layer; or outputs differ.
+            The error names the first such layer.
+        ArgumentError: both models are of one framework, or an argument is invalid or contradicts another.
         MissingPackageError: Keras, or its backend, is not installed.
 
     References:
@@ -79,7 +81,7 @@ def port(
     from normwise.porting.bessel import check_counts
     from normwise.porting.move import Request, move
 
-    # On its torch backend a layer of Keras is a torch.nn.Module as well.
+    # With the torch backend, a Keras layer is also a torch.nn.Module.
     kinds = tuple(
         "keras" if isinstance(one, keras.layers.Layer) else _framework(one) for one in (source, target)
     )

@@ -10,14 +10,14 @@ _MOST_NAMED = 3
 
 
 def set_epsilons(pairs: Sequence[Pair], eps: float | Mapping[str, float] | None) -> list[str]:
-    """Give the layers of a state dict their ε, and return sentences for the report.
+    """Set ε of the layers of a state dict, and return sentences for the report.
 
     Args:
-        pairs: Layers of the state dict and those of Keras.
-        eps: See :func:`normwise.port`.
+        pairs: Pairs of layers of the state dict and of Keras.
+        eps: Argument of :func:`normwise.port`.
 
     Raises:
-        ArgumentError: a layer needs an ε and nobody said it, or ``eps`` names a layer that has none.
+        ArgumentError: a layer needs an ε that was not given, or ``eps`` names a layer that has none.
     """
     normed = [pair for pair in pairs if "eps" in pair.target.settings()]
     given = {pair.source.path: eps for pair in normed} if isinstance(eps, (int, float)) else dict(eps or {})

@@ -1,4 +1,4 @@
-"""The weights of a Keras model as a state dict of torch, without a model of torch."""
+"""Conversion of a Keras model's weights to a torch state dict, without a torch model."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,18 +24,18 @@ def port_to_state(
 ) -> "tuple[dict[str, Tensor], Porting]":
     """Return the weights of a Keras model under its layers' names, in the layouts of torch's state dicts.
 
-    Dense layers behind a Flatten are permuted as for a torch model with channels behind the batch. A state dict holds
-    no ε and no momentum: the report has those of each layer, as torch counts them.
+    Dense layers after a Flatten are permuted as for a torch model with channels after the batch. A state dict holds
+    no ε and no momentum: the report has those of each layer, in torch's convention.
 
     Args:
-        source: A Keras model.
-        example: Inputs of it; None for random numbers of the shape that it says.
-        values_per_channel, batch_size: See :func:`normwise.port`.
+        source: Keras model.
+        example: Inputs of the model; None for random numbers of its input shape.
+        values_per_channel, batch_size: Arguments of :func:`normwise.port`.
 
     Raises:
-        ModelError: a layer that torch lacks.
-        ArgumentError: an argument contradicts another, or no example can be made up for a model with a Flatten or
-            Reshape, behind which the order of features is another in torch.
+        ModelError: torch lacks a layer.
+        ArgumentError: an argument contradicts another, or no example can be generated for a model with a Flatten or
+            Reshape, after which the order of features differs in torch.
         MissingPackageError: Keras, or its backend, is not installed.
     """
     import_keras()
@@ -67,7 +67,7 @@ def port_to_state(
 
 
 def _evaluated(source: Any, pairs: "Sequence[Pair]", example: Any) -> "ModelRecord":
-    """Evaluate the model, and give the layers behind a Flatten their order; an empty record without an example."""
+    """Evaluate the model, and set the order of layers after a Flatten; return an empty record without an example."""
     import keras
 
     from normwise.porting.evaluation.call_record import ModelRecord
@@ -97,7 +97,7 @@ def _evaluated(source: Any, pairs: "Sequence[Pair]", example: Any) -> "ModelReco
 
 
 def _settings(pair: "Pair") -> str:
-    """Return ε and momentum that the layer in torch needs."""
+    """Return ε and momentum for the layer in torch."""
     settings = pair.source.settings()
     said = [f"ε {settings['eps']:g}"] if "eps" in settings else []
     if "momentum" in settings:

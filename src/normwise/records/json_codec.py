@@ -72,14 +72,14 @@ def from_json(kind: type[_T], content: bytes) -> _T:
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON's")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _expect_whole_characters(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("a text in it has half of a surrogate pair, which is no character") from None
+        raise ValueError("a text in it has an unpaired surrogate, which is not a character") from None
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

@@ -92,13 +92,13 @@ def arguments_of(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         wrong = next((key for key in batch if not isinstance(key, str)), None)
         if wrong is not None:
             raise ArgumentError(
-                f"a dict is a batch whose keys are the names of arguments, and {wrong!r} is no name; pass "
+                f"a dict is a batch whose keys are the names of arguments, and {wrong!r} is not a name; pass "
                 '{"input": tensor}, or the tensor itself'
             )
         return (), {key: _tensor(value) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence):
         if not batch:
-            raise ArgumentError("an empty list is no batch; expected the input as its first item")
+            raise ArgumentError("an empty list is not a batch; expected the input as its first item")
         return (_tensor(batch[0]),), {}
     if _is_no_batch(batch):
         # All other objects are passed to the model unchanged: graphs, nested tensors, the user's classes.

@@ -1,4 +1,4 @@
-"""Runs in groups: one configuration with each seed, and the learning rates that are chosen before."""
+"""Groups of runs: one configuration with each seed, and the choice of learning rates before."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +13,13 @@ from normwise.studies.preset import Preset
 
 @dataclass(frozen=True)
 class Search:
-    """The choice of a learning rate, on seeds that nothing is judged on and on a part of the training set.
+    """Choice of a learning rate, on separate seeds and on a part of the training set.
 
     Attributes:
-        arm: What is trained; its learning rate and seed count for nothing.
+        arm: Configuration to train; its learning rate and seed are ignored.
         rates: Learning rates to choose from.
-        by: The highest accuracy at the end, or the fewest steps to ``target`` (of equals the highest accuracy).
+        by: Criterion: the highest accuracy at the end, or the fewest steps to ``target`` (if equal, the highest
+            accuracy).
         target: Accuracy to reach.
     """
 
@@ -28,13 +29,13 @@ class Search:
     target: float = math.nan
 
     def runs(self, preset: Preset) -> tuple[RunConfig, ...]:
-        """Return a run for each rate and seed; none where there is one rate to choose from."""
+        """Return a run for each rate and seed; none if there is only one rate."""
         if len(self.rates) == 1:
             return ()
         return tuple(config for rate in self.rates for config in self._at(rate, preset))
 
     def best(self, preset: Preset, found: "Runs") -> float:
-        """Return the learning rate that does best on average over the seeds; the smallest of equal ones."""
+        """Return the learning rate that is best on average over the seeds; the smallest of equal ones."""
 
         def merit(rate: float) -> tuple[float, float]:
             runs = [found.one(config) for config in self._at(rate, preset)]
@@ -52,16 +53,16 @@ class Search:
 
     @property
     def key(self) -> str:
-        """Return an identifier of what is searched."""
+        """Return an identifier of the search."""
         return f"{replace(self.arm, lr=1.0, seed=0).key} {self.rates} {self.by} {self.target}"
 
 
 class Runs:
-    """Finished runs, found by what they were asked for.
+    """Finished runs, found by their configurations.
 
     Args:
-        runs: All of them.
-        seeds: Those that are judged.
+        runs: All finished runs.
+        seeds: Seeds that are judged.
         rates: Learning rates that were chosen, by the key of their search.
     """
 
@@ -104,7 +105,7 @@ def accuracy_at_end(run: Run) -> float:
 
 
 def accuracy_after(run: Run, steps: int) -> float:
-    """Return the test accuracy of the last evaluation that is no later than so many steps."""
+    """Return the test accuracy of the last evaluation up to a number of steps."""
     return [point.test_accuracy for point in run.points if point.step <= steps][-1]
 
 

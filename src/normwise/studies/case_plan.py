@@ -1,4 +1,4 @@
-"""The plan of a case: which runs are compared, how, and from which size on their difference matters."""
+"""Plan of a case: the compared runs, the measured effect, and the smallest effect that matters."""
 
 import math
 from collections.abc import Callable
@@ -17,21 +17,21 @@ class CasePlan:
     """One network, or another condition, under which a claim is tested.
 
     Attributes:
-        name: Of the network or condition.
-        gloss: The same for a reader who does not know the name.
+        name: Name of the network or condition.
+        gloss: Description for a reader who does not know the name.
         family: Kind of network.
         arms: Configurations to compare, each run with every seed.
-        value: The effect, of the runs of one seed in the order of the arms; above 0, a ratio above 1, where the claim
-            is right.
-        effect: What that is.
-        unit: Of the effect; "times" for a ratio.
+        value: Function from the runs of one seed, in the order of the arms, to the effect; above 0 (a ratio above
+            1) if the claim is right.
+        effect: Description of the effect.
+        unit: Unit of the effect; "times" for a ratio.
         smallest: Smallest effect that matters.
-        resolution: Of the runs of one seed, half of what their evaluations leave open: a difference, of a ratio a
-            factor; None for nothing.
-        unseen: Of the runs of one seed, in which directions the effect may be larger than anything measured, since a
-            budget ended; None for none. A bound from below is never refuted, one from above never shown, and an effect
-            that may lie anywhere isn't measured.
-        note: What a reader must know to read the effect, of all runs, an arm each.
+        resolution: Function from the runs of one seed to half of the uncertainty from their evaluations: a
+            difference, or a factor for a ratio; None for none.
+        unseen: Function from the runs of one seed to the directions in which the effect may be larger than
+            measured, since a budget ended; None for none. A bound from below is never refuted, one from above never
+            shown, and an effect that may lie anywhere isn't measured.
+        note: Function from all runs, by arm, to a note that a reader needs to understand the effect.
     """
 
     name: str
@@ -113,12 +113,12 @@ class IdentityPlan:
     """A case of an identity, which holds to rounding in every run or does not hold.
 
     Attributes:
-        name, gloss, family, arms: As of :class:`CasePlan`.
-        deviation: From the identity, of the runs of one seed, 0 or more.
-        effect: What that is.
-        unit: Of the deviation.
+        name, gloss, family, arms: As in :class:`CasePlan`.
+        deviation: Function from the runs of one seed to the deviation from the identity, 0 or more.
+        effect: Description of the deviation.
+        unit: Unit of the deviation.
         rounding: Largest deviation that rounding may cause.
-        if_it_holds: Outcome then; the contrary else.
+        if_it_holds: Outcome if the identity holds; otherwise it is the contrary.
     """
 
     name: str

@@ -41,21 +41,21 @@ COMMON_RULE = (
 
 
 class Claim(ABC):
-    """A claim about BN. A new one is a subclass in a file in ``claims/``; nothing else changes.
+    """Claim about BN. A new claim is a subclass in a file in ``claims/``; nothing else changes.
 
     Attributes:
-        number: Place in the report.
+        number: Position in the report.
         name: Identifier; the name of its file, or the beginning of it.
         group: Part of the report.
-        statement: In plain words.
+        statement: Statement in plain words.
         says: Tutorials that make it; none where it is ours.
-        falsifier: What would show it false.
-        rule: How the effect of a case is measured, and the smallest that matters; see :data:`COMMON_RULE`.
+        falsifier: Result that would show the claim false.
+        rule: Measurement of the effect of a case, and the smallest that matters; see :data:`COMMON_RULE`.
         dated: Day on which the rule was fixed, before its runs.
-        revised: Why the rule is not the first one; empty where it is.
+        revised: Reason why the rule was revised; empty if it was not.
         sources: Papers on the claim and the protocol.
-        brief: Its part of the report's headline; None where it has none.
-        presets: Names of the presets that it is for.
+        brief: Part of the report's headline; None if it has none.
+        presets: Names of the presets that the claim is for.
     """
 
     number: ClassVar[int]
@@ -73,7 +73,7 @@ class Claim(ABC):
 
     @abstractmethod
     def protocol(self, preset: Preset) -> tuple[str, ...]:
-        """Return what is run, in sentences, with its numbers."""
+        """Return the protocol in sentences, with its numbers."""
 
     def seeds(self, preset: Preset) -> tuple[int, ...]:
         """Return the seeds that it is judged on."""
@@ -85,10 +85,10 @@ class Claim(ABC):
 
     @abstractmethod
     def cases(self, preset: Preset, rate: Rate) -> tuple[Plan, ...]:
-        """Return what the verdict rests on."""
+        """Return the cases that the verdict rests on."""
 
     def controls(self, preset: Preset, rate: Rate) -> tuple[Plan, ...]:
-        """Return what must be shown for the verdict to mean anything."""
+        """Return the controls that must be shown for the verdict to mean anything."""
         return ()
 
     def beside(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
@@ -100,7 +100,7 @@ class Claim(ABC):
         return ()
 
     def figures(self, preset: Preset, runs: Runs) -> tuple[Figure, ...]:
-        """Return what to look at."""
+        """Return the figures."""
         return ()
 
     def depends_on(self, cases: Sequence[Case]) -> Bilingual:
@@ -117,7 +117,7 @@ class Claim(ABC):
 
     @abstractmethod
     def advice(self, found: Verdict) -> Bilingual:
-        """Say what to do about it."""
+        """Return advice for the reader."""
 
     def runs(self, preset: Preset, rate: Rate) -> tuple[RunConfig, ...]:
         """Return the runs that the verdict needs. Claims may ask for the same ones: each is made once."""

@@ -1,4 +1,4 @@
-"""Every claim, found by its file: to add one, add a file."""
+"""Discovery of claims by their files: to add a claim, add a file."""
 
 import importlib
 import inspect
@@ -12,7 +12,7 @@ from normwise.studies.claim import Claim
 
 @cache
 def all_claims() -> tuple[Claim, ...]:
-    """Return every claim, in the order of the report."""
+    """Return all claims, in the order of the report."""
     modules = [
         importlib.import_module(info.name)
         for info in pkgutil.walk_packages(claims.__path__, f"{claims.__name__}.")
@@ -30,14 +30,14 @@ def all_claims() -> tuple[Claim, ...]:
 
 
 def claims_named(names: tuple[str, ...], preset: str | None = None) -> tuple[Claim, ...]:
-    """Return the claims of these names, in the order of the report; all of them where none is named.
+    """Return the claims with given names, in the order of the report; all if none is named.
 
     Args:
-        names: Their names.
+        names: Names of the claims.
         preset: Name of the preset that they must be for; None for any.
 
     Raises:
-        ArgumentError: no such claim, or it is not for the preset.
+        ArgumentError: there is no such claim, or it is not for the preset.
     """
     known = {claim.name: claim for claim in all_claims()}
     for name in names:

@@ -1,4 +1,4 @@
-"""All that the last digits of a run depend on, besides its configuration and its data."""
+"""Fingerprint of everything besides configuration and data that affects the last digits of a run."""
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +27,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Versions, machine and code that a run is made with.
+    """Versions, machine and code of a run.
 
     Attributes:
         environment: Versions and machine. Its number of cores is always 1: a run on one thread does not depend on it.
@@ -43,13 +43,13 @@ class Fingerprint:
 
     @staticmethod
     def here(device: str = "cpu") -> "Fingerprint":
-        """Return this process's own, on a device."""
+        """Return the fingerprint of this process, on a device."""
         return Fingerprint(
             replace(Environment.here(), cores=1), name_in_use(device), _sources(), _compiled_kernels()
         )
 
     def differences(self, other: "Fingerprint") -> str:
-        """Say in which fields another fingerprint differs from this one; empty where in none."""
+        """Return the fields in which another fingerprint differs; empty if there are none."""
         ours, theirs = self._named(), other._named()
         return ", ".join(
             f"{name} is {theirs[name]}, expected {ours[name]}" for name in ours if ours[name] != theirs[name]

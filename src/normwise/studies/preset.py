@@ -90,7 +90,7 @@ _GLOSSES = {
 
 
 def _images(steps: Mapping[str, int]) -> dict[str, Network]:
-    """Return the networks for images, with so many steps each."""
+    """Return the networks for images, with a number of steps each."""
     networks = (
         Network("ioffe_mlp", _GLOSSES["ioffe_mlp"], "dense", "ioffe_mlp", steps["ioffe_mlp"], lr=1.0),
         Network("dense_bn", _GLOSSES["dense_bn"], "dense", "dense_bn", steps["dense_bn"], lr=0.1),
@@ -119,7 +119,7 @@ def _images(steps: Mapping[str, int]) -> dict[str, Network]:
 
 
 def _larger(steps: Mapping[str, int]) -> dict[str, Network]:
-    """Return the larger networks for images, with so many steps each."""
+    """Return the larger networks for images, with a number of steps each."""
     # Without BN each has what it needs: biases, and weights that keep the size of what goes through.
     of_each: dict[str, tuple[Family, str, dict[str, Option]]] = {
         "mlp_40": ("deep", "plain_mlp", {"depth": 40, "width": 512, "init": "he"}),
@@ -221,7 +221,7 @@ def preset_named(name: str) -> Preset:
     """Return the preset of a name.
 
     Raises:
-        ArgumentError: there is none.
+        ArgumentError: there is no such preset.
     """
     if name not in PRESETS:
         raise ArgumentError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")

@@ -1,4 +1,4 @@
-"""A study: the runs of its claims, each made once, in parallel; then the verdicts."""
+"""A study: the runs of its claims, each made once and in parallel, then the verdicts."""
 
 import hashlib
 import time
@@ -24,7 +24,8 @@ from normwise.studies.preset import Preset
 from normwise.studies.workers import runs_in_parallel
 from normwise.training import RunFolder
 
-#: Told of each run that has ended: how many have, of how many, and how many of all steps are done.
+#: Function that is called after each run with the number of finished runs, of all runs, and the share of all
+#: steps.
 OnRun = Callable[[int, int, float], None]
 
 
@@ -37,27 +38,26 @@ def run_study(
     cluster: Cluster | None = None,
     on_run: OnRun | None = None,
 ) -> Study:
-    """Make the runs that are not there yet, judge the claims, and keep the study in ``out``.
+    """Make the missing runs, judge the claims, and store the study in ``out``.
 
-    Learning rates are chosen first, on runs of their own, and then everything is run at them.
+    Learning rates are chosen first, by separate runs, and then used for all other runs.
 
-    ``out/runs`` has a folder a run, named by a hash of its configuration and of the data, the versions, the
-    kernels and the machine that it was made with: a finished run is never repeated, an interrupted one goes on
-    from its last checkpoint, and two studies side by side share what each has finished. ``out/study.json`` is
-    written whole at the end.
+    ``out/runs`` has a folder for each run, named by a hash of its configuration, data, versions, kernels and
+    machine. A finished run is never repeated, an interrupted one resumes from its last checkpoint, and two
+    concurrent studies share their finished runs. ``out/study.json`` is written at the end.
 
     Args:
         preset: Preset to run.
         claims: Claims to test.
-        out: The study's folder.
+        out: Folder of the study.
         jobs: Number of processes of this machine, each with one thread.
-        cluster: Cluster whose workers make the runs instead; they share the folder ``out``.
-        on_run: Told of the progress.
+        cluster: Cluster whose workers make the runs instead; they must share the folder ``out``.
+        on_run: Function that is called after each run.
 
     Raises:
         ArgumentError: more jobs than can be started, or there is no device for the preset.
-        ClusterError: the cluster does not answer, its workers are not fit for the study, or it gave a run up.
-        DataError: the data can't be had.
+        ClusterError: the cluster does not answer, its workers can't make the study's runs, or it gave up a run.
+        DataError: the data are not available.
         MissingPackageError: a package of the extra ``study`` is not installed.
         RunError: a run's folder is damaged.
     """
@@ -69,7 +69,7 @@ def run_study(
     making = _Making(out.absolute(), jobs, cluster, on_run, preset.device)
     searches = {search.key: search for claim in claims for search in claim.searches(preset)}
     choosing = _different(config for search in searches.values() for config in search.runs(preset))
-    # How many runs there will be does not hang on which rates are chosen.
+    # The number of runs does not depend on the chosen rates.
     making.expect(choosing + _judged(claims, preset, lambda search: search.rates[0]))
     making.make(choosing)
     chosen = Runs(making.finished.values(), preset.seeds, {})
@@ -113,7 +113,7 @@ _Source = tuple[Task, str, tuple[tuple[str, Option], ...]]
 
 
 class _Making:
-    """The runs of a study: where each is kept, which are finished, and how the rest is made."""
+    """The runs of a study: their folders, the finished ones, and the making of the others."""
 
     def __init__(self, out: Path, jobs: int, cluster: Cluster | None, on_run: OnRun | None, device: str):
         self.out, self.finished = out, dict[Path, Run]()
@@ -143,7 +143,7 @@ class _Making:
         return [folder for folder, run in self.finished.items() if run.config.key in self._expected]
 
     def make(self, configs: Iterable[RunConfig]) -> None:
-        """Make those that are not there yet."""
+        """Make the missing runs."""
         by_folder = {self._folder(config): config for config in sorted(configs, key=_turn)}
         todo = [item for item in by_folder.items() if item[0] not in self.finished]
         with closing(

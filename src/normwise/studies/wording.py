@@ -1,4 +1,4 @@
-"""Numbers in sentences, as a reader who has never seen them takes them in."""
+"""Numbers in sentences, for a reader who sees them for the first time."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -44,10 +44,10 @@ def verdict_first(
     """Return what the verdict means, and the effects, of more than a few cases the smallest and the largest.
 
     Args:
-        found: The verdict.
+        found: Verdict of the claim.
         openings: A sentence for each verdict; one that leaves it undecided may be missing.
         measured: Name of the effect.
-        cases: Those of the claim.
+        cases: Cases of the claim.
         of: The effect as the sentence has it.
     """
     opening = openings.get(found, _UNDECIDED)

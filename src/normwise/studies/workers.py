@@ -1,4 +1,4 @@
-"""Runs in parallel processes, which end with the one that started them."""
+"""Runs in parallel processes, which end with their parent process."""
 
 import multiprocessing.resource_tracker
 import os
@@ -38,7 +38,7 @@ def runs_in_parallel(
             results = cast("Generator[tuple[Path, Run], None, None]", parallel(tasks))
         yield from results
     except BaseException:
-        # Nobody waits for what the workers are at: each run goes on from its checkpoint next time.
+        # Do not wait for the workers' current runs: each resumes from its checkpoint next time.
         if results is not None:
             with quietly():
                 results.close()
@@ -47,7 +47,7 @@ def runs_in_parallel(
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep to itself what joblib says when its workers are killed: results nobody had, a thread that missed them."""
+    """Silence joblib's messages when its workers are killed."""
     hook = threading.excepthook
     threading.excepthook = lambda arguments: None
     try:
@@ -60,7 +60,7 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def _interruptions_held() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, for this one ends them; here it comes through afterwards.
+    """Start processes that ignore Ctrl-C, since this process ends them; here it takes effect afterwards.
 
     A process and a thread inherit from the thread that starts them which signals are held back, so this holds from
     their first moment on, and for the workers that joblib's own thread starts later. Interrupted half-way, joblib

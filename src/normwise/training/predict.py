@@ -26,10 +26,10 @@ def predict(
     the run is needed, neither its data nor its code.
 
     Args:
-        folder: Of the run; or a file of weights that knows its run, as ``normwise calibrate RUN`` writes it.
+        folder: Folder of the run; or a file of weights that names its run, as ``normwise calibrate RUN`` writes it.
         inputs: Files of images or recordings, or folders of them; or texts. Images are resized to what the network
             takes.
-        progress: Called with how many inputs are done.
+        progress: Function that is called with the number of finished inputs.
 
     Raises:
         RunError: there is no run, it has no checkpoint yet, or its network's outputs are not finite.

@@ -17,10 +17,10 @@ _KEY = "normwise.run"
 
 @dataclass(frozen=True)
 class RunNetwork:
-    """What the network of a run is built from.
+    """Parts from which the network of a run is built.
 
     Attributes:
-        config: What the run was asked for.
+        config: Configuration of the run.
         input_spec: Inputs and classes of the network.
     """
 

@@ -38,9 +38,9 @@ def described_network(path: Path, config: RunConfig, input_spec: InputSpec) -> n
     """Build the network that a run's records describe, with its initial weights.
 
     Args:
-        path: Where the records are from, as errors name it.
-        config: What the run was asked for.
-        input_spec: Inputs and classes of the network.
+        path: Source of the records, for errors.
+        config: Configuration of the run.
+        input_spec: Format of the inputs, and names of the classes.
 
     Raises:
         RunError: the records describe no network; or they are of a run in Keras.
@@ -54,7 +54,7 @@ def described_network(path: Path, config: RunConfig, input_spec: InputSpec) -> n
         return network_of(config, input_spec)
     except (ArgumentError, DataError, ModelError) as error:
         raise RunError(f"the records in {path} describe no network of this version: {error}") from error
-    except Exception as error:  # what sizes that fit nothing raise may be anything
+    except Exception as error:  # impossible sizes can raise any exception
         raise RunError(
             f"the records in {path} describe no network that can be built: {type(error).__name__}: "
             f"{(str(error).splitlines() or [''])[0]}"
@@ -62,7 +62,7 @@ def described_network(path: Path, config: RunConfig, input_spec: InputSpec) -> n
 
 
 def check_records(path: Path, config: RunConfig, input_spec: InputSpec) -> None:
-    """Raise RunError unless the records can be of one network."""
+    """Raise RunError unless the records can describe one network."""
     size = 1
     for number in input_spec.shape:
         size *= number

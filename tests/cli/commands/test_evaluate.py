@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from normwise.cli.output.training_summary import lag_hint
 from normwise.records import Evaluation, from_plain
 from normwise.training import RunFolder
 from tests.cli.conftest import Command
@@ -68,6 +69,16 @@ def test_calibrated_weights_know_their_run(normwise: Command, run: Path) -> None
     assert normwise("fold", "good.safetensors", "-o", "folded.safetensors").code == 0
 
 
+def test_the_doctors_fix_of_a_run_knows_it_too(normwise: Command, run: Path) -> None:
+    done = normwise("doctor", "run", "--fix", "healed.safetensors")
+    assert "written: healed.safetensors" in done.out
+    before, after = (
+        from_plain(Evaluation, json.loads(normwise("evaluate", target, "--json").out))
+        for target in ("run", "healed.safetensors")
+    )
+    assert after.accuracy > before.accuracy + 0.1
+
+
 def test_predict_takes_calibrated_weights(normwise: Command, run: Path) -> None:
     from PIL import Image
 
@@ -116,6 +127,13 @@ def test_a_network_of_the_users_is_evaluated(normwise: Command, folder: Path, da
     record = from_plain(Evaluation, json.loads(done.out))
     assert (record.samples, record.batch_size) == (500, 100)
     assert record.batch_accuracy is not None
+
+
+def test_the_remedy_names_network_and_data() -> None:
+    assert lag_hint(0.5, 0.505, ["net"]) is None
+    hint = lag_hint(0.5, 0.6, ["net.py:plain", "--data", "my data.py:loader"])
+    assert hint is not None
+    assert hint.endswith("normwise calibrate net.py:plain --data 'my data.py:loader' -o OUT.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,8 @@ def test_one_killed_under_torchrun_ends_all_and_the_run_goes_on_in_any_number_of
         done = _torchrun(count, tmp_path, "-m", "normwise", "train", "image", "--resume", "--out", name)
         assert done.returncode == 0, done.stderr
         # What torchrun prints is on standard error; the summary comes once.
-        assert [line.split()[0] for line in done.stdout.splitlines()] == ["test", "test", "run"]
+        first = [line.split()[0] for line in done.stdout.splitlines()]
+        assert first == ["test", "test", "run", "next", "normwise", "normwise"]
         _check(tmp_path / name, unbroken, counts)
 
 

@@ -93,7 +93,7 @@ def test_a_faulty_file_is_one_error_with_its_name(tmp_path: Path, content: bytes
 def test_samples_that_are_no_numbers_are_an_error() -> None:
     file = io.BytesIO()
     wavfile.write(file, 16000, np.array([0.0, np.nan], dtype=np.float32))
-    with pytest.raises(DataError, match=r"a\.wav: has samples that are no numbers"):
+    with pytest.raises(DataError, match=r"a\.wav: has samples that are not finite numbers"):
         parse_wav(file.getvalue(), "a.wav")
 
 
@@ -260,9 +260,9 @@ def test_rf64_has_its_size_elsewhere() -> None:
     [
         (1e25, "f4", r"has samples of up to 1e\+25, expected -1 to 1"),
         (-(2.0**32), "f4", r"has samples of up to 4.29e\+09"),
-        (1e300, "f8", "has samples that are no numbers"),
-        (float("inf"), "f4", "has samples that are no numbers"),
-        (float("nan"), "f8", "has samples that are no numbers"),
+        (1e300, "f8", "has samples that are not finite numbers"),
+        (float("inf"), "f4", "has samples that are not finite numbers"),
+        (float("nan"), "f8", "has samples that are not finite numbers"),
     ],
 )
 @pytest.mark.parametrize("channels", [1, 2])
@@ -291,7 +291,7 @@ def test_integers_that_were_only_made_floats_are_taken(tmp_path: Path) -> None:
 def test_rates_that_are_too_costly_are_refused_before_they_cost(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(_file(rate=767_999, speed=2 * 767_999))
-    with pytest.raises(DataError, match=r"a\.wav: 767,999 samples a second are no usual rate"):
+    with pytest.raises(DataError, match=r"a\.wav: 767,999 samples per second are not a usual rate"):
         features_of_file(path, 8000)
     with pytest.raises(
         ArgumentError, match="expected a rate of 1,000 to 384,000 samples a second, got 1000000000"

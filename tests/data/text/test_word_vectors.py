@@ -33,10 +33,10 @@ def test_vectors_of_the_words_that_the_vocabulary_has(tmp_path: Path, header: st
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"the 0.1 0.2 0.3\ngood 1 2\n", "line 2: expected a word and 3 numbers, got 2; mend or remove"),
+        (b"the 0.1 0.2 0.3\ngood 1 2\n", "line 2: expected a word and 3 numbers, got 2; correct or remove"),
         (b"good\n", "line 1: expected a word and its numbers, got 0"),
         (b"\n", "line 1: expected a word and its numbers, got 0"),
-        (b"the 0.1 0.2 0.3\ngood 1 x 3\n", "line 2: 'x' is no number; mend or remove"),
+        (b"the 0.1 0.2 0.3\ngood 1 x 3\n", "line 2: 'x' is not a number; correct or remove"),
         (b"good 1 nan 3\n", "line 1: 'nan' is not finite"),
         (b"good 1 2 1e999\n", "line 1: '1e999' is not finite"),
         (b"2 3\ngood 1 2\n", "line 2: expected a word and 3 numbers, got 2"),
@@ -45,8 +45,8 @@ def test_vectors_of_the_words_that_the_vocabulary_has(tmp_path: Path, header: st
         (b"", "has none of the 3 words"),
         (gzip.compress(GLOVE.encode())[:-9], "cannot be read"),
         (b"good 1 2 3e38 1\nbad 1 2 -4e38 1\n", "line 2: '-4e38' is too large for float32"),
-        (b"good 1 2 3\nbad 1 2_0 3\n", "line 2: '2_0' is no number"),
-        ("good 1 2 3\nbad 1 ٣ 3\n".encode(), "line 2: '٣' is no number"),
+        (b"good 1 2 3\nbad 1 2_0 3\n", "line 2: '2_0' is not a number"),
+        ("good 1 2 3\nbad 1 ٣ 3\n".encode(), "line 2: '٣' is not a number"),
         ("² ³\ngood 1 2 3\n".encode(), "line 1: expected a word and its numbers, got 1"),
         ("٣ ٣\ngood 1 2 3\n".encode(), "line 1: expected a word and its numbers, got 1"),
         (b"9" * 5000 + b" 3\ngood 1 2 3\n", "line 1: expected a word and its numbers, got 1"),

@@ -36,8 +36,15 @@ def page() -> str:
 def commands(command: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield a command and all that are below it, each with the words that call it."""
     yield names, command
-    for name, below in getattr(command, "commands", {}).items():
-        yield from commands(below, (*names, name))
+    for name in _names_below(command):
+        yield from commands(command.commands[name], (*names, name))
+
+
+def _names_below(command: Any) -> list[str]:
+    """Return the names of the commands below one, in the order of the help."""
+    if not hasattr(command, "commands"):
+        return []
+    return command.list_commands(typer.Context(command))
 
 
 def _lines(command: Any, names: tuple[str, ...]) -> Iterator[str]:
@@ -59,7 +66,8 @@ def _lines(command: Any, names: tuple[str, ...]) -> Iterator[str]:
 
 def _below(group: Any, words: tuple[str, ...]) -> Iterator[str]:
     yield "| command | what it does |\n|---|---|"
-    for name, command in group.commands.items():
+    for name in _names_below(group):
+        command = group.commands[name]
         called = " ".join((*words, name))
         yield f"| [`{called}`](#{called.replace(' ', '-')}) | {command.get_short_help_str(limit=1000)} |"
     yield ""

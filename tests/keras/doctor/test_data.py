@@ -126,10 +126,10 @@ def _fails() -> Any:
         (_fails(), {}, DataError, "the data raise OSError at batch 1 .*the disk is gone"),
         (samples(8, 5), {}, ModelError, "the model fails on its data.*: ValueError: Input .*"),
         ((samples(8, 4), samples(7, 3)), {}, ArgumentError, "the arrays have 7, 8 samples"),
-        (samples(8, 4), {"loss": "nothing"}, ArgumentError, "loss='nothing' is no loss"),
+        (samples(8, 4), {"loss": "nothing"}, ArgumentError, "loss='nothing' is not a loss"),
         (samples(8, 4), {"select": ["BN9"]}, ArgumentError, "there is no rule 'BN9' for Keras models"),
         (samples(8, 4), {"max_batches": 0}, ArgumentError, "max_batches must be at least 1"),
-        (samples(8, 4), {"severities": {"BN201": "bad"}}, ArgumentError, "'bad' is no severity"),
+        (samples(8, 4), {"severities": {"BN201": "bad"}}, ArgumentError, "'bad' is not a severity"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(model: Any, data: Any, settings: Any, error: type, says: str) -> None:

@@ -39,6 +39,9 @@ def test_a_run_is_trained_reported_gone_on_with_and_predicts(normwise: Command, 
     assert code == 0
     assert "test accuracy, running statistics" in said
     assert "test accuracy, batch statistics" in said
+    # These take networks in torch.
+    assert "normwise evaluate" not in said
+    assert "normwise calibrate" not in said
     _, report, _ = normwise("report", folder)
     assert "Framework            keras" in report
     assert f", {keras.backend.backend()} " in report
@@ -60,7 +63,7 @@ def test_the_folder_says_the_framework_where_none_is_named(
     monkeypatch.chdir(tmp_path)
     code, _, _ = normwise(*_TRAIN, "--norm", "none")
     assert code == 0
-    assert RunFolder(tmp_path / "runs" / "dense_bn-digits-none-keras-seed0").finished
+    assert RunFolder(tmp_path / "runs" / "dense_bn-digits-none-keras-epochs1-seed0").finished
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_runs_that_did_not_finish_say_so(run: Run) -> None:
 
 
 def test_a_run_whose_loss_rose_has_diverged(run: Run) -> None:
-    assert "Diverged" not in run_text(run)
+    assert "Diverged:" not in run_text(run)
     first, *others, last = run.points
     risen = dataclasses.replace(
         run, points=(dataclasses.replace(first, test_loss=2.0), *others, dataclasses.replace(last, loss=2.5))

@@ -291,7 +291,7 @@ def test_units_are_chosen(
         ({"units": {"1": [-1]}}, "units: '1' has the channels 0 to 2, got -1"),
         ({"units": {"1": [0.5]}}, r"units: expected channels of '1' such as \[0, 2\], got \[0.5\]"),
         ({"units": {"4": 3}}, r"units: expected channels of '4' such as \[0, 2\], got 3"),
-        ({"to": 3}, "to=3 is no place for a recording"),
+        ({"to": 3}, "to=3 is not a destination for a recording"),
     ],
     ids=str,
 )

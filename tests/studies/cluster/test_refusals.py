@@ -51,7 +51,10 @@ def test_a_library_that_is_missing_is_named_with_the_command_that_installs_it(
 @pytest.mark.parametrize("address", ["nonsense", "http://host:80", "host:99999", "host:", "tcp://"])
 def test_what_is_no_address_is_an_error(kind: str, address: str) -> None:
     pytest.importorskip({"dask": "distributed"}.get(kind, kind))
-    with pytest.raises(ClusterError, match=rf"^'{address}' is no address of a "), _connected(kind, address):
+    with (
+        pytest.raises(ClusterError, match=rf"^'{address}' is not an address of a "),
+        _connected(kind, address),
+    ):
         pass
 
 

@@ -76,7 +76,7 @@ EXAMPLES = [
     pytest.param(torch.full((4, 3, 6, 6), torch.inf), "without one finite number", id="infinite"),
     pytest.param(torch.empty(0, 3, 6, 6), "has no values", id="empty"),
     pytest.param(torch.empty(4, 3, 6, 6, device="meta"), "meta device", id="meta"),
-    pytest.param([], "an empty list is no batch", id="an empty list"),
+    pytest.param([], "an empty list is not a batch", id="an empty list"),
     pytest.param(torch.randn(4, 5, 6, 6), "the model fails on the example", id="channels"),
 ]
 

@@ -123,7 +123,7 @@ def _with_own_forward() -> nn.Module:
     [
         (_with_own_forward(), "its forward was replaced by another one"),
         (nn.LazyBatchNorm2d(), "it has not been initialised: call the model once"),
-        (nn.utils.parametrizations.weight_norm(nn.BatchNorm2d(8), dim=0), "its weight or bias is no parameter"),
+        (nn.utils.parametrizations.weight_norm(nn.BatchNorm2d(8), dim=0), "its weight or bias is not a parameter"),
         (type("Any", (nn.modules.batchnorm._BatchNorm,), {})(8), "Any may do anything in its forward"),
     ],
     ids=["forward", "lazy", "parametrized", "unknown"],
@@ -279,7 +279,7 @@ def test_other_norms_become_batch_norm_of_new_statistics(layer: nn.Module, dims:
     model = nn.Sequential(copy.deepcopy(layer)).double()
     new, report = convert(model, "batch", example=INPUTS[dims].double())
     assert type(new[0]) is OURS[dims]
-    assert "its statistics start anew: normwise.calibrate" in said(report)
+    assert "its statistics are reset: run normwise.calibrate" in said(report)
     assert report.retrain
     assert all(buffer.dtype == torch.float64 for buffer in new[0].buffers() if buffer.is_floating_point())
 

@@ -143,7 +143,7 @@ def test_by_way_of_another_norm_only_statistics_start_anew(options: dict, to: st
     layer(IMAGES)
     new, report = normwise.convert(_convert(nn.Sequential(layer), to, example=IMAGES), back)
     _assert_same(new, nn.Sequential(expected))
-    anew = "its statistics start anew: normwise.calibrate" in report.changes[0].detail
+    anew = "its statistics are reset: run normwise.calibrate" in report.changes[0].detail
     assert anew is options.get("track_running_stats", True)
     assert report.retrain
 

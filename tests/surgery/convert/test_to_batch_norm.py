@@ -65,7 +65,7 @@ def test_statistics_that_were_not_kept_are_rebuilt(to: str, trained, said) -> No
     assert list(new.state_dict()) == list(nn.Sequential(nn.BatchNorm2d(8)).state_dict())
     assert new[0].running_var.dtype == torch.float64
     assert new[0].track_running_stats
-    assert "its statistics start anew: normwise.calibrate" in said(report)
+    assert "its statistics are reset: run normwise.calibrate" in said(report)
     assert report.alters
     new.train()(IMAGES.double())
     assert new[0].num_batches_tracked == 1

@@ -66,7 +66,7 @@ def test_a_scale_and_shift_of_inputs(
     scale, shift = torch.randn(2, 4, dtype=torch.float64)
     if transposed:
         # At the borders of its output fewer inputs are added up.
-        with pytest.raises(ValueError, match="no bias behind it"):
+        with pytest.raises(ValueError, match="not a bias after it"):
             into_inputs(weight, old, scale, shift, Layout(groups, True))
         shift = torch.zeros_like(shift)
     moved = _per_channel(scale, dims) * x + _per_channel(shift, dims)

@@ -341,7 +341,7 @@ def _tied() -> nn.Module:
         (_Calling(lambda m, x: m.norm(m.conv(x)) + m.conv(2 * x)), "Conv2d 'conv' is called 2 times"),
         (_Calling(lambda m, x: m.norm(m.norm(m.conv(x)))), "it is called 2 times"),
         (_Calling(lambda m, x: m.norm(y := m.conv(x)) + y), "the output of Conv2d 'conv' is used in 2 places"),
-        (_Calling(lambda m, x: m.norm(torch.relu(m.conv(x)))), "before it, relu is no convolution"),
+        (_Calling(lambda m, x: m.norm(torch.relu(m.conv(x)))), "before it, relu is not a convolution"),
         (_Calling(lambda m, x: m.conv(x)), "the example does not call it"),
         (_Calling(lambda m, x: m.norm(m.conv(x)), _Scaling(4)), "_Scaling may do anything in its forward"),
         (_Calling(lambda m, x: m.norm(m.conv(x)), nn.BatchNorm2d(4, track_running_stats=False)),

@@ -214,6 +214,7 @@ def _fix(
     force: bool,
 ) -> int:
     """Apply the fixes, write the weights if the gain is proven, print the changes, and return the exit code."""
+    from normwise.cli.inputs.cli_target import metadata_of
     from normwise.cli.inputs.state_file import write_state
     from normwise.cli.inputs.user_code import running
     from normwise.cli.unsaved_changes import unsaved_changes
@@ -224,8 +225,10 @@ def _fix(
         _write_page(html, treatment)
     notes = []
     if treatment.proven:
-        write_state(out, healed.state_dict(), force=force)
         notes = unsaved_changes(facts.model, healed)
+        # The network of a run that is another now is not what the run describes.
+        metadata = {} if notes else metadata_of(facts.name)
+        write_state(out, healed.state_dict(), force=force, metadata=metadata)
     show_treatment(str(diagnosis), treatment, out, json=format is DoctorFormat.json, quiet=quiet)
     for note in notes:
         complain(note, title="note")

@@ -21,6 +21,7 @@ from normwise.training import (
     RunNetwork,
     network_of_weights,
     read_run_network,
+    run_metadata,
     trained_network,
 )
 
@@ -34,7 +35,7 @@ class CliTarget:
         model: The network, with the weights of the checkpoint or run if there is one.
         without_statistics: Paths of the BN layers that the checkpoint has no running statistics of.
         data: Data that the run was trained on; None if TARGET is not a run.
-        run: What the network of the run is built from; None if TARGET is not a run.
+        run: Parts from which the network of the run is built; None if TARGET is not a run.
         made: Whether the network was made for this command: by a function, for a checkpoint or from a run.
     """
 
@@ -80,6 +81,14 @@ def load_target(target: str, model: str | None, weights: str | None = None) -> C
         )
     network, made = _named_model(target)
     return CliTarget(target, network, made=made)
+
+
+def metadata_of(target: str) -> dict[str, str]:
+    """Return the metadata by which a file of weights of TARGET knows its run; none where TARGET is no run's folder."""
+    folder = RunFolder(Path(target))
+    if not folder.exists:
+        return {}
+    return run_metadata(RunNetwork(folder.read().config, folder.input_spec()))
 
 
 def with_statistics(target: CliTarget) -> nn.Module:

@@ -16,14 +16,14 @@ class LabelledBatches:
     Images come as ``(images, labels)``; sequences as dicts of the arguments of a network, and ``labels``.
 
     Args:
-        samples: One part of a data set.
-        batch_size: Number of samples a batch; the last may have fewer.
+        samples: Training or test part of a data set.
+        batch_size: Number of samples per batch; the last may have fewer.
         is_images: Whether they are images.
     """
 
     def __init__(self, samples: Samples, batch_size: int, *, is_images: bool) -> None:
         self._samples, self._is_images = samples, is_images
-        # Folders of images are ordered by class, which no training is.
+        # Folders of images are ordered by class, but training batches are not.
         self._pieces = epoch_order(len(self._samples), seed=0, epoch=0).split(batch_size)
 
     def __len__(self) -> int:

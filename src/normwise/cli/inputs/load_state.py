@@ -63,7 +63,7 @@ def load_state(model: nn.Module, state: dict[str, Any], source: str, network: st
 
 
 def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Strip what wrappers put before the keys, unless the network is such a wrapper itself.
+    """Strip the prefixes of wrappers from the keys, unless the network is such a wrapper itself.
 
     A network that is an attribute of a larger one, as in modules of Lightning, is found by its keys, which are all
     below one name; what else the larger one has is left out.
@@ -86,10 +86,10 @@ def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
 
 
 def _prefix_of(state: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
-    """Return the one prefix below which a state dict has all weights of the network; None where there is none.
+    """Return the only prefix under which a state dict has all weights of the network; None if there is none.
 
     Raises:
-        ModelError: there are several.
+        ModelError: there are several such prefixes.
     """
     needed = [key for key in own if key.rpartition(".")[2] not in (*_STATISTICS, _COUNTER)]
     if not needed or any(key in state for key in needed):

@@ -7,7 +7,7 @@ from normwise.files import is_file, is_folder, reason
 
 
 def runs_in(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder that hold a run, in order; none where there is no folder.
+    """Return the sorted names of the folders that hold a run in a folder; none if the folder does not exist.
 
     Raises:
         DataError: the folder can't be read.

@@ -40,13 +40,13 @@ def read_state(path: Path, weights: str | None = None) -> tuple[dict[str, Any], 
     ``weights_only=True``.
 
     Args:
-        path: The checkpoint.
+        path: File of the checkpoint.
         weights: Which weights of a file that has several: the key of a state dict, such as "model_ema", or what stands
             before the names, such as "teacher".
 
     Raises:
         ArgumentError: there is no such file, its ending is none of a checkpoint, or it has no such weights.
-        DataError: the file is damaged, is no state dict, or holds pickled objects, which would have to run code.
+        DataError: the file is damaged, holds no state dict, or holds pickled objects, which could run code.
     """
     if path.suffix not in READABLE:
         raise ArgumentError(f"{path} is no checkpoint: expected a name that ends in {one_of(READABLE)}")
@@ -158,7 +158,7 @@ def _read_torch(path: Path) -> Any:
     _check_packing(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of TorchScript, which then raises as well
+            warnings.simplefilter("ignore")  # TorchScript warns and then raises as well
             # The options of a script, which training scripts keep beside the weights: attributes, and no code.
             with torch.serialization.safe_globals([argparse.Namespace]):
                 return torch.load(path, map_location="cpu", weights_only=True)

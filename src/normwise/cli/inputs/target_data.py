@@ -1,4 +1,4 @@
-"""What ``--data`` means: the batches of a loader, or of a data set that is known by name."""
+"""Batches that ``--data`` names: of a loader, or of a data set that is known by name."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from normwise.records import Evaluation, Option, Task
 from normwise.statistics import Data, batches_of
 from normwise.training import evaluate_batches, evaluation_of
 
-#: Samples a batch of the data sets that are known by name.
+#: Samples per batch of the data sets that are known by name.
 _BATCH = 100
 _TASK_OF: dict[str, Task] = {known.name: known.task for known in NAMED_DATA}
 _DATA = f"file.py:name or package.module:name of a loader, {', '.join(_TASK_OF)}, or a folder of images"
@@ -30,11 +30,11 @@ def load_batches(data: str | None, target: CliTarget, *, labelled: bool = False)
     Args:
         data: ``file.py:name`` or ``package.module:name``, of batches or of a callable that gives them; the name of a
             data set, or a folder of images: then its training images; None for what a run was trained on.
-        target: The network.
+        target: Network that the batches are for.
         labelled: Give the batches of a data set or run with labels, in a random order.
 
     Raises:
-        NormwiseError: there are none.
+        NormwiseError: there are no batches.
     """
     if data is None:
         if target.data is None:
@@ -88,7 +88,7 @@ def first_batch(data: str | None, target: CliTarget) -> Any:
     """Return the first batch that ``--data`` names, on the network's device.
 
     Raises:
-        NormwiseError: there is none.
+        NormwiseError: there is no batch.
     """
     batches = load_batches(data, target)
     first = _floating(target.model)
@@ -101,7 +101,7 @@ def first_batch(data: str | None, target: CliTarget) -> Any:
 
 
 class _MadeAnew:
-    """What can be read once, made again for each pass after the first."""
+    """Batches that can be read only once, made again by their function for each later pass."""
 
     def __init__(self, first: Iterator[Any], make: Callable[[], Iterator[Any]]):
         self._first: Iterator[Any] | None = first
@@ -141,11 +141,11 @@ def _found(source: str, target: CliTarget) -> LabelledData:
 
 
 def _batches(data: LabelledData, model: nn.Module, labelled: bool) -> Data:
-    """Return the training part in the network's type; the caller moves a batch to the network's device."""
+    """Return the training part in the network's dtype; the caller moves each batch to the network's device."""
     fitting = _fitting(data, model)
     if labelled:
         return LabelledBatches(fitting.training, _BATCH, is_images=isinstance(fitting, ImageData))
-    # Whatever a network calls its input, images are its first; lengths have to have a name.
+    # Images are the first argument whatever the network calls it; lengths are passed by name.
     return (
         fitting.train_images.split(_BATCH)
         if isinstance(fitting, ImageData)
@@ -154,12 +154,12 @@ def _batches(data: LabelledData, model: nn.Module, labelled: bool) -> Data:
 
 
 def _fitting(data: LabelledData, model: nn.Module) -> LabelledData:
-    """Return the data in the network's type."""
+    """Return the data in the network's dtype."""
     first = _floating(model)
     return data if first is None else data.to(first.dtype)
 
 
 def _floating(model: nn.Module) -> Tensor | None:
-    """Return the first floating tensor of a network: as a rule all have its type and device."""
+    """Return the first floating-point tensor of a network: usually all have its dtype and device."""
     tensors = (*model.parameters(), *model.buffers())
     return next((tensor for tensor in tensors if tensor.is_floating_point()), None)

@@ -1,1 +1,1 @@
-"""What commands print, beside the texts that records have themselves."""
+"""Output of commands, in addition to the records' own texts."""

@@ -1,6 +1,7 @@
-"""The end of ``normwise train``: how well the network does, whether it learnt, and what to do next."""
+"""Summary at the end of ``normwise train``: accuracy, whether the network learnt, and next steps."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,23 +10,27 @@ from normwise.errors import ArgumentError
 if TYPE_CHECKING:
     from normwise.records import Result, Run, Task
 
-#: Running statistics lag where the accuracy with batch statistics is higher by more than this.
+#: Least gain in accuracy with batch statistics from which running statistics count as lagging.
 LAG = 0.01
 _INPUT: "dict[Task, str]" = {"image": "IMAGE.png", "speech": "RECORDING.wav", "text": '"a text"'}
 
 
 def training_summary(run: "Run", folder: Path) -> str:
-    """Return accuracies, the folder, and next steps, a line each."""
+    """Return lines with accuracies, the folder, and next steps."""
     result = run.result
     if result is None:
         raise ArgumentError(f"the run in {folder} has not ended")
+    # In Keras nothing but predict and report takes a run.
+    is_torch = run.config.framework == "torch"
     lines = [("test accuracy", f"{result.test_accuracy:.2%}")]
     if result.batch_statistics_accuracy is not None:
         lines[0] = ("test accuracy, running statistics", f"{result.test_accuracy:.2%}")
         lines.append(("test accuracy, batch statistics", f"{result.batch_statistics_accuracy:.2%}"))
     if fault := _divergence(run, result):
         lines.insert(0, ("diverged", f"{fault}; lower --lr"))
-    elif lag := lag_hint(result.test_accuracy, result.batch_statistics_accuracy, folder):
+    elif is_torch and (
+        lag := lag_hint(result.test_accuracy, result.batch_statistics_accuracy, (str(folder),))
+    ):
         lines.append(("note", lag))
     lines.append(("run", str(folder)))
     name = shlex.quote(str(folder))
@@ -33,7 +38,7 @@ def training_summary(run: "Run", folder: Path) -> str:
     if not result.diverged:
         commands = [
             f"normwise predict {name} {_INPUT[run.config.task]}",
-            f"normwise evaluate {name}",
+            *([f"normwise evaluate {name}"] if is_torch else []),
             *commands,
         ]
     lines += [("next" if number == 0 else "", command) for number, command in enumerate(commands)]
@@ -41,22 +46,22 @@ def training_summary(run: "Run", folder: Path) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
 
 
-def lag_hint(running: float, batch: float | None, target: Path | str) -> str | None:
-    """Return what to do where running statistics lag behind the weights; None where they do not.
+def lag_hint(running: float, batch: float | None, network: Sequence[str]) -> str | None:
+    """Return advice if running statistics lag behind the weights; None if they do not.
 
     Args:
         running: Accuracy with running statistics.
         batch: Accuracy with batch statistics; None without BN.
-        target: What the user calls the network.
+        network: Arguments that name the network and its data on the command line.
     """
     if batch is None or batch - running <= LAG:
         return None
-    command = f"normwise calibrate {shlex.quote(str(target))} -o OUT.safetensors"
+    command = shlex.join(("normwise", "calibrate", *network, "-o", "OUT.safetensors"))
     return f"running statistics lag behind the weights: {command}"
 
 
 def _divergence(run: "Run", result: "Result") -> str | None:
-    """Return how a run diverged; None where it did not."""
+    """Return a description of how a run diverged; None if it did not."""
     if result.diverged:
         return f"loss or weights were no longer finite at step {result.steps}"
     if run.risen_loss is None:

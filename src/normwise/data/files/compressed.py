@@ -16,11 +16,11 @@ class Stream(Protocol):
     """The bytes of a file, packed or not."""
 
     def read(self, size: int, /) -> bytes:
-        """Return so many bytes, or as many as there are."""
+        """Return a number of bytes, or all remaining ones if there are fewer."""
         ...
 
     def readline(self, size: int, /) -> bytes:
-        """Return the bytes up to the next line's end, or so many."""
+        """Return the bytes up to the end of the line, or a largest number."""
         ...
 
 

@@ -12,7 +12,7 @@ _BRIGHTEST = 16
 
 
 def digits() -> ImageData:
-    """1,797 grey 8×8 images of ten digits: 1,297 to train on and 500 to test on.
+    """Return 1,797 grey 8×8 images of ten digits: 1,297 for training and 500 for the test.
 
     The split keeps each digit's share, and it and the order of the images are the same in every call.
     The images are the test part of the UCI set "Optical Recognition of Handwritten Digits" (Alpaydin

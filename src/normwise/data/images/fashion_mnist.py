@@ -51,6 +51,6 @@ def fashion_mnist() -> ImageData:
 def fashion_mnist_from(
     address: str, sha256: Mapping[str, str], installed: Path, *, timeout: float = TIMEOUT
 ) -> ImageData:
-    """Do as :func:`fashion_mnist`, with another server, other digests and another folder of the package."""
+    """Do the same as :func:`fashion_mnist`, with another server, other digests and another folder of the package."""
     known = KnownIdx("fashion-mnist", "Fashion-MNIST", address, sha256, installed)
     return replace(known.images(timeout), classes=_CLASSES)

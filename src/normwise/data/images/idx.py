@@ -26,7 +26,7 @@ _REMEDY = "delete the file and get it again"
 
 
 class IdxContent(NamedTuple):
-    """The content of an IDX file, uncompressed: not more of it than the header promises."""
+    """Content of an IDX file, uncompressed, limited to the length that its header states."""
 
     raw: bytearray
     dtype: np.dtype

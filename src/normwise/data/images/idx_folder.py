@@ -22,7 +22,7 @@ IDX_NAMES = (
 
 
 class IdxFile(NamedTuple):
-    """An array and the file that it came from, which errors name."""
+    """An array and its file, which errors name."""
 
     path: Path
     array: np.ndarray
@@ -36,7 +36,7 @@ def idx_folder(directory: str | Path, name: str | None = None) -> ImageData:
 
     Args:
         directory: Folder with the files.
-        name: of the data set; without it, the folder's name.
+        name: Name of the data set; by default the folder's name.
 
     Raises:
         DataError: a file is missing or damaged, or the files do not belong together.
@@ -53,7 +53,7 @@ def idx_folder(directory: str | Path, name: str | None = None) -> ImageData:
 
 
 def find_idx(directory: Path, name: str) -> Path | None:
-    """Return what has that name in the folder, in any of its spellings, or None; its reader refuses all but files."""
+    """Return the path of a name in the folder, in any of its spellings, or None; its reader accepts only files."""
     spellings = (name, name.replace("-idx", ".idx"))
     candidates = (directory / f"{spelling}{end}" for spelling in spellings for end in ("", ".gz"))
     return next((path for path in candidates if is_there(path)), None)
@@ -63,7 +63,7 @@ def from_idx_files(name: str, files: Sequence[IdxFile]) -> ImageData:
     """Return the data set of four arrays, in the order of ``IDX_NAMES``.
 
     Raises:
-        DataError: an array is not of the form that it must have, or two do not belong together.
+        DataError: an array has a wrong shape or dtype, or two do not belong together.
     """
     train_images, train_labels, test_images, test_labels = files
     _check_pair(train_images, train_labels)

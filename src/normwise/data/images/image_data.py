@@ -26,8 +26,8 @@ class Images:
     """One part of a set of images.
 
     Attributes:
-        images: floating (N, C, H, W).
-        labels: int64 (N,).
+        images: Images, floating (N, C, H, W).
+        labels: Class of each image, int64 (N,).
     """
 
     images: Tensor = field(repr=False)
@@ -46,14 +46,14 @@ class ImageData:
     """Images of one size with one label each, in a training and a test part.
 
     Attributes:
-        name: what tables and figures call the set, and errors name it by.
-        train_images: floating (N, C, H, W), in [0, 1]; float32 as every loader gives them.
-        train_labels: int64 (N,), indices into ``classes``.
-        test_images: floating (M, C, H, W), in [0, 1]; same C, H, W.
-        test_labels: int64 (M,).
-        classes: the name of each class.
-        standardised: whether the values are standardised ones, of any size, and no pixels in [0, 1].
-        notes: what a user should know of how the files were read, in sentences without a full stop.
+        name: Name of the data set in tables, figures and errors.
+        train_images: Training images, floating (N, C, H, W), in [0, 1]; float32 from every loader.
+        train_labels: Class of each training image, int64 (N,), indices into ``classes``.
+        test_images: Test images, floating (M, C, H, W), in [0, 1]; same C, H, W.
+        test_labels: Class of each test image, int64 (M,).
+        classes: Name of each class.
+        standardised: Whether the values are standardised instead of pixels in [0, 1].
+        notes: Notes for the user on how the files were read, in sentences without a full stop.
 
     Raises:
         DataError: the parts do not fit each other or the description above.
@@ -82,12 +82,12 @@ class ImageData:
 
     @property
     def training(self) -> Images:
-        """The training part, as a training loop takes it."""
+        """Return the training part, for a training loop."""
         return Images(self.train_images, self.train_labels)
 
     @property
     def test(self) -> Images:
-        """The test part, as a training loop takes it."""
+        """Return the test part, for a training loop."""
         return Images(self.test_images, self.test_labels)
 
     @property
@@ -97,7 +97,7 @@ class ImageData:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
+        """Return the shape (C, H, W) of every image."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
 
@@ -108,9 +108,9 @@ class ImageData:
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of the images, labels and class names: equal for equal data, wherever it lies.
+        """Return the hexadecimal SHA-256 of the images, labels and class names: equal for equal data.
 
-        Takes a quarter of a second for MNIST, the first time.
+        The first call takes a quarter of a second for MNIST.
         """
         return self._sha256
 
@@ -134,7 +134,7 @@ class ImageData:
             draw: Seed to draw the training images by, in place of the first ones.
 
         Raises:
-            DataError: fewer than 1 image asked for, or more than there are.
+            DataError: fewer than one image is requested, or more than there are.
         """
         for (part, images, _), wanted in zip(self._parts(), (train, test), strict=True):
             if wanted is not None and not 1 <= wanted <= len(images):
@@ -154,7 +154,7 @@ class ImageData:
         )
 
     def for_tuning(self) -> "ImageData":
-        """Return the training images alone, a fifth of each class of them in place of the test images."""
+        """Return only the training images, with a fifth of each class as the test part."""
         kept, held_out = stratified(self.train_labels.tolist(), share=5)
         return replace(
             self,

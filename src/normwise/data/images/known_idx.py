@@ -24,7 +24,7 @@ class KnownIdx:
         name: Name of the data set, and of its folder among the user's data and in the cache.
         title: Name of the data set in errors.
         address: Folder on a server that has the four ``.gz`` files.
-        sha256: Hexadecimal, of each of ``IDX_NAMES``, uncompressed: the archives differ from one server to the next.
+        sha256: Hexadecimal SHA-256 of each of ``IDX_NAMES``, uncompressed: the archives differ between servers.
         installed: Folder that a package of the operating system puts them into; None where there is no package.
     """
 

@@ -29,7 +29,7 @@ def mnist() -> ImageData:
 
 
 def mnist_from(address: str, sha256: Mapping[str, str], *, timeout: float = TIMEOUT) -> ImageData:
-    """Do as :func:`mnist`, but download from ``address`` and compare with the digests ``sha256``.
+    """Do the same as :func:`mnist`, but download from ``address`` and compare with the digests ``sha256``.
 
     Args:
         address: Folder on a server that has the four ``.gz`` files.

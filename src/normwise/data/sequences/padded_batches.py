@@ -18,7 +18,7 @@ class Sequences:
         values: floating (total, F), frames of F features; or int64 (total,), tokens. ``total`` is the sum of the
             lengths.
         lengths: int64 (N,), each 1 or more.
-        labels: int64 (N,).
+        labels: Class of each sequence, int64 (N,).
 
     Raises:
         DataError: these do not fit together.

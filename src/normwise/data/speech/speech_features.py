@@ -64,7 +64,7 @@ def log_mel(wave: Tensor, rate: int) -> Tensor:
 
 
 def check_rate(rate: int) -> None:
-    """Raise ArgumentError unless recordings can be brought to so many samples a second."""
+    """Raise ArgumentError unless recordings can be resampled to this rate, in Hz."""
     if isinstance(rate, bool) or not isinstance(rate, int) or rate not in RATES:
         raise ArgumentError(
             f"expected a rate of {RATES[0]:,} to {RATES[-1]:,} samples a second, got {rate!r}; choose another"
@@ -119,7 +119,7 @@ def resampled(wave: Tensor, old: int, new: int) -> Tensor:
     # The filter is 20 times as long: seconds and hundreds of megabytes for rates that no recorder has.
     if max(old, new) // common > _LARGEST_FACTOR:
         raise DataError(
-            f"{old:,} samples a second are no usual rate, and too costly to bring to {new:,}; convert the recording"
+            f"{old:,} samples per second are not a usual rate, too costly to resample to {new:,}; convert the recording"
         )
     with needs_extra("study", f"bringing a recording from {old:,} to {new:,} samples a second"):
         from scipy.signal import resample_poly

@@ -1,4 +1,4 @@
-"""Made-up recordings, for where there is nothing else: nothing is downloaded, and nobody speaks."""
+"""Generated recordings of tones, which need no download."""
 
 import math
 from functools import cache

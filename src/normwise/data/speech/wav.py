@@ -168,7 +168,7 @@ def _wave(samples: memoryview, form: _Format, order: _Order) -> Tensor:
         values = _unit(piece, form, order).reshape(-1, form.channels)
         largest = float(np.abs(values).max())
         if not math.isfinite(largest):
-            raise _Fault("has samples that are no numbers")
+            raise _Fault("has samples that are not finite numbers")
         if largest > _LOUDEST:
             raise _Fault(f"has samples of up to {largest:.3g}, expected -1 to 1")
         wave[at : at + step] = values[:, 0] if form.channels == 1 else values.mean(1, dtype=np.float32)

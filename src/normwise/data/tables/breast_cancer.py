@@ -8,7 +8,7 @@ from normwise.data.images.image_data import ImageData
 from normwise.data.stratified_split import stratified
 from normwise.extras import needs_extra
 
-#: One of so many of each class is tested on.
+#: One in this number of samples of each class is for the test.
 _TEST_SHARE = 3
 
 

@@ -1,4 +1,4 @@
-"""Made-up opinions, for where there is nothing else: nothing is downloaded, and nobody holds them."""
+"""Generated opinions as texts, which need no download."""
 
 import random
 

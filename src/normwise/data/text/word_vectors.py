@@ -96,7 +96,7 @@ def _vectors(stream: Stream, path: Path) -> Iterator[tuple[str, list[float]]]:
         ):
             raise DataError(
                 f"{path}, line {number}: expected a word and {width if width > 1 else 'its'} numbers, got "
-                f"{len(fields) - 1}; mend or remove the line"
+                f"{len(fields) - 1}; correct or remove the line"
             )
         yield " ".join(fields[:-width]), _numbers(path, number, fields[-width:])
     if promised is not None and count < promised:
@@ -136,7 +136,7 @@ def _trailing_numbers(fields: list[str]) -> int:
     count = 0
     while count < len(fields) - 1 and _number(fields[-1 - count]) is not None:
         count += 1
-    # "good 1 x 3" is no word of three parts, but a line to mend.
+    # "good 1 x 3" is not a word of three parts, but a faulty line.
     return count if count > 1 else len(fields) - 1
 
 
@@ -149,13 +149,13 @@ def _numbers(path: Path, number: int, fields: list[str]) -> list[float]:
                 return values
     for field in fields:
         if fault := _fault(_number(field)):
-            raise DataError(f"{path}, line {number}: {field!r} {fault}; mend or remove the line")
+            raise DataError(f"{path}, line {number}: {field!r} {fault}; correct or remove the line")
     return [float(field) for field in fields]
 
 
 def _fault(value: float | None) -> str | None:
     if value is None:
-        return "is no number"
+        return "is not a number"
     if not math.isfinite(value):
         return "is not finite"
     return "is too large for float32" if abs(value) > _LARGEST_NUMBER else None

@@ -1,4 +1,4 @@
-"""The diagnosis of a Keras model."""
+"""Diagnosis of a Keras model."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,34 +23,35 @@ def diagnose(
     severities: Mapping[str, Severity] | None = None,
     name: str = "",
 ) -> Diagnosis:
-    """Find what is wrong with the batch normalization of a Keras model: the evidence, and a fix for each finding.
+    """Find what is wrong with the batch normalization of a Keras model, with evidence and a fix for each finding.
 
-    The rules are those of :func:`normwise.diagnose` for torch models that numbers and configuration can answer, with
-    the same codes. With the model alone they read its numbers, its settings and, where it has one, its graph. With data
-    they also evaluate it three times on the batches (with moving statistics, with those of each batch, and with exact
-    ones of all), and call it once for training. Everything is left as it was, also after an exception: weights, moving
-    statistics, seeds, ``trainable``, the compiled step, the optimizer and the random states.
+    The rules are those of :func:`normwise.diagnose` for torch models that need only numbers and configuration, with
+    the same codes. With the model alone they read its numbers, its settings and, if it has one, its graph. With
+    data they also evaluate it three times on the batches (with moving statistics, with those of each batch, and
+    with exact ones), and call it once in training mode. Everything is unchanged, also after an exception: weights,
+    moving statistics, seeds, ``trainable``, the compiled step, the optimizer and the random states.
 
     Args:
-        model: A built model with BN layers, Keras's own or :class:`normwise.keras.BatchNormalization`: Functional,
-            Sequential, subclassed, nested. What asks for the wiring is found in the first two.
+        model: Built model with BN layers, Keras's own or :class:`normwise.keras.BatchNormalization`: Functional,
+            Sequential, subclassed or nested. Rules about the wiring work only on the first two.
         data: Arrays ``x``, ``(x, y)`` or ``(x, y, weights)``, as ``fit`` takes them, which are cut into batches; or
-            batches: a list, a generator, a ``tf.data.Dataset``, a ``keras.utils.PyDataset``, a DataLoader. Targets tell
-            the accuracy, too. They are read once.
-        loss: Name of a Keras loss, or ``loss(targets, outputs)``; it says that the data are those of training. By
-            default the loss of ``compile`` judges, where it is a single one.
-        max_batches: Number of batches to read.
-        batch_size: Samples of a batch that is cut from arrays, as given to ``fit``; None for 32, which is taken for
-            nobody's choice, so that no rule judges it.
+            batches: a list, a generator, a ``tf.data.Dataset``, a ``keras.utils.PyDataset``, a DataLoader. With
+                targets the accuracy is known, too. They are read once.
+        loss: Name of a Keras loss, or a function ``loss(targets, outputs)``; it implies that the data are training
+            data. The default is the loss of ``compile``, if there is a single one.
+        max_batches: Largest number of batches to read.
+        batch_size: Number of samples per batch that is cut from arrays, as given to ``fit``; None for 32, which no
+            rule judges, since the user did not choose it.
         select, ignore: Rules to apply, and to leave out: codes, names or beginnings of codes, such as ``"BN2"``.
         severities: Severities of rules by code, instead of their own.
         name: Name of the model in the report; its class by default.
 
     Returns:
-        The findings, worst first. ``print`` it, ask for ``findings`` and ``is_healthy``, or call ``fix()``.
+        A diagnosis with the findings, worst first. ``print`` it, read ``findings`` and ``is_healthy``, or call
+        ``fix()``.
 
     Raises:
-        ArgumentError: what is given is not as above; no batches; no rule of such a name.
+        ArgumentError: an argument is not as above, there are no batches, or there is no rule of that name.
         ModelError: there is no BN layer, the model has no weights yet, or it fails on the data and no finding says why.
         DataError: the data raise an exception.
 
@@ -69,7 +70,7 @@ def diagnose(
     for key, severity in (severities or {}).items():
         if severity not in SEVERITIES:
             raise ArgumentError(
-                f"{severity!r} is no severity of {key}; expected one of {', '.join(SEVERITIES)}"
+                f"{severity!r} is not a severity of {key}; expected one of {', '.join(SEVERITIES)}"
             )
         checked |= {rule.code: severity for rule in chosen_rules((key,), ())}
     facts = Facts(model, data, loss=loss, max_batches=max_batches, batch_size=batch_size, name=name)

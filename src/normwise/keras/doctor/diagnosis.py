@@ -1,4 +1,4 @@
-"""A diagnosis of a Keras model: the findings, and the way to mend them."""
+"""Diagnosis of a Keras model: the findings, and their fixes."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from normwise.records import Examination, Finding, Severity, Treatment
 
 
 class Diagnosis:
-    """The findings on a model, as :func:`normwise.keras.diagnose` gives them; printed, it says what to do.
+    """Findings on a model, from :func:`normwise.keras.diagnose`; print it to see what to do.
 
     Attributes:
-        examination: All that was found and measured, as a record with JSON.
+        examination: Record of all findings and measurements, with JSON.
     """
 
     def __init__(
@@ -27,31 +27,31 @@ class Diagnosis:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The findings, worst first."""
+        """Return the findings, worst first."""
         return self.examination.findings
 
     @property
     def is_healthy(self) -> bool:
-        """True where no finding is an error or a warning."""
+        """Return whether no finding is an error or a warning."""
         return self.examination.is_healthy
 
     def fix(self) -> Treatment:
         """Apply the safe fixes to the model itself, and prove the gain by measuring again on the same batches.
 
-        They change moving statistics and momentum, and nothing else. Where the gain is not proven, the model is left
-        as it was, also after an exception.
+        They change only moving statistics and momentum. If the gain is not proven, or after an exception, the model
+        is unchanged.
 
         Returns:
-            What was done, and the examinations before and after.
+            A report on the fixes, with the examinations before and after.
         """
         return treat(self._facts, self._rules, self.examination, self._severities)
 
     def __str__(self) -> str:
-        """Return the findings, worst first, and a line on the health of everything else."""
+        """Return the findings, worst first, and a line on everything that is healthy."""
         return str(self.examination)
 
     def __repr__(self) -> str:
-        """Return the same, for notebooks and the interactive interpreter."""
+        """Return the same text, for notebooks and the interactive interpreter."""
         return str(self)
 
     def to_html(self) -> str:

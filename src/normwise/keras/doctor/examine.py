@@ -24,7 +24,7 @@ from normwise.records import (
 def examine(
     facts: Facts, rules: Sequence[Rule], severities: Mapping[str, Severity] | None = None
 ) -> Examination:
-    """Apply rules, and return what they found, worst first; those that need data are skipped without, and named.
+    """Apply rules, and return their findings, worst first; without data, rules that need them are skipped and named.
 
     Raises:
         NormwiseError: the data can't be read, or the model fails on them and no finding says why.
@@ -53,7 +53,7 @@ def examine(
 
 
 def _health(facts: Facts, path: str) -> LayerHealth:
-    """Return the measurements of a layer; without data only its name."""
+    """Return the measurements of a layer; without data only the layer's name."""
     norm = facts.norms[path]
     exact = facts.probe.exact_statistics.get(path) if "data" in facts.has else None
     if exact is None or norm.mean is None or norm.variance is None:

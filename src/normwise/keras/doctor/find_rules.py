@@ -1,4 +1,4 @@
-"""Every rule for Keras models, found by its file."""
+"""Discovery of the rules for Keras models by their files."""
 
 import importlib
 import inspect
@@ -13,7 +13,7 @@ from normwise.keras.doctor.rule import Rule
 
 @cache
 def all_rules() -> tuple[Rule, ...]:
-    """Return every rule, by code."""
+    """Return all rules, by code."""
     modules = [
         importlib.import_module(info.name)
         for info in pkgutil.walk_packages(rules.__path__, f"{rules.__name__}.")
@@ -29,10 +29,10 @@ def all_rules() -> tuple[Rule, ...]:
 
 
 def chosen_rules(select: Iterable[str], ignore: Iterable[str]) -> tuple[Rule, ...]:
-    """Return the rules that are selected and not ignored: by code, name, or beginning of codes; all for no selection.
+    """Return the rules that are selected (by default all) and not ignored, by code, name, or beginning of codes.
 
     Raises:
-        ArgumentError: no rule of such a name, or none is left.
+        ArgumentError: there is no rule of that name, or no rule is left.
     """
     left_out = {rule.code for name in ignore for rule in _named(name)}
     selected = {rule.code for name in select for rule in _named(name)} or {rule.code for rule in all_rules()}

@@ -1,4 +1,4 @@
-"""Exact statistics for a model that is healed."""
+"""Replacement of statistics by exact ones, as a fix."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,10 @@ from normwise.records import Symptom
 
 
 def calibrate_model(facts: Facts, symptoms: Iterable[Symptom]) -> str:
-    """Replace the moving statistics by exact ones of the batches, those of frozen layers if they are among the places.
+    """Replace the moving statistics by exact ones of the batches, also in frozen layers if a symptom names one.
 
     Raises:
-        ModelError: that can't be done; says why.
+        ModelError: the statistics can't be replaced; the error says why.
     """
     if "data" not in facts.has:
         raise ModelError("that needs data")

@@ -1,4 +1,4 @@
-"""A rule of the doctor for Keras models."""
+"""Base of the doctor's rules for Keras models."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -10,33 +10,33 @@ from normwise.records import Measured, RuleText, Symptom
 
 
 class Rule(BaseRule[Facts]):
-    """A rule. A subclass in a file of ``doctor/rules`` is found by that.
+    """Base of all rules. A subclass in a file of ``doctor/rules`` is found automatically.
 
-    It has the code, the name and the severity of the rule for torch models that finds the same fault, and the page of
-    that explains it.
+    A rule has the code, the name and the severity of the rule for torch models that finds the same fault, whose
+    page explains it.
 
     Attributes:
-        code, name: Those of the rule in :mod:`normwise.doctor`.
-        severity: How much a finding matters, where :meth:`severity_of` does not say otherwise.
-        needs: What it has to be given.
-        finds: What it finds in Keras models, for lists of the rules.
-        safety: Whether the fix can be applied by :meth:`heal`.
-        supersedes: Codes of rules whose findings this one explains: in the layers that both found, theirs are dropped.
+        code, name: Code and name of the rule in :mod:`normwise.doctor`.
+        severity: Severity of a finding, unless :meth:`severity_of` returns another.
+        needs: Kinds of input that the rule needs.
+        finds: Description of the fault in Keras models, for lists of the rules.
+        safety: Whether :meth:`heal` can apply the fix.
+        supersedes: Codes of rules whose findings this one explains; they are dropped in layers that both found.
     """
 
     needs: ClassVar[tuple[Need, ...]]
 
     def heal(self, facts: Facts, layers: dict[str, Any], symptoms: Sequence[Symptom]) -> str:
-        """Apply a safe fix to the BN layers, by path, in place, and return what was done.
+        """Apply a safe fix to the BN layers, by path, in place, and return a description.
 
         Raises:
-            ModelError: it can't be applied here; says why.
+            ModelError: the fix can't be applied here; the error says why.
         """
-        # Only rules with a safe fix are asked, and tests/keras/doctor/test_rules.py tries each of those.
+        # Only called for rules with a safe fix, each of which tests/keras/doctor/test_rules.py tries.
         raise NotImplementedError(f"{self.code} has no fix that is applied")
 
     def text(self) -> RuleText:
-        """Return its text; empty where the page of the rule for torch has it."""
+        """Return the rule's texts; empty if they are on the page of the rule for torch."""
         return RuleText(
             self.code, self.name, self.severity, self.safety, self.needs, self.finds, "", "", "", "", "", ()
         )

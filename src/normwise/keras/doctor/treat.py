@@ -15,13 +15,13 @@ from normwise.records import Examination, Remedy, Severity, Treatment, faults_of
 def treat(
     facts: Facts, rules: Sequence[Rule], examination: Examination, severities: Mapping[str, Severity]
 ) -> Treatment:
-    """Apply the safe fixes of the findings to the model, and take them back where their gain is not proven.
+    """Apply the safe fixes of the findings to the model, and undo them if their gain is not proven.
 
-    They are proven where none of the findings that were mended is found again, and where neither loss nor outputs in
-    evaluation are farther from those with exact statistics than before.
+    They are proven if no fixed finding is found again, and if neither loss nor outputs in evaluation are farther
+    from those with exact statistics than before.
 
     Raises:
-        NormwiseError: the model fails when it is measured again; it is as it was then.
+        NormwiseError: the model fails when it is measured again; it is then restored.
     """
     layers = {path: norm.layer for path, norm in facts.norms.items()}
     held = {path: _held(layer) for path, layer in layers.items() if layer.built}
@@ -55,7 +55,7 @@ def treat(
 
 
 def _again(facts: Facts) -> Facts:
-    """Return new facts about the model, and the same batches."""
+    """Return new facts about the model, on the same batches."""
     found = Facts(
         facts.model,
         facts.data,
@@ -65,7 +65,7 @@ def _again(facts: Facts) -> Facts:
         name=facts.name,
     )
     if facts.data is not None:
-        # They may be of a generator, which gives them once.
+        # They may come from a generator, which yields them only once.
         found.batches = facts.batches
     return found
 

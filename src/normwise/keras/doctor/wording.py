@@ -1,4 +1,4 @@
-"""Sentences that several rules share."""
+"""Sentences that are common to several rules."""
 
 from collections.abc import Iterable
 
@@ -7,13 +7,13 @@ from normwise.records import Symptom
 
 
 def calibration(facts: Facts, symptoms: Iterable[Symptom]) -> str:
-    """Return the call that gives a model exact statistics; with frozen layers where such are among the places."""
+    """Return the call that gives a model exact statistics, also in frozen layers if a symptom names one."""
     frozen = any(not facts.norms[symptom.path].trainable for symptom in symptoms)
     return f"normwise.keras.calibrate(model, data{', include_frozen=True' if frozen else ''})"
 
 
 def cost_of_statistics(facts: Facts) -> str:
-    """Compare evaluation with the moving statistics and with exact ones; empty where nothing was measured."""
+    """Return evaluation with moving and with exact statistics as text; empty if nothing was measured."""
     return facts.probe.cost_of_statistics if "data" in facts.has else ""
 
 
@@ -29,6 +29,6 @@ def paths_code(symptoms: Iterable[Symptom]) -> str:
 
 
 def counted(symptoms: Iterable[Symptom]) -> str:
-    """Return ``"a BN layer"``, or how many there are."""
+    """Return ``"a BN layer"``, or the number of layers."""
     count = len(list(symptoms))
     return "a BN layer" if count == 1 else f"{count} BN layers"

@@ -1,4 +1,4 @@
-"""A network by name, with initial weights that depend on the seed and on nothing else."""
+"""Networks by name, with initial weights that depend only on the seed."""
 
 import inspect
 import random
@@ -20,7 +20,7 @@ from normwise.keras.networks.speech_lstm import speech_lstm
 from normwise.records import Task
 from normwise.records.training.option_value import check_option_value
 
-#: The networks for each task.
+#: Networks for each task.
 TASKS: dict[Task, dict[str, Callable[..., keras.Model]]] = {
     "image": {
         "mnist_cnn": mnist_cnn,
@@ -39,7 +39,7 @@ _OWN = ("shape", "classes", "norm", "logits")
 
 
 def check_name(name: str, task: Task | None) -> None:
-    """Raise ModelError unless there is a network of the name, for the task where one is given."""
+    """Raise ModelError unless there is a network of the name, for the task if one is given."""
     known = NETWORKS if task is None else TASKS[task]
     if name not in known:
         kind = "" if task is None else f" for {task}"
@@ -61,23 +61,24 @@ def build(
 ) -> keras.Model:
     """Return the network ``name`` for inputs of ``shape``, its weights drawn for ``seed``.
 
-    Two networks that differ in the norm between their layers begin with the same weights. The random state of Python,
-    from which Keras seeds, is left as it was.
+    Two networks that differ in the norm between their layers have the same initial weights. The random state of
+    Python, which Keras seeds from, is unchanged.
 
     Args:
-        name: One of :data:`NETWORKS`.
-        shape: Height, width, channels of an image; features of a frame of speech; entries of a text's vocabulary.
+        name: Name of the network, one of :data:`NETWORKS`.
+        shape: Shape of the inputs: height, width, channels of an image; features of a frame of speech; entries of a
+            text's vocabulary.
         classes: Number of classes.
-        task: What the inputs are, where the network must be one for them.
-        norm: A name or a factory, see ``normwise.keras.networks.parts.norm``.
-        seed: Of the weights and of dropout.
-        momentum: Of batch normalization, the weight of what was.
+        task: Kind of input that the network must be for; None for any.
+        norm: Name or factory of the norm, see ``normwise.keras.networks.parts.norm``.
+        seed: Seed of the weights and of dropout.
+        momentum: Momentum of batch normalization, the weight of the old average.
         logits: Whether the output is before the softmax or sigmoid.
-        options: The network's own.
+        options: Options of the network.
 
     Raises:
-        ModelError: an unknown name or option, a value that the option can't have, or images that the network can't
-            take.
+        ModelError: the name or an option is unknown, an option has an invalid value, or the network can't take such
+            images.
     """
     check_name(name, task)
     if len(shape) != (3 if name in TASKS["image"] else 1):
@@ -95,7 +96,7 @@ def build(
         )
     if not callable(norm) and norm not in (WITHIN, "layer"):
         norm = norm_factory(norm, float(momentum))
-    # Initializers and dropout without a seed take theirs from Python's generator.
+    # Initializers and dropout without a seed draw theirs from Python's generator.
     state = random.getstate()
     try:
         random.seed(seed)

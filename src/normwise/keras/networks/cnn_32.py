@@ -22,10 +22,9 @@ def cnn_32(
     Args:
         shape: Height, width and channels of an image; meant for 32×32×3, at least 2×2.
         classes: Number of classes.
-        norm: A name or a factory, see ``normwise.keras.networks.parts.norm``.
-        placement: Normalise before or after the ReLU.
-        hidden: With a number such as 128, a dense layer of so many units with norm and ReLU stands before the output;
-            0 for none.
+        norm: Name or factory of the norm, see ``normwise.keras.networks.parts.norm``.
+        placement: Whether to normalise before or after the ReLU.
+        hidden: Units of a dense layer with norm and ReLU before the output, such as 128; 0 for no such layer.
         logits: Whether the output is before the softmax.
     """
     require_size("cnn_32", shape, 2)

@@ -21,8 +21,8 @@ def cnn_64(
     Args:
         shape: Height, width and channels of an image; meant for 64×64×3, at least 10×10.
         classes: Number of classes.
-        norm: A name or a factory, see ``normwise.keras.networks.parts.norm``.
-        placement: Normalise before or after the ReLU.
+        norm: Name or factory of the norm, see ``normwise.keras.networks.parts.norm``.
+        placement: Whether to normalise before or after the ReLU.
         logits: Whether the output is before the softmax.
     """
     require_size("cnn_64", shape, 10)

@@ -22,8 +22,8 @@ def conv_pair(
     Args:
         shape: Height, width and channels of an image, at least 2×2.
         classes: Number of classes.
-        norm: A name or a factory, see ``normwise.keras.networks.parts.norm``.
-        placement: Normalise before or after the ReLU.
+        norm: Name or factory of the norm, see ``normwise.keras.networks.parts.norm``.
+        placement: Whether to normalise before or after the ReLU.
         bias: Whether the convolutions have a bias (which BN before the activation cancels).
         logits: Whether the output is before the softmax.
     """

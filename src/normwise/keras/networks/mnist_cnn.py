@@ -21,8 +21,8 @@ def mnist_cnn(
     Args:
         shape: Height, width and channels of an image, at least 4×4.
         classes: Number of classes.
-        norm: A name or a factory, see ``normwise.keras.networks.parts.norm``.
-        placement: Normalise before or after the ReLU.
+        norm: Name or factory of the norm, see ``normwise.keras.networks.parts.norm``.
+        placement: Whether to normalise before or after the ReLU.
         logits: Whether the output is before the softmax.
     """
     require_size("mnist_cnn", shape, 4)

@@ -16,8 +16,8 @@ def row_lstm(
     Args:
         shape: Height, width and channels of an image; any.
         classes: Number of classes.
-        norm: A name or a factory, see ``normwise.keras.networks.parts.norm``; "recurrent_layer" is layer normalization
-            within the LSTM.
+        norm: Name or factory of the norm, see ``normwise.keras.networks.parts.norm``; "recurrent_layer" is layer
+            normalization within the LSTM.
         logits: Whether the output is before the softmax.
     """
     check_sequence_norm("row_lstm", norm)

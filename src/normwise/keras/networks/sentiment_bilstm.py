@@ -25,13 +25,13 @@ def sentiment_bilstm(
     statistics see it. The one output is that of the second of two classes; of more classes there is one each.
 
     Args:
-        shape: Entries of the vocabulary.
+        shape: Number of entries of the vocabulary.
         classes: Number of classes.
-        norm: A name or a factory, see ``normwise.keras.networks.parts.norm``; "recurrent_layer" is layer normalization
-            within the LSTM layers.
-        width: Of the word vectors, which begin uniform on ±0.25, as in Kim 2014 (https://arxiv.org/abs/1408.5882,
-            section 3.1).
-        dropout: Of the word vectors, and of what goes into the second and into the last layer.
+        norm: Name or factory of the norm, see ``normwise.keras.networks.parts.norm``; "recurrent_layer" is layer
+            normalization within the LSTM layers.
+        width: Width of the word vectors, which are initially uniform on ±0.25, as in Kim 2014
+            (https://arxiv.org/abs/1408.5882, section 3.1).
+        dropout: Dropout of the word vectors, and of the inputs of the second and of the last layer.
         logits: Whether the output is before the sigmoid or softmax.
     """
     check_sequence_norm("sentiment_bilstm", norm)

@@ -22,11 +22,11 @@ def speech_lstm(
     nor the statistics see them.
 
     Args:
-        shape: Features of a frame.
+        shape: Number of features of a frame.
         classes: Number of classes.
-        norm: A name or a factory, see ``normwise.keras.networks.parts.norm``; "recurrent_layer" is layer normalization
-            within the LSTM layers.
-        dropout: Of what goes into the second and into the last layer.
+        norm: Name or factory of the norm, see ``normwise.keras.networks.parts.norm``; "recurrent_layer" is layer
+            normalization within the LSTM layers.
+        dropout: Dropout of the inputs of the second and of the last layer.
         logits: Whether the output is before the softmax.
     """
     check_sequence_norm("speech_lstm", norm)

@@ -1,4 +1,4 @@
-"""Models of Keras changed, and the change proven."""
+"""Changes of Keras models, each proven on an example."""
 
 from normwise.keras.surgery.calibrate.calibrate import calibrate
 from normwise.keras.surgery.calibrate_callback import CalibrateCallback

@@ -9,10 +9,10 @@ from normwise.keras.batch_normalization import BatchNormalization
 
 
 def check_model(model: Any) -> None:
-    """Check that an operation can begin with a model.
+    """Check that an operation can work on a model.
 
     Raises:
-        ArgumentError: it is no model or layer of Keras, or has no weights yet.
+        ArgumentError: the argument is not a model or layer of Keras, or has no weights yet.
     """
     if not isinstance(model, keras.layers.Layer):
         raise ArgumentError(f"expected a model of Keras, got {type(model).__name__}; the data come second")
@@ -23,10 +23,10 @@ def check_model(model: Any) -> None:
 
 
 def batch_norms(model: Any) -> dict[str, Any]:
-    """Return the BN layers of a model, those of nested models and of layers included, by path.
+    """Return the BN layers of a model, including those of nested models and layers, by path.
 
-    A path is the names from the model down to the layer, with ``/`` between them. A layer that is in several places
-    has the first of its paths.
+    A path is the names from the model down to the layer, separated by ``/``. A layer with several paths has the
+    first one.
     """
     return {path: layer for path, layer in layers_of(model).items() if is_batch_norm(layer)}
 
@@ -60,12 +60,12 @@ def has_own_call(layer: Any) -> bool:
     return any(getattr(type(layer), name, None) is not getattr(known, name, None) for name in _COMPUTES)
 
 
-#: What a subclass may override that would change what is computed.
+#: Members that a subclass may override to change the computation.
 _COMPUTES = ("call", "__call__", "_moments")
 
 
 def _free(path: str, taken: dict[str, Any]) -> str:
-    """Return the path, with a number where layers beside one another have the same name."""
+    """Return the path, with a number if sibling layers have the same name."""
     number, free = 1, path
     while free in taken:
         free, number = f"{path}_{number}", number + 1

@@ -1,4 +1,4 @@
-"""Calibration of the moving statistics before each validation of a training."""
+"""Callback that calibrates the moving statistics before each validation."""
 
 from typing import Any
 
@@ -12,23 +12,24 @@ from normwise.records import Calibration, Order, VarianceKind
 class CalibrateCallback(keras.callbacks.Callback):
     """Calibrate the model's moving statistics before each validation of ``fit``.
 
-    Validation measures the weights of the moment, and the moving statistics are averages over the weights of many steps
-    before. Here they are replaced, in place, by those of data for these weights, as :func:`normwise.keras.calibrate`
-    does: ``val_loss``, and what ``ModelCheckpoint``, ``EarlyStopping`` and ``BackupAndRestore`` keep afterwards, are
-    those of the calibrated model. It happens when validation begins (``on_test_begin``), which is before
-    ``on_epoch_end`` of all callbacks, so that their order does not matter but for ``SwapEMAWeights``, which must come
-    before this one. Where the last epoch had no validation, it happens at the end of the training, too.
+    Validation measures the current weights, but the moving statistics are averages over the weights of many earlier
+    steps. This callback replaces them, in place, by the statistics of data for the current weights, by
+    :func:`normwise.keras.calibrate`. So ``val_loss``, and everything that ``ModelCheckpoint``, ``EarlyStopping``
+    and ``BackupAndRestore`` use afterwards, are those of the calibrated model. It runs when validation begins
+    (``on_test_begin``), before ``on_epoch_end`` of all callbacks. So their order does not matter, except that
+    ``SwapEMAWeights`` must come before this one. If the last epoch had no validation, it also runs at the end of
+    the training.
 
-    Training goes on from the calibrated statistics: its moving averages move them. That changes nothing in training
-    itself, where batches normalise, but for renorm layers, which compare the batches with them.
+    Training continues from the calibrated statistics, which its moving averages update. This does not affect
+    training itself, which normalises by the batch, except for renorm layers, which compare batches with them.
 
     Args:
-        data, order, variance, max_batches, batch_size: See :func:`normwise.keras.calibrate`. Data of the training,
-            not of the validation; a few thousand values a channel will do. By default one pass is made
-            (``order="training"``), as for a cheap estimate in each epoch; ``"evaluation"`` makes one for each layer.
+        data, order, variance, max_batches, batch_size: Arguments of :func:`normwise.keras.calibrate`. Use training
+            data, not validation data; a few thousand values per channel are enough. By default one pass is made
+            (``order="training"``), a cheap estimate in each epoch; ``"evaluation"`` makes one for each layer.
 
     Attributes:
-        reports: What each calibration found, in their order.
+        reports: Reports of all calibrations, in order.
     """
 
     def __init__(
@@ -52,11 +53,11 @@ class CalibrateCallback(keras.callbacks.Callback):
         self._stale = False
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Begin a training."""
+        """Prepare for a training."""
         self._stale = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Take note that the weights have moved."""
+        """Record that the weights have changed."""
         self._stale = True
 
     def on_test_begin(self, logs: Any = None) -> None:
@@ -64,7 +65,7 @@ class CalibrateCallback(keras.callbacks.Callback):
         self._calibrate()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Calibrate the trained model, unless that was done since the last step."""
+        """Calibrate the trained model, unless it was calibrated since the last step."""
         if self._stale:
             self._calibrate()
 

@@ -1,4 +1,4 @@
-"""State of ``compile`` in a model whose trainable weights have changed since: traced functions, the optimiser."""
+"""Update of ``compile``'s state after the trainable weights have changed: traced functions and optimiser."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import keras
 
 
 def renew_compiled(model: Any) -> None:
-    """Let a compiled model train the weights that are trainable now.
+    """Make a compiled model train the weights that are trainable now.
 
-    Functions that Keras traced before are made anew at their next call. An optimiser that was built for other weights
-    is replaced by one of the same settings, with the steps, the learning rate and the averages of the weights that both
-    have; the averages of others begin anew.
+    Functions that Keras traced before are traced again at their next call. An optimiser that was built for other
+    weights is replaced by one with the same settings, with the steps, the learning rate and the state of the
+    weights that both have; the state of others is reset.
 
     Args:
-        model: Any layer; one that is no model, or was not compiled, is left alone.
+        model: Model or layer; anything that is not a compiled model is left unchanged.
     """
     if not isinstance(model, keras.Model) or not model.compiled:
         return
@@ -35,7 +35,7 @@ def _for_weights(optimizer: Any, weights: list[Any]) -> Any:
     for variable in optimizer.variables:
         before.setdefault(variable.path, []).append(variable)
     for variable in new.variables:
-        # Names that two weights share say nothing.
+        # A name that two weights share is ambiguous.
         same = before.get(variable.path, [])
         if len(same) == 1 and same[0].shape == variable.shape:
             variable.assign(same[0].value)

@@ -1,8 +1,9 @@
-"""The text of an exception from the call of a Keras model, without the text that Keras puts around it."""
+"""Text of an exception from the call of a Keras model, without the text that Keras adds."""
 
 import re
 
-#: Keras names the layer before the text of an exception, prints that in bold, and lists all arguments behind it.
+#: Keras puts the layer's name before the text of an exception, prints that in bold, and lists all arguments
+#: after it.
 _AROUND = re.compile(r"\x1b\[1m(.*?)\x1b\[0m\s*Arguments received by ", re.DOTALL)
 
 

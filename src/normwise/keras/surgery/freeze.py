@@ -1,4 +1,4 @@
-"""Moving statistics that stay what they are while a model trains."""
+"""Freezing of BN layers: fixed moving statistics during training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,32 +10,32 @@ from normwise.keras.surgery.batch_norms import batch_norms, check_model
 from normwise.keras.surgery.compiled_state import renew_compiled
 from normwise.records import Freezing
 
-#: Attribute of a layer in which its flags before :func:`freeze` are kept.
+#: Attribute of a layer with its flags before :func:`freeze`.
 _BEFORE = "_flags_before_freeze"
 
 
 def freeze(model: Any, *, parameters: bool = True) -> Freezing:
-    """Fix the moving statistics of all BN layers, in place, and γ and β with them unless told otherwise.
+    """Fix the moving statistics of all BN layers, in place, and by default also γ and β.
 
-    A frozen layer normalises with its moving statistics, and doesn't move them, in training, too. With ``parameters``
-    that is Keras's ``trainable = False``, which fixes γ and β as well. Without, γ and β go on learning, which only
-    :class:`normwise.keras.BatchNormalization` can do: its ``frozen_statistics`` is set. Both are in the configuration
-    of the layer, so that a saved model stays frozen.
+    A frozen layer normalises with its moving statistics and doesn't update them, also in training. With
+    ``parameters`` this is Keras's ``trainable = False``, which fixes γ and β as well. Without it, γ and β continue
+    to learn, which only :class:`normwise.keras.BatchNormalization` supports: its ``frozen_statistics`` is set. Both
+    flags are in the configuration of the layer, so a saved model stays frozen.
 
-    Keras reads these flags when it traces the training step: where only ``trainable`` is set after ``compile``,
-    TensorFlow goes on moving the statistics in silence, and JAX fails. Here no new ``compile`` is needed: the functions
-    of ``model`` are traced anew, and its optimiser keeps the state of the weights that are left. Give the model that
-    you call ``fit`` on, not a part of it.
+    Keras reads these flags when it traces the training step: if you only set ``trainable`` after ``compile``,
+    TensorFlow silently continues to update the statistics, and JAX fails. With this function no new ``compile`` is
+    needed: the functions of ``model`` are traced again, and its optimiser keeps the state of the remaining weights.
+    Pass the model that you call ``fit`` on, not a part of it.
 
     Args:
-        model: Any built model.
-        parameters: Fix γ and β, too.
+        model: Built model.
+        parameters: Whether to fix γ and β, too.
 
     Returns:
         Report with the paths of the layers that are frozen now.
 
     Raises:
-        ArgumentError: ``parameters=False`` and a layer of Keras's own. Then nothing is frozen.
+        ArgumentError: ``parameters`` is False and a layer is Keras's own; nothing is frozen.
     """
     check_model(model)
     layers = batch_norms(model)
@@ -60,11 +60,11 @@ def freeze(model: Any, *, parameters: bool = True) -> Freezing:
 def unfreeze(model: Any) -> Freezing:
     """Let BN layers learn again, in place: the inverse of :func:`freeze`.
 
-    A layer that :func:`freeze` froze gets the flags that it had before. One that came frozen, from a file or by hand,
-    becomes trainable, with statistics that move.
+    A layer that :func:`freeze` froze gets its old flags. A layer that was frozen in a file or by hand becomes
+    trainable, with statistics that are updated.
 
     Args:
-        model: Any built model; that on which ``fit`` is called.
+        model: Built model on which ``fit`` is called.
 
     Returns:
         Report with the paths of the layers that were frozen and are not now.
@@ -96,7 +96,7 @@ def _is_frozen(layer: Any) -> bool:
 
 @contextmanager
 def _restored(layers: dict[str, Any]) -> Iterator[None]:
-    """Give layers back their flags after an exception."""
+    """Restore the flags of layers after an exception."""
     before = {path: (_flags_of(layer), vars(layer).get(_BEFORE)) for path, layer in layers.items()}
     try:
         yield

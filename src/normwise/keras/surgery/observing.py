@@ -1,10 +1,10 @@
-"""A look at what layers are called with."""
+"""Observation of the arguments of layers' calls."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-#: Called with a layer's path, the layer, and the arguments of a call.
+#: Function of a layer's path, the layer, and the arguments of a call.
 Look = Callable[[str, Any, tuple[Any, ...], dict[str, Any]], None]
 
 

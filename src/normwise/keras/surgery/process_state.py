@@ -1,4 +1,4 @@
-"""State that an operation leaves as it was: variables of a model, and the generators of random numbers."""
+"""State that an operation restores: variables of a model, and random generators."""
 
 import random
 import sys
@@ -15,7 +15,7 @@ _GENERATOR = "global_seed_generator"
 
 
 class RandomState:
-    """States of the generators of Python, NumPy and Keras, and of torch, where it is in the process."""
+    """States of the generators of Python, NumPy and Keras, and of torch if it is imported."""
 
     def __init__(self) -> None:
         self._python = random.getstate()
@@ -26,13 +26,13 @@ class RandomState:
         self._torch = None if torch is None else torch.get_rng_state()
 
     def put_back(self) -> None:
-        """Let the generators go on from here again."""
+        """Reset the generators to these states."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)  # noqa: NPY002
         if self._keras is not None:
             self._keras.state.assign(self._keras_state)
         elif _keras_generator() is not None:
-            # What drew a number first has made one.
+            # Code that has drawn its first number has made a generator.
             _keras_globals().set_global_attribute(_GENERATOR, None)
         if self._torch is not None:
             _torch().set_rng_state(self._torch)
@@ -40,14 +40,14 @@ class RandomState:
 
 @contextmanager
 def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
-    """Leave a model's variables and the generators as they were, also after an exception.
+    """Restore a model's variables and the generators afterwards, also after an exception.
 
     Args:
-        model: A model.
-        but: Variables that may change, if nothing fails.
+        model: Model whose variables are restored.
+        but: Variables that may change if nothing fails.
 
     Yields:
-        The state of the generators.
+        The states of the generators.
     """
     state = RandomState()
     before = [(variable, as_array(variable.value).copy()) for variable in model.variables]
@@ -66,7 +66,7 @@ def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
 
 
 def _keras_generator() -> Any:
-    """Return what Keras's functions without a seed draw from; None where none has drawn yet."""
+    """Return the generator of Keras's functions without a seed; None if none has drawn yet."""
     return _keras_globals().get_global_attribute(_GENERATOR)
 
 
@@ -76,11 +76,11 @@ def _keras_globals() -> Any:
 
 
 def without_gradients() -> Any:
-    """Return a context in which torch, where it is in the process, remembers no graph."""
+    """Return a context in which torch, if it is imported, records no graph."""
     torch = _torch()
     return nullcontext() if torch is None else torch.no_grad()
 
 
 def _torch() -> Any:
-    """Return torch where it is imported already; this package imports it nowhere else."""
+    """Return torch if it is imported already; this package imports it nowhere else."""
     return sys.modules.get("torch")

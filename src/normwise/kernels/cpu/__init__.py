@@ -1,1 +1,1 @@
-"""The compiled kernels for CPUs."""
+"""Compiled kernels for CPUs."""

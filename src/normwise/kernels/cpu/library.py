@@ -1,4 +1,4 @@
-"""The compiled module: whether it is there, and calls of it on tensors that it covers."""
+"""The compiled module: its availability, and its calls on covered tensors."""
 
 import os
 from dataclasses import replace
@@ -14,11 +14,11 @@ from normwise.kernels.backward_call import BackwardCall, Gradients
 from normwise.kernels.call import Call
 
 _FLOAT, _BFLOAT = torch.float32, torch.bfloat16
-#: Activations by the numbers that ``csrc/call.h`` gives them.
+#: Activations by their numbers in ``csrc/call.h``.
 NUMBERS: dict[str | None, int] = {None: 0} | {name: row.number for name, row in ACTIVATIONS.items()}
-#: What the module has; one that was built from other sources may lack some, and compute others differently.
+#: Expected functions of the module; one built from other sources may lack some, or compute differently.
 _FUNCTIONS = ("forward", "moments", "normalise", "backward", "moments_gradient", "input_gradient")
-#: ``NORMWISE_KERNELS`` turns the kernels off by this word; the name of an instruction set asks for that one.
+#: Value of ``NORMWISE_KERNELS`` that turns the kernels off; the name of an instruction set selects that one.
 _OFF = "torch"
 _INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
@@ -33,7 +33,7 @@ def _load() -> tuple[ModuleType | None, str]:
             f"NORMWISE_KERNELS is {wanted!r}; known are {known}. Unset it for the fastest there is"
         )
     try:
-        # After torch, whose OpenMP then serves both.
+        # Imported after torch, so that both use torch's OpenMP.
         module = import_module("normwise.kernels.cpu._native")
     except ModuleNotFoundError:
         return None, "not there: no compiler could build them when normwise was installed"
@@ -46,7 +46,7 @@ def _load() -> tuple[ModuleType | None, str]:
     return module, ""
 
 
-#: The compiled module, None where there is none or it was turned off; and why, in words.
+#: The compiled module, None if there is none or it was turned off; and the reason.
 library, reason = _load()
 #: Activations that the compiled module computes; others are left to torch's operators.
 COVERED_ACTIVATIONS: frozenset[str | None] = frozenset(
@@ -55,7 +55,7 @@ COVERED_ACTIVATIONS: frozenset[str | None] = frozenset(
 
 
 def loaded() -> ModuleType:
-    """Return the compiled module, which the caller knows is there."""
+    """Return the compiled module, which the caller knows to exist."""
     assert library is not None  # noqa: S101 (the caller has asked for the kernels)
     return library
 
@@ -63,16 +63,17 @@ def loaded() -> ModuleType:
 def forward(
     call: Call, batch: Tensor | None = None, *, out: Tensor | None = None
 ) -> tuple[Tensor, bytearray]:
-    """Return the output, and what the backward pass needs: per channel, in float64, the mean and 1 / deviation.
+    """Return the output, and the saved statistics per channel, in float64: the mean and 1 / deviation.
 
-    Training moves the running statistics, which are float32, and the counter in place. The tensors are not checked
+    Training updates the running statistics, which are float32, and the counter in place. The tensors are not
+    checked
     here: the backend's :class:`normwise.kernels.coverage.Coverage` does that, and sets the layout.
 
     Args:
-        call: A call that is covered.
-        batch: Float64 ``(2, C)``, gets the mean and the Bessel-corrected variance where there are at least two real
-            positions.
-        out: Memory for the output, laid out as ``x``; without it, a new tensor, or ``x`` itself with ``inplace``.
+        call: Covered call.
+        batch: Float64 ``(2, C)``, filled with the mean and the Bessel-corrected variance if there are at least two
+            real positions.
+        out: Memory for the output, laid out like ``x``; by default a new tensor, or ``x`` itself with ``inplace``.
     """
     assert library is not None  # noqa: S101 (the call is covered)
     x, bfloat16 = call.x, call.x.dtype is _BFLOAT
@@ -92,7 +93,7 @@ def moments(call: Call) -> tuple[int, Tensor]:
 
 
 def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
-    """Return the gradients of a backward pass that is covered; ``out`` is memory for that of the input."""
+    """Return the gradients of a covered backward pass; ``out`` is memory for the gradient of the input."""
     assert library is not None  # noqa: S101 (the call is covered)
     x, bfloat16 = call.x, call.x.dtype is _BFLOAT
     grad_x = torch.empty_like(x) if out is None else out
@@ -101,7 +102,7 @@ def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
     if weight is not None and weight.dtype is _FLOAT:
         grad_weight = torch.empty_like(weight)
     else:
-        # Not torch.empty, which takes torch's default device.
+        # Not torch.empty, which uses torch's default device.
         grad_weight = call.grad_y.new_empty(call.layout[1], dtype=_FLOAT)
     grad_bias = torch.empty_like(grad_weight)
     if bfloat16:
@@ -120,5 +121,5 @@ def backward(call: BackwardCall, *, out: Tensor | None = None) -> Gradients:
 
 
 def as_float(tensor: Tensor | None) -> Tensor | None:
-    """Return the tensor in float32, which the kernels' parameters have; those of bfloat16 inputs may be shorter."""
+    """Return the tensor in float32, as the kernels' parameters need; with bfloat16 inputs they may be bfloat16."""
     return None if tensor is None else tensor.float()

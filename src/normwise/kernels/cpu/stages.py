@@ -1,4 +1,4 @@
-"""Halves of the passes by the compiled module: between them moments, or their gradients, may be merged with others'."""
+"""Halves of the compiled module's passes, between which moments, or their gradients, may be merged with others'."""
 
 from dataclasses import replace
 
@@ -14,9 +14,9 @@ _BFLOAT = torch.bfloat16
 
 
 def normalise(call: Call, count: int, moments: Tensor) -> tuple[Tensor, bytearray]:
-    """Return the output of a covered call of training by given moments, and what the backward pass needs.
+    """Return the output of a covered training call with given moments, and the saved statistics.
 
-    Running statistics, which are float32, and the counter move as by a batch with these moments.
+    Running statistics, which are float32, and the counter are updated as by a batch with these moments.
     """
     moments = _two_rows("moments", call.layout[1], moments)
     out, bfloat16 = torch.empty_like(call.x), call.x.dtype is _BFLOAT
@@ -31,7 +31,7 @@ def moments_gradient(call: BackwardCall) -> MomentsGradient:
     """Return the gradients of moments, parameters and residual of a covered backward pass."""
     x, bfloat16 = call.x, call.x.dtype is _BFLOAT
     channels = call.layout[1]
-    # Not torch.empty, which takes torch's default device.
+    # Not torch.empty, which uses torch's default device.
     grad_moments = x.new_empty(2, channels, dtype=torch.float64)
     parameters = x.new_empty(2, channels, dtype=torch.float32)
     grad_residual = None if call.slope_source is None else torch.empty_like(x)
@@ -54,9 +54,9 @@ def moments_gradient(call: BackwardCall) -> MomentsGradient:
 def input_gradient(
     call: BackwardCall, count: int, grad_moments: Tensor, grad_residual: Tensor | None
 ) -> Tensor:
-    """Return the gradient of the input, from the gradients of moments of ``count`` positions.
+    """Return the gradient of the input, from the gradients of moments over ``count`` positions.
 
-    ``grad_residual`` is what :func:`moments_gradient` returned, and gets its padding.
+    ``grad_residual`` is the result of :func:`moments_gradient`; its padding is filled in.
     """
     x, bfloat16 = call.x, call.x.dtype is _BFLOAT
     grad_moments = _two_rows("gradients of moments", call.layout[1], grad_moments)
@@ -77,7 +77,7 @@ def input_gradient(
 
 
 def _two_rows(what: str, channels: int, given: Tensor) -> Tensor:
-    """Return a float64 tensor ``(2, C)`` on the CPU in one piece of memory, or raise ArgumentError."""
+    """Return a contiguous float64 tensor ``(2, C)`` on the CPU, or raise ArgumentError."""
     if given.dtype is not torch.float64 or given.shape != (2, channels) or not given.is_cpu:
         raise ArgumentError(
             f"expected {what} in float64, of the shape {(2, channels)} and on the CPU, got {given.dtype}, "

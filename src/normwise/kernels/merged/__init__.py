@@ -1,4 +1,4 @@
-"""Batch normalization by the moments of a union: this batch and others, such as those of other processes."""
+"""Batch normalization with the moments of a union of this batch and others, such as those of other processes."""
 
 from normwise.kernels.merged.dispatch import merged_batch_norm
 from normwise.kernels.merged.merger import Merger

@@ -1,4 +1,4 @@
-"""The autograd rule of calls whose moments are merged with others, for backends whose passes come in halves."""
+"""Autograd rule of calls whose moments are merged with others, for backends that compute passes in halves."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,9 +19,9 @@ from normwise.kernels.torch_backend.primitives import ChannelMoments
 
 
 def merged_batch_norm(backend: StagedBackend, call: Call, merger: Merger) -> Tensor:
-    """Return the output of a call that the backend covers, with a gradient where one is needed."""
+    """Return the output of a call that the backend covers, with a gradient if needed."""
     if call.inplace:
-        # The output may take the input's place, and need not: here it does not.
+        # The output may overwrite the input, but does not have to: here it does not.
         call = replace(call, inplace=False)
     tensors = (call.x, call.weight, call.bias, call.residual)
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
@@ -30,7 +30,7 @@ def merged_batch_norm(backend: StagedBackend, call: Call, merger: Merger) -> Ten
 
 
 def _forward(backend: StagedBackend, call: Call, merger: Merger) -> tuple[Tensor, Any, ChannelMoments]:
-    """Return the output, what the backward pass needs, and the moments of the union."""
+    """Return the output, the saved statistics, and the moments of the union."""
     union = merger.moments(backend.batch_moments(call))
     if call.mask is None and int(union.count) == 1:
         raise one_value(call.x)
@@ -39,7 +39,7 @@ def _forward(backend: StagedBackend, call: Call, merger: Merger) -> tuple[Tensor
 
 
 class _MergedBatchNorm(torch.autograd.Function):
-    """The rule: gradients of the moments are added up over the union, and those of all else are this batch's own."""
+    """Autograd function: gradients of the moments are summed over the union, all others are this batch's own."""
 
     @staticmethod
     def forward(
@@ -94,13 +94,13 @@ class _MergedBatchNorm(torch.autograd.Function):
         )
 
 
-#: Past ``Function.apply``, which asks whether a function transform is active: the caller has.
+#: Bypasses ``Function.apply``, which checks for function transforms: the caller has done so.
 _apply: Any = super(torch.autograd.Function, _MergedBatchNorm).apply  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @dataclass
 class _KnownUnion:
-    """A merger whose moments are known since the forward pass, so that nobody is asked for them again."""
+    """Merger with known moments from the forward pass, which are not collected again."""
 
     merger: Merger
     union: ChannelMoments
@@ -110,5 +110,5 @@ class _KnownUnion:
         return self.union
 
     def gradient_sums(self, own: Tensor) -> Tensor:
-        """Return the gradients of the moments, added up over the union."""
+        """Return the gradients of the moments, summed over the union."""
         return self.merger.gradient_sums(own)

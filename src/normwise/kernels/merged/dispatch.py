@@ -1,4 +1,4 @@
-"""Calls that are normalised by the moments of a union of batches: by a compiled backend, else by torch's operators."""
+"""Dispatch of calls with the moments of a union of batches: to a compiled backend, else to torch's operators."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from normwise.kernels.merged.merger import Merger
 
 
 def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
-    r"""Return the output of a call of training that is normalised by the moments of a union, and move its statistics.
+    r"""Return the output of a training call normalised by the moments of a union, and update its statistics.
 
     With the parts :math:`k` of the union, counts :math:`m_k` and :math:`m = \sum_k m_k`:
 
@@ -21,8 +21,8 @@ def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
         \mu = \sum_k \frac{m_k}{m} \mu_k \qquad
         \sigma^2 = \sum_k \frac{m_k}{m} \left(\sigma_k^2 + (\mu_k - \mu)^2\right)
 
-    The gradient of the input is that of the whole union; those of γ and β are of this part alone, as the gradients of
-    all other parameters are.
+    The gradient of the input is that of the whole union; those of γ and β are over this part only, as for all other
+    parameters.
 
     Raises:
         ShapeError: the union has one value per channel, and there is no mask.

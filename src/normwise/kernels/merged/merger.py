@@ -1,4 +1,4 @@
-"""The protocol of what merges the moments of several batches."""
+"""Protocol for merging the moments of several batches."""
 
 from typing import Protocol
 
@@ -8,12 +8,12 @@ from normwise.kernels.torch_backend.primitives import ChannelMoments
 
 
 class Merger(Protocol):
-    """The union of this batch and others: it takes what belongs to this one, and returns what belongs to all."""
+    """Union of this batch and others: it takes values of this batch, and returns those of the union."""
 
     def moments(self, own: ChannelMoments) -> ChannelMoments:
-        """Return the moments of the union; no gradient flows."""
+        """Return the moments of the union, without a gradient."""
         ...
 
     def gradient_sums(self, own: Tensor) -> Tensor:
-        """Return the gradients of mean and variance, float64 ``(2, C)``, added up over the union."""
+        """Return the gradients of mean and variance, float64 ``(2, C)``, summed over the union."""
         ...

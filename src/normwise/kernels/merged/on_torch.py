@@ -1,4 +1,4 @@
-"""Batch normalization by the moments of a union of batches, on torch's operators."""
+"""Batch normalization with the moments of a union of batches, on torch's operators."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from normwise.kernels.torch_backend.primitives import ChannelMoments
 
 
 def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
-    """Return the output of a call of training, and move its statistics; see the module ``dispatch``."""
+    """Return the output of a training call, and update its statistics; see the module ``dispatch``."""
     own = primitives.moments(call.x, call.mask)
     mean, variance, count = _Union.apply(own.count, own.mean, own.variance, merger)
-    # To ask for the count on a GPU would wait for it.
+    # Reading the count would wait for a GPU.
     if call.mask is None and call.x.is_cpu and count == 1:
         raise one_value(call.x)
     y = primitives.normalise(
@@ -37,14 +37,14 @@ def merged_batch_norm(call: Call, merger: Merger) -> Tensor:
 def merged_moments(own: ChannelMoments, merger: Merger) -> ChannelMoments:
     """Return the moments of the union, with gradients.
 
-    Those of several batches are ``(K,)`` and ``(K, C)``, each merged by itself.
+    Moments of several batches are ``(K,)`` and ``(K, C)``, merged separately.
     """
     mean, variance, count = _Union.apply(own.count, own.mean, own.variance, merger)
     return ChannelMoments(count, mean, variance)
 
 
 class _Union(torch.autograd.Function):
-    """Mean, biased variance and count of the union; backward, the share that this part has in them."""
+    """Autograd function: mean, biased variance and count of the union; backward, this part's share of them."""
 
     @staticmethod
     def forward(
@@ -70,7 +70,7 @@ class _Union(torch.autograd.Function):
 
 
 class _Sums(torch.autograd.Function):
-    """Sums over the union, whose gradient is a sum over the union again."""
+    """Autograd function: sums over the union, whose gradient is again a sum over the union."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, merger: Merger) -> Tensor:

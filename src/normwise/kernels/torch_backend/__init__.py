@@ -1,6 +1,7 @@
 """Batch normalization on torch's own operators: right everywhere, differentiable twice, traceable.
 
-It computes what no compiled backend covers, and is no backend itself: autograd differentiates its operators.
+It computes calls that no compiled backend covers; it is not a backend itself, since autograd differentiates its
+operators.
 """
 
 from normwise.kernels.torch_backend.batch_norm import batch_norm

@@ -1,4 +1,4 @@
-"""The activations that a layer can fuse, by name, as functions of torch."""
+"""Activations that a layer can fuse, by name, as functions of torch."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -13,7 +13,7 @@ from normwise import activations
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     name: attrgetter(row.functions[0])(torch) for name, row in activations.ACTIVATIONS.items()
 }
-#: The activation that a function of torch computes, or a method of a tensor, where it is given the input alone.
+#: Activation of each function of torch, or method of a tensor, when called with only the input.
 FUNCTIONS: dict[Any, str] = {
     attrgetter(path)(torch): name for name, row in activations.ACTIVATIONS.items() for path in row.functions
 }

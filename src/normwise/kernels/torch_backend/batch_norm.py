@@ -1,7 +1,7 @@
 """One call of batch normalization on torch's own operators.
 
-torch's operator alone loses digits, and with the channels last the variance, where the mean of float32 on a CPU is many
-deviations. There it gets the deviations from the mean, which costs another pass or two.
+On a CPU, torch's operator loses digits (and with the channels last the variance) if a float32 mean is many
+deviations from 0. Then it gets the deviations from the mean, which costs one or two further passes.
 """
 
 import torch
@@ -19,14 +19,14 @@ from normwise.kernels.torch_backend.primitives import (
 
 
 def batch_norm(call: Call) -> Tensor:
-    """Return the output of a call, and move its running statistics and counter in training."""
+    """Return the output of a call, and update its running statistics and counter in training."""
     if call.training and call.mask is not None:
         return _masked_training(call)
     given = call.x
-    # Selected, not multiplied: padding may hold NaN, and 0 · NaN is NaN, in the gradient too.
+    # Select, don't multiply: padding may hold NaN, and 0 · NaN is NaN, also in the gradient.
     x = given if call.mask is None else torch.where(call.mask.unsqueeze(1), given, 0)
     counter = call.counter if call.training else None
-    # A batch without statistics is none: neither the buffers nor their counter move.
+    # A batch without statistics changes neither the buffers nor their counter.
     counts = x.numel() > 0
     momentum = call.momentum
     if momentum is None:
@@ -35,7 +35,7 @@ def batch_norm(call: Call) -> Tensor:
     y = _by_operator(call, x, momentum)
     if x.dim() != given.dim():
         if not x.is_contiguous() and x.transpose(1, 2).is_contiguous():
-            # In the order in which torch's operator gives it.
+            # In the memory format of torch's operator.
             y = y.transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2)
         y = y.view(given.shape)
     y = add_and_activate(y, call.activation, call.residual, call.mask)
@@ -76,7 +76,7 @@ def _by_operator(call: Call, x: Tensor, momentum: float | Tensor) -> Tensor:
     if training and not (plain and not isinstance(momentum, Tensor)):
         return _with_statistics_moved_here(call, x, weight, shift, momentum)
     if eps == 0:
-        # In evaluation there may be none, which the function in Python refuses before torch 2.13.
+        # In evaluation the batch may be empty, which the function in Python refuses before torch 2.13.
         return torch.batch_norm(
             x, weight, bias, mean, var, training, float(momentum), eps, torch.backends.cudnn.enabled
         )
@@ -93,11 +93,11 @@ def _by_operator(call: Call, x: Tensor, momentum: float | Tensor) -> Tensor:
 
 
 def _unambiguous(x: Tensor) -> Tensor:
-    """``x``, or a view ``(N, C, S)`` where torch's operator could take one memory order for another.
+    """Return ``x``, or a view ``(N, C, S)`` if torch's operator could mistake its memory format.
 
-    An axis of size 1 may have any stride. With one in an image or a volume, on the CPU (torch 2.13), the backward pass
-    may take a channels-last input or gradient for a contiguous one, and return wrong gradients without a word. Of three
-    axes there is only one order.
+    An axis of size 1 may have any stride. With one in an image or a volume, on the CPU (torch 2.13), the backward
+    pass may take a channels-last input or gradient for a contiguous one, and silently return wrong gradients. Three
+    axes have only one memory format.
     """
     if x.dim() in (4, 5) and x.is_cpu and x.layout is torch.strided and 1 in x.shape and 0 not in x.shape:
         return x.flatten(2)
@@ -105,25 +105,25 @@ def _unambiguous(x: Tensor) -> Tensor:
 
 
 def _shift(x: Tensor) -> Tensor | None:
-    """Return the mean of each channel, but for rounding, where torch's operator would lose digits by it; else None."""
+    """Return the approximate mean of each channel if torch's operator would lose digits by it; else None."""
     if x.dtype is not torch.float32 or not x.is_cpu or int(x.numel()) == 0:
         return None
     mean = x.detach().mean((0, *range(2, x.dim())), keepdim=True)
-    # Any finite number is right.
+    # Any finite number is correct.
     return torch.nan_to_num(mean, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _with_statistics_moved_here(
     call: Call, x: Tensor, weight: Tensor | None, shift: Tensor | None, momentum: float | Tensor
 ) -> Tensor:
-    """Return what :func:`_by_operator` does in training, and move the running statistics without torch's operator.
+    """Return the same as :func:`_by_operator` in training, and update the running statistics without torch's operator.
 
-    It takes a number as momentum, and ``float(tensor)`` would stop a compiled graph and wait for the device. With a
-    shift it sees the deviations from it, on which output and gradients don't depend.
+    That takes only a number as momentum, and ``float(tensor)`` would break a compiled graph and wait for the
+    device. With a shift, the operator gets the deviations from it; output and gradients do not depend on it.
     """
     mean, var = call.running_mean, call.running_var
-    # With momentum 1 the operator overwrites its buffers by the batch's statistics, and leaves them as
-    # they are where the batch is empty.
+    # With momentum 1 the operator overwrites its buffers with the batch's statistics, or leaves them if the
+    # batch is empty.
     batch_mean, batch_var = (
         None if running is None else running.clone(memory_format=torch.contiguous_format)
         for running in (mean, var)

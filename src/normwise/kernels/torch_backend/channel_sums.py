@@ -4,7 +4,7 @@ from torch import Tensor
 
 
 def channel_sums(x: Tensor, mask: Tensor | None) -> tuple[int, Tensor, Tensor]:
-    """Return the elements a channel, and in float64 the mean and the sum of squared deviations, of ``(N, C, *)``."""
+    """Return elements per channel, and in float64 the mean and the sum of squared deviations, of ``(N, C, *)``."""
     # Metal has no float64.
     values = (x.cpu() if x.device.type == "mps" else x).double()
     by_channel = (

@@ -1,6 +1,6 @@
 """Gradients of a compiled backend's forward pass by torch's operators.
 
-They serve second derivatives, and tensors that the backend's own backward pass does not cover.
+They are used for second derivatives, and for tensors that the backend's own backward pass does not cover.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ from normwise.kernels.torch_backend.parts import equal_parts
 
 
 def check_saved(call: BackwardCall) -> None:
-    """Raise AutogradError unless what comes back from the forward pass has the types and shapes that it had there.
+    """Raise AutogradError unless saved tensors still have the dtypes and shapes of the forward pass.
 
-    These are known from the gradient of the output, whose shape and type are the input's. Hooks on saved tensors may
-    have changed the others; the order in memory may be another.
+    They follow from the gradient of the output, which has the input's shape and dtype. Hooks on saved tensors may
+    have changed them; a changed memory format is allowed.
     """
     dtype, shape = call.grad_y.dtype, tuple(call.grad_y.shape)
     one_each = (shape[1],)
@@ -54,11 +54,11 @@ def gradients_by_torch(
     """Return the gradients of input, weight, bias and residual; for a second derivative functions of everything.
 
     Args:
-        call: The backward pass, whose tensors were checked.
-        statistics: Float64 ``(2, C)``, mean and 1 / deviation of the forward pass.
-        eps: What was added to the variance.
-        needed: Which of the four are needed; the others are None.
-        compute: Computation of the output by operators that autograd differentiates, if it is no plain call's.
+        call: Backward pass, whose tensors were checked.
+        statistics: Mean and 1 / deviation of the forward pass, float64 ``(2, C)``.
+        eps: Number that was added to the variance.
+        needed: Whether each of the four is needed; the others are None.
+        compute: Function that computes the output by differentiable operators, if it is not a plain call's.
     """
     x, weight, bias, residual, mask = call.x, call.weight, call.bias, call.slope_source, call.mask
     activation, grad_y = call.activation, call.grad_y
@@ -71,12 +71,12 @@ def gradients_by_torch(
         )
     mean = var = None
     if not call.training:
-        # What the forward pass normalised with: the buffers may have moved since.
+        # The statistics of the forward pass: the buffers may have changed since.
         mean, var = statistics[0].float(), (statistics[1].pow(-2) - eps).float()
     if call.from_output:
         x = _input_of(x, statistics.view(call.parts, 2, -1), weight, bias, activation)
     if residual is not None and activation is not None and ACTIVATIONS[activation].slope_from_output:
-        # Of the residual only the ReLU's output was kept, which says where the slope is 1.
+        # Only the ReLU's output was saved instead of the residual, which shows where the slope is 1.
         grad_y = torch.where(residual <= 0, 0, grad_y)
         activation = residual = None
     inputs: list[Tensor | None] = [x, weight, bias, residual]
@@ -122,7 +122,7 @@ def gradients_by_torch(
 def _input_of(
     y: Tensor, statistics: Tensor, weight: Tensor | None, bias: Tensor | None, activation: str | None
 ) -> Tensor:
-    """Return the input, computed from the output that took its place; ``statistics`` are those of each part."""
+    """Return the input, computed from the output that overwrote it; ``statistics`` are those of each part."""
     shape = (1, -1, *([1] * (y.dim() - 2)))
     z = y.double() if activation is None else torch.where(y > 0, y, y * 100).double()
     if bias is not None:

@@ -1,4 +1,4 @@
-"""Batch normalization in which each part of the batch has statistics of its own, on torch's operators."""
+"""Batch normalization in which each part of the batch has its own statistics, on torch's operators."""
 
 from collections.abc import Sequence
 from itertools import accumulate, groupby
@@ -11,9 +11,9 @@ from normwise.kernels.torch_backend.primitives import add_and_activate, update_r
 
 
 def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
-    """Return the output of a call of training whose parts, consecutive samples, have statistics of their own.
+    """Return the output of a training call whose parts, consecutive samples, have their own statistics.
 
-    All parts are computed at once: values are added up by sample, ``(N, C)``, and these sums by part.
+    All parts are computed at once: values are summed by sample, ``(N, C)``, and these sums by part.
     """
     x, mask = call.x, call.mask
     dtype = torch.promote_types(x.dtype, torch.float32)
@@ -36,7 +36,7 @@ def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
         """Return ``(parts, C)`` as ``(N, C, 1, ...)``."""
         return statistics.to(dtype)[part_of].reshape(*x.shape[:2], *([1] * (x.dim() - 2)))
 
-    # Two passes around a shift that is the mean but for rounding; see primitives.moments.
+    # Two passes around a shift close to the mean; see primitives.moments.
     values = _where_real(x, mask).to(dtype)
     shift = mean(values.detach()).to(dtype)
     shifted = _where_real(values - at_samples(shift), mask)
@@ -47,23 +47,23 @@ def batch_norm_in_parts(call: Call, sizes: Sequence[int]) -> Tensor:
     for parameter, apply in ((call.weight, torch.mul), (call.bias, torch.add)):
         if parameter is not None:
             y = apply(y, parameter.to(dtype).view(1, -1, *([1] * (x.dim() - 2))))
-    # What was taken off, and no better mean, is what the rest is added to.
+    # The remainder is added to the shift that was subtracted, not to a better mean.
     _move(call, counts, shift.to(wide) + error.detach(), variance.detach())
     return add_and_activate(y.to(x.dtype), call.activation, call.residual, mask)
 
 
 def equal_parts(call: Call) -> Tensor:
-    """Return the output of a call that says only how many parts there are: the first ones have a sample more."""
+    """Return the output of a call with only a number of parts: the first ones have one sample more."""
     size, more = divmod(len(call.x), call.parts)
     return batch_norm_in_parts(call, (size + 1,) * more + (size,) * (call.parts - more))
 
 
 def _move(call: Call, counts: Tensor, means: Tensor, variances: Tensor) -> None:
-    """Move the running statistics by the moments of the whole batch."""
+    """Update the running statistics with the moments of the whole batch."""
     count = counts.sum()
     shares = (counts / count.clamp(min=1))[:, None]
-    # From the mean of one part that has values, so that what is added up are differences. Indexed by one number, a GPU
-    # would be waited for.
+    # Relative to the mean of a part that has values, so that differences are summed. Indexing with a Python
+    # number would wait for the GPU.
     first = means.index_select(0, counts.argmax(0, keepdim=True))
     mean = first[0] + (shares * (means - first)).sum(0)
     variance = (shares * (variances + (means - mean).square())).sum(0)
@@ -73,7 +73,8 @@ def _move(call: Call, counts: Tensor, means: Tensor, variances: Tensor) -> None:
 def _added(values: Tensor, runs: Sequence[tuple[int, int]]) -> Tensor:
     """Return the sums of ``(N, C)`` over each part, ``(parts, C)``, for runs of parts of one size and their number.
 
-    By views, and not by a product with a matrix of ones and zeros, in which NaN of one part would be that of all.
+    It uses views instead of a product with a matrix of ones and zeros, in which NaN of one part would spread to
+    all.
     """
     pieces = values.split([size * count for size, count in runs])
     return torch.cat(

@@ -1,4 +1,4 @@
-"""The three parts of batch normalization on torch's operators: moments, normalise, update_running.
+"""The three parts of batch normalization on torch's operators: moments, normalise and update_running.
 
 Arguments are expected to be checked; :mod:`normwise.functional` documents the functions and checks them.
 """
@@ -18,10 +18,10 @@ class ChannelMoments(NamedTuple):
     """Moments of each channel of a batch.
 
     Attributes:
-        count: Real positions, 0-dimensional: the same in each channel. A floating type, the mean's, so that shares of
-            counts are as exact as it is.
-        mean: ``(C,)``.
-        variance: ``(C,)``, the biased one, which divides by ``count``.
+        count: Number of real positions, 0-dimensional, the same in each channel. It has the mean's floating-point
+            dtype, so that shares of counts are as exact.
+        mean: Mean of each channel, ``(C,)``.
+        variance: Biased variance of each channel, ``(C,)``, divided by ``count``.
     """
 
     count: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -40,8 +40,8 @@ def moments(x: Tensor, mask: Tensor | None = None) -> ChannelMoments:
         count = mask.sum().to(wide)
     m = count.clamp(min=1).to(values.dtype)
     values = _where_real(values, mask)
-    # Two passes around a shift that is the mean but for rounding. Neither mean nor variance depends on the shift, so it
-    # is a constant to autograd; what it misses of the mean is added back.
+    # Two passes around a shift close to the mean. Neither mean nor variance depends on the shift, so it is a
+    # constant for autograd; its distance from the mean is added back.
     shift = values.detach().sum(axes) / m
     shifted = _where_real(values - shift.view(column), mask)
     error = shifted.sum(axes) / m
@@ -62,7 +62,7 @@ def normalise(
 ) -> Tensor:
     """Return ``activation(weight * (x - mean) * inverse_deviation + bias + residual)``, 0 where the mask is False."""
     dtype, column = torch.promote_types(x.dtype, torch.float32), _column(x)
-    # In two parts: a mean of many deviations is rounded in float32 by more than the deviations can bear.
+    # In two parts: a mean of many deviations would be rounded too coarsely in float32.
     coarse = mean.detach().to(dtype)
     rest = (mean - coarse.to(mean.dtype)).to(dtype)
     y = _where_real(x, mask).to(dtype) - coarse.view(column) - rest.view(column)
@@ -94,9 +94,9 @@ def update_running(
     momentum: float | Tensor | None,
     counter: Tensor | None = None,
 ) -> None:
-    """Move running statistics, in place, to the moments of a batch, and count it in ``counter``.
+    """Update running statistics, in place, with the moments of a batch, and count it in ``counter``.
 
-    Without a momentum they are the plain average over the batches; where nothing counts these, they stay.
+    Without a momentum they are the plain average over the batches; without a counter, they stay unchanged.
     """
     moved = count > 1
     if running_mean is not None:
@@ -113,7 +113,7 @@ def update_running(
 
 
 def _check_mapped(running: Tensor, batch: Tensor) -> None:
-    """Raise ArgumentError where ``torch.vmap`` maps over the input, and not over the statistics that it would move."""
+    """Raise ArgumentError if ``torch.vmap`` maps over the input, but not over the statistics that it would update."""
     if not torch.compiler.is_compiling() and _is_mapped(batch) and not _is_mapped(running):
         raise ArgumentError(
             "torch.vmap maps over the input and not over the running statistics, which training would move for each of "
@@ -127,16 +127,16 @@ def move(running: Tensor | None, batch: Tensor, momentum: float | Tensor, moved:
     if running is None or moved is False:
         return
     dtype = torch.promote_types(batch.dtype, torch.float32)
-    # A number stays one: as a tensor it would be copied to the device, and the host would wait for that.
+    # A number stays a number: a tensor would be copied to the device, and the host would wait for that.
     weight = momentum.to(batch.device, dtype) if isinstance(momentum, Tensor) else momentum
-    # Detached, and not under no_grad: a graph with a region of that kind can be saved, and not loaded.
+    # Detached, not under no_grad: a graph with such a region can be saved, but not loaded.
     running = running.detach()
     target = running.to(dtype).lerp(batch.detach().to(dtype), weight)
     running.copy_(target if moved is True else torch.where(moved, target, running))
 
 
 def _where_real(values: Tensor, mask: Tensor | None) -> Tensor:
-    # Selected, not multiplied: padding may hold NaN, and 0 · NaN is NaN, in the gradient too.
+    # Select, don't multiply: padding may hold NaN, and 0 · NaN is NaN, also in the gradient.
     return values if mask is None else torch.where(mask.unsqueeze(1), values, 0)
 
 

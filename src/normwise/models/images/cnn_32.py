@@ -15,7 +15,7 @@ class CNN32(nn.Module):
         classes: Number of classes.
         norm: A name or a factory, see ``normwise.models.parts.norm``.
         placement: Normalise before or after the ReLU.
-        hidden: With a number such as 128, a dense layer of so many units with norm and ReLU stands
+        hidden: Units of a dense layer with norm and ReLU, such as 128, which stands
             before the output; 0 for none.
         pooled: With a number such as 4, average each channel to 4×4 positions, so that fewer features are read by
             what follows; 0 for none.

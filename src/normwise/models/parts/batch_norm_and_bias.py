@@ -24,7 +24,7 @@ class BatchNormAndBias(nn.Sequential):
     """BN, then a bias: what stands between BN and the activation where a tutorial warns of it.
 
     Args:
-        norm: The BN layer.
+        norm: BN layer before the bias.
         channels: Number of channels.
     """
 

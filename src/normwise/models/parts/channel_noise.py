@@ -1,4 +1,4 @@
-"""Noise that shifts and scales every channel anew in each training step."""
+"""Noise that shifts and scales every channel at random in each training step."""
 
 import torch
 from torch import Tensor, nn

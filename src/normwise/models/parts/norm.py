@@ -18,7 +18,8 @@ from normwise.nn import (
 )
 from normwise.nn.group_count import groups_of
 
-#: Makes the layer for so many channels on so many spatial axes (0 behind a dense layer, 2 for images).
+#: Function from the numbers of channels and of spatial axes (0 after a dense layer, 2 for images) to the
+#: layer.
 NormFactory = Callable[[int, int], nn.Module]
 NormChoice = str | NormFactory
 
@@ -122,7 +123,7 @@ def _batch_options(norm: str, given: str) -> dict[str, Any]:
             options[name] = _OPTIONS[name](float(number))
         except (KeyError, ValueError):
             raise ModelError(
-                f"norm {norm!r}: {part!r} is no option of BN; expected OPTION=NUMBER, of the options "
+                f"norm {norm!r}: {part!r} is not an option of BN; expected OPTION=NUMBER, of the options "
                 f"{', '.join(_OPTIONS)}"
             ) from None
     return options

@@ -23,9 +23,9 @@ class SentimentBiLSTM(nn.Module):
         shape: Entries of the vocabulary.
         classes: Number of classes.
         norm: A name or a factory, see ``normwise.models.parts.sequence_norm``.
-        width: Of the word vectors.
-        dropout: Of the word vectors, and of what goes into the second and into the last layer.
-        units: Of a direction of the first layer, and twice those of the second.
+        width: Width of the word vectors.
+        dropout: Dropout of the word vectors, and of the inputs of the second and of the last layer.
+        units: Units of one direction of the first layer; the second layer has half as many.
         max_length: Words that ``recurrent_batch`` keeps statistics of their own for.
     """
 

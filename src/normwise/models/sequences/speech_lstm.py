@@ -21,7 +21,7 @@ class SpeechLSTM(nn.Module):
         shape: Features of a frame.
         classes: Number of classes.
         norm: A name or a factory, see ``normwise.models.parts.sequence_norm``.
-        dropout: Of what goes into the second and into the last layer.
+        dropout: Dropout of the inputs of the second and of the last layer.
         units: Of a direction of the first layer, and twice those of the second.
         max_length: Frames that ``recurrent_batch`` keeps statistics of their own for.
     """

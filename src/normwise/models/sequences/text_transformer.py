@@ -24,10 +24,10 @@ class TextTransformer(nn.Module):
         shape: Entries of the vocabulary.
         classes: Number of classes.
         norm: A name or a factory, see ``normwise.models.parts.sequence_norm``; none within recurrent layers.
-        width: Of the word vectors and of all layers, even.
-        heads: Of the attention; a divisor of the width.
+        width: Width of the word vectors and of all layers, an even number.
+        heads: Number of heads of the attention, a divisor of the width.
         depth: Number of layers.
-        dropout: Of the word vectors, and of what is added to a layer's input.
+        dropout: Dropout of the word vectors, and of the branches that are added to a layer's input.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Both models evaluated on one example, and compared."""
+"""Evaluation of both models on one example, and their comparison."""

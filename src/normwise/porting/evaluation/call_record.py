@@ -12,11 +12,11 @@ class CallRecord:
     """The first call of one layer, with channels and features as the last axis.
 
     Attributes:
-        input: Its input.
-        output: Its output, before an activation that the layer applies besides.
-        activated: Its output with the activation; None without one.
-        last: ``(N, features)``, the state that a recurrent layer ends with; None for others.
-        real: Boolean ``(N, L)``, False at the padding of sequences; None without padding.
+        input: Input of the layer.
+        output: Output of the layer, before its own activation, if it has one.
+        activated: Output with the activation; None without one.
+        last: Last state of a recurrent layer, ``(N, features)``; None for others.
+        real: Mask of sequences, boolean ``(N, L)``, False at padding; None without padding.
     """
 
     input: Array
@@ -31,14 +31,14 @@ class ModelRecord:
     """An evaluation of a model.
 
     Attributes:
-        calls: The layers that were called, by ``id``, in the order of their first calls.
-        outputs: What the model returned, leaf by leaf.
+        calls: Calls of the layers, by ``id``, in the order of the first calls.
+        outputs: Outputs of the model, as flat list.
     """
 
     calls: dict[int, CallRecord] = field(default_factory=dict)
     outputs: list[Array] = field(default_factory=list)
 
     def in_order(self, layers: Sequence[Layer]) -> list[Layer]:
-        """Return layers in the order of their calls, and behind them those that were not called."""
+        """Return layers in the order of their calls, followed by those that were not called."""
         order = {key: number for number, key in enumerate(self.calls)}
         return sorted(layers, key=lambda layer: order.get(id(layer), len(order)))

@@ -1,4 +1,4 @@
-"""An example in the layouts of both frameworks: torch has channels behind the batch, Keras as a rule last."""
+"""An example in the layouts of both frameworks: channels after the batch in torch, usually last in Keras."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ _BATCH, _UNKNOWN = 4, 16
 
 @dataclass(frozen=True)
 class ExampleInputs:
-    """Inputs that both models are given.
+    """Inputs of both models.
 
     Attributes:
         torch: Positional arguments of the torch model.
         keras: Inputs of the Keras model.
-        moved: Whether the channels of the first input are at another place in the two.
+        moved: Whether the channels of the first input are on different axes in both.
     """
 
     torch: tuple[Any, ...]
@@ -44,22 +44,22 @@ def example_inputs(
     """Return the example for both models.
 
     Args:
-        example: In the layout of the source; None for random numbers of the shape that the Keras model says.
-        other: In the layout of the target; None to make it of ``example``.
+        example: Example in the layout of the source; None for random numbers of the Keras model's input shape.
+        other: Example in the layout of the target; None to make it from ``example``.
         from_torch: Whether the source is the torch model.
-        torch_layers, keras_layers: Of the models, in the order in which they register them.
-        keras_model: The Keras model.
+        torch_layers, keras_layers: Layers of the models, in the order in which they register them.
+        keras_model: Keras model of the two.
         scale: Standard deviation of the random numbers.
 
     Raises:
-        ArgumentError: there is no example and none can be made up, or it is empty or not finite.
+        ArgumentError: there is no example and none can be generated, or it is empty or not finite.
     """
     shapes = _shapes(keras_model)
     if example is None:
         given, from_torch, other = _drawn(shapes, keras_layers, scale), False, None
     else:
         given = _arrays(example)
-    # The layers that have a channel axis of their own show where Keras has it.
+    # Layers with a channel axis show where Keras has it.
     first = next((layer.axis for layer in keras_layers if layer.kind in BEHIND_BATCH), -1)
     usual = first != 1 and next((layer.axis == 1 for layer in torch_layers), True)
     moves = [
@@ -107,10 +107,10 @@ def _array(value: Any) -> Array:
 
 
 def _shapes(model: Any) -> list[tuple[int | None, ...]]:
-    """Return the shapes that the Keras model says its inputs have; none where it says nothing."""
+    """Return the shapes of the Keras model's inputs; an empty list if it has none."""
     try:
         return [tuple(one.shape) for one in keras.tree.flatten(model.inputs or [])]
-    except (AttributeError, ValueError):  # of a subclassed model, and of one that has not been called
+    except (AttributeError, ValueError):  # raised for a subclassed model, or one that has not been called
         return []
 
 

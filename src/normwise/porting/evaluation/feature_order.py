@@ -1,7 +1,7 @@
-"""The order of features behind a Flatten, which is another where channels are at another axis.
+"""The order of features after a Flatten, which differs if channels are on another axis.
 
-torch flattens ``(C, H, W)`` and Keras ``(H, W, C)``, so that a dense layer behind it needs its inputs permuted. To copy
-its kernel as it is, is the classic mistake of a conversion: all shapes fit, and the outputs are noise.
+torch flattens ``(C, H, W)`` and Keras ``(H, W, C)``, so a following dense layer needs its inputs permuted. Copying
+its kernel unchanged is the classic mistake of a conversion: all shapes fit, and the outputs are noise.
 """
 
 import numpy as np
@@ -12,13 +12,13 @@ from normwise.porting.pairs import Pair
 
 
 def set_orders(pairs: list[Pair], run: KerasRun, *, from_torch: bool, moved_input: bool) -> None:
-    """Give each Keras layer behind a Flatten the order of its features.
+    """Set the order of features of each Keras layer after a Flatten.
 
     Args:
         pairs: Layers of both models.
-        run: An evaluation of the Keras model.
-        from_torch: Whether the source is torch's.
-        moved_input: Whether the inputs of the model have their channels at another axis in Keras.
+        run: Evaluation of the Keras model.
+        from_torch: Whether the source is the torch model.
+        moved_input: Whether the inputs of the model have their channels on another axis in Keras.
     """
     both = [(pair.source, pair.target) if from_torch else (pair.target, pair.source) for pair in pairs]
     axes = {id(theirs): own.axis for own, theirs in both}
@@ -28,11 +28,11 @@ def set_orders(pairs: list[Pair], run: KerasRun, *, from_torch: bool, moved_inpu
 
 
 def feature_order(flattened: Flattened, moved: bool) -> Array | None:
-    """Return the number that each feature of Keras's has in torch; None where it is the same.
+    """Return the index in torch of each of Keras's features; None if it is the same.
 
     Args:
-        flattened: What the Flatten did.
-        moved: Whether channels are the first axis behind the batch in torch, and the last one in Keras.
+        flattened: Effect of the Flatten.
+        moved: Whether channels are the first axis after the batch in torch, and the last one in Keras.
     """
     shape = flattened.shape
     if moved:

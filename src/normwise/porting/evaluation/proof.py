@@ -1,4 +1,4 @@
-"""Two models' evaluations of one example, compared layer by layer."""
+"""Comparison of two models' evaluations of one example, layer by layer."""
 
 import math
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ _NORMS = ("batch_norm", "layer_norm")
 
 @dataclass(frozen=True)
 class Proof:
-    """Differences, relative to the largest value.
+    """Differences of two evaluations, relative to the largest value.
 
     Attributes:
-        layers: One for each pair; NaN where the two could not be compared by themselves, or the example tells nothing
-            of them.
-        outputs: Of the models' outputs; NaN in the same cases.
-        notes: Sentences on what was not compared.
+        layers: Difference of each pair; NaN if the two could not be compared by themselves, or the example proves
+            nothing about them.
+        outputs: Difference of the models' outputs; NaN in the same cases.
+        notes: Sentences on comparisons that were not possible.
     """
 
     layers: tuple[float, ...]
@@ -34,11 +34,11 @@ class Proof:
 def compare(
     pairs: Sequence[Pair], source: ModelRecord, target: ModelRecord, *, from_torch: bool, tolerance: float
 ) -> Proof:
-    """Compare two evaluations, the layers in the order in which the source calls them.
+    """Compare two evaluations, with layers in the order of the source's calls.
 
     Raises:
-        ModelError: a layer's outputs, or those of the models, differ by more than ``tolerance`` of the largest; names
-            the first such layer.
+        ModelError: a layer's outputs, or those of the models, differ by more than ``tolerance`` of the largest; the
+            error names the first such layer.
     """
     errors = {id(pair): math.nan for pair in pairs}
     order = {key: number for number, key in enumerate(source.calls)}
@@ -75,7 +75,7 @@ def compare(
 
 
 def output_difference(source: ModelRecord, target: ModelRecord) -> float:
-    """Return the largest difference of what two models returned, relative to the largest value of each output."""
+    """Return the largest difference of two models' outputs, relative to the largest value of each output."""
     both = zip(source.outputs, target.outputs, strict=False)
     return max((_in_any_layout(one, other) for one, other in both), default=math.nan)
 
@@ -95,7 +95,7 @@ def _said(pair: Pair, error: float, before: float, tolerance: float) -> str:
 
 
 def _outputs(one: CallRecord, other: CallRecord) -> tuple[Array, Array] | None:
-    """Return what both layers show in the same way."""
+    """Return the values of both layers that are comparable."""
     for name in ("output", "activated", "last"):
         found = getattr(one, name), getattr(other, name)
         if found[0] is not None and found[1] is not None:
@@ -104,7 +104,7 @@ def _outputs(one: CallRecord, other: CallRecord) -> tuple[Array, Array] | None:
 
 
 def _in_torch_order(one: Array, other: Array, order: Array | None, from_torch: bool) -> tuple[Array, Array]:
-    """Return both with the features of Keras's in the order of torch's."""
+    """Return both values, with Keras's features in torch's order."""
     if order is None:
         return one, other
     inverse = np.argsort(order)
@@ -112,7 +112,7 @@ def _in_torch_order(one: Array, other: Array, order: Array | None, from_torch: b
 
 
 def _real(one: CallRecord, other: CallRecord) -> Array | None:
-    """Return which positions count in both."""
+    """Return the positions that count in both."""
     if one.real is None or other.real is None:
         return one.real if other.real is None else other.real
     length = min(one.real.shape[1], other.real.shape[1])
@@ -120,7 +120,7 @@ def _real(one: CallRecord, other: CallRecord) -> Array | None:
 
 
 def _difference(one: Array, other: Array, real: Array | None = None) -> float:
-    """Return the largest difference relative to the largest value of the first; infinite for other shapes."""
+    """Return the largest difference relative to the first's largest value; infinite if shapes differ."""
     if real is not None and one.ndim == other.ndim == 3:
         length = min(one.shape[1], other.shape[1], real.shape[1])
         chosen = real[:, :length]
@@ -131,7 +131,7 @@ def _difference(one: Array, other: Array, real: Array | None = None) -> float:
     if not one.size:
         return 0.0
     a, b = one.astype(np.float64), other.astype(np.float64)
-    # What is NaN in both may be anything.
+    # Values that are NaN in both are not compared.
     error = np.where(a == b, 0, np.abs(a - b)).max()
     largest = np.where(np.isfinite(a), np.abs(a), 0).max()
     return math.inf if math.isnan(error) else float(error / max(largest, np.finfo(np.float32).tiny))
@@ -140,7 +140,7 @@ def _difference(one: Array, other: Array, real: Array | None = None) -> float:
 def _model_outputs(
     pairs: Sequence[Pair], source: ModelRecord, target: ModelRecord, tolerance: float
 ) -> tuple[float, list[str]]:
-    """Return how far the outputs of the models differ, and why they could not be compared."""
+    """Return the difference of the models' outputs, or why they could not be compared."""
     if len(source.outputs) != len(target.outputs):
         return math.nan, [
             f"the source returns {len(source.outputs)} tensors and the target {len(target.outputs)}: its layers are "
@@ -166,7 +166,7 @@ def _model_outputs(
 
 
 def _in_any_layout(one: Array, other: Array) -> float:
-    """Return the difference, with the channels of either moved where that fits."""
+    """Return the difference, with the channels of either moved if that fits."""
     layouts = [(one, other)]
     if one.ndim == other.ndim > 2:
         layouts += [(np.moveaxis(one, 1, -1), other), (np.moveaxis(one, -1, 1), other)]
@@ -176,7 +176,7 @@ def _in_any_layout(one: Array, other: Array) -> float:
 def _differ_by_an_end(
     pairs: Sequence[Pair], source: ModelRecord, target: ModelRecord, tolerance: float
 ) -> bool:
-    """Return whether one model returns what the other's last layer shows before an activation."""
+    """Return whether one model's output is the other's last layer before its activation."""
     if len(source.outputs) != 1 or not source.calls or not target.calls:
         return False
     ends = [record.calls[list(record.calls)[-1]].output for record in (source, target)]

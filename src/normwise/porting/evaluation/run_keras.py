@@ -1,4 +1,4 @@
-"""A Keras model evaluated on an example, with a record of what each layer did."""
+"""Evaluation of a Keras model on an example, with a record of each layer's call."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +24,9 @@ class Flattened:
     """Effect of a Flatten before a layer.
 
     Attributes:
-        shape: Of what it flattened, without the batch.
-        channels_first: Whether it moves the channels, which are the first axis, to the last one.
-        behind: The layer with weights that made what it flattened; None where that is the input of the model.
+        shape: Shape of its input, without the batch.
+        channels_first: Whether it moves the channels from the first axis to the last one.
+        behind: Layer with weights that made its input; None if that is the input of the model.
     """
 
     shape: tuple[int, ...]
@@ -36,11 +36,11 @@ class Flattened:
 
 @dataclass(eq=False)
 class KerasRun:
-    """An evaluation.
+    """Evaluation of a Keras model.
 
     Attributes:
-        record: What each layer did.
-        flattened: The Flatten before a layer, by the ``id`` of the layer.
+        record: Record of each layer's call.
+        flattened: Flatten before a layer, by the ``id`` of the layer.
     """
 
     record: ModelRecord = field(default_factory=ModelRecord)
@@ -48,7 +48,7 @@ class KerasRun:
 
 
 def run_keras(model: Any, layers: Sequence[KerasLayer], inputs: Sequence[Any]) -> KerasRun:
-    """Evaluate a model, which stays as it is, the states of stateful layers included.
+    """Evaluate a model, and leave it unchanged, including the states of stateful layers.
 
     Raises:
         ModelError: the model fails.
@@ -72,10 +72,10 @@ def run_keras(model: Any, layers: Sequence[KerasLayer], inputs: Sequence[Any]) -
 
 
 def _states(model: Any) -> list[Any]:
-    """Return what an evaluation may write: states of recurrent layers and of generators of random numbers."""
+    """Return the variables that an evaluation may write: states of recurrent layers and of random generators."""
     trained = {id(weight) for weight in model.trainable_variables}
     stateful = [layer for layer in _all_layers(model) if getattr(layer, "stateful", False)]
-    # Which Keras does not count among the variables.
+    # Keras does not include these in the variables.
     states = keras.tree.flatten(
         [layer.states for layer in stateful if getattr(layer, "states", None) is not None]
     )
@@ -83,14 +83,14 @@ def _states(model: Any) -> list[Any]:
 
 
 class _Recorder:
-    """Notes calls of layers in the order in which they end."""
+    """Recorder of the calls of layers, in the order in which they end."""
 
     def __init__(self, layers: Sequence[KerasLayer]) -> None:
         self.run = KerasRun()
         self._layers: dict[int, list[KerasLayer]] = {}
         for layer in layers:
             self._layers.setdefault(id(layer.module), []).append(layer)
-        #: Tensors whose features a Flatten arranged, kept so that no other gets their identity.
+        #: Tensors whose features a Flatten arranged, kept alive so that ids are unique.
         self._arranged: dict[int, tuple[Any, Flattened]] = {}
         self._makers: list[tuple[int, KerasLayer]] = []
         self._masks: dict[tuple[int, ...], Array] = {}
@@ -98,7 +98,7 @@ class _Recorder:
 
     @contextmanager
     def recording(self, model: Any) -> Iterator[None]:
-        """Put a call around that of each layer, and of each activation."""
+        """Wrap the call of each layer, and of each activation."""
         with ExitStack() as stack:
             for layer in _all_layers(model):
                 stack.enter_context(_replaced(layer, "call", self._noting(layer, layer.call)))
@@ -148,7 +148,7 @@ class _Recorder:
         elif arranged and len(y.shape) == 2 and (known or not layer.weights):
             for one in known:
                 self.run.flattened.setdefault(id(one), arranged[1])
-            # A layer that gives each feature its own number keeps their arrangement.
+            # An elementwise layer keeps the arrangement of features.
             if (not known or known[0].kind in _NORMS) and tuple(y.shape) == tuple(x.shape):
                 self._arranged[id(y)] = (y, arranged[1])
         if mask is not None and keras.ops.is_tensor(mask) and len(mask.shape) == 2:
@@ -167,7 +167,7 @@ class _Recorder:
             if output.ndim == 2:
                 return CallRecord(given, None, last=output, real=real)
             return CallRecord(given, output, real=real)
-        if layer.part == "depthwise":  # of which the layer shows nothing
+        if layer.part == "depthwise":  # the layer does not expose it
             return CallRecord(given, None)
         output = _last_axis(output, layer.axis)
         before = self._before.get(id(layer.module))
@@ -177,7 +177,7 @@ class _Recorder:
 
 
 def _all_layers(model: Any) -> list[Any]:
-    """Return all layers within a model, without the model itself unless it is a layer alone."""
+    """Return all layers within a model, without the model itself, unless it is a single layer."""
     within = list(model._flatten_layers(include_self=False, recursive=True))
     if not inner_layers(model) or not isinstance(model, keras.Model):
         within.append(model)
@@ -186,7 +186,7 @@ def _all_layers(model: Any) -> list[Any]:
 
 @contextmanager
 def _replaced(layer: Any, name: str, value: Any) -> Iterator[None]:
-    """Give one object an attribute, past what Keras does when one is set, and take it back."""
+    """Set an attribute of an object without Keras's tracking, and remove it afterwards."""
     had, old = name in vars(layer), vars(layer).get(name)
     object.__setattr__(layer, name, value)
     try:

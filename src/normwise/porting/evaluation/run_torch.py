@@ -1,4 +1,4 @@
-"""A torch model evaluated on an example, with a record of what each layer did."""
+"""Evaluation of a torch model on an example, with a record of each layer's call."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,12 +20,12 @@ from normwise.statistics.preserve.preserve_model import unchanged_in_evaluation
 
 
 def run_torch(model: nn.Module, layers: Sequence[TorchLayer], inputs: Sequence[Any]) -> ModelRecord:
-    """Evaluate a model, which stays as it is, modes and random states included.
+    """Evaluate a model, and leave it unchanged, including modes and random states.
 
     Args:
-        model: The model.
-        layers: Those of :func:`normwise.porting.layers.torch_layers.torch_layers`.
-        inputs: Positional arguments, NumPy arrays among them become tensors where the model is and of its type.
+        model: Model to evaluate.
+        layers: Layers, from :func:`normwise.porting.layers.torch_layers.torch_layers`.
+        inputs: Positional arguments; NumPy arrays become tensors with the model's device and dtype.
 
     Raises:
         ModelError: the model fails.
@@ -38,7 +38,7 @@ def run_torch(model: nn.Module, layers: Sequence[TorchLayer], inputs: Sequence[A
             return value
         tensor = torch.as_tensor(value)
         tensor = tensor.to(first.dtype) if tensor.is_floating_point() else tensor.long()
-        # Lengths of sequences stay on the CPU, where torch wants them.
+        # Lengths of sequences stay on the CPU, as torch requires.
         return tensor if tensor.ndim == 1 else tensor.to(first.device)
 
     with unchanged_in_evaluation(model):
@@ -65,7 +65,7 @@ def _note(record: ModelRecord, layer: TorchLayer, module: Any, args: Any, kwargs
         isinstance(args[0], Tensor) and args[0].ndim == 3 and getattr(module, "batch_first", True) is False
     )
     given, real = _padded(args[0], time_first)
-    if layer.caller is not layer.module or layer.kind == "layer_norm_lstm":  # of ours, which take lengths
+    if layer.caller is not layer.module or layer.kind == "layer_norm_lstm":  # our layers, which take lengths
         lengths = kwargs.get("lengths", args[1] if len(args) > 1 else None)
         if lengths is not None:
             real = sequence_mask(torch.as_tensor(lengths), given.shape[1]).cpu().numpy()
@@ -75,7 +75,7 @@ def _note(record: ModelRecord, layer: TorchLayer, module: Any, args: Any, kwargs
         directions = 2 if module.bidirectional else 1
         last = states[layer.number * directions : (layer.number + 1) * directions]
         ended = to_numpy(last.transpose(0, 1).flatten(1)) if last.ndim == 3 else None
-        # Of the layers within a module the outputs of the last alone are known.
+        # Only the outputs of the last layer within a module are known.
         whole, _ = _padded(sequences, time_first)
         shown = to_numpy(whole) if layer.is_last else None
         record.calls[id(layer)] = CallRecord(to_numpy(given), shown, last=ended, real=real)
@@ -85,7 +85,7 @@ def _note(record: ModelRecord, layer: TorchLayer, module: Any, args: Any, kwargs
     shown = to_numpy(last_axis(value))
     found = kind_of(layer.module)
     fused = found is not None and found.activation is not None
-    # What the layer fuses can't be taken apart.
+    # Fused operations can't be separated.
     taken = CallRecord(_of_input(layer, given), None if fused else shown, shown if fused else None, real=real)
     record.calls[id(layer)] = taken
 
@@ -96,7 +96,7 @@ def _of_input(layer: TorchLayer, given: Tensor) -> Array:
 
 
 def _padded(value: Any, time_first: bool) -> tuple[Tensor, Array | None]:
-    """Return sequences as ``(N, L, C)``, and which positions are real where lengths are known."""
+    """Return sequences as ``(N, L, C)``, and the real positions if lengths are known."""
     if isinstance(value, PackedSequence):
         padded, lengths = pad_packed_sequence(value, batch_first=True)
         return padded, sequence_mask(lengths, padded.shape[1]).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Evaluations that tell something: one whose values are the same everywhere agrees with any other."""
+"""Checks that an evaluation proves something: constant values would agree with any other weights."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from normwise.porting.layers.torch_arrays import Array
 def tells(call: CallRecord, tolerance: float) -> bool:
     """Return whether a call's outputs would differ for other weights, as far as its values show.
 
-    They would not behind a ReLU that lets nothing through, where a layer is given zeros and gives its bias.
+    They would not after a ReLU that blocks everything: then a layer gets zeros and returns its bias.
     """
     shown = next((one for one in (call.output, call.activated, call.last) if one is not None), None)
     return varies(call.input.ravel(), tolerance) and (shown is None or varies(shown, tolerance))
@@ -21,7 +21,7 @@ def tells(call: CallRecord, tolerance: float) -> bool:
 def varies(value: Array, tolerance: float) -> bool:
     """Return whether some feature varies by more than ``tolerance`` of the largest value.
 
-    It does from row to row, or, where there is one row, from feature to feature.
+    It may vary between rows, or, if there is only one row, between features.
     """
     rows = value.astype(np.float64).reshape(-1, value.shape[-1] if value.ndim > 1 else 1)
     if not rows.size or not np.isfinite(rows).all():
@@ -31,7 +31,7 @@ def varies(value: Array, tolerance: float) -> bool:
 
 
 def silent(layers: Sequence[Layer], record: ModelRecord, tolerance: float) -> int:
-    """Return how many of the layers an evaluation tells nothing of, and of the outputs."""
+    """Return the number of layers and outputs about which an evaluation proves nothing."""
     calls = [record.calls[id(layer)] for layer in layers if id(layer) in record.calls]
     return sum(not tells(call, tolerance) for call in calls) + sum(
         not varies(output, tolerance) for output in record.outputs

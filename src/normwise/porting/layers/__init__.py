@@ -1,1 +1,1 @@
-"""Layers with weights of both frameworks, by torch's names and layouts."""
+"""Layers with weights of both frameworks, in torch's names and layouts."""

@@ -11,7 +11,7 @@ from normwise.errors import ModelError
 from normwise.porting.layers.keras_weights import kind_of_layer, parts_of, value_of, weights_of
 from normwise.porting.layers.torch_arrays import RECURRENT, Array, Arrays
 
-#: What renormalization keeps besides, and our layer's plain average.
+#: Further weights of renormalization, and of our layer's plain average.
 _RENORM = ("moving_stddev", "renorm_mean", "renorm_stddev")
 
 
@@ -21,7 +21,7 @@ class KerasLayer:
 
     Attributes:
         part: ``"depthwise"`` or ``"pointwise"``; empty for a whole layer.
-        order: Number in torch of each feature of its inputs, where a Flatten arranged them otherwise; None elsewhere.
+        order: Index in torch of each feature of its inputs, if a Flatten arranged them differently; otherwise None.
     """
 
     path: str
@@ -33,17 +33,17 @@ class KerasLayer:
 
     @property
     def class_name(self) -> str:
-        """The class of the layer."""
+        """Return the class of the layer."""
         return type(self.module).__name__
 
     @property
     def unbiased(self) -> bool:
-        """True where its moving variance has Bessel's correction, as torch's."""
+        """Return whether its moving variance has Bessel's correction, as in torch."""
         return bool(getattr(self.module, "unbiased_moving_variance", False))
 
     @property
     def _owners(self) -> list[Any]:
-        """Return the objects that hold its settings: the cells of a recurrent layer, else the layer itself."""
+        """Return the objects with its settings: the cells of a recurrent layer, else the layer itself."""
         if self.kind not in RECURRENT:
             return [self.module]
         if isinstance(self.module, keras.layers.Bidirectional):
@@ -63,7 +63,7 @@ class KerasLayer:
             if name in arrays:
                 one.variable.assign(np.array(one.to_keras(arrays[name]), order="C"))
         if getattr(self.module, "renorm", False):
-            # Renormalization begins from the statistics that the layer has now, as if r were 1 and d were 0.
+            # Renormalization starts from the layer's current statistics, as with r = 1 and d = 0.
             mean, variance = value_of(self.module.moving_mean), value_of(self.module.moving_variance)
             deviation = np.sqrt(variance + self.module.epsilon)
             for name, value in zip(_RENORM, (deviation, mean, deviation), strict=True):
@@ -123,7 +123,7 @@ def keras_layers(model: Any) -> list[KerasLayer]:
     """Return the layers with weights of a model, in the order in which it registers them.
 
     Raises:
-        ModelError: a layer has weights and is none that is known, or has not been built.
+        ModelError: a layer with weights is unknown, or has not been built.
     """
     layers: list[KerasLayer] = []
     unknown: list[str] = []
@@ -149,17 +149,17 @@ def keras_layers(model: Any) -> list[KerasLayer]:
 
 
 def opposite(momentum: float) -> float:
-    """Return one less a momentum, the other framework's, without the last digits of rounding."""
+    """Return one minus a momentum, as in the other framework, without rounding in the last digits."""
     return float(f"{1 - momentum:.12g}")
 
 
 def inner_layers(layer: Any) -> list[Any]:
-    """Return the layers that a layer or model has, not those within them."""
+    """Return the direct sublayers of a layer or model."""
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 
 def _leaves(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the layers that are known or have none within them, each once."""
+    """Yield the known layers and those without sublayers, each once."""
     seen: set[int] = set()
 
     def walk(layer: Any, path: str) -> Iterator[tuple[str, Any]]:

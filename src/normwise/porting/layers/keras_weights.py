@@ -1,4 +1,4 @@
-"""Weights of Keras's layers, and the way of each to torch's layout and back."""
+"""Weights of Keras's layers, and their conversion to torch's layouts and back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class Weight:
     """One variable of a layer.
 
     Attributes:
-        variable: The variable.
-        to_torch: Brings its value to torch's layout.
-        to_keras: The inverse.
+        variable: Keras variable.
+        to_torch: Function that converts its value to torch's layout.
+        to_keras: Inverse function.
     """
 
     variable: Any
@@ -38,7 +38,7 @@ class Weight:
 
 
 def kind_of_layer(layer: Any) -> str | None:
-    """Return the kind of a layer, a key of ``NEUTRAL``; None for one that is not known."""
+    """Return the kind of a layer, a key of ``NEUTRAL``; None if it is unknown."""
     if isinstance(layer, L.Bidirectional):
         inner = kind_of_layer(layer.forward_layer)
         return inner if inner in RECURRENT else None
@@ -59,7 +59,7 @@ def kind_of_layer(layer: Any) -> str | None:
 
 
 def parts_of(layer: Any) -> tuple[str, ...]:
-    """Return the names of the layers that one stands for: a separable convolution is two of torch's."""
+    """Return the names of a layer's parts: a separable convolution is two of torch's layers."""
     return ("depthwise", "pointwise") if isinstance(layer, _SEPARABLE) else ("",)
 
 
@@ -67,9 +67,9 @@ def weights_of(layer: Any, part: str, order: Array | None) -> dict[str, Weight]:
     """Return the weights of a layer by torch's names.
 
     Args:
-        layer: The layer, built.
-        part: One of :func:`parts_of`.
-        order: Number in torch of each feature of its inputs, where a Flatten has arranged these otherwise; else None.
+        layer: Built layer.
+        part: Name of the part, from :func:`parts_of`.
+        order: Index in torch of each feature of its inputs, if a Flatten arranged them differently; otherwise None.
     """
     if part:
         return _separable(layer, part)
@@ -97,7 +97,7 @@ def weights_of(layer: Any, part: str, order: Array | None) -> dict[str, Weight]:
 
 
 def value_of(variable: Any) -> Array:
-    """Return a copy of a variable's value; a type that NumPy lacks becomes float32."""
+    """Return a copy of a variable's value; a dtype that NumPy lacks becomes float32."""
     value = np.array(keras.ops.convert_to_numpy(variable))
     return value.astype(np.float32) if value.dtype.kind == "V" or "bfloat16" in value.dtype.name else value
 
@@ -107,7 +107,7 @@ def _present(weights: dict[str, Weight]) -> dict[str, Weight]:
 
 
 def _kernel(variable: Any) -> Weight:
-    """``(*k, in, out)`` and ``(out, in, *k)``; a transposed convolution has in and out exchanged in both."""
+    """Convert ``(*k, in, out)`` and ``(out, in, *k)``; a transposed convolution has in and out exchanged in both."""
     return Weight(
         variable,
         lambda value: np.moveaxis(value, (-1, -2), (0, 1)),
@@ -116,7 +116,7 @@ def _kernel(variable: Any) -> Weight:
 
 
 def _depthwise(variable: Any) -> Weight:
-    """``(*k, in, multiplier)`` and ``(in * multiplier, 1, *k)``."""
+    """Convert ``(*k, in, multiplier)`` and ``(in * multiplier, 1, *k)``."""
     shape = tuple(variable.shape)
 
     def to_torch(value: Array) -> Array:
@@ -126,7 +126,7 @@ def _depthwise(variable: Any) -> Weight:
 
 
 def _matrix(variable: Any, order: Array | None) -> Weight:
-    """``(in, out)`` and ``(out, in)``."""
+    """Convert ``(in, out)`` and ``(out, in)``."""
     if order is None:
         return Weight(variable, np.transpose, np.transpose)
     inverse = np.argsort(order)
@@ -147,7 +147,7 @@ def _separable(layer: Any, part: str) -> dict[str, Weight]:
 
 
 def _recurrent(layer: Any) -> dict[str, Weight]:
-    """Gates are i, f, g, o in both frameworks' LSTM; in GRU torch has r, z, n and Keras z, r, n."""
+    """Convert gates: i, f, g, o in both frameworks' LSTM; in GRU torch has r, z, n and Keras z, r, n."""
     if isinstance(layer, L.Bidirectional):
         layers = {"": layer.forward_layer, "_reverse": layer.backward_layer}
     else:

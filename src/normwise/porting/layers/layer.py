@@ -1,11 +1,11 @@
-"""A layer with weights, as both frameworks' models are seen."""
+"""Common interface of layers with weights in both frameworks."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from normwise.porting.layers.torch_arrays import Array, Arrays
 
-#: Arrays that a layer may lack, by kind, and the number that stands for them.
+#: Arrays that a layer may lack, by kind, with their neutral numbers.
 NEUTRAL: dict[str, dict[str, float]] = {
     "linear": {"bias": 0.0},
     "conv": {"bias": 0.0},
@@ -18,24 +18,24 @@ NEUTRAL: dict[str, dict[str, float]] = {
     "gru": {"bias": 0.0, "bias_reverse": 0.0},
     "layer_norm_lstm": {"bias": 0.0, "bias_reverse": 0.0},
 }
-#: Settings that may differ and are set on the target; all others must be the same.
+#: Settings that may differ and are set on the target; all others must be equal.
 CONVERTED = ("eps", "momentum")
 
 
 class Layer(Protocol):
-    """A layer of a model, or one of the several that a module of torch stands for."""
+    """Layer of a model, or one of several layers within a torch module."""
 
     path: str
-    #: A key of :data:`NEUTRAL`; None for tensors of a state dict, whose keys alone are known.
+    #: Kind, a key of :data:`NEUTRAL`; None for tensors of a state dict, of which only keys are known.
     kind: str | None
-    #: The object that is called; None without a model.
+    #: Called object; None without a model.
     module: Any
-    #: Axis of the channels, or features, in its outputs.
+    #: Axis of the channels, or features, in the outputs.
     axis: int
 
     @property
     def class_name(self) -> str:
-        """Class of the layer, for messages."""
+        """Return the class of the layer, for messages."""
         ...
 
     def arrays(self, kind: str) -> Arrays:
@@ -47,7 +47,7 @@ class Layer(Protocol):
         ...
 
     def keep(self) -> Callable[[], None]:
-        """Return a function that puts its weights and settings back to what they are now."""
+        """Return a function that restores its current weights and settings."""
         ...
 
     def settings(self) -> dict[str, Any]:
@@ -55,10 +55,10 @@ class Layer(Protocol):
         ...
 
     def configure(self, settings: Mapping[str, Any]) -> list[str]:
-        """Set ε and momentum, and return a sentence for each that it can't have."""
+        """Set ε and momentum, and return a sentence for each that the layer does not support."""
         ...
 
 
 def named(layer: Layer) -> str:
-    """Return a layer as messages name it."""
+    """Return the name of a layer in messages."""
     return f"{repr(layer.path) if layer.path else 'the model'} ({layer.class_name})"

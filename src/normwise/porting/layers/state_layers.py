@@ -1,4 +1,4 @@
-"""Layers of a torch state dict, of which names and tensors alone are known."""
+"""Layers of a torch state dict, of which only names and tensors are known."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ _RECURRENT = re.compile(
 
 @dataclass(eq=False)
 class StateLayer:
-    """The tensors below one name; a :class:`normwise.porting.layers.layer.Layer`."""
+    """Tensors under one name of a state dict; a :class:`normwise.porting.layers.layer.Layer`."""
 
     path: str
     tensors: dict[str, Tensor]
@@ -28,7 +28,7 @@ class StateLayer:
     kind: str | None = None
     module: Any = None
     axis: int = -1
-    #: Of the layer that it was saved from, which the state dict does not hold; None where nobody said it.
+    #: ε of the saved layer, which the state dict does not hold; None if not given.
     eps: float | None = None
 
     @staticmethod
@@ -41,19 +41,19 @@ class StateLayer:
         return arrays_of(kind, self.tensors)
 
     def write(self, kind: str, arrays: Mapping[str, Array]) -> None:
-        """Refuse: a state dict is a source alone."""
+        """Raise an error: a state dict can only be a source."""
         raise ModelError("a state dict can't be a target")
 
     def keep(self) -> Callable[[], None]:
-        """Refuse: a state dict is a source alone."""
+        """Raise an error: a state dict can only be a source."""
         raise ModelError("a state dict can't be a target")
 
     def settings(self) -> dict[str, Any]:
-        """Return ε where it was said: a state dict has no settings."""
+        """Return ε if given: a state dict has no settings."""
         return {} if self.eps is None else {"eps": self.eps}
 
     def configure(self, settings: Mapping[str, Any]) -> list[str]:
-        """Refuse: a state dict is a source alone."""
+        """Raise an error: a state dict can only be a source."""
         raise ModelError("a state dict can't be a target")
 
 
@@ -80,14 +80,14 @@ def state_layers(state: Mapping[str, Any]) -> list[StateLayer]:
 
 
 def state_path(path: str) -> str:
-    """Return the path of a layer of Keras's as torch would write it."""
+    """Return the path of a Keras layer in torch's form."""
     return re.sub(r"[/.]+", ".", path)
 
 
 def state_dict_of(layers: Sequence[Layer]) -> dict[str, Tensor]:
-    """Return the weights of layers as torch's modules of the same names would have them.
+    """Return the weights of layers under the names of torch's modules.
 
-    Batch normalization gets γ and β both where it has one of them, and a counter of batches.
+    Batch normalization with γ or β gets both, and a counter of batches.
     """
     state: dict[str, Tensor] = {}
     for layer in layers:

@@ -1,7 +1,7 @@
-"""Tensors of a torch layer as the arrays that both frameworks' layers are brought to, and back.
+"""Conversion of a torch layer's tensors to the common arrays of both frameworks, and back.
 
-Names and layouts are torch's, but for two: an LSTM has one ``bias``, the sum of torch's two, and a GRU has one of shape
-``(2, 3H)``, torch's two as rows. Those of the backward direction end in ``_reverse``.
+Names and layouts are torch's, with two exceptions: an LSTM has one ``bias``, the sum of torch's two, and a GRU has
+one of shape ``(2, 3H)``, torch's two as rows. Names of the backward direction end in ``_reverse``.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ Array = np.ndarray
 Arrays = dict[str, Array]
 
 RECURRENT = ("lstm", "gru", "layer_norm_lstm")
-#: Directions of a recurrent layer, as its names end.
+#: Suffixes of names for the directions of a recurrent layer.
 DIRECTIONS = ("", "_reverse")
 COUNTER = "num_batches_tracked"
 
 
 def to_numpy(tensor: Tensor) -> Array:
-    """Return a copy of a tensor; a type that NumPy lacks, such as bfloat16, becomes float32."""
+    """Return a copy of a tensor; a dtype that NumPy lacks, such as bfloat16, becomes float32."""
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
         tensor = tensor.float()

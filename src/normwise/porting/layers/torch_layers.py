@@ -30,18 +30,19 @@ _CLASSES: dict[type[nn.Module], str] = {
     nn.GRU: "gru",
     LayerNormLSTM: "layer_norm_lstm",
 }
-#: Kinds of layers with an axis of channels, which torch has behind that of the batch.
+#: Kinds of layers with an axis of channels, which in torch follows the batch.
 BEHIND_BATCH = ("conv", "conv_transpose", "batch_norm", "group_norm")
 
 
 @dataclass(eq=False)
 class TorchLayer:
-    """A module, or one layer of a recurrent one; a :class:`normwise.porting.layers.layer.Layer`.
+    """A module, or one layer of a recurrent module; a :class:`normwise.porting.layers.layer.Layer`.
 
     Attributes:
-        number: Of the recurrent layer within its module.
-        tensors: Its parameters and buffers, by torch's names without the number of a recurrent layer.
-        caller: The module whose outputs are those of the layer: the module itself, or what calls it on other axes.
+        number: Number of the recurrent layer within its module.
+        tensors: Parameters and buffers, by torch's names without the number of a recurrent layer.
+        caller: Module whose outputs are those of the layer: the module itself, or a module that calls it on other
+            axes.
     """
 
     path: str
@@ -54,12 +55,12 @@ class TorchLayer:
 
     @property
     def class_name(self) -> str:
-        """The class of the module."""
+        """Return the class of the module."""
         return type(self.module).__name__
 
     @property
     def is_last(self) -> bool:
-        """True where the module's outputs are its own."""
+        """Return whether the module's outputs are those of this layer."""
         return self.number == getattr(self.module, "num_layers", 1) - 1
 
     def arrays(self, kind: str) -> Arrays:
@@ -121,7 +122,7 @@ def torch_layers(model: nn.Module) -> list[TorchLayer]:
     """Return the layers with weights of a model, in the order in which it registers them.
 
     Raises:
-        ModelError: a module has weights and is none that is known, or has not been initialised.
+        ModelError: a module with weights is unknown, or has not been initialised.
     """
     layers: list[TorchLayer] = []
     unknown: list[str] = []
@@ -174,7 +175,7 @@ def _recurrent(path: str, kind: str, module: Any) -> list[TorchLayer]:
         raise ModelError(f"{path!r} ({type(module).__name__}) has proj_size, which Keras has not")
     layers = []
     for number in range(module.num_layers):
-        # Norms within have names such as norm_ih_l0_reverse.weight.
+        # Inner norms have names such as norm_ih_l0_reverse.weight.
         end = re.compile(rf"_l{number}(_reverse)?(?=\.|$)(.*)")
         tensors = {
             end.sub(r"\2\1", name): tensor for name, tensor in module.named_parameters() if end.search(name)

@@ -1,4 +1,4 @@
-"""How well a classifier does on labelled samples, with running and with batch statistics."""
+"""Record of a classifier's evaluation on labelled samples, with running and with batch statistics."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ class Evaluation:
         loss: Mean cross-entropy in nats, with running statistics.
         accuracy: Fraction that is right, with running statistics; an output that is not finite is wrong.
         batch_size: Samples of a batch whose own statistics are used, of the largest one; None without BN.
-        batch_loss, batch_accuracy: The same where each batch is normalised by its own statistics; None without BN, and
-            where a batch is a single sample.
+        batch_loss, batch_accuracy: Loss and accuracy when each batch is normalised by its own statistics; None
+            without BN, and where a batch is a single sample.
     """
 
     samples: int

@@ -47,10 +47,10 @@ class RunConfig:
         batch_size: Number of samples per step; the incomplete last batch of an epoch is dropped.
         lr: Learning rate.
         optimizer: "sgd", "adam" or "adamw".
-        seed: Initial weights and order of the samples.
-        dtype: Of weights and images.
-        train_samples, test_samples: Only the first so many; None for all.
-        eval_every: Evaluate every so many steps, and after the last.
+        seed: Seed of the initial weights and of the order of the samples.
+        dtype: Dtype of weights and images.
+        train_samples, test_samples: Number of samples that are used, the first ones; None for all.
+        eval_every: Interval of evaluations in steps; the run is also evaluated after the last step.
         measures: Names of further measurements, as in ``normwise.training.measures``.
         task: Kind of input that is classified, which determines the possible data sets and networks.
         data_options: Further keyword arguments of the data set, such as ``{"split": "speaker"}``.
@@ -58,15 +58,15 @@ class RunConfig:
         statistics: Statistics of BN in several processes: those of the whole batch, or in each process those of its
             own samples. In one process both are the same.
         framework: Framework of the network and of the loop.
-        split: On what it is evaluated: the test set; or, for choices that the test set must not know of, a fifth of the
-            training set, which is not trained on then.
-        momentum: Of "sgd"; 0 is plain SGD, as in Ioffe & Szegedy's MNIST experiment.
-        eval_growth: Evaluate after steps that grow by this fraction, at least ``eval_every`` apart, so that early ones
-            are looked at closely; 0 for every ``eval_every`` steps.
-        stop_at_loss: End the run at the first evaluation at which the mean training loss since the one before is no
-            larger; None for none.
-        draw_samples: Whether the training samples are drawn by the seed, and not the first so many.
-        weight_decay: Of "adamw": the part of each weight, times the learning rate, that a step takes away.
+        split: Data for evaluation: the test set; or, for choices that must not use the test set, a fifth of the
+            training set, which is then not trained on.
+        momentum: Momentum of "sgd"; 0 is plain SGD, as in Ioffe & Szegedy's MNIST experiment.
+        eval_growth: Growth of the evaluated steps by this fraction, at least ``eval_every`` apart, so that early
+            steps are evaluated more often; 0 for every ``eval_every`` steps.
+        stop_at_loss: Mean training loss since the last evaluation at which the run stops early; None for never.
+        draw_samples: Whether the training samples are drawn by the seed, instead of taking the first ones.
+        weight_decay: Weight decay of "adamw": the share of each weight, times the learning rate, that a step
+            subtracts.
     """
 
     model: str

@@ -14,7 +14,7 @@ class FigureTable:
     Attributes:
         header: The label of the horizontal axis, then those of the series.
         rows: Cells as text; empty where a series has nothing at that position.
-        positions: How many rows there would be, had none been left out.
+        positions: Number of rows before thinning.
     """
 
     header: tuple[str, ...]

@@ -18,7 +18,7 @@ def examination_sarif(examination: Examination, rules: Sequence[RuleText]) -> st
     """Return a log of SARIF 2.1.0: a result for each finding, with a logical location for each layer.
 
     Args:
-        examination: The findings.
+        examination: Examination with the findings.
         rules: Text of each rule that was applied, among them those of all findings.
     """
     numbers = {rule.code: number for number, rule in enumerate(rules)}

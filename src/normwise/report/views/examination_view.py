@@ -35,8 +35,8 @@ class FindingCard:
     """A finding as a page shows it.
 
     Attributes:
-        finding: The finding.
-        places: Its layers in words: the path of one, or how many.
+        finding: Finding to show.
+        places: Text on its layers: the path of one, or their number.
         header: Labels of the evidence.
         rows: Evidence of the worst layers.
         more: That of the others.

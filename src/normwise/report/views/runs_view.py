@@ -1,4 +1,4 @@
-"""What reports of several runs show: a row a run, or a column a run."""
+"""Content of reports of several runs: one row or one column per run."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,7 @@ def run_row(name: str, run: Run) -> tuple[str, ...]:
 
 
 def short_state(run: Run) -> str:
-    """How a run stands, in a few words."""
+    """Return the state of a run, in a few words."""
     if run.result is None:
         return f"step {run.points[-1].step if run.points else 0} of {run.config.steps}"
     return "diverged" if run.result.diverged or run.risen_loss else "finished"

@@ -71,7 +71,7 @@ class RecomputedCalls:
             return [merged] * len(parts)
 
         own = moments(x, kwargs.get("mask"))
-        merged = lock_step.meet(f"{self._name}, to be computed anew", own, merge)
+        merged = lock_step.meet(f"{self._name}, to be recomputed", own, merge)
         return self._normalised(x, merged.mean, merged.variance, kwargs)
 
     def repeated(self, lock_step: LockStep, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
@@ -84,7 +84,7 @@ class RecomputedCalls:
             raise ArgumentError(
                 f"{self._name} is called in the backward pass, by activation checkpointing, for one micro-batch alone, "
                 "and its gradient would lack the others. Use torch.utils.checkpoint with use_reentrant=False, and "
-                "layers that can be computed anew: normwise.nn.BatchNorm1d, 2d, 3d and torch's; leave others out of it"
+                "layers that can be recomputed: normwise.nn.BatchNorm1d, 2d, 3d and torch's; leave others out of it"
             )
         x: Any = input_of_call(args, kwargs)
         own = moments(x, kwargs.get("mask")).mean.detach()

@@ -37,13 +37,13 @@ def sink_for(to: Any, head: Recording) -> Sink | None:
         path = os.fspath(to)
         if not isinstance(path, str) or not path or "\0" in path:
             raise ArgumentError(
-                f"to={path!r} is no name of a folder; pass its path, such as 'runs/recording'"
+                f"to={path!r} is not the name of a folder; pass its path, such as 'runs/recording'"
             )
         return RecordingFolder(Path(path)).begin(head)
     if callable(getattr(to, "add_scalar", None)):
         return TensorBoard(to)
     raise ArgumentError(
-        f"to={to!r} is no place for a recording; pass the path of a folder, or a "
+        f"to={to!r} is not a destination for a recording; pass the path of a folder, or a "
         "torch.utils.tensorboard.SummaryWriter"
     )
 

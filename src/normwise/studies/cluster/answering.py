@@ -10,22 +10,22 @@ _ADDRESS = re.compile(r"(?:(?P<scheme>[a-z]+)://)?(?P<host>[^/]+):(?P<port>\d{1,
 
 
 def check_answering(address: str, seconds: float, schemes: tuple[str, ...], what: str, start: str) -> None:
-    """Check that somebody accepts connections at an address, which may take some time.
+    """Check that a server accepts connections at an address, within some time.
 
     Args:
         address: Host and port, perhaps with a scheme before them.
-        seconds: How long to try.
+        seconds: Seconds to try.
         schemes: Schemes that the address may have.
-        what: Who is expected there, for the error.
+        what: Description of the expected server, for the error.
         start: Command that starts it, for the error.
 
     Raises:
-        ClusterError: it is no such address, or nobody does.
+        ClusterError: the address is invalid, or no server accepts connections.
     """
     found = _ADDRESS.fullmatch(address)
     if found is None or int(found["port"]) >= 2**16 or found["scheme"] not in (None, *schemes):
         expected = " or ".join(("HOST:PORT", *(f"{scheme}://HOST:PORT" for scheme in schemes)))
-        raise ClusterError(f"{address!r} is no address of a {what}; expected {expected}")
+        raise ClusterError(f"{address!r} is not an address of a {what}; expected {expected}")
     ends = time.monotonic() + seconds
     while True:
         left = ends - time.monotonic()

@@ -1,4 +1,4 @@
-"""The cluster that a study asks for, by name and address."""
+"""Clusters for studies, by name and address."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -48,7 +48,7 @@ class Cluster:
         """Connect to the cluster, and disconnect at the end.
 
         Raises:
-            ClusterError: nobody answers at the address, or there is no worker.
+            ClusterError: the address does not answer, or there is no worker.
             MissingPackageError: the library of the backend is not installed.
         """
         with needs_extra(self.backend, f"the backend {self.backend}"):

@@ -31,12 +31,12 @@ def runs_on_cluster(
 
     Args:
         todo: Folder, configuration and SHA-256 of the data of each run.
-        cluster: The cluster.
+        cluster: Cluster that makes the runs.
         out: Folder of the study, which all workers share; absolute.
-        fingerprint: The study's, which each worker must have.
+        fingerprint: Fingerprint of the study, which each worker must have.
 
     Raises:
-        ClusterError: the cluster can't be used, or gives a run up.
+        ClusterError: the cluster can't be used, or gives up a run.
         MissingPackageError: joblib or the library of the cluster is not installed.
     """
     if not todo:
@@ -63,7 +63,7 @@ def train_here(folder: Path, config: RunConfig, data_sha256: str, access: StudyA
     """Make a run in this process, a worker's.
 
     Raises:
-        ClusterError: this worker is not fit for the study.
+        ClusterError: this worker can't make the study's runs.
     """
     access.check()
     if not _ONE_RUN.acquire(blocking=False):

@@ -25,7 +25,7 @@ class CaseValues:
         values: The effect, a seed each, above 0 where the claim is right: a difference, or the logarithm of a ratio.
         smallest: Smallest effect that matters, above 0, on the same scale.
         resolution: Half of what the measurement itself leaves open, which widens the interval on both sides.
-        unseen: For each seed, in which directions its effect may be larger than anything measured; none for none.
+        unseen: Directions in which the effect of each seed may be larger than measured; empty for none.
     """
 
     values: Sequence[float]

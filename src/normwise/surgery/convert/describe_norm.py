@@ -112,10 +112,10 @@ def _known(what: LayerKind, like: Tensor) -> NormDescription:
     is_batch_norm = what.family == "batch"
     if set(PARAMETERS) & set(what.computed):
         raise LeftError(
-            "its weight or bias is no parameter, but computed from others (parametrized or pruned); make it one first"
+            "its weight or bias is not a parameter, but computed from others (parametrized, pruned); make it one first"
         )
     if is_batch_norm and set(STATISTICS) & set(what.computed):
-        raise LeftError("its running statistics are no buffers, but computed from others (parametrized)")
+        raise LeftError("its running statistics are not buffers, but computed from others (parametrized)")
     memory = vars(layer).get(MEMORY, {})
     like = layer._parameters["weight"] if layer._parameters["weight"] is not None else like
     held = {name: getattr(layer, name) for name in settings_of(base)}

@@ -189,7 +189,7 @@ def _notes(new: nn.Module, norm: NormDescription, had: Tensor | None, has: Tenso
     if had is not None and has is None:
         notes.append("its running statistics are dropped")
     if has is not None and has is not had:
-        notes.append("its statistics start anew: normwise.calibrate")
+        notes.append("its statistics are reset: run normwise.calibrate")
     if has is not None and has.dtype in (torch.float16, torch.bfloat16):
         notes.append(f"its statistics are in {has.dtype}, in which they hardly move: train it in float32")
     return notes

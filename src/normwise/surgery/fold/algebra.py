@@ -82,7 +82,7 @@ def into_inputs(
     if not shift.any():
         return new, None if bias is None else _double(bias)
     if layout.transposed:
-        raise ValueError("a shift before a transposed convolution is no bias behind it")
+        raise ValueError("a shift before a transposed convolution is not a bias after it")
     added = _scaled(weight, shift, layout.groups, axis=2).flatten(1).sum(1)
     return new, added if bias is None else _double(bias) + added
 

@@ -95,7 +95,7 @@ def checked_mixer(module: nn.Module | None, name: str, *, is_proven: bool) -> nn
         kind = NoCandidateError if base is None else LeftError
         raise kind(f"{name} is quantised; fold before quantising")
     if module is None or base is None:
-        raise NoCandidateError(f"{name} is no convolution or linear layer")
+        raise NoCandidateError(f"{name} is not a convolution or linear layer")
     if not is_proven and not computes_as(module, base):
         raise LeftError(f"{name} may do anything in its forward")
     if parametrize.is_parametrized(module):
@@ -104,5 +104,5 @@ def checked_mixer(module: nn.Module | None, name: str, *, is_proven: bool) -> nn
         raise LeftError(f"{name} has hooks, which see its own input or output, or compute its weight")
     weight, bias = module._parameters.get("weight"), module._parameters.get("bias")
     if type(weight) is not nn.Parameter or type(bias) not in (nn.Parameter, type(None)):
-        raise LeftError(f"the weight or bias of {name} is no plain parameter")
+        raise LeftError(f"the weight or bias of {name} is not a plain parameter")
     return module

@@ -1,1 +1,1 @@
-"""Commands that train a network, and those that use what was trained."""
+"""Commands that train a network, and commands that use trained networks."""

@@ -29,7 +29,7 @@ def evaluate(
 ) -> None:
     """Measure the loss and the accuracy of a classifier with running statistics, and with those of each batch.
 
-    Where batch statistics do better, the running ones lag behind the weights, and normwise calibrate mends that.
+    If batch statistics do better, the running ones lag behind the weights, and normwise calibrate fixes that.
 
     Example: normwise evaluate runs/mnist
     """
@@ -40,10 +40,12 @@ def evaluate(
     network = load_target(target, model, weights)
     with_statistics(network)
     record = evaluate_target(data, network)
-    say(to_json(record, indent=1) if json else "\n".join(_lines(record, target)))
+    options = {"--model": model, "--weights": weights, "--data": data}
+    given = [word for name, value in options.items() if value is not None for word in (name, value)]
+    say(to_json(record, indent=1) if json else "\n".join(_lines(record, [target, *given])))
 
 
-def _lines(record: "Evaluation", target: str) -> list[str]:
+def _lines(record: "Evaluation", network: list[str]) -> list[str]:
     rows = [
         (f"{record.samples} samples", "loss", "accuracy"),
         ("running statistics", f"{record.loss:.4f}", f"{record.accuracy:.2%}"),
@@ -55,5 +57,5 @@ def _lines(record: "Evaluation", target: str) -> list[str]:
         rows[1] = ("evaluation", *rows[1][1:])
     width = max(len(name) for name, *_ in rows)
     lines = [f"{name:<{width}}  {loss:>10}  {accuracy:>8}" for name, loss, accuracy in rows]
-    hint = lag_hint(record.accuracy, record.batch_accuracy, target)
+    hint = lag_hint(record.accuracy, record.batch_accuracy, network)
     return [*lines, *([] if hint is None else [f"note: {hint}"])]

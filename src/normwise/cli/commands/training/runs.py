@@ -1,4 +1,4 @@
-"""``normwise runs``: the runs in a folder, a line each."""
+"""``normwise runs``: list the runs in a folder, one line each."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ def runs(
     ),
     json: arguments.JsonTableOption = False,
 ) -> None:
-    """List the runs in a folder: how each stands, its test accuracy, and what it was asked for.
+    """List the runs in a folder, each with its state, its test accuracy and its configuration.
 
     Example: normwise runs
     """

@@ -1,1 +1,1 @@
-"""What ``normwise train`` is asked for."""
+"""Options and requests of ``normwise train``."""

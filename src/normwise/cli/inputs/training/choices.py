@@ -1,4 +1,4 @@
-"""Names that ``normwise train`` takes: networks, data sets and norms, with a word on each."""
+"""Names of networks, data sets and norms for ``normwise train``, with a short description of each."""
 
 import inspect
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The folder of a run that is given none: a name of what is distinct about the run."""
+"""Default folder of a run, named after what is distinct about the run."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from normwise.cli.inputs.training.training_options import FrameworkName, Trainin
 if TYPE_CHECKING:
     from normwise.cli.inputs.training.training_request import TrainingRequest
 
-#: Options with words of their own in the name; ``{}`` stands for the value.
+#: Options with their own words in the name; ``{}`` stands for the value.
 _WORDS = {
     "optimizer": "{}",
     "lr": "lr{}",
@@ -34,8 +34,8 @@ def run_folder(
     """Return ``runs/NAME``: the network, data and norm, every option that is not its default, and the seed.
 
     Args:
-        context: Of the command, which knows the defaults.
-        request: Network and data that are asked for.
+        context: Context of the command, which has the defaults.
+        request: Requested network and data.
         training: Options of the training.
         data: Name of the data.
     """

@@ -43,7 +43,7 @@ class TrainingOptions:
 
     Attributes:
         epochs, batch_size, lr, optimizer, momentum, weight_decay, clip, seed, option, framework, threads, statistics,
-            out, resume: As their help says.
+            out, resume: See the help of each option.
     """
 
     epochs: Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
@@ -112,12 +112,12 @@ class TrainingOptions:
 
     @property
     def decay(self) -> float:
-        """The weight decay, or the optimiser's usual one."""
+        """Return the weight decay, or the optimiser's usual one."""
         return _DEFAULT_DECAY[self.optimizer] if self.weight_decay is None else self.weight_decay
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate, or the optimiser's usual one if not given."""
+        """Return the learning rate, or the optimiser's usual one if not given."""
         return _DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
 
 

@@ -90,7 +90,7 @@ class TrainingRequest:
 
 
 def run_training(context: typer.Context, request: TrainingRequest, training: TrainingOptions) -> None:
-    """Train, with a bar or a line an epoch, and print how well the network does and what to do next.
+    """Train with a bar or one line per epoch, and print the network's accuracy and next steps.
 
     A resumed run keeps its own values of the options that are not given.
     """
@@ -135,7 +135,7 @@ def run_training(context: typer.Context, request: TrainingRequest, training: Tra
 def _asked(
     context: typer.Context, request: TrainingRequest, training: TrainingOptions
 ) -> "tuple[RunConfig, Path, int]":
-    """Return the configuration that is asked for, the folder of the run, and the steps of an epoch."""
+    """Return the requested configuration, the folder of the run, and the steps per epoch."""
     from normwise.data import ImageData, load_data
     from normwise.records import check_at_once
     from normwise.training import RunFolder
@@ -153,7 +153,7 @@ def _asked(
     for note in samples.notes if isinstance(samples, ImageData) else ():
         complain(f"{request.data}: {note}", title="note")
     count, name = len(samples.training), samples.name
-    del samples  # a folder is read again by the run, and need not be in memory twice
+    del samples  # the run reads a folder again, so it need not be in memory twice
     folder = training.out or run_folder(context, request, training, name)
     if resume:
         existing = existing or _existing(RunFolder(folder), request.task)

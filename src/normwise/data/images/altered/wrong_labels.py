@@ -8,7 +8,7 @@ from normwise.data.images.digits import digits
 from normwise.data.images.image_data import ImageData
 from normwise.data.images.mnist import mnist
 
-#: Part of the training images whose label is drawn anew from all classes.
+#: Share of the training images whose label is drawn at random from all classes.
 SHARE = 0.2
 
 

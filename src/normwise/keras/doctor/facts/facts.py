@@ -14,7 +14,7 @@ from normwise.keras.doctor.facts.passes.task import Task, loss_named
 from normwise.keras.doctor.facts.passes.training_pass import TrainingPass, run_training_pass
 from normwise.keras.surgery.process_state import RandomState
 
-#: What a rule has to be given.
+#: Kinds of input that a rule needs.
 Need = Literal["model", "data"]
 
 
@@ -22,11 +22,11 @@ class Facts:
     """Facts about a model.
 
     Args:
-        model: The model.
-        data, loss, max_batches, batch_size, name: See :func:`normwise.keras.diagnose`.
+        model: Model to examine.
+        data, loss, max_batches, batch_size, name: Arguments of :func:`normwise.keras.diagnose`.
 
     Raises:
-        ArgumentError: what is given is no model, or no loss.
+        ArgumentError: the model is not a model, or the loss is not a loss.
         ModelError: there is no BN layer, or the model has no weights yet.
     """
 
@@ -58,12 +58,12 @@ class Facts:
 
     @property
     def has(self) -> frozenset[Need]:
-        """Arguments that were given."""
+        """Return the kinds of input that were given."""
         return frozenset(("model", "data") if self.data is not None else ("model",))
 
     @cached_property
     def batches(self) -> UserBatches:
-        """Batches of the data."""
+        """Return the batches of the data."""
         state = RandomState()
         try:
             return read_batches(
@@ -77,22 +77,22 @@ class Facts:
 
     @cached_property
     def probe(self) -> Probe:
-        """Evaluation with moving statistics, with those of each batch, and with exact ones."""
+        """Return the evaluations with moving statistics, with those of each batch, and with exact ones."""
         return run_probe(self.task, self.norms, self.batches.batches)
 
     @cached_property
     def training_pass(self) -> TrainingPass:
-        """One forward pass for training."""
+        """Return one forward pass in training mode."""
         return run_training_pass(self.task, self.norms, self.batches.batches[0])
 
     @cached_property
     def wiring(self) -> Wiring:
-        """Calls of the layers, where the model has a graph."""
+        """Return the calls of the layers, if the model has a graph."""
         return wiring_of(self.model, self.norms)
 
     @cached_property
     def is_new(self) -> bool:
-        """True where nothing has been trained or loaded yet, which is no fault."""
+        """Return whether nothing has been trained or loaded yet, which is not a fault."""
         return all(
             norm.mean is None or (norm.is_initial and not norm.steps and not norm.parameter_spread)
             for norm in self.norms.values()
@@ -100,14 +100,14 @@ class Facts:
 
     @property
     def data_are_for_training(self) -> bool:
-        """True where the data are known to be those of training: in a random order, or with a loss given by name."""
+        """Return whether the data are known to be training data: in random order, or with a given loss."""
         return self.batches.shuffles or self.given_loss is not None
 
     @cached_property
     def in_evaluation(self) -> frozenset[str]:
-        """Paths of the layers that training leaves in evaluation, whatever ``trainable`` says.
+        """Return the paths of the layers that training leaves in inference mode, whatever ``trainable`` says.
 
-        A forward pass for training tells; without data nothing does.
+        This needs a forward pass in training mode; without data it is unknown.
         """
         if "data" not in self.has or self.training_pass.failed:
             return frozenset()
@@ -119,5 +119,5 @@ class Facts:
         )
 
     def learns(self, norm: NormFacts) -> bool:
-        """Return whether training is to move the statistics of a layer."""
+        """Return whether training should update the statistics of a layer."""
         return norm.trainable and norm.path not in self.in_evaluation

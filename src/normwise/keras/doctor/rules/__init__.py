@@ -1,1 +1,1 @@
-"""Rules of the doctor for Keras models, a file each, with the codes of those for torch models."""
+"""Rules of the doctor for Keras models, one file each, with the codes of those for torch models."""

@@ -23,10 +23,10 @@ class LayerNormLSTMCell(keras.layers.Layer):
     and ``beta_cell`` (H).
 
     Args:
-        units: H, the size of the output and of each of the two states.
-        epsilon: Added to the variances.
+        units: Size H of the output and of each of the two states.
+        epsilon: Number that is added to the variances.
         unit_forget_bias: Whether the forget gate's bias begins at 1, as in ``keras.layers.LSTM``, and not at 0.
-        kwargs: Those of ``keras.layers.Layer``.
+        kwargs: Arguments of ``keras.layers.Layer``.
 
     Raises:
         ValueError: ``units`` is less than 1.
@@ -75,7 +75,7 @@ class LayerNormLSTMCell(keras.layers.Layer):
         return hidden, [hidden, cell]
 
     def get_config(self) -> dict[str, Any]:
-        """Return all arguments, as ``from_config`` takes them."""
+        """Return all arguments, for ``from_config``."""
         own = {"units": self.units, "epsilon": self.epsilon, "unit_forget_bias": self.unit_forget_bias}
         return {**super().get_config(), **own}
 

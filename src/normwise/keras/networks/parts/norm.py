@@ -8,25 +8,26 @@ import keras
 from normwise.errors import ModelError
 from normwise.keras.batch_normalization import BatchNormalization
 
-#: Makes the layer of that name.
+#: Function that makes the layer of a name.
 NormFactory = Callable[[str], keras.layers.Layer]
 NormChoice = str | NormFactory
-#: Whether the normalization stands before or after the activation.
+#: Position of the normalization, before or after the activation.
 Placement = Literal["before", "after"]
 
 NORMS = ("batch", "ghost", "renorm", "none", "layer")
-#: Normalises within the recurrent layers, and not between them.
+#: Norm within the recurrent layers, not between them.
 WITHIN = "recurrent_layer"
 SEQUENCE_NORMS = (*NORMS, WITHIN)
 
 
 def norm_factory(norm: NormChoice, momentum: float = 0.99) -> NormFactory:
-    """Return the factory of that name, or the given factory.
+    """Return the factory of a name, or the given factory.
 
     Args:
-        norm: One of :data:`NORMS`; "ghost:8" has virtual batches of 8 samples instead of 32, "renorm:400" is for a run
-            of 400 steps: an eighth of them without correction, and at the half the limits are reached.
-        momentum: Weight of what was in the moving statistics.
+        norm: Name of the norm, one of :data:`NORMS`; "ghost:8" has virtual batches of 8 samples instead of 32,
+            "renorm:400" is for a run of 400 steps: an eighth of them have no correction, and the limits are reached
+            at half of them.
+        momentum: Weight of the old average in the moving statistics.
 
     Raises:
         ModelError: there is no such name.
@@ -71,7 +72,7 @@ def check_sequence_norm(network: str, norm: NormChoice) -> None:
 
 
 def norm_between_layers(norm: NormChoice, path: str) -> keras.layers.Layer:
-    """Return the norm of ``(N, L, C)`` or ``(N, C)`` behind a recurrent layer; Keras gives it the mask."""
+    """Return the norm of ``(N, L, C)`` or ``(N, C)`` after a recurrent layer; Keras passes it the mask."""
     return norm_factory("none" if norm == WITHIN else norm)(path)
 
 

@@ -11,7 +11,7 @@ from normwise.keras.networks.parts.norm import NormChoice, Placement, image_norm
 def norm_block(x: Any, name: str, layer: keras.layers.Layer, norm: NormChoice, placement: Placement) -> Any:
     """Return ``layer → norm → ReLU`` of a symbolic tensor, or ``layer → ReLU → norm``.
 
-    The norm and the activation are called as the block, with ``_norm`` and ``_activation`` behind it.
+    Norm and activation are named as the block, followed by ``_norm`` and ``_activation``.
 
     Raises:
         ModelError: an unknown placement or norm.

@@ -1,4 +1,4 @@
-"""Inputs of a model from whatever Keras trains on, the same in each pass."""
+"""Inputs of a model from any data that Keras trains on, the same in each pass."""
 
 import itertools
 import math
@@ -12,32 +12,32 @@ import numpy as np
 from normwise.errors import ArgumentError
 from normwise.keras.surgery.arrays import as_array, double, is_array
 
-#: Arrays and tuples of them as ``fit`` takes them, or an iterable of batches, or a function that makes one.
+#: Arrays and tuples of arrays for ``fit``, or an iterable of batches, or a function that makes one.
 Data = Any
-#: Sums of squares that differ by less are those of the same values in another order.
+#: Relative difference below which sums of squares count as those of the same values in another order.
 _ROUNDING = 1e-9
 _PASS = "pass arrays, (x, y), a tf.data.Dataset, a keras.utils.PyDataset, a DataLoader or a list of batches"
 
 
 class Batches:
-    """Inputs of a model, read from the beginning in each pass, and a check that they are the same each time.
+    """Inputs of a model, read from the beginning in each pass, with a check that they are the same each time.
 
     Attributes:
-        once: Whether they can be read once only.
-        varied: Whether a pass had others than the first.
+        once: Whether the data can be read only once.
+        varied: Whether the data of a pass differed from the first.
     """
 
     def __init__(self, data: Data, inputs: int, batch_size: int, most: int | None) -> None:
-        """Take data.
+        """Prepare the data.
 
         Args:
-            data: See :func:`normwise.keras.calibrate`.
-            inputs: How many inputs the model has.
-            batch_size: Into how many samples arrays are cut.
-            most: How many batches are read at most; None for all.
+            data: Data, see :func:`normwise.keras.calibrate`.
+            inputs: Number of inputs of the model.
+            batch_size: Number of samples per batch that is cut from arrays.
+            most: Largest number of batches to read; None for all.
 
         Raises:
-            ArgumentError: no batches.
+            ArgumentError: there are no batches.
         """
         self._make = _source(data, inputs, batch_size, most is not None)
         self.once = isinstance(data, Iterator)
@@ -61,7 +61,7 @@ class Batches:
 
 
 def check_batches(max_batches: Any, batch_size: Any) -> None:
-    """Raise ArgumentError unless they are whole numbers of 1 or more, or no limit."""
+    """Raise ArgumentError unless the numbers are integers of 1 or more, or None for no limit."""
     for name, value in (
         ("max_batches", 1 if max_batches is None else max_batches),
         ("batch_size", batch_size),
@@ -71,20 +71,21 @@ def check_batches(max_batches: Any, batch_size: Any) -> None:
 
 
 def first_of(batch: Any) -> Any:
-    """Return the input of a batch, which may have labels and weights behind it."""
+    """Return the input of a batch, which may be followed by labels and weights."""
     if isinstance(batch, (tuple, list)):
         if not batch:
-            raise ArgumentError("an empty list is no batch; expected the input as its first item")
+            raise ArgumentError("an empty list is not a batch; expected the input as its first item")
         return batch[0]
     return batch
 
 
 def input_of(example: Any, inputs: int) -> Any:
-    """Return the input of a model, as arrays, from one batch that a user gives as an example.
+    """Return the input of a model, as arrays, from the user's example, one batch.
 
     Args:
-        example: The input; a tuple or list whose first item is it; a dictionary or list of several.
-        inputs: How many inputs the model has.
+        example: The input, a tuple or list whose first item is the input, or a dictionary or list of several
+            inputs.
+        inputs: Number of inputs of the model.
     """
     several = (
         isinstance(example, list) and inputs > 1 and len(example) == inputs and all(map(is_array, example))
@@ -97,7 +98,7 @@ def _source(data: Data, inputs: int, batch_size: int, ends: bool) -> Callable[[]
         return lambda: _of_py_dataset(data, ends)
     if is_array(data) or isinstance(data, Mapping):
         return lambda: _cut(data, batch_size)
-    # As fit's validation_data: inputs, labels and weights.
+    # Like fit's validation_data: inputs, labels and weights.
     if (
         isinstance(data, tuple)
         and 1 < len(data) < 4
@@ -145,6 +146,6 @@ def _cut(x: Any, batch_size: int) -> Iterator[Any]:
 
 
 def _leaf(value: Any) -> np.ndarray[Any, Any]:
-    """Return an array of an input; float64 becomes Keras's default type, as in ``fit``."""
+    """Return an input as an array; float64 becomes Keras's default dtype, as in ``fit``."""
     array = as_array(value)
     return array.astype(keras.config.floatx()) if array.dtype == np.float64 else array

@@ -23,47 +23,49 @@ def calibrate(
     batch_size: int = 32,
     include_frozen: bool = False,
 ) -> Calibration:
-    r"""Replace the moving statistics, in place, by those of the data, added up in float64.
+    r"""Replace the moving statistics, in place, by the exact statistics of the data, summed in float64.
 
-    The settings are those of :func:`normwise.calibrate`, which says more about them.
+    The settings are those of :func:`normwise.calibrate`, which explains them.
 
-    **Order.** ``"evaluation"``: each layer has the statistics of its inputs as evaluation will show them, normalised
-    by the final statistics of the layers before it. How the data are cut into batches does not matter. That takes a
-    pass over the data for each layer, as far as that layer. ``"training"``: each layer sees its inputs as training
-    shows them, normalised by the statistics of their own batch, in a single pass.
+    **Order.** ``"evaluation"``: each layer gets the statistics of its inputs in evaluation, where the layers before
+    it normalise by their final statistics. The size of the batches does not matter. This takes one pass over the
+    data for each layer, up to that layer. ``"training"``: each layer gets the statistics of its inputs in training,
+    where the layers before it normalise by batch statistics, in a single pass.
 
-    **Variance.** ``"population"``: of all values together, :math:`\frac{1}{n}\sum (x - \mu)^2`, as Keras keeps it.
-    ``"batch"``: the average of the batches' own, :math:`\sum_b \sum (x - \mu_b)^2 / \sum_b n_b`. A layer with
-    ``unbiased_moving_variance`` gets Bessel's correction: :math:`n - 1`, and :math:`\sum_b (n_b - 1)`.
+    **Variance.** ``"population"``: the variance of all values together, :math:`\frac{1}{n}\sum (x - \mu)^2`, as in
+    Keras. ``"batch"``: the mean of the batches' own variances, :math:`\sum_b \sum (x - \mu_b)^2 / \sum_b n_b`. A
+    layer with ``unbiased_moving_variance`` gets Bessel's correction: :math:`n - 1`, and :math:`\sum_b (n_b - 1)`.
 
-    Positions that a mask excludes take no part. Renorm layers normalise by the whole batch meanwhile, as plain BN does,
-    and so do those with ``virtual_batch_size``; all statistics of a renorm layer become those of the data, so that
-    training goes on from them. The number of batches so far, which a layer with ``momentum=None`` keeps, stays. Nothing
-    else changes: other variables, trainable flags, the optimiser, metrics, and the random state of Python, NumPy and
-    torch; and if anything raises, the statistics are as they were, too. Every pass begins with the same random state,
-    so that a loader that shuffles by it gives the same batches again; where the data differ all the same, the report
-    says so. The model runs eagerly, and needs no ``compile``.
+    Positions that a mask excludes take no part. During calibration renorm layers, and those with
+    ``virtual_batch_size``, normalise by the whole batch, as plain BN does; all statistics of a renorm layer become
+    those of the data, so that training continues from them. The number of batches so far, which a layer with
+    ``momentum=None`` has, stays. Nothing else changes: other variables, trainable flags, the optimiser, metrics,
+    and the random state of Python, NumPy and torch; after an exception the statistics don't, either. Every pass
+    begins with the same random state, so that a loader that shuffles yields the same batches again; if the data
+    still differ, the report says so. The model runs eagerly, and needs no ``compile``.
 
     Args:
-        model: Any built model with BN layers, Keras's or ours: functional, sequential, nested or subclassed.
-        data: What ``fit`` takes: an array or ``(x, y)``, cut into batches of ``batch_size``; dictionaries or lists of
-            arrays for several inputs; a ``tf.data.Dataset``, ``keras.utils.PyDataset``, ``DataLoader`` or list of
-            batches; or a function that gives batches, such as a generator function. Of a batch that is a tuple or list
-            the first item is the input.
-        order, variance: See above.
-        max_batches: Take so many batches of the data and no more.
-        batch_size: How many samples of an array are a batch.
-        include_frozen: Calibrate layers with ``trainable=False`` or ``frozen_statistics``, too; else they are left.
+        model: Built model with BN layers, Keras's or ours: functional, sequential, nested or subclassed.
+        data: Data as for ``fit``: an array or ``(x, y)``, cut into batches of ``batch_size``; dictionaries or lists
+            of arrays for several inputs; a ``tf.data.Dataset``, ``keras.utils.PyDataset``, ``DataLoader`` or list
+            of batches; or a function that returns batches, such as a generator function. If a batch is a tuple or
+            list, its first item is the input.
+        order, variance: Order of the measurements and kind of variance, see above.
+        max_batches: Most batches to read from the data.
+        batch_size: Number of samples per batch that is cut from an array.
+        include_frozen: Whether to calibrate layers with ``trainable=False`` or ``frozen_statistics``, too; else
+            they stay unchanged.
 
     Returns:
-        What became of each layer, and how far off its old statistics were. A layer that the data never reach, that sees
-        fewer than two values a channel, or whose values can't be seen is left as it is, and the reason is said.
+        A report with the outcome for each layer, and the error of its old statistics. A layer that the data never
+        reach, that sees fewer than two values per channel, or whose inputs can't be observed is left unchanged, and
+        the report gives the reason.
 
     Raises:
-        ArgumentError: an unknown order or variance; no batches; data that can be read once only and more than one
-            pass to make; a model that was not built.
-        ModelError: there is no BN layer, or none could be calibrated though not all are frozen; the model fails on a
-            batch, or gives a layer values that are not finite.
+        ArgumentError: order or variance is unknown; there are no batches; the data can be read only once and
+            several passes are needed; or the model was not built.
+        ModelError: there is no BN layer, or none could be calibrated though not all are frozen; or the model fails
+            on a batch, or a layer's input is not finite.
     """
     check_model(model)
     _check_choice("order", order, get_args(Order))
@@ -108,7 +110,7 @@ def calibrate(
 
 
 def _finished(record: LayerCalibration, layer: Any, schedule: Schedule) -> LayerCalibration:
-    """Write the new statistics of a layer, or the old ones again, and return its record."""
+    """Write the new statistics of a layer, or restore the old ones, and return its record."""
     path = record.path
     record = replace(record, count=schedule.measured.seen[path].together.count)
     if reason := schedule.reason_against(path):
@@ -127,7 +129,7 @@ def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
 
 
 def _check_some(records: list[LayerCalibration], layers: dict[str, Any]) -> None:
-    """Raise unless a layer was calibrated, or all are frozen."""
+    """Raise ModelError unless a layer was calibrated, or all are frozen."""
     if any(record.calibrated for record in records):
         return
     reasons = {record.reason: record.path for record in records[::-1] if "frozen" not in record.reason}

@@ -1,4 +1,4 @@
-"""Statistics that a BN layer keeps: read, written, and compared with those of data."""
+"""Moving statistics of a BN layer: reading, writing, and comparison with those of data."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,15 +25,16 @@ def is_unbiased(layer: Any) -> bool:
 
 
 def put(layer: Any, mean: Array, variance: Array) -> None:
-    """Write the moving mean and variance of a layer, by which it normalises in inference."""
+    """Write the moving mean and variance of a layer, which normalise in inference."""
     layer.moving_mean.assign(mean)
     layer.moving_variance.assign(variance)
 
 
 def put_all(layer: Any, mean: Array, variance: Array) -> None:
-    """Write the moving statistics of a layer, those of renormalization too.
+    """Write the moving statistics of a layer, including those of renormalization.
 
-    Training would else set the moving variance from an old deviation again, and compare batches with old statistics.
+    Otherwise training would overwrite the moving variance from an old deviation, and compare batches with old
+    statistics.
     """
     put(layer, mean, variance)
     if layer.renorm:
@@ -44,10 +45,10 @@ def put_all(layer: Any, mean: Array, variance: Array) -> None:
 
 
 def check_fits(path: str, layer: Any, mean: Array, variance: Array) -> None:
-    """Check that the type of a layer's statistics can hold new ones.
+    """Check that the dtype of a layer's statistics can hold new ones.
 
     Raises:
-        ModelError: it can't.
+        ModelError: the dtype can't hold them.
     """
     for name, value in (("moving_mean", mean), ("moving_variance", variance)):
         kind = str(getattr(layer, name).dtype)
@@ -64,10 +65,10 @@ def with_comparison(
 ) -> LayerCalibration:
     r"""Return the record with the distance of the old mean and variance from those of the data.
 
-    A value x was normalised to :math:`(x - \mu_0) / s_0`, and is now to :math:`(x - \mu) / s`, with
+    A value x was normalised to :math:`(x - \mu_0) / s_0`, and is now normalised to :math:`(x - \mu) / s`, with
     :math:`s^2 = \sigma^2 + \epsilon`. The mean square of the difference over the data is, with :math:`r = s_0^2 / s^2`,
     :math:`(\mu - \mu_0)^2 / s_0^2 + (1 / \sqrt r - 1)^2 \sigma^2 / s^2`; the error is the root of its mean over the
-    channels. A channel that is constant has no variance to be wrong about.
+    channels. A constant channel has no error of the variance.
     """
     old_mean, old_variance = before
     with np.errstate(all="ignore"):
@@ -90,7 +91,7 @@ def with_comparison(
 
 
 def _broken(mean: Array, variance: Array, sound: np.ndarray[Any, Any]) -> str:
-    """Return what made old statistics useless; empty where nothing did."""
+    """Return what made old statistics unusable; empty if nothing did."""
     if sound.all():
         return ""
     kinds = {

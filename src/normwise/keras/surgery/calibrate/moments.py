@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 class Moments:
     r"""Count, mean and second central moment of values, per channel.
 
-    Two sets merge into what one pass over both would give (Chan, Golub & LeVeque 1983, eq. 2.1 and 2.2):
+    Moments of two sets merge into those of their union (Chan, Golub & LeVeque 1983, eq. 2.1 and 2.2):
 
     .. math::
 
@@ -25,9 +25,9 @@ class Moments:
         M = M_1 + M_2 + \frac{n_1 n_2}{n} (\mu_2 - \mu_1)^2
 
     Attributes:
-        count: Values a channel.
-        mean: ``(C,)``; 0 where there are none.
-        m2: ``(C,)``: the sum of squared deviations from the mean.
+        count: Number of values per channel.
+        mean: Mean of each channel, ``(C,)``; 0 without values.
+        m2: Sum of squared deviations from the mean, ``(C,)``.
     """
 
     count: int
@@ -36,7 +36,7 @@ class Moments:
 
     @staticmethod
     def none(channels: int) -> "Moments":
-        """Return the moments of no values."""
+        """Return the moments of an empty set."""
         return Moments(0, np.zeros(channels), np.zeros(channels))
 
     @staticmethod
@@ -44,12 +44,12 @@ class Moments:
         """Return the moments of a batch.
 
         Args:
-            values: A tensor of any type.
-            axis: Of the channels, not negative.
-            mask: Boolean, True where a position is real, as the layer takes it.
+            values: Tensor of any dtype.
+            axis: Axis of the channels, not negative.
+            mask: Boolean mask of the layer, True where a position is real.
 
         Raises:
-            ValueError: a mask that does not fit, or one that differs between channels.
+            ValueError: the mask does not fit, or differs between channels.
         """
         x = np.moveaxis(double(values), axis, -1)
         if mask is not None:
@@ -74,12 +74,12 @@ class Moments:
 
 @dataclass
 class Accumulator:
-    """Moments of the batches so far, and how much of the scatter is within the batches.
+    """Moments of the batches so far, and their scatter within the batches.
 
     Attributes:
-        together: Of all values.
-        within: ``(C,)``: the sum over the batches of squared deviations from the batch's own mean.
-        calls: How many batches had values.
+        together: Moments of all values.
+        within: Sum over the batches of squared deviations from the batch's own mean, ``(C,)``.
+        calls: Number of batches with values.
     """
 
     together: Moments
@@ -88,22 +88,22 @@ class Accumulator:
 
     @staticmethod
     def empty(channels: int) -> "Accumulator":
-        """Return the accumulator of no batches."""
+        """Return an empty accumulator."""
         return Accumulator(Moments.none(channels), np.zeros(channels))
 
     def add(self, batch: Moments) -> None:
-        """Count a batch in; one without values is none."""
+        """Add a batch; a batch without values is ignored."""
         if batch.count:
             self.together = self.together + batch
             self.within = self.within + batch.m2
             self.calls += 1
 
     def lacks(self, kind: VarianceKind) -> bool:
-        """Return whether there are too few values for a variance of that kind."""
+        """Return whether there are too few values for a kind of variance."""
         return self.together.count < 2 if kind == "population" else self.together.count - self.calls < 1
 
     def variance(self, kind: VarianceKind, *, unbiased: bool) -> Array:
-        """Return the variance of all values, or the average of the batches' own, biased or with Bessel's correction."""
+        """Return the variance of all values, or the mean of the batches' own, biased or with Bessel's correction."""
         count = self.together.count
         if kind == "population":
             return self.together.m2 / (count - 1 if unbiased else count)

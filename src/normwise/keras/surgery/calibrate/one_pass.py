@@ -1,4 +1,4 @@
-"""One pass over data, in which the values that BN layers normalise are measured."""
+"""One pass over data that measures the inputs of BN layers."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -21,11 +21,11 @@ BY_BATCH = "it normalises by the batch in evaluation, too"
 
 
 class _EndOfForwardPass(BaseException):
-    """A signal that ends a forward pass of which enough has been seen.
+    """Signal that ends a forward pass early, after the measured layer.
 
     Attributes:
-        fault: Error that ends the whole pass; None for none. Raised within the model, it would get Keras's text around
-            its own.
+        fault: Error that ends the whole pass; None for none. If it were raised within the model, Keras would add
+            its own text.
     """
 
     def __init__(self, fault: ModelError | None = None) -> None:
@@ -35,13 +35,13 @@ class _EndOfForwardPass(BaseException):
 
 @dataclass
 class Measurement:
-    """Findings of one pass.
+    """Measurements of one pass.
 
     Attributes:
-        seen: What each layer normalised, by path.
-        call_order: The order of the calls.
-        reasons: Why it is not known what a layer normalises, by path.
-        batches: How many there were.
+        seen: Accumulator of each layer's inputs, by path.
+        call_order: Order of the calls.
+        reasons: Reason why a layer's inputs are unknown, by path.
+        batches: Number of batches.
     """
 
     seen: dict[str, Accumulator]
@@ -59,18 +59,18 @@ def measure(
     by_batch: bool = False,
     ends_early: bool = False,
 ) -> Measurement:
-    """Return what the layers normalised in one pass in inference.
+    """Measure the inputs of the layers in one pass in inference mode.
 
     Args:
-        model: The model.
-        layers: All layers that are followed, by path.
-        batches: Inputs.
-        measured: Paths of those that are measured.
-        by_batch: Whether these normalise by the batch, which is written into their statistics.
-        ends_early: Whether a batch is followed as far as the layer that is measured only.
+        model: Model to run.
+        layers: All followed layers, by path.
+        batches: Inputs of the model.
+        measured: Paths of the measured layers.
+        by_batch: Whether the measured layers normalise by the batch, which overwrites their statistics.
+        ends_early: Whether a forward pass stops at the measured layer.
 
     Raises:
-        ModelError: the model fails on a batch, or gives a layer values that are not finite.
+        ModelError: the model fails on a batch, or a layer's input is not finite.
     """
     channels = {path: layers[path].moving_mean.shape[0] for path in measured}
     found = Measurement({path: Accumulator.empty(channels[path]) for path in measured})
@@ -86,7 +86,8 @@ def measure(
         try:
             batch = Moments.of(x, layer.axis % len(x.shape), mask)
         except (TypeError, NotImplementedError, RuntimeError, AttributeError):
-            # A tensor without numbers, in code that a backend traces; each backend raises its own. The report says so.
+            # A tensor without values, in code that a backend traces; each backend raises its own error. The
+            # report says so.
             found.reasons[path] = TRACED
             return
         if not math.isfinite(batch.m2.sum()):
@@ -125,7 +126,7 @@ def _of_call(
 
 
 def reason_to_leave(layer: Any, include_frozen: bool) -> str:
-    """Return why a layer is not to be measured; empty for one that is."""
+    """Return why a layer is not measured; empty if it is."""
     if has_own_call(layer) or "call" in vars(layer):
         return f"{type(layer).__name__} has a call of its own, so that it is not known what it normalises"
     if not layer.built:

@@ -1,4 +1,4 @@
-"""The passes that calibration makes: which layers are measured in which, and when their statistics are final."""
+"""Passes of a calibration: the layers measured in each pass, and the point at which their statistics are final."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -21,21 +21,21 @@ from normwise.keras.surgery.calibrate.one_pass import Measurement, measure
 from normwise.keras.surgery.process_state import RandomState
 from normwise.records import Order, VarianceKind
 
-#: How often the layers of a cyclic component are measured anew.
+#: Most repeated measurements of a cyclic component.
 _MOST_SWEEPS = 10
-#: Largest change that counts as none: twice the rounding of float32.
+#: Largest change that counts as converged: twice the rounding of float32.
 _TOLERANCE = 2 * float(np.finfo(np.float32).eps)
 
 
 class Schedule:
-    """Passes over the same batches, after each of which layers normalise by the statistics of what they saw.
+    """Passes over the same batches; after each pass, the measured layers normalise by their new statistics.
 
     Attributes:
-        before: Moving mean and variance of each layer, by path, as they were.
-        statistics: Those that each is to have, by path.
-        measured: What each saw last.
-        passes: How many were made.
-        residual: By how much another pass might move a statistic, of a mean in standard deviations.
+        before: Old moving mean and variance of each layer, by path.
+        statistics: New moving mean and variance of each layer, by path.
+        measured: Last measurement of each layer.
+        passes: Number of passes so far.
+        residual: Largest change of a statistic that another pass might make; for means, in standard deviations.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Schedule:
     def run(self, order: Order) -> None:
         """Make all passes.
 
-        The first has all layers, each of which normalises by the batch that it sees; for ``"training"`` it is the only
-        one. For ``"evaluation"`` a pass for each layer but the first follows, in the order of their calls: what a layer
-        sees depends on those before it alone, which are final then. Layers that are called several times, or in one
-        order here and in another there, are measured again until they no longer move.
+        The first pass measures all layers, which normalise by each batch; for ``"training"`` it is the only pass.
+        For ``"evaluation"`` one pass for each further layer follows, in the order of calls: the inputs of a layer
+        depend only on the layers before it, which are final by then. Layers that are called several times, or in
+        varying order, are measured again until they converge.
         """
         self._pass(list(self._layers), by_batch=True)
         if order == "training":
@@ -74,9 +74,9 @@ class Schedule:
                 self._pass(component.slots, ends_early=True)
 
     def _settle(self, component: Component) -> float:
-        """Measure the layers of a cyclic component again and again; return how much they moved last.
+        """Measure the layers of a cyclic component repeatedly, and return their last change.
 
-        Where they move more than the time before they may never settle: what they were then is put back.
+        If the change grows, they may never converge: the statistics before it are restored.
         """
         last = math.inf
         for _ in range(_MOST_SWEEPS):
@@ -93,7 +93,7 @@ class Schedule:
         return last
 
     def _pass(self, paths: Collection[str], *, by_batch: bool = False, ends_early: bool = False) -> float:
-        """Make a pass, and let the layers normalise by what they saw; return by how much the statistics moved."""
+        """Make a pass, let the layers normalise by their new statistics, and return the largest change."""
         self.passes += 1
         self._state.put_back()
         found = measure(
@@ -109,7 +109,7 @@ class Schedule:
         return max(moved, default=0.0)
 
     def _set(self, path: str, seen: Accumulator, last: Accumulator) -> float:
-        """Let a layer normalise by what it saw; return how far that is from what it saw last."""
+        """Let a layer normalise by its new statistics, and return their distance from the last ones."""
         if seen.together.count and path in self.measured.reasons:
             raise ModelError(
                 f"{path!r} normalises by its moving statistics in some calls, and in others not: "
@@ -135,7 +135,7 @@ class Schedule:
         put(self._layers[path], *statistics)
 
     def reason_against(self, path: str) -> str:
-        """Return why there are no statistics of what a layer normalises; empty where there are."""
+        """Return why there are no statistics of a layer's inputs; empty if there are."""
         seen = self.measured.seen[path]
         if seen.together.count == 0:
             return self.measured.reasons.get(path, "the data never reach it")

@@ -1,1 +1,1 @@
-"""BN into the layer beside it, in a copy of the model that is proven equal."""
+"""Folding of BN into the layer next to it, in a copy of the model that is proven equal."""

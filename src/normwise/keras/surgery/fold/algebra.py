@@ -1,6 +1,6 @@
-"""Weights of layers with a scale and a shift in them: arrays only, in float64.
+"""Algebra of folding a scale and a shift into weights of layers, on arrays, in float64.
 
-Kernels stand as Keras has them: ``(*window, inputs / groups, outputs)``; depthwise ``(*window, inputs, multiplier)``;
+Kernels have Keras's layouts: ``(*window, inputs / groups, outputs)``; depthwise ``(*window, inputs, multiplier)``;
 transposed ``(*window, outputs, inputs)``; a dense one has no window.
 """
 
@@ -37,7 +37,7 @@ def scale_and_shift(layer: Any) -> tuple[Array, Array]:
 
 
 def weights_of(layer: Any) -> Weights:
-    """Return the kernels and the bias of a layer; zeros where it has none."""
+    """Return the kernels and the bias of a layer; zeros if it has no bias."""
     names = ("depthwise_kernel", "pointwise_kernel") if isinstance(layer, SEPARABLE) else ("kernel",)
     weights = {name: double(getattr(layer, name)) for name in names}
     bias = np.zeros(outputs_of(layer, weights)) if layer.bias is None else double(layer.bias)
@@ -55,7 +55,7 @@ def outputs_of(layer: Any, weights: Weights) -> int:
 
 
 def into_outputs(layer: Any, weights: Weights, scale: Array, shift: Array) -> Weights:
-    r"""Return the weights that give ``s · (W x + b) + t``.
+    r"""Return the weights that compute ``s · (W x + b) + t``.
 
     .. math::
 
@@ -71,7 +71,7 @@ def into_outputs(layer: Any, weights: Weights, scale: Array, shift: Array) -> We
 
 
 def into_inputs(layer: Any, weights: Weights, scale: Array, shift: Array) -> Weights:
-    r"""Return the weights that give ``W (s x + t) + b``, where nothing but that is ever multiplied with ``W``.
+    r"""Return the weights that compute ``W (s x + t) + b``, if ``W`` is multiplied with nothing else.
 
     .. math::
 
@@ -99,11 +99,11 @@ def into_inputs(layer: Any, weights: Weights, scale: Array, shift: Array) -> Wei
 
 
 def _by_input(layer: Any, kernel: Array, values: Array) -> Array:
-    """Return values of the input channels as they broadcast to a kernel."""
+    """Return values of the input channels in a shape that broadcasts to a kernel."""
     if isinstance(layer, TRANSPOSED):
         return values
     if isinstance(layer, (*DEPTHWISE, *SEPARABLE)):
         return values[:, None]
     groups = getattr(layer, "groups", 1)
-    # Each group has inputs and outputs of its own.
+    # Each group has its own inputs and outputs.
     return np.repeat(values.reshape(groups, -1), kernel.shape[-1] // groups, axis=0).T

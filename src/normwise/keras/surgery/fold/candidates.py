@@ -21,7 +21,7 @@ class Candidates:
     """Candidates next to the BN layers of a model.
 
     Attributes:
-        folded: BN calls that are folded already, which values pass as they are.
+        folded: BN calls that are folded already, which pass values unchanged.
     """
 
     def __init__(self, model: Any, graph: Graph) -> None:
@@ -34,25 +34,27 @@ class Candidates:
         )
 
     def check(self, call: Call) -> None:
-        """Check that another layer could take over a BN layer, whatever is next to it.
+        """Check that a neighbouring layer could take over a BN layer at all.
 
         Raises:
-            LeftError: none could.
+            LeftError: no layer could.
         """
         self._check_called_once(call.layer, "it")
         check_batch_norm(call.layer, call)
 
     def before(self, call: Call) -> Call:
-        """Return the call of the layer of whose output the BN layer's input is all.
+        """Return the call of the layer whose whole output is the BN layer's input.
 
         Raises:
-            LeftError: there is none.
+            LeftError: there is no such layer.
         """
         value = call.x
         while True:
             found = None if value is None else self._graph.producers.get(value)
             if value is None or found is None:
-                raise NoCandidateError("before it, the input of the model is no convolution or dense layer")
+                raise NoCandidateError(
+                    "before it, the input of the model is not a convolution or dense layer"
+                )
             users = self._graph.consumers[value]
             if not self._passes(found):
                 break
@@ -68,10 +70,10 @@ class Candidates:
         return found
 
     def after(self, call: Call) -> Call:
-        """Return the call of the layer whose input is the BN layer's output and nothing else.
+        """Return the call of the layer whose only input is the BN layer's output.
 
         Raises:
-            LeftError: there is none.
+            LeftError: there is no such layer.
         """
         current = call
         while True:
@@ -80,7 +82,9 @@ class Candidates:
                 raise NoCandidateError(f"its output is used in {len(users)} places")
             found = users[0]
             if found is None:
-                raise NoCandidateError("behind it, the output of the model is no convolution or dense layer")
+                raise NoCandidateError(
+                    "behind it, the output of the model is not a convolution or dense layer"
+                )
             if not self._passes(found):
                 break
             current = found

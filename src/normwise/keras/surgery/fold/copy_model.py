@@ -1,4 +1,4 @@
-"""A copy of a model with other weights in some layers, and without some of its BN layers."""
+"""Copy of a model with other weights in some layers, and without some of its BN layers."""
 
 import copy
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from normwise.keras.untyped import ops
 
 
 class _Left:
-    """Rest of a folded BN layer: nothing, or its residual and activation."""
+    """Remainder of a folded BN layer: nothing, or its residual and activation."""
 
     def __init__(self, layer: Any) -> None:
         self.name = layer.name
@@ -27,7 +27,7 @@ class _Left:
         return [keras.layers.Activation(self.activation, name=self.name, dtype=self.dtype)]
 
     def __call__(self, inputs: Any, *, residual: Any = None, **_: Any) -> Any:
-        """Return what becomes of a value in a functional model."""
+        """Return the value after the remainder, in a functional model."""
         if residual is not None:
             name = self.name if self.activation is None else f"{self.name}_add"
             inputs = keras.layers.Add(name=name, dtype=self.dtype)([inputs, residual])
@@ -37,11 +37,11 @@ class _Left:
 
 
 class CopiedModel:
-    """A copy of a model, and of all its layers.
+    """Copy of a model, with copies of all its layers.
 
     Args:
-        model: A functional or sequential model.
-        folded: BN layers that are left out, by ``id``.
+        model: Functional or sequential model.
+        folded: Remainders of BN layers that are left out, by ``id``.
         weights: New weights of layers, by ``id``.
     """
 
@@ -60,7 +60,7 @@ class CopiedModel:
     def _followed(self, model: Any) -> Any:
         if isinstance(model, keras.Sequential):
             return self._sequential(model)
-        # A compiled model would be compiled anew, with losses that may not be serialisable.
+        # A compiled model would be compiled again, with losses that may not be serialisable.
         compiled, model.compiled = model.compiled, False
         try:
             new = keras.models.clone_model(model, clone_function=self._copied, call_function=_called)
@@ -93,7 +93,7 @@ class CopiedModel:
             config["use_bias"] = True
         try:
             return type(layer).from_config(config)
-        except Exception:  # a Lambda, or a layer that wants arguments of its own
+        except Exception:  # a Lambda, or a layer that needs its own arguments
             try:
                 return copy.deepcopy(layer)
             except Exception as error:
@@ -116,7 +116,7 @@ class CopiedModel:
                 "nothing is changed"
             )
         for old_weight, new_weight in zip(before, after, strict=True):
-            # A copy: JAX gives the memory of what it trains to others.
+            # A copy: JAX reuses the memory of the variables that it trains.
             new_weight.assign(ops.convert_to_numpy(old_weight.value))
 
 

@@ -1,4 +1,4 @@
-"""BN into the convolution or dense layer beside it, proven equal on an example."""
+"""Folding of BN into the convolution or dense layer next to it, proven on an example."""
 
 import math
 from collections.abc import Sequence
@@ -25,39 +25,40 @@ from normwise.records import Change, Folding
 
 
 def fold(model: Any, example: Any, *, tolerance: float | None = None) -> tuple[Any, Folding]:
-    r"""Return a copy of a model whose convolutions and dense layers do, in inference, what BN layers beside them did.
+    r"""Return a copy of a model in which BN layers are folded into the convolutions and dense layers next to them.
 
     .. math::
 
         s (W x + b) + t = (s W) x + (s b + t), \qquad W (s x + t) + b = (W s) x + (W t + b),
         \qquad s = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}, \; t = \beta - s \mu
 
-    Where values flow from a ``Dense``, ``Conv1D`` to ``3D``, ``Conv1DTranspose`` to ``3DTranspose``,
-    ``DepthwiseConv1D`` or ``2D``, or ``SeparableConv1D`` or ``2D`` into a BN layer and nowhere else, with no activation
-    between, the first gets new weights and the second is left out, or leaves its activation and residual (those of
-    :class:`normwise.keras.BatchNormalization`) in its place. Where there is no such layer before it, one behind it will
-    do, if it does not pad with zeros, or the shift is zero. Dropout and other layers that do nothing in inference may
-    be between. Nested models are followed; layers with a call of their own, and wrappers such as ``TimeDistributed``,
-    are not, and BN layers in them are left.
+    If values flow from a ``Dense``, ``Conv1D`` to ``3D``, ``Conv1DTranspose`` to ``3DTranspose``,
+    ``DepthwiseConv1D`` or ``2D``, or ``SeparableConv1D`` or ``2D`` only into a BN layer, without an activation in
+    between, the first layer gets new weights, and the BN layer is removed, or replaced by its activation and
+    residual (those of :class:`normwise.keras.BatchNormalization`). If there is no such layer before it, a layer
+    after it can be used, provided that it does not pad with zeros, or the shift is zero. Dropout and other layers
+    that do nothing in inference may be in between. Nested models are followed; layers with their own ``call``, and
+    wrappers such as ``TimeDistributed``, are not, and BN layers in them are left unchanged.
 
-    Each pair is proven before it is folded: the two layers and the new one are computed on what the first gets on the
-    example and on random numbers, in float64 on TensorFlow, and in float32 on JAX and torch, where Keras computes in no
-    more. A pair that does not agree, to 1e-9 of the largest output in float64 and 3.5e-4 in float32, is left with the
-    reason. In the end the outputs of the models are compared on the example.
+    Each pair is proven before it is folded: the two layers and the new one are computed on the first layer's input
+    on the example and on random numbers, in float64 on TensorFlow, and in float32 on JAX and torch, where Keras
+    computes with no more digits. If they do not agree, to 1e-9 of the largest output in float64 and 3.5e-4 in
+    float32, the pair is left unchanged, and the report gives the reason. Finally the outputs of the models are
+    compared on the example.
 
     Args:
-        model: A functional or sequential model of Keras, with its layers, Keras's BN or ours. It is left as it is.
-        example: One batch: the input, ``(x, y)``, a dictionary or list of several inputs.
-        tolerance: Largest difference of the outputs, relative to the largest; by default half the digits of the
-            type with the fewest that the model computes in, such as 3.5e-4 for float32.
+        model: Functional or sequential Keras model, with Keras's BN or ours. It is not changed.
+        example: One batch: the input, ``(x, y)``, or a dictionary or list of several inputs.
+        tolerance: Largest difference of the outputs, relative to the largest output; by default half the digits of
+            the coarsest dtype that the model computes in, such as 3.5e-4 for float32.
 
     Returns:
-        The copy, for inference and not compiled, with the names of the layers; and what became of each BN layer.
+        The copy, for inference and not compiled, with the same layer names; and a report on each BN layer.
 
     Raises:
-        ModelError: the model is a subclass with a call of its own, or fails on the example; a layer can't be copied; or
-            the outputs differ by more than the tolerance.
-        ArgumentError: a tolerance that is no positive number; a model that was not built.
+        ModelError: the model is a subclass with its own ``call``, or fails on the example; a layer can't be copied;
+            or the outputs differ by more than the tolerance.
+        ArgumentError: the tolerance is not a positive number, or the model was not built.
     """
     check_model(model)
     if tolerance is not None and not tolerance > 0:
@@ -77,10 +78,10 @@ def fold(model: Any, example: Any, *, tolerance: float | None = None) -> tuple[A
 
 
 class _Folding:
-    """Foldings of a model: which BN goes into which layer.
+    """Plan of the foldings of a model: BN layers, and the layers that take them over.
 
     Attributes:
-        folded: BN layers that are, by ``id``.
+        folded: Folded BN layers, by ``id``.
         weights: New weights of the layers that take them over, by ``id``.
     """
 
@@ -93,7 +94,7 @@ class _Folding:
         self._inputs = inputs_of(model, [one for one in layers if is_batch_norm(one) or base_of(one)], x)
 
     def fold_all(self) -> tuple[Change, ...]:
-        """Fold what can be folded, and return what became of each BN layer."""
+        """Fold all layers that can be folded, and return the outcome for each BN layer."""
         layers = batch_norms(self._model)
         details: dict[str, str] = {}
         obstacles: dict[str, list[LeftError]] = {path: [] for path in layers}
@@ -105,7 +106,8 @@ class _Folding:
                 obstacles[path].append(left)
         order = {id(call): number for number, call in enumerate(self._graph.calls)}
         free = sorted(calls, key=lambda path: order[id(calls[path])])
-        # As values flow, so that each of several behind a convolution finds it; then the other way round.
+        # In the order of the values, so that several BN layers after one convolution all find it; then in
+        # reverse.
         for fold_one, paths in ((self._into_layer_before, free), (self._into_layer_after, free[::-1])):
             for path in paths:
                 if path in details:
@@ -156,7 +158,7 @@ class _Folding:
         return self.weights.get(id(layer)) or weights_of(layer)
 
     def _fold(self, call: Call, into: Call, weights: Weights) -> str:
-        """Take note of a fold, and return what stays of the BN layer."""
+        """Record a fold, and return the remainder of the BN layer."""
         self.folded[id(call.layer)] = call.layer
         self.weights[id(into.layer)] = weights
         activation, adds = getattr(call.layer, "activation", None), call.adds
@@ -170,6 +172,6 @@ class _Folding:
 
 
 def _reason(obstacles: Sequence[LeftError]) -> str:
-    """Return the reason why a layer is left: where a candidate is next to it, only what keeps that from it."""
+    """Return the reason why a layer is left unchanged; if a candidate is next to it, only the obstacle there."""
     of_candidates = [left for left in obstacles if not isinstance(left, NoCandidateError)]
     return "; ".join(str(left) for left in of_candidates or obstacles)

@@ -1,4 +1,4 @@
-"""The calls of a model's layers, and the values that flow between them, nested models included."""
+"""Graph of the calls of a model's layers, including nested models."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from normwise.errors import ModelError
 
 @dataclass(eq=False)
 class Call:
-    """One call of a layer or an operation of ``keras.ops``.
+    """One call of a layer or of an operation of ``keras.ops``.
 
     Attributes:
-        layer: What is called.
-        path: Path of it in the model.
-        inputs, outputs: Numbers of the values.
-        x: Number of the first argument; None where that is no single value.
-        rank: Axes of the first argument.
-        positional: How many arguments come without a keyword.
-        arguments: Those with one.
+        layer: Called layer or operation.
+        path: Path of the layer in the model.
+        inputs, outputs: Numbers of the input and output values.
+        x: Number of the first argument; None if it is not a single value.
+        rank: Number of axes of the first argument.
+        positional: Number of positional arguments.
+        arguments: Keyword arguments.
     """
 
     layer: Any
@@ -35,12 +35,12 @@ class Call:
 
     @property
     def adds(self) -> bool:
-        """True where the call of a BN layer adds a residual."""
+        """Return whether the call of a BN layer adds a residual."""
         return self.arguments.get("residual") is not None
 
     @property
     def name(self) -> str:
-        """Class and path."""
+        """Return class and path."""
         return f"{type(self.layer).__name__} {self.path!r}"
 
 
@@ -49,10 +49,10 @@ class Graph:
     """All calls of a model.
 
     Attributes:
-        calls: In an order in which values flow.
-        producers: The call whose output a value is, by the value's number.
-        consumers: The calls that take a value; None is the output of the model.
-        counts: How often a layer is called, by ``id``.
+        calls: Calls in topological order.
+        producers: Call that produces a value, by the value's number.
+        consumers: Calls that take a value, by its number; None stands for the output of the model.
+        counts: Number of calls of a layer, by ``id``.
     """
 
     calls: list[Call] = field(default_factory=list)
@@ -79,7 +79,7 @@ def graph_of(model: Any) -> Graph:
     """Return the calls of a functional or sequential model.
 
     Raises:
-        ModelError: it is neither.
+        ModelError: the model is neither.
     """
     if not is_followed(model):
         raise ModelError(
@@ -94,7 +94,7 @@ def graph_of(model: Any) -> Graph:
 
 
 def _walk(part: Any, prefix: str, given: list[int], graph: Graph, numbers: Iterator[int]) -> list[int]:
-    """Add the calls of a model that is given values, and return the numbers of its outputs."""
+    """Add the calls of a model for given input values, and return the numbers of its outputs."""
     functional = _functional(part)
     value = dict(zip(map(id, functional.inputs), given, strict=True))
     by_depth = functional._nodes_by_depth

@@ -2,8 +2,8 @@
 
 
 class LeftError(Exception):
-    """The reason why a BN layer is left as it is."""
+    """Reason why a BN layer is left unchanged."""
 
 
 class NoCandidateError(LeftError):
-    """The reason why no layer of weights is on one side of a BN layer."""
+    """Reason why there is no layer with weights on one side of a BN layer."""

@@ -11,7 +11,8 @@ from normwise.keras.surgery.fold.algebra import DEPTHWISE, SEPARABLE, TRANSPOSED
 from normwise.keras.surgery.fold.graph import Call
 from normwise.keras.surgery.fold.left_error import LeftError, NoCandidateError
 
-#: What can take a BN layer over, and how many axes it has beside batch and channels; a dense layer has any number.
+#: Layers that can take over a BN layer, with their number of axes besides batch and channels; a dense layer
+#: has any.
 MIXERS: dict[type, int] = {
     keras.layers.Dense: 0,
     keras.layers.Conv1D: 1,
@@ -31,7 +32,7 @@ _TRANSPARENT = (
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
 )
-#: What a subclass may override that would change what is computed.
+#: Members that a subclass may override to change the computation.
 _COMPUTES = ("call", "__call__", "convolution_op")
 
 
@@ -49,7 +50,7 @@ def check_batch_norm(layer: Any, call: Call) -> None:
     """Check that a BN layer can be folded.
 
     Raises:
-        LeftError: it can't.
+        LeftError: the layer can't be folded.
     """
     if has_own_call(layer) or "call" in vars(layer):
         raise LeftError(f"{type(layer).__name__} may do anything in its call")
@@ -73,12 +74,12 @@ def check_mixer(layer: Any, name: str) -> None:
     """Check that a layer is a convolution or dense layer that can take over a BN layer.
 
     Raises:
-        NoCandidateError: it is no such layer.
-        LeftError: it is one that can't.
+        NoCandidateError: the layer is not such a layer.
+        LeftError: the layer is one, but has an obstacle.
     """
     base = base_of(layer)
     if base is None:
-        raise NoCandidateError(f"{name} is no convolution or dense layer")
+        raise NoCandidateError(f"{name} is not a convolution or dense layer")
     own = [part for part in _COMPUTES if getattr(type(layer), part, None) is not getattr(base, part, None)]
     if own or "call" in vars(layer):
         raise LeftError(f"{name} may do anything in its call")
@@ -91,10 +92,10 @@ def check_mixer(layer: Any, name: str) -> None:
 
 
 def check_axis(batch_norm: Any, rank: int, mixer: Any, name: str) -> None:
-    """Check that a BN layer has its channels where a layer beside it has them.
+    """Check that a BN layer has its channels on the same axis as the layer next to it.
 
     Raises:
-        LeftError: it hasn't.
+        LeftError: the axes differ.
     """
     base = base_of(mixer)
     first = getattr(mixer, "data_format", "channels_last") == "channels_first"
@@ -104,7 +105,7 @@ def check_axis(batch_norm: Any, rank: int, mixer: Any, name: str) -> None:
 
 
 def base_of(layer: Any) -> type | None:
-    """Return the class of Keras that a layer is of, among those that can take over a BN layer."""
+    """Return the layer's class among those of Keras that can take over a BN layer."""
     return next((kind for kind in type(layer).__mro__ if kind in MIXERS), None)
 
 

@@ -1,4 +1,4 @@
-"""Proof that layers, and whole models, give the same outputs."""
+"""Proof that layers, and whole models, compute the same outputs."""
 
 import math
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ _EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "floa
 
 
 def check_pair(pair: Sequence[tuple[Any, Weights | None]], mixer: Any, new: Weights, x: Any) -> None:
-    """Check that a layer with new weights does what two layers did, on an example and on random numbers.
+    """Check that a layer with new weights computes the same as two layers, on an example and on random numbers.
 
     Args:
-        pair: Two layers in the order of their calls, and the weights of that which is no BN layer.
-        mixer: The layer that gets the new weights.
-        new: Those weights.
-        x: What the first of the pair gets on the example.
+        pair: Two layers in the order of their calls, and the weights of the one that is not BN.
+        mixer: Layer that gets the new weights.
+        new: New weights.
+        x: Input of the first layer on the example.
 
     Raises:
-        LeftError: it does not, or that can't be said.
+        LeftError: it does not, or can't be checked.
     """
     kind = "float64" if keras.backend.backend() == "tensorflow" else "float32"
     random = np.random.default_rng(0).standard_normal(x.shape)
@@ -52,11 +52,11 @@ def check_pair(pair: Sequence[tuple[Any, Weights | None]], mixer: Any, new: Weig
 
 
 def _tried(layer: Any, weights: Weights | None, kind: str, inputs: list[Any]) -> list[Any]:
-    """Return the outputs, in another type, of a BN layer as it is, or of another with weights and no activation."""
+    """Return the outputs, in another dtype, of a BN layer, or of another layer with new weights and no activation."""
     config = layer.get_config() | {"dtype": kind}
     if "activation" in config:
         config["activation"] = None
-    # The weights that it begins with don't matter, and zeros are soon made.
+    # The initial weights don't matter, and zeros are cheap.
     config |= dict.fromkeys((name for name in config if name.endswith("kernel_initializer")), "zeros")
     if weights is not None:
         config["use_bias"] = True
@@ -72,10 +72,10 @@ def _tried(layer: Any, weights: Weights | None, kind: str, inputs: list[Any]) ->
 
 
 def check_models(old: Any, new: Any, x: Any, tolerance: float | None) -> tuple[float, float]:
-    """Return the largest difference of the outputs of two models in inference, or NaN, and how large it may be.
+    """Return the largest difference of two models' outputs in inference, or NaN, and the allowed difference.
 
     Raises:
-        ModelError: it is larger, or a model fails.
+        ModelError: the difference is too large, or a model fails.
     """
     with without_gradients():
         try:
@@ -108,7 +108,7 @@ def _difference(expected: Any, got: Any) -> float:
 
 
 def inputs_of(model: Any, layers: Sequence[Any], x: Any) -> dict[int, Any]:
-    """Return what each of several layers gets on an example, by ``id``.
+    """Return the inputs of several layers on an example, by ``id``.
 
     Raises:
         ModelError: the model fails on the example.

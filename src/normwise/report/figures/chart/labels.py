@@ -16,7 +16,7 @@ class Label:
     """A name beside the end of a line.
 
     Attributes:
-        words: The name.
+        words: Text of the label.
         y: Height of its first line of text.
         style: Style of the line.
     """

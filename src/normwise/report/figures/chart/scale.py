@@ -17,7 +17,7 @@ class Scale:
     """An axis.
 
     Attributes:
-        low, high: Its ends.
+        low, high: Ends of the scale.
         log: Whether equal steps are equal ratios.
         percent: Whether its ticks are percentages.
         categories: Names that stand at 0, 1, 2 and so on, instead of numbers.

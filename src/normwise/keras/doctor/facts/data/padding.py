@@ -1,4 +1,4 @@
-"""Padding in sequences of different lengths, and what it does to the statistics of BN layers."""
+"""Padding in sequences of different lengths, and its effect on the statistics of BN layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ from normwise.keras.doctor.facts.passes.observe import NormCall, Statistics, obs
 from normwise.keras.doctor.facts.passes.task import Task
 from normwise.keras.surgery.process_state import unchanged
 
-#: Batches that are looked at.
+#: Number of batches that are examined.
 _BATCHES = 4
-#: Samples whose ends are compared with each other.
+#: Number of samples whose ends are compared.
 _COMPARED = 128
 #: Least share of positions that are padding.
 _LEAST_SHARE = 0.05
-#: How many positions at the other end, as a share, may be the same: what has such borders at both ends is an image.
+#: Largest share of equal positions at the other end: data with such borders at both ends are images.
 _OTHER_END = 0.5
 #: Least standard deviation of the lengths, as a share of the longest.
 _VARIES = 0.1
@@ -28,21 +28,21 @@ _VARIES = 0.1
 
 @dataclass
 class PaddedLayer:
-    """Moments of what a layer normalises, with the padding and without it, call by call."""
+    """Moments of a layer's inputs, with and without padding, call by call."""
 
     everything: list[Moments] = field(default_factory=list)
     real: list[Moments] = field(default_factory=list)
 
     @property
     def share(self) -> float:
-        """Share of the values that are padding."""
+        """Return the share of values that are padding."""
         return 1 - Moments.merge(self.real).count / Moments.merge(self.everything).count
 
 
 def padded_layers(
     task: Task, norms: Mapping[str, NormFacts], batches: tuple[UserBatch, ...]
 ) -> dict[str, PaddedLayer]:
-    """Return the layers whose statistics take padding in, by path; in evaluation, on a few batches."""
+    """Return the layers whose statistics include padding, by path; in evaluation, on a few batches."""
     found: dict[str, PaddedLayer] = {}
     padded = [
         (batch, real) for batch in batches[:_BATCHES] if (real := real_positions(batch.inputs)) is not None
@@ -63,16 +63,16 @@ def padded_layers(
                 now[:] = [real]
                 try:
                     task.outputs(batch, training=False)
-                except Exception:  # of the user's code; the probe says why a model fails
+                except Exception:  # from the user's code; the probe says why a model fails
                     break
     return found
 
 
 def real_positions(inputs: Any) -> NDArray[np.bool_] | None:
-    """Return ``(N, L)``, True where a sequence of the batch is real; None where it has no padding.
+    """Return ``(N, L)``, True where a sequence of the batch is real; None if the batch has no padding.
 
-    Padding is one value at the end of many samples, or at their beginning, in different numbers and at all features of
-    a position. It is hardly found at the other end: dark borders of images are at both.
+    Padding is a constant value at the end of many samples, or at their beginning, of varying length and in all
+    features of a position. It rarely occurs at the other end, unlike the dark borders of images.
     """
     for leaf in leaves(inputs):
         if not leaf.size or leaf.dtype == np.bool_ or not np.issubdtype(leaf.dtype, np.number):
@@ -84,23 +84,23 @@ def real_positions(inputs: Any) -> NDArray[np.bool_] | None:
         else:
             continue
         found = [mask for view in views for mask in _real_from_either_end(view)]
-        # Where both axes look padded, neither is that of time for sure.
+        # If both axes look padded, the axis of time is uncertain.
         if len(found) == 1:
             return found[0]
     return None
 
 
 def _real_from_either_end(x: NDArray[Any]) -> list[NDArray[np.bool_]]:
-    """Return the real positions of ``(N, L, F)`` with padding at the end, or at the beginning; nothing for neither."""
+    """Return the masks of real positions of ``(N, L, F)`` for padding at the end, and for padding at the beginning."""
     at_end, at_start = _real(x), _real(x[:, ::-1])
     return [mask for mask in (at_end, None if at_start is None else at_start[:, ::-1]) if mask is not None]
 
 
 def _real(x: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Return the real positions of ``(N, L, F)``; None where nothing looks like padding."""
+    """Return the real positions of ``(N, L, F)``; None if nothing looks like padding."""
     length = x.shape[1]
     last = x[:_COMPARED, -1]
-    # The value that most samples end with.
+    # The last value of most samples.
     same_ends = (last[:, None] == last[None]).all(-1).sum(1)
     value = last[int(same_ends.argmax())]
     if int(same_ends.max()) < max(2, len(last) // 8) or not (value == value[0]).all():

@@ -1,4 +1,4 @@
-"""Values a channel that BN layers get from the smallest batch of the data."""
+"""Number of values per channel that BN layers get from the smallest batch of the data."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from normwise.keras.doctor.facts.facts import Facts
 
 @dataclass(frozen=True)
 class SmallestBatch:
-    """The values a channel of one layer.
+    """Number of values per channel of one layer.
 
     Attributes:
-        values: From the smallest batch.
-        usual: From the usual one.
-        samples: Samples of the smallest batch.
-        place: The batch in words.
+        values: Number of values from the smallest batch.
+        usual: Number of values from the usual batch.
+        samples: Number of samples of the smallest batch.
+        place: Description of the smallest batch.
     """
 
     values: int
@@ -23,7 +23,7 @@ class SmallestBatch:
 
 
 def values_of_smallest_batch(facts: Facts) -> dict[str, SmallestBatch]:
-    """Return the values of each layer that normalises by the batch in training; none of batches that normwise cut."""
+    """Return the numbers for each layer that normalises by the batch in training; none if normwise cut the batches."""
     batches = facts.batches
     if batches.are_cut or facts.training_pass.failed:
         return {}

@@ -9,19 +9,19 @@ import keras
 from normwise.errors import ArgumentError, DataError, NormwiseError
 from normwise.keras.surgery.arrays import as_array, is_array
 
-#: Bytes of batches that are kept.
+#: Most bytes of batches that are kept.
 _MOST_BYTES = 2**29
-#: Samples of a batch that ``fit`` cuts from arrays unless it is told another number.
+#: Default number of samples of a batch that ``fit`` cuts from arrays.
 _BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
 class UserBatch:
-    """One batch.
+    """One batch of the user.
 
     Attributes:
         inputs: Argument of the model, with NumPy arrays in place of tensors.
-        target: What the model is to answer; None where the batch has the inputs alone.
+        target: Target of the model; None if the batch has only the inputs.
         size: Number of samples.
     """
 
@@ -32,14 +32,14 @@ class UserBatch:
 
 @dataclass(frozen=True)
 class UserBatches:
-    """The batches that are examined, and what is known of the others.
+    """Examined batches, and facts about the other batches of the data.
 
     Attributes:
-        batches: Those that were read.
-        are_cut: Whether normwise has cut arrays into them by a size that nobody chose.
+        batches: Batches that were read.
+        are_cut: Whether normwise has cut arrays into batches of its default size.
         usual_size: Number of samples of most batches.
-        last_size: Number of samples of the last batch of a pass; None where it is not known.
-        shuffles: Whether the data come in a random order, as for training; False where that is not known.
+        last_size: Number of samples of the last batch of a pass; None if unknown.
+        shuffles: Whether the data come in a random order, as for training; False if unknown.
     """
 
     batches: tuple[UserBatch, ...]
@@ -50,17 +50,17 @@ class UserBatches:
 
 
 def read_batches(data: Any, most: int, batch_size: int | None, inputs: int = 1) -> UserBatches:
-    """Read up to ``most`` batches, and no more than half a gigabyte, for a model of so many inputs.
+    """Read up to ``most`` batches, and no more than half a gigabyte, for a model with a number of inputs.
 
     Raises:
-        ArgumentError: no batches, or what is no batch.
+        ArgumentError: there are no batches, or an item is not a batch.
         DataError: the data raise an exception.
     """
     if callable(data) and not isinstance(data, Iterable) and not hasattr(data, "shape"):
         data = data()
     arrays = is_arrays(data, inputs)
     if arrays and not isinstance(data, tuple):
-        data = (data,)  # of a list, Keras would take the second item for targets
+        data = (data,)  # Keras would take the second item of a list for targets
     batches: list[UserBatch] = []
     is_whole, size = True, 0
     for given in _read(_cut(data, batch_size or _BATCH_SIZE) if arrays else _batches_of(data), most + 1):
@@ -93,7 +93,7 @@ def is_arrays(data: Any, inputs: int = 1) -> bool:
 
 
 def _is_whole(part: Any, inputs: int) -> bool:
-    """Return whether it is an array, or a dictionary or list with one for each input of a model that has several."""
+    """Return whether a value is an array, or a dictionary or list of arrays for a model with several inputs."""
     if isinstance(part, list):
         return 1 < inputs == len(part) and all(map(is_array, part))
     return is_array(part) or (isinstance(part, Mapping) and bool(part))
@@ -133,7 +133,7 @@ def _read(source: Iterable[Any], most: int) -> Iterator[Any]:
                 return
     except NormwiseError:
         raise
-    except Exception as error:  # of the user's code
+    except Exception as error:  # from the user's code
         said = (str(error).strip() or "without a text").splitlines()[-1]
         raise DataError(
             f"the data raise {type(error).__name__} at batch {number} (counted from 0): {said}"
@@ -160,7 +160,5 @@ def _shuffles(data: Any) -> bool:
     while step is not None:
         if "Shuffle" in type(step).__name__:
             return True
-        step = getattr(
-            step, "_input_dataset", None
-        )  # tf.data has no public way to what a data set is made of
+        step = getattr(step, "_input_dataset", None)  # tf.data has no public way to a data set's inputs
     return False

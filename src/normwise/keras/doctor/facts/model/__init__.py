@@ -1,1 +1,1 @@
-"""The model: its layers, their numbers, and what goes from which to which."""
+"""The model: its layers, their numbers, and their wiring."""

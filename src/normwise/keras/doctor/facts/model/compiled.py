@@ -1,4 +1,4 @@
-"""State of a compiled model that is of the time before ``trainable`` was changed."""
+"""State of a compiled model from before ``trainable`` was changed."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from normwise.keras.doctor.facts.facts import Facts
 
 
 def frozen_since_compile(facts: Facts) -> list[str]:
-    """Return the BN layers that were frozen behind the back of a training step that exists already.
+    """Return the BN layers that were frozen after the training step was made.
 
-    TensorFlow's step is traced, and goes on moving γ, β and the statistics; that of JAX fails at the next ``fit``. On
-    torch nothing is compiled, and ``trainable = False`` counts at once.
+    TensorFlow's step is traced, and continues to update γ, β and the statistics; JAX's step fails at the next
+    ``fit``. On torch nothing is compiled, and ``trainable = False`` takes effect at once.
     """
     held = _trained_by_step(facts.model)
     if held is None or keras.backend.backend() == "torch":
@@ -24,7 +24,7 @@ def frozen_since_compile(facts: Facts) -> list[str]:
 
 
 def unfrozen_since_compile(facts: Facts) -> list[str]:
-    """Return the trainable BN layers whose γ and β the optimiser of a training step that exists does not have."""
+    """Return the trainable BN layers whose γ and β the optimiser of the existing training step does not have."""
     held = _trained_by_step(facts.model)
     if held is None:
         return []
@@ -38,11 +38,11 @@ def unfrozen_since_compile(facts: Facts) -> list[str]:
 
 
 def _trained_by_step(model: Any) -> set[int] | None:
-    """Return the ids of the variables that the model's step trains; None where none has been made."""
+    """Return the ids of the variables that the model's step trains; None if there is no step yet."""
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or getattr(model, "train_function", None) is None or not optimizer.built:
         return None
-    # An optimiser has no public list of what it was built with.
+    # An optimiser has no public list of the variables it was built with.
     held = {id(variable) for variable in getattr(optimizer, "_trainable_variables", ())}
     return held or None
 

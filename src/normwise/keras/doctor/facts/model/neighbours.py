@@ -1,4 +1,4 @@
-"""Kinds of layers, and the axis on which those have their features."""
+"""Kinds of layers, and the axis of their features."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _FEATURES_LAST = (
     layers.Dense, layers.EinsumDense, layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN, layers.Bidirectional,
     layers.Embedding, layers.MultiHeadAttention, layers.GroupQueryAttention,
 )  # fmt: skip
-#: Layers that work on single values, so that features stay where they are.
+#: Elementwise layers, which keep the axis of features.
 _SINGLE_VALUES = (
     layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.PReLU, layers.Dropout,
     layers.GaussianDropout, layers.GaussianNoise, layers.AlphaDropout, layers.ActivityRegularization, layers.Identity,
@@ -24,7 +24,7 @@ _DROPOUTS = (
     layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D,
     layers.GaussianDropout, layers.AlphaDropout,
 )  # fmt: skip
-#: Layers between dropout and BN that take a shift of the variance along.
+#: Layers between dropout and BN that preserve a shift of the variance.
 _CARRIERS = (
     *_CONVOLUTIONS, *_SINGLE_VALUES, layers.Dense, layers.Add, layers.Subtract, layers.Average, layers.Multiply,
     layers.Concatenate, layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D, layers.AveragePooling1D,
@@ -55,7 +55,7 @@ def is_linear(layer: Any) -> bool:
 
 
 def feature_axis(layer: Any, rank: int) -> int | None:
-    """Return the axis on which a layer has made its features, not negative; None where that is not known."""
+    """Return the non-negative axis of a layer's features; None if unknown."""
     if isinstance(layer, _CONVOLUTIONS):
         return 1 if layer.data_format == "channels_first" else rank - 1
     if isinstance(layer, _FEATURES_LAST):
@@ -74,8 +74,8 @@ def dropout_rate(layer: Any) -> float:
 
 
 def carries_dropout(layer: Any) -> bool:
-    """Return whether a layer's output varies more where its input does."""
-    # Operators such as + are in a graph as operations, and no layers.
+    """Return whether a layer's output varies more if its input does."""
+    # Operators such as + are in a graph as operations, not as layers.
     return isinstance(layer, _CARRIERS) or not isinstance(layer, keras.layers.Layer)
 
 

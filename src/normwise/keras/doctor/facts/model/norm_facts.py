@@ -19,18 +19,18 @@ class NormFacts:
     """Numbers of one BN layer; arrays are copies.
 
     Attributes:
-        path: Names of the layers that lead to it, with slashes between.
+        path: Path of the layer: names of the enclosing layers, separated by slashes.
         kind: Class of the layer.
-        layer: The layer.
-        mean, variance: Moving statistics; None where the layer is not built.
-        gamma, beta: None where there are none.
-        eps: Added to the variance.
+        layer: Layer of the numbers.
+        mean, variance: Moving statistics; None if the layer is not built.
+        gamma, beta: γ and β; None if there are none.
+        eps: Number that is added to the variance.
         momentum: Weight of the old value; None for a cumulative average.
-        steps: Number of batches that moved the statistics; None where it is not known.
-        statistics_type: Type of the moving statistics.
-        trainable: Whether the statistics are those of the batch in training, and move: the layer is trainable, and its
-            statistics are not frozen.
-        parameters_trainable: Whether γ or β is trained; None where there is neither.
+        steps: Number of batches that updated the statistics; None if unknown.
+        statistics_type: Dtype of the moving statistics.
+        trainable: Whether the layer normalises by the batch in training and updates its statistics: it is
+            trainable, and its statistics are not frozen.
+        parameters_trainable: Whether γ or β is trained; None if there is neither.
     """
 
     path: str
@@ -49,24 +49,24 @@ class NormFacts:
 
     @property
     def channels(self) -> int:
-        """Number of channels; 0 where the layer is not built."""
+        """Return the number of channels; 0 if the layer is not built."""
         return 0 if self.mean is None else len(self.mean)
 
     @property
     def axis(self) -> int:
-        """Axis of the channels, as the layer has it."""
+        """Return the axis of the channels, as set on the layer."""
         return int(self.layer.axis)
 
     @property
     def is_initial(self) -> bool:
-        """True where the moving statistics are those of a new layer: mean 0 and variance 1 in every channel."""
+        """Return whether the moving statistics are those of a new layer: mean 0 and variance 1 in every channel."""
         if self.mean is None or self.variance is None or not self.mean.size:
             return False
         return bool((self.mean == 0).all() and (self.variance == 1).all())
 
     @property
     def is_finite(self) -> bool:
-        """True where the moving statistics are finite, and no variance is negative."""
+        """Return whether the moving statistics are finite, and no variance is negative."""
         if self.mean is None or self.variance is None:
             return True
         return bool(
@@ -75,13 +75,13 @@ class NormFacts:
 
     @property
     def parameter_spread(self) -> float:
-        """Distance of γ and β of channels from one another; 0 in a new layer, whatever it starts with."""
+        """Return the spread of γ and β over channels; 0 in a new layer with any initial value."""
         held = [value for value in (self.gamma, self.beta) if value is not None and value.size > 1]
         return max((float(np.ptp(value)) for value in held if np.isfinite(value).all()), default=0.0)
 
     @property
     def new_share(self) -> float:
-        """Weight of a new batch in the moving statistics, which torch calls momentum."""
+        """Return the weight of a new batch in the moving statistics, torch's momentum."""
         if self.momentum is None:
             return 1 / max(self.steps or 1, 1)
         return min(max(1 - self.momentum, 0.0), 1.0)
@@ -116,7 +116,7 @@ def _of_layer(path: str, layer: Any, steps: int | None) -> NormFacts:
 
 
 def _steps_of(model: Any) -> int | None:
-    """Return how many steps the model's optimiser has made; None where there is none, or it made none."""
+    """Return the number of steps of the model's optimiser; None if it has none, or made none."""
     iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
     return None if iterations is None else int(ops.convert_to_numpy(iterations)) or None
 

@@ -1,4 +1,4 @@
-"""Fate of ``training=`` in a call that built a functional model, by the release of Keras that is installed."""
+"""Effect of ``training=`` in a call that built a functional model, in the installed release of Keras."""
 
 from functools import cache
 from typing import Any
@@ -9,10 +9,10 @@ import numpy as np
 
 @cache
 def wired_training_holds() -> bool:
-    """Return whether ``norm(x, training=True)`` in a functional model outlasts ``model(x, training=False)``.
+    """Return whether ``norm(x, training=True)`` in a functional model overrides ``model(x, training=False)``.
 
-    In Keras 3.15 it does not: ``fit``, ``evaluate`` and ``predict`` say ``training`` to the whole model, and that
-    overrides it. A model of one layer is asked, so that the answer is that of the installed release.
+    In Keras 3.15 it does not: ``fit``, ``evaluate`` and ``predict`` pass ``training`` to the whole model, which
+    takes precedence. A model of one layer is tried, so that the result is that of the installed release.
     """
     seen: list[bool] = []
 
@@ -21,7 +21,7 @@ def wired_training_holds() -> bool:
             seen.append(bool(training))
             return inputs
 
-    # With names, as those that Keras gives are counted.
+    # With names, since Keras counts the names that it generates.
     inputs = keras.Input((1,), name="asked_input")
     model = keras.Model(inputs, Asked(name="asked")(inputs, training=True), name="asked_model")
     seen.clear()

@@ -1,4 +1,4 @@
-"""Layers of Functional and Sequential models, and what goes from which to which."""
+"""Wiring of Functional and Sequential models: calls of layers, and the flow between them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ class Op:
     """One call of a layer, or of an operation, in a graph.
 
     Attributes:
-        layer: The layer; None for an input of the graph.
+        layer: Called layer; None for an input of the graph.
         path: Path of the layer.
-        inputs: The calls whose outputs it takes.
-        shape: Shape of its output, with None for what is not known.
-        training: Value of ``training`` that it, or a model that it is in, is called with by name; None for none.
-        is_output: Whether the graph gives its output.
-        is_score: Whether that is the output of the whole model.
-        consumers: The calls that take its output.
+        inputs: Calls whose outputs it takes.
+        shape: Shape of its output, with None for unknown sizes.
+        training: Keyword ``training`` of its call, or of the call of an enclosing model; None if not given.
+        is_output: Whether its output is an output of the graph.
+        is_score: Whether its output is the output of the whole model.
+        consumers: Calls that take its output.
     """
 
     layer: Any
@@ -37,10 +37,10 @@ class Op:
 
 @dataclass(frozen=True)
 class Wiring:
-    """All calls of the graphs of a model; none within subclassed models, which have no graph.
+    """Calls in the graphs of a model, without subclassed models, which have no graph.
 
     Attributes:
-        ops: The calls, each behind its inputs.
+        ops: Calls, each after its inputs.
         is_whole: Whether the model itself is a graph.
     """
 
@@ -57,7 +57,7 @@ class Wiring:
 
 
 def wiring_of(model: Any, norms: Mapping[str, NormFacts]) -> Wiring:
-    """Return the calls of the model's graph, or of the graphs that a subclassed model has among its layers."""
+    """Return the calls of the model's graph, or of the graphs among a subclassed model's layers."""
     paths = {id(norm.layer): path for path, norm in norms.items()}
     ops: list[Op] = []
     if (graph := _graph_of(model)) is not None:
@@ -77,7 +77,7 @@ def wiring_of(model: Any, norms: Mapping[str, NormFacts]) -> Wiring:
 
 
 def _graph_of(layer: Any) -> Any:
-    """Return the Functional model that a layer is or has; None where it has no graph.
+    """Return the Functional model that a layer is or has; None if it has no graph.
 
     Keras has no public names for the nodes of a graph.
     """

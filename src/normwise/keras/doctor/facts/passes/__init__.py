@@ -1,1 +1,1 @@
-"""Passes over the data, and what they measure."""
+"""Passes over the data, and their measurements."""

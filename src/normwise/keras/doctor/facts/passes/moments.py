@@ -1,4 +1,4 @@
-"""Moments of what a BN layer normalises, batch by batch, in NumPy float64."""
+"""Moments of a BN layer's inputs, batch by batch, in NumPy float64."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ class Moments:
     """Mean and biased variance of each channel.
 
     Attributes:
-        count: Number of values a channel.
-        mean, variance: ``(C,)``.
+        count: Number of values per channel.
+        mean, variance: Mean and biased variance of each channel, ``(C,)``.
     """
 
     count: int
@@ -25,18 +25,18 @@ class Moments:
 
     @classmethod
     def of(cls, values: NDArray[Any], real: NDArray[Any] | None = None) -> "Moments":
-        """Return those of values ``(N, C, L)``, of the positions ``(N, L)`` that are real."""
+        """Return the moments of values ``(N, C, L)`` at the real positions ``(N, L)``."""
         flat = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1).astype(np.float64)
         if real is not None:
             flat = flat[:, real.reshape(-1)]
         if not flat.shape[1]:
             return cls(0, np.zeros(len(flat)), np.zeros(len(flat)))
-        with np.errstate(invalid="ignore", over="ignore"):  # the values may be infinite, or not numbers
+        with np.errstate(invalid="ignore", over="ignore"):  # the values may be infinite or NaN
             return cls(flat.shape[1], flat.mean(1), flat.var(1))
 
     @classmethod
     def merge(cls, parts: "Sequence[Moments]") -> "Moments":
-        """Return those of all parts together."""
+        """Return the moments of all parts together."""
         count = sum(part.count for part in parts)
         shares = [part.count / max(count, 1) for part in parts]
         mean = sum(share * part.mean for share, part in zip(shares, parts, strict=True))
@@ -49,14 +49,14 @@ class Moments:
 
 @dataclass
 class BatchMoments:
-    """Moments of what one layer normalised, call by call, behind layers that normalise by the batch.
+    """Moments of a layer's inputs, call by call, after layers that normalise by the batch.
 
     Attributes:
         calls: Moments of each call that has values, all finite.
-        samples: Number of samples of each.
-        sample_scatter: ``(C,)`` of each: unbiased variance of the samples' own means; NaN for one sample.
-        low, high: ``(C,)``, least and greatest value of all calls.
-        dtype: Type of the values of the first call.
+        samples: Number of samples of each call.
+        sample_scatter: Unbiased variance ``(C,)`` of the samples' own means of each call; NaN for one sample.
+        low, high: Least and greatest value ``(C,)`` of all calls.
+        dtype: Dtype of the values of the first call.
         not_finite: Number of calls with values that are not finite, which the lists leave out.
     """
 
@@ -69,7 +69,7 @@ class BatchMoments:
     not_finite: int = 0
 
     def add(self, values: NDArray[Any], real: NDArray[Any] | None, dtype: str) -> None:
-        """Count a call in, of values ``(N, C, L)``."""
+        """Add a call with values ``(N, C, L)``."""
         self.dtype = self.dtype or dtype
         if not np.isfinite(values).all():
             self.not_finite += 1
@@ -85,17 +85,17 @@ class BatchMoments:
 
     @property
     def counts(self) -> list[int]:
-        """Number of values a channel of each call."""
+        """Return the number of values per channel of each call."""
         return [call.count for call in self.calls]
 
     @property
     def together(self) -> Moments:
-        """Moments of all calls together."""
+        """Return the moments of all calls together."""
         return Moments.merge(self.calls)
 
     @property
     def mean_noise(self) -> Channels:
-        """``(C,)``: standard deviation of the calls' means among each other, over that of all values; NaN for one."""
+        """Return the standard deviation of the calls' means over that of all values, ``(C,)``; NaN for one call."""
         means = np.stack([call.mean for call in self.calls])
         if len(means) < 2:
             return np.full(means.shape[1], np.nan)
@@ -103,7 +103,7 @@ class BatchMoments:
 
     @property
     def variance_noise(self) -> Channels:
-        """``(C,)``: standard deviation of the calls' variances among each other, over their mean; NaN for one."""
+        """Return the standard deviation of the calls' variances over their mean, ``(C,)``; NaN for one call."""
         variances = np.stack([call.variance for call in self.calls])
         if len(variances) < 2:
             return np.full(variances.shape[1], np.nan)
@@ -111,7 +111,7 @@ class BatchMoments:
 
     @property
     def sample_noise(self) -> Channels:
-        """``(C,)``: standard error of a call's mean that samples in random order would give, over the deviation.
+        """Return the standard error of a call's mean for samples in random order, over the deviation, ``(C,)``.
 
         Its inverse square is the number of independent values that a call's mean rests on; NaN where no call has two
         samples.

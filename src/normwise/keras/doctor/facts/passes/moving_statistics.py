@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from normwise.keras.doctor.facts.facts import Facts
 
 # The bounds are those of torch's rules (normwise.doctor), to which a test holds them.
-#: Errors of normalised values, in σ, below which a layer is fine, whatever the noise of its batches.
+#: Errors of normalised values, in σ, below which a layer is healthy, whatever the noise of its batches.
 FINE = 0.15
-#: The error from which statistics are bad, whatever that does to the outputs: as ``calibrate`` judges them.
+#: Error from which statistics are bad, whatever the effect on the outputs, as in ``calibrate``.
 BAD = 0.5
-#: How many times the noise of a moving average its error may be.
+#: Largest error of a healthy moving average, in multiples of its noise.
 TIMES_NOISE = 4.0
-#: Share of the initial statistics in the moving ones from which there were too few steps.
+#: Share of the initial statistics in the moving ones above which there were too few steps.
 INITIAL_SHARE = 0.05
 #: Weight of a new batch from which the moving average keeps little more than the last one.
 HIGH_MOMENTUM = 0.5
 
 
 def error_of(mean: Channels, variance: Channels, exact: tuple[Channels, Channels], eps: float) -> float:
-    r"""Return how far values normalised by a mean and a variance are from those normalised exactly, in σ.
+    r"""Return the error of values normalised by a mean and a variance, in σ.
 
-    The root mean square over data and channels, with :math:`s^2 = \sigma^2 + \epsilon` and :math:`s_0^2` likewise,
-    :math:`\sqrt{\overline{(\mu - \mu_0)^2 / s^2 + \sigma^2 (1 / s_0 - 1 / s)^2}}`. Infinite where a variance is
-    negative or a number is not finite.
+    It is the root mean square over data and channels, with :math:`s^2 = \sigma^2 + \epsilon` and :math:`s_0^2`
+    likewise, :math:`\sqrt{\overline{(\mu - \mu_0)^2 / s^2 + \sigma^2 (1 / s_0 - 1 / s)^2}}`. Infinite where a
+    variance is negative or a number is not finite.
     """
     own, right = variance + eps, exact[1] + eps
     if mean.shape != exact[0].shape or not (
@@ -41,16 +41,16 @@ def error_of(mean: Channels, variance: Channels, exact: tuple[Channels, Channels
 
 
 def averaging_noise(norm: NormFacts, moments: BatchMoments) -> float:
-    """Return the error that a moving average over such batches has in a healthy model, in σ.
+    """Return the error of a moving average over such batches in a healthy model, in σ.
 
-    Means and variances of batches scatter; the moving average still has a part of that, and the exact statistics of few
-    batches have some, too.
+    Means and variances of batches scatter; the moving average keeps a part of that, and so do the exact statistics
+    of few batches.
     """
     batches = len(moments.calls)
     means = np.square(np.nan_to_num(moments.mean_noise))
     variances = np.square(np.nan_to_num(moments.variance_noise))
     if batches == 1:
-        # The scatter of batches is not seen; that of the samples of one tells how much their means do.
+        # The scatter between batches is unknown; estimate it from the samples of one batch.
         whole = moments.calls[0].variance.clip(1e-30)
         means = (np.nan_to_num(moments.sample_scatter[0]) / max(moments.samples[0], 1) / whole).clip(max=1)
         variances = 2 * means
@@ -60,7 +60,7 @@ def averaging_noise(norm: NormFacts, moments: BatchMoments) -> float:
 
 
 def initial_share(norm: NormFacts) -> float:
-    """Return the share of the initial mean 0 and variance 1 in the moving ones; NaN where it is not known."""
+    """Return the share of the initial mean 0 and variance 1 in the moving ones; NaN if unknown."""
     if norm.momentum is None or norm.steps is None:
         return math.nan
     share = (1 - norm.new_share) ** norm.steps
@@ -71,7 +71,7 @@ def initial_share(norm: NormFacts) -> float:
 
 
 def layer_errors(facts: "Facts") -> dict[str, tuple[float, float]]:
-    """Return error and noise of each layer that was measured, by path; without those whose numbers are broken."""
+    """Return error and noise of each measured layer, by path, without layers with invalid numbers."""
     found = {}
     for path, exact in facts.probe.exact_statistics.items():
         norm = facts.norms[path]
@@ -84,5 +84,5 @@ def layer_errors(facts: "Facts") -> dict[str, tuple[float, float]]:
 
 
 def is_off(error: float, noise: float) -> bool:
-    """Return whether an error is above what a healthy moving average has."""
+    """Return whether an error is larger than in a healthy moving average."""
     return error > max(FINE, TIMES_NOISE * noise)

@@ -1,4 +1,4 @@
-"""Calls of BN layers of a Keras model, seen and, where that is asked for, normalised by other statistics."""
+"""Observation of the calls of BN layers in a Keras model, optionally with other statistics."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -21,11 +21,11 @@ class NormCall:
 
     Attributes:
         path: Path of the layer.
-        values: What it normalises, ``(N, C, L)``; for one value a sample L is 1.
-        real: ``(N, L)``, the positions that its mask leaves; None for all.
-        dtype: Type of the values.
-        shape: Their shape as the layer got them.
-        training: Whether it was called for training.
+        values: Values that it normalises, ``(N, C, L)``; for one value per sample L is 1.
+        real: Real positions by its mask, ``(N, L)``; None for all.
+        dtype: Dtype of the values.
+        shape: Shape of the layer's input.
+        training: Whether the layer was called in training mode.
     """
 
     path: str
@@ -36,21 +36,22 @@ class NormCall:
     training: bool
 
 
-#: Mean and biased variance to normalise a call by; None for the moving ones.
+#: Mean and biased variance to normalise a call by; None for the moving statistics.
 Statistics = tuple[Channels, Channels] | None
 Visit = Callable[[NormCall], Statistics]
 
 
 @contextmanager
 def observed(norms: Mapping[str, NormFacts], visit: Visit, unseen: dict[str, str]) -> Iterator[None]:
-    """Call ``visit`` at each call of the layers; they normalise by what it returns, and move no statistics.
+    """Call ``visit`` at each call of the layers; they normalise by its result, and update no statistics.
 
-    A layer within a loop that the backend compiles is called as ever; ``unseen`` gets the reason then, by path.
+    A layer within a loop that the backend compiles runs as usual; ``unseen`` then gets the reason, by path.
     """
     built = [norm for norm in norms.values() if norm.mean is not None]
     try:
         for norm in built:
-            # Of the instance, as Layer.__setattr__ would track or refuse it; Operation.__call__ finds it first.
+            # Set on the instance past Layer.__setattr__, which would track or refuse it; Operation.__call__
+            # finds it first.
             vars(norm.layer)["call"] = _watching(norm, norm.layer.call, visit, unseen)
         yield
     finally:
@@ -78,7 +79,7 @@ def _watching(
             kind = keras.backend.standardize_dtype(inputs.dtype)
             values = np.asarray(ops.convert_to_numpy(ops.cast(inputs, "float32")))
             real = None if mask is None else np.asarray(ops.convert_to_numpy(mask)).astype(bool)
-        except Exception:  # a tensor without numbers, whose exceptions each backend has of its own
+        except Exception:  # a tensor without values, for which each backend raises its own exception
             unseen[path] = "it is called within a loop that the backend compiles"
             return original(*args, **kwargs)
         axis = layer.axis % values.ndim
@@ -115,7 +116,7 @@ def _statistics_of(layer: Any, statistics: tuple[Channels, Channels]) -> Iterato
     held = [ops.copy(variable) for variable in variables]
     try:
         for variable, value in zip(variables, statistics, strict=True):
-            with np.errstate(over="ignore"):  # a variance may be beyond the type, and is infinity then
+            with np.errstate(over="ignore"):  # a variance may overflow the dtype, and is then infinite
                 single = value.astype("float32")
             variable.assign(single)
         yield

@@ -18,21 +18,21 @@ from normwise.keras.surgery.error_text import error_text
 from normwise.keras.surgery.process_state import unchanged
 from normwise.records import ProbeOutcome
 
-#: Samples of a batch whose outputs are compared.
+#: Number of samples of a batch whose outputs are compared.
 _COMPARED = 16
 
 
 @dataclass(frozen=True)
 class Probe(ThreePasses):
-    """Outcomes of a model with three kinds of statistics, and what its layers normalised meanwhile.
+    """Outcomes of a model with three kinds of statistics, and measurements of its layers' inputs.
 
     Attributes:
-        moments: Moments of what each layer normalised in the second pass, by path, where there are any.
-        exact_statistics: Mean and variance, ``(C,)``, of each layer, as the layer keeps the variance.
+        moments: Moments of each layer's inputs in the second pass, by path, if there are any.
+        exact_statistics: Exact mean and variance of each layer, ``(C,)``, with the layer's kind of variance.
         order: Paths of the layers in the order of their first calls.
-        in_training: Paths of the layers that were called for training, though the model was not.
+        in_training: Paths of the layers that were called in training mode, though the model was not.
         reasons: Reasons why a layer was not measured, by path.
-        failed: Reason why the model could not be run; empty where it could.
+        failed: Reason why the model could not be run; empty if it could.
     """
 
     moments: Mapping[str, BatchMoments]
@@ -44,7 +44,7 @@ class Probe(ThreePasses):
 
 
 def run_probe(task: Task, norms: Mapping[str, NormFacts], batches: tuple[UserBatch, ...]) -> Probe:
-    """Make the three passes; the model and the random states are left as they were."""
+    """Make the three passes, and leave the model and the random states unchanged."""
     run = _Run(task, batches)
     moments: dict[str, BatchMoments] = {}
     exact: dict[str, tuple[Channels, Channels]] = {}
@@ -53,7 +53,7 @@ def run_probe(task: Task, norms: Mapping[str, NormFacts], batches: tuple[UserBat
 
     def look(call: NormCall) -> Statistics:
         if call.training:
-            # It would normalise by the batch in evaluation, too, whatever the moving statistics are.
+            # It would also normalise by the batch in evaluation, whatever the moving statistics are.
             in_training.add(call.path)
             return _by_batch(call)
         return None
@@ -107,7 +107,7 @@ def _exact(
 
 @dataclass
 class _Run:
-    """Runs of the task, in one pass after another; an error of the user's code ends none of them."""
+    """Runs of the task in successive passes; an error in the user's code does not end a pass."""
 
     task: Task
     batches: tuple[UserBatch, ...]
@@ -122,7 +122,7 @@ class _Run:
             try:
                 found = self.task.outputs(batch, training=False)
                 loss = self.task.loss_of(batch, found)
-            except Exception as error:  # of the user's code; what was measured before it counts
+            except Exception as error:  # from the user's code; earlier measurements count
                 said = f"batch {number} (counted from 0): {type(error).__name__}: {error_text(error)}"
                 self.failed = self.failed or said
                 continue
@@ -149,14 +149,14 @@ class _Run:
             for one, exact in zip(self._outputs[kind], self._outputs["exact"], strict=False)
             if one is not None and exact is not None and one.shape == exact.shape
         ]
-        # Sequences of another length have outputs of another shape.
+        # Sequences of other lengths have outputs of other shapes.
         by_shape: dict[tuple[int, ...], list[NDArray[Any]]] = {}
         for _, exact in pairs:
             by_shape.setdefault(exact.shape[1:], []).append(exact)
         numbers = [sum(output.size for output in outputs) for outputs in by_shape.values()]
         if sum(numbers) < 2:
             return math.nan
-        with np.errstate(invalid="ignore", over="ignore"):  # outputs may be infinite, or not numbers
+        with np.errstate(invalid="ignore", over="ignore"):  # outputs may be infinite or NaN
             variances = [_scatter(np.concatenate(outputs)) for outputs in by_shape.values()]
             spread = (np.dot(numbers, variances) / sum(numbers)) ** 0.5
             errors = np.concatenate([(one - exact).reshape(-1) for one, exact in pairs])
@@ -164,7 +164,7 @@ class _Run:
 
 
 def _scatter(outputs: NDArray[Any]) -> float:
-    """Return the variance over the samples, the mean over the outputs of each; of a single sample, that of its own."""
+    """Return the mean over outputs of the variance over samples; for a single sample, the variance of its outputs."""
     if outputs.size < 2:
         return 0.0
     return float(outputs.var(ddof=1) if len(outputs) == 1 else outputs.var(0).mean())

@@ -16,11 +16,11 @@ from normwise.keras.untyped import ops
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A model, and a loss that judges its outputs.
+    """A model with its loss.
 
     Attributes:
-        model: The model.
-        loss: ``loss(targets, outputs)``; None for none.
+        model: Model of the task.
+        loss: Function ``loss(targets, outputs)``, or None.
     """
 
     model: Any
@@ -31,7 +31,7 @@ class Task:
         return self.model(batch.inputs, training=training)
 
     def loss_of(self, batch: UserBatch, outputs: Any) -> float:
-        """Return the mean loss; NaN where there is none."""
+        """Return the mean loss; NaN if there is none."""
         if self.loss is None or batch.target is None:
             return math.nan
         losses = np.asarray(ops.convert_to_numpy(self.loss(batch.target, outputs)), np.float64)
@@ -39,10 +39,10 @@ class Task:
 
 
 def loss_named(loss: Any, model: Any) -> Callable[..., Any] | None:
-    """Return the loss that is meant: what is given, else the one of ``compile`` where it is a single one.
+    """Return the given loss, or else the loss of ``compile`` if there is a single one.
 
     Raises:
-        ArgumentError: it is no loss.
+        ArgumentError: the argument is not a loss.
     """
     given = loss if loss is not None else getattr(model, "loss", None)
     if given is None or (loss is None and not isinstance(given, str) and not callable(given)):
@@ -52,13 +52,13 @@ def loss_named(loss: Any, model: Any) -> Callable[..., Any] | None:
         return found
     except ValueError as error:
         raise ArgumentError(
-            f"loss={loss!r} is no loss; expected a name of keras.losses, such as 'categorical_crossentropy', or "
+            f"loss={loss!r} is not a loss; expected a name of keras.losses, such as 'categorical_crossentropy', or "
             "loss(targets, outputs)"
         ) from error
 
 
 def scores_of(outputs: Any) -> NDArray[Any] | None:
-    """Return the one floating output of a model, ``(N, ...)`` in float64; None where there are others."""
+    """Return the only floating output of a model, ``(N, ...)`` in float64; None if there are others."""
     found = keras.tree.flatten(outputs)
     if len(found) != 1 or not keras.backend.is_float_dtype(keras.backend.standardize_dtype(found[0].dtype)):
         return None
@@ -67,12 +67,12 @@ def scores_of(outputs: Any) -> NDArray[Any] | None:
 
 
 def right_answers(scores: NDArray[Any] | None, target: Any) -> tuple[int, int] | None:
-    """Return how many answers are classes, and how many of those are right; None where they are no classes."""
+    """Return the numbers of all and of correctly classified samples; None if targets are not classes."""
     if scores is None or not isinstance(target, np.ndarray) or scores.ndim != 2:
         return None
     classes = scores.shape[1]
     if classes < 2:
-        # A threshold of 0.5 fits probabilities alone, and scores may be either.
+        # A threshold of 0.5 is only right for probabilities, and scores may be logits.
         return None
     if target.shape == scores.shape:
         is_one_hot = bool(((target == 0) | (target == 1)).all() and (target.sum(1) == 1).all())

@@ -1,4 +1,4 @@
-"""One forward pass for training, on the first batch: what BN layers get, with dropout on."""
+"""One forward pass in training mode, on the first batch: inputs of BN layers, with dropout on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,10 +17,11 @@ class TrainingCall:
     """One call of a BN layer in the pass.
 
     Attributes:
-        moments: Of what it normalised.
+        moments: Moments of its input.
         samples: Number of samples.
-        scatter: ``(C,)``, unbiased variance of the samples' own means; NaN for one sample.
-        by_batch: Whether the layer was called for training and is trainable, so that the batch normalises.
+        scatter: Unbiased variance of the samples' own means, ``(C,)``; NaN for one sample.
+        by_batch: Whether the layer was called in training mode and is trainable, so that it normalises by the
+            batch.
     """
 
     moments: Moments
@@ -31,23 +32,23 @@ class TrainingCall:
 
 @dataclass(frozen=True)
 class TrainingPass:
-    """The calls of each layer.
+    """Calls of each layer.
 
     Attributes:
-        calls: By path, in the order of the calls.
-        failed: Reason why the model could not be run; empty where it could.
+        calls: Calls of each layer by path, in order.
+        failed: Reason why the model could not be run; empty if it could.
     """
 
     calls: Mapping[str, list[TrainingCall]] = field(default_factory=dict)
     failed: str = ""
 
     def by_batch(self, path: str) -> list[TrainingCall]:
-        """Return the calls of a layer that the batch normalises."""
+        """Return the calls of a layer that normalise by the batch."""
         return [call for call in self.calls.get(path, ()) if call.by_batch]
 
 
 def run_training_pass(task: Task, norms: Mapping[str, NormFacts], batch: UserBatch) -> TrainingPass:
-    """Call the model for training; it and the random states are left as they were."""
+    """Call the model in training mode, and leave it and the random states unchanged."""
     calls: dict[str, list[TrainingCall]] = {}
 
     def visit(call: NormCall) -> Statistics:
