@@ -69,7 +69,7 @@ class Acceleration(Shown):
 
     @property
     def has_changed(self) -> bool:
-        """Whether the new model computes anything in another way than the old one."""
+        """True if the new model computes anything in another way than the old one."""
         return any(
             change.replaced and (not change.is_old or bool(change.activation) or change.residual)
             for change in self.layers
