@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from normwise.errors import ArgumentError
+from normwise.records import Recording
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -25,7 +26,7 @@ class _Module(pytl.LightningModule):
     def __init__(self, *, fails: bool = False) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        self.net: Any = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
         self.means: list[Tensor] = []
         self.fails = fails
 
@@ -57,11 +58,16 @@ def _mean(module: Any) -> Tensor:
     return module.net[0](X).mean(0).detach()
 
 
+def _recording(callback: BatchNormWatch) -> Recording:
+    assert callback.recording is not None
+    return callback.recording
+
+
 def test_each_interval_of_batches_has_a_record() -> None:
     _fit(module := _Module(), callback := BatchNormWatch(every=3))
-    assert [point.step for point in callback.recording.points] == [0, 3, 6]
-    assert callback.recording.steps == 8
-    (layer,) = callback.recording.points[0].layers.values()
+    assert [point.step for point in _recording(callback).points] == [0, 3, 6]
+    assert _recording(callback).steps == 8
+    (layer,) = _recording(callback).points[0].layers.values()
     assert layer.output_grad is not None
     assert layer.output_grad > 0
     assert all(not each._forward_pre_hooks and not each._forward_hooks for each in module.modules())
@@ -71,7 +77,7 @@ def test_a_recording_ends_with_a_training_that_fails() -> None:
     callback, module = BatchNormWatch(every=1), _Module(fails=True)
     with pytest.raises(ValueError, match="broken batch"):
         _fit(module, callback)
-    assert [point.step for point in callback.recording.points] == [0, 1]
+    assert [point.step for point in _recording(callback).points] == [0, 1]
     assert all(not each._forward_pre_hooks for each in module.modules())
 
 

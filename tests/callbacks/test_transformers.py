@@ -47,8 +47,7 @@ class _Model(nn.Module):
 
 def _train(folder: Path, callback: Any, **options: Any) -> tuple[_Model, list[str]]:
     """Return the trained model, and the texts of normwise's warnings."""
-    import transformers
-
+    transformers = importlib.import_module("transformers")
     settings = {
         "num_train_epochs": 2, "per_device_train_batch_size": 16, "learning_rate": 0.05, "report_to": [],
         "disable_tqdm": True, "use_cpu": True, "save_strategy": "no", "logging_strategy": "no",

@@ -165,7 +165,7 @@ def freeze(subject: Subject) -> Outcome:
     assert normwise.unfreeze(model).layers == frozen.layers
     assert [type(module) for module in model.modules()] == kinds
     assert_same_step(subject.step, train(model, subject.other))
-    return Outcome(len(frozen), len(_layers(model)))
+    return Outcome(len(frozen.layers), len(_layers(model)))
 
 
 def calibrate(subject: Subject) -> Outcome:

@@ -1,7 +1,7 @@
 """Observation of the tensors that BN layers normalise, which may differ from their inputs."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -61,7 +61,7 @@ def observe(layer: nn.Module, look: Look, unseen: Unseen) -> Callable[[], None]:
     return end
 
 
-def look_at_input(look: Look, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def look_at_input(look: Look, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Call ``look`` with the first argument, which torch's layers and ours normalise."""
     if (x := input_of_call(args, kwargs)) is None:
         return  # forward itself will raise
