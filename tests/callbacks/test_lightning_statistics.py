@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from normwise.errors import ArgumentError
-from normwise.records import Recording
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -58,7 +57,7 @@ def _mean(module: Any) -> Tensor:
     return module.net[0](X).mean(0).detach()
 
 
-def _recording(callback: BatchNormWatch) -> Recording:
+def _recording(callback: BatchNormWatch) -> Any:
     assert callback.recording is not None
     return callback.recording
 
