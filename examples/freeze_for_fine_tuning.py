@@ -87,7 +87,7 @@ def main() -> None:
         f"running means moved by up to {moved(frozen, backbone):.2f} σ"
     )
 
-    print(f"thawed again: {', '.join(normwise.unfreeze(frozen))}")
+    print(f"thawed again: {', '.join(normwise.unfreeze(frozen).layers)}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from website.navigation import toctrees
 
 ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
-_CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`(?!\]))", re.M | re.S)
+_CODE = re.compile(r"(^```.*?^```$|`[^`\n]*\]\([^`\n]*`)", re.M | re.S)
 
 
 def write_sources(folder: Path) -> dict[str, list[str]]:

@@ -16,7 +16,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _links(text: str) -> list[str]:
-    without_code = re.sub(r"^```.*?^```$|`[^`\n]+`(?!\])", "", text, flags=re.M | re.S)
+    without_code = re.sub(r"^```.*?^```$|`[^`\n]*\]\([^`\n]*`", "", text, flags=re.M | re.S)
     return re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", without_code)
 
 
