@@ -14,8 +14,11 @@ from website.evidence import claim_pages, overview, summaries
 from website.navigation import toctrees
 
 ROOT = Path(__file__).parents[1]
-_LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
-_CODE = re.compile(r"(^```.*?^```$|`[^`\n]*\]\([^`\n]*`)", re.M | re.S)
+#: A link or a picture; or code, in which nothing is a link.
+_LINK = re.compile(
+    r"^```.*?^```$|`[^`\n]+`|(?P<picture>!?)\[(?P<label>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^)\s]+)\)",
+    re.M | re.S,
+)
 
 
 def write_sources(folder: Path) -> dict[str, list[str]]:
@@ -27,9 +30,7 @@ def write_sources(folder: Path) -> dict[str, list[str]]:
             path = to / name
             path.parent.mkdir(parents=True, exist_ok=True)
             text = _with_links(text, name, of_language, language)
-            path.write_text(
-                _with_titles(text) + toctrees(name, list(of_language), language), encoding="utf-8"
-            )
+            path.write_text(_for_sphinx(text) + toctrees(name, list(of_language), language), encoding="utf-8")
         shutil.copytree(ROOT / "docs/pictures", to / "pictures", dirs_exist_ok=True)
     return {
         language: sorted(name.removesuffix(".md") for name in of_language)
@@ -76,8 +77,9 @@ def _from_root(text: str, folder: str) -> str:
     )
 
 
-def _with_titles(text: str) -> str:
-    """Return a page with the names of the files that its blocks are, as captions."""
+def _for_sphinx(text: str) -> str:
+    """Return a page with its anchors as Sphinx's, and with the names of the files that its blocks are as captions."""
+    text = re.sub(r'^<a id="([\w-]+)"></a>$', r"(\1)=", text, flags=re.M)
     return re.sub(r'^```python title="([^"]+)"$', r"```{code-block} python\n:caption: \1\n", text, flags=re.M)
 
 
@@ -91,7 +93,9 @@ def _with_links(text: str, name: str, pages: dict[str, str], language: str) -> s
     folder = "docs/zh" if language == "zh" else "docs"
 
     def leading(link: re.Match[str]) -> str:
-        picture, label, target = link.groups()
+        picture, label, target = link["picture"], link["label"], link["target"]
+        if target is None:
+            return link[0]
         path, _, anchor = target.partition("#")
         if not path or "://" in path or path.startswith("mailto:"):
             return link[0]
@@ -116,7 +120,7 @@ def _with_links(text: str, name: str, pages: dict[str, str], language: str) -> s
             return f'<a href="{page}">{_html(label)}</a>'
         return label
 
-    return "".join(part if at % 2 else _LINK.sub(leading, part) for at, part in enumerate(_CODE.split(text)))
+    return _LINK.sub(leading, text)
 
 
 def _html(text: str) -> str:

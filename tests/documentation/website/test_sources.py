@@ -16,8 +16,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _links(text: str) -> list[str]:
-    without_code = re.sub(r"^```.*?^```$|`[^`\n]*\]\([^`\n]*`", "", text, flags=re.M | re.S)
-    return re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", without_code)
+    found = re.finditer(r"^```.*?^```$|`[^`\n]+`|\]\(([^)\s#]+)(?:#[^)]*)?\)", text, flags=re.M | re.S)
+    return [link[1] for link in found if link[1]]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

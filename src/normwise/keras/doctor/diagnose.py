@@ -36,7 +36,7 @@ def diagnose(
             Sequential, subclassed or nested. Rules about the wiring work only on the first two.
         data: Arrays ``x``, ``(x, y)`` or ``(x, y, weights)``, as ``fit`` takes them, which are cut into batches; or
             batches: a list, a generator, a ``tf.data.Dataset``, a ``keras.utils.PyDataset``, a DataLoader. With
-                targets the accuracy is known, too. They are read once.
+            targets the accuracy is known, too. They are read once.
         loss: Name of a Keras loss, or a function ``loss(targets, outputs)``; it implies that the data are training
             data. The default is the loss of ``compile``, if there is a single one.
         max_batches: Largest number of batches to read.

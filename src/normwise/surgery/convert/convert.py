@@ -40,9 +40,9 @@ def convert(
     "sync"        ``normwise.nn.SyncBatchNorm``, over the processes of a group
     "ghost"       ``normwise.nn.GhostBatchNorm1d``, ``2d``, ``3d``, in virtual batches
     "renorm"      ``normwise.nn.BatchRenorm1d``, ``2d``, ``3d``
-    "frozen" the same classes with fixed statistics, as :func:`normwise.freeze` makes them
-    "group" ``torch.nn.GroupNorm`` of up to 32 groups, each of four or more channels if possible
-    "layer" ``torch.nn.GroupNorm`` of one group: over channels and positions; γ and β stay per channel
+    "frozen"      the same classes with fixed statistics, as :func:`normwise.freeze` makes them
+    "group"       ``torch.nn.GroupNorm`` of up to 32 groups, each of four or more channels if possible
+    "layer"       ``torch.nn.GroupNorm`` of one group: over channels, positions; γ and β per channel
     "instance"    ``torch.nn.InstanceNorm1d``, ``2d``, ``3d``: over positions
     ============  ======================================================================================
 
