@@ -1,6 +1,6 @@
 """The tables of contents that Sphinx makes the sidebar of, added to the pages that they belong to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 #: Of each page, captions and the pages below each; a pattern stands for those that match it, by name.
@@ -46,7 +46,7 @@ _CHINESE = {
         ("证据", ["evidence.md", "five-tutorials.md"]),
     ]
 }
-#: Short names of pages whose titles are sentences.
+#: Short names of English pages whose titles are sentences.
 _TITLES = {
     "evidence.md": "What the study found",
     "speed.md": "How fast it is",
@@ -67,17 +67,15 @@ def toctrees(page: str, pages: Sequence[str], language: str) -> str:
         language: ``"en"`` or ``"zh"``.
     """
     tables = (_CHINESE if language == "zh" else _ENGLISH).get(page, [])
-    return "".join(_toctree(caption, _matching(patterns, pages)) for caption, patterns in tables)
+    titles = {} if language == "zh" else _TITLES
+    return "".join(_toctree(caption, _matching(patterns, pages), titles) for caption, patterns in tables)
 
 
 def _matching(patterns: Sequence[str], pages: Sequence[str]) -> list[str]:
     return [name for pattern in patterns for name in sorted(pages) if fnmatchcase(name, pattern)]
 
 
-def _toctree(caption: str, pages: Sequence[str]) -> str:
+def _toctree(caption: str, pages: Sequence[str], titles: Mapping[str, str]) -> str:
     options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
-    return "\n".join(["", "```{toctree}", *options, "", *map(_entry, pages), "```", ""])
-
-
-def _entry(page: str) -> str:
-    return f"{_TITLES[page]} </{page}>" if page in _TITLES else f"/{page}"
+    entries = [f"{titles[page]} </{page}>" if page in titles else f"/{page}" for page in pages]
+    return "\n".join(["", "```{toctree}", *options, "", *entries, "```", ""])

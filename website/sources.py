@@ -69,7 +69,8 @@ def _read(path: Path) -> str:
 
 
 def _from_root(text: str, folder: str) -> str:
-    """Return a page of the root as one of a folder."""
+    """Return a page of the root as one of a folder, without the link to the other language, which each page has."""
+    text = re.sub(r" ?\[(?:中文|English)\]\(README[\w.]*\)", "", text)
     return re.sub(
         r"\]\((?!\w+:)([^)\s#]+)",
         lambda link: f"]({posixpath.relpath(link[1], folder)}",
