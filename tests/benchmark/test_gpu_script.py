@@ -127,7 +127,7 @@ def test_what_a_dry_run_cannot_check_is_skipped(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(f"benchmarks.cuda.checks.behaviour.{name}", _named("Right."))
     rows = [row for row in SECTIONS["behaviour"].rows(place) if row["check"] != "Right"]
     assert {(row["ok"], row["detail"]) for row in rows} == {(None, "not checked: it needs a GPU")}
-    assert "A second device" in {row["check"] for row in rows}
+    assert "Check a second device" in {row["check"] for row in rows}
 
 
 def test_values_without_time_are_skipped() -> None:

@@ -148,7 +148,7 @@ def accelerated(rank: int) -> State:
     net = _net(True)
     net.unused.requires_grad_(False)
     fast, report = normwise.accelerate(net, torch.randn(2, 2, 7, 7, dtype=torch.float64))
-    assert "bn2: replaced, took over the activation 'relu'" in str(report)
+    assert "bn2: normwise's already, took over the activation 'relu'" in str(report)
     return _two_steps(DistributedDataParallel(fast), rank)
 
 
