@@ -43,6 +43,9 @@ _WORK = {
     "report run": (0, "dense_bn"),
     "report run --format json": (0, '"dense_bn"'),
     "calibrate run -o calibrated.safetensors": (0, "written: calibrated.safetensors"),
+    "evaluate run": (0, "running statistics"),
+    "evaluate calibrated.safetensors": (0, "running statistics"),
+    "runs .": (0, "dense_bn"),
     "report study": (0, "claims and evidence"),
     "report study --format html": (0, "</html>"),
     "report study --format svg": (0, "</svg>"),
@@ -92,7 +95,7 @@ def _idx(path: Path, array: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """What each command returns and prints, in one process and one folder."""
+    """Return the exit code and the output of each command, all in one process and one folder."""
     folder = tmp_path_factory.mktemp("without")
     (folder / "net.py").write_text(_NET)
     for name in ("net.onnx", "net.keras"):

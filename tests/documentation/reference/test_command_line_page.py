@@ -27,7 +27,7 @@ def test_it_has_a_section_for_each_command() -> None:
 
 @pytest.mark.parametrize("words", _COMMANDS)
 def test_a_section_has_what_the_command_takes(words: str) -> None:
-    """How values and defaults are shown differs between releases of typer."""
+    """Compare names alone: releases of typer show values and defaults differently."""
     command: Any = _COMMANDS[words]
     section = _sections()[words]
     context = typer.Context(command, info_name=words)

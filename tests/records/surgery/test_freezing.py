@@ -1,4 +1,4 @@
-"""What the report of freeze says."""
+"""The report of freeze, in words."""
 
 import pytest
 

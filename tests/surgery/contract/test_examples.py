@@ -1,4 +1,4 @@
-"""What a user may give as an example, everywhere the same, and what is refused with what to pass instead."""
+"""Examples that all operations take alike, and those that are refused with what to pass instead."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
