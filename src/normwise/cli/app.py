@@ -5,7 +5,6 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -25,6 +24,7 @@ from normwise.cli.commands.training.evaluate import evaluate
 from normwise.cli.commands.training.predict import predict
 from normwise.cli.commands.training.runs import runs
 from normwise.cli.commands.training.train import train_app
+from normwise.cli.interruptions import interruptions_counted
 from normwise.cli.option_names import naming_options
 from normwise.errors import NormwiseError
 
@@ -98,7 +98,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     shows_traceback = _TRACEBACK in arguments[:end]
     given = [*(one for one in arguments[:end] if one != _TRACEBACK), *arguments[end:]]
-    with _termination_as_before(), _interruptions_counted() as interruptions:
+    with _termination_as_before(), interruptions_counted() as interruptions:
         try:
             code = app(args=given, prog_name="normwise", standalone_mode=False) or 0
             terminal.flush()
@@ -107,15 +107,15 @@ def run_command_line(arguments: Sequence[str]) -> int:
         except BaseException as error:
             if shows_traceback:
                 terminal.complain_lines("".join(traceback.format_exception(error)))
-            # An interruption during the import of torch may surface as another exception.
+            # Code that catches KeyboardInterrupt may raise another exception in its place.
             code = _INTERRUPTED if interruptions else _outcome(error)
     if code == _INTERRUPTED:
         terminal.complain_lines(
             "Interrupted. Finished work is kept, and no file is half-written: give the command again "
             "(train: with --resume; the other commands begin anew).\n"
         )
-        # CPython remembers an interruption that arrived during exec(), which dataclasses call at import, and
-        # would then end by the signal instead of by the exit code. Another exec() clears that.
+        # CPython remembers an interruption that arrived during exec(), and would then end by the signal instead of
+        # by the exit code. Another exec() clears that.
         exec("")
     return code
 
@@ -178,23 +178,3 @@ def _termination_as_before() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _interruptions_counted() -> Iterator[list[int]]:
-    """Raise KeyboardInterrupt on Ctrl-C as usual, and record that it was raised."""
-    came: list[int] = []
-    answers = threading.current_thread() is threading.main_thread()
-    if not answers or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
-        yield came
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, before)
