@@ -1,6 +1,6 @@
 """Training steps with ``normwise.watch`` at its default interval, and without it.
 
-Run: python benchmarks/watch.py [--rounds N] [--threads N]
+Run: python benchmarks/operations/watch.py [--rounds N] [--threads N]
 
 Forward, cross-entropy, backward and SGD. Of two copies of a network one is watched, with records into a folder, and
 they take a step each in turn. A round is an interval, so that it has one record; its ratio is the time that the steps
