@@ -145,7 +145,7 @@ sanitize: $(VENV)/dev.stamp
 	  --config-settings 'cmake.define.NORMWISE_SANITIZE=$(SANITIZE)' .
 	$(UNDER) $(SANITIZED)/bin/python -m pytest tests/kernels/cpu/test_exactness.py tests/kernels/cpu/test_library.py \
 	  tests/nn/layers/test_inplace.py --deselect tests/kernels/cpu/test_exactness.py::test_ten_million_elements_a_channel
-	$(UNDER) $(SANITIZED)/bin/python tests/kernels/cpu/fuzz.py $(CALLS)
+	$(UNDER) $(SANITIZED)/bin/python -m tests.kernels.cpu.fuzz $(CALLS)
 
 # A stamp is newer than what it was installed from, so the second time nothing is installed.
 SOURCES := pyproject.toml $(CONSTRAINTS) csrc/CMakeLists.txt $(CPP)
