@@ -1,13 +1,15 @@
 """Recording of ``watch``: statistics of each BN layer during a training, at regular steps."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from normwise.records.environment import Environment
 from normwise.records.shown import Shown
 
-_PERCENTILES = 3
+#: Percentiles of a unit, as in figure 1 of Ioffe & Szegedy 2015.
+PERCENTILES = (15.0, 50.0, 85.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ class UnitPoint:
     output: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not len(self.input) == len(self.output) == _PERCENTILES:
+        if not len(self.input) == len(self.output) == len(PERCENTILES):
             raise ValueError(
-                f"expected {_PERCENTILES} percentiles each, got {len(self.input)} and {len(self.output)}"
+                f"expected {len(PERCENTILES)} percentiles each, got {len(self.input)} and {len(self.output)}"
             )
 
 
@@ -107,6 +109,25 @@ class LayerPoint:
             and (mean.least, mean.greatest, var.least, var.greatest) == (0.0, 0.0, 1.0, 1.0)
         )
 
+    def scalars(self) -> Iterator[tuple[str, float]]:
+        """Yield name and value of each number that makes a curve, without unknown ones.
+
+        A quantity per channel gives its root mean square, such as ``shift_rms``, and the two distances also their
+        largest absolute value, such as ``shift_largest``; a unit gives its percentiles, such as ``unit3_input_p15``.
+        """
+        for name in LayerPoint.__dataclass_fields__:
+            value = getattr(self, name)
+            if isinstance(value, OverChannels):
+                yield from _known(f"{name}_rms", value.rms)
+                if name in ("shift", "log_ratio"):
+                    yield from _known(f"{name}_largest", value.largest)
+            elif isinstance(value, float):
+                yield from _known(name, value)
+        for unit in self.units:
+            for side, values in (("input", unit.input), ("output", unit.output)):
+                for percentile, value in zip(PERCENTILES, values, strict=True):
+                    yield from _known(f"unit{unit.channel}_{side}_p{percentile:.0f}", value)
+
 
 @dataclass(frozen=True, slots=True)
 class WatchedStep:
@@ -154,6 +175,26 @@ class Recording(Shown):
     environment: Environment
     points: tuple[WatchedStep, ...] = ()
 
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one row for each layer of each record, for ``pandas.DataFrame(recording.to_rows())``.
+
+        Columns are ``step``, ``layer``, ``by_batch``, ``calls``, ``samples`` and ``values``, and the numbers that
+        :meth:`LayerPoint.scalars` names, such as ``shift_rms``. A row lacks the numbers that are unknown of it.
+        """
+        return [
+            {
+                "step": point.step,
+                "layer": path,
+                "by_batch": layer.by_batch,
+                "calls": layer.calls,
+                "samples": layer.samples,
+                "values": layer.values,
+                **dict(layer.scalars()),
+            }
+            for point in self.points
+            for path, layer in point.layers.items()
+        ]
+
     def __str__(self) -> str:
         """Return one line per layer for the last record."""
         head = f"layers: {len(self.layers)}, records: {len(self.points)}, interval: {self.every} steps"
@@ -172,3 +213,8 @@ def _said(point: LayerPoint) -> str:
         f"batch mean {point.shift.rms:.2g} σ from the running mean, variances differ by a factor of "
         f"{math.exp(point.log_ratio.rms):.3g}, {noise}"
     )
+
+
+def _known(name: str, value: float) -> Iterator[tuple[str, float]]:
+    if not math.isnan(value):
+        yield name, value

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import normwise
 from normwise.errors import ArgumentError, RunError
 from normwise.records import Recording
-from normwise.statistics.watch.layer_summary import PERCENTILES
+from normwise.records.recording import PERCENTILES
 from normwise.statistics.watch.recording_folder import RecordingFolder
 
 

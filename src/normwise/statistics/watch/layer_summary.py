@@ -8,10 +8,8 @@ from torch import Tensor, nn
 
 from normwise.layers import kind_of_norm
 from normwise.records import LayerPoint, OverChannels, UnitPoint
+from normwise.records.recording import PERCENTILES
 from normwise.statistics.watch.standard_errors import moments_with_errors
-
-#: Percentiles, as in figure 1 of Ioffe & Szegedy 2015.
-PERCENTILES = (15.0, 50.0, 85.0)
 
 
 @torch.no_grad()

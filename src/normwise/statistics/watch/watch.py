@@ -11,14 +11,16 @@ from torch import nn
 from normwise.errors import ArgumentError
 from normwise.layers import batch_norms
 from normwise.records import Environment, Recording, WatchedLayer
+from normwise.statistics.watch.layer_hooks import LayerHooks
 from normwise.statistics.watch.recorder import Recorder
+from normwise.statistics.watch.schedule import schedule_of
 from normwise.statistics.watch.sinks import sink_for
 
 
 def watch(
     model: nn.Module,
     *,
-    every: int = 200,
+    every: int | None = None,
     units: int | Mapping[str, Sequence[int]] = 3,
     to: str | os.PathLike[str] | Any = None,
 ) -> Recorder:
@@ -50,9 +52,10 @@ def watch(
 
     Args:
         model: Model with BN layers.
-        every: Interval of the records, in steps; the first step is recorded. With the default, recording takes less
-            than 5 % of the time of a training with steps of half a millisecond, and far less of any other. In a
-            file, a record takes about 1.4 kB per layer.
+        every: Interval of the records, in steps; the first step is recorded. By default the steps 0, 1, 2, 4, 8 … 128
+            are, and then every 200th: a short training has records as well, and a long one eight more. At this
+            interval, recording takes less than 5 % of the time of a training with steps of half a millisecond, and
+            far less of any other. In a file, a record takes about 1.4 kB per layer.
         units: Channels whose percentiles are recorded: a number of evenly spaced channels of each layer, or
             channels by the path of the layer.
         to: Destination that new records are also written to. A folder without a recording gets ``recording.json``
@@ -60,8 +63,9 @@ def watch(
             ``torch.utils.tensorboard.SummaryWriter`` gets scalars ``bn/<path>/<quantity>``.
 
     Returns:
-        A :class:`Recorder`, which has started: ``points`` so far, and ``record`` for
-        :func:`normwise.report.recording_page`. It ends with its ``with`` block, or by ``close()``.
+        A :class:`Recorder`, which has started: ``points`` so far, ``record`` for
+        :func:`normwise.report.recording_page`, and ``to_rows()`` for a table. It ends with its ``with`` block, or by
+        ``close()``.
 
     Raises:
         ArgumentError: the model has no BN, or an argument is invalid.
@@ -89,7 +93,7 @@ def watch(
 def begin_watch(
     model: nn.Module,
     *,
-    every: int,
+    every: int | None,
     units: int | Mapping[str, Sequence[int]],
     to: str | os.PathLike[str] | Any,
 ) -> Recorder:
@@ -98,7 +102,7 @@ def begin_watch(
     Raises:
         ArgumentError, RunError: as :func:`watch` does.
     """
-    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+    if every is not None and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
         raise ArgumentError(f"expected a number of steps from 1 on as every, got {every!r}")
     # Layers within a recurrence have statistics for each of hundreds of steps: no page could show them.
     kinds = {path: kind for path, kind in batch_norms(model).items() if not kind.traits.several_slots}
@@ -111,9 +115,11 @@ def begin_watch(
     )
     channels = _channels(watched, units)
     begun = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    head = Recording(begun, every, watched, Environment.here())
-    layers = {path: kind.layer for path, kind in kinds.items()}
-    return Recorder(model, layers, channels, head, sink_for(to, head))
+    schedule = schedule_of(every)
+    head = Recording(begun, schedule.every, watched, Environment.here())
+    sink = sink_for(to, head)
+    hooks = LayerHooks(model, {path: kind.layer for path, kind in kinds.items()}, channels)
+    return Recorder(model, hooks, head, schedule, sink)
 
 
 def _channels(
