@@ -13,8 +13,8 @@ CPP := $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.h)
 # What `make check` runs, and `pre-commit` for the files of a commit.
 CHECKS := ruff pyright lint-imports clang-format shellcheck schemas workflows
 
-.PHONY: study test exhaustive check $(CHECKS) tidy coverage format docs dist models models-page doctor-calibration \
-  doctor-pages smoke sanitize clean
+.PHONY: study test exhaustive check $(CHECKS) tidy coverage format docs dist callbacks models models-page \
+  doctor-calibration doctor-pages smoke sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
@@ -97,6 +97,12 @@ docs: $(VENV)/dev.stamp
 dist: $(VENV)/dev.stamp
 	PIP_CONSTRAINT=$(abspath $(CONSTRAINTS)) .ci/dist $(abspath $(BIN))/python
 
+# The callbacks in trainings of Lightning and of Hugging Face's Trainer, and the how-to about them as a whole; without
+# these packages `make test` has a stand-in for Lightning and leaves the rest out.
+callbacks: $(VENV)/callbacks.stamp
+	$(BIN)/python -m pytest tests/callbacks
+	$(BIN)/python -m pytest tests/documentation/guides/test_guides.py -k training-loops
+
 # All operations and the doctor on models of torchvision, timm and transformers, and the pages that say what came of it.
 models: $(VENV)/models.stamp
 	$(BIN)/python -m pytest -m models --numprocesses 2
@@ -157,6 +163,10 @@ $(VENV)/run.stamp: $(SOURCES) | $(BIN)/python
 $(VENV)/dev.stamp: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/callbacks.stamp: $(SOURCES) | $(BIN)/python
+	$(PIP) --editable '.[dev,callbacks]'
+	@touch $@ $(VENV)/dev.stamp $(VENV)/run.stamp
 
 $(VENV)/models.stamp: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable '.[dev,models]'
