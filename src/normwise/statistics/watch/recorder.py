@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from normwise.layers import input_of_call, kind_of_norm, slot_of_mean
+from normwise.recordings.sinks import Sink
 from normwise.records import Recording, WatchedStep
 from normwise.statistics.observe.normalised_inputs import Call, look_at_input, observe
 from normwise.statistics.preserve.force_eager import FORCE_EAGER
 from normwise.statistics.watch.layer_summary import layer_summary
 from normwise.statistics.watch.pending_step import PendingStep
-from normwise.statistics.watch.sinks import Sink
 
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 

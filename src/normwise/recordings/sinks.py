@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from normwise.errors import ArgumentError
+from normwise.recordings.recording_folder import RecordingFolder
 from normwise.records import LayerPoint, OverChannels, Recording, WatchedStep
-from normwise.statistics.watch.layer_summary import PERCENTILES
-from normwise.statistics.watch.recording_folder import RecordingFolder
+from normwise.records.recording import PERCENTILES
 
 
 class Sink(Protocol):
