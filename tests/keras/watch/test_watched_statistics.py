@@ -37,7 +37,7 @@ def test_a_record_has_the_statistics_of_its_batch_and_of_that_moment(kind: Any) 
         assert list(point.layers) == ["first", "second"]
         state = weights.at[point.step]
         x = batches[number % 3].astype("float64")
-        x = x @ state["dense"]["kernel"] + state["dense"]["bias"]
+        x = x @ state["features"]["kernel"] + state["features"]["bias"]
         assert point.layers["first"].by_batch
         assert len(point.layers["first"].units) == 2
         check_point(point.layers["first"], x, state["first"], model.get_layer("first").epsilon)
@@ -129,7 +129,7 @@ def test_a_layer_that_is_called_twice_is_recorded_by_its_first_call_and_others_a
         UserWarning, match="WatchCallback can't record 'own': Own has a call of its own"
     ) as told:
         fit(model, watch, epochs=1)
-    assert len(told) == 1
+    assert len([one for one in told if "WatchCallback" in str(one.message)]) == 1
     for point in recording_of(watch).points:
         assert list(point.layers) == ["twice"]
         assert point.layers["twice"].calls == 2

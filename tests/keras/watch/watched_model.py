@@ -22,7 +22,7 @@ def watched_model(kind: Any = nk.BatchNormalization, dropout: float = 0.0, **set
     model: Any = keras.Sequential(
         [
             keras.Input((6,)),
-            layers.Dense(4, name="dense"),
+            layers.Dense(4, name="features"),
             kind(name="first", **settings),
             layers.Dropout(dropout),
             layers.Dense(5),
@@ -90,6 +90,6 @@ class WeightsAtSteps(keras.callbacks.Callback):
         self.at.append(
             {
                 name: {weight.name: double(weight).copy() for weight in self.model.get_layer(name).weights}
-                for name in ("dense", "first", "second")
+                for name in ("features", "first", "second")
             }
         )

@@ -60,6 +60,10 @@ class BatchesInTurn:
                 ) from None
         return keras.tree.map_structure(array_leaf, batch)
 
+    def end(self) -> None:
+        """Let go of what reads the data, such as the processes of a DataLoader."""
+        self._batches = iter(())
+
 
 def check_read_again(data: Data) -> None:
     """Raise ArgumentError if data can be read only once, which is too little for a training."""

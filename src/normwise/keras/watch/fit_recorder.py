@@ -82,6 +82,7 @@ class FitRecorder:
 
     def close(self) -> None:
         """End the recording; a second call does nothing."""
+        self._batches.end()
         if self._sink is not None:
             self._sink.close()
 

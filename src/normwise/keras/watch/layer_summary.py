@@ -42,7 +42,7 @@ def layer_summary(
         batch_var = seen.var
         if is_unbiased(layer):
             batch_var = seen.var * (seen.values / (seen.values - 1) if seen.values > 1 else np.nan)
-        quantities = {
+        quantities: dict[str, Array | None] = {
             "batch_mean": seen.mean,
             "batch_var": batch_var,
             "noise_mean": seen.mean_error / np.sqrt(seen.var + eps),
@@ -60,13 +60,16 @@ def layer_summary(
         chosen = list(channels)
         values = np.moveaxis(x[:, chosen].astype(np.float64), 1, -1)
         values = values.reshape(-1, len(chosen)) if real is None else values[real]
+        summaries: dict[str, Any] = {
+            name: _over_channels(found) for name, found in quantities.items() if found is not None
+        }
         return LayerPoint(
             calls=1,
             by_batch=by_batch,
             samples=seen.samples,
             values=seen.values,
             units=unit_points(channels, values, scale[chosen], offset[chosen]) if channels else (),
-            **{name: _over_channels(found) for name, found in quantities.items() if found is not None},
+            **summaries,
         )
 
 
