@@ -69,8 +69,8 @@ def check_read_again(data: Data) -> None:
     """Raise ArgumentError if data can be read only once, which is too little for a training."""
     if isinstance(data, Iterator):
         raise ArgumentError(
-            f"data={type(data).__name__} can be read only once, and a training is longer; pass a function that makes "
-            "it, or a list of its batches"
+            f"data is of type {type(data).__name__}, which can be read only once, and a training is longer; pass a "
+            "function that makes it, or a list of its batches"
         )
 
 
