@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from normwise.records.environment import Environment
 from normwise.records.shown import Shown
 
-#: Percentiles of a unit, as in figure 1 of Ioffe & Szegedy 2015.
+#: Percentiles of :class:`UnitPoint`, as in figure 1 of Ioffe & Szegedy 2015.
 PERCENTILES = (15.0, 50.0, 85.0)
 
 
@@ -64,8 +64,8 @@ class LayerPoint:
         by_batch: Whether the layer normalised by the batch; otherwise, in evaluation mode or frozen, by its running
             statistics.
         samples, values: Number of samples in the batch, and of values per channel; with a mask, only real ones.
-        batch_mean, batch_var: Mean :math:`\mu` and variance :math:`\sigma^2` of the batch, with Bessel's correction
-            as in running variances.
+        batch_mean, batch_var: Mean :math:`\mu` and variance :math:`\sigma^2` of the batch, of the kind that the
+            running variance averages: with Bessel's correction in torch, without in Keras unless the layer asks for it.
         noise_mean, noise_var: Scatter of :math:`\mu` and :math:`\sigma^2` from batch to batch: their standard
             errors, in units of :math:`\sigma` and of :math:`\sigma^2` (each with :math:`\epsilon`), estimated from
             the scatter between the samples of this batch, assumed independent. After other BN layers, which remove
@@ -76,7 +76,7 @@ class LayerPoint:
         log_ratio: Logarithm of the ratio of variances, :math:`\ln (\sigma^2 + \epsilon) / (\sigma_r^2 + \epsilon)`.
         weight, bias: γ and β; None if the layer has none.
         weight_grad, bias_grad, output_grad: Euclidean norms of the gradients of γ, of β and of the layer's output in
-            the step's backward pass; NaN if there was none.
+            the step's backward pass; NaN if there was none, and in Keras.
         units: Distributions of the chosen channels.
     """
 
@@ -167,6 +167,7 @@ class Recording(Shown):
         layers: Watched layers, in the order of the model.
         environment: Machine and versions.
         points: Recorded steps.
+        framework: Framework of the model; in Keras running statistics are called moving statistics.
     """
 
     begun: str
@@ -174,6 +175,7 @@ class Recording(Shown):
     layers: tuple[WatchedLayer, ...]
     environment: Environment
     points: tuple[WatchedStep, ...] = ()
+    framework: Literal["torch", "keras"] = "torch"
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one row for each layer of each record, for ``pandas.DataFrame(recording.to_rows())``.

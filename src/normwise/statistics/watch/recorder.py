@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from normwise.recordings.sinks import Sink
 from normwise.records import Recording, WatchedStep
 from normwise.statistics.watch.count_passes import count_passes
 from normwise.statistics.watch.layer_hooks import LayerHooks
 from normwise.statistics.watch.schedule import Schedule
-from normwise.statistics.watch.sinks import Sink
 
 _transforms = torch._C._functorch.peek_interpreter_stack  # pyright: ignore[reportAttributeAccessIssue]
 

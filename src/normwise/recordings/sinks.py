@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from normwise.errors import ArgumentError
+from normwise.recordings.recording_folder import RecordingFolder
 from normwise.records import Recording, WatchedStep
-from normwise.statistics.watch.recording_folder import RecordingFolder
 
 
 class Sink(Protocol):
