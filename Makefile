@@ -13,8 +13,8 @@ CPP := $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.h)
 # What `make check` runs, and `pre-commit` for the files of a commit.
 CHECKS := ruff pyright lint-imports clang-format shellcheck schemas workflows
 
-.PHONY: study test exhaustive check $(CHECKS) tidy coverage format docs dist models models-page doctor-calibration \
-  doctor-pages smoke sanitize clean
+.PHONY: study test exhaustive check $(CHECKS) tidy coverage format docs dist callbacks models models-page \
+  doctor-calibration doctor-pages smoke sanitize clean
 
 study: $(VENV)/run.stamp
 	$(BIN)/normwise study --preset quick --out studies/quick
@@ -97,6 +97,12 @@ docs: $(VENV)/dev.stamp
 dist: $(VENV)/dev.stamp
 	PIP_CONSTRAINT=$(abspath $(CONSTRAINTS)) .ci/dist $(abspath $(BIN))/python
 
+# The callbacks in trainings of Lightning and of Hugging Face's Trainer, and the how-to about them as a whole; without
+# these packages `make test` has a stand-in for Lightning and leaves the rest out.
+callbacks: $(VENV)/callbacks.stamp
+	$(BIN)/python -m pytest tests/callbacks
+	$(BIN)/python -m pytest tests/documentation/guides/test_guides.py -k training-loops
+
 # All operations and the doctor on models of torchvision, timm and transformers, and the pages that say what came of it.
 models: $(VENV)/models.stamp
 	$(BIN)/python -m pytest -m models --numprocesses 2
@@ -145,7 +151,7 @@ sanitize: $(VENV)/dev.stamp
 	  --config-settings 'cmake.define.NORMWISE_SANITIZE=$(SANITIZE)' .
 	$(UNDER) $(SANITIZED)/bin/python -m pytest tests/kernels/cpu/test_exactness.py tests/kernels/cpu/test_library.py \
 	  tests/nn/layers/test_inplace.py --deselect tests/kernels/cpu/test_exactness.py::test_ten_million_elements_a_channel
-	$(UNDER) $(SANITIZED)/bin/python tests/kernels/cpu/fuzz.py $(CALLS)
+	$(UNDER) $(SANITIZED)/bin/python -m tests.kernels.cpu.fuzz $(CALLS)
 
 # A stamp is newer than what it was installed from, so the second time nothing is installed.
 SOURCES := pyproject.toml $(CONSTRAINTS) csrc/CMakeLists.txt $(CPP)
@@ -157,6 +163,10 @@ $(VENV)/run.stamp: $(SOURCES) | $(BIN)/python
 $(VENV)/dev.stamp: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/callbacks.stamp: $(SOURCES) | $(BIN)/python
+	$(PIP) --editable '.[dev,callbacks]'
+	@touch $@ $(VENV)/dev.stamp $(VENV)/run.stamp
 
 $(VENV)/models.stamp: $(SOURCES) | $(BIN)/python
 	$(PIP) --editable '.[dev,models]'

@@ -56,6 +56,8 @@ _TORCH_FREE = (
     "normwise.lazy",
     "normwise.process.parent",
     "normwise.judgement",
+    "normwise.recordings",
+    "normwise.recordings.sinks",
     "normwise.records",
     "normwise.reference",
     "normwise.report",

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 import normwise
 from benchmarks.synchronisation.averaged import AveragedBatchNorm2d
 from benchmarks.synchronisation.wire import counted, sent
-from benchmarks.training_step import resnet20
+from benchmarks.training.training_step import resnet20
 from normwise.distributed import RankUnion, union_of
 
 #: Samples of all ranks together.

@@ -232,5 +232,7 @@ def test_the_table_says_what_was_reached() -> None:
     assert lines[1].endswith("reached (of 2 shapes) [a]")
     assert lines[-1] == "[a] over the shapes 128×64×112×112, 128×256×56×56"
     assert sum("not measured" in line for line in lines) == len(found) - 7
-    assert "benchmarks/training_step.py --compile" in next(line for line in lines if "ResNet-20" in line)
+    assert "benchmarks/training/training_step.py --compile" in next(
+        line for line in lines if "ResNet-20" in line
+    )
     assert {figure.verdict for figure in figures(rows, dry_run=True)} == {"dry run", "not measured"}

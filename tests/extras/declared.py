@@ -29,7 +29,7 @@ def _imported(requirements: list[str]) -> set[str]:
 #: In the order of the file: an extra that includes another one stands behind it. Those for development are left out.
 EXTRAS: dict[str, set[str]] = {}
 for _name, _requirements in _PROJECT["optional-dependencies"].items():
-    if _name not in ("dev", "docs", "models"):
+    if _name not in ("callbacks", "dev", "docs", "models"):
         EXTRAS[_name] = _imported(_requirements)
 
 CORE = _imported(_PROJECT["dependencies"])

@@ -17,7 +17,8 @@ import normwise.keras
 
 _PACKAGES = {
     "normwise.keras": {
-        "BatchNormalization", "CalibrateCallback", "calibrate", "diagnose", "fold", "freeze", "unfreeze",
+        "BatchNormalization", "CalibrateCallback", "WatchCallback", "calibrate", "diagnose", "fold", "freeze",
+        "unfreeze",
     },
     "normwise.keras.doctor": {"Diagnosis", "all_rules", "diagnose"},
     "normwise.keras.networks": {

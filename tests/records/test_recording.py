@@ -89,3 +89,16 @@ def test_in_words() -> None:
 def test_a_heat_map_is_read_back_as_it_was() -> None:
     one = HeatMap("m", "A map", "", "step", "layer", "σ", (0.0, 1.0), ("a",), ((0.5, 2.0),), log=True)
     assert from_plain(HeatMap, json.loads(to_json(one))) == one
+
+
+def test_a_recording_as_rows_has_a_column_for_each_known_number() -> None:
+    layer = _layer()
+    rows = _recording(WatchedStep(0, {"stem.norm": layer, "": layer}), WatchedStep(50, {"": layer})).to_rows()
+    assert [(row["step"], row["layer"]) for row in rows] == [(0, "stem.norm"), (0, ""), (50, "")]
+    assert list(rows[0]) == [
+        "step", "layer", "by_batch", "calls", "samples", "values", "batch_mean_rms", "batch_var_rms",
+        "noise_mean_rms", "noise_var_rms", "shift_rms", "shift_largest", "log_ratio_rms", "log_ratio_largest",
+    ]  # fmt: skip
+    assert rows[0]["shift_rms"] == 0.125
+    assert rows[0]["shift_largest"] == 1.0
+    assert all(isinstance(value, bool | int | float | str) for row in rows for value in row.values())

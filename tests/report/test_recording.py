@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 
@@ -102,6 +103,18 @@ def test_the_verdict_is_of_what_the_noise_does_not_explain(
     assert recording_verdict(drifting) == verdict
     assert advice in recording_advice(drifting)
     assert bool(recording_advice(drifting)) == bool(advice)
+
+
+@pytest.mark.parametrize(
+    ("framework", "call"),
+    [("torch", "normwise.calibrate(model, loader)"), ("keras", "normwise.keras.calibrate(model, data)")],
+)
+def test_the_advice_is_for_the_framework_of_the_model(
+    recording: Recording, framework: Any, call: str
+) -> None:
+    for drift in (0.3, 2.0):
+        drifting = dataclasses.replace(_drifting(recording, drift, 1.0), framework=framework)
+        assert call in recording_advice(drifting)
 
 
 def test_the_verdict_of_little(recording: Recording, empty: Recording) -> None:

@@ -110,7 +110,8 @@ def _figures(rows: Rows) -> list[Figure]:
             "on the CPU: ResNet-20 step, ours under torch.compile over it alone",
             1.05,
             math.nan,
-            'the best of backend="normwise" and accelerate; python benchmarks/training_step.py --compile measures it',
+            'the best of backend="normwise" and accelerate; '
+            "python benchmarks/training/training_step.py --compile measures it",
         ),
     ]
 

@@ -93,7 +93,7 @@ class BatchNormWatch(TrainerCallback):
 
     def __init__(
         self,
-        every: int = 200,
+        every: int | None = None,
         *,
         units: int | Mapping[str, Sequence[int]] = 3,
         to: str | os.PathLike[str] | Any = None,

@@ -7,5 +7,8 @@ _import_keras()  # it says what to install if Keras is missing
 from normwise.keras.batch_normalization import BatchNormalization
 from normwise.keras.doctor import diagnose
 from normwise.keras.surgery import CalibrateCallback, calibrate, fold, freeze, unfreeze
+from normwise.keras.watch.watch_callback import WatchCallback
 
-__all__ = ["BatchNormalization", "CalibrateCallback", "calibrate", "diagnose", "fold", "freeze", "unfreeze"]
+__all__ = [
+    "BatchNormalization", "CalibrateCallback", "WatchCallback", "calibrate", "diagnose", "fold", "freeze", "unfreeze",
+]  # fmt: skip

@@ -1,13 +1,15 @@
 """Recording of ``watch``: statistics of each BN layer during a training, at regular steps."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from normwise.records.environment import Environment
 from normwise.records.shown import Shown
 
-_PERCENTILES = 3
+#: Percentiles of :class:`UnitPoint`, as in figure 1 of Ioffe & Szegedy 2015.
+PERCENTILES = (15.0, 50.0, 85.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ class UnitPoint:
     output: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not len(self.input) == len(self.output) == _PERCENTILES:
+        if not len(self.input) == len(self.output) == len(PERCENTILES):
             raise ValueError(
-                f"expected {_PERCENTILES} percentiles each, got {len(self.input)} and {len(self.output)}"
+                f"expected {len(PERCENTILES)} percentiles each, got {len(self.input)} and {len(self.output)}"
             )
 
 
@@ -62,8 +64,8 @@ class LayerPoint:
         by_batch: Whether the layer normalised by the batch; otherwise, in evaluation mode or frozen, by its running
             statistics.
         samples, values: Number of samples in the batch, and of values per channel; with a mask, only real ones.
-        batch_mean, batch_var: Mean :math:`\mu` and variance :math:`\sigma^2` of the batch, with Bessel's correction
-            as in running variances.
+        batch_mean, batch_var: Mean :math:`\mu` and variance :math:`\sigma^2` of the batch, of the kind that the
+            running variance averages: with Bessel's correction in torch, without in Keras unless the layer asks for it.
         noise_mean, noise_var: Scatter of :math:`\mu` and :math:`\sigma^2` from batch to batch: their standard
             errors, in units of :math:`\sigma` and of :math:`\sigma^2` (each with :math:`\epsilon`), estimated from
             the scatter between the samples of this batch, assumed independent. After other BN layers, which remove
@@ -74,7 +76,7 @@ class LayerPoint:
         log_ratio: Logarithm of the ratio of variances, :math:`\ln (\sigma^2 + \epsilon) / (\sigma_r^2 + \epsilon)`.
         weight, bias: γ and β; None if the layer has none.
         weight_grad, bias_grad, output_grad: Euclidean norms of the gradients of γ, of β and of the layer's output in
-            the step's backward pass; NaN if there was none.
+            the step's backward pass; NaN if there was none, and in Keras.
         units: Distributions of the chosen channels.
     """
 
@@ -106,6 +108,25 @@ class LayerPoint:
             and var is not None
             and (mean.least, mean.greatest, var.least, var.greatest) == (0.0, 0.0, 1.0, 1.0)
         )
+
+    def scalars(self) -> Iterator[tuple[str, float]]:
+        """Yield name and value of each number that makes a curve, without unknown ones.
+
+        A quantity per channel gives its root mean square, such as ``shift_rms``, and the two distances also their
+        largest absolute value, such as ``shift_largest``; a unit gives its percentiles, such as ``unit3_input_p15``.
+        """
+        for name in LayerPoint.__dataclass_fields__:
+            value = getattr(self, name)
+            if isinstance(value, OverChannels):
+                yield from _known(f"{name}_rms", value.rms)
+                if name in ("shift", "log_ratio"):
+                    yield from _known(f"{name}_largest", value.largest)
+            elif isinstance(value, float):
+                yield from _known(name, value)
+        for unit in self.units:
+            for side, values in (("input", unit.input), ("output", unit.output)):
+                for percentile, value in zip(PERCENTILES, values, strict=True):
+                    yield from _known(f"unit{unit.channel}_{side}_p{percentile:.0f}", value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +167,7 @@ class Recording(Shown):
         layers: Watched layers, in the order of the model.
         environment: Machine and versions.
         points: Recorded steps.
+        framework: Framework of the model; in Keras running statistics are called moving statistics.
     """
 
     begun: str
@@ -153,6 +175,27 @@ class Recording(Shown):
     layers: tuple[WatchedLayer, ...]
     environment: Environment
     points: tuple[WatchedStep, ...] = ()
+    framework: Literal["torch", "keras"] = "torch"
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one row for each layer of each record, for ``pandas.DataFrame(recording.to_rows())``.
+
+        Columns are ``step``, ``layer``, ``by_batch``, ``calls``, ``samples`` and ``values``, and the numbers that
+        :meth:`LayerPoint.scalars` names, such as ``shift_rms``. A row lacks the numbers that are unknown of it.
+        """
+        return [
+            {
+                "step": point.step,
+                "layer": path,
+                "by_batch": layer.by_batch,
+                "calls": layer.calls,
+                "samples": layer.samples,
+                "values": layer.values,
+                **dict(layer.scalars()),
+            }
+            for point in self.points
+            for path, layer in point.layers.items()
+        ]
 
     def __str__(self) -> str:
         """Return one line per layer for the last record."""
@@ -172,3 +215,8 @@ def _said(point: LayerPoint) -> str:
         f"batch mean {point.shift.rms:.2g} σ from the running mean, variances differ by a factor of "
         f"{math.exp(point.log_ratio.rms):.3g}, {noise}"
     )
+
+
+def _known(name: str, value: float) -> Iterator[tuple[str, float]]:
+    if not math.isnan(value):
+        yield name, value

@@ -1,5 +1,6 @@
 """``normwise train --framework keras`` and what reads its runs."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 
 from normwise.cli import main
 from normwise.data import load_data
+from normwise.records import Evaluation, from_plain
 from normwise.training import RunFolder
 from tests.support.keras.marks import not_on_jax
 
@@ -39,8 +41,8 @@ def test_a_run_is_trained_reported_gone_on_with_and_predicts(normwise: Command, 
     assert code == 0
     assert "test accuracy, running statistics" in said
     assert "test accuracy, batch statistics" in said
-    # These take networks in torch.
-    assert "normwise evaluate" not in said
+    assert f"normwise evaluate {folder}" in said
+    # That takes networks in torch.
     assert "normwise calibrate" not in said
     _, report, _ = normwise("report", folder)
     assert "Framework            keras" in report
@@ -54,6 +56,37 @@ def test_a_run_is_trained_reported_gone_on_with_and_predicts(normwise: Command, 
     code, predicted, _ = normwise("predict", folder, str(image))
     assert code == 0
     assert predicted.strip().endswith(str(image))
+
+
+def test_a_run_is_evaluated_as_at_its_end(normwise: Command, tmp_path: Path) -> None:
+    folder = str(tmp_path / "run")
+    _, summary, _ = normwise(*_TRAIN, "--out", folder, "--optimizer", "sgd", "--momentum", "0.5")
+    result = RunFolder(tmp_path / "run").read().result
+    assert result is not None
+    code, found, _ = normwise("evaluate", folder, "--json")
+    record = from_plain(Evaluation, json.loads(found))
+    assert (code, record.samples, record.batch_size) == (0, 500, 128)
+    assert (record.accuracy, record.batch_accuracy) == (
+        result.test_accuracy,
+        result.batch_statistics_accuracy,
+    )
+    # One epoch is too few for a momentum of 0.99.
+    _, lines, _ = normwise("evaluate", folder)
+    assert lines.splitlines()[1].startswith("running statistics")
+    for said in (lines, summary):
+        assert (
+            "moving statistics lag behind the weights: train for more steps, or with a lower momentum" in said
+        )
+    assert normwise("evaluate", folder, "--data", "digits")[1] == lines
+    for options, error in (
+        (("--model", "net.py:net"), "--model is for checkpoints"),
+        (("--weights", "ema"), "--weights is for checkpoints"),
+        (("--data", "file.py:loader"), "is no data set that is known by name and no folder"),
+        (("--data", "tones"), "--data tones has speech of shape"),
+    ):
+        code, _, said = normwise("evaluate", folder, *options)
+        assert code == 2
+        assert error in said
 
 
 @not_on_jax

@@ -38,11 +38,20 @@ def _same(first: Path, second: Path) -> None:
 
 
 @pytest.mark.parametrize("checkpoint_seconds", [0.0, 1e9], ids=["at every step", "never"])
-@pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=not_on_jax)])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam"},
+        pytest.param({"optimizer": "sgd"}, marks=not_on_jax),
+        pytest.param({"optimizer": "sgd", "momentum": 0.9}, marks=not_on_jax),
+        pytest.param({"optimizer": "adamw", "weight_decay": 0.1}, marks=not_on_jax),
+    ],
+    ids=["adam", "sgd", "momentum", "adamw"],
+)
 def test_it_ends_as_one_that_was_not_interrupted(
-    optimizer: str, checkpoint_seconds: float, config: Config, tmp_path: Path
+    settings: dict[str, Any], checkpoint_seconds: float, config: Config, tmp_path: Path
 ) -> None:
-    asked = config(optimizer=optimizer, lr=0.01)
+    asked = config(lr=0.01, **settings)
     train(asked, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(asked, tmp_path / "cut", on_step=_interrupt_at(7), checkpoint_seconds=checkpoint_seconds)

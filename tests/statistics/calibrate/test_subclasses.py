@@ -18,24 +18,12 @@ from torch.nn import functional as F
 import normwise
 from normwise.errors import ModelError
 from normwise.statistics import calibrate
-
-SCALE, CENTRE = torch.tensor([1.0, 2, 3, 4]), torch.tensor([0.0, 10, 20, 30])
-
-
-def _last(length: int = 4) -> Tensor:
-    """(N, L, C), as many positions as channels unless said otherwise: a wrong axis would go unnoticed."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(20, length, 4, generator=generator) * SCALE + CENTRE
+from tests.statistics.calibrate.subclasses import Around, Transposed, channels_at_the_end
 
 
 def _real(x: Tensor) -> Tensor:
     """(N, L): where the first channel is positive."""
     return x[..., 0] > 0
-
-
-class Transposed(nn.BatchNorm1d):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
 class Flattened(nn.BatchNorm1d):
@@ -154,7 +142,7 @@ def test_what_a_subclass_normalises_is_measured(
     kind: type[nn.Module], normalised: Callable[[Tensor], Tensor], order: Any, length: int
 ) -> None:
     # By hand the channels are on axis 1.
-    x = _last(length).transpose(1, 2) if kind is ByHand else _last(length)
+    x = channels_at_the_end(length).transpose(1, 2) if kind is ByHand else channels_at_the_end(length)
     model = nn.Sequential(kind(4)).double()
     buffers = [*model.buffers()]
     report = calibrate(model, x.double().split(7), order=order)
@@ -165,17 +153,6 @@ def test_what_a_subclass_normalises_is_measured(
     torch.testing.assert_close(model[0].get_buffer("running_var"), values.var(0), rtol=1e-9, atol=1e-9)
     assert all(a is b for a, b in zip(buffers, model.buffers(), strict=True))
     assert "forward" not in vars(model[0])
-
-
-class Around(nn.Module):
-    """Calls its BN as it is told to."""
-
-    def __init__(self, bn: nn.Module, call: Callable[[nn.Module, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.bn, self.call = bn, call
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.call(self.bn, x)
 
 
 class MaskedByPosition(nn.BatchNorm1d):
@@ -197,14 +174,14 @@ class MaskedByPosition(nn.BatchNorm1d):
     ids=["keyword", "forward itself", "keyword, ours", "mask by position", "mask by keyword"],
 )
 def test_however_it_is_called(bn: nn.Module, call: Callable[[nn.Module, Tensor], Tensor]) -> None:
-    model, x = Around(copy.deepcopy(bn), call), _last(6)
+    model, x = Around(copy.deepcopy(bn), call), channels_at_the_end(6)
     calibrate(model, x.split(9))
     torch.testing.assert_close(model.bn.get_buffer("running_mean"), x.mean((0, 1)))
 
 
 def test_layers_behind_a_subclass_see_it_normalise_by_its_new_statistics() -> None:
     model = nn.Sequential(Adapting(4), nn.Flatten(), nn.Linear(28, 3), nn.BatchNorm1d(3)).double()
-    x = _last(7).double()
+    x = channels_at_the_end(7).double()
     calibrate(model, x.split(7))
     model.eval()
     values = F.batch_norm(x.transpose(1, 2), x.mean((0, 1)), x.flatten(0, 1).var(0), eps=1e-5)
@@ -224,137 +201,17 @@ class Nested(nn.BatchNorm1d):
 
 
 def test_a_layer_within_a_layer_has_its_own() -> None:
-    model, x = nn.Sequential(Nested(4)).double(), _last(7).double()
+    model, x = nn.Sequential(Nested(4)).double(), channels_at_the_end(7).double()
     calibrate(model, x.split(7))
     torch.testing.assert_close(model[0].get_buffer("running_mean"), x.mean((0, 1)), rtol=1e-9, atol=1e-9)
     inner = model[0].get_submodule("inner").get_buffer("running_mean")
     torch.testing.assert_close(inner, torch.ones(4).double(), rtol=0, atol=1e-9)
 
 
-class HandOnTheLastAxis(nn.BatchNorm1d):
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.get_buffer("running_mean")) / (self.running_var + self.eps).sqrt()
-
-
-class HandWithMask(nn.BatchNorm1d):
-    def forward(self, x: Tensor) -> Tensor:
-        y = (x - self.running_mean[:, None]) / (self.running_var[:, None] + self.eps).sqrt()
-        return torch.where(x > 0, y, 0)
-
-
-class HandWithMaskGiven(nn.BatchNorm1d):
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        y = (x - self.running_mean[:, None]) / (self.running_var[:, None] + self.eps).sqrt()
-        return y * mask
-
-
-class Copying(nn.BatchNorm1d):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x.transpose(1, 2), self.running_mean.clone(), self.running_var.clone())
-
-
-class Bypassing(nn.BatchNorm1d):
-    def forward(self, x: Tensor) -> Tensor:
-        return 2 * x
-
-
-class WithOtherStatistics(nn.BatchNorm1d):
-    """Has those of a second domain, which begin with the same values as its own."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("var", torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x.transpose(1, 2), self.get_buffer("mean"), self.get_buffer("var"))
-
-
-class AlwaysTraining(nn.BatchNorm1d):
-    def train(self, mode: bool = True) -> "AlwaysTraining":
-        return super().train(True)
-
-
-class AlwaysByBatch(nn.BatchNorm1d):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x.transpose(1, 2), self.running_mean, self.running_var, training=True)
-
-
-class AlwaysByOperator(nn.BatchNorm1d):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.aten._batch_norm_with_update(
-            x.transpose(1, 2), self.weight, self.bias, self.running_mean, self.running_var, 0.1, self.eps
-        )[0]
-
-
-UNSEEN = "normalises can't be seen"
-UNUSED = "its forward pass does not use its running statistics"
-TRAINS = "it normalises by the batch in evaluation, too"
-
-
-def _given(bn: nn.Module, x: Tensor) -> Tensor:
-    return bn(x, torch.ones_like(x)) if isinstance(bn, HandWithMaskGiven) else bn(x)
-
-
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        (HandOnTheLastAxis, UNSEEN), (HandWithMask, UNSEEN), (HandWithMaskGiven, UNSEEN), (Copying, UNSEEN),
-        (Bypassing, UNUSED), (WithOtherStatistics, UNUSED), (AlwaysTraining, TRAINS), (AlwaysByBatch, TRAINS),
-        (AlwaysByOperator, TRAINS),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("order", ["evaluation", "training"])
-def test_a_layer_of_which_it_cannot_be_seen_is_left_with_the_reason(
-    kind: type[nn.Module], reason: str, order: Any
-) -> None:
-    model = nn.Sequential(Around(kind(4), _given), nn.Flatten(), nn.BatchNorm1d(16))
-    before, x = copy.deepcopy(model.state_dict()), _last()
-    report = calibrate(model, x.split(10), order=order)
-    left, other = report.layers
-    assert (left.calibrated, other.calibrated) == (False, True)
-    assert reason in left.reason
-    assert reason in " ".join(str(report).split())
-    moved = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
-    assert moved == ["2.running_mean", "2.running_var"]
-    # What stands behind it sees it as evaluation does, or by the batch.
-    batches = x.split(10)
-    seen = torch.cat([model[0].eval()(batch).flatten(1) for batch in batches]).detach()
-    torch.testing.assert_close(model[2].get_buffer("running_mean"), seen.mean(0), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("kind", [HandOnTheLastAxis, Bypassing, AlwaysTraining])
-def test_where_it_is_the_only_layer_that_is_an_error(kind: type[nn.Module]) -> None:
-    model = nn.Sequential(kind(4))
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(
-        ModelError, match=r"none of 1 BN layers could be calibrated, and all is as it was\. '0': "
-    ):
-        calibrate(model, _last())
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-class Fickle(nn.BatchNorm1d):
-    """Normalises large inputs by hand, others by torch."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.max() < 1000:
-            return super().forward(x.transpose(1, 2))
-        return (x - self.get_buffer("running_mean")) / self.running_var.sqrt()
-
-
-def test_a_layer_that_is_seen_in_some_calls_only_is_an_error() -> None:
-    model = nn.Sequential(Fickle(4))
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ModelError, match="in some calls, and of others that can't be said"):
-        calibrate(model, [_last(), 1000 + _last()])
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
 def test_an_exception_takes_the_observation_away() -> None:
     model = nn.Sequential(Transposed(4), nn.Linear(9, 2))
     with pytest.raises(ModelError, match="the model fails on batch 0"):
-        calibrate(model, _last())
+        calibrate(model, channels_at_the_end())
     assert "forward" not in vars(model[0])
     assert torch._C._len_torch_function_stack() == 0
 
@@ -367,17 +224,17 @@ def test_a_forward_that_was_given_to_the_layer_is_still_there() -> None:
         return plain(x.transpose(1, 2))
 
     layer.forward = forward  # pyright: ignore[reportAttributeAccessIssue]
-    calibrate(nn.Sequential(layer), _last(6))
+    calibrate(nn.Sequential(layer), channels_at_the_end(6))
     assert layer.forward is forward
-    torch.testing.assert_close(layer.running_mean, _last(6).mean((0, 1)))
+    torch.testing.assert_close(layer.running_mean, channels_at_the_end(6).mean((0, 1)))
 
 
 def test_a_copy_that_is_made_meanwhile_is_not_observed() -> None:
     model, copies = nn.Sequential(Transposed(4)), []
-    calibrate(model, _last(6), progress=lambda *_: copies.append(copy.deepcopy(model)))
+    calibrate(model, channels_at_the_end(6), progress=lambda *_: copies.append(copy.deepcopy(model)))
     with torch.no_grad():
         copies[0][0].weight.fill_(7)
-        assert copies[0].eval()(_last(6)).abs().max() > 5
+        assert copies[0].eval()(channels_at_the_end(6)).abs().max() > 5
     assert model[0].get_parameter("weight").max() == 1
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 import normwise
 from normwise.records import LayerPoint, OverChannels
-from normwise.statistics.watch.layer_summary import PERCENTILES, layer_summary
+from normwise.records.recording import PERCENTILES
+from normwise.statistics.watch.layer_summary import layer_summary
 
 
 def _point(

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 import normwise
 from normwise.errors import ArgumentError, RunError
+from normwise.recordings.recording_folder import RecordingFolder
 from normwise.records import Recording
-from normwise.statistics.watch.layer_summary import PERCENTILES
-from normwise.statistics.watch.recording_folder import RecordingFolder
+from normwise.records.recording import PERCENTILES
 
 
 def _watched(model: nn.Module, images: Tensor, to: object, steps: int = 3) -> Recording:

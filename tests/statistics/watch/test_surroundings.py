@@ -301,7 +301,8 @@ def test_watches_that_end_in_any_order_leave_compiling_as_it_was(fails: bool) ->
 
     model, x = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8)), torch.randn(16, 4)
     compiled = torch.compile(model, backend=backend)
-    with normwise.watch(compiled), normwise.watch(compiled):  # pyright: ignore[reportArgumentType]
+    watched: Any = compiled
+    with normwise.watch(watched, every=200), normwise.watch(watched, every=200):
         if fails:
             with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
                 compiled(torch.randn(16, 5))

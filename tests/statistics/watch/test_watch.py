@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 import normwise
 from normwise.errors import ArgumentError, ShapeError
 from normwise.nn.mixins.frozen import freeze_layer
-from normwise.statistics.watch.recording_folder import RecordingFolder
+from normwise.recordings.recording_folder import RecordingFolder
 
 
 def _train(model: nn.Module, batches: list[Tensor]) -> None:

@@ -109,8 +109,8 @@ def assert_no_worse_than_torch(
         function: The function.
         x, weight, bias, grad: Input, γ, β, gradient of the output.
         activation: The activation that it computes.
-        float32_sums: Whether it sums in float32, as all do on a GPU, and torch on the CPU doesn't: a unit is then that
-            of the sum of magnitudes.
+        float32_sums: Whether it sums in float32, as all do on a GPU, and our kernels for bfloat16, and torch on the CPU
+            doesn't: a unit is then that of the sum of magnitudes.
         compared: The results that are compared.
     """
     ours, torchs = (compute(f, x, weight, bias, grad) for f in (function, by_torch(activation)))

@@ -87,8 +87,8 @@ def _study(path: Path, format: Format) -> str:
 
 
 def _recording(folder: Path, format: Format) -> str:
+    from normwise.recordings.recording_folder import RecordingFolder
     from normwise.report import recording_page, recording_text
-    from normwise.statistics.watch.recording_folder import RecordingFolder
 
     recording = RecordingFolder(folder).read()
     return _written(

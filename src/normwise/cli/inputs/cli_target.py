@@ -121,7 +121,7 @@ def _checkpoint(path: Path, model: str | None, weights: str | None) -> CliTarget
     if model is None:
         if path.suffix == SAFETENSORS and (described := read_run_network(path)) is not None:
             return CliTarget(
-                str(path), network_of_weights(path)[1], data=_data_of(described.config), run=described
+                str(path), network_of_weights(path)[1], data=data_of_run(described.config), run=described
             )
         run = f", or give the folder of the run, {path.parent}" if RunFolder(path.parent).exists else ""
         raise ArgumentError(
@@ -143,12 +143,13 @@ def _checkpoint(path: Path, model: str | None, weights: str | None) -> CliTarget
 def _run(folder: Path) -> CliTarget:
     run = RunFolder(folder)
     record = run.read()
-    data = _data_of(record.config)
+    data = data_of_run(record.config)
     described = RunNetwork(record.config, data.input_spec)
     return CliTarget(str(folder), trained_network(run, record, data.input_spec), data=data, run=described)
 
 
-def _data_of(config: RunConfig) -> LabelledData:
+def data_of_run(config: RunConfig) -> LabelledData:
+    """Return the samples that a run was trained and tested on."""
     data = load_data(config.task, config.data, **config.data_options)
     return data.subset(config.train_samples, config.test_samples, draw=config.draw)
 

@@ -14,7 +14,7 @@ from normwise.cli.inputs.user_code import call_without_arguments, named_object, 
 from normwise.data import NAMED_DATA, ImageData, InOrder, LabelledData, load_data
 from normwise.errors import ArgumentError, DataError
 from normwise.files import is_folder
-from normwise.records import Evaluation, Option, Task
+from normwise.records import Evaluation, InputSpec, Option, RunConfig, Task
 from normwise.statistics import Data, batches_of
 from normwise.training import evaluate_batches, evaluation_of
 
@@ -40,8 +40,8 @@ def load_batches(data: str | None, target: CliTarget, *, labelled: bool = False)
         if target.data is None:
             raise ArgumentError(f"--data is missing; expected {_DATA}")
         return _batches(target.data, target.model, labelled)
-    if data in _TASK_OF or is_folder(Path(data)):
-        return _batches(_found(data, target), target.model, labelled)
+    if is_named(data):
+        return _batches(_data_for(data, target), target.model, labelled)
     if ":" not in data:
         raise ArgumentError(f"--data {data} is no folder and no data set; expected {_DATA}")
     found = named_object(data)
@@ -69,11 +69,11 @@ def evaluate_target(data: str | None, target: CliTarget) -> Evaluation:
     Raises:
         NormwiseError: there are no such data, or they have no labels.
     """
-    if data is not None and data not in _TASK_OF and not is_folder(Path(data)):
+    if data is not None and not is_named(data):
         batches = load_batches(data, target)
         with running(f"{target.name} on its data", with_ours=True):
             return evaluate_batches(target.model, batches)
-    found = target.data if data is None else _found(data, target)
+    found = target.data if data is None else _data_for(data, target)
     if found is None:
         raise ArgumentError(f"--data is missing; expected {_DATA}")
     samples = _fitting(found, target.model).test
@@ -112,15 +112,34 @@ class _MadeAnew:
         return self._make() if given is None else given
 
 
-def _found(source: str, target: CliTarget) -> LabelledData:
-    """Return a data set by its name or folder; the network of a run must take such data."""
+def is_named(data: str) -> bool:
+    """Return whether ``--data`` is the name of a data set or a folder."""
+    return data in _TASK_OF or is_folder(Path(data))
+
+
+def _data_for(source: str, target: CliTarget) -> LabelledData:
     own = None if target.data is None else target.data.input_spec
+    return named_data(source, target.name, own, None if target.run is None else target.run.config)
+
+
+def named_data(source: str, name: str, own: InputSpec | None, config: RunConfig | None) -> LabelledData:
+    """Return a data set by its name or folder; the network of a run must take such data.
+
+    Args:
+        source: Name of the data set, or a folder.
+        name: Name of the network, for errors.
+        own: Inputs of the run's network; None if it is not of a run.
+        config: Configuration of the run; None if there is none.
+
+    Raises:
+        NormwiseError: there are no such data, or the network can't take them.
+    """
     task: Task = _TASK_OF.get(source, "image" if own is None else own.task)
     options: dict[str, Option] = {}
     if own is not None and own.rate is not None:
         options = {"rate": own.rate, "loudness": own.loudness}
-    if target.run is not None and source not in _TASK_OF and "size" in target.run.config.data_options:
-        options = {"size": target.run.config.data_options["size"]}
+    if config is not None and source not in _TASK_OF and "size" in config.data_options:
+        options = {"size": config.data_options["size"]}
     found = load_data(task, source, **options)
     other = found.input_spec
     if own is not None and (own.task, own.shape, own.vocabulary) != (
@@ -134,7 +153,7 @@ def _found(source: str, target: CliTarget) -> LabelledData:
             else f"{other.task} of shape {other.shape}"
         )
         raise ArgumentError(
-            f"--data {source} has {what}, which {target.name} can't take: expected {own.task} of shape {own.shape}; "
+            f"--data {source} has {what}, which {name} can't take: expected {own.task} of shape {own.shape}; "
             "leave --data out, and the run's own are taken"
         )
     return found

@@ -20,17 +20,13 @@ def training_summary(run: "Run", folder: Path) -> str:
     result = run.result
     if result is None:
         raise ArgumentError(f"the run in {folder} has not ended")
-    # In Keras nothing but predict and report takes a run.
-    is_torch = run.config.framework == "torch"
     lines = [("test accuracy", f"{result.test_accuracy:.2%}")]
     if result.batch_statistics_accuracy is not None:
         lines[0] = ("test accuracy, running statistics", f"{result.test_accuracy:.2%}")
         lines.append(("test accuracy, batch statistics", f"{result.batch_statistics_accuracy:.2%}"))
     if fault := _divergence(run, result):
         lines.insert(0, ("diverged", f"{fault}; lower --lr"))
-    elif is_torch and (
-        lag := lag_hint(result.test_accuracy, result.batch_statistics_accuracy, (str(folder),))
-    ):
+    elif lag := _lag(run, result, folder):
         lines.append(("note", lag))
     lines.append(("run", str(folder)))
     name = shlex.quote(str(folder))
@@ -38,7 +34,7 @@ def training_summary(run: "Run", folder: Path) -> str:
     if not result.diverged:
         commands = [
             f"normwise predict {name} {_INPUT[run.config.task]}",
-            *([f"normwise evaluate {name}"] if is_torch else []),
+            f"normwise evaluate {name}",
             *commands,
         ]
     lines += [("next" if number == 0 else "", command) for number, command in enumerate(commands)]
@@ -58,6 +54,29 @@ def lag_hint(running: float, batch: float | None, network: Sequence[str]) -> str
         return None
     command = shlex.join(("normwise", "calibrate", *network, "-o", "OUT.safetensors"))
     return f"running statistics lag behind the weights: {command}"
+
+
+def keras_lag_hint(moving: float, batch: float | None) -> str | None:
+    """Return advice if the moving statistics of a run in Keras lag behind the weights; None if they do not.
+
+    Args:
+        moving: Accuracy with moving statistics.
+        batch: Accuracy with batch statistics; None without BN.
+    """
+    if batch is None or batch - moving <= LAG:
+        return None
+    return (
+        "moving statistics lag behind the weights: train for more steps, or with a lower momentum "
+        "(-O momentum=0.9; Keras's default is 0.99)"
+    )
+
+
+def _lag(run: "Run", result: "Result", folder: Path) -> str | None:
+    accuracies = result.test_accuracy, result.batch_statistics_accuracy
+    # normwise calibrate takes networks in torch.
+    if run.config.framework == "keras":
+        return keras_lag_hint(*accuracies)
+    return lag_hint(*accuracies, (str(folder),))
 
 
 def _divergence(run: "Run", result: "Result") -> str | None:

@@ -30,3 +30,9 @@ def is_array(value: Any) -> bool:
 def double(value: Any) -> np.ndarray[Any, Any]:
     """Return a tensor as an array of float64."""
     return as_array(value).astype(np.float64)
+
+
+def channels_second(values: np.ndarray[Any, Any], axis: int) -> np.ndarray[Any, Any]:
+    """Return values with channels on an axis from 1 on as ``(N, C, L)``; for one value per sample L is 1."""
+    moved = np.moveaxis(values, axis, 1)
+    return moved.reshape(*moved.shape[:2], -1) if moved.ndim != 2 else moved[..., None]

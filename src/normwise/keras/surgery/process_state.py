@@ -40,7 +40,7 @@ class RandomState:
 
 @contextmanager
 def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
-    """Restore a model's variables and the generators afterwards, also after an exception.
+    """Restore a model's variables, those of its metrics, and the generators afterwards, also after an exception.
 
     Args:
         model: Model whose variables are restored.
@@ -50,7 +50,8 @@ def unchanged(model: Any, *, but: Any = ()) -> Iterator[RandomState]:
         The states of the generators.
     """
     state = RandomState()
-    before = [(variable, as_array(variable.value).copy()) for variable in model.variables]
+    variables = (*model.variables, *model.metrics_variables)
+    before = [(variable, as_array(variable.value).copy()) for variable in variables]
     kept = {id(variable) for variable in but}
     try:
         with without_gradients():

@@ -32,6 +32,8 @@ LEGEND = (
 )
 #: Number of last records that a verdict is of: one batch alone may be unusual.
 _LAST = 5
+#: Package of a framework's operations, and name of the data that they take.
+_TOOLS = {"torch": ("normwise", "loader"), "keras": ("normwise.keras", "data")}
 
 
 def recording_verdict(recording: Recording) -> str:
@@ -54,17 +56,18 @@ def recording_verdict(recording: Recording) -> str:
 
 def recording_advice(recording: Recording) -> str:
     """Return what to do, in a sentence or two; empty where there is nothing to do."""
+    package, data = _TOOLS[recording.framework]
     values = [off_by(recording, layer.path) for layer in recording.layers]
     verdicts = {_verdict(value) for value in values if not math.isnan(value)}
     if "bad" in verdicts:
         return (
             "Evaluation computes with other numbers than training. Before it, replace them: "
-            "normwise.calibrate(model, loader). For the cause, ask normwise.diagnose(model, loader)."
+            f"{package}.calibrate(model, {data}). For the cause, ask {package}.diagnose(model, {data})."
         )
     if "poor" in verdicts:
         return (
             "While weights move fast, averages lag behind; with small batches they are noisy. If evaluation matters "
-            "now, calibrate first: normwise.calibrate(model, loader)."
+            f"now, calibrate first: {package}.calibrate(model, {data})."
         )
     return ""
 

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from normwise.layers import kind_of_norm
+from normwise.recordings.six_digits import six_digits
+from normwise.recordings.unit_points import unit_points
 from normwise.records import LayerPoint, OverChannels, UnitPoint
 from normwise.statistics.watch.standard_errors import moments_with_errors
-
-#: Percentiles, as in figure 1 of Ioffe & Szegedy 2015.
-PERCENTILES = (15.0, 50.0, 85.0)
 
 
 @torch.no_grad()
@@ -87,7 +85,7 @@ def _over_channels(quantities: dict[str, Tensor | None]) -> dict[str, Any]:
         1,
     )
     rows = summaries.tolist()  # all at once: on a GPU each copy would wait
-    return {name: OverChannels(*map(_six_digits, row)) for name, row in zip(there, rows, strict=True)}
+    return {name: OverChannels(*map(six_digits, row)) for name, row in zip(there, rows, strict=True)}
 
 
 def _units(
@@ -97,17 +95,5 @@ def _units(
         return ()
     chosen = x[:, list(channels)].movedim(1, -1)
     values = (chosen.flatten(0, -2) if mask is None else chosen[mask]).double()
-    # NumPy uses selection; torch sorts, which takes four times as long.
-    inputs = np.percentile(values.cpu().numpy(), PERCENTILES, axis=0).T
-    scales, offsets = (tensor[list(channels)].cpu().numpy()[:, None] for tensor in (scale, offset))
-    # A negative γ reverses the order: the 15th percentile becomes the 85th.
-    outputs = np.sort(inputs * scales + offsets, axis=1)
-    return tuple(
-        UnitPoint(channel, tuple(map(_six_digits, before)), tuple(map(_six_digits, behind)))
-        for channel, before, behind in zip(channels, inputs.tolist(), outputs.tolist(), strict=True)
-    )
-
-
-def _six_digits(value: float) -> float:
-    # Seventeen digits would triple the size of a recording.
-    return float(f"{value:.6g}")
+    scales, offsets = (tensor[list(channels)].cpu().numpy() for tensor in (scale, offset))
+    return unit_points(channels, values.cpu().numpy(), scales, offsets)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from normwise.recordings.six_digits import six_digits
 from normwise.records import LayerPoint, WatchedStep
 
 
@@ -49,7 +50,7 @@ class PendingStep:
             values = torch.stack([norm.to(device) for norm in found.values()]).tolist()
         given: dict[str, dict[str, float]] = {}
         for (path, name), value in zip(found, values, strict=True):
-            given.setdefault(path, {})[f"{name}_grad"] = float(f"{value:.6g}")
+            given.setdefault(path, {})[f"{name}_grad"] = six_digits(value)
         layers = {path: replace(point, **given.get(path, {})) for path, point in self.points.items()}
         return WatchedStep(self.step, layers)
 

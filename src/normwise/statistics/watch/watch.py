@@ -1,24 +1,26 @@
 """Statistics of BN layers during training."""
 
-import operator
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any
 
 from torch import nn
 
 from normwise.errors import ArgumentError
 from normwise.layers import batch_norms
-from normwise.records import Environment, Recording, WatchedLayer
+from normwise.recordings.begin_recording import begin_recording
+from normwise.recordings.chosen_channels import chosen_channels
+from normwise.recordings.sinks import sink_for
+from normwise.records import WatchedLayer
+from normwise.statistics.watch.layer_hooks import LayerHooks
 from normwise.statistics.watch.recorder import Recorder
-from normwise.statistics.watch.sinks import sink_for
+from normwise.statistics.watch.schedule import schedule_of
 
 
 def watch(
     model: nn.Module,
     *,
-    every: int = 200,
+    every: int | None = None,
     units: int | Mapping[str, Sequence[int]] = 3,
     to: str | os.PathLike[str] | Any = None,
 ) -> Recorder:
@@ -50,9 +52,10 @@ def watch(
 
     Args:
         model: Model with BN layers.
-        every: Interval of the records, in steps; the first step is recorded. With the default, recording takes less
-            than 5 % of the time of a training with steps of half a millisecond, and far less of any other. In a
-            file, a record takes about 1.4 kB per layer.
+        every: Interval of the records, in steps; the first step is recorded. By default the steps 0, 1, 2, 4, 8 … 128
+            are, and then every 200th: a short training has records as well, and a long one eight more. At this
+            interval, recording takes less than 5 % of the time of a training with steps of half a millisecond, and
+            far less of any other. In a file, a record takes about 1.4 kB per layer.
         units: Channels whose percentiles are recorded: a number of evenly spaced channels of each layer, or
             channels by the path of the layer.
         to: Destination that new records are also written to. A folder without a recording gets ``recording.json``
@@ -60,8 +63,9 @@ def watch(
             ``torch.utils.tensorboard.SummaryWriter`` gets scalars ``bn/<path>/<quantity>``.
 
     Returns:
-        A :class:`Recorder`, which has started: ``points`` so far, and ``record`` for
-        :func:`normwise.report.recording_page`. It ends with its ``with`` block, or by ``close()``.
+        A :class:`Recorder`, which has started: ``points`` so far, ``record`` for
+        :func:`normwise.report.recording_page`, and ``to_rows()`` for a table. It ends with its ``with`` block, or by
+        ``close()``.
 
     Raises:
         ArgumentError: the model has no BN, or an argument is invalid.
@@ -89,7 +93,7 @@ def watch(
 def begin_watch(
     model: nn.Module,
     *,
-    every: int,
+    every: int | None,
     units: int | Mapping[str, Sequence[int]],
     to: str | os.PathLike[str] | Any,
 ) -> Recorder:
@@ -98,8 +102,6 @@ def begin_watch(
     Raises:
         ArgumentError, RunError: as :func:`watch` does.
     """
-    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-        raise ArgumentError(f"expected a number of steps from 1 on as every, got {every!r}")
     # Layers within a recurrence have statistics for each of hundreds of steps: no page could show them.
     kinds = {path: kind for path, kind in batch_norms(model).items() if not kind.traits.several_slots}
     if not kinds:
@@ -109,52 +111,9 @@ def begin_watch(
     watched = tuple(
         WatchedLayer(path, type(kind.layer).__name__, kind.channels) for path, kind in kinds.items()
     )
-    channels = _channels(watched, units)
-    begun = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    head = Recording(begun, every, watched, Environment.here())
-    layers = {path: kind.layer for path, kind in kinds.items()}
-    return Recorder(model, layers, channels, head, sink_for(to, head))
-
-
-def _channels(
-    layers: tuple[WatchedLayer, ...], units: int | Mapping[str, Sequence[int]]
-) -> dict[str, tuple[int, ...]]:
-    """Return the channels of each layer whose percentiles are recorded."""
-    if isinstance(units, Mapping):
-        chosen: dict[str, tuple[int, ...]] = dict.fromkeys((layer.path for layer in layers), ())
-        for path, channels in units.items():
-            width = next((layer.channels for layer in layers if layer.path == path), None)
-            if width is None:
-                known = ", ".join(repr(layer.path) for layer in layers)
-                raise ArgumentError(
-                    f"units names {path!r}, which is no BN layer of the model; those are {known}"
-                )
-            chosen[path] = _numbers(path, channels, width)
-        return chosen
-    if not isinstance(units, int) or isinstance(units, bool) or units < 0:
-        raise ArgumentError(f"expected a number of units from 0 on, or channels by path, got {units!r}")
-    return {layer.path: _evenly(layer.channels, units) for layer in layers}
-
-
-def _numbers(path: str, channels: Sequence[int], width: int) -> tuple[int, ...]:
-    """Return the channels, which may also be integers of NumPy or of a tensor."""
-    if width == 0:
-        raise ArgumentError(
-            f"units: {path!r} is lazy and has no channels yet; call the model on a batch first"
-        )
-    try:
-        numbers = tuple(operator.index(channel) for channel in channels)
-    except TypeError:
-        raise ArgumentError(
-            f"units: expected channels of {path!r} such as [0, 2], got {channels!r}"
-        ) from None
-    wrong = [number for number in numbers if not 0 <= number < width]
-    if wrong:
-        raise ArgumentError(f"units: {path!r} has the channels 0 to {width - 1}, got {wrong[0]}")
-    return numbers
-
-
-def _evenly(width: int, wanted: int) -> tuple[int, ...]:
-    """Return ``wanted`` channels from 0 to width - 1, or all, in the middles of equal parts."""
-    wanted = min(wanted, width)
-    return tuple((2 * i + 1) * width // (2 * wanted) for i in range(wanted))
+    schedule = schedule_of(every)
+    head = begin_recording(watched, schedule.every)
+    channels = chosen_channels(watched, units)
+    sink = sink_for(to, head)
+    hooks = LayerHooks(model, {path: kind.layer for path, kind in kinds.items()}, channels)
+    return Recorder(model, hooks, head, schedule, sink)

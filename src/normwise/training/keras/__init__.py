@@ -5,6 +5,6 @@ install.
 """
 
 from normwise.training.keras.train_in_keras import train_in_keras
-from normwise.training.keras.trained_outputs import trained_outputs
+from normwise.training.keras.trained_keras_network import evaluate_run, trained_outputs
 
-__all__ = ["train_in_keras", "trained_outputs"]
+__all__ = ["evaluate_run", "train_in_keras", "trained_outputs"]

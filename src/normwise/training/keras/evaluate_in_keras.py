@@ -9,6 +9,7 @@ from torch import Tensor
 
 from normwise.data import InOrder, Samples, epoch_order
 from normwise.import_keras import import_keras
+from normwise.records import Evaluation
 from normwise.training.evaluate import CHUNK, loss_and_accuracy
 from normwise.training.keras.arrays import array_of
 
@@ -18,8 +19,17 @@ def logits(network: Any, samples: Samples) -> Tensor:
     return torch.cat([outputs_of(network, batch) for batch in InOrder(samples, CHUNK)])
 
 
-def batch_statistics_accuracy(network: Any, samples: Samples, batch_size: int) -> float | None:
-    """Return the accuracy when each test batch is normalised by its own statistics.
+def evaluation_of(network: Any, samples: Samples, batch_size: int) -> Evaluation:
+    """Evaluate with moving and with batch statistics, as a run in Keras does at its end."""
+    loss, accuracy = loss_and_accuracy(logits(network, samples), samples.labels)
+    by_batch = with_batch_statistics(network, samples, batch_size)
+    if by_batch is None:
+        return Evaluation(len(samples), loss, accuracy)
+    return Evaluation(len(samples), loss, accuracy, min(batch_size, len(samples)), *by_batch)
+
+
+def with_batch_statistics(network: Any, samples: Samples, batch_size: int) -> tuple[float, float] | None:
+    """Return loss and accuracy when each test batch is normalised by its own statistics.
 
     The batches are those of ``normwise.training.evaluate``. None if the network has no BN, or if a batch is one
     sample, which has no statistics.
@@ -31,7 +41,7 @@ def batch_statistics_accuracy(network: Any, samples: Samples, batch_size: int) -
         return None
     with using_batch_statistics(network) as in_training:
         outputs = torch.cat([outputs_of(in_training, samples.inputs(piece)) for piece in pieces])
-    return loss_and_accuracy(outputs, samples.labels[order])[1]
+    return loss_and_accuracy(outputs, samples.labels[order])
 
 
 @contextmanager

@@ -17,11 +17,12 @@ from normwise.training.checkpoint import RunProgress
 from normwise.training.evaluate import loss_and_accuracy, loss_of
 from normwise.training.keras import keras_checkpoint
 from normwise.training.keras.arrays import array_of
+from normwise.training.keras.compile_network import compile_network
 from normwise.training.keras.evaluate_in_keras import (
-    batch_statistics_accuracy,
     logits,
     outputs_of,
     using_batch_statistics,
+    with_batch_statistics,
 )
 from normwise.training.loop import OnStep
 from normwise.training.run.folder import RunFolder
@@ -53,7 +54,7 @@ class KerasLoop:
         self.config, self.folder, self.network, self.data = config, folder, network, data
         self.order = order
         self.checkpoint_seconds, self.on_step = checkpoint_seconds, on_step
-        self.optimizer = _compiled(network, config)
+        self.optimizer = compile_network(network, config)
         self.seeds = [variable for variable in network.variables if variable.name == "seed_generator_state"]
         self.progress = RunProgress()
         if is_there(folder.checkpoint):
@@ -142,20 +143,6 @@ class KerasLoop:
     def _result(self) -> Result:
         # None if the run was killed between its last checkpoint and its end.
         point = self.last_point or self.folder.point_at(self.progress.step)
-        batch = batch_statistics_accuracy(self.network, self.data.test, self.config.batch_size)
-        return Result(self.progress.step, self.progress.diverged, point.test_accuracy, batch)
-
-
-def _compiled(network: Any, config: RunConfig) -> Any:
-    """Compile the network, and return its optimiser."""
-    keras = import_keras()
-    kind = keras.optimizers.Adam if config.optimizer == "adam" else keras.optimizers.SGD
-    optimizer = kind(config.lr, global_clipnorm=config.clip, name="optimizer")
-    binary = network.output_shape[-1] == 1
-    loss = keras.losses.BinaryCrossentropy if binary else keras.losses.SparseCategoricalCrossentropy
-    # On TensorFlow, compiling each shape with XLA takes longer than a short run; JAX has no other way.
-    network.compile(
-        optimizer=optimizer, loss=loss(from_logits=True), jit_compile=keras.backend.backend() == "jax"
-    )
-    optimizer.build(network.trainable_variables)
-    return optimizer
+        by_batch = with_batch_statistics(self.network, self.data.test, self.config.batch_size)
+        accuracy = None if by_batch is None else by_batch[1]
+        return Result(self.progress.step, self.progress.diverged, point.test_accuracy, accuracy)

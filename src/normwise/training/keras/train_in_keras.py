@@ -46,11 +46,9 @@ def train_in_keras(
     """
     run_folder = RunFolder(folder)
     check_config(config)
-    for name in ("split", "momentum", "weight_decay", "eval_growth", "stop_at_loss", "draw_samples"):
+    for name in ("split", "eval_growth", "stop_at_loss", "draw_samples"):
         if getattr(config, name) != getattr(RunConfig, name):
             raise ArgumentError(f"{name} is for runs in torch; leave it out of one in Keras")
-    if config.optimizer == "adamw":
-        raise ArgumentError("optimizer 'adamw' is for runs in torch; in Keras take 'sgd' or 'adam'")
     import_keras()
     from normwise.training.keras.keras_loop import KerasLoop
 

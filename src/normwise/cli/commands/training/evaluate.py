@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from normwise.cli.inputs import arguments
-from normwise.cli.output.training_summary import lag_hint
+from normwise.cli.output.training_summary import keras_lag_hint, lag_hint
 from normwise.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -29,23 +29,30 @@ def evaluate(
 ) -> None:
     """Measure the loss and the accuracy of a classifier with running statistics, and with those of each batch.
 
-    If batch statistics do better, the running ones lag behind the weights, and normwise calibrate fixes that.
+    If batch statistics do better, the running ones lag behind the weights, and normwise calibrate fixes that. A run in
+    Keras is evaluated on the backend that KERAS_BACKEND names.
 
     Example: normwise evaluate runs/mnist
     """
     from normwise.cli.inputs.cli_target import load_target, with_statistics
+    from normwise.cli.inputs.keras.keras_run import evaluate_keras_run, is_keras_run
     from normwise.cli.inputs.target_data import evaluate_target
     from normwise.records import to_json
 
-    network = load_target(target, model, weights)
-    with_statistics(network)
-    record = evaluate_target(data, network)
-    options = {"--model": model, "--weights": weights, "--data": data}
-    given = [word for name, value in options.items() if value is not None for word in (name, value)]
-    say(to_json(record, indent=1) if json else "\n".join(_lines(record, [target, *given])))
+    if is_keras_run(target):
+        record = evaluate_keras_run(target, model, weights, data)
+        hint = keras_lag_hint(record.accuracy, record.batch_accuracy)
+    else:
+        network = load_target(target, model, weights)
+        with_statistics(network)
+        record = evaluate_target(data, network)
+        options = {"--model": model, "--weights": weights, "--data": data}
+        given = [word for name, value in options.items() if value is not None for word in (name, value)]
+        hint = lag_hint(record.accuracy, record.batch_accuracy, [target, *given])
+    say(to_json(record, indent=1) if json else "\n".join(_lines(record, hint)))
 
 
-def _lines(record: "Evaluation", network: list[str]) -> list[str]:
+def _lines(record: "Evaluation", hint: str | None) -> list[str]:
     rows = [
         (f"{record.samples} samples", "loss", "accuracy"),
         ("running statistics", f"{record.loss:.4f}", f"{record.accuracy:.2%}"),
@@ -57,5 +64,4 @@ def _lines(record: "Evaluation", network: list[str]) -> list[str]:
         rows[1] = ("evaluation", *rows[1][1:])
     width = max(len(name) for name, *_ in rows)
     lines = [f"{name:<{width}}  {loss:>10}  {accuracy:>8}" for name, loss, accuracy in rows]
-    hint = lag_hint(record.accuracy, record.batch_accuracy, network)
     return [*lines, *([] if hint is None else [f"note: {hint}"])]

@@ -39,7 +39,7 @@ class Batches:
         Raises:
             ArgumentError: there are no batches.
         """
-        self._make = _source(data, inputs, batch_size, most is not None)
+        self._make = batch_source(data, inputs, batch_size, ends=most is not None)
         self.once = isinstance(data, Iterator)
         self.varied = False
         self._most = most
@@ -48,7 +48,7 @@ class Batches:
     def __iter__(self) -> Iterator[Any]:
         count, squares = 0, 0.0
         for batch in itertools.islice(self._make(), self._most):
-            x = keras.tree.map_structure(_leaf, batch)
+            x = keras.tree.map_structure(array_leaf, batch)
             for leaf in keras.tree.flatten(x):
                 if leaf.dtype.kind in "fiub":
                     count += leaf.size
@@ -90,23 +90,45 @@ def input_of(example: Any, inputs: int) -> Any:
     several = (
         isinstance(example, list) and inputs > 1 and len(example) == inputs and all(map(is_array, example))
     )
-    return keras.tree.map_structure(_leaf, example if several else first_of(example))
+    return keras.tree.map_structure(array_leaf, example if several else first_of(example))
 
 
-def _source(data: Data, inputs: int, batch_size: int, ends: bool) -> Callable[[], Iterable[Any]]:
-    if isinstance(data, keras.utils.PyDataset):
-        return lambda: _of_py_dataset(data, ends)
+def arrays_of(data: Data, inputs: int) -> Any:
+    """Return the inputs in data that are arrays as ``fit`` takes them; None for other data.
+
+    Args:
+        data: Data, see :func:`normwise.keras.calibrate`.
+        inputs: Number of inputs of the model.
+    """
     if is_array(data) or isinstance(data, Mapping):
-        return lambda: _cut(data, batch_size)
+        return data
     # Like fit's validation_data: inputs, labels and weights.
     if (
         isinstance(data, tuple)
         and 1 < len(data) < 4
         and (is_array(data[0]) or isinstance(data[0], (Mapping, list)))
     ):
-        return lambda: _cut(data[0], batch_size)
-    if isinstance(data, list) and inputs > 1 and len(data) == inputs and all(map(is_array, data)):
-        return lambda: _cut(data, batch_size)
+        return data[0]
+    several = isinstance(data, list) and inputs > 1 and len(data) == inputs and all(map(is_array, data))
+    return data if several else None
+
+
+def batch_source(data: Data, inputs: int, batch_size: int, *, ends: bool) -> Callable[[], Iterable[Any]]:
+    """Return a function that reads the inputs from the beginning, batch by batch.
+
+    Args:
+        data: Data, see :func:`normwise.keras.calibrate`.
+        inputs: Number of inputs of the model.
+        batch_size: Number of samples per batch that is cut from arrays.
+        ends: Whether the reader stops by itself, so that the data need not end.
+
+    Raises:
+        ArgumentError: the data are no batches.
+    """
+    if isinstance(data, keras.utils.PyDataset):
+        return lambda: _of_py_dataset(data, ends)
+    if (arrays := arrays_of(data, inputs)) is not None:
+        return lambda: _cut(arrays, batch_size)
     if isinstance(data, (str, bytes, type, keras.layers.Layer)):
         raise ArgumentError(f"expected batches as data, got {type(data).__name__}; {_PASS}")
     if hasattr(data, "__getitem__") and not hasattr(data, "__iter__"):
@@ -137,15 +159,24 @@ def _of_py_dataset(data: Any, ends: bool) -> Iterator[Any]:
 
 def _cut(x: Any, batch_size: int) -> Iterator[Any]:
     """Yield batches of arrays, or of dictionaries and lists of them."""
-    lengths = {len(leaf) for leaf in keras.tree.flatten(x)}
-    if len(lengths) != 1:
-        raise ArgumentError(f"the inputs have different numbers of samples: {sorted(lengths)}")
-    for start in range(0, lengths.pop(), batch_size):
+    for start in range(0, number_of_samples(x), batch_size):
         part = slice(start, start + batch_size)
         yield keras.tree.map_structure(operator.itemgetter(part), x)
 
 
-def _leaf(value: Any) -> np.ndarray[Any, Any]:
+def number_of_samples(x: Any) -> int:
+    """Return the number of samples of arrays, or of dictionaries and lists of them.
+
+    Raises:
+        ArgumentError: the arrays differ in it.
+    """
+    lengths = {len(leaf) for leaf in keras.tree.flatten(x)}
+    if len(lengths) != 1:
+        raise ArgumentError(f"the inputs have different numbers of samples: {sorted(lengths)}")
+    return lengths.pop()
+
+
+def array_leaf(value: Any) -> np.ndarray[Any, Any]:
     """Return an input as an array; float64 becomes Keras's default dtype, as in ``fit``."""
     array = as_array(value)
     return array.astype(keras.config.floatx()) if array.dtype == np.float64 else array

@@ -76,7 +76,7 @@ def measure(
     found = Measurement({path: Accumulator.empty(channels[path]) for path in measured})
 
     def look(path: str, layer: Any, args: Any, kwargs: Any) -> None:
-        x, training, mask = _of_call(*args, **kwargs)
+        x, training, mask = arguments_of_call(*args, **kwargs)
         if training and layer.trainable and not getattr(layer, "frozen_statistics", False):
             found.reasons[path] = BY_BATCH
             return
@@ -118,7 +118,7 @@ def measure(
     return found
 
 
-def _of_call(
+def arguments_of_call(
     inputs: Any, training: Any = None, mask: Any = None, residual: Any = None
 ) -> tuple[Any, Any, Any]:
     """Return input, mode and mask of a call of a BN layer."""

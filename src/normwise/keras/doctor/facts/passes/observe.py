@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from normwise.keras.doctor.facts.model.norm_facts import Channels, NormFacts
 from normwise.keras.masks import real_positions
+from normwise.keras.surgery.arrays import channels_second
 from normwise.keras.untyped import ops
 
 
@@ -57,12 +58,6 @@ def observed(norms: Mapping[str, NormFacts], visit: Visit, unseen: dict[str, str
     finally:
         for norm in built:
             vars(norm.layer).pop("call", None)
-
-
-def channels_second(values: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Return values as ``(N, C, L)``."""
-    moved = np.moveaxis(values, axis, 1)
-    return moved.reshape(*moved.shape[:2], -1) if moved.ndim != 2 else moved[..., None]
 
 
 def _watching(

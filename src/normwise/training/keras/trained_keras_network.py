@@ -1,15 +1,17 @@
 """Trained network of a run in Keras."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
+from normwise.data import Samples
 from normwise.errors import ArgumentError, ModelError, RunError
 from normwise.files import is_there
 from normwise.import_keras import import_keras
-from normwise.records import InputSpec, Run
+from normwise.records import Evaluation, InputSpec, Run
 from normwise.training.keras import keras_checkpoint
-from normwise.training.keras.evaluate_in_keras import outputs_of
+from normwise.training.keras.evaluate_in_keras import evaluation_of, outputs_of
 from normwise.training.keras.run_network import keras_network
 from normwise.training.run.folder import RunFolder
 from normwise.training.trained import check_records
@@ -25,9 +27,29 @@ def trained_outputs(
         float64.
 
     Raises:
+        MissingPackageError, RunError: as :func:`evaluate_run` does.
+    """
+    network = _trained_network(folder, run, input_spec)
+    return lambda batch: outputs_of(network, batch)[0].double()
+
+
+def evaluate_run(folder: RunFolder, run: Run, input_spec: InputSpec, samples: Samples) -> Evaluation:
+    """Evaluate the network of a run, with the weights of its checkpoint, on any backend, as the run does at its end.
+
+    Args:
+        folder: Folder of the run.
+        run: Record that :meth:`RunFolder.read` returned.
+        input_spec: Format of the inputs, and names of the classes.
+        samples: Samples of that format.
+
+    Raises:
         MissingPackageError: Keras, or its backend, is not installed.
         RunError: there is no checkpoint yet, it belongs to another network, or the records describe no network.
     """
+    return evaluation_of(_trained_network(folder, run, input_spec), samples, run.config.batch_size)
+
+
+def _trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> Any:
     if not is_there(folder.checkpoint):
         raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
     check_records(folder.path, run.config, input_spec)
@@ -40,4 +62,4 @@ def trained_outputs(
         ) from error
     keras_checkpoint.load(folder.checkpoint, network, None)
     network.jit_compile = keras.backend.backend() == "jax"
-    return lambda batch: outputs_of(network, batch)[0].double()
+    return network

@@ -1,6 +1,6 @@
 """Time and error of ``normwise.calibrate``, torch's ``update_bn`` and fvcore's precise BN.
 
-Run: python benchmarks/calibrate.py
+Run: python benchmarks/operations/calibrate.py
 
 A ResNet-8 with torch's layers sees 6 batches, 5 of 32 images of 64×64 and a last one of 1, sorted by class, each
 class around a mean of its own. All run in turn in one process; a figure is the median of 15 turns with the lowest and
@@ -139,7 +139,7 @@ def growth() -> float:
 
 def main() -> None:
     """Print a line a contestant, and one about memory."""
-    folder = Path(__file__).parents[1] / "build" / "peers" / "fvcore"
+    folder = Path(__file__).parents[2] / "build" / "peers" / "fvcore"
     if not (folder / "fvcore").exists():
         subprocess.run(
             [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, *FVCORE],

@@ -1,6 +1,6 @@
 """Training steps with ``normwise.watch`` at its default interval, and without it.
 
-Run: python benchmarks/watch.py [--rounds N] [--threads N]
+Run: python benchmarks/operations/watch.py [--rounds N] [--threads N]
 
 Forward, cross-entropy, backward and SGD. Of two copies of a network one is watched, with records into a folder, and
 they take a step each in turn. A round is an interval, so that it has one record; its ratio is the time that the steps
@@ -10,7 +10,6 @@ that does not count, with their lowest and highest.
 
 import argparse
 import copy
-import inspect
 import statistics
 import tempfile
 import time
@@ -23,8 +22,8 @@ from torch.nn import functional as F
 
 import normwise
 from normwise.models import build
+from normwise.statistics.watch.schedule import DEFAULT_EVERY
 
-EVERY = inspect.signature(normwise.watch).parameters["every"].default
 #: Network, shape of a batch, options.
 CASES = [
     ("resnet", (32, 3, 32, 32), {}),
@@ -65,15 +64,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"{arguments.threads} threads, interval of {EVERY} steps, {arguments.rounds} rounds")
+    print(f"{arguments.threads} threads, interval of {DEFAULT_EVERY} steps, {arguments.rounds} rounds")
     for name, shape, options in CASES:
         plain = build(name, shape[1:], 10, **options)
         watched = copy.deepcopy(plain)
         without, with_ = stepper(plain, shape), stepper(watched, shape)
         with tempfile.TemporaryDirectory() as folder, normwise.watch(watched, to=Path(folder) / "recording"):
-            rounds = [[turn(without, with_, i) for i in range(EVERY)] for _ in range(arguments.rounds + 1)][
-                1:
-            ]
+            rounds = [
+                [turn(without, with_, i) for i in range(DEFAULT_EVERY)] for _ in range(arguments.rounds + 1)
+            ][1:]
         ratios = [sum(b for _, b in steps) / sum(a for a, _ in steps) for steps in rounds]
         typical = statistics.median(a for steps in rounds for a, _ in steps)
         # The first step of a round is the one that is recorded.

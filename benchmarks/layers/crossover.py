@@ -1,6 +1,6 @@
 """The price of one implementation whatever the size: our layer beside torch's, from the smallest inputs on.
 
-Run: python benchmarks/crossover.py [--threads N]
+Run: python benchmarks/layers/crossover.py [--threads N]
 
 The kernels compute wherever they cover a call, since a mean of many deviations shall cost nothing at any size. For each
 size torch's own layer with what stands behind it, ours by the kernels and ours on torch's operators are called in turn.

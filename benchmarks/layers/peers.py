@@ -1,6 +1,6 @@
 """BN and ReLU, forward and backward, by every peer a user could pick, each in its own process and environment.
 
-Run: python benchmarks/peers.py [PEER ...]
+Run: python benchmarks/layers/peers.py [PEER ...]
 
 Peers: torch (eager), compile (torch.compile), jax (jit), tensorflow (fused op), normwise; after ``tune_allocator``,
 torch-tuned and tuned. JAX and TensorFlow are installed, pinned, into environments of their own below build/peers. A
@@ -146,7 +146,7 @@ def interpreter(peer: str) -> str:
     """Return the Python that has the peer; install the peer if it is missing."""
     if peer not in PINNED:
         return sys.executable
-    folder = Path(__file__).parents[1] / "build" / "peers" / peer
+    folder = Path(__file__).parents[2] / "build" / "peers" / peer
     if not (folder / "installed").exists():
         venv.create(folder, with_pip=True, clear=True)
         subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", PINNED[peer]], check=True)

@@ -1,6 +1,7 @@
 """Training steps and predictions of normwise's Keras layer beside those of Keras's own, on each backend.
 
-Run: python benchmarks/keras_layer.py [--backend NAME] [--jit | --no-jit] [--only WORDS] [--rounds N] [--cpu-time]
+Run: python benchmarks/layers/keras_layer.py [--backend NAME] [--jit | --no-jit] [--only WORDS] [--rounds N]
+     [--cpu-time]
 
 A network of four BN layers with ReLU, and a small network of convolutions, each with Keras's layers and with ours. Both
 take their steps in turn (``train_on_batch`` with SGD, ``predict_on_batch``) in one process, a process for each backend

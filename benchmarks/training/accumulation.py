@@ -1,11 +1,11 @@
 """Gradient accumulation with BN: time, memory and error of its ways, beside one large batch.
 
-Run: python benchmarks/accumulation.py [--samples N] [--parts K] [--rounds N]
+Run: python benchmarks/training/accumulation.py [--samples N] [--parts K] [--rounds N]
 
-A forward and a backward pass of a ResNet-20 (benchmarks/training_step.py) on 32×32 images, on one thread. All ways are
-timed in turn, on the processor, since the machine may do other things as well; a ratio is the median of the rounds
-after one that does not count. Peak memory is measured in a process for each: the most that was resident, less what was
-before the step. Errors are those of all gradients together in float64, relative to one large batch.
+A forward and a backward pass of a ResNet-20 (benchmarks/training/training_step.py) on 32×32 images, on one thread. All
+ways are timed in turn, on the processor, since the machine may do other things as well; a ratio is the median of the
+rounds after one that does not count. Peak memory is measured in a process for each: the most that was resident, less
+what was before the step. Errors are those of all gradients together in float64, relative to one large batch.
 
 "statistics as constants" is what two passes of micro-batches by themselves can do: the first finds the statistics of
 the union, the second normalises by them, and its gradients do not flow through them.

@@ -1,6 +1,7 @@
 """Training steps of recurrent layers with norms within, beside a loop over torch's cell and torch's fused layer.
 
-Run: python benchmarks/recurrent.py [--threads T] [--batch N] [--units H] [--features F] [--lengths L ...] [--ragged]
+Run: python benchmarks/layers/recurrent.py [--threads T] [--batch N] [--units H] [--features F] [--lengths L ...]
+     [--ragged]
 
 Forward and backward, without an optimiser, of one layer and direction. The loop is what one would write by hand:
 ``LSTMCell`` or ``GRUCell`` over ``input.unbind()``, which normalises nothing. All of a length take their steps in turn;

@@ -1,6 +1,6 @@
 """Gain of folding: a ResNet-20's evaluation before and after ``normwise.fold``.
 
-Run: python benchmarks/fold.py
+Run: python benchmarks/operations/fold.py
 
 Old and new are called in turn in one process, in rounds; a ratio is the old model's time over the new one's, the median
 of the rounds with their 10th and 90th percentile. Layers are torch's, and ours with their activations fused

@@ -1,6 +1,6 @@
 """A whole training step of ResNet-20 (He et al. 2016, section 4.2) on 32×32 images, by torch and accelerated.
 
-Run: python benchmarks/training_step.py [--tune-allocator] [--compile] [--batch N] [--cpu-time] [--rounds N]
+Run: python benchmarks/training/training_step.py [--tune-allocator] [--compile] [--batch N] [--cpu-time] [--rounds N]
 
 Forward, cross-entropy, backward and SGD with momentum, in both memory formats. The original,
 ``normwise.accelerate`` of its copy, and a copy without batch normalization, which no kernel could pass, take their

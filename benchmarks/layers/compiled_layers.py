@@ -1,6 +1,6 @@
 """BN and ReLU by themselves under torch.compile: torch's layers, ours, and ours called eagerly.
 
-Run: python benchmarks/compiled_layers.py
+Run: python benchmarks/layers/compiled_layers.py
 
 Forward and backward on a CPU, with one thread and its time on the processor, in turn; medians of 11 rounds after 3 that
 don't count, and the ratio of torch's time to ours with its 10th and 90th percentile.

@@ -1,6 +1,6 @@
 """The cost of a diagnosis with all rules, beside one evaluation pass over the batches that it looks at.
 
-Run: python benchmarks/doctor.py [--profile]
+Run: python benchmarks/operations/doctor.py [--profile]
 
 A ResNet-20 on images of MNIST's size, and a residual network of 500 BN layers, both with a loss and an optimiser, on 20
 batches of 128. The samples that calls of the model get, over those of the batches, are the passes that a diagnosis

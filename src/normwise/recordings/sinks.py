@@ -1,15 +1,12 @@
 """Destinations of new records: a folder, or TensorBoard."""
 
-import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from normwise.errors import ArgumentError
-from normwise.records import LayerPoint, OverChannels, Recording, WatchedStep
-from normwise.statistics.watch.layer_summary import PERCENTILES
-from normwise.statistics.watch.recording_folder import RecordingFolder
+from normwise.recordings.recording_folder import RecordingFolder
+from normwise.records import Recording, WatchedStep
 
 
 class Sink(Protocol):
@@ -57,33 +54,8 @@ class TensorBoard:
     def append(self, point: WatchedStep) -> None:
         """Add the scalars of each layer."""
         for path, layer in point.layers.items():
-            for quantity, value in scalars(layer):
+            for quantity, value in layer.scalars():
                 self._writer.add_scalar(f"bn/{path or 'model'}/{quantity}", value, point.step)
 
     def close(self) -> None:
         """Do nothing: the user may write more."""
-
-
-def scalars(point: LayerPoint) -> Iterator[tuple[str, float]]:
-    """Return name and value of each number of a point that makes a curve, without unknown ones.
-
-    A quantity per channel gives its root mean square, such as ``shift_rms``, and the two distances also their
-    largest absolute value, such as ``shift_largest``; a unit gives its percentiles, such as ``unit3_input_p15``.
-    """
-    for name in LayerPoint.__dataclass_fields__:
-        value = getattr(point, name)
-        if isinstance(value, OverChannels):
-            yield from _finite(f"{name}_rms", value.rms)
-            if name in ("shift", "log_ratio"):
-                yield from _finite(f"{name}_largest", value.largest)
-        elif isinstance(value, float):
-            yield from _finite(name, value)
-    for unit in point.units:
-        for side, values in (("input", unit.input), ("output", unit.output)):
-            for percentile, value in zip(PERCENTILES, values, strict=True):
-                yield from _finite(f"unit{unit.channel}_{side}_p{percentile:.0f}", value)
-
-
-def _finite(name: str, value: float) -> Iterator[tuple[str, float]]:
-    if not math.isnan(value):
-        yield name, value

@@ -1,6 +1,6 @@
 """Gain of ``normwise.tune_allocator``: BN and ReLU, forward and backward, with and without it.
 
-Run: python benchmarks/allocator.py
+Run: python benchmarks/training/allocator.py
 
 It can't be undone within a process, so each measurement is a process of its own, with and without in turn. A
 ratio is the median time without over the median with, of 15 repetitions; the spread is that of 5 such pairs.

@@ -1,0 +1,1 @@
+"""Statistics of BN layers during ``fit``."""
