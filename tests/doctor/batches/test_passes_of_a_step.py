@@ -51,7 +51,7 @@ def test_accumulation_is_counted_with_its_micro_batches() -> None:
 
     (finding,) = normwise.diagnose(_net().eval(), [torch.randn(32, 4)], loss=loss, select=["BN504"]).findings
     values = {measured.label: measured.value for measured in finding.symptoms[0].evidence}
-    assert values["updates of the statistics a step"] == 4
+    assert values["updates of the statistics per step"] == 4
     assert values["samples in each"] == 8
     assert values["momentum of a step"] == pytest.approx(1 - 0.9**4)
     assert "normwise.accumulate(model, optimizer=optimizer)" in finding.fix
