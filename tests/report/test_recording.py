@@ -192,7 +192,7 @@ def test_each_layer_that_was_called_has_its_figures(recording: Recording) -> Non
     assert titles == [
         "Shift and noise",
         "What the layer gets",
-        "What the units behind it get",
+        "What the units after it get",
         "γ and β",
         "Gradients",
     ]

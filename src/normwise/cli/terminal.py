@@ -115,7 +115,7 @@ def _write(action: Callable[[Any], Any]) -> None:
             action(sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
-        raise NobodyReads("nobody reads standard output") from None
+        raise NobodyReads("the reader of standard output has ended") from None
     except OSError as error:
         raise OutputError(f"standard output can't be written to: {error.strerror or error}") from None
 

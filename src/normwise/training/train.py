@@ -75,10 +75,10 @@ def train(
         if device != "cpu":
             raise ArgumentError("a run in Keras computes where its backend does; leave the device out")
         if processes is not None:
-            raise ArgumentError("a run in Keras is trained in one process; begin it without torchrun")
+            raise ArgumentError("a run in Keras is trained in one process; start it without torchrun")
         if threads is not None:
             raise ArgumentError(
-                "threads are for runs in torch: Keras's backends have settings of their own; leave them out"
+                "threads are for runs in torch: Keras's backends have their own settings; leave them out"
             )
         return train_in_keras(
             config,
@@ -140,7 +140,7 @@ def network_of(config: RunConfig, input_spec: InputSpec) -> nn.Module:
     """Build the network that a configuration names, with its initial weights."""
     for name in ("norm", "seed", "task"):
         if name in config.options:
-            raise ArgumentError(f"{name} is a field of the configuration itself, and no option; set it there")
+            raise ArgumentError(f"{name} is a field of the configuration, not an option; set it there")
     options: dict[str, Any] = dict(config.options)
     classes = len(input_spec.classes)
     model = build(

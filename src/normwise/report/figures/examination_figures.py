@@ -20,7 +20,7 @@ def examination_figures(
 
     Args:
         examination: The examination.
-        after: Another one of the same model after it was mended, which is drawn beside.
+        after: Examination of the same model after the fixes, drawn in the same figures.
     """
     before, mended = measured_layers(examination), measured_layers(after) if after else []
     if not before:
@@ -48,9 +48,9 @@ def _statistics(before: Sequence[LayerHealth], mended: Sequence[LayerHealth]) ->
     figure = Figure(
         "statistics",
         "Running against exact statistics",
-        "Distance of the values that evaluation normalises from what they are with the exact statistics of the data: "
-        "the root mean square over channels. A healthy model lies in the green band, or above it by as much as batches "
-        "scatter. The scale is the same for every model, and points at its ends may lie beyond.",
+        "Distance of the normalised values in evaluation from those with the exact statistics of the data: the root "
+        "mean square over channels. A healthy model lies in the green band, or above it by no more than batches "
+        "scatter. The scale is the same for every model; points at its ends may lie beyond it.",
         _X_LABEL,
         "error (σ of the data)",
         _known(series),
@@ -63,14 +63,14 @@ def _statistics(before: Sequence[LayerHealth], mended: Sequence[LayerHealth]) ->
 def _noise(layers: Sequence[LayerHealth]) -> LayerFigure:
     series = [
         _series("noise of the batches' means", _ERROR, layers, lambda layer: layer.noise),
-        _series("1/√n for n values a channel", _REFERENCE, layers, _independent),
+        _series("1/√n for n values per channel", _REFERENCE, layers, _independent),
     ]
     figure = Figure(
         "noise",
         "Noise of batch statistics",
-        "Scatter of the batches' means among each other, the median over channels. Training normalises by these means, "
-        "so each batch shifts the others' values by so much. It would be 1/√n for n independent values. Values of one "
-        "image are alike, which makes it greater; BN layers before take out what the batches differ by, which makes it "
+        "Scatter of the batches' means, the median over channels. Training normalises by these means, so this noise "
+        "shifts the values of each batch. It would be 1/√n for n independent values. Values of one image are "
+        "similar, which makes it greater; BN layers before remove differences between batches, which makes it "
         "smaller.",
         _X_LABEL,
         "noise (σ of the data)",
