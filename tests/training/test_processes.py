@@ -63,8 +63,8 @@ def test_one_reason_reaches_all(tmp_path: Path) -> None:
     assert first["fail"] == third["fail"] == ("RunError", "rank 1 of 3 failed: no such images", 1)
     assert third["differ"][:2] == (
         "ArgumentError",
-        "rank 2 was started differently from rank 0: lr is 0.2 here and 0.1 there. Give all processes the same command, "
-        "data and version",
+        "rank 2 was started differently from rank 0: lr is 0.2 here and 0.1 there. Give all processes the same "
+        "command, data and version",
     )
     assert "rank 2 was started differently" in first["differ"][1]
     assert first["differ"][2] == second["differ"][2] == third["differ"][2] == 2

@@ -122,9 +122,9 @@ def test_the_fix_of_a_recomputation_gives_the_statistics_of_one_update(norm: Any
     exec(finding.fix, names)
     names["model"].train()(x).sum().backward()
     plain.train()(x)
-    mended = names["model"].net[1]
-    torch.testing.assert_close(mended.running_var, plain[1].running_var)
-    torch.testing.assert_close(mended.running_mean, plain[1].running_mean)
+    healed = names["model"].net[1]
+    torch.testing.assert_close(healed.running_var, plain[1].running_var)
+    torch.testing.assert_close(healed.running_mean, plain[1].running_mean)
 
 
 def test_frozen_layers_and_cumulative_averages_may_be_recomputed() -> None:

@@ -22,10 +22,10 @@ def examination_figures(
         examination: The examination.
         after: Examination of the same model after the fixes, drawn in the same figures.
     """
-    before, mended = measured_layers(examination), measured_layers(after) if after else []
+    before, healed = measured_layers(examination), measured_layers(after) if after else []
     if not before:
         return ()
-    figures = [_statistics(before, mended), _noise(before), _flow(before, mended)]
+    figures = [_statistics(before, healed), _noise(before), _flow(before, healed)]
     if any(layer.dead > 0 for layer in before):
         figures.append(_dead(before))
     return tuple(one for one in figures if one.figure.series)
@@ -37,11 +37,11 @@ def measured_layers(examination: Examination) -> list[LayerHealth]:
     return sorted(reached, key=lambda layer: layer.depth)
 
 
-def _statistics(before: Sequence[LayerHealth], mended: Sequence[LayerHealth]) -> LayerFigure:
-    if mended:
+def _statistics(before: Sequence[LayerHealth], healed: Sequence[LayerHealth]) -> LayerFigure:
+    if healed:
         series = [
             _series("before", _ERROR, before, lambda layer: layer.error),
-            _series("after", _AFTER, mended, lambda layer: layer.error),
+            _series("after", _AFTER, healed, lambda layer: layer.error),
         ]
     else:
         series = [_series("error of normalised values", _ERROR, before, lambda layer: layer.error)]
@@ -81,13 +81,13 @@ def _noise(layers: Sequence[LayerHealth]) -> LayerFigure:
     return LayerFigure(figure, 0.001, 10, "σ")
 
 
-def _flow(before: Sequence[LayerHealth], mended: Sequence[LayerHealth]) -> LayerFigure:
+def _flow(before: Sequence[LayerHealth], healed: Sequence[LayerHealth]) -> LayerFigure:
     series = [
         _series("mean", _MEAN, before, lambda layer: layer.input_mean),
         _series("deviation", _DEVIATION, before, lambda layer: layer.input_deviation),
     ]
-    if mended:
-        series.append(_series("deviation after", _AFTER, mended, lambda layer: layer.input_deviation))
+    if healed:
+        series.append(_series("deviation after", _AFTER, healed, lambda layer: layer.input_deviation))
     figure = Figure(
         "flow",
         "Flow of activations",

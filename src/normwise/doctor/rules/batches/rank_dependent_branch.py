@@ -70,7 +70,7 @@ class RankDependentBranch(Rule):
         path = symptoms[0].path
         return (
             f"# call {path!r} on all processes, with the part of the batch that belongs there, which may be empty:\n"
-            "chosen = condition(x)  # bool, one a sample\n"
+            "chosen = condition(x)  # bool, one per sample\n"
             "y = branch(x[chosen])"
         )
 
@@ -127,7 +127,7 @@ def _symptom(facts: Facts, calls: dict[int, list[str]]) -> Symptom:
     evidence = (
         measured("they differ at call", at + 1),
         measured("fewest synchronised calls in a step", counts[0]),
-        measured("at most", counts[-1]),
+        measured("most", counts[-1]),
     )
     kind = next(norm.kind for norm in facts.ranks[0].norms.values() if norm.layer_path == path)
     return Symptom(path, kind, evidence, " and ".join(parts), badness=1 / (at + 1))

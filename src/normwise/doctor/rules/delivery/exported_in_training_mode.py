@@ -72,7 +72,7 @@ class ExportedInTrainingMode(Rule):
         if not any(symptom.evidence[2].value for symptom in symptoms):
             return "model.eval()  # then save it again"
         return (
-            "model.eval()  # the model that the graph was made of; then again what made it:\n"
+            "model.eval()  # the original model; then make the graph again:\n"
             "traced = torch.jit.trace(model, batch)  # or torch.export.export(model, (batch,))"
         )
 

@@ -79,7 +79,7 @@ class BatchDependentModel(Rule):
         if not math.isnan(noise):
             evidence.append(measured("means of the batches scatter by", noise, "σ"))
         if not math.isnan(order):
-            evidence.append(measured("times that of samples in random order", math.sqrt(order), "times"))
+            evidence.append(measured("over that of samples in random order", math.sqrt(order), "times"))
         yield Symptom("", "", tuple(evidence), badness=probe.exact.loss - probe.batch.loss)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:

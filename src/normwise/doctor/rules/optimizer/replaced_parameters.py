@@ -76,8 +76,8 @@ class ReplacedParameters(Rule):
         if not facts.optimizer_facts.group_of:
             return "The optimiser trains a copy of the model, and none of the model's parameters."
         return (
-            f"The optimiser trains the parameters of layers that are no longer in the model, in place of those of "
-            f"{len(symptoms)} new ones."
+            "The optimiser trains the parameters of layers that are no longer in the model, instead of those of "
+            f"{len(symptoms)} new layer{'s' * (len(symptoms) != 1)}."
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
