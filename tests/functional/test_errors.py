@@ -1,4 +1,4 @@
-"""What cannot be computed is refused, in words that say how to fix it, before anything has moved."""
+"""Arguments that can't be computed with are refused before anything has changed, with an error that says the fix."""
 
 import pytest
 import torch

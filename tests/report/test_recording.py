@@ -1,4 +1,4 @@
-"""What reports say of a recording: its rows, its figures, its text."""
+"""Reports of a recording: rows, figures, text."""
 
 import dataclasses
 import math

@@ -17,7 +17,7 @@ from tests.support.processes import Died, run, run_each
 
 
 def _ending(folder: str, name: str, rank: int, count: int, act: Any) -> tuple[str, str, int]:
-    """Do something in each process; return how it ended: the exception, its text, and the rank that tells."""
+    """Run a function in each process, and return its end: the exception, its text, and the rank that reports it."""
     ours = Processes(f"file://{folder}/{name}", rank, count)
     kind, text = "", ""
     try:

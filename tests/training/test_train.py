@@ -1,4 +1,4 @@
-"""What a run does and what it leaves behind."""
+"""Training runs, and the files that they leave."""
 
 import json
 import math

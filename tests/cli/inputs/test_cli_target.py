@@ -1,4 +1,4 @@
-"""What TARGET, ``--model`` and ``--data`` mean, and what is said where they mean nothing."""
+"""Meaning of TARGET, ``--model`` and ``--data``, and the errors if they name nothing."""
 
 import sys
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""What a watch records, and when."""
+"""Contents and times of the records of ``watch``."""
 
 import math
 import warnings

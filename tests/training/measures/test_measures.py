@@ -1,4 +1,4 @@
-"""What a run can measure besides its accuracy."""
+"""Quantities that a run can measure besides its accuracy."""
 
 from typing import Any
 
