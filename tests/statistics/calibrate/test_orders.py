@@ -1,4 +1,4 @@
-"""Inputs that statistics are computed from: as in training or in evaluation, with or without variance between batches."""
+"""Inputs that statistics are computed from: as in training or evaluation, with or without variance between batches."""
 
 import copy
 from collections.abc import Callable

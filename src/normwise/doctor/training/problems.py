@@ -67,7 +67,7 @@ def _recomputed(step: ObservedStep) -> Problem | None:
         step,
         "a backward pass calls it again, as activation checkpointing does, and updates its running statistics twice "
         "a step",
-        'convert the layers to normwise\'s, model, _ = normwise.convert(model, "batch"), which then stay as they are; '
+        'convert the layers to normwise\'s: model, _ = normwise.convert(model, "batch"); '
         "or set layer.momentum = 1 - (1 - layer.momentum) ** 0.5 in those that are recomputed",
     )
 

@@ -21,8 +21,8 @@ class FewValuesPerProcess(Rule):
     severity = "warning"
     needs = ("data", "processes")
     finds = (
-        "A BN layer that gets fewer than 16 values per channel on a process and normalises by those alone, although "
-        "the other processes have more."
+        "A BN layer that gets fewer than 16 values per channel on a process, and does not use those of the other "
+        "processes."
     )
     why = (
         "In data-parallel training the whole batch is large, but a local layer normalises by the part on its own "

@@ -19,8 +19,8 @@ class MixedModes(Rule):
     severity = "warning"
     needs = ("model",)
     finds = (
-        "BN layers that are called with training=False while the model is trained, although they are trainable, if "
-        "others are not; and layers that were made trainable after the training step was compiled, which does not "
+        "Some but not all BN layers that are called with training=False while the model is trained, although they "
+        "are trainable; and layers that were made trainable after the training step was compiled, which does not "
         "change that step."
     )
     safety = "manual"
