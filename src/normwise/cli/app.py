@@ -130,7 +130,7 @@ def _outcome(error: BaseException) -> int:
         return _INTERRUPTED
     if isinstance(error, (terminal.OutputError, BrokenPipeError)):
         terminal.leave_output()
-    if isinstance(error, (terminal.NobodyReads, BrokenPipeError)):
+    if isinstance(error, (terminal.ReaderEnded, BrokenPipeError)):
         return _NOBODY_READS
     if isinstance(error, NormwiseError):
         terminal.complain(str(error))
