@@ -82,7 +82,7 @@ def test_what_lies_beside_the_weights_is_told(
     assert _same(load_target(_saved(content), "net.py:plain").model, trained)
     assert (
         capsys.readouterr().err
-        == "note: beside the weights, state.pt has epoch, a, b and 1 more, which are left out\n"
+        == "note: besides the weights, state.pt has epoch, a, b and 1 more, which are left out\n"
     )
 
 
@@ -117,13 +117,15 @@ def test_layers_without_statistics_are_told_and_refused_where_they_are_needed(
 def test_a_checkpoint_without_its_network_is_one_error(folder: Path, trained: nn.Module) -> None:
     with pytest.raises(
         ArgumentError,
-        match=r"state\.pt has no network in it: name that by --model file\.py:name, or --model RUN$",
+        match=r"state\.pt contains no network: name it by --model file\.py:name, or --model RUN$",
     ):
         load_target(_saved(trained.state_dict()), None)
 
 
 def test_a_network_for_what_is_no_checkpoint_is_one_error(folder: Path) -> None:
-    message = r"--model is for checkpoints \(.safetensors, .pt, .pth, .ckpt\), and net.py:plain is none; leave it out"
+    message = (
+        r"--model is for checkpoints \(.safetensors, .pt, .pth, .ckpt\), and net.py:plain is not one; leave"
+    )
     with pytest.raises(ArgumentError, match=message):
         load_target("net.py:plain", "net.py:plain")
 

@@ -65,7 +65,7 @@ def test_what_the_file_prints_is_not_the_commands_output(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("model", "'model' is no network: expected file.py:name"),
+        ("model", "'model' is not a network: expected file.py:name"),
         (":model", "':model' names nothing; expected file.py:name"),
         ("net.py:", "'net.py:' names nothing"),
         ("none.py:model", "there is no file none.py; it is looked for from "),

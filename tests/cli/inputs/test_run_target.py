@@ -49,5 +49,5 @@ def test_a_folder_that_is_no_run_and_one_without_a_checkpoint_are_one_error(run:
     (folder / "begun").mkdir()
     head = (run / "run.json").read_text()
     (folder / "begun" / "run.json").write_text(head[: head.index('"result"')] + '"result": null}')
-    with pytest.raises(RunError, match=r"begun has no checkpoint\.safetensors yet; let the run go on first"):
+    with pytest.raises(RunError, match=r"begun has no checkpoint\.safetensors yet; resume the run first"):
         load_target("begun", None)

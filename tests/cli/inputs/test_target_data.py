@@ -67,7 +67,7 @@ def test_a_known_data_set_is_its_training_images_in_the_type_of_the_network(dtyp
             "--data is missing; expected file.py:name or package.module:name of a loader, "
             f"{', '.join(known.name for known in NAMED_DATA)}, or a folder of images",
         ),
-        ("cifar", "--data cifar is no folder and no data set; expected file.py:name"),
+        ("cifar", "--data cifar is neither a folder nor a data set; expected file.py:name"),
         (
             "net.py:number",
             "net.py:number is of type int; expected batches, a loader, or a function that gives one",

@@ -122,7 +122,7 @@ def test_predictions_are_those_of_the_trained_network(config: Config, tmp_path: 
         ({"statistics": "local"}, ArgumentError, "a run in Keras has one"),
         ({"model": "resnet"}, ModelError, "unknown model 'resnet' for image in Keras"),
         ({"norm": "instance"}, ModelError, "unknown norm 'instance'"),
-        ({"options": {"logits": False}}, ArgumentError, "logits is no option"),
+        ({"options": {"logits": False}}, ArgumentError, "logits is not an option"),
         ({"lr": 0.0}, ArgumentError, "lr must be a positive number"),
         ({"momentum": 0.5, "optimizer": "adam"}, ArgumentError, "momentum is for sgd, and adam has its own"),
         ({"weight_decay": 0.1}, ArgumentError, "weight_decay is for adamw, and not for sgd"),

@@ -51,14 +51,14 @@ def evaluate_run(folder: RunFolder, run: Run, input_spec: InputSpec, samples: Sa
 
 def _trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> Any:
     if not is_there(folder.checkpoint):
-        raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
+        raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; resume the run first")
     check_records(folder.path, run.config, input_spec)
     keras = import_keras()
     try:
         network = keras_network(run.config, input_spec)
     except (ArgumentError, ModelError) as error:
         raise RunError(
-            f"the records in {folder.path} describe no network of this version: {error}"
+            f"the records in {folder.path} don't describe a network of this version: {error}"
         ) from error
     keras_checkpoint.load(folder.checkpoint, network, None)
     network.jit_compile = keras.backend.backend() == "jax"
