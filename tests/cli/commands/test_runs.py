@@ -63,14 +63,22 @@ def test_runs_side_by_side_show_what_differs_and_how_they_ended(
     assert [from_plain(Run, both[name]).config.lr for name in ("runs/a", "runs/b")] == [0.1, 0.02]
 
 
+def test_runs_side_by_side_have_a_page(normwise: Command, trained_runs: Path) -> None:
+    done = normwise("report", "runs/a", "runs/b", "runs/c", "-f", "html", "-o", "page.html")
+    assert (done.code, done.out) == (0, "")
+    page = (trained_runs.parent / "page.html").read_text(encoding="utf-8")
+    assert "<h1>3 runs side by side</h1>" in page
+    assert "1 run not finished." in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("runs/a", "runs/zzz"), "error: runs/zzz holds no run: there is no such folder"),
         (("runs/a", "study"), "error: only runs are shown side by side, and study is none; give it alone"),
         (
-            ("runs/a", "runs/b", "--format", "html"),
-            "error: runs side by side have text and json, and not html",
+            ("runs/a", "runs/b", "--format", "markdown"),
+            "error: runs side by side have text, json and html, and not markdown",
         ),
     ],
 )
