@@ -56,6 +56,7 @@ def _distinct(context: typer.Context, training: TrainingOptions) -> list[str]:
         value, default = (getattr(each.get(name), "value", each.get(name)) for each in (given, defaults))
         if value != default:
             words.append(word.format(f"{value:g}" if isinstance(value, float) else value))
+    words += sorted({one.value for one in context.params.get("augment") or ()})
     words += [pair.replace("=", "") for pair in training.option or []]
     vectors = context.params.get("vectors")
     return [*words, *([] if vectors is None else [f"vectors_{Path(vectors).stem}"])]
