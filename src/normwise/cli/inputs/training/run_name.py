@@ -41,7 +41,8 @@ def run_folder(
     """
     split = [str(value) for name, value in request.data_options.items() if name in ("split", "speaker")]
     framework = ["keras"] if training.framework is FrameworkName.keras else []
-    parts = [request.model, data, *split, request.norm, *framework, *_distinct(context, training)]
+    distinct = [*_distinct(context, training), *request.augment]
+    parts = [request.model, data, *split, request.norm, *framework, *distinct]
     return Path("runs") / "-".join(_UNFIT.sub("_", part) for part in [*parts, f"seed{training.seed}"])
 
 
@@ -56,7 +57,6 @@ def _distinct(context: typer.Context, training: TrainingOptions) -> list[str]:
         value, default = (getattr(each.get(name), "value", each.get(name)) for each in (given, defaults))
         if value != default:
             words.append(word.format(f"{value:g}" if isinstance(value, float) else value))
-    words += sorted({one.value for one in context.params.get("augment") or ()})
     words += [pair.replace("=", "") for pair in training.option or []]
     vectors = context.params.get("vectors")
     return [*words, *([] if vectors is None else [f"vectors_{Path(vectors).stem}"])]
