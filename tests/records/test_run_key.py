@@ -36,6 +36,7 @@ CHANGES: dict[str, Any] = {
     "stop_at_loss": 0.1,
     "draw_samples": True,
     "weight_decay": 0.01,
+    "augment": ("flip",),
 }
 
 

@@ -47,6 +47,7 @@ _SAME: dict[str, tuple[dict[str, Any], int]] = {
     "an idle process": ({"batch_size": 3, "clip": 0.5}, 4),
     "no statistics": ({"norm": "none"}, 3),
     "images": ({"model": "mnist_cnn", "steps": 3}, 2),
+    "augmented images": ({"augment": ("crop", "flip"), "steps": 3}, 2),
     "speech": (_SPEECH | _SHORT, 3),
     "text": (_TEXT | _SHORT, 2),
     "padding in the statistics": (_SPEECH | _SHORT | {"norm": "batch_unmasked"}, 2),

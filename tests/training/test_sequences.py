@@ -1,5 +1,6 @@
 """Runs on speech and text: what they measure, that they resume to the byte, and what their networks predict."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from scipy.io import wavfile
 
-from normwise.data import load_data
+from normwise.data import digits, load_data
 from normwise.errors import ArgumentError, DataError, RunError
 from normwise.records import Point, RunConfig
 from normwise.training import predict, train
@@ -189,6 +190,24 @@ def test_images_of_another_size_are_resized_and_folders_are_read(
     large, small = predict(run, [str(tmp_path / "images")])
     assert [Path(each.input).name for each in (large, small)] == ["large.png", "small.png"]
     assert large.probabilities == small.probabilities
+
+
+def test_an_inverted_image_has_a_note_except_in_older_runs(
+    trained: Callable[[RunConfig], Path], tmp_path: Path
+) -> None:
+    config = _speech(task="image", model="dense_bn", data="digits", clip=None)
+    run, digit = trained(config), digits().test_images[0, 0]
+    for name, pixels in (("plain", digit), ("inverted", 1 - digit)):
+        Image.fromarray((pixels * 255).to(torch.uint8).numpy()).save(tmp_path / f"{name}.png")
+    images = [str(tmp_path / "plain.png"), str(tmp_path / "inverted.png")]
+    plain, inverted = predict(run, images)
+    assert plain.note is None
+    assert "it may be inverted: its mean brightness is 0." in (inverted.note or "")
+    kept = json.loads((run / "preparation.json").read_text())
+    del kept["brightness"]
+    (run / "preparation.json").write_text(json.dumps(kept))
+    assert [one.note for one in predict(run, images)] == [None, None]
+    assert train(config, run, resume=True).result is not None
 
 
 def test_a_run_without_a_checkpoint_or_none_at_all_is_one_error(tmp_path: Path) -> None:

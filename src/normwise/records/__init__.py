@@ -58,6 +58,7 @@ from normwise.records.surgery.folding import Folding
 from normwise.records.surgery.freezing import Freezing
 from normwise.records.surgery.insertion import Insertion
 from normwise.records.surgery.porting import PortedLayer, Porting
+from normwise.records.training.brightness import Brightness
 from normwise.records.training.evaluation import Evaluation
 from normwise.records.training.input_spec import InputSpec, Task
 from normwise.records.training.prediction import Prediction
@@ -72,6 +73,7 @@ __all__ = [
     "BiasRemoval",
     "Bilingual",
     "Brief",
+    "Brightness",
     "Calibration",
     "Case",
     "Change",

@@ -10,6 +10,7 @@ from normwise.report.formats.html import (
     operation_page,
     recording_page,
     run_page,
+    runs_page,
     study_page,
     treatment_page,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "recording_text",
     "run_page",
     "run_text",
+    "runs_page",
     "runs_text",
     "study_markdown",
     "study_page",

@@ -1,7 +1,7 @@
 """The work of a run in one process: gradients of a step, outputs on the test set, checkpoints."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from normwise.data import BatchOrder, LabelledData
 from normwise.files import is_there
 from normwise.statistics import using_batch_statistics
 from normwise.training import checkpoint
+from normwise.training.augmentation import Augmentation
 from normwise.training.checkpoint import RunProgress
 from normwise.training.evaluate import logits, loss_of
 
@@ -24,7 +25,15 @@ class OneProcess:
         trained: Network that is trained; the same here.
     """
 
-    def __init__(self, model: nn.Module, data: LabelledData, order: BatchOrder, seed: int):
+    def __init__(
+        self,
+        model: nn.Module,
+        data: LabelledData,
+        order: BatchOrder,
+        seed: int,
+        augment: Collection[str] = (),
+    ):
+        self._augmented = Augmentation(augment, seed)
         self.model, self.data, self.order, self.seed = model, data, order, seed
         self.trained = model
         self._on_gpu = any(parameter.is_cuda for parameter in model.parameters())
@@ -38,7 +47,7 @@ class OneProcess:
 
     def gradients(self, step: int, save: Callable[[], bool]) -> tuple[Tensor, Callable[[], bool]]:
         """Compute the parameters' gradients; return the loss, and whether to save after this step."""
-        loss = self._loss(self.order(step))
+        loss = self._loss(step)
         for parameter in self.trained.parameters():
             parameter.grad = None
         loss.backward()
@@ -48,7 +57,7 @@ class OneProcess:
     def loss_left_alone(self, step: int) -> Tensor:
         """Return the loss of a training batch, and leave the model unchanged."""
         with using_batch_statistics(self.trained):
-            return self._loss(self.order(step))
+            return self._loss(step)
 
     def test_outputs(self) -> Tensor:
         """Return the outputs on the test set, within :meth:`whole_model`."""
@@ -67,5 +76,7 @@ class OneProcess:
         """Write a checkpoint."""
         checkpoint.save(path, self.model, optimizer, progress)
 
-    def _loss(self, index: Tensor) -> Tensor:
-        return loss_of(self.model(**self.data.training.inputs(index)), self.data.training.labels[index])
+    def _loss(self, step: int) -> Tensor:
+        index = self.order(step)
+        inputs = self._augmented(step, self.data.training.inputs(index))
+        return loss_of(self.model(**inputs), self.data.training.labels[index])

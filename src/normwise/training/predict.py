@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import input_files, prepared
+from normwise.data.images.brightness import inversion_note
 from normwise.errors import DataError, NormwiseError, RunError
 from normwise.files import is_file, reason
 from normwise.records import InputSpec, Prediction, RunConfig
@@ -39,9 +40,10 @@ def predict(
     dtype = getattr(torch, config.dtype)
     found: list[Prediction] = []
     for source in (file for given in inputs for file in _files(input_spec, given)):
+        given_batch = _prepared(input_spec, source)
         batch = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
-            for name, tensor in _prepared(input_spec, source).items()
+            for name, tensor in given_batch.items()
         }
         probabilities = _probabilities(outputs_of(batch))
         if not probabilities.isfinite().all():
@@ -49,7 +51,8 @@ def predict(
                 f"{folder}: the network's outputs are not finite, so there is no prediction for {source}: training "
                 "diverged; train again with a lower learning rate"
             )
-        found.append(_prediction(source, input_spec.classes, probabilities))
+        note = _note(input_spec, given_batch)
+        found.append(_prediction(source, input_spec.classes, probabilities, note))
         if progress is not None:
             progress(len(found))
     return tuple(found)
@@ -106,7 +109,14 @@ def _probabilities(outputs: Tensor) -> Tensor:
     return outputs.softmax(0)
 
 
-def _prediction(source: str, classes: tuple[str, ...], probabilities: Tensor) -> Prediction:
+def _note(input_spec: InputSpec, batch: dict[str, Tensor]) -> str | None:
+    """Return a reason to doubt the prediction for an input; None if there is none."""
+    if input_spec.task != "image" or input_spec.brightness is None:
+        return None
+    return inversion_note(batch["images"][0], input_spec.brightness)
+
+
+def _prediction(source: str, classes: tuple[str, ...], probabilities: Tensor, note: str | None) -> Prediction:
     of_class = dict(zip(classes, probabilities.tolist(), strict=True))
     label = classes[int(probabilities.argmax())]
-    return Prediction(source, label, of_class[label], of_class)
+    return Prediction(source, label, of_class[label], of_class, note)

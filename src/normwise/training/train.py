@@ -50,6 +50,9 @@ def train(
     ``config.statistics`` "local". A run may resume with another number of processes; its later numbers then differ
     by rounding.
 
+    Random changes of the training images (``config.augment``) follow from seed and step; the test images, and what is
+    measured, are never changed.
+
     A configuration with ``framework="keras"`` is trained by Keras, see ``normwise.training.keras``.
 
     Args:
@@ -111,7 +114,7 @@ def train(
     _begin_with_vectors(model, data)
     model, data = model.to(device), on_device(data, device)
     order = BatchOrder(len(data.training), config.batch_size, config.seed)
-    work: OneProcess | SharedWork = OneProcess(model, data, order, config.seed)
+    work: OneProcess | SharedWork = OneProcess(model, data, order, config.seed, config.augment)
     if processes is not None:
         work = SharedWork(model, data, order, config, processes)
     if not exists:

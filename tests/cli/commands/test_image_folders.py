@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from normwise.data import digits
 from tests.cli.conftest import Command
 
 _TRAIN = (
@@ -28,7 +30,7 @@ def shapes(folder: Path) -> Path:
 def test_images_of_all_sizes_are_trained_on_and_predicted(normwise: Command, shapes: Path) -> None:
     done = normwise(*_TRAIN, "--size", "6")
     assert done.code == 0, done.err
-    assert "note: shapes: 39 of 40 images are grey, and are taken as colour as the others are" in done.err
+    assert "note: shapes: of 40 images, 39 grey (L), 1 RGB: all are taken as colour" in done.err
     lines = normwise("predict", "run", "shapes/light", "shapes/dark/set0/0.png").out.splitlines()
     assert len(lines) == 21
     assert lines[-1].split()[2] == "shapes/dark/set0/0.png"
@@ -56,3 +58,20 @@ def test_a_folder_without_images_is_said(normwise: Command, shapes: Path) -> Non
     done = normwise("predict", "run", "shapes/empty")
     assert done.code == 2
     assert done.err.startswith("error: shapes/empty: this folder has no images (.png")
+
+
+def test_images_that_seem_to_be_inverted_are_named_in_one_line(normwise: Command, folder: Path) -> None:
+    trained = normwise(
+        "train", "image", "--model", "dense_bn", "--epochs", "1", "--threads", "1", "--out", "run"
+    )
+    assert trained.code == 0, trained.err
+    for name, digit in zip("abc", digits().test_images, strict=False):
+        pixels = digit[0] if name == "b" else 1 - digit[0]
+        Image.fromarray((255 * pixels).to(torch.uint8).numpy()).save(folder / f"{name}.png")
+    done = normwise("predict", "run", "a.png", "b.png", "c.png")
+    assert len(done.out.splitlines()) == 3
+    (line,) = done.err.splitlines()
+    assert line.startswith("note: a.png: it may be inverted: its mean brightness is ")
+    assert line.endswith(
+        " If it is dark on light where they are light on dark, invert it (1 of the other inputs, too)"
+    )

@@ -63,6 +63,14 @@ def test_runs_side_by_side_show_what_differs_and_how_they_ended(
     assert [from_plain(Run, both[name]).config.lr for name in ("runs/a", "runs/b")] == [0.1, 0.02]
 
 
+def test_runs_side_by_side_have_a_page(normwise: Command, trained_runs: Path) -> None:
+    done = normwise("report", "runs/a", "runs/b", "runs/c", "-f", "html", "-o", "page.html")
+    assert (done.code, done.out) == (0, "")
+    page = (trained_runs.parent / "page.html").read_text(encoding="utf-8")
+    assert "<h1>3 runs side by side</h1>" in page
+    assert "1 run not finished." in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -72,8 +80,8 @@ def test_runs_side_by_side_show_what_differs_and_how_they_ended(
             "error: only runs are shown side by side, and study is not a run; give it alone",
         ),
         (
-            ("runs/a", "runs/b", "--format", "html"),
-            "error: several runs side by side have the formats text and json, not html",
+            ("runs/a", "runs/b", "--format", "markdown"),
+            "error: several runs side by side have the formats text, json and html, not markdown",
         ),
     ],
 )

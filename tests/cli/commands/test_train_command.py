@@ -20,6 +20,7 @@ _NAME = "runs/dense_bn-digits-batch"
         (("--optimizer", "sgd", "--momentum", "0.9"), "sgd-momentum0.9-epochs1-batch400-seed0"),
         (("--optimizer", "adamw", "--weight-decay", "0.1"), "adamw-decay0.1-epochs1-batch400-seed0"),
         (("--placement", "after", "-O", "bias=true"), "epochs1-batch400-after-biastrue-seed0"),
+        (("--augment", "flip", "--augment", "crop"), "epochs1-batch400-crop-flip-seed0"),
     ],
 )
 def test_a_folder_is_named_by_what_is_distinct_about_its_run(

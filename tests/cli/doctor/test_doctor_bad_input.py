@@ -29,6 +29,7 @@ Command = Callable[..., Any]
         (("train.py:plain",), "Linear has no BN layer, so there is nothing to examine"),
         (("nothing.pt",), "there is no file nothing.pt"),
         (("nothing.onnx",), "there is no file nothing.onnx"),
+        (("nothing.onnx", "--weights", "ema"), "--weights can't be used with nothing.onnx"),
         (("dance",), "'dance' is not a network"),
         (("train.py:held", "--data", "train.py:failing"), "the data raise ValueError at batch 1"),
         (("train.py:held", "--data", "train.py:odd"), "got str"),

@@ -147,6 +147,21 @@ def test_a_checkpoint_of_lightning_fits_its_network(normwise: Command, folder: P
     ]
 
 
+@pytest.mark.parametrize("network", [("--model", "train.py:healthy", *_DATA), ()], ids=["network", "numbers"])
+def test_weights_are_chosen_of_a_checkpoint_that_has_several(
+    normwise: Command, folder: Path, network: tuple[str, ...]
+) -> None:
+    state = named_object("train.py:healthy")().state_dict()
+    broken = state | {"1.running_var": torch.full_like(state["1.running_var"], float("nan"))}
+    torch.save({"model": state, "model_ema": broken}, "both.pt")
+    first = normwise("doctor", "both.pt", *network, "--json")
+    assert first.code == 0, first.out
+    assert first.err == (
+        "note: beside the weights, both.pt has model_ema, which are left out; --weights model_ema takes these\n"
+    )
+    assert "BN203" in _codes(normwise("doctor", "both.pt", *network, "--weights", "model_ema", "--json"))
+
+
 def test_an_onnx_file_is_examined_by_its_nodes(normwise: Command, folder: Path) -> None:
     (rule,) = (rule for rule in all_rules() if rule.code == "BN704")
     (folder / "net.onnx").write_bytes(rule.sick().content)  # pyright: ignore[reportAttributeAccessIssue]

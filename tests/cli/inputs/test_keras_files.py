@@ -10,7 +10,14 @@ from normwise.cli.inputs.cli_target import load_target
 from normwise.cli.inputs.doctor_facts import facts_of
 from normwise.errors import ArgumentError
 
-_NONE: dict[str, Any] = {"model": None, "data": None, "loss": None, "optimizer": None, "max_batches": 1}
+_NONE: dict[str, Any] = {
+    "model": None,
+    "weights": None,
+    "data": None,
+    "loss": None,
+    "optimizer": None,
+    "max_batches": 1,
+}
 
 
 @pytest.mark.parametrize(

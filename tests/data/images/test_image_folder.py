@@ -90,11 +90,38 @@ def test_a_transparent_palette_is_read_without_a_warning(folder: Path) -> None:
     assert image_folder(folder).shape == (3, 2, 3)
 
 
-def test_grey_images_among_coloured_ones_are_noted(folder: Path) -> None:
+def test_what_was_made_of_mixed_modes_is_noted_in_one_line(folder: Path) -> None:
     assert image_folder(folder).notes == ()
     save(folder / "test/dog/2.png", "RGBA")
+    save(folder / "test/dog/3.png", "P")
+    save(folder / "test/dog/4.png", "P")
     assert image_folder(folder).notes == (
-        "5 of 6 images are grey, and are taken as colour as the others are",
+        "of 8 images, 5 grey (L), 2 palette (P), 1 RGBA: all are taken as colour",
+    )
+
+
+def test_grey_modes_are_taken_as_grey(folder: Path) -> None:
+    save(folder / "test/dog/2.png", "1")
+    assert image_folder(folder).notes == (
+        "of 6 images, 5 grey (L), 1 black and white (1): all are taken as grey",
+    )
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA"])
+def test_transparency_that_is_dropped_is_noted(folder: Path, mode: str) -> None:
+    for path in sorted(folder.rglob("*.*")):
+        save(path.with_suffix(".png"), mode, value=255)
+        if path.suffix == ".BMP":
+            path.unlink()
+    assert image_folder(folder).notes == ()
+    image, path = Image.new("L", (3, 2), 255).convert(mode), folder / "train/cat/1.png"
+    if mode in ("L", "P"):
+        image.save(path, transparency=255)
+    else:
+        image.putalpha(0)
+        image.save(path)
+    assert image_folder(folder).notes == (
+        "in 1 of 5 images pixels are transparent; they get the colour that the file stores there, often black",
     )
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from normwise.records import Recording, Run
-from normwise.report import recording_page, run_page
+from normwise.report import recording_page, run_page, runs_page
 from normwise.report.figures.recording_figures import heat_maps, layer_figures
 from tests.support.reports.html_reader import Reader
 
@@ -46,6 +46,32 @@ def test_a_run_has_its_configuration_and_result(run: Run) -> None:
 
 def test_a_run_with_nothing_in_it_is_still_a_page(run: Run) -> None:
     text = "".join(Reader(run_page(dataclasses.replace(run, points=(), result=None))).text)
+    assert "Nothing has been evaluated yet." in text
+
+
+def test_runs_side_by_side_have_one_figure_with_a_line_each(run: Run) -> None:
+    other = dataclasses.replace(run, config=dataclasses.replace(run.config, lr=0.5), points=run.points[:20])
+    unfinished = dataclasses.replace(run, points=(), result=None)
+    reader = Reader(page := runs_page({"a": run, "<b>": other, "c": unfinished}))
+    accuracy, loss = (json.loads(script) for script in reader.scripts if script.startswith("{"))
+    assert [trace["name"] for trace in accuracy["traces"]] == ["a", "&lt;b&gt;"]
+    assert [len(trace["x"]) for trace in accuracy["traces"]] == [41, 20]
+    assert len({trace["meta"]["style"] for trace in loss["traces"]}) == 2
+    text = " ".join("".join(reader.text).split())
+    assert "3 runs side by side" in text
+    assert "1 run not finished. Test accuracy with running statistics: from" in text
+    assert "Learning rate 0.1 0.5 0.1" in " ".join(" ".join(reader.text).split())
+    assert "Batch size" not in text
+    assert "<b>" not in page
+    ids = reader.all("id")
+    assert set(reader.all("aria-labelledby")) <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_runs_of_one_configuration_without_points_are_still_a_page(run: Run) -> None:
+    begun = dataclasses.replace(run, points=(), result=None)
+    text = "".join(Reader(runs_page({"a": begun, "b": begun})).text)
+    assert "The runs have the same configuration." in text
     assert "Nothing has been evaluated yet." in text
 
 

@@ -44,6 +44,7 @@ def doctor(
         ),
     ],
     model: arguments.ModelOption = None,
+    weights: arguments.WeightsOption = None,
     data: arguments.DataOption = None,
     loss: Annotated[
         str | None,
@@ -140,7 +141,7 @@ def doctor(
     configuration = read_configuration(Path.cwd())
     rules = chosen_rules(configuration, _codes(select), _codes(ignore))
     if is_keras:
-        refused = {"--model": model, "--optimizer": optimizer}
+        refused = {"--model": model, "--weights": weights, "--optimizer": optimizer}
         network, keras_found, rules = keras_diagnosis(
             target, rules, configuration, data=data, loss=loss, refused=refused, max_batches=max_batches
         )
@@ -150,7 +151,15 @@ def doctor(
             _write_page(html, keras_found.examination)
         _show(keras_found.examination, rules, chosen, quiet=quiet)
         raise typer.Exit(0 if keras_found.is_healthy else _FINDINGS)
-    facts = facts_of(target, model=model, data=data, loss=loss, optimizer=optimizer, max_batches=max_batches)
+    facts = facts_of(
+        target,
+        model=model,
+        weights=weights,
+        data=data,
+        loss=loss,
+        optimizer=optimizer,
+        max_batches=max_batches,
+    )
     if fix is not None:
         if facts.given_model is None:
             raise ArgumentError(f"--fix needs the network of {target}; name it by --model file.py:name")

@@ -63,16 +63,20 @@ def report(
 
 def _comparison(folders: list[Path], format: Format) -> str:
     from normwise.records import to_json
-    from normwise.report import comparison_text
+    from normwise.report import comparison_text, runs_page
     from normwise.training import RunFolder
 
     for folder in folders:
         if is_there(folder / _STUDY) or is_there(folder / _RECORDING):
             raise ArgumentError(f"only runs are shown side by side, and {folder} is not a run; give it alone")
-    if format not in (Format.text, Format.json):
-        raise ArgumentError(f"several runs side by side have the formats text and json, not {format.value}")
+    if format in (Format.markdown, Format.svg):
+        raise ArgumentError(
+            f"several runs side by side have the formats text, json and html, not {format.value}"
+        )
     runs = {str(folder): RunFolder(folder).read() for folder in folders}
-    return to_json(runs, indent=1) if format is Format.json else comparison_text(runs)
+    if format is Format.json:
+        return to_json(runs, indent=1)
+    return runs_page(runs) if format is Format.html else comparison_text(runs)
 
 
 def _study(path: Path, format: Format) -> str:

@@ -83,6 +83,15 @@ def load_target(target: str, model: str | None, weights: str | None = None) -> C
     return CliTarget(target, network, made=made)
 
 
+def note_left_out(path: Path, others: tuple[str, ...]) -> None:
+    """Print what a checkpoint has besides the weights that were taken, and how to take other weights."""
+    if others:
+        choice = "".join(f"; --weights {name} takes these" for name in other_weights(others)[:1])
+        complain(
+            f"besides the weights, {path} has {first_few(others)}, which are left out{choice}", title="note"
+        )
+
+
 def metadata_of(target: str) -> dict[str, str]:
     """Return the metadata that name the run in a file of TARGET's weights; none if TARGET is not a run's folder."""
     folder = RunFolder(Path(target))
@@ -132,11 +141,7 @@ def _checkpoint(path: Path, model: str | None, weights: str | None) -> CliTarget
     else:
         target = CliTarget(str(path), _named_model(model)[0])
     without = load_state(target.model, state, str(path), model)
-    if others:
-        choice = "".join(f"; --weights {name} takes these" for name in other_weights(others)[:1])
-        complain(
-            f"besides the weights, {path} has {first_few(others)}, which are left out{choice}", title="note"
-        )
+    note_left_out(path, others)
     return replace(target, without_statistics=without)
 
 

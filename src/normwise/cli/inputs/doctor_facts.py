@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from normwise.cli.inputs.cli_target import CliTarget, load_target
+from normwise.cli.inputs.cli_target import CliTarget, load_target, note_left_out
 from normwise.cli.inputs.state_file import READABLE, read_state
 from normwise.cli.inputs.target_data import load_batches
 from normwise.cli.inputs.training_parts import named_loss, named_optimizer
@@ -22,6 +22,7 @@ def facts_of(
     target: str,
     *,
     model: str | None,
+    weights: str | None,
     data: str | None,
     loss: str | None,
     optimizer: str | None,
@@ -38,17 +39,18 @@ def facts_of(
     path = Path(target)
     given = {"--data": data, "--loss": loss, "--optimizer": optimizer}
     if path.suffix == ONNX and not is_folder(path):
-        _expect_none(target, {"--model": model, **given}, "an ONNX file is examined by itself")
+        _expect_none(
+            target, {"--model": model, "--weights": weights, **given}, "an ONNX file is examined by itself"
+        )
         if not is_file(path):
             raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
         return Facts.of_onnx(path, target)
     if path.suffix in READABLE and not is_folder(path) and model is None:
         _expect_none(target, given, "a checkpoint contains no network; also name it by --model file.py:name")
-        state, others = read_state(path)
-        if others:
-            complain(f"besides the weights, {path} has {first_few(others)}, which are left out", title="note")
+        state, others = read_state(path, weights)
+        note_left_out(path, others)
         return Facts.of_checkpoint(state, target)
-    network = load_target(target, model)
+    network = load_target(target, model, weights)
     if network.without_statistics:
         without = first_few(network.without_statistics)
         complain(

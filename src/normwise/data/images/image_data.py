@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from normwise.data.images.brightness import training_brightness
 from normwise.data.sample_order import epoch_order
 from normwise.data.stratified_split import stratified
 from normwise.errors import DataError
@@ -93,7 +94,8 @@ class ImageData:
     @property
     def input_spec(self) -> InputSpec:
         """Return the format of inputs and outputs of a network for these images."""
-        return InputSpec("image", self.shape, self.classes)
+        brightness = None if self.standardised else training_brightness(self.train_images)
+        return InputSpec("image", self.shape, self.classes, brightness=brightness)
 
     @property
     def shape(self) -> tuple[int, int, int]:

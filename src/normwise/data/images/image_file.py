@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -26,6 +26,20 @@ _LARGEST = 2**30
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 0x0102
 
 
+class ReadImage(NamedTuple):
+    """A still image, as :func:`read_image` returns it.
+
+    Attributes:
+        pixels: uint8, 0 to 255, (H, W) if it is grey and (H, W, 3) if not.
+        mode: Pillow's name of how the file stores colours, such as "L" (grey), "RGBA" or "P" (palette).
+        transparent: Whether the file makes any pixel transparent, which ``pixels`` leave out.
+    """
+
+    pixels: np.ndarray
+    mode: str
+    transparent: bool
+
+
 def image_of(path: str | Path, shape: tuple[int, ...]) -> Tensor:
     """Return the image in a file as float32 (C, H, W), 0 to 1, for a network that takes this shape.
 
@@ -45,11 +59,16 @@ def image_of(path: str | Path, shape: tuple[int, ...]) -> Tensor:
 
 
 def read_pixels(path: Path, *, grey: bool = False) -> np.ndarray:
-    """Return a still image upright: uint8, (H, W) if it is grey or ``grey`` is asked for, else (H, W, 3); 0 to 255.
+    """Return the pixels alone of what :func:`read_image` returns."""
+    return read_image(path, grey=grey).pixels
+
+
+def read_image(path: Path, *, grey: bool = False) -> ReadImage:
+    """Return a still image upright, made grey if that is asked for.
 
     PNG, JPEG, BMP, GIF, TIFF, WebP, PBM, PGM or PPM, told by the content and not by the name. An image that says by its
     orientation tag (EXIF, or that of XMP) that it was taken by a turned camera is turned as viewers do. Transparency is
-    dropped.
+    dropped: a transparent pixel has the colour that the file stores for it.
 
     Raises:
         DataError: the file is damaged, no image or no regular file; it has more than 8 bits a colour, several frames,
@@ -62,7 +81,7 @@ def read_pixels(path: Path, *, grey: bool = False) -> np.ndarray:
         # Pillow warns of damaged metadata, which are none of the pixels.
         warnings.simplefilter("ignore")
         try:
-            return _pixels(path, file, grey)
+            return _read(path, file, grey)
         except DataError:
             raise
         except UnidentifiedImageError as error:
@@ -92,7 +111,7 @@ def as_colour(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
 
 
-def _pixels(path: Path, file: BinaryIO, grey: bool) -> np.ndarray:
+def _read(path: Path, file: BinaryIO, grey: bool) -> ReadImage:
     from PIL import Image
 
     # Of an image with more pixels than this Pillow only warns, up to twice as many.
@@ -106,11 +125,18 @@ def _pixels(path: Path, file: BinaryIO, grey: bool) -> np.ndarray:
             raise DataError(f"{path}: has pixels of more than 8 bits a colour; save it with 8 bits")
         image.load()
         upright = _upright(image)
+        transparent = _is_transparent(upright)
         if upright.mode in _GREY_MODES:
-            return np.array(upright.convert("L"))
+            return ReadImage(np.array(upright.convert("L")), image.mode, transparent)
         # By way of RGBA, for Pillow warns when a transparent palette is dropped at once.
         colour = upright.convert("RGBA").convert("RGB")
-        return np.array(colour.convert("L") if grey else colour)
+        return ReadImage(np.array(colour.convert("L") if grey else colour), image.mode, transparent)
+
+
+def _is_transparent(image: "Image") -> bool:
+    if not image.mode.endswith(("A", "a")) and "transparency" not in image.info:
+        return False
+    return bool(np.array(image.convert("RGBA"))[..., 3].min() < 255)
 
 
 def _is_deep(image: "Image") -> bool:

@@ -1,5 +1,6 @@
 """A folder of image files, sorted into one subfolder for each class."""
 
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from normwise.data.files.class_files import class_files, class_folders
 from normwise.data.files.user_file import check_unicode, entries
 from normwise.data.images.image_data import ImageData, unit_pixels
-from normwise.data.images.image_file import SUFFIXES, as_colour, read_pixels, resized
+from normwise.data.images.image_file import SUFFIXES, as_colour, read_image, resized
 from normwise.data.options import ImageOptions
 from normwise.data.sample_order import epoch_order
 from normwise.data.stratified_split import stratified
@@ -20,12 +21,16 @@ from normwise.files import is_folder
 #: Names of the folder of the test images, in the order in which they are looked for.
 _TEST_FOLDERS = ("test", "val", "valid", "validation")
 _LARGEST_SIZE = 4096
+#: What some of Pillow's names of modes mean.
+_MODES = {"1": "black and white (1)", "L": "grey (L)", "LA": "grey (LA)", "P": "palette (P)"}
 
 
 class _Sample(NamedTuple):
     path: Path
     label: int
     pixels: np.ndarray  # uint8, (H, W) if grey and (H, W, 3) if not
+    mode: str
+    transparent: bool
 
 
 def has_form(directory: Path) -> bool:
@@ -34,7 +39,7 @@ def has_form(directory: Path) -> bool:
 
 
 def image_folder(directory: str | Path, options: ImageOptions | None = None) -> ImageData:
-    """Read the images ``DIR/train/<class>/*`` and ``DIR/test/<class>/*``; see :func:`read_pixels` for their kinds.
+    """Read the images ``DIR/train/<class>/*`` and ``DIR/test/<class>/*``; see :func:`read_image` for their kinds.
 
     In place of ``test`` the folder may be called ``val``, ``valid`` or ``validation``. Without ``train`` and these the
     images are ``DIR/<class>/*``, and a tenth of each class is for the test, the same in every call. Images in folders
@@ -70,10 +75,9 @@ def image_folder(directory: str | Path, options: ImageOptions | None = None) -> 
         classes = tuple(folder.name for folder in _class_folders(train_folder))
         train = _read_part(train_folder, classes, None, size)
         test = _read_part(test_folder, classes, train[0], size)
-    coloured = sum(sample.pixels.ndim == 3 for sample in train + test)
-    grey = len(train + test) - coloured
-    train_images, train_labels = _tensors(train, coloured > 0)
-    test_images, test_labels = _tensors(test, coloured > 0)
+    colour = any(sample.pixels.ndim == 3 for sample in train + test)
+    train_images, train_labels = _tensors(train, colour)
+    test_images, test_labels = _tensors(test, colour)
     return ImageData(
         name=directory.resolve().name,
         train_images=train_images,
@@ -81,10 +85,25 @@ def image_folder(directory: str | Path, options: ImageOptions | None = None) -> 
         test_images=test_images,
         test_labels=test_labels,
         classes=classes,
-        notes=(f"{grey} of {grey + coloured} images are grey, and are taken as colour as the others are",)
-        if grey and coloured
-        else (),
+        notes=_notes(train + test, colour),
     )
+
+
+def _notes(samples: list[_Sample], colour: bool) -> tuple[str, ...]:
+    """Say what was made of files that store colours differently, or are transparent."""
+    modes = Counter(sample.mode for sample in samples)
+    transparent = sum(sample.transparent for sample in samples)
+    parts = []
+    if len(modes) > 1:
+        counted = [f"{count} {_MODES.get(mode, mode)}" for mode, count in modes.most_common()]
+        kind = "colour" if colour else "grey"
+        parts.append(f"of {len(samples)} images, {', '.join(counted)}: all are taken as {kind}")
+    if transparent:
+        parts.append(
+            f"in {transparent} of {len(samples)} images pixels are transparent; they get the colour that the file "
+            "stores there, often black"
+        )
+    return ("; ".join(parts),) if parts else ()
 
 
 def _checked_size(options: ImageOptions | None) -> int | None:
@@ -118,8 +137,10 @@ def _read_part(
         if not paths:
             raise DataError(f"{folder}: has no images ({' '.join(SUFFIXES)}); add some or remove the folder")
         for path in paths:
-            pixels = read_pixels(path)
-            sample = _Sample(path, label, pixels if size is None else resized(pixels, size, size))
+            pixels, mode, transparent = read_image(path)
+            if size is not None:
+                pixels = resized(pixels, size, size)
+            sample = _Sample(path, label, pixels, mode, transparent)
             first = first or sample
             # At once, so that a few huge images among small ones don't fill the memory first.
             _check_size(sample, first)

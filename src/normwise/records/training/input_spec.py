@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from normwise.records.training.brightness import Brightness
+
 #: Kind of input that a network classifies.
 Task = Literal["image", "speech", "text"]
 
@@ -19,6 +21,7 @@ class InputSpec:
         rate: Sampling rate of speech, in Hz, to which recordings are resampled.
         vocabulary: Tokens of text, by their index.
         loudness: Whether the features of speech show how loud a recording is.
+        brightness: Brightness of the training images; None where they are no images, or in older runs.
     """
 
     task: Task
@@ -28,3 +31,5 @@ class InputSpec:
     vocabulary: tuple[str, ...] = ()
     # Not part of the data's digests, which older runs have stored without it.
     loudness: bool = field(default=False, repr=False)
+    # Not compared, since older runs lack it.
+    brightness: Brightness | None = field(default=None, repr=False, compare=False)

@@ -13,9 +13,11 @@ class Prediction:
         label: Most probable class.
         probability: Probability of that class.
         probabilities: Probability of each class.
+        note: Reason to doubt the prediction, such as an image that seems to be inverted; None if there is none.
     """
 
     input: str
     label: str
     probability: float
     probabilities: Mapping[str, float]
+    note: str | None = None

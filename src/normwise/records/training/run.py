@@ -25,6 +25,7 @@ _LATER: dict[str, Any] = {
     "stop_at_loss": None,
     "draw_samples": False,
     "weight_decay": 0.0,
+    "augment": [],
 }
 
 
@@ -67,6 +68,7 @@ class RunConfig:
         draw_samples: Whether the training samples are drawn by the seed, instead of taking the first ones.
         weight_decay: Weight decay of "adamw": the share of each weight, times the learning rate, that a step
             subtracts.
+        augment: Random changes of the training images, in the order of the alphabet: "crop" and "flip".
     """
 
     model: str
@@ -94,6 +96,7 @@ class RunConfig:
     stop_at_loss: float | None = None
     draw_samples: bool = False
     weight_decay: float = 0.0
+    augment: tuple[Literal["crop", "flip"], ...] = ()
 
     @property
     def draw(self) -> int | None:

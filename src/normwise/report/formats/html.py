@@ -1,6 +1,6 @@
 """A record as one HTML file that opens without a network: scripts, styles and data are in it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -36,6 +36,7 @@ from normwise.report.views import (
     operation_view,
     recording_view,
     run_view,
+    runs_view,
     study_view,
     verdicts,
 )
@@ -79,6 +80,21 @@ def run_page(run: Run) -> str:
         result_rows=run_view.result_rows(run),
         environment_rows=study_view.environment_rows(run.environment),
         environment=run.environment,
+    )
+
+
+def runs_page(runs: Mapping[str, Run]) -> str:
+    """Return the page of several runs side by side: their outcomes, what differs, their courses in one figure."""
+    return _render_drawn(
+        "runs.html.j2",
+        title=f"{numbers.count(len(runs), 'run')} side by side",
+        summary=runs_view.runs_summary(runs),
+        header=("", *runs),
+        outcomes=runs_view.outcome_rows(runs),
+        differences=runs_view.difference_rows(runs),
+        figures=runs_view.runs_figures(runs),
+        environment_rows=runs_view.machine_rows(runs),
+        normwise=next(iter(runs.values())).environment.normwise,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from normwise.records import Run
-from normwise.report.views.runs_view import RUNS_HEADER, comparison_rows, run_row
+from normwise.report.views.runs_view import RUNS_HEADER, difference_rows, outcome_rows, run_row
 from normwise.visible import visible
 
 
@@ -17,7 +17,7 @@ def runs_text(runs: Mapping[str, Run | str]) -> str:
 
 def comparison_text(runs: Mapping[str, Run]) -> str:
     """Return runs side by side: the options in which they differ, then their outcomes."""
-    return "\n".join(_columns([("", *runs), *comparison_rows(runs)]))
+    return "\n".join(_columns([("", *runs), *difference_rows(runs), *outcome_rows(runs)]))
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

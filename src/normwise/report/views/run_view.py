@@ -73,6 +73,7 @@ def _unusual_rows(config: RunConfig) -> tuple[tuple[str, str], ...]:
     rows = (
         ("Momentum", f"{config.momentum:g}", config.momentum > 0),
         ("Weight decay", f"{config.weight_decay:g}", config.weight_decay > 0),
+        ("Augmentation", ", ".join(config.augment), bool(config.augment)),
         ("Evaluated on", "a fifth of the training set", config.split == "validation"),
         ("Evaluations grow apart", f"by {config.eval_growth:.0%}", config.eval_growth > 0),
         (

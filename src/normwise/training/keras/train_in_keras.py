@@ -46,7 +46,7 @@ def train_in_keras(
     """
     run_folder = RunFolder(folder)
     check_config(config)
-    for name in ("split", "eval_growth", "stop_at_loss", "draw_samples"):
+    for name in ("split", "eval_growth", "stop_at_loss", "draw_samples", "augment"):
         if getattr(config, name) != getattr(RunConfig, name):
             raise ArgumentError(f"{name} is for runs in torch; leave it out of one in Keras")
     import_keras()

@@ -22,6 +22,7 @@ from normwise.layers import layers_with_statistics
 from normwise.records import RunConfig
 from normwise.statistics import evaluating, using_batch_statistics
 from normwise.training import checkpoint
+from normwise.training.augmentation import Augmentation
 from normwise.training.checkpoint import RunProgress
 from normwise.training.evaluate import CHUNK, loss_of
 from normwise.training.parallel.local_statistics import ENTRY, LocalStatistics
@@ -41,7 +42,7 @@ class SharedWork:
         self, model: nn.Module, data: LabelledData, order: BatchOrder, config: RunConfig, processes: Processes
     ):
         self.model, self.data, self.order, self._processes = model, data, order, processes
-        self._seed = config.seed
+        self._seed, self._augmented = config.seed, Augmentation(config.augment, config.seed)
         samples = torch.arange(order.batch_size).tensor_split(processes.count)[processes.rank]
         self._share = slice(int(samples[0]), int(samples[-1]) + 1) if len(samples) else None
         # Processes beyond the number of samples never have any; no layer waits for them.
@@ -164,8 +165,10 @@ class SharedWork:
         if self._share is None:
             return torch.zeros((), dtype=self._parameters[0].dtype)
         index = self.order(step)
-        # Inputs of the whole batch, since sequences are padded to the longest of the batch.
-        inputs = {name: tensor[self._share] for name, tensor in self.data.training.inputs(index).items()}
+        # Inputs of the whole batch, since sequences are padded to the longest of the batch, and images are changed as
+        # they would be in one process.
+        whole = self._augmented(step, self.data.training.inputs(index))
+        inputs = {name: tensor[self._share] for name, tensor in whole.items()}
         outputs = self.trained(**inputs)
         return loss_of(outputs, self.data.training.labels[index[self._share]], total=True) / len(index)
 

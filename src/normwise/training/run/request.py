@@ -6,6 +6,7 @@ from dataclasses import replace
 from normwise.errors import ArgumentError, RunError
 from normwise.records import RunConfig
 from normwise.training import measures
+from normwise.training.augmentation import AUGMENTATIONS
 from normwise.training.run.folder import RunFolder
 from normwise.training.run.head import config_differences
 
@@ -63,4 +64,10 @@ def check_config(config: RunConfig) -> None:
         raise ArgumentError(f"weight_decay is for adamw, and not for {config.optimizer}; leave it out")
     if config.optimizer not in ("sgd", "adam", "adamw"):
         raise ArgumentError(f"unknown optimizer {config.optimizer!r}; known are sgd, adam, adamw")
+    if list(config.augment) != [name for name in AUGMENTATIONS if name in config.augment]:
+        raise ArgumentError(
+            f"augment is {config.augment!r}, expected each of {', '.join(AUGMENTATIONS)} once at most, in this order"
+        )
+    if config.augment and config.task != "image":
+        raise ArgumentError(f"augment is for images, and not for {config.task}; leave it out")
     measures.check_measures(config.measures, config.task)

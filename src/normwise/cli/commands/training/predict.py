@@ -9,7 +9,7 @@ import typer
 
 from normwise.cli.inputs.arguments import JsonOption
 from normwise.cli.progress import progress_bar
-from normwise.cli.terminal import say
+from normwise.cli.terminal import complain, say
 from normwise.errors import ArgumentError, DataError
 from normwise.files import LARGEST, is_folder
 from normwise.visible import visible
@@ -39,6 +39,8 @@ def predict(
 ) -> None:
     """Predict the class of each input and its probability, which do not depend on the other inputs.
 
+    A note names images that seem to be inverted: dark on light where the training images are light on dark.
+
     Example: normwise predict runs/reviews "a gripping film" "dull from beginning to end"
     """
     from normwise.records import to_json
@@ -49,11 +51,20 @@ def predict(
     total = None if any(is_folder(Path(one)) for one in inputs) else len(inputs)
     with progress_bar(total) as bar:
         found = predict(run, inputs, progress=lambda done: bar.show(done, f"input {done}", total))
+    _complain_of(found)
     if json:
         say(to_json(found, indent=1))
         return
     width = max(len(visible(name)) for one in found for name in one.probabilities)
     say("\n".join(f"{_classes(one, top, width)}  {visible(one.input)}" for one in found))
+
+
+def _complain_of(found: "Sequence[Prediction]") -> None:
+    """Print the note of the first input that has one, and how many others have one."""
+    noted = [one for one in found if one.note is not None]
+    if noted:
+        more = f" ({len(noted) - 1} of the other inputs, too)" if len(noted) > 1 else ""
+        complain(f"{noted[0].input}: {noted[0].note}{more}", title="note")
 
 
 def _classes(prediction: "Prediction", top: int, width: int) -> str:

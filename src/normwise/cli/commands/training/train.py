@@ -64,6 +64,13 @@ def _data(task: Task, files: str) -> Any:
     return typer.Option(help=f"{_NAMES[task]}, {files}", autocompletion=lambda: list(named_data(task)))
 
 
+class AugmentName(str, Enum):
+    """Random changes of training images."""
+
+    crop = "crop"
+    flip = "flip"
+
+
 class SplitName(str, Enum):
     """Ways to split speech into a training and a test part."""
 
@@ -102,6 +109,14 @@ def image(
         str | None,
         typer.Option(help="Normalise before or after the activation; the network's own order if not given."),
     ] = None,
+    augment: Annotated[
+        list[AugmentName] | None,
+        typer.Option(
+            help="Change each training image at random: crop moves it by up to an eighth of its height and width, flip "
+            "swaps left and right in half of the images; may be repeated. Test images are never changed.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train an image classifier; print its accuracy with running and with batch statistics.
 
@@ -109,7 +124,8 @@ def image(
     """
     options: dict[str, Any] = {} if placement is None else {"placement": placement}
     data_options: dict[str, Any] = {} if size is None else {"size": size}
-    run_training(context, TrainingRequest("image", model, data, norm, options, data_options), training)
+    names = tuple(one.value for one in AugmentName if one in (augment or ()))
+    run_training(context, TrainingRequest("image", model, data, norm, options, data_options, names), training)
 
 
 @train_app.command()

@@ -41,7 +41,8 @@ def run_folder(
     """
     split = [str(value) for name, value in request.data_options.items() if name in ("split", "speaker")]
     framework = ["keras"] if training.framework is FrameworkName.keras else []
-    parts = [request.model, data, *split, request.norm, *framework, *_distinct(context, training)]
+    distinct = [*_distinct(context, training), *request.augment]
+    parts = [request.model, data, *split, request.norm, *framework, *distinct]
     return Path("runs") / "-".join(_UNFIT.sub("_", part) for part in [*parts, f"seed{training.seed}"])
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -36,6 +36,7 @@ _FIELDS = {
     "clip": ("clip",),
     "statistics": ("statistics",),
     "framework": ("framework",),
+    "augment": ("augment",),
     **dict.fromkeys(("option", "placement"), ("options",)),
     **dict.fromkeys(("split", "speaker", "rate", "size", "vectors"), ("data_options",)),
 }
@@ -50,6 +51,7 @@ class TrainingRequest:
         model, data, norm: Fields of the run's configuration.
         options: Options of the network, in addition to those of ``--option``.
         data_options: Options of the data.
+        augment: Names of random changes of the training images.
     """
 
     task: "Task"
@@ -58,6 +60,7 @@ class TrainingRequest:
     norm: str
     options: "Mapping[str, Option]" = field(default_factory=dict)
     data_options: "Mapping[str, Option]" = field(default_factory=dict)
+    augment: 'tuple[Literal["crop", "flip"], ...]' = ()
 
     def config(self, training: TrainingOptions, count: int) -> "RunConfig":
         """Return the configuration of a run on a number of training samples."""
@@ -86,6 +89,7 @@ class TrainingRequest:
             framework=training.framework.value,
             momentum=training.momentum,
             weight_decay=training.decay,
+            augment=self.augment,
         )
 
 
