@@ -8,7 +8,9 @@ _JOINTS = (("; ", "；"), (": ", "："), (", ", "，"))
 _BRACKETS = re.compile(r"(?P<before>.+) \((?P<within>[^()]+)\)")
 _SENTENCES = re.compile(r"(?<=\.) (?=[A-Z0-9])")
 #: A number, or several of them.
-_NUMBERS = re.compile(r"[\d.,×]+")
+_NUMBERS = re.compile(r"[\d.,×]+%?")
+#: Where other layers have a name.
+_WHOLE = "the model"
 _PLACE = re.compile(r"\{(?P<name>\w+)(?P<kind>:number|:name)?\}")
 _KINDS = {":number": r"[-+−]?(?:\d[\d.,]*(?:e[-+]?\d+)?|∞|–|nan|inf)%?", ":name": ".+?", None: ".+?"}
 
@@ -49,7 +51,7 @@ class Chinese:
     def _filled(self, found: re.Match[str], zh: str) -> str:
         """Return the Chinese of a pattern with what was found in its places; nothing where that is not known."""
         parts = {
-            name: self(value) if name.startswith("said_") else value
+            name: self(value) if name.startswith("said_") or value == _WHOLE else value
             for name, value in found.groupdict().items()
         }
         if not all(parts.values()):

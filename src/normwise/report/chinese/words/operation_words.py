@@ -13,12 +13,10 @@ _TITLES = {
 }
 _CALIBRATION = {
     "nothing was calibrated: {layers} left as they are": "没有校准任何一层：{layers}保持原样",
-    "running statistics were far from the data's in {found:number} of {layers} (worst: {worst:name}); replaced in "
+    "running statistics were {quality} in {found:number} of {layers} (worst: {worst:name}); replaced in "
     "{replaced:number}":
-        "{layers}中有 {found} 层的运行统计量与数据相差太远（最差：{worst}）；已替换 {replaced} 层",
-    "running statistics were somewhat off in {found:number} of {layers} (worst: {worst:name}); replaced in "
-    "{replaced:number}":
-        "{layers}中有 {found} 层的运行统计量有些偏差（最差：{worst}）；已替换 {replaced} 层",
+        "{layers}中有 {found} 层的运行统计量{quality}（最差：{worst}）；已替换 {replaced} 层",
+    "far from the data's": "与数据相差太远",
     "running statistics were fine in {fine:number} of {layers}; replaced in {replaced:number}":
         "{layers}中有 {fine} 层的运行统计量正常；已替换 {replaced} 层",
     "replaced in {layers}": "已替换 {layers}",
@@ -44,10 +42,10 @@ _CHANGES = {
     "left as it is, {reason}": "保持原样：{reason}",
     "left as it is": "保持原样",
     "normwise's already": "本来就是 normwise 的",
-    "took over the activation {activation:name} and the addition before it":
-        "接管了激活函数 {activation} 及其前面的加法",
-    "took over the activation {activation:name}": "接管了激活函数 {activation}",
-    "took over an addition": "接管了一个加法",
+    "took over {what}": "接管了{what}",
+    "the activation {activation:name}": "激活函数 {activation}",
+    "the addition before it": "前面的加法",
+    "an addition": "一个加法",
     "frozen": "已冻结",
     "learns again": "重新学习",
     "folded into {layer:name} before it": "并入前面的 {layer}",
@@ -89,13 +87,12 @@ _SUMMARIES = {
     "not compared: {left_out:name}": "没有比较：{left_out}",
     "{converted:number} of {layers:number} converted to {target:name}":
         "{layers} 层中有 {converted} 层转换为 {target}",
-    "outputs in evaluation stay what they were (measured: {error:number} of the largest)":
-        "推理输出保持不变（实测：为最大值的 {error}）",
-    "outputs in evaluation stay what they were (not measured without an example)":
-        "推理输出保持不变（没有示例输入，未作测量）",
-    "outputs in evaluation change (by {error:number} of the largest on the example)":
-        "推理输出有变化（在示例输入上为最大值的 {error}）",
-    "outputs in evaluation change (how far was not measured)": "推理输出有变化（变化多少未作测量）",
+    "outputs in evaluation stay what they were ({how})": "推理输出保持不变（{how}）",
+    "outputs in evaluation change ({how})": "推理输出有变化（{how}）",
+    "measured: {error:number} of the largest": "实测：为最大值的 {error}",
+    "not measured without an example": "没有示例输入，未作测量",
+    "by {error:number} of the largest on the example": "在示例输入上为最大值的 {error}",
+    "how far was not measured": "变化多少未作测量",
     "the weights were trained with another normalisation: retrain the model before it is used":
         "权重是用另一种归一化训练的：使用之前请重新训练",
     "{folded:number} of {layers:number} folded": "{layers} 层中折叠了 {folded} 层",

@@ -6,11 +6,10 @@ _HEAD = {
     "Nothing has been recorded yet of {layers}.": "{layers}还没有任何记录。",
     "No layer has running statistics that have learnt from data, so there is nothing to judge.":
         "没有哪一层的运行统计量从数据中学到过东西，因此无从判断。",
-    "Running statistics are far from the batches in {found:number} of {layers} (worst: {worst:name}, by {off:number} "
-    "σ).":
-        "{layers}中有 {found} 层的运行统计量与各批相差太远（最差：{worst}，相差 {off} σ）。",
-    "Running statistics are somewhat off in {found:number} of {layers} (worst: {worst:name}, by {off:number} σ).":
-        "{layers}中有 {found} 层的运行统计量有些偏差（最差：{worst}，相差 {off} σ）。",
+    "Running statistics are {quality} in {found:number} of {layers} (worst: {worst:name}, by {off:number} σ).":
+        "{layers}中有 {found} 层的运行统计量{quality}（最差：{worst}，相差 {off} σ）。",
+    "far from the batches": "与各批相差太远",
+    "somewhat off": "有些偏差",
     "Running statistics follow the batches in {layers} (the most off: {worst:name}, by {off:number} σ).":
         "{layers}的运行统计量都跟得上各批（偏差最大：{worst}，相差 {off} σ）。",
     "Evaluation computes with other numbers than training. Before it, replace them: normwise.calibrate(model, "
