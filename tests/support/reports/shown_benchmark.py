@@ -17,7 +17,7 @@ _WORK = (
 def benchmark() -> Benchmark:
     """Return a benchmark of a processor."""
     comparisons = tuple(
-        Comparison(work, f"{shape} NCHW", 2.0, 1.0, 2.0, 1.8, 2.2, 30, 0.5, backend="the kernels")
+        Comparison(work, f"{shape} NCHW", 2.0, 1.0, 2.0, 1.8, 2.2, 30, 0.5, 12.0, 10.0, "the kernels")
         for work in _WORK
         for shape in ("32×64×56×56", "32×256×14×14")
     )
