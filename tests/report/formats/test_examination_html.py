@@ -88,7 +88,7 @@ def test_all_layers_of_a_large_model_are_there() -> None:
 
 
 def test_a_treatment_shows_its_fixes() -> None:
-    text = _text(Reader(_PAGES["treatment"]()))
+    text = " ".join(" ".join(Reader(_PAGES["treatment"]()).english).split())
     assert "BN201 stale-statistics applied statistics of 4 of 4 layers replaced" in text
     assert "its fix is unsafe: see the finding" in text
     assert "Findings before" in text
