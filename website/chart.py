@@ -1,6 +1,6 @@
-"""The chart of the README, drawn from the measured tables of docs/doctor/healed.md and docs/speed.md.
+"""The chart of the README, in both languages, of the measured tables of docs/doctor/healed.md and docs/speed.md.
 
-Run: python -m website.chart docs/pictures/chart.svg
+Run: python -m website.chart docs/pictures
 """
 
 import re
@@ -9,35 +9,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from website.chart_words import CHINESE, ENGLISH, Words
+
 _DOCS = Path(__file__).parents[1] / "docs"
 _WIDTH, _ROW, _TOP = 880, 19, 62
 _STYLE = """\
-text { font: 12px system-ui, sans-serif; fill: #24292f } .title { font-size: 14px; font-weight: 600 }
+text { fill: #24292f } .title { font-size: 14px; font-weight: 600 }
 .faint { fill: #59636e } .axis { stroke: #d1d9e0 } .link { stroke: #8c959f; stroke-width: 2 }
 .sick { fill: #c4432b } .healed { fill: #00796b } .bar { fill: #00796b } .spread { stroke: #24292f; stroke-width: 1.2 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 } .faint { fill: #9198a1 } .axis { stroke: #3d444d } .link { stroke: #656c76 }
 .sick { fill: #ff7b61 } .healed, .bar { fill: #4db6ac } .spread { stroke: #e6edf3 } }"""
-
-#: Short names of the set-ups of docs/doctor/healed.md.
-_CAUSES = {
-    "training with momentum=0.001": "momentum of 0.001",
-    "momentum=0.99 as in TensorFlow, batches of 8": "momentum of 0.99",
-    "a pass in training mode over data in the order of the classes": "a pass over sorted data",
-    "frozen backbone whose statistics moved on two classes": "frozen, but statistics moved",
-    "moving average of parameters() without buffers": "averaged without buffers",
-    "torch's AveragedModel without update_bn": "averaged without update_bn",
-    "weights pruned after training": "pruned after training",
-    "weights rounded to 3 bits after training": "rounded to 3 bits",
-    "checkpoint without buffers, strict=False": "checkpoint without buffers",
-    "the same for an LSTM with BN": "LSTM without buffers",
-    "one layer's buffers missing": "one layer's buffers missing",
-    "one batch with NaN, and 40 clean ones since": "one batch with NaN",
-    "negative variances after averaging": "negative variances",
-    "mean and variance swapped by a conversion": "mean and variance swapped",
-    "statistics of rank 0, which had five of the classes": "statistics of rank 0 alone",
-    "left in training mode, evaluated in batches of 4": "left in training mode",
-}
 
 
 class Healed(NamedTuple):
@@ -57,16 +39,16 @@ class Speed(NamedTuple):
     high: float
 
 
-def chart() -> str:
-    """Return the chart as SVG."""
+def chart(words: Words) -> str:
+    """Return the chart as SVG in one language."""
     healed, speeds = sorted(healed_models(), key=lambda row: row.sick), layer_speeds()
     height = _TOP + _ROW * max(len(healed), len(speeds)) + 26
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="{_description(healed, speeds)}">',
-        f"<style>{_STYLE}</style>",
-        *_healed_panel(healed),
-        *_speed_panel(speeds),
+        f'aria-label="{_description(healed, speeds, words)}">',
+        f"<style>text {{ font: 12px {words.fonts} }}\n{_STYLE}</style>",
+        *_healed_panel(healed, words),
+        *_speed_panel(speeds, words),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -94,41 +76,34 @@ def _rows(text: str, head: str) -> Iterator[list[str]]:
         yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def _description(healed: Sequence[Healed], speeds: Sequence[Speed]) -> str:
+def _description(healed: Sequence[Healed], speeds: Sequence[Speed], words: Words) -> str:
     ratios = [row.ratio for row in speeds]
-    return (
-        f"{len(healed)} broken models, accuracy before and after the doctor; BN+ReLU on a CPU, "
-        f"{min(ratios):.1f} to {max(ratios):.1f} times as fast as torch"
-    )
+    return words.description.format(models=len(healed), least=min(ratios), most=max(ratios))
 
 
-def _healed_panel(rows: Sequence[Healed]) -> Iterator[str]:
+def _healed_panel(rows: Sequence[Healed], words: Words) -> Iterator[str]:
     left, right = 190, 450
 
     def x(accuracy: float) -> float:
         return left + (right - left) * accuracy / 100
 
-    yield from _title(
-        0, "Broken models, healed by the doctor", "test accuracy in evaluation, before and after"
-    )
+    yield from _title(0, words.healed, words.healed_axis)
     yield from _axis([(x(tick), f"{tick}%") for tick in (0, 50, 100)], len(rows))
     for at, row in enumerate(rows):
         y = _TOP + _ROW * (at + 0.5)
-        yield f'<text x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{_CAUSES[row.cause]}</text>'
+        yield f'<text x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{words.causes[row.cause]}</text>'
         yield f'<line class="link" x1="{x(row.sick):.1f}" x2="{x(row.healed):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield f'<circle class="sick" cx="{x(row.sick):.1f}" cy="{y:.1f}" r="4.5"/>'
         yield f'<circle class="healed" cx="{x(row.healed):.1f}" cy="{y:.1f}" r="4.5"/>'
 
 
-def _speed_panel(rows: Sequence[Speed]) -> Iterator[str]:
+def _speed_panel(rows: Sequence[Speed], words: Words) -> Iterator[str]:
     left, right, most = 660, 860, 4.5
 
     def x(ratio: float) -> float:
         return left + (right - left) * ratio / most
 
-    yield from _title(
-        510, "BN+ReLU, forward and backward, on a CPU", "times as fast as torch, range of three runs"
-    )
+    yield from _title(510, words.speed, words.speed_axis)
     yield from _axis([(x(tick), f"{tick}×") for tick in (0, 1, 2, 3, 4)], len(rows))
     for at, row in enumerate(rows):
         y = _TOP + _ROW * (at + 0.5)
@@ -150,4 +125,5 @@ def _axis(ticks: Sequence[tuple[float, str]], rows: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(chart(), encoding="utf-8")
+    for language in (ENGLISH, CHINESE):
+        (Path(sys.argv[1]) / language.file).write_text(chart(language), encoding="utf-8")

@@ -36,7 +36,7 @@ _SMALL = """\
 
 
 def _page(words: str = "right, half right, wrong, not decided") -> Page:
-    return Page(Path("page.md"), tuple(words.split(", ")), str)
+    return Page(Path("page.md"), Path("page.svg"), tuple(words.split(", ")), str)
 
 
 @_PAGES

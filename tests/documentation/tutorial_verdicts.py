@@ -4,7 +4,7 @@ Run: python -m tests.documentation.tutorial_verdicts
 
 A row of a table is a statement of a tutorial. Where its verdict is a link to a claim in docs/evidence.md, the verdict
 is that of the claim, and the text in italics behind it is what was measured. Other verdicts are written by hand. The
-table at the top counts the rows.
+table at the top counts the rows, and the picture above it is drawn from the table.
 """
 
 import re
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from normwise.report.views.verdicts import SYMBOLS
 from tests.documentation.guides import translations
+from website.verdict_bars import verdict_bars
 
 COMMAND = "python -m tests.documentation.tutorial_verdicts"
 _CLAIM = re.compile(
@@ -98,11 +99,13 @@ class Page:
 
     Attributes:
         path: Its file.
+        picture: File of the picture of its table.
         words: Word of each verdict, from right to not decided.
         measured: What a measurement is in its language.
     """
 
     path: Path
+    picture: Path
     words: tuple[str, ...]
     measured: Callable[[str], str]
 
@@ -121,20 +124,29 @@ def in_chinese(measured: str) -> str:
     return text
 
 
+_DOCS = translations.ROOT / "docs"
 ENGLISH = Page(
-    translations.ROOT / "docs/five-tutorials.md", ("right", "half right", "wrong", "not decided"), str
+    _DOCS / "five-tutorials.md",
+    _DOCS / "pictures/five-tutorials.svg",
+    ("right", "half right", "wrong", "not decided"),
+    str,
 )
-CHINESE = Page(translations.ROOT / "docs/zh/five-tutorials.md", ("对", "半对", "错", "未定"), in_chinese)
+CHINESE = Page(
+    _DOCS / "zh/five-tutorials.md",
+    _DOCS / "pictures/five-tutorials.zh.svg",
+    ("对", "半对", "错", "未定"),
+    in_chinese,
+)
 
 
 def main() -> None:
-    """Fill in both pages; the Chinese one stays looked at where it was."""
+    """Fill in both pages and draw their pictures; the Chinese page stays looked at where it was."""
     looked_at = translations.recorded(CHINESE.path)[1] == translations.digest(ENGLISH.path)
     found = findings((translations.ROOT / "docs/evidence.md").read_text(encoding="utf-8"))
     for page in (ENGLISH, CHINESE):
-        page.path.write_text(
-            filled(page.path.read_text(encoding="utf-8"), page, found), encoding="utf-8", newline="\n"
-        )
+        text = filled(page.path.read_text(encoding="utf-8"), page, found)
+        page.path.write_text(text, encoding="utf-8", newline="\n")
+        page.picture.write_text(verdict_bars(text), encoding="utf-8", newline="\n")
     if looked_at:
         translations.main([CHINESE.path])
 

@@ -109,6 +109,3 @@ def test_a_treatment_says_what_it_proved() -> None:
     failed = dataclasses.replace(treatment, proven=False, reason="the loss grew")
     assert view.treatment_verdict(failed) == "1 error, 1 warning and 1 note; nothing was fixed"
     assert view.treatment_summary(failed) == "Not proven, so nothing was changed: the loss grew."
-    assert view.remedy_rows(treatment)[0] == (
-        "BN201 stale-statistics", "applied", "statistics of 4 of 4 layers replaced",
-    )  # fmt: skip

@@ -38,7 +38,7 @@ def _contrast(one: str, other: str) -> float:
 
 
 def test_a_run_has_its_configuration_and_result(run: Run) -> None:
-    text = " ".join(" ".join(Reader(run_page(run)).text).split())
+    text = " ".join(" ".join(Reader(run_page(run)).english).split())
     assert "mlp on mnist, norm batch, seed 3" in text
     assert run.config.key in text
     assert "Test accuracy, batch statistics 98.0%" in text
@@ -83,7 +83,7 @@ def test_a_recording_has_all_its_figures_with_their_data(recording: Recording) -
     assert [one["traces"][0]["type"] for one in drawn] == ["heatmap"] * len(maps) + ["scatter"] * len(figures)
     # One more is that of all layers.
     assert sum(attrs.get("class") == "data" for _, attrs in reader.elements) == len(drawn) + 1
-    text = " ".join("".join(reader.text).split())
+    text = " ".join("".join(reader.english).split())
     assert "Running statistics are somewhat off in 2 of 2 layers" in text
     assert "called 3 times a step" in text
 

@@ -9,6 +9,7 @@ from torch import nn
 import normwise
 from normwise.records import Recording
 from normwise.records.shown import Shown
+from tests.support.reports.html_reader import Reader
 
 X = 3 + 2 * torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -21,33 +22,33 @@ def _model() -> nn.Sequential:
 _REPORTS: dict[str, tuple[Callable[[], Shown], str, str]] = {
     "accelerate": (
         lambda: normwise.accelerate(_model(), X, timed=False)[1],
-        "<h1>Faster layers</h1>",
-        "<td>BatchNorm2d</td><td>replaced, took over the activation &#39;relu&#39;</td>",
+        "Faster layers",
+        "BatchNorm2d replaced, took over the activation 'relu'",
     ),
     "calibrate": (
         lambda: normwise.calibrate(_model(), X),
-        "running statistics were far from the data&#39;s in 1 of 1 layer (worst: 1)",
-        "<td>BatchNorm2d</td><td>bad, off by ",
+        "running statistics were far from the data's in 1 of 1 layer (worst: 1)",
+        "BatchNorm2d bad, off by ",
     ),
     "convert": (
         lambda: normwise.convert(_model(), "group")[1],
-        "<h1>Normalisation converted</h1>",
-        "<td>BatchNorm2d</td>",
+        "Normalisation converted",
+        "BatchNorm2d",
     ),
     "fold": (
         lambda: normwise.fold(_model().eval(), X, timed=False)[1],
         "1 of 1 folded; largest relative difference",
-        "<td>BatchNorm2d</td><td>folded into Conv2d &#39;0&#39; before it</td>",
+        "BatchNorm2d folded into Conv2d '0' before it",
     ),
-    "freeze": (lambda: normwise.freeze(_model()), "1 of 1 BN layers frozen", "<td>frozen</td>"),
+    "freeze": (lambda: normwise.freeze(_model()), "1 of 1 BN layers frozen", "1 frozen"),
     "insert": (
         lambda: normwise.insert(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), X[:, :, 0, 0])[1],
-        "<h1>Batch normalization inserted</h1>",
-        "<td>Linear</td>",
+        "Batch normalization inserted",
+        "Linear",
     ),
     "unfreeze": (
         lambda: normwise.unfreeze(_model()),
-        "<h1>Statistics learn again</h1>",
+        "Statistics learn again",
         "no layer was frozen",
     ),
 }
@@ -57,10 +58,11 @@ _REPORTS: dict[str, tuple[Callable[[], Shown], str, str]] = {
 def test_an_operation_has_a_page_with_its_outcome_and_each_layer(name: str) -> None:
     make, said, cell = _REPORTS[name]
     page = make().to_html()
+    text = " ".join(" ".join(Reader(page).english).split())
     assert page.startswith("<!doctype html>")
-    assert said in page
-    assert cell in page
-    assert "<script>\n\n</script>" in page  # none that would have to be loaded
+    assert said in text
+    assert cell in text
+    assert "Plotly" not in page
 
 
 def test_a_notebook_shows_the_text_with_everything_escaped() -> None:

@@ -1,11 +1,12 @@
 """A record as one HTML file that opens without a network: scripts, styles and data are in it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from normwise.extras import needs_extra
 from normwise.records import (
@@ -21,6 +22,9 @@ from normwise.records import (
     range_words,
 )
 from normwise.report import numbers
+from normwise.report.chinese.page_chinese import page_chinese
+from normwise.report.chinese.rules import rules
+from normwise.report.chinese.study_chinese import chinese_of_study
 from normwise.report.figures import recording_figures
 from normwise.report.figures.chart.chart import chart, chart_again
 from normwise.report.figures.chart.scale import scales
@@ -30,6 +34,7 @@ from normwise.report.figures.forest import marks
 from normwise.report.figures.heat_map import heat_map_drawing, heat_map_height, heat_map_table
 from normwise.report.figures.layer_figure import LayerFigure, layer_drawing
 from normwise.report.figures.tables import figure_table
+from normwise.report.figures.with_chinese import with_chinese
 from normwise.report.views import (
     benchmark_view,
     examination_view,
@@ -40,7 +45,6 @@ from normwise.report.views import (
     study_view,
     verdicts,
 )
-from normwise.report.views.chinese import Chinese
 
 
 def study_page(study: Study) -> str:
@@ -55,7 +59,7 @@ def study_page(study: Study) -> str:
         verdicts=verdicts,
         marks=marks,
         chart=chart,
-        chinese=Chinese(study),
+        chinese=chinese_of_study(study),
         chart_again=chart_again,
         scales=scales,
         case_words=case_words,
@@ -64,8 +68,8 @@ def study_page(study: Study) -> str:
         interval_words=interval_words,
         # Nothing in it needs a drawing by script.
         plotly="",
-        style=_styles("colours.css", "page.css", "forest.css", "study.css"),
-        script=Markup(_asset("scripts", "language.js")),
+        style=_styles("colours.css", "page.css", "language.css", "forest.css", "study.css"),
+        script=_assets("scripts", "language.js"),
     )
 
 
@@ -139,7 +143,6 @@ def examination_page(examination: Examination) -> str:
         lead=examination_view.examination_summary(examination),
         outcomes=examination_view.outcome_names(examination),
         treatment=None,
-        remedies=(),
     )
 
 
@@ -152,7 +155,6 @@ def treatment_page(treatment: Treatment) -> str:
         lead=examination_view.treatment_summary(treatment),
         outcomes=examination_view.treatment_outcomes(treatment),
         treatment=treatment,
-        remedies=examination_view.remedy_rows(treatment),
     )
 
 
@@ -165,8 +167,8 @@ def operation_page(record: operation_view.Operation) -> str:
         header=operation_view.OPERATION_HEADER,
         rows=operation_view.operation_rows(record),
         plotly="",
-        style=_styles("colours.css", "page.css"),
-        script="",
+        style=_styles("colours.css", "page.css", "language.css"),
+        script=_assets("scripts", "language.js"),
     )
 
 
@@ -181,11 +183,12 @@ def _of_examination(examination: Examination, figures: Sequence[LayerFigure]) ->
         "examination": examination,
         "figures": figures,
         "view": examination_view,
+        "rules": rules(),
         "environment_rows": study_view.environment_rows(examination.environment),
         "environment": examination.environment,
         # 5 MB that a page without figures can do without.
         "plotly": _plotly() if figures else "",
-        "copy": Markup(_asset("scripts", "copy.js")),
+        "copy": _assets("scripts", "copy.js"),
     }
 
 
@@ -193,8 +196,9 @@ def _render_drawn(template: str, **values: object) -> str:
     """Render a page whose figures are drawn by a script."""
     of_all = {
         "plotly": _plotly(),
-        "style": _styles("colours.css", "page.css"),
-        "script": Markup(_asset("scripts", "figures.js")),
+        "style": _styles("colours.css", "page.css", "language.css"),
+        # The language first: figures are drawn in it.
+        "script": _assets("scripts", "language.js", "figures.js"),
     }
     return _render(template, **of_all | values)
 
@@ -227,19 +231,30 @@ def _templates() -> Environment:
     environment.globals.update(
         drawing=drawing, layer_drawing=layer_drawing, figure_table=figure_table, numbers=numbers
     )
+    environment.globals.update(chinese=page_chinese, with_chinese=with_chinese)
     environment.globals.update(
         heat_map_drawing=heat_map_drawing, heat_map_height=heat_map_height, heat_map_table=heat_map_table
     )
     environment.tests["web_address"] = _is_web_address
+    environment.filters["with_code"] = _with_code
     return environment
 
 
 def _styles(*names: str) -> Markup:
-    return Markup("").join(Markup(_asset("styles", name)) for name in names)
+    return _assets("styles", *names)
+
+
+def _assets(folder: str, *names: str) -> Markup:
+    return Markup("").join(Markup(_asset(folder, name)) for name in names)
 
 
 def _asset(folder: str, name: str) -> str:
     return (files("normwise.report") / folder / name).read_text(encoding="utf-8")
+
+
+def _with_code(text: str) -> Markup:
+    """Return a text with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _is_web_address(url: str) -> bool:

@@ -20,14 +20,18 @@
     }
   }
 
+  const said = {
+    en: { done: "Copied", selected: "Selected: press Ctrl+C" },
+    "zh-Hans": { done: "已复制", selected: "已选中，请按 Ctrl+C" },
+  };
+
   for (const button of document.querySelectorAll("button.copy")) {
+    const label = [...button.childNodes];
     button.hidden = false;
     button.addEventListener("click", async () => {
       const done = await copyOf(button.parentElement.querySelector("code"));
-      button.textContent = done ? "Copied" : "Selected: press Ctrl+C";
-      setTimeout(() => {
-        button.textContent = "Copy";
-      }, 2000);
+      button.textContent = said[document.documentElement.lang][done ? "done" : "selected"];
+      setTimeout(() => button.replaceChildren(...label), 2000);
     });
   }
 })();

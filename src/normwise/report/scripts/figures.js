@@ -77,8 +77,24 @@
     };
   }
 
+  // The figure with its words in Chinese where that is chosen; words without Chinese stay as they are.
+  function inLanguage(figure) {
+    if (document.documentElement.lang !== "zh-Hans") return figure;
+    const { names, x, y } = figure.chinese;
+    const { xaxis, yaxis } = figure.layout;
+    const titled = (axis, title) => ({ ...axis, title: { ...axis.title, text: title ?? axis.title.text } });
+    const place = `<br>${xaxis.title.text} `;
+    const traces = figure.traces.map((trace, i) => {
+      if (names[i] === null) return trace;
+      if (!trace.colorbar) return { ...trace, name: names[i] };
+      const text = trace.text.map((row) => row.map((words) => words.replace(place, `<br>${x ?? xaxis.title.text} `)));
+      return { ...trace, text, colorbar: { ...trace.colorbar, title: { ...trace.colorbar.title, text: names[i] } } };
+    });
+    return { traces, layout: { ...figure.layout, xaxis: titled(xaxis, x), yaxis: titled(yaxis, y) } };
+  }
+
   async function draw(plot) {
-    const figure = JSON.parse(plot.nextElementSibling.textContent);
+    const figure = inLanguage(JSON.parse(plot.nextElementSibling.textContent));
     const config = {
       responsive: true,
       displaylogo: false,
@@ -111,6 +127,8 @@
   const drawAll = () => drawIn(document);
   drawAll();
   for (const query of [dark, phone]) query.addEventListener("change", drawAll);
+  // After language.js, which sets the page's language.
+  for (const choice of document.querySelectorAll("input[name=language]")) choice.addEventListener("change", drawAll);
   for (const details of document.querySelectorAll("details.layer")) {
     details.addEventListener("toggle", () => drawIn(details));
   }

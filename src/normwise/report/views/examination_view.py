@@ -173,14 +173,6 @@ def rule_rows(examination: Examination) -> tuple[tuple[str, str], ...]:
     )
 
 
-def remedy_rows(treatment: Treatment) -> tuple[tuple[str, ...], ...]:
-    """Return what became of each fix."""
-    return tuple(
-        (f"{remedy.code} {remedy.name}", "applied" if remedy.applied else "not applied", remedy.reason)
-        for remedy in treatment.remedies
-    )
-
-
 def _card(finding: Finding) -> FindingCard:
     symptoms = finding.symptoms
     labels = tuple(dict.fromkeys(one.label for symptom in symptoms for one in symptom.evidence))

@@ -3,8 +3,9 @@
 import pytest
 
 from normwise.records import Bilingual, Study
-from normwise.report.views.chinese import Chinese
-from normwise.report.views.chinese_words import CHINESE
+from normwise.report.chinese.chinese import Chinese
+from normwise.report.chinese.study_chinese import chinese_of_study
+from normwise.report.chinese.words.study_words import STUDY
 from tests.support.reports.made_claim import case, claim
 
 
@@ -12,7 +13,7 @@ from tests.support.reports.made_claim import case, claim
 def chinese(study: Study) -> Chinese:
     gloss = Bilingual("3 sigmoid layers (plain SGD)", "3 层 sigmoid（普通 SGD）")
     made = claim("c", "training", ("c", "c"), "supported", [case("shown", (2.0, 1.5, 3.0), gloss=gloss)])
-    return Chinese(type(study)(**{**vars(study), "findings": (made,)}))
+    return chinese_of_study(type(study)(**{**vars(study), "findings": (made,)}))
 
 
 @pytest.mark.parametrize(
@@ -38,4 +39,4 @@ def test_a_text_is_put_together_from_its_parts_or_left_out(
 
 
 def test_nothing_is_left_empty() -> None:
-    assert all(english and zh for english, zh in CHINESE.items())
+    assert all(english and zh for english, zh in STUDY.items())

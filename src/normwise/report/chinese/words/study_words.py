@@ -193,4 +193,12 @@ _MEASURED = {
     "width of the usable range with BN less without": "用 BN 与不用 BN 的可用范围宽度之比",
 }  # fmt: skip
 
-CHINESE: dict[str, str] = {**_FIGURES, **_TITLES, **_CAPTIONS, **_MEASURED}
+#: Texts with a number.
+_NUMBERED = {
+    "learning rate {rate:number}": "学习率 {rate}",
+    "rate {rate:number}": "学习率 {rate}",
+    "BN, batch {size:number}": "BN，批量 {size}",
+    "BN over {size:number}": "BN，一起归一化 {size}",
+}
+
+STUDY: dict[str, str] = {**_FIGURES, **_TITLES, **_CAPTIONS, **_MEASURED, **_NUMBERED}

@@ -1,0 +1,1 @@
+"""Chinese of the reports' pages."""
