@@ -26,7 +26,8 @@ def test_the_training_is_the_same_bit_for_bit(kind: Any) -> None:
     def trained(model: Any, *callbacks: Any) -> Any:
         keras.utils.set_random_seed(2)
         history = fit(model, *callbacks).history
-        return history, random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+        state: Any = np.random.get_state()  # noqa: NPY002
+        return history, random.getstate(), state[1].tolist()
 
     assert trained(watched, nk.WatchCallback((X, Y), every=2, batch_size=16)) == trained(plain)
     for ours, theirs in ((plain, watched), (plain.optimizer, watched.optimizer)):
@@ -40,7 +41,7 @@ def test_a_pass_that_fails_leaves_the_model_as_it_was() -> None:
         def call(self, inputs: Any, training: bool = False) -> Any:
             return inputs
 
-    fails = Fails()
+    fails: Any = Fails()
     model: Any = keras.Sequential(
         [keras.Input((6,)), layers.Dropout(0.5), layers.BatchNormalization(), fails, layers.Dense(1)]
     )
@@ -52,12 +53,12 @@ def test_a_pass_that_fails_leaves_the_model_as_it_was() -> None:
         raise RuntimeError("broken")
 
     watch = nk.WatchCallback(X)
-    vars(fails)["call"] = fail
+    fails.__dict__["call"] = fail
     with pytest.raises(
         ModelError, match="the model fails on a batch of the data of WatchCallback: RuntimeError"
     ):
         fit(model, watch)
-    del vars(fails)["call"]
+    del fails.__dict__["call"]
     for want, got in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(got, want)
     for want, got in zip(seeds, model.variables, strict=True):

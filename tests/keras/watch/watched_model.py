@@ -87,9 +87,10 @@ class WeightsAtSteps(keras.callbacks.Callback):
         self.at: list[dict[str, dict[str, Any]]] = []
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        model: Any = self.model
         self.at.append(
             {
-                name: {weight.name: double(weight).copy() for weight in self.model.get_layer(name).weights}
+                name: {weight.name: double(weight).copy() for weight in model.get_layer(name).weights}
                 for name in ("features", "first", "second")
             }
         )
