@@ -30,7 +30,7 @@ def _without_numbers(text: str) -> str:
 def test_the_page_shows_what_the_doctor_prints(said: str) -> None:
     # Other versions of torch, and other processors, train to other numbers.
     assert _without_numbers(said) == _without_numbers(shown_session(_DOCUMENT)), (
-        "make doctor-pages makes it anew"
+        "make doctor-pages makes it again"
     )
 
 

@@ -25,7 +25,7 @@ def test_the_page_of_a_rule_is_up_to_date(rule: Rule) -> None:
     path = _FOLDER / page_name(rule)
     assert path.is_file(), f"{COMMAND} makes it"
     there = path.read_text(encoding="utf-8")
-    assert without_numbers(there) == without_numbers(page(rule)), f"{COMMAND} makes it anew"
+    assert without_numbers(there) == without_numbers(page(rule)), f"{COMMAND} makes it again"
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
@@ -35,7 +35,7 @@ def test_what_the_doctor_says_on_a_page_is_a_finding_of_the_rule(rule: Rule) -> 
 
 
 def test_the_index_is_up_to_date() -> None:
-    assert (_FOLDER / "README.md").read_text(encoding="utf-8") == index(), f"{COMMAND} makes it anew"
+    assert (_FOLDER / "README.md").read_text(encoding="utf-8") == index(), f"{COMMAND} makes it again"
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)

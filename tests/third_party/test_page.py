@@ -12,4 +12,4 @@ def test_each_model_has_a_row_on_the_page() -> None:
     rows = [line.split(" | ")[0] for line in lines]
     assert [row for row in rows if row in {f"| {s.name}" for s in SPECIMENS}] == [
         f"| {s.name}" for s in SPECIMENS
-    ], "make models-page makes it anew"
+    ], "make models-page makes it again"

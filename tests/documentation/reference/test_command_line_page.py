@@ -22,7 +22,7 @@ def _sections() -> dict[str, str]:
 
 
 def test_it_has_a_section_for_each_command() -> None:
-    assert list(_sections()) == list(_COMMANDS), f"{COMMAND} makes it anew"
+    assert list(_sections()) == list(_COMMANDS), f"{COMMAND} makes it again"
 
 
 @pytest.mark.parametrize("words", _COMMANDS)
@@ -34,7 +34,7 @@ def test_a_section_has_what_the_command_takes(words: str) -> None:
     options = {name for parameter in command.get_params(context) for name in _names(parameter)}
     rows = re.findall(r"^\| `(-[^`]*)`", section, re.M)
     there = {name for row in rows for name in re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", row)}
-    assert there == options, f"{COMMAND} makes it anew"
+    assert there == options, f"{COMMAND} makes it again"
     for parameter in command.get_params(context):
         assert " ".join((parameter.help or "").split()).replace("|", "\\|") in section, parameter.name
 
