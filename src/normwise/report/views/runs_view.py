@@ -123,8 +123,8 @@ def _outcomes(runs: list[Run]) -> list[tuple[str, ...]]:
         ("Training loss", *(MISSING if point is None else number(point.loss) for point in last)),
         ("Test loss", *(MISSING if point is None else number(point.test_loss) for point in last)),
         ("Test accuracy", *(_percent(None if point is None else point.test_accuracy) for point in last)),
-        ("  with batch statistics", *map(_percent, by_batch)),
-        ("  best on the way", *map(_percent, best)),
+        ("Test accuracy, batch statistics", *map(_percent, by_batch)),
+        ("Test accuracy, best on the way", *map(_percent, best)),
     ]
     return [row for row in rows if set(row[1:]) != {MISSING}]
 

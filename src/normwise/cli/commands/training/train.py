@@ -124,8 +124,16 @@ def image(
     """
     options: dict[str, Any] = {} if placement is None else {"placement": placement}
     data_options: dict[str, Any] = {} if size is None else {"size": size}
-    names = tuple(one.value for one in AugmentName if one in (augment or ()))
-    run_training(context, TrainingRequest("image", model, data, norm, options, data_options, names), training)
+    request = TrainingRequest(
+        "image",
+        model,
+        data,
+        norm,
+        options,
+        data_options,
+        augment=tuple(one.value for one in AugmentName if one in (augment or ())),
+    )
+    run_training(context, request, training)
 
 
 @train_app.command()
