@@ -53,7 +53,7 @@ def watch(
     Args:
         model: Model with BN layers.
         every: Interval of the records, in steps; the first step is recorded. By default the steps 0, 1, 2, 4, 8 … 128
-            are, and then every 200th: a short training has records as well, and a long one seven more. At this
+            are, and then every 200th: a short training has records as well, and a long one eight more. At this
             interval, recording takes less than 5 % of the time of a training with steps of half a millisecond, and
             far less of any other. In a file, a record takes about 1.4 kB per layer.
         units: Channels whose percentiles are recorded: a number of evenly spaced channels of each layer, or
