@@ -1,4 +1,4 @@
-"""What holds for every test: one thread a process, since the suite itself runs several at once."""
+"""Settings of all tests: one thread per process, since the suite itself runs several processes at once."""
 
 import math
 from typing import Any

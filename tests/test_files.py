@@ -1,4 +1,4 @@
-"""What is written is there whole or not at all, and takes the place of nothing but a file."""
+"""Files are written whole or not at all, and replace only files."""
 
 import os
 import resource

@@ -15,7 +15,7 @@ from normwise.layers import batch_norms
 
 #: Accuracy on the test samples that a healthy model has.
 LEAST_ACCURACY = 0.9
-#: Values a channel of a batch from which two processes may train it with local statistics.
+#: Values per channel of a batch from which two processes may train it with local statistics.
 FEWEST = 16
 #: How much higher it may be with batch statistics.
 MOST_GAIN = 0.02

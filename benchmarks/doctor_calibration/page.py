@@ -27,7 +27,7 @@ two processes train it, each with local statistics of its half of the data. A fi
 **Plants.** {plants} sick models: copies of the healthy ones with one fault each, {faults} faults in all, given to the
 doctor as a user would. The fault is found if its rule is among the findings, and is a hit if that is the first of them,
 which are ordered by severity and code. The faults are planted on purpose and are clear; this says nothing about faint
-ones. BN704 is of ONNX files, and has no plants. Thresholds, and some plants that had two faults, were mended
+ones. BN704 is of ONNX files, and has no plants. Thresholds, and some plants that had two faults, were corrected
 after looking at these very models: "Fresh seeds" below says how the same thresholds do on other models."""
 
 

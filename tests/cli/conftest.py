@@ -64,7 +64,7 @@ def trained() -> nn.Module:
 
 @pytest.fixture
 def batches() -> list[Tensor]:
-    """What ``loader`` gives."""
+    """Batches of ``loader``."""
     generator = torch.Generator().manual_seed(1)
     return [torch.randn(size, 1, 8, 8, generator=generator) * 2 + 1 for size in (8, 8, 3)]
 

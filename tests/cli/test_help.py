@@ -51,7 +51,7 @@ def test_what_is_listed_is_what_there_is() -> None:
         (("trian",), "did you mean train? See normwise --help"),
         (
             ("accelerate", "x"),
-            "error: accelerate is no command, but a function in Python: normwise.accelerate.",
+            "error: accelerate is not a command but a function in Python: normwise.accelerate.",
         ),
         (
             ("train", "vision"),

@@ -1,4 +1,4 @@
-"""What a short line still shows."""
+"""Content of a progress bar on a short line."""
 
 import re
 

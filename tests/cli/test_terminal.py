@@ -68,7 +68,7 @@ def test_what_nobody_expected_is_one_line_that_says_how_to_report_it(raising: Ca
     code, out, err = raising(TypeError("an int was\nexpected"))
     assert (code, out) == (70, "")
     assert err.count("\n") == 1
-    assert err.startswith("error: normwise has a mistake here (TypeError: an int was). Please report it")
+    assert err.startswith("error: this is a bug in normwise (TypeError: an int was). Please report it")
     assert "--traceback" in err
 
 

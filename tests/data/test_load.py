@@ -1,4 +1,4 @@
-"""What stays in memory for the next run, and what does not."""
+"""Data that stay in memory for the next run, and data that do not."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

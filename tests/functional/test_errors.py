@@ -1,4 +1,4 @@
-"""What cannot be computed is refused, in words that say how to mend it, before anything has moved."""
+"""Arguments that can't be computed with are refused before anything has changed, with an error that says the fix."""
 
 import pytest
 import torch
@@ -86,7 +86,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_message_says_what_was_got_expected_and_how_to_mend_it(case):
+def test_message_says_what_was_got_expected_and_how_to_fix_it(case):
     change, kind, message = CASES[case]
     arguments = {
         "x": torch.randn(4, 3),

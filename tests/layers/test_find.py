@@ -1,4 +1,4 @@
-"""Which layers count as batch normalization."""
+"""Layers that count as batch normalization."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a network does with a batch, layer by layer."""
+"""Fixtures that record what a network does with a batch, layer by layer."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What cannot be built says so, with what was got and what would do."""
+"""Errors for networks that can't be built: what was got, and what was expected."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What each option of a network changes."""
+"""Effect of each option of a network."""
 
 from collections.abc import Callable
 

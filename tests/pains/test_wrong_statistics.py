@@ -1,4 +1,4 @@
-"""Running statistics that are not those of these weights on this data, however they came about: calibrate mends it."""
+"""Running statistics that are not those of these weights on this data, whatever the cause: calibrate corrects them."""
 
 import copy
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def _norms(model: nn.Module) -> list[nn.BatchNorm1d]:
     return [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d)]
 
 
-def _mended(model: nn.Module, data: Data, loss: Loss, good: float, *, bad: float = 10.0) -> Calibration:
+def _healed(model: nn.Module, data: Data, loss: Loss, good: float, *, bad: float = 10.0) -> Calibration:
     """That the model was bad, and is good once it is calibrated."""
     before = loss(model.eval())
     # A NaN is bad, too.
@@ -43,7 +43,7 @@ def test_1_evaluation_is_bad_on_the_training_data_itself(
     trained.train()
     for part in data[0].split(60):
         trained(part)
-    _mended(trained, data, loss, good)
+    _healed(trained, data, loss, good)
 
 
 def test_6_an_average_of_parameters_forgets_the_buffers(
@@ -55,7 +55,7 @@ def test_6_an_average_of_parameters_forgets_the_buffers(
         layer.reset_running_stats()
     for own, other in zip(copied.parameters(), trained.parameters(), strict=True):
         own.data.mul_(0.0).add_(other.data)
-    _mended(copied, data, loss, good)
+    _healed(copied, data, loss, good)
 
 
 def test_7_averaged_weights_have_the_statistics_of_none_of_them(
@@ -89,10 +89,10 @@ def test_9_a_momentum_of_0_99_keeps_the_last_batch_and_nothing_else(
     trained.train()
     for part in data[0][data[1].sort(stable=True).indices].split(60):
         trained(part)  # sorted by class: the last batches are all of the last
-    mended, report = normwise.convert(trained, "torch", momentum=0.01)
-    assert [layer.momentum for layer in _norms(mended)] == [0.01, 0.01]
+    healed, report = normwise.convert(trained, "torch", momentum=0.01)
+    assert [layer.momentum for layer in _norms(healed)] == [0.01, 0.01]
     assert all(change.changed for change in report.changes)
-    _mended(mended, data, loss, good)
+    _healed(healed, data, loss, good)
 
 
 def test_12_a_checkpoint_without_its_buffers(trained: nn.Sequential, data: Data, loss: Loss) -> None:
@@ -102,7 +102,7 @@ def test_12_a_checkpoint_without_its_buffers(trained: nn.Sequential, data: Data,
         layer.reset_running_stats()
     fresh.load_state_dict(dict(trained.named_parameters()), strict=False)
     assert all(layer.get_buffer("num_batches_tracked") == 0 for layer in _norms(fresh))
-    _mended(fresh, data, loss, good)
+    _healed(fresh, data, loss, good)
 
 
 @pytest.mark.parametrize("kind", ["NaN", "negative variance"])
@@ -119,7 +119,7 @@ def test_13_what_one_bad_batch_or_average_did_heals_never_by_itself(
         assert torch.isnan(trained[1].get_buffer("running_mean")).all()
     else:
         trained[1].get_buffer("running_var").mul_(-momentum)
-    report = _mended(trained, data, loss, good)
+    report = _healed(trained, data, loss, good)
     said = {
         "NaN": "NaN in 16 of 16 channels",
         "negative variance": "of negative variance in 16 of 16 channels",
@@ -159,6 +159,6 @@ def test_18_weights_from_keras_come_with_another_epsilon_and_order(
             layer.get_buffer("running_mean").copy_(variance)
             layer.get_buffer("running_var").copy_(mean)
     assert not torch.allclose(ported(data[0] / 30), expected, atol=1e-3)
-    mended, _ = normwise.convert(ported, "torch", eps=1e-3)
-    normwise.calibrate(mended, data[0] / 30)
-    torch.testing.assert_close(mended(data[0] / 30), expected, rtol=1e-4, atol=1e-4)
+    healed, _ = normwise.convert(ported, "torch", eps=1e-3)
+    normwise.calibrate(healed, data[0] / 30)
+    torch.testing.assert_close(healed(data[0] / 30), expected, rtol=1e-4, atol=1e-4)

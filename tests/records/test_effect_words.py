@@ -92,6 +92,21 @@ def test_several_cases_have_the_span_of_their_estimates() -> None:
     assert range_words([*cases, other]).en == "2.2 to 6.7 times; +3.0 points"
 
 
+def test_a_span_leaves_out_what_is_not_measurable() -> None:
+    cases = [_case(_effect("times", value, NAN, NAN)) for value in (1.1, NAN, 1.0)]
+    assert range_words(cases).en == "1 to 1.1 times"
+    assert range_words([cases[1], cases[1]]).en == "not measurable"
+
+
+def test_a_span_says_which_of_its_ends_is_a_bound() -> None:
+    lower = [_case(_effect("times", value, 2.0, math.inf, note="a lower bound")) for value in (160.0, 300.0)]
+    upper = _case(_effect("times", 1.0, 0.0, 1.6, note="an upper bound"))
+    known = _case(_effect("times", 160.0, 100.0, 200.0))
+    assert range_words(lower) == Bilingual("at least 160 to at least 300 times", "至少 160 到至少 300 倍")
+    assert range_words([upper, known]).en == "at most 1 to 160 times"
+    assert range_words([known, lower[0]]).en == "at least 160 times"
+
+
 def test_short_numbers_have_two_digits() -> None:
     assert [short(value) for value in (0.0, 0.01619, 4.26, 99.0, 12345.0)] == [
         "0",

@@ -1,4 +1,4 @@
-"""Where a run was made."""
+"""Record of the environment of a run."""
 
 import dataclasses
 import os

@@ -21,7 +21,7 @@ def _symptom(path: str, value: float, *, kind: str = "BatchNorm2d", detail: str 
 
 
 def _finding(*symptoms: Symptom) -> Finding:
-    return Finding("BN201", "stale", "error", "It is wrong.", symptoms, "loss 2, not 1", "mend()", "safe")
+    return Finding("BN201", "stale", "error", "It is wrong.", symptoms, "loss 2, not 1", "fix()", "safe")
 
 
 def test_the_numbers_of_one_layer_stand_below_each_other() -> None:
@@ -33,7 +33,7 @@ def test_the_numbers_of_one_layer_stand_below_each_other() -> None:
         "    values a channel          640",
         "  Costs: loss 2, not 1",
         "  Fix (safe: normwise can apply it and prove it):",
-        "    mend()",
+        "    fix()",
     ]
 
 
@@ -72,7 +72,7 @@ def test_what_a_terminal_would_obey_is_shown_in_a_table_as_well() -> None:
 
 
 def test_a_finding_in_a_line() -> None:
-    info = Finding("BN101", "bias", "info", "It is there.", (_symptom("bn", 1),), "", "mend()", "unsafe")
+    info = Finding("BN101", "bias", "info", "It is there.", (_symptom("bn", 1),), "", "fix()", "unsafe")
     none = ProbeOutcome()
     layers = (LayerHealth("bn", "BatchNorm2d"),)
     findings = (_finding(_symptom("a", 2), _symptom("b", 1)), info)

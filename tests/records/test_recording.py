@@ -1,4 +1,4 @@
-"""What ``watch`` saw: there and back through JSON, and in words."""
+"""Records of ``watch``: there and back through JSON, and as text."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What is not a record says where and why."""
+"""Errors for files that are not records: where and why."""
 
 from functools import reduce
 from typing import Any

@@ -38,7 +38,7 @@ def test_the_summary(sick: Examination) -> None:
 def test_evidence_is_a_row_for_each_layer(sick: Examination) -> None:
     first, second, third = view.cards(sick)
     assert first.places == "2 layers"
-    assert first.header == ("Layer", "normalised values off by", "values a channel")
+    assert first.header == ("Layer", "normalised values off by", "values per channel")
     assert first.rows == ((HOSTILE, "0.9 σ", "12,345"), ("stem.norm", "inf σ", "12,345"))
     assert second.header[1] == "About"
     assert second.rows == (("head.norm", HOSTILE, "0 σ", "12,345"),)
@@ -107,5 +107,5 @@ def test_a_treatment_says_what_it_proved() -> None:
     assert view.treatment_verdict(treatment) == "Before: 1 error, 1 warning and 1 note. After: healthy"
     assert view.treatment_summary(treatment) == "Proven: accuracy in evaluation 42.0% before, 98.0% after."
     failed = dataclasses.replace(treatment, proven=False, reason="the loss grew")
-    assert view.treatment_verdict(failed) == "1 error, 1 warning and 1 note, and nothing mended"
+    assert view.treatment_verdict(failed) == "1 error, 1 warning and 1 note; nothing was fixed"
     assert view.treatment_summary(failed) == "Not proven, so nothing was changed: the loss grew."

@@ -1,4 +1,4 @@
-"""What reports say of a recording: its rows, its figures, its text."""
+"""Reports of a recording: rows, figures, text."""
 
 import dataclasses
 import math
@@ -192,7 +192,7 @@ def test_each_layer_that_was_called_has_its_figures(recording: Recording) -> Non
     assert titles == [
         "Shift and noise",
         "What the layer gets",
-        "What the units behind it get",
+        "What the units after it get",
         "γ and β",
         "Gradients",
     ]

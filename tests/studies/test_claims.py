@@ -1,4 +1,4 @@
-"""What every claim must have, whoever adds the next."""
+"""Requirements on every claim, including future ones."""
 
 import inspect
 from collections import Counter

@@ -36,7 +36,7 @@ def untouched(model: nn.Module, *batches: Batch) -> Iterator[None]:
 
 @contextmanager
 def training_passes(model: nn.Module) -> Iterator[list[nn.Module]]:
-    """Which models of the same class finish a forward pass in training within.
+    """Collect the models of the same class that finish a forward pass in training within the context.
 
     An operation that promises something of training must have seen both models train.
     """
@@ -123,12 +123,12 @@ def assert_copies(subject: Subject, new: nn.Module) -> None:
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are equal, type and places without a number included."""
+    """Return whether two tensors are equal, including their type and the places of NaN."""
     return a.dtype == b.dtype and a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def hooks_of(model: nn.Module) -> list[list[int]]:
-    """How many hooks of each kind each module has."""
+    """Return the number of hooks of each kind of each module."""
     return [_hooks(module) for module in model.modules()]
 
 

@@ -38,7 +38,7 @@ _OTHER_NORMS = (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an operation did to a model.
+    """Effect of an operation on a model.
 
     Attributes:
         done, places: How many places it changed, and how many there were.
@@ -230,7 +230,7 @@ def _outcome(changes: tuple[Change, ...]) -> Outcome:
 
 
 def _reasons(said: Iterable[str]) -> Counter[str]:
-    """How often each reason is given, without the names and sizes of the layers in it."""
+    """Return how often each reason is given, without the names and sizes of layers."""
     general = (re.sub(r"\w* ?'[^']*'", "…", reason) for reason in said if reason)
     return Counter(
         re.sub(r"^of [\w.]+: ", "", re.sub(r"\(\d+(, \d+)+\)", "(…)", reason)) for reason in general

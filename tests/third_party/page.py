@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def _run(specimen: Specimen, name: str, failures: list[str]) -> Outcome | str:
-    """What an operation did; why not, in one line."""
+    """Return the effect of an operation, or the reason for none, in one line."""
     try:
         return OPERATIONS[name](subject(specimen).fresh())
     except NormwiseError as error:

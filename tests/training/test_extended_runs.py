@@ -61,7 +61,7 @@ def test_a_longer_run_is_not_begun_over_a_shorter_one_without_being_asked(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 7}, "can't be extended: it was evaluated after 7 steps, where one of 20 steps is not"),
+        ({"steps": 7}, "can't be extended: it was evaluated after 7 steps, and a run of 20 steps is not"),
         ({"steps": 5, "norm": "none", "lr": 1e30}, "diverged after . steps and can't be extended"),
         (
             {"steps": 10, "stop_at_loss": 100.0},

@@ -111,8 +111,8 @@ def test_a_checkpoint_of_other_tensors_is_refused_in_a_line(
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("run.json", {"options": {"norm": "x"}}, "norm is a field of the configuration itself"),
-        ("run.json", {"options": {"seed": 3}}, "seed is a field of the configuration itself"),
+        ("run.json", {"options": {"norm": "x"}}, "norm is a field of the configuration, not an option"),
+        ("run.json", {"options": {"seed": 3}}, "seed is a field of the configuration, not an option"),
         ("run.json", {"options": {"depth": 3}}, "has no option 'depth'"),
         ("run.json", {"options": {"init_scale": "x"}}, "takes a value like"),
         ("run.json", {"model": "vgg"}, "unknown model 'vgg'"),
@@ -150,7 +150,7 @@ def test_a_run_goes_on_with_the_kernels_that_it_was_begun_with(
         before = _contents(tmp_path / "run")
         with pytest.raises(
             RunError,
-            match=rf"begun with other kernels: {begun_with}, where these are another; .*NORMWISE_KERNELS={begun_with}",
+            match=rf"started with other kernels: {begun_with}, and these are another; .*NORMWISE_KERNELS={begun_with}",
         ):
             train(config(), tmp_path / "run", resume=True)
         assert _contents(tmp_path / "run") == before

@@ -57,5 +57,5 @@ def test_convolutions_on_a_gpu_keep_the_digits_of_float32(monkeypatch: pytest.Mo
 def test_a_run_does_not_go_on_on_another_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(_CONFIG, tmp_path / "run")
     monkeypatch.setattr(run_folder, "name_in_use", lambda device: "triton on A GPU")
-    with pytest.raises(RunError, match=r"begun on another device: .*, where this is triton on A GPU"):
+    with pytest.raises(RunError, match=r"started on another device: .*, and this is triton on A GPU"):
         train(_CONFIG, tmp_path / "run", resume=True)

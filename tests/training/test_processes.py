@@ -17,7 +17,7 @@ from tests.support.processes import Died, run, run_each
 
 
 def _ending(folder: str, name: str, rank: int, count: int, act: Any) -> tuple[str, str, int]:
-    """Do something in each process; return how it ended: the exception, its text, and the rank that tells."""
+    """Run a function in each process, and return its end: the exception, its text, and the rank that reports it."""
     ours = Processes(f"file://{folder}/{name}", rank, count)
     kind, text = "", ""
     try:
@@ -63,10 +63,10 @@ def test_one_reason_reaches_all(tmp_path: Path) -> None:
     assert first["fail"] == third["fail"] == ("RunError", "rank 1 of 3 failed: no such images", 1)
     assert third["differ"][:2] == (
         "ArgumentError",
-        "rank 2 was started otherwise than rank 0: lr is 0.2 here and 0.1 there. Give all the same command, data and "
-        "version",
+        "rank 2 was started differently from rank 0: lr is 0.2 here and 0.1 there. Give all processes the same "
+        "command, data and version",
     )
-    assert "rank 2 was started otherwise" in first["differ"][1]
+    assert "rank 2 was started differently" in first["differ"][1]
     assert first["differ"][2] == second["differ"][2] == third["differ"][2] == 2
 
 
@@ -89,7 +89,7 @@ def test_a_process_that_is_killed_is_named_by_all_others(tmp_path: Path) -> None
     assert first[:2] == (
         "RunError",
         "rank 1 of 4 is gone: killed, or on a machine that does not answer. The run is kept up to its last checkpoint: "
-        "go on with --resume, with this number of processes or another",
+        "resume it with --resume, with this number of processes or another",
     )
     assert first[2] in (0, 2, 3)
 
@@ -100,7 +100,7 @@ def test_a_process_that_is_told_to_end_ends_all(tmp_path: Path) -> None:
     kind, text, _ = endings[0]
     assert kind == "RunError"
     assert text.startswith(
-        ("the processes were told to end (SIGTERM). The run is kept", "the processes lost each other")
+        ("the processes were told to end (SIGTERM). The run is kept", "the processes lost their connections")
     )
 
 

@@ -68,7 +68,7 @@ def test_it_goes_on_with_the_threads_that_it_was_begun_with(config: Make, tmp_pa
     with pytest.raises(_Interrupted):
         train(config(), tmp_path / "run", threads=2, checkpoint_seconds=0, on_step=_stop_at(3))
     with pytest.raises(
-        RunError, match=r"was begun with threads=2; with 1 its last digits .* Leave --threads out"
+        RunError, match=r"was started with threads=2; with 1 its last digits .* Leave --threads out"
     ):
         train(config(), tmp_path / "run", resume=True, threads=1)
     threads: set[int] = set()
@@ -94,7 +94,9 @@ def test_it_does_not_go_on_with_changed_images(config: Make, tmp_path: Path, cou
     with pytest.raises(_Interrupted):
         train(wanted, tmp_path / "run", checkpoint_seconds=0, on_step=_stop_at(3))
     images(20, count)
-    with pytest.raises(RunError, match=r"the data of .*data are not those that the run in .* was begun with"):
+    with pytest.raises(
+        RunError, match=r"the data of .*data are not those that the run in .* was started with"
+    ):
         train(wanted, tmp_path / "run", resume=True)
     for file in (tmp_path / "data").glob("*/*/4.png"):
         file.unlink()

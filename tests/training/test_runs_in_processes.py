@@ -200,7 +200,7 @@ def test_threads_are_those_that_the_run_was_begun_with_unless_the_number_of_proc
         train(
             _config({}), tmp_path / "run", resume=True, threads=2, checkpoint_seconds=0, on_step=_stop_at(7)
         )
-    with pytest.raises(RunError, match="was begun with threads=2; with 1 its last digits"):
+    with pytest.raises(RunError, match="was started with threads=2; with 1 its last digits"):
         train(_config({}), tmp_path / "run", resume=True, threads=1)
     assert train(_config({}), tmp_path / "run", resume=True).processes == (
         ProcessSpan(3, 2, 1),

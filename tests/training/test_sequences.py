@@ -217,7 +217,7 @@ def test_a_turned_photograph_is_classified_as_it_is_seen(
 def test_a_network_that_diverged_predicts_nothing(trained: Callable[[RunConfig], Path]) -> None:
     run = trained(_text(lr=1e30, optimizer="sgd", clip=None))
     with pytest.raises(
-        RunError, match="the network's outputs are not finite, so it says nothing of good: training"
+        RunError, match="the network's outputs are not finite, so there is no prediction for good: training"
     ):
         predict(run, ["good"])
 

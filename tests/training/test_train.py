@@ -1,4 +1,4 @@
-"""What a run does and what it leaves behind."""
+"""Training runs, and the files that they leave."""
 
 import json
 import math
@@ -136,7 +136,7 @@ def test_a_finished_run_is_returned_and_not_repeated(config: Make, tmp_path: Pat
 
 def test_a_folder_with_a_run_needs_resume(config: Make, tmp_path: Path) -> None:
     train(config(), tmp_path / "run")
-    with pytest.raises(RunError, match="already holds a run; go on with it by --resume"):
+    with pytest.raises(RunError, match="already holds a run; resume it by --resume"):
         train(config(), tmp_path / "run")
 
 
@@ -182,9 +182,9 @@ def test_two_processes_do_not_work_in_one_folder(config: Make, tmp_path: Path) -
         (
             {"options": {"seed": 1}},
             ArgumentError,
-            "seed is a field of the configuration itself, and no option",
+            "seed is a field of the configuration, not an option",
         ),
-        ({"options": {"norm": "none"}}, ArgumentError, "norm is a field of the configuration itself"),
+        ({"options": {"norm": "none"}}, ArgumentError, "norm is a field of the configuration, not an option"),
         ({"batch_size": 1}, ShapeError, "expected more than 1 value per channel"),
         ({"data": "imagenet"}, DataError, "imagenet"),
     ],

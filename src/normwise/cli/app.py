@@ -28,7 +28,7 @@ from normwise.cli.interruptions import interruptions_counted
 from normwise.cli.option_names import naming_options
 from normwise.errors import NormwiseError
 
-_MEND, _TRAIN, _EVIDENCE = "Examine and mend a network", "Train a network and use it", "Evidence and speed"
+_FIX, _TRAIN, _EVIDENCE = "Examine and fix a network", "Train a network and use it", "Evidence and speed"
 
 
 class _Commands(CommandGroup):
@@ -44,7 +44,7 @@ class _Commands(CommandGroup):
 app = typer.Typer(
     name="normwise",
     cls=_Commands,
-    help="Batch normalization for PyTorch and Keras: train with and without it, see what it does, and mend it.",
+    help="Batch normalization for PyTorch and Keras: train with and without it, see what it does, and fix it.",
     epilog="Exit codes: 0 fine, 1 the doctor found errors or warnings, 2 wrong use or bad input, 70 a mistake of "
     "normwise's own, 130 interrupted.",
     no_args_is_help=True,
@@ -53,7 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _panel, _commands in (
-    (_MEND, (doctor, calibrate, evaluate, fold, convert, port)),
+    (_FIX, (doctor, calibrate, evaluate, fold, convert, port)),
     (_TRAIN, (predict, report, runs)),
     (_EVIDENCE, (study, explain, bench)),
 ):
@@ -81,11 +81,15 @@ def _version(wanted: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", "-V", callback=_version, is_eager=True, help="Say the versions and stop."),
+        typer.Option(
+            "--version", "-V", callback=_version, is_eager=True, help="Print the versions and exit."
+        ),
     ] = False,
     traceback: Annotated[
         bool,
-        typer.Option(_TRACEBACK, help="Print where an error came from, too; anywhere among the options."),
+        typer.Option(
+            _TRACEBACK, help="Also print the traceback of an error; allowed anywhere among the options."
+        ),
     ] = False,
 ) -> None:
     """Handle the options that precede a command."""
@@ -112,7 +116,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     if code == _INTERRUPTED:
         terminal.complain_lines(
             "Interrupted. Finished work is kept, and no file is half-written: give the command again "
-            "(train: with --resume; the other commands begin anew).\n"
+            "(train: with --resume; the other commands start again).\n"
         )
         # CPython remembers an interruption that arrived during exec(), and would then end by the signal instead of
         # by the exit code. Another exec() clears that.
@@ -126,7 +130,7 @@ def _outcome(error: BaseException) -> int:
         return _INTERRUPTED
     if isinstance(error, (terminal.OutputError, BrokenPipeError)):
         terminal.leave_output()
-    if isinstance(error, (terminal.NobodyReads, BrokenPipeError)):
+    if isinstance(error, (terminal.ReaderEnded, BrokenPipeError)):
         return _NOBODY_READS
     if isinstance(error, NormwiseError):
         terminal.complain(str(error))
@@ -135,7 +139,7 @@ def _outcome(error: BaseException) -> int:
         _complain_of_use(error)
         return _WRONG_USE
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
-        terminal.complain("there is not enough memory for this; take smaller numbers, or less data at once")
+        terminal.complain("there is not enough memory for this; use smaller numbers, or less data at once")
         return _WRONG_USE
     if isinstance(error, RecursionError):
         terminal.complain("the input is nested more deeply than can be followed")
@@ -148,7 +152,7 @@ def _outcome(error: BaseException) -> int:
     lines = str(error).strip().splitlines()
     said = f"{type(error).__name__}{': ' if lines else ''}{lines[0] if lines else ''}"
     terminal.complain(
-        f"normwise has a mistake here ({said}). Please report it, with what `normwise --version` prints and what "
+        f"this is a bug in normwise ({said}). Please report it, with what `normwise --version` prints and what "
         f"this command prints with {_TRACEBACK}"
     )
     return _OWN_MISTAKE

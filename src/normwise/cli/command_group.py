@@ -34,9 +34,7 @@ class CommandGroup(TyperGroup):
     def _unknown(self, ctx: Any, name: str) -> str:
         names = self.list_commands(ctx)
         if name in python_names and ctx.parent is None:
-            return (
-                f"{name} is no command, but a function in Python: normwise.{name}. See help(normwise.{name})"
-            )
+            return f"{name} is not a command but a function in Python: normwise.{name}. See help(normwise.{name})"
         nearest = get_close_matches(name, names, n=1)
         meant = f"; did you mean {nearest[0]}?" if nearest else ""
         known = f"{', '.join(names)}{meant or '.'}"

@@ -22,7 +22,7 @@ class OutputError(NormwiseError):
     """Error: standard output can't be written to."""
 
 
-class NobodyReads(OutputError):
+class ReaderEnded(OutputError):
     """Signal that the reader of standard output has ended, as ``head`` does; this is not an error."""
 
 
@@ -115,7 +115,7 @@ def _write(action: Callable[[Any], Any]) -> None:
             action(sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
-        raise NobodyReads("nobody reads standard output") from None
+        raise ReaderEnded("the reader of standard output has ended") from None
     except OSError as error:
         raise OutputError(f"standard output can't be written to: {error.strerror or error}") from None
 

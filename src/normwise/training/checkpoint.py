@@ -70,7 +70,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
         RunError: there is no checkpoint, the file is damaged, or it belongs to another run.
     """
     if not is_file(path):
-        raise RunError(f"{path} is no file; let the run go on, which writes it, or delete what is there")
+        raise RunError(f"{path} is not a file; resume the run, which writes it, or delete what is there")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             progress = progress_of(file.metadata())
@@ -84,7 +84,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) 
             tensors = {name: _tensor(file, name, like) for name, like in (wanted | of_optimizer).items()}
     except (safetensors.SafetensorError, OSError, ValueError, OverflowError) as error:
         raise RunError(
-            f"{path} is damaged or belongs to another network: {error}. Delete it to start the run anew"
+            f"{path} is damaged or belongs to another network: {error}. Delete it to start the run again"
         ) from None
     model.load_state_dict({name.removeprefix("model."): tensors[name] for name in wanted})
     if optimizer is not None:

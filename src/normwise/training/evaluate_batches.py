@@ -85,8 +85,8 @@ def _scores(output: Any, labels: Tensor, number: int) -> Tensor:
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(labels):
         got = tuple(scores.shape) if isinstance(scores, Tensor) else type(output).__name__
         raise ModelError(
-            f"the network is no classifier: expected scores of shape ({len(labels)}, classes) for batch {number}, got "
-            f"{got}"
+            f"the network is not a classifier: expected scores of shape ({len(labels)}, classes) for batch {number}, "
+            f"got {got}"
         )
     if scores.shape[1] > 1 and not 0 <= int(labels.min()) <= int(labels.max()) < scores.shape[1]:
         raise DataError(

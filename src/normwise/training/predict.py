@@ -46,8 +46,8 @@ def predict(
         probabilities = _probabilities(outputs_of(batch))
         if not probabilities.isfinite().all():
             raise RunError(
-                f"{folder}: the network's outputs are not finite, so it says nothing of {source}: training diverged; "
-                "train again with a lower learning rate"
+                f"{folder}: the network's outputs are not finite, so there is no prediction for {source}: training "
+                "diverged; train again with a lower learning rate"
             )
         found.append(_prediction(source, input_spec.classes, probabilities))
         if progress is not None:

@@ -56,8 +56,8 @@ def network_of_weights(path: Path) -> tuple[RunNetwork, nn.Module]:
     described = read_run_network(path)
     if described is None:
         raise RunError(
-            f"{path} does not say which run its weights are of; normwise calibrate RUN -o OUT.safetensors writes one "
-            "that does"
+            f"{path} does not say which run its weights belong to; normwise calibrate RUN -o OUT.safetensors writes "
+            "a file that does"
         )
     model = described_network(path, described.config, described.input_spec)
     try:

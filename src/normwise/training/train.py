@@ -36,13 +36,13 @@ def train(
 ) -> Run:
     """Train as ``config`` says, into ``folder``, and return the finished run.
 
-    The loss is the mean cross-entropy; the last, incomplete batch of an epoch is dropped. The run stops
-    early when its loss is no longer finite: that is a result (``diverged``) and not an error. A run that
-    was interrupted, at whatever moment and however hard, goes on with ``resume=True`` and ends with the
-    bytes of one that was not, on the same machine: with the number of threads, the kernels and the data that it
-    was begun with, which are in its folder. A finished one is returned as it is, or extended where ``config`` asks for
-    more steps: it ends with the bytes of a run that had them from its start. A run that can't take its first step
-    leaves no folder behind.
+    The loss is the mean cross-entropy; the last, incomplete batch of an epoch is dropped. The run stops early when its
+    loss is no longer finite: that is a result (``diverged``) and not an error.
+
+    With ``resume=True`` an interrupted run, even a killed one, continues and ends with the same bytes as an
+    uninterrupted one, on the same machine, with the number of threads, the kernels and the data that its folder
+    records. A finished run is returned unchanged. If ``config`` asks for more steps, the run is extended, and ends with
+    the bytes of a run that had so many from its start. A run that can't take its first step leaves no folder behind.
 
     With several processes, each calls this function with the same arguments, and the first one reads and writes the
     folder. Each process has a share of every batch. The sums of their gradients equal those of one process up to
@@ -75,10 +75,10 @@ def train(
         if device != "cpu":
             raise ArgumentError("a run in Keras computes where its backend does; leave the device out")
         if processes is not None:
-            raise ArgumentError("a run in Keras is trained in one process; begin it without torchrun")
+            raise ArgumentError("a run in Keras is trained in one process; start it without torchrun")
         if threads is not None:
             raise ArgumentError(
-                "threads are for runs in torch: Keras's backends have settings of their own; leave them out"
+                "threads are for runs in torch: Keras's backends have their own settings; leave them out"
             )
         return train_in_keras(
             config,
@@ -140,7 +140,7 @@ def network_of(config: RunConfig, input_spec: InputSpec) -> nn.Module:
     """Build the network that a configuration names, with its initial weights."""
     for name in ("norm", "seed", "task"):
         if name in config.options:
-            raise ArgumentError(f"{name} is a field of the configuration itself, and no option; set it there")
+            raise ArgumentError(f"{name} is a field of the configuration, not an option; set it there")
     options: dict[str, Any] = dict(config.options)
     classes = len(input_spec.classes)
     model = build(

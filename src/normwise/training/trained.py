@@ -28,7 +28,7 @@ def trained_network(folder: RunFolder, run: Run, input_spec: InputSpec) -> nn.Mo
             run is in Keras.
     """
     if run.config.framework == "torch" and not is_there(folder.checkpoint):
-        raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
+        raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; resume the run first")
     model = described_network(folder.path, run.config, input_spec)
     checkpoint.load(folder.checkpoint, model, None)
     return model
@@ -53,10 +53,10 @@ def described_network(path: Path, config: RunConfig, input_spec: InputSpec) -> n
     try:
         return network_of(config, input_spec)
     except (ArgumentError, DataError, ModelError) as error:
-        raise RunError(f"the records in {path} describe no network of this version: {error}") from error
+        raise RunError(f"the records in {path} don't describe a network of this version: {error}") from error
     except Exception as error:  # impossible sizes can raise any exception
         raise RunError(
-            f"the records in {path} describe no network that can be built: {type(error).__name__}: "
+            f"the records in {path} don't describe a network that can be built: {type(error).__name__}: "
             f"{(str(error).splitlines() or [''])[0]}"
         ) from error
 

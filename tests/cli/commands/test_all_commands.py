@@ -40,7 +40,7 @@ def test_a_second_run_into_the_same_folder_is_refused_and_resumed_on_request(tmp
     first = _normwise(*_SHORT, "--out", "run", cwd=tmp_path)
     refused = _normwise(*_SHORT, "--out", "run", cwd=tmp_path)
     assert refused.returncode == 2
-    assert refused.stderr.startswith("error: run already holds a run; go on with it by --resume")
+    assert refused.stderr.startswith("error: run already holds a run; resume it by --resume")
     assert _normwise(*_SHORT, "--out", "run", "--resume", cwd=tmp_path).stdout == first.stdout
 
 
@@ -49,7 +49,7 @@ def test_another_number_of_threads_is_refused(tmp_path: Path) -> None:
     refused = _normwise(*_SHORT, "--out", "run", "--resume", "--threads", "2", cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr.startswith(
-        "error: the run in run was begun with --threads 1; with 2 its last digits"
+        "error: the run in run was started with --threads 1; with 2 its last digits"
     )
 
 
@@ -152,10 +152,10 @@ def test_a_networks_own_options_and_placement_are_passed_on(tmp_path: Path) -> N
             ("study", "--backend", "dask"),
             "error: the backend dask needs the address of a cluster, such as tcp://HOST",
         ),
-        (("study", "--address", "host:1"), "error: --address is a cluster's; say of which kind by --backend"),
+        (("study", "--address", "host:1"), "error: --address is for a cluster; name its kind by --backend"),
         (
             ("study", "--backend", "ray", "--address", "host:1", "--jobs", "2"),
-            "error: --jobs is a number of processes",
+            "error: --jobs is the number of processes",
         ),
         (("explain", "taller"), "error: unknown claim 'taller'; known are fewer_steps"),
         (("report", "."), "error: . holds no run: it has no run.json"),

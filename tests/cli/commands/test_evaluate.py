@@ -101,7 +101,7 @@ def test_predict_takes_calibrated_weights(normwise: Command, run: Path) -> None:
 def test_a_checkpoint_of_torch_is_told_its_run(normwise: Command, run: Path) -> None:
     done = normwise("calibrate", "run", "-o", "good.pt")
     assert "this one needs --model RUN" in done.out
-    assert "name that by --model file.py:name, or --model RUN" in normwise("evaluate", "good.pt").err
+    assert "name it by --model file.py:name, or --model RUN" in normwise("evaluate", "good.pt").err
     normwise("calibrate", "run", "-o", "good.safetensors")
     assert (
         normwise("evaluate", "good.pt", "--model", "run").out == normwise("evaluate", "good.safetensors").out
@@ -115,7 +115,7 @@ def test_weights_that_say_nothing_of_a_run_are_no_run(normwise: Command, folder:
     done = normwise("predict", "bare.safetensors", "x.png")
     assert done.code == 2
     assert done.err.startswith(
-        "error: bare.safetensors does not say which run its weights are of; normwise calib"
+        "error: bare.safetensors does not say which run its weights belong to; normwise calib"
     )
 
 

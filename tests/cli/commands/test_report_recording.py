@@ -17,7 +17,7 @@ Command = Callable[..., Any]
 
 @pytest.fixture
 def recorded(folder: Path) -> Recording:
-    """What was recorded into the folder "watched"."""
+    """Recording in the folder "watched"."""
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8))
     with watch(model, every=2, to=folder / "watched") as recording:
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""``train --resume``: the run's own options where none are given, and never a new run."""
+"""``train --resume``: the run's own options if none are given, and never a new run."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_options_that_are_not_given_are_the_runs_own(begun: Path, given: tuple[s
     [
         (("image", "--lr", "0.1"), "run holds a run of another configuration: lr is 0.02, not 0.1. Choose"),
         (("image", "-O", "bias=false"), "options is {'bias': True}, not {'bias': False}. Choose"),
-        (("text",), "run holds a run on image; go on with it by normwise train image"),
+        (("text",), "run holds a run on image; resume it by normwise train image"),
     ],
 )
 def test_an_option_that_differs_is_named_alone(
@@ -72,10 +72,10 @@ def test_a_run_is_extended_by_more_epochs_and_not_cut_by_fewer(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--out", "rum"), "error: there is no run in rum to go on with; . has run: name one by --out"),
+        (("--out", "rum"), "error: there is no run in rum to resume; . has run: name one by --out"),
         (
             (),
-            "error: there is no run in runs/mnist_cnn-digits-batch-seed0 to go on with; name the run's folder",
+            "error: there is no run in runs/mnist_cnn-digits-batch-seed0 to resume; name the run's folder",
         ),
     ],
 )

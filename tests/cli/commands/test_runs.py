@@ -67,10 +67,13 @@ def test_runs_side_by_side_show_what_differs_and_how_they_ended(
     ("arguments", "message"),
     [
         (("runs/a", "runs/zzz"), "error: runs/zzz holds no run: there is no such folder"),
-        (("runs/a", "study"), "error: only runs are shown side by side, and study is none; give it alone"),
+        (
+            ("runs/a", "study"),
+            "error: only runs are shown side by side, and study is not a run; give it alone",
+        ),
         (
             ("runs/a", "runs/b", "--format", "html"),
-            "error: runs side by side have text and json, and not html",
+            "error: several runs side by side have the formats text and json, not html",
         ),
     ],
 )

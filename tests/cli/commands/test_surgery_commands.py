@@ -27,7 +27,7 @@ _each_command = pytest.mark.parametrize("command", _COMMANDS, ids=lambda command
 
 @pytest.fixture
 def state(folder: Path, trained: nn.Module) -> dict[str, Tensor]:
-    """What is in ``state.pt``."""
+    """Content of ``state.pt``."""
     torch.save(trained.state_dict(), folder / "state.pt")
     return trained.state_dict()
 

@@ -36,7 +36,9 @@ _TRAIN = [
     *("--batch-size", "50", "--epochs", "12"),
 ]
 _TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
-_GONE = "is gone: killed, or on a machine that does not answer. The run is kept up to its last checkpoint: go on with"
+_GONE = (
+    "is gone: killed, or on a machine that does not answer. The run is kept up to its last checkpoint: resume"
+)
 
 
 def _free_port() -> int:
@@ -135,7 +137,7 @@ def test_one_killed_under_torchrun_ends_all_and_the_run_goes_on_in_any_number_of
         assert time.monotonic() - killed < 60
     assert torchrun.returncode == 1
     (line,) = _lines(errors) or [errors]
-    assert f"rank 1 of 2 {_GONE} --resume" in line
+    assert f"rank 1 of 2 {_GONE} it with --resume" in line
     assert not RunFolder(tmp_path / "run").finished
     for name in ("one", "two"):
         shutil.copytree(tmp_path / "run", tmp_path / name)
@@ -191,7 +193,7 @@ def test_processes_started_by_hand_with_other_options_say_which(tmp_path: Path) 
         first, second = (child.communicate(timeout=280)[1] for child in children)
     assert [child.returncode for child in children] == [2, 2]
     assert second.startswith(
-        "error: rank 1 was started otherwise than rank 0: seed is '1' here and '0' there. Give"
+        "error: rank 1 was started differently from rank 0: seed is '1' here and '0' there. Give"
     )
-    assert first.startswith("error: rank 1 of 2 failed: rank 1 was started otherwise than rank 0: seed is")
+    assert first.startswith("error: rank 1 of 2 failed: rank 1 was started differently from rank 0: seed is")
     assert not (tmp_path / "run").exists()

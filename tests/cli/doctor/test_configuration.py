@@ -78,7 +78,7 @@ def test_the_nearest_file_with_the_table_counts(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[tool.normwise", "pyproject.toml is no TOML"),
+        ("[tool.normwise", "pyproject.toml is not valid TOML"),
         ("[tool.normwise]\nselct = []", "unknown key 'selct'; expected select, ignore, severity"),
         ("[tool.normwise]\nselect = 'BN2'", "select is 'BN2'; expected a list of codes"),
         ("[tool.normwise]\nignore = [2]", "ignore is [2]; expected a list of codes"),

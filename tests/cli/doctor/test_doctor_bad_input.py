@@ -29,7 +29,7 @@ Command = Callable[..., Any]
         (("train.py:plain",), "Linear has no BN layer, so there is nothing to examine"),
         (("nothing.pt",), "there is no file nothing.pt"),
         (("nothing.onnx",), "there is no file nothing.onnx"),
-        (("dance",), "'dance' is no network"),
+        (("dance",), "'dance' is not a network"),
         (("train.py:held", "--data", "train.py:failing"), "the data raise ValueError at batch 1"),
         (("train.py:held", "--data", "train.py:odd"), "got str"),
         (("train.py:held", "--data", "train.py:empty"), "no batches"),
@@ -78,7 +78,7 @@ def test_a_network_is_needed_for_data_and_what_trains(normwise: Command, folder:
     for option in ("--data", "--loss", "--optimizer"):
         done = normwise("doctor", "state.pt", option, "train.py:loader")
         assert done.code == 2
-        assert f"{option} can't be used with state.pt: a checkpoint has no network in it" in done.err
+        assert f"{option} can't be used with state.pt: a checkpoint contains no network" in done.err
 
 
 class _Attack:

@@ -140,7 +140,7 @@ def test_a_checkpoint_of_lightning_fits_its_network(normwise: Command, folder: P
     state = {f"model.{key}": value for key, value in stale.state_dict().items()}
     torch.save({"state_dict": state, "epoch": 3, "global_step": 10}, "last.ckpt")
     done = normwise("doctor", "last.ckpt", "--model", "train.py:healthy", *_DATA, "--json")
-    assert done.err == "note: beside the weights, last.ckpt has epoch, global_step, which are left out\n"
+    assert done.err == "note: besides the weights, last.ckpt has epoch, global_step, which are left out\n"
     assert _codes(done)[0] == "BN201"
     assert [layer.path for layer in _examination(normwise("doctor", "last.ckpt", "--json")).layers] == [
         "model.1"

@@ -66,10 +66,10 @@ def test_an_unsafe_finding_that_stays_is_exit_code_1_though_the_others_are_heale
     assert done.out.endswith("written: out.pt\n")
 
 
-def test_a_healthy_network_has_nothing_to_mend(normwise: Command, folder: Path) -> None:
+def test_a_healthy_network_has_nothing_to_fix(normwise: Command, folder: Path) -> None:
     done = normwise("doctor", "train.py:healthy", *_FIX)
     assert done.code == 0
-    assert done.out.endswith("There is nothing to mend.\nout.pt was not written\n")
+    assert done.out.endswith("There is nothing to fix.\nout.pt was not written\n")
     assert not (folder / "out.pt").exists()
 
 

@@ -49,7 +49,7 @@ def test_a_checkpoint_of_lightning_is_read(
     torch.save(content, "last.ckpt")
     assert _is(load_target("last.ckpt", "net.py:plain").model, trained.state_dict())
     said = capsys.readouterr().err
-    assert "note: beside the weights below net, criterion.weight are left out" in said
+    assert "note: besides the weights below net, criterion.weight are left out" in said
     assert "last.ckpt has epoch, pytorch-lightning_version, hyper_parameters and 1 more" in said
 
 

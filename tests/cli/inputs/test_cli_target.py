@@ -1,4 +1,4 @@
-"""What TARGET, ``--model`` and ``--data`` mean, and what is said where they mean nothing."""
+"""Meaning of TARGET, ``--model`` and ``--data``, and the errors if they name nothing."""
 
 import sys
 from collections import OrderedDict
@@ -86,7 +86,7 @@ def test_what_the_file_prints_is_not_the_commands_output(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("model", "'model' is no network: expected file.py:name"),
+        ("model", "'model' is not a network: expected file.py:name"),
         (":model", "':model' names nothing; expected file.py:name"),
         ("net.py:", "'net.py:' names nothing"),
         ("none.py:model", "there is no file none.py; it is looked for from "),
@@ -232,7 +232,7 @@ def test_what_lies_beside_the_weights_is_told(
     assert _same(load_target(_saved(content), "net.py:plain").model, trained)
     assert (
         capsys.readouterr().err
-        == "note: beside the weights, state.pt has epoch, a, b and 1 more, which are left out\n"
+        == "note: besides the weights, state.pt has epoch, a, b and 1 more, which are left out\n"
     )
 
 
@@ -267,13 +267,15 @@ def test_layers_without_statistics_are_told_and_refused_where_they_are_needed(
 def test_a_checkpoint_without_its_network_is_one_error(folder: Path, trained: nn.Module) -> None:
     with pytest.raises(
         ArgumentError,
-        match=r"state\.pt has no network in it: name that by --model file\.py:name, or --model RUN$",
+        match=r"state\.pt contains no network: name it by --model file\.py:name, or --model RUN$",
     ):
         load_target(_saved(trained.state_dict()), None)
 
 
 def test_a_network_for_what_is_no_checkpoint_is_one_error(folder: Path) -> None:
-    message = r"--model is for checkpoints \(.safetensors, .pt, .pth, .ckpt\), and net.py:plain is none; leave it out"
+    message = (
+        r"--model is for checkpoints \(.safetensors, .pt, .pth, .ckpt\), and net.py:plain is not one; leave"
+    )
     with pytest.raises(ArgumentError, match=message):
         load_target("net.py:plain", "net.py:plain")
 
@@ -351,7 +353,7 @@ def test_a_folder_that_is_no_run_and_one_without_a_checkpoint_are_one_error(run:
     (folder / "begun").mkdir()
     head = (run / "run.json").read_text()
     (folder / "begun" / "run.json").write_text(head[: head.index('"result"')] + '"result": null}')
-    with pytest.raises(RunError, match=r"begun has no checkpoint\.safetensors yet; let the run go on first"):
+    with pytest.raises(RunError, match=r"begun has no checkpoint\.safetensors yet; resume the run first"):
         load_target("begun", None)
 
 
@@ -411,7 +413,7 @@ def test_a_known_data_set_is_its_training_images_in_the_type_of_the_network(dtyp
             "--data is missing; expected file.py:name or package.module:name of a loader, "
             f"{', '.join(known.name for known in NAMED_DATA)}, or a folder of images",
         ),
-        ("cifar", "--data cifar is no folder and no data set; expected file.py:name"),
+        ("cifar", "--data cifar is neither a folder nor a data set; expected file.py:name"),
         (
             "net.py:number",
             "net.py:number is of type int; expected batches, a loader, or a function that gives one",

@@ -141,7 +141,7 @@ def test_a_damaged_file_is_one_error(tmp_path: Path, ending: str, kept: int) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (torch.zeros(3), "is no state dict: expected names with a tensor each, got Tensor"),
+        (torch.zeros(3), "is not a state dict: expected names with a tensor each, got Tensor"),
         ({}, "got an empty dict"),
         (
             {"weight": torch.zeros(2), "epoch": 3},
@@ -238,7 +238,7 @@ def test_a_crash_in_the_middle_leaves_what_was_there(
 def test_keys_that_are_no_names_are_said(tmp_path: Path, key: object, nested: bool) -> None:
     state = {key: torch.ones(2)}
     torch.save({"model": state, 3: "x"} if nested else state, tmp_path / "state.pt")
-    with pytest.raises(DataError, match=r"state\.pt is no state dict: .* the key .* is of type \w+$"):
+    with pytest.raises(DataError, match=r"state\.pt is not a state dict: .* the key .* is of type \w+$"):
         read_state(tmp_path / "state.pt")
 
 
@@ -250,7 +250,7 @@ def test_a_name_beside_the_weights_that_is_no_text_is_shown(tmp_path: Path) -> N
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])
 def test_a_checkpoint_that_is_no_file_is_not_opened(tmp_path: Path, ending: str) -> None:
     os.mkfifo(tmp_path / f"state{ending}")
-    with pytest.raises(ArgumentError, match="is no regular file"):
+    with pytest.raises(ArgumentError, match="is not a regular file"):
         read_state(tmp_path / f"state{ending}")
 
 

@@ -69,18 +69,14 @@ def test_other_kinds_of_images_beside_a_png_are_read(name: str, images: Path) ->
 )
 def test_what_is_not_read_as_an_image_is_refused_by_name(name: str, images: Path) -> None:
     (images / "train/a" / name).write_bytes(b"content")
-    with pytest.raises(
-        DataError, match=rf"train/a/{name}: is no image of a kind that is read \(\.png .*convert it"
-    ):
+    with pytest.raises(DataError, match=rf"train/a/{name}: is not a supported image \(\.png .*convert it"):
         image_folder(images)
 
 
 @pytest.mark.parametrize("name", ["2.mp3", "2.flac", "2.ogg", "2.m4a", "2.aiff", "2", "2.png"])
 def test_what_is_not_read_as_a_recording_is_refused_by_name(name: str, recordings: Path) -> None:
     (recordings / "train/a" / name).write_bytes(b"content")
-    with pytest.raises(
-        DataError, match=rf"train/a/{name}: is no recording of a kind that is read \(\.wav \.wave\)"
-    ):
+    with pytest.raises(DataError, match=rf"train/a/{name}: is not a supported recording \(\.wav \.wave\)"):
         wav_folder(recordings)
 
 
@@ -90,7 +86,7 @@ def test_what_is_not_read_as_a_text_is_refused_by_name(name: str, tmp_path: Path
         (tmp_path / f"{label}.txt").write_text("x\ny\nz\n")
     assert len(text_files(tmp_path).training) == 4
     (tmp_path / name).write_text("x\n")
-    with pytest.raises(DataError, match=rf"{name}: is no text of a kind that is read \(\.txt\)"):
+    with pytest.raises(DataError, match=rf"{name}: is not a supported text \(\.txt\)"):
         text_files(tmp_path)
 
 

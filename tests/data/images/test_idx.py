@@ -72,7 +72,7 @@ def test_any_bytes_are_an_array_or_a_data_error(content: bytes, tmp_path: Path) 
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"\x89PNG", "is no IDX file: it starts with the bytes 89 50, expected 00 00"),
+        (b"\x89PNG", "is not an IDX file: it starts with the bytes 89 50, expected 00 00"),
         (b"\0\0\x07\x01" + bytes(4), "unknown type code 07, expected one of 08, 09, 0b, 0c, 0d, 0e"),
         (b"\0\0\x08", "cut short within the header: expected at least 4 bytes, got 3"),
         (b"\0\0\x08\x02\0\0\0\x01", "cut short within the header: expected at least 12 bytes, got 8"),

@@ -74,7 +74,7 @@ def test_a_title_behind_the_samples_is_passed_over() -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"not a wave file at all", "is no WAV file: it starts with b'not '"),
+        (b"not a wave file at all", "is not a WAV file: it starts with b'not '"),
         (b"RIFF\x04\0\0\0WAVE", "cannot be read as a WAV file|has no samples"),
         (_pcm(2)[:20], "cannot be read as a WAV file"),
         (_pcm(2)[:-100], "is cut short: the header promises 800 bytes of samples, got 700"),

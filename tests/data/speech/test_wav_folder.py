@@ -119,7 +119,7 @@ def test_a_wrong_folder_is_one_error(save: Save, tmp_path: Path, names: list[str
 def test_a_damaged_file_is_named(save: Save, tmp_path: Path) -> None:
     save("a_1.wav")
     (tmp_path / "b_1.wav").write_bytes(b"RIFF")
-    with pytest.raises(DataError, match=r"b_1\.wav: is no WAV file"):
+    with pytest.raises(DataError, match=r"b_1\.wav: is not a WAV file"):
         wav_folder(tmp_path)
 
 

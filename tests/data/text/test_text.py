@@ -119,7 +119,7 @@ def test_two_tables_are_the_two_parts(tmp_path: Path) -> None:
         ),
         ({"train.csv": "text,label\nx,a\n ,b\n", "test.csv": ""}, r"train\.csv, line 3: has no text; fill"),
         ({"train.csv": "text,label\nx,a\ny,\n", "test.csv": ""}, r"train\.csv, line 3: has no label; fill"),
-        ({"train.csv": 'text,label\n"x"y,a\n', "test.csv": ""}, r"train\.csv, line 2: is no CSV"),
+        ({"train.csv": 'text,label\n"x"y,a\n', "test.csv": ""}, r"train\.csv, line 2: is not valid CSV"),
         (
             {"train.csv": "text,label\nx,a\n", "test.csv": "text,label\nx,b\n"},
             "the class 'b' is in the test part only",

@@ -51,7 +51,7 @@ def test_accumulation_is_counted_with_its_micro_batches() -> None:
 
     (finding,) = normwise.diagnose(_net().eval(), [torch.randn(32, 4)], loss=loss, select=["BN504"]).findings
     values = {measured.label: measured.value for measured in finding.symptoms[0].evidence}
-    assert values["updates of the statistics a step"] == 4
+    assert values["updates of the statistics per step"] == 4
     assert values["samples in each"] == 8
     assert values["momentum of a step"] == pytest.approx(1 - 0.9**4)
     assert "normwise.accumulate(model, optimizer=optimizer)" in finding.fix
@@ -122,9 +122,9 @@ def test_the_fix_of_a_recomputation_gives_the_statistics_of_one_update(norm: Any
     exec(finding.fix, names)
     names["model"].train()(x).sum().backward()
     plain.train()(x)
-    mended = names["model"].net[1]
-    torch.testing.assert_close(mended.running_var, plain[1].running_var)
-    torch.testing.assert_close(mended.running_mean, plain[1].running_mean)
+    healed = names["model"].net[1]
+    torch.testing.assert_close(healed.running_var, plain[1].running_var)
+    torch.testing.assert_close(healed.running_mean, plain[1].running_mean)
 
 
 def test_frozen_layers_and_cumulative_averages_may_be_recomputed() -> None:

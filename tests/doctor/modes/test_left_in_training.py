@@ -30,7 +30,7 @@ def _trained(norm: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     return model, batches
 
 
-def test_a_layer_that_eval_does_not_reach_is_an_error_that_only_its_author_can_mend() -> None:
+def test_a_layer_that_eval_does_not_reach_is_an_error_that_only_its_author_can_fix() -> None:
     model, batches = _trained(_StuckBlock())
     diagnosis = normwise.diagnose(model.eval(), batches)
     (finding,) = [one for one in diagnosis.findings if one.severity == "error"]

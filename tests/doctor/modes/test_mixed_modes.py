@@ -29,7 +29,7 @@ def test_a_part_in_training_within_evaluation_is_one_error_and_no_other() -> Non
     (finding,) = _modes(model)
     assert (finding.code, finding.severity) == ("BN302", "error")
     assert [symptom.path for symptom in finding.symptoms] == ["1.1"]
-    assert finding.message == "The model is in evaluation, and 1 of its 2 BN layers is in training."
+    assert finding.message == "The model is in evaluation mode, but 1 of its 2 BN layers is in training mode."
 
 
 def test_its_fix_puts_all_into_evaluation_and_is_proven() -> None:

@@ -35,7 +35,7 @@ def test_a_frozen_backbone_in_training_is_an_error_of_its_layers_alone() -> None
     assert finding.fix == 'normwise.freeze(model.get_submodule("0"))'
 
 
-def test_the_code_of_its_fix_mends_it() -> None:
+def test_the_code_of_its_fix_works() -> None:
     model = _fine_tuned().train()
     normwise.freeze(model.get_submodule("0"))
     assert _found(model) == ()

@@ -150,7 +150,7 @@ def test_values_that_are_not_finite_are_an_error_and_their_origin_is_told(where:
         )
     (finding,) = normwise.diagnose(model.eval(), [x, bad], select=_CODES).findings
     assert (finding.code, finding.severity) == ("BN406", "error")
-    assert ("the data have them" if where == "data" else "of finite data") in finding.message
+    assert ("the data have them" if where == "data" else "from finite data") in finding.message
 
 
 def test_one_channel_far_above_the_others_explodes() -> None:

@@ -36,9 +36,9 @@ def test_the_fix_of_decay_does_what_it_says() -> None:
     (finding,) = normwise.diagnose(model, optimizer=optimizer, select=["BN601"]).findings
     names = {"model": model, "SGD": SGD}
     exec(finding.fix.replace("lr=...", "lr=0.1"), names)
-    mended = names["optimizer"]
-    assert isinstance(mended, Optimizer)
-    assert _found(model, mended) == []
+    healed = names["optimizer"]
+    assert isinstance(healed, Optimizer)
+    assert _found(model, healed) == []
 
 
 def test_frozen_parameters_do_not_decay_and_are_not_missing() -> None:

@@ -84,7 +84,7 @@ def test_momentum_of_0_is_named() -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8, momentum=0.0), nn.Linear(8, 2))
     model(torch.randn(64, 4))
     diagnosis = normwise.diagnose(model.eval(), 3 * torch.randn(64, 4), select=["BN202"])
-    assert "momentum=0 keeps every batch out" in diagnosis.findings[0].message
+    assert "momentum=0 ignores every batch" in diagnosis.findings[0].message
 
 
 def test_time_steps_that_no_sequence_reached_are_no_finding() -> None:

@@ -20,7 +20,7 @@ def _net(*settings: tuple[float | None, float]) -> nn.Sequential:
 def test_momentum_of_keras_is_found_without_data(momentum: float) -> None:
     diagnosis = _diagnosed(_net((momentum, 1e-5)))
     assert diagnosis.findings[0].severity == "warning"
-    assert f"the same average has momentum={1 - momentum:.3g}" in diagnosis.findings[0].message
+    assert f"the intended average needs momentum={1 - momentum:.3g}" in diagnosis.findings[0].message
 
 
 @pytest.mark.parametrize("momentum", [None, 0.0, 0.01, 0.1, 0.3, 0.5, 1.0])

@@ -131,7 +131,7 @@ def test_a_layer_that_is_frozen_whole_gets_no_warning() -> None:
     assert _found(model, _steps(model, *_BATCHES)) == []
 
 
-def test_accumulated_gradients_are_warned_of_with_what_mends_them() -> None:
+def test_accumulated_gradients_are_warned_of_with_the_fix() -> None:
     model = _network()
 
     def train(optimizer: torch.optim.Optimizer) -> None:

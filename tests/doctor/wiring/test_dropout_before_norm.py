@@ -46,7 +46,7 @@ def _loader() -> list[tuple[Tensor, Tensor]]:
 
 
 @pytest.mark.parametrize("epochs", [3, 5])
-def test_dropout_at_the_input_is_named_in_place_of_stale_statistics_and_mended(epochs: int) -> None:
+def test_dropout_at_the_input_is_named_in_place_of_stale_statistics_and_fixed(epochs: int) -> None:
     model = _train(_network(first=0.5), epochs)
     diagnosis = normwise.diagnose(model, _loader(), loss=nn.CrossEntropyLoss(), select=["BN1", "BN2"])
     (finding,) = diagnosis.findings

@@ -53,12 +53,12 @@ def test_numbers_and_configuration_are_examined_without_data(doctor: Doctor) -> 
     assert finding["code"] == "BN205"
 
 
-def test_a_model_is_mended_with_data_and_written(doctor: Doctor, folder: Path) -> None:
-    code, out, err = doctor("--data", "data.py:made", "--fix", "mended.keras")
+def test_a_model_is_fixed_with_data_and_written(doctor: Doctor, folder: Path) -> None:
+    code, out, err = doctor("--data", "data.py:made", "--fix", "fixed.keras")
     assert code == 0, err
-    assert "written: mended.keras" in out
-    mended: Any = keras.saving.load_model(folder / "mended.keras")
-    assert mended.get_layer("norm").momentum == pytest.approx(0.9)
+    assert "written: fixed.keras" in out
+    healed: Any = keras.saving.load_model(folder / "fixed.keras")
+    assert healed.get_layer("norm").momentum == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(

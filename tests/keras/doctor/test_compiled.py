@@ -89,7 +89,7 @@ def test_asking_for_the_wiring_counts_no_names() -> None:
 def test_momentum_of_torch_is_named_with_the_right_one() -> None:
     model = dense(norm(momentum=0.1), L.ReLU())
     (finding,) = diagnose(model, select=["BN205"]).findings
-    assert "the same average has momentum=0.9" in finding.message
+    assert "the intended average needs momentum=0.9" in finding.message
     assert diagnose(dense(norm(momentum=0.0)), select=["BN205"]).findings == ()
     assert diagnose(dense(norm(momentum=None)), select=["BN205"]).findings == ()
 

@@ -30,7 +30,7 @@ def test_bad_statistics_that_evaluation_does_not_feel_are_a_note() -> None:
     diagnosis = diagnose(model, x)
     (finding,) = diagnosis.findings
     assert (finding.code, finding.severity) == ("BN201", "info")
-    assert finding.message.endswith("Evaluation of the model as a whole is no worse for it.")
+    assert finding.message.endswith("Evaluation of the model as a whole is not worse because of it.")
     assert diagnosis.is_healthy
     assert diagnosis.fix().proven
     assert not diagnose(model, x).findings

@@ -1,6 +1,6 @@
 """The table "What is different" of docs/keras/layer.md: Keras's layer beside ours.
 
-Where Keras mends its layer a test fails here, and the page must change.
+If Keras corrects its layer a test fails here, and the page must change.
 """
 
 from typing import Any

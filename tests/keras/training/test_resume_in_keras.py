@@ -76,7 +76,7 @@ def test_a_finished_run_is_returned_as_it_is(config: Config, tmp_path: Path) -> 
     before = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
     assert train(config(steps=2), tmp_path / "run", resume=True) == run
     assert (tmp_path / "run" / "checkpoint.safetensors").read_bytes() == before
-    with pytest.raises(RunError, match="already holds a run; go on with it by --resume"):
+    with pytest.raises(RunError, match="already holds a run; resume it by --resume"):
         train(config(steps=2), tmp_path / "run")
 
 
@@ -95,7 +95,7 @@ def test_another_backend_or_version_is_an_error_that_names_both(config: Config, 
     path.write_text(json.dumps(head), encoding="utf-8")
     with pytest.raises(
         RunError,
-        match=rf"begun with Keras 3\.1\.0, mxnet 1\.9, where this is {re.escape(here)}.*KERAS_BACKEND",
+        match=rf"started with Keras 3\.1\.0, mxnet 1\.9, and this is {re.escape(here)}.*KERAS_BACKEND",
     ):
         train(config(), tmp_path / "run", resume=True)
 

@@ -122,7 +122,7 @@ def test_predictions_are_those_of_the_trained_network(config: Config, tmp_path: 
         ({"statistics": "local"}, ArgumentError, "a run in Keras has one"),
         ({"model": "resnet"}, ModelError, "unknown model 'resnet' for image in Keras"),
         ({"norm": "instance"}, ModelError, "unknown norm 'instance'"),
-        ({"options": {"logits": False}}, ArgumentError, "logits is no option"),
+        ({"options": {"logits": False}}, ArgumentError, "logits is not an option"),
         ({"lr": 0.0}, ArgumentError, "lr must be a positive number"),
         ({"optimizer": "adamw"}, ArgumentError, "optimizer 'adamw' is for runs in torch"),
         ({"batch_size": 300}, ArgumentError, "batch_size=300 must be from 1 to the 200 samples"),

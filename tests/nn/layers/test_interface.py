@@ -1,4 +1,4 @@
-"""What code that expects torch's layer may rely on: classes, signature, hooks, frozen parameters."""
+"""Interface of torch's layer that ours keep: classes, signature, hooks, frozen parameters."""
 
 import inspect
 

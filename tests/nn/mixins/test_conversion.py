@@ -1,4 +1,4 @@
-"""What each BN layer of ours offers, so that others can be converted to it."""
+"""Methods of each BN layer of ours by which others can be converted to it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What can't be is one error, in the user's terms, that names the layer."""
+"""Errors for impossible arguments, in the user's terms, that name the layer."""
 
 from typing import Any
 

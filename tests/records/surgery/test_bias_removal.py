@@ -1,4 +1,4 @@
-"""What the report of removed biases says."""
+"""Text of the report of removed biases."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What the report of a conversion says."""
+"""Text of the report of a conversion."""
 
 import json
 import math

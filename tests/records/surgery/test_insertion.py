@@ -1,4 +1,4 @@
-"""What the report of an insertion says."""
+"""Text of the report of an insertion."""
 
 import json
 import math

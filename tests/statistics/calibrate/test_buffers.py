@@ -112,7 +112,7 @@ def test_statistics_that_cannot_be_replaced_are_refused_before_anything_moves(
 
 
 class Remembering(nn.Module):
-    """Does to its buffers what a forward pass may do."""
+    """Module that changes its buffers in ways that a forward pass may."""
 
     def __init__(self) -> None:
         super().__init__()

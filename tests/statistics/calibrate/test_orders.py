@@ -1,4 +1,4 @@
-"""What statistics are of: inputs as training or as evaluation shows them, with or without what batches differ by."""
+"""Inputs that statistics are computed from: as in training or evaluation, with or without variance between batches."""
 
 import copy
 from collections.abc import Callable

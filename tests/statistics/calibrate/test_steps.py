@@ -38,7 +38,7 @@ def _statistics(model: nn.Module) -> list[Tensor]:
 
 
 def _inputs(model: nn.Module, batches: list[dict[str, Any]]) -> dict[str, Tensor]:
-    """What each norm sees at each step in evaluation, of all batches together."""
+    """Inputs of each norm at each step in evaluation, of all batches together."""
     seen: dict[str, list[Tensor]] = {}
 
     def look(path: str, layer: Any, args: tuple[Any, ...]) -> None:

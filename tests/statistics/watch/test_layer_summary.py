@@ -1,4 +1,4 @@
-"""What a record says of one layer, against the equations written out in float64."""
+"""Record of one layer, compared with the equations in float64."""
 
 import math
 

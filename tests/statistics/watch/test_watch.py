@@ -1,4 +1,4 @@
-"""What a watch records, and when."""
+"""Contents and times of the records of ``watch``."""
 
 import math
 import warnings
@@ -286,7 +286,7 @@ def test_units_are_chosen(
         ({"every": 2.5}, "got 2.5"),
         ({"units": -1}, "expected a number of units from 0 on, or channels by path, got -1"),
         ({"units": [1]}, "or channels by path, got"),
-        ({"units": {"2": [0]}}, "units names '2', which is no BN layer of the model; those are '1', '4'"),
+        ({"units": {"2": [0]}}, "units names '2', which is not a BN layer of the model; those are '1', '4'"),
         ({"units": {"1": [0, 3]}}, "units: '1' has the channels 0 to 2, got 3"),
         ({"units": {"1": [-1]}}, "units: '1' has the channels 0 to 2, got -1"),
         ({"units": {"1": [0.5]}}, r"units: expected channels of '1' such as \[0, 2\], got \[0.5\]"),

@@ -26,7 +26,7 @@ def one_huge(x: Tensor) -> Tensor:
 
 
 def unusual_quarters(x: Tensor) -> Tensor:
-    """Where the kernels look for a value near the mean, there is none."""
+    """Put large values where the kernels look for a value near the mean."""
     n = x.shape[0]
     x[[0, n // 4, n // 2, n * 3 // 4]] = 1e6
     return x

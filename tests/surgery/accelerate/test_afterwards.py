@@ -1,4 +1,4 @@
-"""What may be done with an accelerated model afterwards: it computes what the model without would."""
+"""Operations on an accelerated model: it computes what the model without acceleration would."""
 
 import copy
 import io

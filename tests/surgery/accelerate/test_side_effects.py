@@ -1,4 +1,4 @@
-"""What a forward pass does besides calls stays: such a pass is left as it is, and the report says why."""
+"""Forward passes with side effects are left unchanged, and the report says why."""
 
 import logging
 import random

@@ -1,4 +1,4 @@
-"""What can be converted: subclasses, activations, constants of others, other norms; and what is left, and why."""
+"""Layers that can be converted: subclasses, activations, constants of others, other norms; and why some are left."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""What conversion keeps: parameters and statistics, hooks, ties, modes, attributes, and an optimiser's state."""
+"""Properties that conversion keeps: parameters, statistics, hooks, ties, modes, attributes and an optimiser's state."""
 
 import copy
 import io

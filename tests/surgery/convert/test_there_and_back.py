@@ -228,7 +228,7 @@ class AnyBatchNorm(nn.SyncBatchNorm):
 
 @pytest.fixture
 def families(monkeypatch) -> None:
-    """What a later version would add to the names of ``normwise.nn``."""
+    """Add layers to ``normwise.nn``, as a later version might."""
     monkeypatch.setattr(normwise.nn, "HalfBatchNorm2d", HalfBatchNorm2d, raising=False)
     monkeypatch.setattr(normwise.nn, "AnyBatchNorm", AnyBatchNorm, raising=False)
 

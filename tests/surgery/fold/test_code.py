@@ -1,4 +1,4 @@
-"""What the code around layers says of whether they can be folded: shapes, subclasses, loops, and code not followed."""
+"""Folding depends on the code around layers: shapes, subclasses, loops, and code that is not followed."""
 
 import random
 from typing import Any

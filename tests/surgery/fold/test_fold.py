@@ -366,7 +366,7 @@ def test_what_is_not_folded_says_why(model: nn.Module, reason: str) -> None:
 
 
 class _Listing(nn.Module):
-    """Can't be followed, but what is in its list can."""
+    """A module that can't be followed, with a list of layers that can."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What code that can't be traced does with submodules, as its source tells."""
+"""Uses of submodules, read from the source of code that can't be traced."""
 
 from collections.abc import Callable
 from typing import Any
@@ -127,7 +127,7 @@ class LoopsWithin(Base):
 
 
 def _is_split(module: Any) -> bool:
-    """Whether the convolution of the block may be run without the BN layer."""
+    """Return whether the convolution of the block may run without the BN layer."""
     conv, norm = module.block
     return any((conv in unit) != (norm in unit) for unit in uses_of(module))
 

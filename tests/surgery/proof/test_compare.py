@@ -1,4 +1,4 @@
-"""What counts as the same numbers, and what doesn't."""
+"""Numbers that count as equal, and numbers that do not."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""What a run can measure besides its accuracy."""
+"""Quantities that a run can measure besides its accuracy."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def test_percentiles_are_those_of_the_last_activations_input() -> None:
     assert AT_EVERY_POINT["input_percentiles"](model, data) == pytest.approx(expected.tolist(), rel=1e-4)
 
 
-def test_recomputed_statistics_mend_spoilt_running_ones() -> None:
+def test_recomputed_statistics_correct_wrong_running_ones() -> None:
     model, data = _trained_a_little("dense_bn", "batch"), digits()
     healthy = AT_THE_END["recomputed_accuracy"](model, data)
     model.get_buffer("hidden.norm.running_mean").fill_(50)

@@ -11,22 +11,23 @@ from normwise.cli.progress import progress_bar
 
 
 def bench(
-    out: Annotated[Path, typer.Option(help="Folder of the page: pip install 'normwise[html]'.")] = Path(
-        "bench"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder to write an HTML page to: pip install 'normwise[html]'.")
+    ] = Path("bench"),
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; torch's own number if not given.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Number of threads; torch's default if not given.", show_default=False),
     ] = None,
     tune_allocator: Annotated[
         bool,
         typer.Option(
-            "--tune-allocator", help="First let malloc keep memory, as normwise.tune_allocator() does."
+            "--tune-allocator", help="First make malloc keep freed memory, as normwise.tune_allocator() does."
         ),
     ] = False,
     device: Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N", help="Device that computes.")] = "cpu",
     json: JsonTableOption = False,
 ) -> None:
-    """Measure the speed of normalization here: memory, torch's layers and ours, in turn; about a minute on a CPU.
+    """Measure the speed of normalization here: memory, and torch's layers and ours in turn; about a minute on a CPU.
 
     Example: normwise bench --tune-allocator
 

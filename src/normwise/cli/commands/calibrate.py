@@ -41,29 +41,33 @@ def calibrate(
     order: Annotated[
         OrderName,
         typer.Option(
-            help="evaluation: exact as evaluation will see them, in several passes. training: in one pass, each layer "
-            "behind batch statistics, as a running average has them."
+            help=(
+                "evaluation: exact for evaluation, in several passes. training: in one pass, in which the layers "
+                "before use batch statistics, as for a running average."
+            )
         ),
     ] = OrderName.evaluation,
     variance: Annotated[
         VarianceName,
-        typer.Option(help="population: of all values together. batch: the average of the batches' own."),
+        typer.Option(
+            help="population: variance of all values together. batch: average of the batches' variances."
+        ),
     ] = VarianceName.population,
     max_batches: Annotated[
         int | None,
         typer.Option(min=1, max=10**9, help="Batches to read; all if not given.", show_default=False),
     ] = None,
     include_frozen: Annotated[
-        bool, typer.Option("--include-frozen", help="Calibrate layers that are frozen, too.")
+        bool, typer.Option("--include-frozen", help="Also calibrate frozen layers.")
     ] = False,
     force: arguments.ForceOption = False,
     json: arguments.JsonOption = False,
 ) -> None:
     """Replace the running statistics of a network's BN layers by the exact statistics of data.
 
-    OUT has the network's whole state dict. A checkpoint may lack the running statistics. That of a run, as
-    .safetensors, knows its run: predict, evaluate and fold take it as they take the run. For a run the test accuracy
-    before and after is printed.
+    OUT has the whole state dict of the network. A checkpoint may lack the running statistics. If the network is that
+    of a run, a .safetensors file names the run, so predict, evaluate and fold accept the file like the run, and the
+    test accuracy before and after is printed.
 
     Example: normwise calibrate averaged.pt --model net.py:make --data net.py:loader -o calibrated.safetensors
     """
@@ -107,14 +111,14 @@ def _improvement(before: "Evaluation", after: "Evaluation") -> str:
 
 
 def _use(out: Path, network: "CliTarget") -> list[str]:
-    """Say what takes the file that was written of a run."""
+    """Print which commands accept the file that was written for a run."""
     from normwise.cli.inputs.state_file import SAFETENSORS
 
     if network.run is None:
         return []
     name = shlex.quote(str(out))
     if out.suffix != SAFETENSORS:
-        return [f"a {SAFETENSORS} file would know its run, for normwise predict; this one needs --model RUN"]
+        return [f"a {SAFETENSORS} file would name its run, for normwise predict; this one needs --model RUN"]
     return [f"next: normwise predict {name} INPUT, normwise fold {name} -o OUT, normwise evaluate {name}"]
 
 

@@ -26,12 +26,12 @@ def convert(
     ] = None,
     eps: Annotated[
         float | None,
-        typer.Option(help="ε of the new layers; the old ones' if not given.", show_default=False),
+        typer.Option(help="ε of the new layers; that of the old ones if not given.", show_default=False),
     ] = None,
     momentum: Annotated[
         float | None,
         typer.Option(
-            help="Weight of a new batch in running statistics; the old layers' if not given.",
+            help="Weight of a new batch in the running statistics; that of the old layers if not given.",
             show_default=False,
         ),
     ] = None,

@@ -36,9 +36,11 @@ def doctor(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="Network: file.py:name or package.module:name (a model, or a function that makes one), the folder of "
-            "a run, a Keras model: .keras, or a checkpoint: .safetensors, .pt, .pth, .ckpt, .onnx. Of a checkpoint "
-            "without --model the numbers alone are examined.",
+            help=(
+                "Network: file.py:name or package.module:name (a model, or a function that makes one), the folder of "
+                "a run, a Keras model: .keras, or a checkpoint: .safetensors, .pt, .pth, .ckpt, .onnx. For a "
+                "checkpoint without --model only its numbers are examined."
+            ),
         ),
     ],
     model: arguments.ModelOption = None,
@@ -47,8 +49,10 @@ def doctor(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Loss, as file.py:name: loss(output, target), or loss(model, batch), which calls the model itself. "
-            "For a Keras model: loss(target, output), or the name of one of Keras's.",
+            help=(
+                "Loss, as file.py:name: loss(output, target), or loss(model, batch), which calls the model itself. "
+                "For a Keras model: loss(target, output), or the name of a Keras loss."
+            ),
             show_default=False,
         ),
     ] = None,
@@ -56,7 +60,7 @@ def doctor(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Optimizer, as file.py:name, or a function that makes one of the model: def optimizer(model).",
+            help="Optimizer, as file.py:name, or a function that makes it from the model: def optimizer(model).",
             show_default=False,
         ),
     ] = None,
@@ -78,8 +82,10 @@ def doctor(
         typer.Option(
             "--fix",
             metavar="OUT",
-            help="Apply the safe fixes, measure again, and write the weights where the gain is proven: .safetensors, "
-            ".pt or .pth; of a Keras model, .keras.",
+            help=(
+                "Apply the safe fixes, measure again, and write the weights if the gain is proven: .safetensors, .pt "
+                "or .pth; for a Keras model, .keras."
+            ),
             show_default=False,
         ),
     ] = None,
@@ -87,16 +93,17 @@ def doctor(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write a page with pictures, too; with --fix, before and after: pip install 'normwise[html]'.",
+            help="Also write a page with pictures; with --fix, before and after: pip install 'normwise[html]'.",
             show_default=False,
         ),
     ] = None,
     format: Annotated[
         DoctorFormat,
-        typer.Option("--format", "-f", help="github: annotations of a workflow. sarif: SARIF 2.1.0."),
+        typer.Option("--format", "-f", help="github: annotations for a GitHub workflow. sarif: SARIF 2.1.0."),
     ] = DoctorFormat.text,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="One line for each error and warning, and no other text.")
+        bool,
+        typer.Option("--quiet", "-q", help="Print one line for each error and warning, and nothing else."),
     ] = False,
     force: arguments.ForceOption = False,
     json: arguments.JsonOption = False,
@@ -113,7 +120,7 @@ def doctor(
 
     Exit code: 0 healthy, or notes only; 1 errors or warnings; 2 wrong use or bad input.
 
-    Example: normwise doctor train.py:model --data train.py:loader --loss train.py:loss --fix mended.pt
+    Example: normwise doctor train.py:model --data train.py:loader --loss train.py:loss --fix fixed.pt
     """
     from normwise.cli.inputs.configuration import chosen_rules, read_configuration
     from normwise.cli.inputs.doctor_facts import facts_of
@@ -226,7 +233,7 @@ def _fix(
     notes = []
     if treatment.proven:
         notes = unsaved_changes(facts.model, healed)
-        # The network of a run that is another now is not what the run describes.
+        # If the network of a run has changed, it is not what the run describes.
         metadata = {} if notes else metadata_of(facts.name)
         write_state(out, healed.state_dict(), force=force, metadata=metadata)
     show_treatment(str(diagnosis), treatment, out, json=format is DoctorFormat.json, quiet=quiet)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SAFETY = {
     "safe": "The fix is safe: normwise doctor --fix applies it and proves it.",
     "unsafe": "The fix is unsafe: it changes training or the structure, so apply it yourself.",
-    "manual": "The fix is manual: it is in your own script.",
+    "manual": "The fix is manual: make it in your own script.",
 }
 
 

@@ -19,14 +19,20 @@ def fold(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Export the folded network, too, checked against torch by onnxruntime: pip install 'normwise[onnx]'.",
+            help=(
+                "Also export the folded network, checked against torch with onnxruntime: pip install "
+                "'normwise[onnx]'."
+            ),
             show_default=False,
         ),
     ] = None,
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="Largest difference of outputs, relative to the largest; half the type's digits if not given.",
+            help=(
+                "Largest allowed difference of outputs, relative to the largest output; half of the type's digits if "
+                "not given."
+            ),
             show_default=False,
         ),
     ] = None,

@@ -35,14 +35,20 @@ def port(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Network of torch, as file.py:name, with which the move is proven; without it names of layers decide.",
+            help=(
+                "Network of torch, as file.py:name, with which the result is proven; without it layers are matched "
+                "by name."
+            ),
             show_default=False,
         ),
     ] = None,
     by: Annotated[
         Literal["order", "name"] | None,
         typer.Option(
-            help="Layers belong together by the order of their calls, or by name. Order with --model, else name.",
+            help=(
+                "Match layers by the order of their calls, or by name. The default is order with --model, otherwise "
+                "name."
+            ),
             show_default=False,
         ),
     ] = None,
@@ -50,7 +56,7 @@ def port(
         list[str] | None,
         typer.Option(
             metavar="SOURCE=TARGET",
-            help="Paths of two layers that belong together, in place of --by; repeated, for all layers.",
+            help="Paths of two layers that belong together, instead of --by; repeat it for all layers.",
             show_default=False,
         ),
     ] = None,
@@ -75,7 +81,7 @@ def port(
         typer.Option(
             min=1,
             metavar="N",
-            help="Samples in a training batch, in place of --values-per-channel.",
+            help="Samples in a training batch, instead of --values-per-channel.",
             show_default=False,
         ),
     ] = None,
@@ -83,12 +89,14 @@ def port(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Inputs of the source to prove the move with, as file.py:name of an array, a tensor or a function "
-            "that gives one; random numbers if not given.",
+            help=(
+                "Inputs of the source for the proof, as file.py:name of an array, a tensor or a function that "
+                "returns one; random numbers if not given."
+            ),
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace TARGET where it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace TARGET if it exists.")] = False,
     json: arguments.JsonOption = False,
 ) -> None:
     """Move the weights of a trained Keras model into a state dict of torch, or back.

@@ -29,12 +29,15 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="Folder of a run, of a study or of what watch recorded; of several runs, to see them side by side.",
+            help=(
+                "Folder of a run, of a study or of a recording of watch; or folders of several runs, to compare them "
+                "side by side."
+            ),
         ),
     ],
-    format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")] = Format.text,
+    format: Annotated[Format, typer.Option("--format", "-f", help="Format of the output.")] = Format.text,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write to; else standard output.")
+        Path | None, typer.Option("--output", "-o", help="File to write to; standard output if not given.")
     ] = None,
 ) -> None:
     """Show a saved run, a study, or what normwise.watch recorded; or several runs side by side.
@@ -65,9 +68,9 @@ def _comparison(folders: list[Path], format: Format) -> str:
 
     for folder in folders:
         if is_there(folder / _STUDY) or is_there(folder / _RECORDING):
-            raise ArgumentError(f"only runs are shown side by side, and {folder} is none; give it alone")
+            raise ArgumentError(f"only runs are shown side by side, and {folder} is not a run; give it alone")
     if format not in (Format.text, Format.json):
-        raise ArgumentError(f"runs side by side have text and json, and not {format.value}")
+        raise ArgumentError(f"several runs side by side have the formats text and json, not {format.value}")
     runs = {str(folder): RunFolder(folder).read() for folder in folders}
     return to_json(runs, indent=1) if format is Format.json else comparison_text(runs)
 

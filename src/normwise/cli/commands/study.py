@@ -30,7 +30,7 @@ class PresetName(str, Enum):
 def study(
     claim: Annotated[
         list[str] | None,
-        typer.Argument(help="Which claims; all of them if none is named.", show_default=False),
+        typer.Argument(help="Claims to test; all if none is named.", show_default=False),
     ] = None,
     preset: Annotated[
         PresetName,
@@ -48,14 +48,14 @@ def study(
         int | None,
         typer.Option(
             min=1,
-            help="Processes of this machine; one a core if not given, one with --preset gpu.",
+            help="Processes on this machine; one per core if not given, one with --preset gpu.",
             show_default=False,
         ),
     ] = None,
     backend: Annotated[
         BackendName,
         typer.Option(
-            help="loky: processes of this machine. dask, ray: the workers of a cluster (docs/processes/clusters.md)."
+            help="loky: processes on this machine. dask, ray: the workers of a cluster (docs/processes/clusters.md)."
         ),
     ] = BackendName.loky,
     address: Annotated[
@@ -82,11 +82,11 @@ def study(
 
     on_cluster = backend is not BackendName.loky
     if address is not None and not on_cluster:
-        raise ArgumentError("--address is a cluster's; say of which kind by --backend dask or --backend ray")
+        raise ArgumentError("--address is for a cluster; name its kind by --backend dask or --backend ray")
     if jobs is not None and on_cluster:
         raise ArgumentError(
-            f"--jobs is a number of processes of this machine; with --backend {backend.value} as many runs are made at "
-            "once as the cluster has workers. Leave it out"
+            f"--jobs is the number of processes on this machine; with --backend {backend.value} each worker of the "
+            "cluster makes one run at a time. Leave it out"
         )
     cluster = Cluster(backend.value, address or "") if on_cluster else None
     # A study of some claims does not replace the report on all of them.

@@ -25,8 +25,10 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Weights to take of a checkpoint that has several: the key of a state dict, such as model_ema, or what "
-        "stands before the names, such as teacher.",
+        help=(
+            "Weights to use from a checkpoint that has several: the key of a state dict, such as model_ema, or the "
+            "prefix of the names, such as teacher."
+        ),
         show_default=False,
     ),
 ]
@@ -34,15 +36,17 @@ DataOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Batches, as file.py:name (a loader, or a function that gives one); or digits, mnist or a folder of "
-        "images, of which the training images are taken. A run has its own, if not given.",
+        help=(
+            "Batches, as file.py:name (a loader, or a function that returns one); or digits, mnist or a folder of "
+            "images, whose training images are used. If not given, a run uses its own training data."
+        ),
         show_default=False,
     ),
 ]
 OutOption = Annotated[
     Path, typer.Option("--out", "-o", metavar="OUT", help="File to write: .safetensors, .pt or .pth.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace OUT where it exists.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace OUT if it exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the record as JSON instead of text.")]
 JsonTableOption = Annotated[
     bool, typer.Option("--json", help="Print the records as JSON instead of the table.")

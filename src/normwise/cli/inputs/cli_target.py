@@ -64,11 +64,11 @@ def load_target(target: str, model: str | None, weights: str | None = None) -> C
     is_checkpoint = path.suffix in READABLE
     if model is not None and not is_checkpoint:
         raise ArgumentError(
-            f"--model is for checkpoints ({', '.join(READABLE)}), and {target} is none; leave it out"
+            f"--model is for checkpoints ({', '.join(READABLE)}), and {target} is not one; leave it out"
         )
     if weights is not None and (is_folder(path) or not is_checkpoint):
         raise ArgumentError(
-            f"--weights is for checkpoints that have several, and {target} is none; leave it out"
+            f"--weights is for checkpoints that have several, and {target} is not one; leave it out"
         )
     if is_folder(path):
         return _run(path)
@@ -76,7 +76,7 @@ def load_target(target: str, model: str | None, weights: str | None = None) -> C
         return _checkpoint(path, model, weights)
     if ":" not in target:
         raise ArgumentError(
-            f"{target!r} is no network: expected file.py:name, package.module:name, the folder of a run, or a file "
+            f"{target!r} is not a network: expected file.py:name, package.module:name, the folder of a run, or a file "
             f"that ends in {', '.join(READABLE)}"
         )
     network, made = _named_model(target)
@@ -84,7 +84,7 @@ def load_target(target: str, model: str | None, weights: str | None = None) -> C
 
 
 def metadata_of(target: str) -> dict[str, str]:
-    """Return the metadata by which a file of weights of TARGET knows its run; none where TARGET is no run's folder."""
+    """Return the metadata that name the run in a file of TARGET's weights; none if TARGET is not a run's folder."""
     folder = RunFolder(Path(target))
     if not folder.exists:
         return {}
@@ -125,7 +125,7 @@ def _checkpoint(path: Path, model: str | None, weights: str | None) -> CliTarget
             )
         run = f", or give the folder of the run, {path.parent}" if RunFolder(path.parent).exists else ""
         raise ArgumentError(
-            f"{path} has no network in it: name that by --model file.py:name, or --model RUN{run}"
+            f"{path} contains no network: name it by --model file.py:name, or --model RUN{run}"
         )
     if is_folder(Path(model)):
         target = replace(_run(Path(model)), name=str(path))
@@ -135,7 +135,7 @@ def _checkpoint(path: Path, model: str | None, weights: str | None) -> CliTarget
     if others:
         choice = "".join(f"; --weights {name} takes these" for name in other_weights(others)[:1])
         complain(
-            f"beside the weights, {path} has {first_few(others)}, which are left out{choice}", title="note"
+            f"besides the weights, {path} has {first_few(others)}, which are left out{choice}", title="note"
         )
     return replace(target, without_statistics=without)
 

@@ -79,7 +79,7 @@ def _table(path: Path) -> dict[str, Any] | None:
     try:
         content = tomllib.loads(read_whole(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArgumentError(f"{path} is no TOML: {error}") from None
+        raise ArgumentError(f"{path} is not valid TOML: {error}") from None
     tool = content.get("tool")
     if not isinstance(tool, dict) or "normwise" not in tool:
         return None

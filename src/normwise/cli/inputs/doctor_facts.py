@@ -43,17 +43,17 @@ def facts_of(
             raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
         return Facts.of_onnx(path, target)
     if path.suffix in READABLE and not is_folder(path) and model is None:
-        _expect_none(
-            target, given, "a checkpoint has no network in it; name that by --model file.py:name as well"
-        )
+        _expect_none(target, given, "a checkpoint contains no network; also name it by --model file.py:name")
         state, others = read_state(path)
         if others:
-            complain(f"beside the weights, {path} has {first_few(others)}, which are left out", title="note")
+            complain(f"besides the weights, {path} has {first_few(others)}, which are left out", title="note")
         return Facts.of_checkpoint(state, target)
     network = load_target(target, model)
     if network.without_statistics:
         without = first_few(network.without_statistics)
-        complain(f"{target} has no running statistics of {without}; the network's own stay", title="note")
+        complain(
+            f"{target} has no running statistics of {without}; those of the network are kept", title="note"
+        )
     if network.made and loss is None and optimizer is None:
         network.model.eval()
     has_data = data is not None or network.data is not None

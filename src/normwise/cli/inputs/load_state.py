@@ -82,7 +82,7 @@ def _unwrap(state: dict[str, Any], own: Mapping[str, Any]) -> None:
             del state[key]
         consume_prefix_in_state_dict_if_present(state, prefix)
         if left:
-            complain(f"beside the weights below {prefix[:-1]}, {first_few(left)} are left out", title="note")
+            complain(f"besides the weights below {prefix[:-1]}, {first_few(left)} are left out", title="note")
 
 
 def _prefix_of(state: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:

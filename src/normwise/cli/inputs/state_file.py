@@ -45,13 +45,13 @@ def read_state(path: Path, weights: str | None = None) -> tuple[dict[str, Any], 
             before the names, such as "teacher".
 
     Raises:
-        ArgumentError: there is no such file, its ending is none of a checkpoint, or it has no such weights.
+        ArgumentError: there is no such file, its ending is not that of a checkpoint, or it has no such weights.
         DataError: the file is damaged, holds no state dict, or holds pickled objects, which could run code.
     """
     if path.suffix not in READABLE:
-        raise ArgumentError(f"{path} is no checkpoint: expected a name that ends in {one_of(READABLE)}")
+        raise ArgumentError(f"{path} is not a checkpoint: expected a name that ends in {one_of(READABLE)}")
     if is_there(path) and not is_file(path):
-        raise ArgumentError(f"{path} is no regular file; expected a checkpoint")
+        raise ArgumentError(f"{path} is not a regular file; expected a checkpoint")
     if not is_file(path):
         raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
     content = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
@@ -151,7 +151,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(f"{path} is damaged or no safetensors file: {error}") from None
+        raise DataError(f"{path} is damaged or not a safetensors file: {error}") from None
 
 
 def _read_torch(path: Path) -> Any:
@@ -159,7 +159,7 @@ def _read_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript warns and then raises as well
-            # The options of a script, which training scripts keep beside the weights: attributes, and no code.
+            # The options of a script, which training scripts store besides the weights: attributes, not code.
             with torch.serialization.safe_globals([argparse.Namespace]):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -171,7 +171,7 @@ def _read_torch(path: Path) -> Any:
     except Exception as error:  # what a damaged file raises may be anything
         if "TorchScript" in str(error):
             raise DataError(_refused(path, "a TorchScript program")) from None
-        raise DataError(f"{path} is damaged or no checkpoint of torch ({type(error).__name__})") from None
+        raise DataError(f"{path} is damaged or not a checkpoint of torch ({type(error).__name__})") from None
 
 
 def _check_packing(path: Path) -> None:
@@ -199,18 +199,18 @@ def _refused(path: Path, what: str) -> str:
 def _checked(path: Path, content: Any) -> dict[str, Any]:
     if not isinstance(content, Mapping) or not content:
         got = "an empty dict" if isinstance(content, Mapping) else type(content).__name__
-        raise DataError(f"{path} is no state dict: expected names with a tensor each, got {got}")
+        raise DataError(f"{path} is not a state dict: expected names with a tensor each, got {got}")
     for key, value in content.items():
         if not isinstance(key, str):
             raise DataError(
-                f"{path} is no state dict: expected names with a tensor each, but the key {key!r} is of type "
+                f"{path} is not a state dict: expected names with a tensor each, but the key {key!r} is of type "
                 f"{type(key).__name__}"
             )
         # Modules may keep anything under a key with this suffix.
         if not isinstance(value, Tensor) and not key.endswith("_extra_state"):
             raise DataError(
-                f"{path} is no state dict: expected names with a tensor each, but {key!r} is a {type(value).__name__}; "
-                f"one inside a dict is found under {one_of(_NESTED)}"
+                f"{path} is not a state dict: expected names with a tensor each, but {key!r} is a "
+                f"{type(value).__name__}; one inside a dict is found under {one_of(_NESTED)}"
             )
     # The same dict: torch keeps the versions of the modules as an attribute of it.
     return content  # pyright: ignore[reportReturnType]

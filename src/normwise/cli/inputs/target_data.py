@@ -43,7 +43,7 @@ def load_batches(data: str | None, target: CliTarget, *, labelled: bool = False)
     if data in _TASK_OF or is_folder(Path(data)):
         return _batches(_found(data, target), target.model, labelled)
     if ":" not in data:
-        raise ArgumentError(f"--data {data} is no folder and no data set; expected {_DATA}")
+        raise ArgumentError(f"--data {data} is neither a folder nor a data set; expected {_DATA}")
     found = named_object(data)
     if callable(found) and not isinstance(found, (Iterable, Dataset, nn.Module)):
         make = found
@@ -135,7 +135,7 @@ def _found(source: str, target: CliTarget) -> LabelledData:
         )
         raise ArgumentError(
             f"--data {source} has {what}, which {target.name} can't take: expected {own.task} of shape {own.shape}; "
-            "leave --data out, and the run's own are taken"
+            "leave --data out to use the run's own data"
         )
     return found
 

@@ -12,7 +12,7 @@ from normwise.cli.inputs.user_code import call_without_arguments, named_object, 
 from normwise.errors import ArgumentError
 
 _OPTIMIZER = (
-    "expected an optimizer of torch.optim, or a function that makes one of the model: def optimizer(model)"
+    "expected an optimizer of torch.optim, or a function that makes it from the model: def optimizer(model)"
 )
 
 
@@ -58,8 +58,8 @@ def named_optimizer(name: str, target: CliTarget) -> Optimizer:
     held = {id(parameter) for group in found.param_groups for parameter in group["params"]}
     if target.made and not any(id(parameter) in held for parameter in target.model.parameters()):
         raise ArgumentError(
-            f"--optimizer {name} has none of the parameters of {target.name}, which was made anew; write a function "
-            "that makes it of the model that it is given: def optimizer(model)"
+            f"--optimizer {name} has none of the parameters of {target.name}, which was built again for this "
+            "command; write a function that makes it from its argument: def optimizer(model)"
         )
     return found
 

@@ -27,7 +27,7 @@ def show_treatment(diagnosis: str, treatment: "Treatment", out: Path, *, json: b
             say(left)
     else:
         done = f"written: {out}" if treatment.proven else f"{out} was not written"
-        treated = [str(treatment)] if treatment.before.findings else ["There is nothing to mend."]
+        treated = [str(treatment)] if treatment.before.findings else ["There is nothing to fix."]
         say("\n\n".join([diagnosis, "\n".join([*treated, done])]))
 
 

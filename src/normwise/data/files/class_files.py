@@ -72,6 +72,6 @@ def _check_passed_over(path: Path, suffixes: tuple[str, ...], kind: str) -> None
     passed_over = _NOTES if kind == "text" else _NOTES + _TABLES
     if not (path.suffix.lower() in passed_over or path.name.lower() in _MADE_BY_SYSTEMS + _DESCRIPTIONS):
         raise DataError(
-            f"{path}: is no {kind} of a kind that is read ({' '.join(suffixes)}); convert it, or move it out of the "
+            f"{path}: is not a supported {kind} ({' '.join(suffixes)}); convert it, or move it out of the "
             "folder"
         )

@@ -128,7 +128,7 @@ def _parse_header(raw: bytearray, path: str | Path) -> tuple[np.dtype, tuple[int
         raise DataError(f"{path}: is empty; {_REMEDY}")
     if not b"\0\0".startswith(raw[:2]):
         raise DataError(
-            f"{path}: is no IDX file: it starts with the bytes {raw[:2].hex(' ')}, expected 00 00; {_REMEDY}"
+            f"{path}: is not an IDX file: it starts with the bytes {raw[:2].hex(' ')}, expected 00 00; {_REMEDY}"
         )
     # Without its fourth byte, a header has no dimensions to count and is cut short in any case.
     header_size = 4 + 4 * raw[3] if len(raw) > 3 else 4

@@ -62,7 +62,7 @@ def parse_wav(content: bytes, path: str | Path) -> tuple[Tensor, int]:
         if not content:
             raise _Fault("is empty")
         if content[:4] not in (b"RIFF", b"RIFX", b"RF64") or content[8:12] != b"WAVE":
-            raise _Fault(f"is no WAV file: it starts with {content[:4]!r}")
+            raise _Fault(f"is not a WAV file: it starts with {content[:4]!r}")
         order: _Order = "big" if content.startswith(b"RIFX") else "little"
         form, samples = _found(content, order)
         return _wave(samples, form, order), form.rate
@@ -106,7 +106,7 @@ def _format(body: bytes, order: _Order) -> _Format:
     kind, channels, rate, speed, block, bits = struct.unpack(f"{mark}HHIIHH", body[:16])
     if kind == _EXTENSIBLE:
         if len(body) < 40 or body[28:40] != _IDENTIFIER_END[order]:
-            raise _Fault("cannot be read as a WAV file (its extended format is none that is known)")
+            raise _Fault("cannot be read as a WAV file (its extended format is unknown)")
         kind = int.from_bytes(body[24:28], order)
     if kind not in _WIDTHS:
         raise _Fault(

@@ -84,7 +84,7 @@ def _table(path: Path, part: DataPart | None) -> list[Text]:
                     )
             texts.append(Text(fields["text"], fields["label"].strip(), part))
     except csv.Error as error:
-        raise DataError(f"{path}, line {rows.line_num}: is no CSV ({error})") from error
+        raise DataError(f"{path}, line {rows.line_num}: is not valid CSV ({error})") from error
     if not texts:
         raise DataError(f"{path}: has no rows below the names of its columns")
     return texts

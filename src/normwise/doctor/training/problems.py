@@ -17,7 +17,7 @@ def one_value(path: str, kind: str) -> Problem:
         "BN501",
         (path,),
         kind,
-        "it gets one value a channel, which has no variance, so that training fails or learns nothing from it",
+        "it gets one value per channel, which has no variance, so that training fails or learns nothing from it",
         "pass drop_last=True to the DataLoader if the last batch is that small; else use larger batches, or "
         "normwise.freeze this layer",
     )
@@ -41,7 +41,7 @@ def problems_in(step: ObservedStep, *, of_optimizer: bool) -> list[Problem]:
 
 _BROKEN = (
     "its running statistics are not finite, or a variance is negative, so that evaluation gives NaN from now on: no "
-    "later batch heals them"
+    "later batch corrects them"
 )
 _CALIBRATE = "find the batch that is not finite and leave it out, then normwise.calibrate(model, loader)"
 _UNFROZEN = "its parameters are not trained, but its running statistics move, so that a frozen part changes"
@@ -65,10 +65,10 @@ def _recomputed(step: ObservedStep) -> Problem | None:
         "BN505",
         paths,
         step,
-        "a backward pass calls it again, as activation checkpointing does, and moves its running statistics twice a "
-        "step",
-        'convert the layers, model, _ = normwise.convert(model, "batch"), to normwise\'s, which move nothing then; or '
-        "set layer.momentum = 1 - (1 - layer.momentum) ** 0.5 in those that are recomputed",
+        "a backward pass calls it again, as activation checkpointing does, and updates its running statistics twice "
+        "a step",
+        'convert the layers to normwise\'s: model, _ = normwise.convert(model, "batch"); '
+        "or set layer.momentum = 1 - (1 - layer.momentum) ** 0.5 in those that are recomputed",
     )
 
 
@@ -95,17 +95,17 @@ def _repeated(step: ObservedStep) -> list[Problem | None]:
             "BN506",
             mixed,
             step,
-            "one step of the optimiser calls it on data of different means, so that its running statistics are those "
-            "of a mixture that no pass has",
-            "join the inputs in one pass: model(torch.cat([first, second])), or take a layer for each",
+            "one step of the optimiser calls it on data of different means, so that its running statistics are a "
+            "mixture that fits no pass",
+            "join the inputs in one pass: model(torch.cat([first, second])), or use a separate layer for each",
         ),
         _found(
             "BN504",
             accumulated,
             step,
-            f"gradients of {most} micro-batches are accumulated: each is normalised by itself, and moves the running "
-            "statistics",
-            "train within normwise.accumulate(model, optimizer=optimizer): then each step moves them once, as its "
+            f"gradients of {most} micro-batches are accumulated: each is normalised by itself, and updates the "
+            "running statistics",
+            "train within normwise.accumulate(model, optimizer=optimizer): then each step updates them once, as its "
             "whole batch would",
         ),
     ]

@@ -113,14 +113,24 @@ def size_words(size: float, unit: str) -> Bilingual:
 
 
 def _span(cases: Sequence[Case]) -> Bilingual:
-    """Return the lowest and the highest estimate of cases with one unit."""
-    ordered = sorted((case.effect for case in cases), key=lambda effect: effect.estimate)
-    unit = ordered[0].unit
-    low, high = (_number(_plain(effect.estimate, unit), unit) for effect in (ordered[0], ordered[-1]))
-    if low == high:
-        return estimate_words(ordered[0])
-    words = _unit(unit)
-    return Bilingual(f"{low.en} to {high.en}{words.en}", f"{low.zh} 至 {_zh(high.zh, words)}")
+    """Return the lowest and the highest estimate of cases with one unit; those that are not measurable have none."""
+    known = [case.effect for case in cases if not math.isnan(case.effect.estimate)]
+    if not known:
+        return estimate_words(cases[0].effect)
+    # Of two equal ones a bound is further out.
+    lowest = min(known, key=lambda effect: (effect.estimate, not _bounds(effect, "an upper")))
+    highest = max(known, key=lambda effect: (effect.estimate, _bounds(effect, "a lower")))
+    unit = lowest.unit
+    low, high = (_number(_plain(effect.estimate, unit), unit) for effect in (lowest, highest))
+    words, least, most = _unit(unit), _bound(lowest), _bound(highest)
+    if low == high and least in (most, _same("")):
+        return estimate_words(highest)
+    if low == high and not most.en:
+        return estimate_words(lowest)
+    return Bilingual(
+        f"{least.en}{low.en} to {most.en}{high.en}{words.en}",
+        f"{least.zh}{low.zh} {f'到{most.zh}' if most.zh else '至 '}{_zh(high.zh, words)}",
+    )
 
 
 def _plain(value: float, unit: str) -> float:
@@ -176,10 +186,14 @@ def _is_one(effect: Effect) -> bool:
 
 
 def _bound(effect: Effect) -> Bilingual:
-    lower, upper = "a lower bound" in effect.note, "an upper bound" in effect.note
-    if lower == upper:
+    lower = _bounds(effect, "a lower")
+    if lower == _bounds(effect, "an upper"):
         return _same("")
     return Bilingual("at least ", "至少 ") if lower else Bilingual("at most ", "至多 ")
+
+
+def _bounds(effect: Effect, kind: str) -> bool:
+    return f"{kind} bound" in effect.note
 
 
 def _same(text: str) -> Bilingual:

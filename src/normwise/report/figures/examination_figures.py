@@ -20,12 +20,12 @@ def examination_figures(
 
     Args:
         examination: The examination.
-        after: Another one of the same model after it was mended, which is drawn beside.
+        after: Examination of the same model after the fixes, drawn in the same figures.
     """
-    before, mended = measured_layers(examination), measured_layers(after) if after else []
+    before, healed = measured_layers(examination), measured_layers(after) if after else []
     if not before:
         return ()
-    figures = [_statistics(before, mended), _noise(before), _flow(before, mended)]
+    figures = [_statistics(before, healed), _noise(before), _flow(before, healed)]
     if any(layer.dead > 0 for layer in before):
         figures.append(_dead(before))
     return tuple(one for one in figures if one.figure.series)
@@ -37,20 +37,20 @@ def measured_layers(examination: Examination) -> list[LayerHealth]:
     return sorted(reached, key=lambda layer: layer.depth)
 
 
-def _statistics(before: Sequence[LayerHealth], mended: Sequence[LayerHealth]) -> LayerFigure:
-    if mended:
+def _statistics(before: Sequence[LayerHealth], healed: Sequence[LayerHealth]) -> LayerFigure:
+    if healed:
         series = [
             _series("before", _ERROR, before, lambda layer: layer.error),
-            _series("after", _AFTER, mended, lambda layer: layer.error),
+            _series("after", _AFTER, healed, lambda layer: layer.error),
         ]
     else:
         series = [_series("error of normalised values", _ERROR, before, lambda layer: layer.error)]
     figure = Figure(
         "statistics",
         "Running against exact statistics",
-        "Distance of the values that evaluation normalises from what they are with the exact statistics of the data: "
-        "the root mean square over channels. A healthy model lies in the green band, or above it by as much as batches "
-        "scatter. The scale is the same for every model, and points at its ends may lie beyond.",
+        "Distance of the normalised values in evaluation from those with the exact statistics of the data: the root "
+        "mean square over channels. A healthy model lies in the green band, or above it by no more than batches "
+        "scatter. The scale is the same for every model; points at its ends may lie beyond it.",
         _X_LABEL,
         "error (σ of the data)",
         _known(series),
@@ -63,14 +63,14 @@ def _statistics(before: Sequence[LayerHealth], mended: Sequence[LayerHealth]) ->
 def _noise(layers: Sequence[LayerHealth]) -> LayerFigure:
     series = [
         _series("noise of the batches' means", _ERROR, layers, lambda layer: layer.noise),
-        _series("1/√n for n values a channel", _REFERENCE, layers, _independent),
+        _series("1/√n for n values per channel", _REFERENCE, layers, _independent),
     ]
     figure = Figure(
         "noise",
         "Noise of batch statistics",
-        "Scatter of the batches' means among each other, the median over channels. Training normalises by these means, "
-        "so each batch shifts the others' values by so much. It would be 1/√n for n independent values. Values of one "
-        "image are alike, which makes it greater; BN layers before take out what the batches differ by, which makes it "
+        "Scatter of the batches' means, the median over channels. Training normalises by these means, so this noise "
+        "shifts the values of each batch. It would be 1/√n for n independent values. Values of one image are "
+        "similar, which makes it greater; BN layers before remove differences between batches, which makes it "
         "smaller.",
         _X_LABEL,
         "noise (σ of the data)",
@@ -81,13 +81,13 @@ def _noise(layers: Sequence[LayerHealth]) -> LayerFigure:
     return LayerFigure(figure, 0.001, 10, "σ")
 
 
-def _flow(before: Sequence[LayerHealth], mended: Sequence[LayerHealth]) -> LayerFigure:
+def _flow(before: Sequence[LayerHealth], healed: Sequence[LayerHealth]) -> LayerFigure:
     series = [
         _series("mean", _MEAN, before, lambda layer: layer.input_mean),
         _series("deviation", _DEVIATION, before, lambda layer: layer.input_deviation),
     ]
-    if mended:
-        series.append(_series("deviation after", _AFTER, mended, lambda layer: layer.input_deviation))
+    if healed:
+        series.append(_series("deviation after", _AFTER, healed, lambda layer: layer.input_deviation))
     figure = Figure(
         "flow",
         "Flow of activations",

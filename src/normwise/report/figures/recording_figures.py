@@ -86,8 +86,8 @@ def heat_maps(recording: Recording) -> tuple[HeatMap, ...]:
         ),
         heat_map(
             "noise", "Noise of the batch's mean", "noise (σ)",
-            f"{rms}, in σ, told from the scatter of the samples' means within the batch. A shift that is no larger is "
-            "no drift.", lambda point: point.noise_mean.rms, 0.02, 5,
+            f"{rms}, in σ, estimated from the scatter of the samples' means within the batch. A shift that is not "
+            "larger is not drift.", lambda point: point.noise_mean.rms, 0.02, 5,
         ),
         heat_map(
             "output-gradient", "Gradient at the layer's output", "norm",
@@ -99,7 +99,7 @@ def heat_maps(recording: Recording) -> tuple[HeatMap, ...]:
         ),
         heat_map(
             "weight", "γ", "root mean square",
-            f"{rms}: 1 in a new layer. Where it goes to 0, the layer passes nothing on.",
+            f"{rms}: 1 in a new layer. Where it goes to 0, the layer passes no signal on.",
             lambda point: _rms(point.weight), 0.1, 10,
         ),
     )  # fmt: skip
@@ -136,8 +136,8 @@ def _figures(points: list[tuple[int, LayerPoint]], layer: str) -> tuple[Figure, 
     figures = (
         figure(
             "drift", "Shift and noise", "σ",
-            "Root mean squares over channels. Where the shift is down at the noise, the running mean is as good as it "
-            "can be.",
+            "Root mean squares over channels. Where the shift is as small as the noise, the running mean is as good "
+            "as it can be.",
             (
                 line("shift of the batch's mean from the running mean", _SHIFT, shift),
                 line("noise of the batch's mean", _NOISE, lambda point: point.noise_mean.rms),
@@ -150,8 +150,8 @@ def _figures(points: list[tuple[int, LayerPoint]], layer: str) -> tuple[Figure, 
             _percentiles(points, "input"), log=False,
         ),
         figure(
-            "output", "What the units behind it get", "output",
-            "The same behind normalising, γ and β, before a residual and an activation.",
+            "output", "What the units after it get", "output",
+            "The same after normalising, γ and β, before a residual and an activation.",
             _percentiles(points, "output"), log=False,
         ),
         figure(

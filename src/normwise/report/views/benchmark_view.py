@@ -14,8 +14,9 @@ def benchmark_summary(benchmark: Benchmark) -> str:
     served = " and ".join(dict.fromkeys(c.backend for c in benchmark.comparisons if c.backend))
     begun = (
         f"{len(benchmark.comparisons)} cases{place}, torch's layers and ours in turn in one process, medians of "
-        f"{repetitions} repetitions; with ReLU the better of torch's in place and not. Ratio: torch's time over ours, "
-        "with its 10th and 90th percentile. Limit: the time in which memory could carry what must be read and written. "
+        f"{repetitions} repetitions; with ReLU the better of torch's in place and not. Ratio: torch's time over "
+        "ours, with its 10th and 90th percentile. Limit: the time in which memory could transfer what must be read "
+        "and written. "
     )
     if benchmark.on_gpu:
         begun += (

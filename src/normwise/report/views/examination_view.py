@@ -99,7 +99,7 @@ def treatment_summary(treatment: Treatment) -> str:
 def treatment_verdict(treatment: Treatment) -> str:
     """Return in a few words what is left after the fixes."""
     if not treatment.proven:
-        return f"{verdict(treatment.before)}, and nothing mended"
+        return f"{verdict(treatment.before)}; nothing was fixed"
     return f"Before: {verdict(treatment.before).lower()}. After: {verdict(treatment.after).lower()}"
 
 
@@ -111,9 +111,9 @@ def cards(examination: Examination) -> tuple[FindingCard, ...]:
 def outcome_names(examination: Examination) -> tuple[tuple[str, ProbeOutcome], ...]:
     """Return the three outcomes with their names."""
     return (
-        ("Running statistics, as evaluation has them", examination.running),
-        ("Each batch's own, as training has them", examination.batch),
-        ("Exact ones, of all batches together", examination.exact),
+        ("Running statistics, as in evaluation", examination.running),
+        ("Statistics of each batch, as in training", examination.batch),
+        ("Exact statistics of all batches", examination.exact),
     )
 
 
@@ -234,7 +234,7 @@ def _columns(examination: Examination) -> list[tuple[str, Callable[[LayerHealth]
         ("Mean off by up to (σ)", lambda layer: number(layer.mean_shift)),
         ("Running over exact variance", _ratios),
         ("Noise of batches (σ)", lambda layer: number(layer.noise)),
-        ("Values a channel", lambda layer: number_text(layer.values) if layer.values else MISSING),
+        ("Values per channel", lambda layer: number_text(layer.values) if layer.values else MISSING),
         ("Mean of the input", lambda layer: number(layer.input_mean)),
         ("Its deviation", lambda layer: number(layer.input_deviation)),
         *([dead] if any(layer.dead > 0 for layer in examination.layers) else []),

@@ -10,7 +10,7 @@ RUNS_HEADER = (
     *("run", "state", "accuracy", "batch statistics", "model", "data", "norm"),
     *("optimizer", "lr", "batch", "steps", "seed"),
 )
-#: What tells nothing beside the other rows.
+#: Rows that add nothing to the others.
 _NOT_COMPARED = ("Key",)
 
 

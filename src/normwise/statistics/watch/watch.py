@@ -127,7 +127,7 @@ def _channels(
             if width is None:
                 known = ", ".join(repr(layer.path) for layer in layers)
                 raise ArgumentError(
-                    f"units names {path!r}, which is no BN layer of the model; those are {known}"
+                    f"units names {path!r}, which is not a BN layer of the model; those are {known}"
                 )
             chosen[path] = _numbers(path, channels, width)
         return chosen

@@ -31,7 +31,7 @@ def load(path: Path, network: Any, optimizer: Any | None) -> RunProgress:
         RunError: there is no checkpoint, the file is damaged, or it belongs to another run.
     """
     if not is_file(path):
-        raise RunError(f"{path} is no file; let the run go on, which writes it, or delete what is there")
+        raise RunError(f"{path} is not a file; resume the run, which writes it, or delete what is there")
     wanted = _model_variables(network)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -45,7 +45,7 @@ def load(path: Path, network: Any, optimizer: Any | None) -> RunProgress:
             arrays = {name: _array(file, name, variable) for name, variable in wanted.items()}
     except (safetensors.SafetensorError, OSError, ValueError, OverflowError) as error:
         raise RunError(
-            f"{path} is damaged or belongs to another network: {error}. Delete it to start the run anew"
+            f"{path} is damaged or belongs to another network: {error}. Delete it to start the run again"
         ) from None
     for name, variable in wanted.items():
         variable.assign(arrays[name])

@@ -60,8 +60,8 @@ class KerasLoop:
             self.progress = keras_checkpoint.load(folder.checkpoint, network, self.optimizer)
         if self.progress.step > config.steps or (self.progress.step > 0) != (self.progress.metrics_size > 0):
             raise RunError(
-                f"{folder.checkpoint} is no checkpoint of this run: it was saved after {self.progress.step} steps "
-                f"and {self.progress.metrics_size} bytes of metrics. Delete it to start the run anew"
+                f"{folder.checkpoint} is not a checkpoint of this run: it was saved after {self.progress.step} steps "
+                f"and {self.progress.metrics_size} bytes of metrics. Delete it to start the run again"
             )
         folder.metrics.truncate(self.progress.metrics_size, folder.checkpoint.name)
         self.saved_at = time.monotonic()

@@ -24,7 +24,7 @@ def keras_network(config: RunConfig, input_spec: InputSpec) -> Any:
 
     for name in ("norm", "seed", "task", "logits"):
         if name in config.options:
-            raise ArgumentError(f"{name} is no option of a run's network; leave it out")
+            raise ArgumentError(f"{name} is not an option of a run's network; leave it out")
     shape = input_spec.shape
     if config.task == "image":
         shape = (*shape[1:], shape[0])

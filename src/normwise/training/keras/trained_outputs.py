@@ -29,14 +29,14 @@ def trained_outputs(
         RunError: there is no checkpoint yet, it belongs to another network, or the records describe no network.
     """
     if not is_there(folder.checkpoint):
-        raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; let the run go on first")
+        raise RunError(f"{folder.path} has no {folder.checkpoint.name} yet; resume the run first")
     check_records(folder.path, run.config, input_spec)
     keras = import_keras()
     try:
         network = keras_network(run.config, input_spec)
     except (ArgumentError, ModelError) as error:
         raise RunError(
-            f"the records in {folder.path} describe no network of this version: {error}"
+            f"the records in {folder.path} don't describe a network of this version: {error}"
         ) from error
     keras_checkpoint.load(folder.checkpoint, network, None)
     network.jit_compile = keras.backend.backend() == "jax"

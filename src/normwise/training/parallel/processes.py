@@ -187,8 +187,8 @@ class Processes:
         ]
         if differs:
             raise ArgumentError(
-                f"rank {self.rank} was started otherwise than rank 0: {', '.join(differs)}. Give all the same "
-                "command, data and version"
+                f"rank {self.rank} was started differently from rank 0: {', '.join(differs)}. Give all processes the "
+                "same command, data and version"
             )
         self.wait()
 
@@ -209,7 +209,7 @@ def _lost(error: BaseException) -> str | None:
         if isinstance(seen, dist.DistError) or (
             isinstance(seen, RuntimeError) and any(part in text for part in _CONNECTION)
         ):
-            return f"the processes lost each other, although each is there: {_first_line(error)}"
+            return f"the processes lost their connections, although all are running: {_first_line(error)}"
         seen = seen.__cause__ or seen.__context__
     return None
 

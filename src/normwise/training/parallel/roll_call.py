@@ -16,9 +16,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 #: Seconds between two reads of the store, and seconds that a process has to answer.
 _POLL, _ANSWER = 0.25, 5.0
 _REASON, _CALL = "reason", "roll call"
-_KEPT = (
-    "The run is kept up to its last checkpoint: go on with --resume, with this number of processes or another"
-)
+_KEPT = "The run is kept up to its last checkpoint: resume it with --resume, with this number of processes or another"
 
 
 @dataclass(frozen=True)

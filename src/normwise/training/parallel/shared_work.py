@@ -178,6 +178,7 @@ class SharedWork:
         digests = [int(of_one) for of_one in self._processes.gather(torch.tensor(digest))]
         if digests[self._processes.rank] != digests[0]:
             raise RunError(
-                f"the parameters of rank {self._processes.rank} are no longer those of rank 0, which the same sums of "
-                "gradients should have made: their processors or libraries compute differently. Take equal machines"
+                f"the parameters of rank {self._processes.rank} are no longer those of rank 0, although both had the "
+                "same sums of gradients: their processors or libraries compute differently. Use machines of the same "
+                "kind"
             )

@@ -26,14 +26,14 @@ def synchronised(model: nn.Module, group: Any) -> nn.Module:
     for path, layer in layers_with_statistics(model).items():
         if kind_of_norm(layer).traits.conversion in _OTHER_TRAINING:
             raise ArgumentError(
-                f"{path} ({type(layer).__name__}) normalises otherwise in training than by the whole batch, which "
-                "synchronised statistics are; take --statistics local, one process, or another norm"
+                f"{path} ({type(layer).__name__}) does not normalise by the whole batch in training, as synchronised "
+                "statistics do; use --statistics local, one process, or another norm"
             )
     copy, _ = convert(model, "sync", process_group=group, timeout=STEP.total_seconds())
     for path, layer in layers_with_statistics(copy).items():
         if not kind_of_norm(layer).traits.synchronised:
             raise ArgumentError(
-                f"{path} ({type(layer).__name__}) can't have the statistics of all processes; take --statistics local, "
+                f"{path} ({type(layer).__name__}) can't use the statistics of all processes; use --statistics local, "
                 "one process, or another norm"
             )
     return copy

@@ -27,7 +27,7 @@ from normwise.training.run.head import RunHead
 from normwise.training.run.lock import contents, locked
 from normwise.training.run.metrics import Metrics
 
-_ADVICE = "Restore the file, or begin anew in another folder"
+_ADVICE = "Restore the file, or start again in another folder"
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class RunFolder:
         """
         if not is_there(self._input_spec):
             raise RunError(
-                f"{self.path} has no {self._input_spec.name}: it is no run, or one of an older version"
+                f"{self.path} has no {self._input_spec.name}: it is not a run, or is one of an older version"
             )
         return read_record(self._input_spec, InputSpec, _ADVICE)
 
@@ -204,7 +204,7 @@ class RunFolder:
         if not points or points[-1].step != step:
             raise RunError(
                 f"the metrics in {self.path} don't end at step {step}, as the checkpoint does. Delete the folder to "
-                "start anew"
+                "start again"
             )
         return points[-1]
 
@@ -217,8 +217,8 @@ class RunFolder:
             self._write_input_spec(data)
         elif self.input_spec() != data.input_spec:
             raise RunError(
-                f"{self._input_spec} is not what the data of {config.data} give: their classes, sizes or "
-                "vocabulary are others now. Choose another folder, or delete this one to start anew"
+                f"{self._input_spec} does not match the data of {config.data}: their classes, sizes or vocabulary "
+                "have changed. Choose another folder, or delete this one to start again"
             )
         return existing
 
@@ -254,5 +254,5 @@ def _bytes(record: Any, *, indent: int | None = None) -> bytes:
         before, behind = error.object[: error.start], error.object[error.start :]
         name = before[before.rfind('"') + 1 :] + behind[: behind.find('"')]
         raise RunError(
-            f"the name {name!r} is not UTF-8, and can't be kept with a run; rename what is called so"
+            f"the name {name!r} is not UTF-8, so it can't be stored with a run; rename it"
         ) from None

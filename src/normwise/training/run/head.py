@@ -28,8 +28,8 @@ class RunHead:
         changed = self.data_sha256 not in (None, data.sha256)
         if changed and self.config.data == config.data:
             raise RunError(
-                f"the data of {config.data} are not those that the run in {path} was begun with; "
-                "put these back, or choose another folder"
+                f"the data of {config.data} are not those that the run in {path} was started with; restore them, or "
+                "choose another folder"
             )
         if self.is_extended_by(config):
             self._check_extension(path, config)
@@ -40,20 +40,20 @@ class RunHead:
             )
         if self.kernels not in (None, kernels) and config.framework == "keras":
             raise RunError(
-                f"the run in {path} was begun with {self.kernels}, where this is {kernels}; its last digits would be "
-                "others. Set the environment variable KERAS_BACKEND to the run's backend, install that version, or "
+                f"the run in {path} was started with {self.kernels}, and this is {kernels}; its last digits would "
+                "differ. Set the environment variable KERAS_BACKEND to the run's backend, install that version, or "
                 "choose another folder"
             )
         if self.kernels not in (None, kernels) and " on " in f"{self.kernels}{kernels}":
             raise RunError(
-                f"the run in {path} was begun on another device: {self.kernels}, where this is {kernels}; its last "
-                "digits would be others. Choose another folder"
+                f"the run in {path} was started on another device: {self.kernels}, and this is {kernels}; its last "
+                "digits would differ. Choose another folder"
             )
         if self.kernels not in (None, kernels):
             raise RunError(
-                f"the run in {path} was begun with other kernels: {self.kernels}, where these are "
-                f"{kernels}; its last digits would be others. Set the environment variable "
-                f"NORMWISE_KERNELS={self.kernels}, or choose another folder"
+                f"the run in {path} was started with other kernels: {self.kernels}, and these are {kernels}; its "
+                f"last digits would differ. Set the environment variable NORMWISE_KERNELS={self.kernels}, or choose "
+                "another folder"
             )
 
     def is_extended_by(self, config: RunConfig) -> bool:
@@ -71,7 +71,7 @@ class RunHead:
             )
         if config.eval_growth or steps % config.eval_every:
             raise RunError(
-                f"the run in {path} can't be extended: it was evaluated after {steps} steps, where one of "
+                f"the run in {path} can't be extended: it was evaluated after {steps} steps, and a run of "
                 f"{config.steps} steps is not; choose another folder"
             )
 
@@ -88,8 +88,8 @@ class RunHead:
         begun_with = (last.threads if last else self.threads) or threads or torch.get_num_threads()
         if threads not in (None, begun_with):
             raise RunError(
-                f"the run in {path} was begun with threads={begun_with}; with {threads} its last digits "
-                "would be others. Leave --threads out, or choose another folder"
+                f"the run in {path} was started with threads={begun_with}; with {threads} its last digits would "
+                "differ. Leave --threads out, or choose another folder"
             )
         check_at_once("threads", begun_with)
         return begun_with

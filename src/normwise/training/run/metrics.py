@@ -44,12 +44,12 @@ class Metrics:
             RunError: the file is shorter, or is not a regular file.
         """
         if is_there(self._path) and not is_file(self._path):
-            raise RunError(f"{self._path} is no regular file. Delete the folder to start anew")
+            raise RunError(f"{self._path} is not a regular file. Delete the folder to start again")
         got = self._path.stat().st_size if is_there(self._path) else 0
         if got < size:
             raise RunError(
                 f"{self._path} has {got} bytes, but {checkpoint} was saved when it had {size}: "
-                "the two don't belong together. Delete the folder to start anew"
+                "the two don't belong together. Delete the folder to start again"
             )
         if got > size:
             os.truncate(self._path, size)
@@ -67,10 +67,10 @@ class Metrics:
         lines = content.splitlines()
         if steps is None and not content.endswith(b"\n"):
             lines = lines[:-1]  # a line that a killed process did not finish
-        advice = "Restore the file, or begin anew in another folder"
+        advice = "Restore the file, or start again in another folder"
         points = tuple(record_of(self._path, Point, line, advice) for line in lines)
         if steps is not None and (not points or points[-1].step != steps):
             raise RunError(
-                f"{self._path} ends before the run does, at step {steps}; delete the folder to start anew"
+                f"{self._path} ends before the run does, at step {steps}; delete the folder to start again"
             )
         return points

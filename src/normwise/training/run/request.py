@@ -27,7 +27,7 @@ def may_begin(folder: RunFolder, config: RunConfig, *, resume: bool) -> bool:
         raise RunError(
             f"{folder.path} already holds a run of another configuration: {differs}. Choose another folder by --out"
             if differs
-            else f"{folder.path} already holds a run; go on with it by --resume, or choose another folder"
+            else f"{folder.path} already holds a run; resume it by --resume, or choose another folder"
         )
     return folder.exists
 

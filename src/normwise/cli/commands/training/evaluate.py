@@ -20,8 +20,10 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Batches of (input, labels), as file.py:name of a loader; or digits, mnist or a folder of images, of "
-            "which the test images are taken. A run has its own, if not given.",
+            help=(
+                "Batches of (input, labels), as file.py:name of a loader; or digits, mnist or a folder of images, "
+                "whose test images are used. If not given, a run uses its own test data."
+            ),
             show_default=False,
         ),
     ] = None,

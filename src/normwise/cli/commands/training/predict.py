@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 def predict(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run, or what calibrate wrote of one.")
+        Path, typer.Argument(metavar="RUN", help="Folder of a run, or the file that calibrate wrote for one.")
     ],
     input: Annotated[
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Image files, WAV files, folders of them or, for a run on text, texts; - reads texts or file names "
-            "from standard input, one a line. Images are resized to what the network takes.",
+            help=(
+                "Image files, WAV files, folders of them or, for a run on text, texts; - reads texts or file names "
+                "from standard input, one per line. Images are resized to the size that the network needs."
+            ),
         ),
     ],
-    top: Annotated[int, typer.Option(min=1, max=1000, help="Classes to print, the most probable first.")] = 1,
+    top: Annotated[
+        int, typer.Option(min=1, max=1000, help=("Number of classes to print, the most probable first."))
+    ] = 1,
     json: JsonOption = False,
 ) -> None:
     """Predict the class of each input and its probability, which do not depend on the other inputs.
@@ -41,7 +45,7 @@ def predict(
     from normwise.training import predict
 
     inputs = _inputs(input)
-    # How many files a folder has, predict finds out.
+    # predict counts the files of a folder.
     total = None if any(is_folder(Path(one)) for one in inputs) else len(inputs)
     with progress_bar(total) as bar:
         found = predict(run, inputs, progress=lambda done: bar.show(done, f"input {done}", total))
@@ -55,7 +59,7 @@ def predict(
 def _classes(prediction: "Prediction", top: int, width: int) -> str:
     """Return the most probable classes, each with its probability."""
     by_probability = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    # The first of equals, as the prediction has it.
+    # The first of equal classes, as in the prediction.
     others = [item for item in by_probability if item[0] != prediction.label]
     best = [(prediction.label, prediction.probability), *others][:top]
     return "  ".join(f"{visible(name):<{width}}  {probability:7.2%}" for name, probability in best)
@@ -66,7 +70,7 @@ def _inputs(given: Sequence[str]) -> list[str]:
     for one in given:
         inputs += _lines() if one == "-" else [one]
     if not inputs:
-        raise DataError("standard input has no lines; expected an input in each")
+        raise DataError("standard input has no lines; expected one input per line")
     for number, one in enumerate(inputs, 1):
         if not one.strip():
             raise ArgumentError(f"input {number} is empty; expected a file or a text")
@@ -76,11 +80,11 @@ def _inputs(given: Sequence[str]) -> list[str]:
 def _lines() -> list[str]:
     """Return the lines of standard input that are not empty."""
     if sys.stdin is None:
-        raise DataError("standard input is closed; expected an input in each line")
+        raise DataError("standard input is closed; expected one input per line")
     try:
         text = sys.stdin.read(LARGEST)
         if sys.stdin.read(1):
             raise DataError(f"standard input has more than {LARGEST:,} letters; give it in parts")
     except UnicodeDecodeError as error:
-        raise DataError(f"standard input is no text in {error.encoding}: {error.reason}") from None
+        raise DataError(f"standard input is not text in {error.encoding}: {error.reason}") from None
     return [line for line in text.splitlines() if line.strip()]

@@ -12,9 +12,7 @@ from normwise.errors import DataError, RunError
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder that the runs are in.")] = Path(
-        "runs"
-    ),
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder with the runs.")] = Path("runs"),
     json: arguments.JsonTableOption = False,
 ) -> None:
     """List the runs in a folder, each with its state, its test accuracy and its configuration.

@@ -31,7 +31,10 @@ def _begin(
     list: Annotated[
         bool,
         typer.Option(
-            "--list", callback=_list, is_eager=True, help="List networks, data and norms with a word on each."
+            "--list",
+            callback=_list,
+            is_eager=True,
+            help=("List the networks, data and norms with a short description of each."),
         ),
     ] = False,
 ) -> None:
@@ -78,11 +81,11 @@ def image(
     model: Annotated[str, _networks("image")] = "mnist_cnn",
     data: Annotated[
         str,
-        # In Markdown a bare asterisk is a mark.
+        # In Markdown a bare asterisk is markup.
         _data(
             "image",
             "a folder with IDX files, or a folder with `train/CLASS/*.png` and `test/CLASS/*.png` (or `val/`), or "
-            "with `CLASS/*.png` alone, of which a tenth is for the test.",
+            "with `CLASS/*.png` only, a tenth of which is the test part.",
         ),
     ] = "digits",
     norm: Annotated[str, _norms("image")] = "batch",
@@ -91,7 +94,7 @@ def image(
         typer.Option(
             min=1,
             max=4096,
-            help="Height and width that the images of a folder are resized to; as they are if not given.",
+            help="Height and width to which the images of a folder are resized; not resized if not given.",
             show_default=False,
         ),
     ] = None,
@@ -126,17 +129,21 @@ def speech(
     ] = "fsdd",
     split: Annotated[
         SplitName,
-        typer.Option(help="random: the data's own; speaker: test on one that is never heard before."),
+        typer.Option(
+            help=(
+                "random: the split of the data; speaker: test on a speaker that is not in the training part."
+            )
+        ),
     ] = SplitName.random,
     speaker: Annotated[
-        str | None, typer.Option(help="Which speaker to test on, with --split speaker.", show_default=False)
+        str | None, typer.Option(help="Speaker to test on, with --split speaker.", show_default=False)
     ] = None,
     rate: Annotated[
         int | None,
         typer.Option(
             min=1000,
             max=192_000,
-            help="Samples a second that recordings are brought to; 8,000 if not given.",
+            help="Samples per second to which recordings are resampled; 8,000 if not given.",
             show_default=False,
         ),
     ] = None,
@@ -176,7 +183,7 @@ def text(
     vectors: Annotated[
         Path | None,
         typer.Option(
-            help="File of word vectors to begin with, as GloVe or word2vec have them in text.",
+            help="Text file with initial word vectors, in the format of GloVe or word2vec.",
             show_default=False,
         ),
     ] = None,

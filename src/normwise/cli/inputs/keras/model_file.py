@@ -29,7 +29,7 @@ def load_keras(path: Path) -> Any:
     """
     refuse_other_keras_files(str(path))
     if path.suffix != KERAS:
-        raise ArgumentError(f"{path} is no Keras model: expected a name that ends in {KERAS}")
+        raise ArgumentError(f"{path} is not a Keras model: expected a name that ends in {KERAS}")
     if not is_file(path):
         raise ArgumentError(f"there is no file {path}; it is looked for from {Path.cwd()}")
     if "keras" not in sys.modules:
@@ -44,8 +44,8 @@ def load_keras(path: Path) -> Any:
     except Exception as error:  # a damaged file can raise any exception
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{path} can't be read as a Keras model: {said} Expected a file that model.save has written; a model with "
-            "classes or functions of its own is loaded in Python, for normwise.port or normwise.keras.diagnose"
+            f"{path} can't be read as a Keras model: {said} Expected a file that model.save has written; load a "
+            "model with custom classes or functions in Python, for normwise.port or normwise.keras.diagnose"
         ) from None
 
 
@@ -58,8 +58,8 @@ def _compiled_or_not(keras: Any, path: Path) -> Any:
         except Exception:
             raise error from None  # it is the model itself
     complain(
-        f"{path} was compiled with a loss, metric or optimizer of its own, which can't be read from the file: the "
-        "model is taken without them",
+        f"{path} was compiled with a custom loss, metric or optimizer, which can't be read from the file: the model "
+        "is used without them",
         title="note",
     )
     return model

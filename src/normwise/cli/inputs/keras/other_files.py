@@ -24,8 +24,8 @@ def refuse_other_keras_files(name: str) -> None:
         )
     if is_folder(path) and is_file(path / "saved_model.pb"):
         raise ArgumentError(
-            f"{name} is a SavedModel, which has a program and not the layers of a model. Where the Keras model is, "
-            f"model.save({saved!r}), and name that file"
+            f"{name} is a SavedModel, which has a program and not the layers of a model. Where you have the Keras "
+            f"model, call model.save({saved!r}), and name that file"
         )
 
 

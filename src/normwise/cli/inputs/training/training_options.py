@@ -48,17 +48,16 @@ class TrainingOptions:
 
     epochs: Annotated[int, typer.Option(min=1, max=10**6, help="Passes over the training set.")]
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Samples a step; an incomplete last batch is dropped.")
+        int, typer.Option(min=1, help="Samples per step; an incomplete last batch is dropped.")
     ]
     lr: Annotated[
         float | None,
         typer.Option("--lr", help="Learning rate; 0.001 for adam and adamw, 0.1 for sgd if not given."),
     ] = None
-    optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="How weights are updated.")] = (
-        OptimizerName.adam
-    )
+    optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="Optimiser.")] = OptimizerName.adam
     momentum: Annotated[
-        float, typer.Option(min=0.0, help="Momentum of sgd, less than 1, such as 0.9; adam has its own.")
+        float,
+        typer.Option(min=0.0, help="Momentum of sgd, less than 1, such as 0.9; not for adam and adamw."),
     ] = 0.0
     weight_decay: Annotated[
         float | None,
@@ -66,16 +65,18 @@ class TrainingOptions:
     ] = None
     clip: Annotated[
         float,
-        typer.Option(min=0.0, help="Largest norm of all gradients together; 0 leaves them as they are."),
+        typer.Option(min=0.0, help="Largest norm of all gradients together; 0 for no limit."),
     ] = 0.0
-    seed: Annotated[int, typer.Option(help="Of the weights, the order of the samples and dropout.")] = 0
+    seed: Annotated[
+        int, typer.Option(help="Seed of the initial weights, the order of the samples and dropout.")
+    ] = 0
     option: Annotated[
         list[str] | None,
         typer.Option(
             "--option",
             "-O",
             metavar="NAME=VALUE",
-            help="A network's own option, such as depth=20; may be repeated.",
+            help="Option of the network, such as depth=20; may be repeated.",
         ),
     ] = None
     framework: Annotated[
@@ -91,22 +92,27 @@ class TrainingOptions:
         int | None,
         typer.Option(
             min=1,
-            help="Threads of each process; if not given all cores (under torchrun 1), or as many as a resumed run was "
-            "begun with.",
+            help=(
+                "Threads of each process; if not given all cores (1 under torchrun), or for a resumed run its own "
+                "number."
+            ),
         ),
     ] = None
     statistics: Annotated[
         StatisticsName,
         typer.Option(
-            help="Under torchrun, BN's statistics: synchronised are those of the whole batch, local those of each "
-            "process's own samples."
+            help=(
+                "Statistics of BN under torchrun: synchronised uses the whole batch, local the samples of each "
+                "process."
+            )
         ),
     ] = StatisticsName.synchronised
     out: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on with the run in that folder, with its own options where none are given."
+            "--resume",
+            help="Resume the run in that folder, with its own values for options that are not given.",
         ),
     ] = False
 

@@ -198,19 +198,17 @@ def _existing(run: "RunFolder", task: "Task") -> "RunConfig":
     if not run.exists:
         beside = first_few(runs_in(run.path.parent))
         raise RunError(
-            f"there is no run in {run.path} to go on with; "
+            f"there is no run in {run.path} to resume; "
             + (
                 f"{run.path.parent} has {beside}: name one by --out"
                 if beside
                 else "name the run's folder by --out"
             )
-            + ", or leave --resume out to begin one"
+            + ", or leave --resume out to start one"
         )
     config = run.read().config
     if config.task != task:
-        raise RunError(
-            f"{run.path} holds a run on {config.task}; go on with it by normwise train {config.task}"
-        )
+        raise RunError(f"{run.path} holds a run on {config.task}; resume it by normwise train {config.task}")
     return config
 
 

@@ -78,7 +78,7 @@ def _local_forward(layer: Any, input: Tensor) -> Tensor:
     if layer.training and mean is not None:
         layer.num_batches_tracked.add_(1)
         momentum = 1 / layer.num_batches_tracked.item() if momentum is None else momentum
-    # F.batch_norm refuses one value a channel, of which the processes together have more.
+    # F.batch_norm refuses one value per channel, but all processes together have more.
     return torch.batch_norm(
         input, layer.weight, layer.bias, mean, variance, by_batch, momentum or 0.0, layer.eps, False
     )

@@ -19,21 +19,23 @@ class AccumulatedGradients(Rule):
     name = "accumulated-gradients"
     severity = "warning"
     needs = ("data", "loss")
-    finds = "A training step that makes several pairs of a forward and a backward pass before the optimiser's step."
+    finds = "A training step that makes several forward and backward passes before one step of the optimiser."
     why = (
-        "Accumulated gradients are those of a large batch for every layer but BN: it normalises each micro-batch by "
-        "itself, with the noise of its size, and moves the running statistics once for each. With k of them a step "
-        "keeps (1 - m)^k of the statistics instead of 1 - m."
+        "For every layer except BN, accumulated gradients are those of one large batch. BN normalises each "
+        "micro-batch by itself, with the noise of its small size, and updates the running statistics once for each. "
+        "After a step of k micro-batches, (1 - m)^k of the old statistics is left instead of 1 - m."
     )
     measured = (
-        "In one training step with loss(model, batch), which makes the backward passes itself, the calls of each BN "
-        "layer are counted between one backward pass and the next; those of a recomputation are left out. A layer that "
-        "has counted fewer batches than there were backward passes is fine: its statistics are accumulated."
+        "The rule makes one training step with loss(model, batch), which makes the backward passes itself. It counts "
+        "the calls of each BN layer between one backward pass and the next, without those of a recomputation. A "
+        "layer that has counted fewer batches than there were backward passes is fine: its statistics are "
+        "accumulated."
     )
     fixed = (
-        "Train within normwise.accumulate: the running statistics then move once a step, exactly as one large batch "
-        "would move them. Each micro-batch is still normalised by itself; where it is too small for that, "
-        "normwise.statistics.backward_of_union normalises it by the statistics of all, or freeze the statistics."
+        "Train within normwise.accumulate: the running statistics are then updated once per step, exactly as by one "
+        "large batch. Each micro-batch is still normalised by itself. If it is too small for that, use "
+        "normwise.statistics.backward_of_union, which normalises it by the statistics of all micro-batches, or "
+        "freeze the statistics."
     )
     safety = "unsafe"
     sources = (
@@ -42,7 +44,7 @@ class AccumulatedGradients(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers that are called as often before each of several backward passes."""
+        """Return the layers that are called equally often before each of several backward passes."""
         for path, found in facts.step.forward_calls().items():
             counts = Counter(call.backwards for call in found)
             if len(counts) < 2 or len(set(counts.values())) > 1:
@@ -51,9 +53,9 @@ class AccumulatedGradients(Rule):
                 continue  # within normwise.accumulate
             norm = facts.norms.get(path)
             evidence = [
-                measured("updates of the statistics a step", len(counts)),
+                measured("updates of the statistics per step", len(counts)),
                 measured("samples in each", sorted(call.samples for call in found)[len(found) // 2]),
-                measured("values a channel", sorted(call.values for call in found)[len(found) // 2]),
+                measured("values per channel", sorted(call.values for call in found)[len(found) // 2]),
             ]
             if norm is not None and isinstance(norm.momentum, float):
                 whole = 1 - (1 - norm.momentum) ** len(counts)
@@ -73,7 +75,7 @@ class AccumulatedGradients(Rule):
         """Accumulate the statistics as well."""
         return (
             "with normwise.accumulate(model, optimizer=optimizer):\n"
-            "    train()  # the loop as it is; each step of the optimizer moves the statistics once"
+            "    train()  # the loop as it is; each step of the optimizer updates the statistics once"
         )
 
     def sick(self) -> Case:

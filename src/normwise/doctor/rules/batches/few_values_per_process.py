@@ -1,4 +1,4 @@
-"""BN514: local statistics of few values on each of several processes."""
+"""BN514: local statistics that are computed from few values on each of several processes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,35 +9,35 @@ from normwise.doctor.facts.facts import Facts
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Severity, Source, Symptom
 
-#: Values a channel on a process below which a batch's statistics are noisy.
+#: Values per channel on a process below which a batch's statistics are noisy.
 _FEW = 16
 
 
 class FewValuesPerProcess(Rule):
-    """Local statistics of few values on each of several processes."""
+    """Local statistics that are computed from few values on each of several processes."""
 
     code = "BN514"
     name = "few-values-per-process"
     severity = "warning"
     needs = ("data", "processes")
     finds = (
-        "A BN layer that gets fewer than 16 values a channel on each process, and normalises by those alone, though "
-        "there are more on the other processes."
+        "A BN layer that gets fewer than 16 values per channel on a process, and does not use those of the other "
+        "processes."
     )
     why = (
-        "The batch of a data-parallel training is large, and the batch that a local layer normalises by is that of one "
-        "process. Of n independent values the mean is off by 1/√n of a standard deviation: by a quarter for 16. "
-        "Adding processes makes the gradients better, and leaves this noise as it is."
+        "In data-parallel training the whole batch is large, but a local layer normalises by the part on its own "
+        "process. The mean of n independent values is off by 1/√n of a standard deviation: by a quarter for 16. More "
+        "processes make the gradients better, but do not reduce this noise."
     )
     measured = (
-        "One training step on the first batch counts the values a channel that each BN layer gets on each process, in "
-        "proportion to the usual batch. A layer is named where the fewest are below 16, with the number that all "
-        "processes have together. It is a warning where the data are likely those of training, or a loss is given."
+        "One training step on the first batch counts the values per channel of each BN layer on each process, scaled "
+        "to the usual batch. A layer is named if the smallest number is below 16, with the number on all processes "
+        "together. It is a warning where the data are likely those of training, or a loss is given."
     )
     fixed = (
-        "Synchronise the layers: each then normalises by the batch of all processes, at the price of one exchange "
-        "forward and one backward a layer. Where that is still few, take a norm that needs no batch. Both change "
-        "training."
+        "Synchronise the layers: each then normalises by the batch of all processes, which costs one exchange per "
+        "layer in the forward pass and one in the backward pass. If that is still too few values, use a norm that "
+        "needs no batch. Both change training."
     )
     safety = "unsafe"
     sources = (
@@ -56,7 +56,7 @@ class FewValuesPerProcess(Rule):
             if not reached or min(reached) >= _FEW:
                 continue
             evidence = (
-                measured("values a channel on a process", min(reached)),
+                measured("values per channel on a process", min(reached)),
                 measured(f"on all {count} together", sum(values)),
             )
             yield Symptom(norm.layer_path, norm.kind, evidence, badness=1 / min(reached))
@@ -70,8 +70,8 @@ class FewValuesPerProcess(Rule):
         worst = symptoms[0]
         few, whole = (int(number.value) for number in worst.evidence[:2])
         return (
-            f"{worst.path or 'The model'} normalises by {few} value{'s' * (few != 1)} a channel, those of one process; "
-            f"synchronised over the {len(facts.ranks)} processes it would have {whole}."
+            f"{worst.path or 'The model'} normalises by {few} value{'s' * (few != 1)} per channel, those of one "
+            f"process; synchronised over the {len(facts.ranks)} processes it would have {whole}."
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:

@@ -30,18 +30,18 @@ class MixedForwardPasses(Rule):
         "layer differ by far more than batches of one kind would."
     )
     why = (
-        "Each pass is normalised by its own batch, so that training never sees the difference between real and fake, "
+        "Each pass is normalised by its own batch, so training never sees the difference between real and fake, "
         "source and target, or two views. The running statistics are an average over all of them, which is right for "
-        "none: evaluation normalises either kind with numbers that training never used."
+        "none: evaluation normalises each kind with numbers that training never used."
     )
     measured = (
-        "In one training step with loss(model, batch) the means and deviations of each call of a BN layer are noted. "
-        "Those of two forward passes before the same backward pass are compared: in standard errors, from the "
-        "scatter of the samples' own means, and in standard deviations."
+        "The rule makes one training step with loss(model, batch), and records the mean and deviation of the input "
+        "in each call of a BN layer. It compares the forward passes before the same backward pass: in standard "
+        "errors, from the scatter of the samples' own means, and in standard deviations."
     )
     fixed = (
-        "Make one forward pass on both kinds together, so that they share the batch's statistics as they share the "
-        "running ones. Or give each kind BN layers of its own. Both change training."
+        "Make one forward pass on both kinds together, so that they share the batch statistics as they share the "
+        "running ones. Or give each kind separate BN layers. Both change training."
     )
     safety = "manual"
     sources = (

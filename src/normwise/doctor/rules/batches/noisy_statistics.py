@@ -1,4 +1,4 @@
-"""BN503: batches too small for a statistic."""
+"""BN503: batches that are too small for reliable statistics."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +10,7 @@ from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Severity, Source, Symptom
 
-#: Independent values a channel up to which a batch's statistics are noisy, whatever that does to the outputs.
+#: Independent values per channel up to which a batch's statistics are noisy, whatever that does to the outputs.
 _FEW = 6.0
 #: The same where the outputs are known to suffer.
 _SOME = 12.0
@@ -19,32 +19,31 @@ _SUFFERS = 0.45
 
 
 class NoisyStatistics(Rule):
-    """Batches too small for a statistic."""
+    """Batches that are too small for reliable statistics."""
 
     code = "BN503"
     name = "noisy-statistics"
     severity = "warning"
     needs = ("data",)
-    finds = (
-        "A BN layer whose batches have so few independent values a channel that their statistics are noise."
-    )
+    finds = "A BN layer whose batches have too few independent values per channel, so that their statistics are noisy."
     why = (
-        "In training a sample is normalised with statistics of the samples beside it. Of n independent values the mean "
-        "is off by 1/√n of a standard deviation: by half for four. The layers behind learn from that noise, and "
-        "evaluation, which has none, is another function than the one that was trained. Positions of one image are "
-        "alike, so that a batch of two images is few values, however large they are."
+        "In training a sample is normalised with the statistics of its batch. The mean of n independent values is "
+        "off by 1/√n of a standard deviation: by half for four. The later layers learn with that noise; evaluation "
+        "has none, so it computes another function than the one that was trained. Positions of one image are "
+        "similar, so a batch of two images has few independent values, however large the images are."
     )
     measured = (
         "In a pass in which each BN layer normalises by the batch, with dropout off, the scatter of the samples' own "
-        "means gives the standard error of a batch's mean, and its inverse square is the number of independent values. "
-        "The order of the samples plays no part in it. A layer is named from 6 down, and from 12 down where the "
-        "outputs of the model are off by more than 0.45 standard deviations from those with exact statistics. A "
-        "synchronised layer has as many batches at once as there are processes, and their values count. It is a "
-        "warning where the data are likely those of training, or a loss is given."
+        "means gives the standard error of a batch's mean. Its inverse square is the number of independent values. "
+        "The order of the samples does not matter. A layer is named if it has at most 6 of them; or at most 12, if "
+        "the outputs of the model are more than 0.45 standard deviations away from those with exact statistics. For "
+        "a synchronised layer the values of all processes count. It is a warning where the data are likely those of "
+        "training, or a loss is given."
     )
     fixed = (
-        "Take larger batches; over several processes, normwise.nn.SyncBatchNorm. Gradient accumulation does not help. "
-        "Else a norm that needs no batch, after which the model is trained again, or frozen statistics for fine-tuning."
+        "Use larger batches; with several processes, normwise.nn.SyncBatchNorm. Gradient accumulation does not help. "
+        "Otherwise use a norm that needs no batch and train the model again, or freeze the statistics for "
+        "fine-tuning."
     )
     safety = "unsafe"
     sources = (
@@ -54,7 +53,7 @@ class NoisyStatistics(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers with few independent values a channel."""
+        """Return the layers with few independent values per channel."""
         probe = facts.probe
         if probe.failed:
             return
@@ -73,8 +72,8 @@ class NoisyStatistics(Rule):
                 continue
             evidence = [
                 measured("batches' means are off by", noise, "σ"),
-                measured("independent values a channel", noise**-2),
-                measured("values a channel", processes * sorted(moments.counts)[len(moments.counts) // 2]),
+                measured("independent values per channel", noise**-2),
+                measured("values per channel", processes * sorted(moments.counts)[len(moments.counts) // 2]),
                 measured("samples in the usual batch", facts.batches.usual_size),
             ]
             of_variance = moments.variance_noise[moments.variance_noise > 0]
@@ -93,7 +92,7 @@ class NoisyStatistics(Rule):
         worst = symptoms[0]
         return (
             f"A channel's mean in {worst.path or 'the model'} rests on {worst.evidence[1].value:.2g} independent "
-            f"values a batch, so that training normalises with noise of {worst.evidence[0].value:.2g} σ."
+            f"values per batch, so that training normalises with noise of {worst.evidence[0].value:.2g} σ."
         )
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:

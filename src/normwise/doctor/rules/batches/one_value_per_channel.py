@@ -1,4 +1,4 @@
-"""BN501: a batch that gives a layer one value a channel."""
+"""BN501: a batch that gives a layer one value per channel."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,28 +12,31 @@ from normwise.records import Severity, Source, Symptom
 
 
 class OneValuePerChannel(Rule):
-    """A batch that gives a layer one value a channel."""
+    """A batch that gives a layer one value per channel."""
 
     code = "BN501"
     name = "one-value-per-channel"
     severity = "error"
     needs = ("data",)
-    finds = "A BN layer that gets one value a channel in training, N · H · W = 1, from a batch of these data."
+    finds = (
+        "A BN layer that gets one value per channel in training, N · H · W = 1, from a batch of these data."
+    )
     why = (
         "One value has no variance. In training torch raises 'Expected more than 1 value per channel when training', "
-        "often only at the end of the first epoch, when the leftover batch comes; a layer that does not raise gives "
-        "β for every input."
+        "often only at the end of the first epoch, when the leftover batch comes. A layer that does not raise "
+        "returns β for every input."
     )
     measured = (
-        "One training step on the first batch counts the values a channel that each BN layer gets, which makes the "
-        "values a sample. The smallest batch is that of the batches which were read, or the last batch that follows "
-        "from the loader's length, batch size and drop_last. A synchronised layer gets those of all its processes. "
+        "One training step on the first batch counts the values per channel of each BN layer, which gives the values "
+        "per sample. The smallest batch is the smallest that was read, or the last batch as computed from the "
+        "loader's length, batch size and drop_last. For a synchronised layer the values of all its processes count. "
         "It is an error where the data are likely those of training, or a loss is given."
     )
     fixed = (
-        "Where the last batch is the cause: drop_last=True in the loader, or a batch size that leaves more than one "
-        "sample. Where every batch is: a larger batch, or in that layer a norm that needs no batch, such as "
-        "GroupNorm; normwise.convert(model, to='group') replaces all of them. Both are in the script that trains."
+        "If only the last batch is too small, pass drop_last=True to the loader, or use a batch size that leaves "
+        "more than one sample. If every batch is, use larger batches, or in that layer a norm that needs no batch, "
+        "such as GroupNorm; normwise.convert(model, to='group') replaces all BN layers. Both are changes of the "
+        "training script."
     )
     safety = "manual"
     sources = (
@@ -42,13 +45,13 @@ class OneValuePerChannel(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers that the smallest batch gives one value a channel."""
+        """Return the layers that get one value per channel from the smallest batch."""
         for path, found in values_of_smallest_batch(facts).items():
             if found.values > 1:
                 continue
             kind = type(facts.layers[path].layer).__name__
             evidence = [
-                measured("values a channel", found.values),
+                measured("values per channel", found.values),
                 measured("samples in the batch", found.samples),
                 measured("samples in the usual batch", facts.batches.usual_size),
             ]
@@ -63,7 +66,7 @@ class OneValuePerChannel(Rule):
         layers = f"{len(symptoms)} BN layers" if len(symptoms) > 1 else "A BN layer"
         verb = "get" if len(symptoms) > 1 else "gets"
         return (
-            f"{layers} {verb} one value a channel from {symptoms[0].detail}, which has no variance: training fails "
+            f"{layers} {verb} one value per channel from {symptoms[0].detail}, which has no variance: training fails "
             "there."
         )
 

@@ -1,4 +1,4 @@
-"""BN513: synchronised layers that are called in another order on each process."""
+"""BN513: synchronised layers that are called in different orders on different processes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,25 +13,25 @@ from normwise.records import Source, Symptom
 
 
 class RankDependentBranch(Rule):
-    """Synchronised layers that are called in another order on each process."""
+    """Synchronised layers that are called in different orders on different processes."""
 
     code = "BN513"
     name = "rank-dependent-branch"
     severity = "error"
     needs = ("data", "processes")
     finds = (
-        "Processes whose training steps call the synchronised BN layers in another order, or a layer on some processes "
-        "only: behind an if on the rank, on the data, or on a random number."
+        "Processes whose training steps call the synchronised BN layers in different orders, or call a layer on some "
+        "processes only, because of a branch on the rank, on the data, or on a random number."
     )
     why = (
-        "Each call of a synchronised layer waits for the same call on all processes. Where one takes another branch, "
-        "they wait for one another for ever, or add up statistics of different layers: the training hangs, often only "
-        "after many iterations, when the data first lead to the branch."
+        "Each call of a synchronised layer waits for the same call on all processes. If one process takes another "
+        "branch, they wait for each other forever, or add up statistics of different layers. The training hangs, "
+        "often only after many iterations, when the data first lead to the branch."
     )
     measured = (
         "Each process makes one training step on its first batch with synchronisation switched off, so that nothing "
-        "waits, and notes its calls of synchronised layers, those of a recomputation as well. The processes compare "
-        "them, for each process group of a layer on its own."
+        "waits, and records its calls of synchronised layers, including those of a recomputation. The processes "
+        "compare the calls, separately for each process group."
     )
     fixed = (
         "Call the layers on all processes in the same order: take the branch on all of them, with a part of the data "
@@ -45,7 +45,7 @@ class RankDependentBranch(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers at which the processes part, one for each group of processes that synchronise."""
+        """Return the layers where the calls of the processes first differ, one for each group that synchronises."""
         everywhere = tuple(rank.rank for rank in facts.ranks)
         groups = dict.fromkeys(call.members for rank in facts.ranks for call in rank.calls)
         for members in groups:
@@ -58,11 +58,11 @@ class RankDependentBranch(Rule):
                 yield _symptom(facts, calls)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Say where they part."""
+        """Say where the calls first differ."""
         worst = symptoms[0]
         return (
-            f"The processes don't call the synchronised layers alike: call {int(worst.evidence[0].value)} of a "
-            f"training step is {worst.detail}. Training hangs or fails there."
+            f"The processes call the synchronised layers in different orders: call {int(worst.evidence[0].value)} of "
+            f"a training step is {worst.detail}. Training hangs or fails there."
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -70,12 +70,12 @@ class RankDependentBranch(Rule):
         path = symptoms[0].path
         return (
             f"# call {path!r} on all processes, with the part of the batch that belongs there, which may be empty:\n"
-            "chosen = condition(x)  # bool, one a sample\n"
+            "chosen = condition(x)  # bool, one per sample\n"
             "y = branch(x[chosen])"
         )
 
     def sick(self) -> Case:
-        """Return two processes, of which one takes a branch with a synchronised layer."""
+        """Return two processes, one of which takes a branch with a synchronised layer."""
         x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
         return Case(_model(x, True), [x], ranks=(Case(_model(x, False), [x]),))
 
@@ -125,9 +125,9 @@ def _symptom(facts: Facts, calls: dict[int, list[str]]) -> Symptom:
     ]
     counts = sorted(len(paths) for paths in calls.values())
     evidence = (
-        measured("they part at call", at + 1),
-        measured("synchronised calls in a step at least", counts[0]),
-        measured("at most", counts[-1]),
+        measured("they differ at call", at + 1),
+        measured("fewest synchronised calls in a step", counts[0]),
+        measured("most", counts[-1]),
     )
     kind = next(norm.kind for norm in facts.ranks[0].norms.values() if norm.layer_path == path)
     return Symptom(path, kind, evidence, " and ".join(parts), badness=1 / (at + 1))

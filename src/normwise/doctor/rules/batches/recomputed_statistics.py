@@ -1,4 +1,4 @@
-"""BN505: statistics that activation checkpointing moves twice."""
+"""BN505: statistics that activation checkpointing updates twice."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,28 +13,32 @@ from normwise.records import Source, Symptom
 
 
 class RecomputedStatistics(Rule):
-    """Statistics that activation checkpointing moves twice."""
+    """Statistics that activation checkpointing updates twice."""
 
     code = "BN505"
     name = "recomputed-statistics"
     severity = "warning"
     needs = ("data",)
-    finds = "A BN layer that a backward pass calls once more, and whose running statistics move both times."
+    finds = (
+        "A BN layer that a backward pass calls again, and whose running statistics are updated both times."
+    )
     why = (
-        "Activation checkpointing runs the forward pass of a part of the model again in the backward pass. A BN layer "
-        "in it moves its running statistics by the same batch twice: they follow 1 - (1 - m)² instead of m, are "
-        "noisier by as much, and num_batches_tracked counts twice. Other layers of the model are not affected, so that "
-        "the statistics of layers are of different windows of training."
+        "Activation checkpointing runs the forward pass of a part of the model again in the backward pass. A BN "
+        "layer in that part updates its running statistics twice with the same batch. The effective momentum is 1 - "
+        "(1 - m)² instead of m, which makes the statistics noisier, and num_batches_tracked counts each batch twice. "
+        "Other layers of the model are not affected, so the layers' statistics average over different numbers of "
+        "steps."
     )
     measured = (
-        "In one training step a call of a BN layer that autograd makes tells itself by the graph task that runs, in "
-        "both variants of torch.utils.checkpoint. The layer counts where it was moved more often than it was called "
+        "In one training step, calls that autograd makes are recognised by the running graph task, in both variants "
+        "of torch.utils.checkpoint. A layer is named if its statistics were updated more often than it was called "
         "outside the backward pass."
     )
     fixed = (
-        "Convert the layers to normwise's, which know a recomputation and move nothing in it; outputs, gradients and "
-        "state_dict stay what they are. For layers that can't be converted set momentum to 1 - √(1 - m): two updates "
-        "by one batch are then exactly one with m. Or leave BN layers out of what is checkpointed."
+        "Convert the layers to normwise's, which recognise a recomputation and do not update their statistics in it; "
+        "outputs, gradients and state_dict stay the same. In layers that can't be converted set momentum to 1 - √(1 "
+        "- m): two updates with one batch then equal one update with m. Or leave BN layers out of the checkpointed "
+        "part."
     )
     safety = "unsafe"
     sources = (
@@ -44,10 +48,10 @@ class RecomputedStatistics(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers that a recomputation moves again."""
+        """Return the layers whose statistics a recomputation updates again."""
         step = facts.step
         for path, norm in facts.norms.items():
-            # Each batch twice makes the same cumulative average as each batch once.
+            # A cumulative average is the same if each batch counts twice.
             if not norm.learns or not isinstance(norm.momentum, (int, float)) or path not in step.moved:
                 continue
             calls = [call for call in step.calls if call.path == path and call.by_batch]
@@ -70,10 +74,10 @@ class RecomputedStatistics(Rule):
             )
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Name the momentum that a step has."""
+        """Name the effective momentum of a step."""
         momentum, of_step = (number.value for number in symptoms[0].evidence[3:])
         return (
-            "Activation checkpointing moves the running statistics twice by each batch, as if momentum were "
+            "Activation checkpointing updates the running statistics twice with each batch, as if momentum were "
             f"{of_step:.3g} instead of {momentum:.3g}."
         )
 

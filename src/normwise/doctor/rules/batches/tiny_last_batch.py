@@ -21,18 +21,18 @@ class TinyLastBatch(Rule):
     name = "tiny-last-batch"
     severity = "warning"
     needs = ("data",)
-    finds = "A last batch of an epoch that has less than a quarter of the usual number of samples, and is not dropped."
+    finds = "A last batch of an epoch that has less than a quarter of the usual number of samples and is not dropped."
     why = (
-        "The running statistics give each batch the same weight, the leftover one, too, and it is the last one before "
-        "evaluation: with momentum 0.1 a tenth of them is the statistics of a few samples. The step is noisy as well: "
-        "two values a channel are normalised to ±1, whatever they are."
+        "The running statistics give each batch the same weight, also the leftover one, which is the last before "
+        "evaluation: with momentum 0.1 a tenth of the running statistics comes from a few samples. The step is noisy "
+        "as well: two values per channel are normalised to ±1, whatever they are."
     )
     measured = (
-        "The size of the last batch follows from the length of the loader's sampler, its batch size and drop_last, or "
-        "from the data where all of them were read. It is a warning where the data are likely those of training: the "
+        "The size of the last batch follows from the length of the loader's sampler, its batch size and drop_last, "
+        "or from the data if all of them were read. It is a warning if the data are probably training data: the "
         "loader shuffles, an optimiser is given, or the model is in training mode."
     )
-    fixed = "Pass drop_last=True to the loader that trains, or take a batch size that leaves a larger rest."
+    fixed = "Pass drop_last=True to the training loader, or use a batch size that leaves a larger last batch."
     safety = "manual"
     sources = (
         Source("braindecode pull request 411", "", "https://github.com/braindecode/braindecode/pull/411"),
@@ -40,7 +40,7 @@ class TinyLastBatch(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the model where the last batch is tiny, and no layer gets one value a channel from it."""
+        """Return the model where the last batch is tiny, and no layer gets one value per channel from it."""
         batches = facts.batches
         last, usual = batches.last_size, batches.usual_size
         if not last or last >= _TINY * usual:
@@ -53,7 +53,7 @@ class TinyLastBatch(Rule):
         evidence = [
             measured("samples in the last batch", last),
             measured("in the usual batch", usual),
-            measured(f"values a channel in {fewest or 'the model'}", layers[fewest].values),
+            measured(f"values per channel in {fewest or 'the model'}", layers[fewest].values),
         ]
         if isinstance(momentum, float):
             evidence.append(measured("its weight in the running statistics", 100 * momentum, "%"))

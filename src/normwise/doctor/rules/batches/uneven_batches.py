@@ -1,4 +1,4 @@
-"""BN512: processes that have another number of batches each."""
+"""BN512: processes with different numbers of batches."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,28 +13,27 @@ from normwise.records import Severity, Source, Symptom
 
 
 class UnevenBatches(Rule):
-    """Processes that have another number of batches each."""
+    """Processes with different numbers of batches."""
 
     code = "BN512"
     name = "uneven-batches"
     severity = "error"
     needs = ("data", "processes")
-    finds = "Processes of a group whose data have another number of batches in an epoch."
+    finds = "Processes of a group whose data have different numbers of batches in an epoch."
     why = (
         "A synchronised layer waits in each training step for the batches of all processes, and so does "
-        "DistributedDataParallel for their gradients. The process that has a batch more waits for partners that have "
-        "ended the epoch: the training hangs at its end, or goes on with the processes a step apart."
+        "DistributedDataParallel for their gradients. The process with one batch more waits for partners that have "
+        "ended the epoch: the training hangs at its end, or continues with the processes one step apart."
     )
     measured = (
-        "Each process tells the length of its loader. Where the data have no length, the batches are counted, as far "
-        "as max_batches, so that a larger number of batches to read finds more. It is an error where a layer is "
-        "synchronised or the model is in DistributedDataParallel, and a warning otherwise; for data that only "
-        "evaluation reads it is a note."
+        "Each process reports the length of its loader. If the data have no length, up to max_batches batches are "
+        "counted, so a larger max_batches finds more. It is an error if a layer is synchronised or the model is in "
+        "DistributedDataParallel, and a warning otherwise; for data that only evaluation reads it is a note."
     )
     fixed = (
-        "Give all processes as many batches: torch.utils.data.DistributedSampler cuts a data set evenly, and "
-        "drop_last=True leaves out the rest. Of a stream, take as many batches as the shortest one has, or train "
-        "within normwise.distributed.joined, and ignore this rule."
+        "Give all processes the same number of batches: torch.utils.data.DistributedSampler splits a data set "
+        "evenly, and drop_last=True leaves out the rest. From streams, take as many batches as the shortest one has, "
+        "or train within normwise.distributed.joined and ignore this rule."
     )
     safety = "manual"
     sources = (
@@ -69,21 +68,21 @@ class UnevenBatches(Rule):
         waits = (
             "so that the end of an epoch hangs or fails"
             if _waits(facts)
-            else "so that they make other numbers of steps"
+            else "so that they make different numbers of steps"
         )
         return f"One process has {fewest} batches in an epoch and another has {most}, {waits}."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Cut the data evenly."""
+        """Split the data evenly."""
         fewest = int(symptoms[0].evidence[0].value)
         return (
             "sampler = torch.utils.data.DistributedSampler(dataset, shuffle=True, drop_last=True)\n"
             "loader = torch.utils.data.DataLoader(dataset, batch_size=..., sampler=sampler, drop_last=True)\n"
-            f"# or, of data that can't be cut evenly: for batch in itertools.islice(loader, {fewest})"
+            f"# or, for data that can't be split evenly: for batch in itertools.islice(loader, {fewest})"
         )
 
     def sick(self) -> Case:
-        """Return two processes with synchronised layers, of which one has a batch less."""
+        """Return two processes with synchronised layers, one of which has one batch less."""
         torch.manual_seed(0)
         model = nn.Sequential(
             nn.Linear(4, 8, bias=False), SyncBatchNorm(8, momentum=None), nn.ReLU(), nn.Linear(8, 3)
@@ -95,7 +94,7 @@ class UnevenBatches(Rule):
         return Case(model.eval(), batches[:10], loss, ranks=(Case(model, batches[10:], loss),))
 
     def healthy(self) -> Case:
-        """Return two that have as many."""
+        """Return two with the same number."""
         torch.manual_seed(0)
         model = nn.Sequential(
             nn.Linear(4, 8, bias=False), SyncBatchNorm(8, momentum=None), nn.ReLU(), nn.Linear(8, 3)

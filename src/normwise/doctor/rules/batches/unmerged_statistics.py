@@ -31,19 +31,19 @@ class UnmergedStatistics(Rule):
     name = "unmerged-statistics"
     severity = "warning"
     needs = ("processes",)
-    finds = "Running means and variances of a layer that are others on each process of a group."
+    finds = "Running means and variances of a layer that are different on each process of a group."
     why = (
-        "A local BN layer sees the data of its process alone, and a checkpoint holds those of rank 0: what the other "
-        "processes saw is lost, and a process evaluates to another score than the checkpoint will. "
-        "DistributedDataParallel copies the buffers of rank 0 over those of the others before each forward pass, which "
-        "hides the difference until the next step, and loses the same."
+        "A local BN layer sees only the data of its process, and a checkpoint holds the statistics of rank 0. What "
+        "the other processes saw is lost, and their scores in evaluation differ from that of the checkpoint. "
+        "DistributedDataParallel copies the buffers of rank 0 over those of the others before each forward pass. "
+        "That hides the difference until the next step, and loses the same information."
     )
     measured = (
-        "The running statistics of all processes are merged, as merge_statistics does: the mean of the means, and the "
-        "mean of the variances with what the means differ by. The distance of a process is the root mean square of how "
-        "far values normalised by its statistics are from those normalised by the merged ones, in standard deviations. "
-        "From 0.5 σ on it is an error; below 0.15 σ, or 4 times the noise of a running average where data show that, "
-        "it is a note; up to 0.02 σ the statistics are alike."
+        "The running statistics of all processes are merged, as merge_statistics does: the mean of the means, and "
+        "the mean of the variances plus the variance between the means. The distance of a process is the root mean "
+        "square difference between values normalised by its statistics and by the merged ones, in standard "
+        "deviations. From 0.5 σ on it is an error; below 0.15 σ, or below 4 times the noise of a running average if "
+        "data show that noise, it is a note; up to 0.02 σ the statistics count as equal."
     )
     fixed = (
         "normwise.statistics.merge_statistics gives all processes the merged statistics; call it before a checkpoint "
@@ -62,7 +62,7 @@ class UnmergedStatistics(Rule):
     supersedes = ("BN201",)
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers of which a process is far from all together."""
+        """Return the layers in which a process is far from all processes together."""
         broadcasts = any(rank.broadcasts for rank in facts.ranks)
         for path, norm in facts.ranks[0].norms.items():
             merged, held = _merged(facts, path)
@@ -110,7 +110,7 @@ class UnmergedStatistics(Rule):
         worst = symptoms[0]
         return (
             f"The running statistics of {worst.path or 'the model'} differ between the {len(facts.ranks)} processes, "
-            f"by up to {worst.badness:.2g} σ from those of all together; a checkpoint keeps those of one."
+            f"by up to {worst.badness:.2g} σ from those of all together; a checkpoint keeps only those of one."
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -134,7 +134,7 @@ class UnmergedStatistics(Rule):
         return f"statistics of {len(facts.ranks)} processes merged"
 
     def sick(self) -> Case:
-        """Return two processes that each saw data of another brightness."""
+        """Return two processes that saw data of different brightness."""
         torch.manual_seed(0)
         models = [nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3)) for _ in range(2)]
         for model, brightness in zip(models, (0.0, 2.0), strict=True):
@@ -155,7 +155,7 @@ class UnmergedStatistics(Rule):
 
 
 def _is_usable(norm: RankNorm) -> bool:
-    """Return whether there are statistics, and none of them is broken, which another rule says."""
+    """Return whether there are statistics and all are valid; another rule reports invalid ones."""
     if norm.mean is None or norm.variance is None:
         return False
     return bool(norm.mean.isfinite().all() and norm.variance.isfinite().all() and (norm.variance >= 0).all())

@@ -18,18 +18,19 @@ class ExportedInTrainingMode(Rule):
     severity = "error"
     needs = ("model",)
     finds = (
-        "A graph of torch.jit.trace, torch.jit.script, torch.fx or torch.export that calls batch normalization by the "
-        "batch, though it has running statistics. Scripted layers, whose mode can still be set, are found where no "
-        "loss or optimizer is given; others where no optimizer is."
+        "A graph of torch.jit.trace, torch.jit.script, torch.fx or torch.export that normalises by the batch "
+        "although it has running statistics. Scripted layers, whose mode can still be changed, are reported if "
+        "neither a loss nor an optimizer is given; other graphs if no optimizer is given."
     )
     why = (
         "Tracing and exporting write the mode into the graph, and eval() does not change it. The delivered model "
-        "normalises by whatever batch it gets, moves its statistics with each call, and may fail on a single sample."
+        "normalises by whatever batch it gets, updates its statistics in each call, and may fail on a single sample."
     )
-    measured = (
-        "The graph is read: the argument of each call of batch normalization that says how it normalises."
+    measured = "The rule reads the argument of each batch normalization call in the graph that sets how it normalises."
+    fixed = (
+        "Call model.eval(), and trace or export again. You have to do this in your script, since a graph can't be "
+        "fixed safely."
     )
-    fixed = "Call model.eval(), and trace or export again. This is in your script; a graph can't be mended safely."
     safety = "manual"
     supersedes = ("BN306",)
     sources = (
@@ -38,7 +39,7 @@ class ExportedInTrainingMode(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return each module whose graph calls batch normalization by the batch."""
+        """Return each module whose graph normalises by the batch."""
         if facts.optimizer is not None:
             return
         calls = [call for call in facts.graph_calls if call.has_statistics]
@@ -59,7 +60,7 @@ class ExportedInTrainingMode(Rule):
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count the calls."""
         count = int(sum(symptom.evidence[0].value for symptom in symptoms))
-        calls = "one call goes" if count == 1 else f"{count} calls go"
+        calls = "one call normalises" if count == 1 else f"{count} calls normalise"
         return f"The graph was made in training mode: {calls} by the batch instead of the running statistics."
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
@@ -71,7 +72,7 @@ class ExportedInTrainingMode(Rule):
         if not any(symptom.evidence[2].value for symptom in symptoms):
             return "model.eval()  # then save it again"
         return (
-            "model.eval()  # the model that the graph was made of; then again what made it:\n"
+            "model.eval()  # the original model; then make the graph again:\n"
             "traced = torch.jit.trace(model, batch)  # or torch.export.export(model, (batch,))"
         )
 

@@ -25,18 +25,18 @@ class FoldableNorm(Rule):
     severity = "info"
     needs = ("data",)
     finds = (
-        "BN layers of a model in evaluation, without an optimizer, whose input comes from one linear or convolution "
-        "layer that feeds nothing else. Both are called once."
+        "BN layers of a model in evaluation mode, without an optimizer, whose input comes from one linear or "
+        "convolution layer that feeds nothing else. Both are called once."
     )
     why = (
-        "In evaluation such a layer scales and shifts each channel, which the weights before it can do: folded, the "
-        "model computes the same with fewer passes through memory. It can't be trained on as before, so fold what is "
-        "delivered, and keep the model."
+        "In evaluation such a layer only scales and shifts each channel, which the weights before it can do as well. "
+        "The folded model computes the same with fewer passes through memory. It can't be trained further as before, "
+        "so fold a copy for delivery and keep the model."
     )
-    measured = "Values are followed through one evaluation pass, functional code included."
+    measured = "Values are followed through one evaluation pass, including functional code."
     fixed = (
-        "normwise.fold gives a copy without these layers, compares outputs, and measures the time. It changes the "
-        "structure and the keys of the state_dict."
+        "normwise.fold returns a copy without these layers, compares the outputs, and measures the time. It changes "
+        "the structure and the keys of the state_dict."
     )
     safety = "unsafe"
     sources = (Source("Jacob et al. 2018", "section 3.2", "https://arxiv.org/abs/1712.05877"),)
@@ -67,14 +67,17 @@ class FoldableNorm(Rule):
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count the layers."""
-        return f"{len(symptoms)} of {len(facts.layers)} BN layers could be folded into the layer before for delivery."
+        return (
+            f"{len(symptoms)} of {len(facts.layers)} BN layers could be folded into the layer before them for "
+            "delivery."
+        )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Fold them."""
         return "folded, report = normwise.fold(model, batch)"
 
     def sick(self) -> Case:
-        """Return a layer behind a convolution."""
+        """Return a BN layer after a convolution."""
         torch.manual_seed(0)
         model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, momentum=None), nn.ReLU())
         x = torch.randn(16, 3, 6, 6)
@@ -82,7 +85,7 @@ class FoldableNorm(Rule):
         return Case(model.eval(), [x])
 
     def healthy(self) -> Case:
-        """Return one behind an activation."""
+        """Return one after an activation."""
         torch.manual_seed(0)
         layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.BatchNorm2d(8, momentum=None), nn.Conv2d(8, 2, 1)]
         model, x = nn.Sequential(*layers), torch.randn(16, 3, 6, 6)

@@ -16,17 +16,17 @@ class OnnxInTrainingMode(Rule):
     needs = ("onnx",)
     finds = "BatchNormalization nodes of an ONNX file that normalise by each batch, as training does."
     why = (
-        "Such a node ignores the running mean and variance in the file. The output for a sample depends on the samples "
-        "beside it, a batch of one sample of a dense net gives the same output for any input, and most runtimes for "
-        "inference refuse the node or compute it in another way."
+        "Such a node ignores the running mean and variance in the file. The output for a sample depends on the other "
+        "samples of the batch, and a dense network gives the same output for any single sample. Most inference "
+        "runtimes refuse the node or compute it differently."
     )
     measured = (
-        "The file is read. From version 14 of the operator on its attribute training_mode says so, in versions 7 to 13 "
-        "more than one output, and in older ones is_test=0."
+        "The rule reads the file. The mode is shown by the attribute training_mode from version 14 of the operator "
+        "on, by more than one output in versions 7 to 13, and by is_test=0 in older versions."
     )
     fixed = (
-        "Export the model again, after model.eval(), with statistics that were trained. The file is not changed: its "
-        "statistics may be as wrong as its mode, since nothing has used them."
+        "Call model.eval() and export the model again, with statistics that were trained. The file itself is not "
+        "changed: nothing has used its statistics, so they may be as wrong as its mode."
     )
     safety = "manual"
     sources = (

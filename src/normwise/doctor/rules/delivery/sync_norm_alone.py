@@ -1,4 +1,4 @@
-"""BN702: SyncBatchNorm where there is nothing to synchronise with."""
+"""BN702: SyncBatchNorm without other processes to synchronise with."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,28 +15,29 @@ from normwise.surgery.core.decision import LeftError
 
 
 class SyncNormAlone(Rule):
-    """SyncBatchNorm where there is nothing to synchronise with."""
+    """SyncBatchNorm without other processes to synchronise with."""
 
     code = "BN702"
     name = "sync-norm-alone"
     severity = "warning"
     needs = ("model",)
     finds = (
-        "Layers of torch.nn.SyncBatchNorm in a process without a process group, in a group of one process, or on the "
-        "CPU, where torch's can't train in a group."
+        "torch.nn.SyncBatchNorm layers in a process without a process group, in a group of one process, or on the "
+        "CPU, where they can't train in a group."
     )
     why = (
-        "Without a group the layer computes what BatchNorm computes, and synchronises nothing; within one it raises "
-        "an error in training on the CPU. Outside of the cluster, tools for export and folding often don't know it."
+        "Without a group the layer computes what BatchNorm computes, and synchronises nothing; in a group it raises "
+        "an error when it trains on the CPU. Tools for export and folding often don't support it."
     )
     measured = (
         "The process group of each layer, the number of its processes, and the device of the layer are read. "
-        "normwise.nn.SyncBatchNorm is not named: it runs everywhere, and alone it is BatchNorm."
+        "normwise.nn.SyncBatchNorm is not reported: it runs everywhere, and in a single process it is BatchNorm."
     )
     fixed = (
-        "normwise.convert makes torch's BatchNorm of them where there is one process, and normwise.nn.SyncBatchNorm, "
-        "which trains on a CPU, where there are several: parameters, statistics, keys and outputs in evaluation stay "
-        "what they are. That is safe, and proven by measuring again; it needs a batch, which tells the dimensions."
+        "normwise.convert replaces them with torch's BatchNorm in a single process, and with "
+        "normwise.nn.SyncBatchNorm, which trains on a CPU, in several processes. Parameters, statistics, keys and "
+        "outputs in evaluation stay the same. This is safe, and proven by measuring again. It needs a batch, which "
+        "shows the number of dimensions."
     )
     safety = "safe"
     sources = (
@@ -80,7 +81,7 @@ class SyncNormAlone(Rule):
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Convert those of the copy."""
         if "data" not in facts.has:
-            raise LeftError("that needs a batch, which tells the dimensions")
+            raise LeftError("that needs a batch, which shows the number of dimensions")
         target = _target(facts)
         others = [path for path, kind in facts.layers.items() if _would_change(kind, target)]
         if others:
@@ -123,7 +124,7 @@ def _target(facts: Facts) -> str:
 
 
 def _would_change(kind: LayerKind, target: str) -> bool:
-    """Return whether a conversion of all layers would change one that has no part in it."""
+    """Return whether a conversion of all layers would change one that the finding does not name."""
     if isinstance(kind.layer, nn.SyncBatchNorm):
         return False
     return kind.ours or kind.adapter is not None or target == "sync"

@@ -1,4 +1,4 @@
-"""BN305: a model that works with the statistics of each batch alone."""
+"""BN305: a model that works only with the statistics of each batch."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,42 +17,43 @@ _MOVED = 0.25
 #: How much greater the loss with exact statistics is at least: over that with batch statistics, in standard errors over
 #: the batches, and, where the task is a classification, by itself.
 _WORSE, _ERRORS, _LEAST = 0.5, 3.0, 0.05
-#: Share of right answers that exact statistics lose at least.
+#: Least share of right answers that exact statistics lose.
 _LOST = 0.02
 #: Share of the loss that exact statistics win back at most where there are no answers: wrong statistics can make a loss
 #: so great that the rest of it says nothing.
 _WON_BACK = 0.9
-#: Scatter of the batches' means over that of samples in random order, from which each batch has a source of its own.
+#: Scatter of the batches' means over that of samples in random order, from which each batch comes from one source.
 _ONE_SOURCE = 5.0
 #: Scatter of the batches' means, in σ, from which batches are small.
 _SMALL = 0.2
 
 
 class BatchDependentModel(Rule):
-    """A model that works with the statistics of each batch alone."""
+    """A model that works only with the statistics of each batch."""
 
     code = "BN305"
     name = "batch-dependent-model"
     severity = "error"
     needs = ("loss",)
     finds = (
-        "A model that is good with the statistics of each batch, as in training, and clearly worse with its running "
-        "statistics and with exact ones as well: better statistics do not mend it."
+        "A model that is good with the statistics of each batch, as in training, but clearly worse both with its "
+        "running statistics and with exact ones: better statistics do not help."
     )
     why = (
-        "The network has learned from what the other samples of a batch tell it. Training looks fine, and evaluation, "
-        "where each sample is by itself, can't be. Usual causes are batches of one class, source or domain each, tiny "
-        "batches, and tasks where the batch gives the answer away."
+        "The network has learned to use information about the other samples of a batch. Training looks fine, but "
+        "evaluation can't be, since each sample is then processed by itself. Usual causes are batches from one "
+        "class, source or domain each, tiny batches, and tasks where the batch reveals the answer."
     )
     measured = (
-        "The loss on the same batches, with dropout off, with running, exact and batch statistics. With exact ones it "
-        "is greater than with batch ones by half and by three standard errors over the batches; in a classification, "
-        "also by 0.05 and by 2 % of the answers; in other tasks, exact statistics win back less than 90 % of what "
-        "running ones lose. Outputs differ by a quarter of their scatter. How the batches' means scatter tells why."
+        "The loss is computed on the same batches, with dropout off, with running, exact and batch statistics. With "
+        "exact statistics it must exceed that with batch statistics by half and by three standard errors over the "
+        "batches. In a classification, it must also be greater by 0.05, and 2 % of the answers must be lost; in "
+        "other tasks, exact statistics must recover less than 90 % of what running ones lose. The outputs must "
+        "differ by a quarter of their scatter. The scatter of the batches' means shows the cause."
     )
     fixed = (
-        "Train again, with batches that are mixed or larger, or with a norm that needs no batch. For data that come in "
-        "such batches, evaluate with batch statistics. Recalibration does not mend it."
+        "Train again, with mixed or larger batches, or with a norm that needs no batch. For data that come in such "
+        "batches, evaluate with batch statistics. Recalibration does not help."
     )
     safety = "manual"
     supersedes = ("BN201", "BN208")
@@ -78,7 +79,7 @@ class BatchDependentModel(Rule):
         if not math.isnan(noise):
             evidence.append(measured("means of the batches scatter by", noise, "σ"))
         if not math.isnan(order):
-            evidence.append(measured("over those of samples in random order", math.sqrt(order), "times"))
+            evidence.append(measured("over that of samples in random order", math.sqrt(order), "times"))
         yield Symptom("", "", tuple(evidence), badness=probe.exact.loss - probe.batch.loss)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -86,10 +87,10 @@ class BatchDependentModel(Rule):
         causes = {
             "source": "each batch comes from one class, source or domain",
             "small": f"batches of {facts.batches.usual_size} are small, and their statistics are noise that it fits",
-            "": "the samples of a batch tell of each other",
+            "": "the samples of a batch reveal something about each other",
         }
         return (
-            "The model is good with batch statistics alone, and recalibration will not mend it; probably "
+            "The model is good only with batch statistics, and recalibration will not help; probably "
             f"{causes[_cause(facts.probe)]}."
         )
 
@@ -99,11 +100,11 @@ class BatchDependentModel(Rule):
         return f"evaluation {running}; with exact statistics {exact}; with those of each batch {batch}"
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Train otherwise; evaluate by batches until then."""
+        """Change the training; evaluate with batch statistics until then."""
         ways = {
             "source": "loader = DataLoader(dataset, batch_size, shuffle=True)  # mix each batch, and train again",
             "small": 'model, _ = normwise.convert(model, "group")  # or larger batches; train again',
-            "": 'model, _ = normwise.convert(model, "group")  # or batches that say nothing; train again',
+            "": 'model, _ = normwise.convert(model, "group")  # or batches that reveal nothing; train again',
         }
         return (
             f"{ways[_cause(facts.probe)]}\n"

@@ -25,23 +25,23 @@ class BatchMatesLeak(Rule):
     severity = "error"
     needs = ("data",)
     finds = (
-        "A model in evaluation whose output for a sample depends on the samples beside it, because batch_norm is "
-        "called as a function with training=True or without running statistics, or because a layer's own forward "
+        "A model in evaluation mode whose output for a sample depends on the other samples of the batch: batch_norm "
+        "is called as a function with training=True or without running statistics, or the forward of a custom layer "
         "normalises by the batch."
     )
     why = (
-        "A prediction should be the same whatever else is predicted along with it. By the batch's statistics each "
-        "sample tells about the others: predictions change with the batch size and the order of the data, and a "
-        "network can learn to cheat where the batch gives the answer away."
+        "A prediction should not depend on what else is predicted with it. Through the batch statistics each sample "
+        "contains information about the others: predictions change with the batch size and the order of the data, "
+        "and a network can learn to cheat if the batch reveals the answer."
     )
     measured = (
         "In evaluation, the outputs of the first half of a batch are compared with those of the same samples without "
-        "the other half. Calls that normalise by the batch are looked for in the same pass, functional code included; "
-        "without such a call, or where the outputs don't move, nothing is found."
+        "the other half. The same pass is searched for calls that normalise by the batch, including functional code. "
+        "Nothing is reported without such a call, or if the outputs don't change."
     )
     fixed = (
         "Pass training=self.training and buffers with running statistics to batch_norm, or use a layer, which does "
-        "that. This is in your code."
+        "that. You have to make this change in your code."
     )
     safety = "manual"
     sources = (

@@ -20,21 +20,21 @@ class LeftInTraining(Rule):
     severity = "warning"
     needs = ("model",)
     finds = (
-        "BN layers that model.eval() leaves in training mode, which is an error; and a model that is examined without "
-        "a loss or an optimizer, so for evaluation, and was given in training mode, which is a warning."
+        "BN layers that model.eval() leaves in training mode, which is an error; and a model that was given in "
+        "training mode without a loss or an optimizer, so for evaluation, which is a warning."
     )
     why = (
-        "In training mode a BN layer normalises by the mean and variance of the batch: the output for a sample depends "
-        "on the samples beside it, and a batch of one may fail. Each call also moves the running statistics, under "
-        "torch.no_grad() and torch.inference_mode() as well, so that evaluating the model changes it."
+        "In training mode a BN layer normalises by the mean and variance of the batch: the output for a sample "
+        "depends on the other samples of the batch, and a batch of one may fail. Each call also updates the running "
+        "statistics, even under torch.no_grad() and torch.inference_mode(), so evaluating the model changes it."
     )
     measured = (
-        "Modes of the layers are read as given, and again after model.eval(). With data, the outputs of the first half "
-        "of a batch are compared with those of the same samples without the other half."
+        "The modes of the layers are read as given, and again after model.eval(). With data, the outputs of the "
+        "first half of a batch are compared with those of the same samples without the other half."
     )
     fixed = (
-        "Call model.eval() before evaluation. That is safe, and proven by measuring again. Where model.eval() does not "
-        "reach a layer, mend the class that overrides train(), or the hook that sets the mode; that is in your code."
+        "Call model.eval() before evaluation. This is safe, and proven by measuring again. If model.eval() does not "
+        "reach a layer, correct the class that overrides train(), or the hook that sets the mode, in your code."
     )
     safety = "safe"
     supersedes = ("BN302", "BN306")
@@ -85,7 +85,7 @@ class LeftInTraining(Rule):
         if not facts.modes.stuck_in_training:
             return "model.eval()"
         return (
-            "# Mend the train() that a class overrides, or the hook that sets the mode. Until then:\n"
+            "# Correct the class that overrides train(), or the hook that sets the mode. Until then:\n"
             "for found in normwise.surgery.find(model.eval()):\n"
             "    found.layer.training = False"
         )
@@ -98,7 +98,7 @@ class LeftInTraining(Rule):
         return "the model was put into evaluation"
 
     def sick(self) -> Case:
-        """Return a model that nobody put into evaluation."""
+        """Return a model that was not put into evaluation mode."""
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
         x = torch.randn(64, 4)
@@ -107,7 +107,7 @@ class LeftInTraining(Rule):
         return Case(model.train(), [x])
 
     def healthy(self) -> Case:
-        """Return one in evaluation."""
+        """Return one in evaluation mode."""
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
         x = torch.randn(64, 4)

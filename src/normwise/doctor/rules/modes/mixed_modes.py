@@ -1,4 +1,4 @@
-"""BN302: BN layers in another mode than the model."""
+"""BN302: BN layers whose mode differs from that of the model."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,26 +12,31 @@ from normwise.records import Safety, Severity, Source, Symptom
 
 
 class MixedModes(Rule):
-    """BN layers in another mode than the model."""
+    """BN layers whose mode differs from that of the model."""
 
     code = "BN302"
     name = "mixed-modes"
     severity = "error"
     needs = ("model",)
     finds = (
-        "BN layers in training mode within a model in evaluation, which is an error; and some BN layers in evaluation "
-        "within a model in training, though their γ or β are trained, which is a warning. Layers that are frozen on "
-        "purpose are none: all of a model, those without trained parameters, and those of normwise.freeze."
+        "BN layers in training mode in a model in evaluation mode, which is an error; and some BN layers in "
+        "evaluation mode in a model in training mode although their γ or β are trained, which is a warning. Layers "
+        "that seem frozen on purpose are not reported: all BN layers of a model, layers without trained parameters, "
+        "and layers that normwise.freeze froze."
     )
     why = (
-        "A layer that is still in training makes the evaluation depend on the batch, and moves its statistics with "
-        "every call. A layer that was left in evaluation trains its γ and β for statistics that no longer follow its "
-        "inputs. The usual cause is eval() or train() on a part of the model, or on the model before a part was added."
+        "A layer in training mode makes the evaluation depend on the batch, and updates its statistics in every "
+        "call. A layer that was left in evaluation mode trains its γ and β for statistics that no longer follow its "
+        "inputs. The usual cause is eval() or train() on a part of the model, or on the model before a part was "
+        "added."
     )
-    measured = "Modes of the model and of its BN layers are compared as given; with data, how far the batches scatter."
+    measured = (
+        "The modes of the model and of its BN layers are compared as given. With data, the scatter of the batches' "
+        "means is measured."
+    )
     fixed = (
-        "Call eval() or train() on the whole model. For evaluation that is safe, and proven by measuring again; for "
-        "training do it yourself, or freeze the layers that are to stay with normwise.freeze."
+        "Call eval() or train() on the whole model. For evaluation this is safe, and proven by measuring again. For "
+        "training do it yourself, or use normwise.freeze for the layers that should not change."
     )
     safety = "safe"
     supersedes = ("BN306",)
@@ -57,8 +62,8 @@ class MixedModes(Rule):
         layers = "its BN layer" if total == 1 else f"{count} of its {total} BN layers"
         verb = "is" if count == 1 else "are"
         if modes.model:
-            return f"The model is in training, and {layers} {verb} in evaluation, though γ or β are trained."
-        return f"The model is in evaluation, and {layers} {verb} in training."
+            return f"The model is in training mode, but {layers} {verb} in evaluation mode although γ or β are trained."
+        return f"The model is in evaluation mode, but {layers} {verb} in training mode."
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return "error" in evaluation, and "warning" in training."""
@@ -83,10 +88,10 @@ class MixedModes(Rule):
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
         """Put the copy into evaluation."""
         model.eval()
-        return "the whole model was put into evaluation"
+        return "the whole model was put into evaluation mode"
 
     def sick(self) -> Case:
-        """Return a model in evaluation, of which a part is in training."""
+        """Return a model in evaluation mode with a part in training mode."""
         torch.manual_seed(0)
         layers = [nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)]
         model = nn.Sequential(*layers)
@@ -98,7 +103,7 @@ class MixedModes(Rule):
         return Case(model, [x])
 
     def healthy(self) -> Case:
-        """Return one that is all in evaluation."""
+        """Return one that is wholly in evaluation mode."""
         torch.manual_seed(0)
         layers = [nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)]
         model = nn.Sequential(*layers)

@@ -22,22 +22,24 @@ class NoRunningStatistics(Rule):
     severity = "warning"
     needs = ("model",)
     finds = (
-        "BN layers that were built with track_running_stats=False or whose buffers are None, so that they normalise by "
-        "the batch in evaluation, too; and layers whose track_running_stats was switched off later: they still "
-        "evaluate with their buffers, which training no longer moves."
+        "BN layers that were built with track_running_stats=False or whose buffers are None, so that they also "
+        "normalise by the batch in evaluation; and layers whose track_running_stats was switched off later: they "
+        "still evaluate with their buffers, which training no longer updates."
     )
     why = (
         "Without running statistics a prediction depends on the samples that happen to be in the batch, and a single "
-        "sample may fail. With buffers that stand still, evaluation uses statistics of an earlier model. In torch the "
-        "flag means different things when a layer is built and when it is set."
+        "sample may fail. With buffers that are no longer updated, evaluation uses the statistics of an earlier "
+        "model. In torch the flag has a different meaning when it is passed to the constructor and when it is set "
+        "later."
     )
     measured = (
-        "Buffers and flags are read. With data, the outputs in evaluation of the first half of a batch are compared "
-        "with those of the same samples without the other half, and one sample is tried alone."
+        "The rule reads buffers and flags. With data, the outputs in evaluation of the first half of a batch are "
+        "compared with those of the same samples without the other half, and one sample is tried alone."
     )
     fixed = (
-        "Let normwise.convert give the layers running statistics, and normwise.calibrate fill them. That adds keys to "
-        "the state_dict and changes outputs, so it is yours to decide. A flag that was switched off is set back."
+        "Let normwise.convert give the layers running statistics, and normwise.calibrate fill them. This adds keys "
+        "to the state_dict and changes outputs, so you have to decide. If the flag was switched off later, set it "
+        "back."
     )
     safety = "unsafe"
     supersedes = ("BN201", "BN202", "BN306")
@@ -47,7 +49,7 @@ class NoRunningStatistics(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers without buffers, and those with buffers that nothing moves."""
+        """Return the layers without buffers, and those whose buffers nothing updates."""
         for path, kind in facts.layers.items():
             if not kind.learns_statistics or not kind.initialised or kind.frozen:
                 continue
@@ -59,7 +61,7 @@ class NoRunningStatistics(Rule):
                 counter = getattr(kind.layer, "num_batches_tracked", None)
                 steps = int(counter) if isinstance(counter, torch.Tensor) and counter.numel() == 1 else 0
                 detail = "track_running_stats is False, and it has buffers"
-                yield Symptom(path, name, (measured("batches that it ever counted", steps),), detail)
+                yield Symptom(path, name, (measured("batches that it has counted", steps),), detail)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say which of the two it is, of most layers."""
@@ -68,10 +70,10 @@ class NoRunningStatistics(Rule):
         layers = "A BN layer" if count == 1 else f"{count} BN layers"
         if not without:
             verb = "has" if count == 1 else "have"
-            return f"{layers} {verb} track_running_stats off: evaluation uses buffers that training no longer moves."
+            return f"{layers} {verb} track_running_stats off: evaluation uses buffers that training no longer updates."
         if count == 1:
-            return f"{layers} keeps no running statistics, so that it evaluates by the batch."
-        return f"{layers} keep no running statistics, so that they evaluate by the batch."
+            return f"{layers} keeps no running statistics, so that it normalises by the batch in evaluation."
+        return f"{layers} keep no running statistics, so that they normalise by the batch in evaluation."
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return "error" where outputs depend on the batch, one sample fails, or buffers are not those of the data."""
@@ -122,6 +124,6 @@ class NoRunningStatistics(Rule):
 
 
 def _failure(facts: Facts) -> str:
-    """Return the error of the model on one sample, which may be all that the data have; empty where it takes it."""
+    """Return the error of the model on a single sample, which may be all of the data; empty if it accepts one."""
     failed = facts.probe.failed
     return failed if "more than 1 value per channel" in failed else facts.failure_alone

@@ -1,4 +1,4 @@
-"""BN303: running statistics that move in layers whose parameters are frozen."""
+"""BN303: running statistics that change in layers whose parameters are frozen."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -13,30 +13,30 @@ from normwise.records import Measured, Severity, Source, Symptom
 
 
 class UnfrozenStatistics(Rule):
-    """Running statistics that move in layers whose parameters are frozen."""
+    """Running statistics that change in layers whose parameters are frozen."""
 
     code = "BN303"
     name = "unfrozen-statistics"
     severity = "warning"
     needs = ("model",)
     finds = (
-        "BN layers whose γ and β are frozen, or that follow a frozen layer and have none that is trained, while a "
-        "training step moves their running statistics. Frozen means that a parameter needs no gradient, or that the "
-        "optimizer that is given has neither it nor the layer before. Models of which nothing is trained are left out."
+        "BN layers whose γ and β are frozen, or that have none that are trained and follow a frozen layer, while a "
+        "training step changes their running statistics. A parameter is frozen if it needs no gradient, or if the "
+        "given optimizer has neither it nor the layer before it. Models without any trained parameter are left out."
     )
     why = (
-        "requires_grad=False freezes parameters, and running statistics are buffers: in training mode the layer still "
-        "normalises by the batch, and each step moves them. A backbone that was to stay as it is becomes another one. "
-        "Calling eval() on it helps until the next model.train()."
+        "requires_grad=False freezes parameters, but running statistics are buffers: in training mode the layer "
+        "still normalises by the batch, and each step updates them. A backbone that should stay unchanged does "
+        "change. Calling eval() on it helps only until the next model.train()."
     )
     measured = (
-        "With data, one training step is made and undone: the running statistics before and after are compared. The "
-        "root mean square of the distance from the running mean to the batch's is given in standard deviations of the "
-        "batch. Without data, the mode tells that model.train() leaves the layer in."
+        "With data, one training step is made and undone, and the running statistics before and after are compared. "
+        "The finding gives the root mean square distance between the running mean and the batch mean, in standard "
+        "deviations of the batch. Without data, the mode of the layer after model.train() decides."
     )
     fixed = (
-        "normwise.freeze fixes the running statistics, whatever mode the model is put into. It changes the classes of "
-        "layers and what training does, and nothing that a state_dict holds, so apply it where you freeze parameters."
+        "normwise.freeze fixes the running statistics, whatever the mode of the model. It changes the classes of the "
+        "layers and the training, but nothing that a state_dict holds, so call it where you freeze parameters."
     )
     safety = "unsafe"
     sources = (
@@ -49,20 +49,20 @@ class UnfrozenStatistics(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the frozen layers whose statistics a training step moves."""
+        """Return the frozen layers whose statistics a training step changes."""
         trained = _trained(facts)
         if not trained:
             return
         moving = facts.modes.in_training if facts.modes.model else _in_training_later(facts)
-        behind = _layers_before(facts.model)
+        preceding = _layers_before(facts.model)
         for path in moving:
             layer = facts.layers[path].layer
             if not facts.layers[path].initialised:
                 continue
-            own, before = list(layer.parameters()), behind.get(path)
+            own, before = list(layer.parameters()), preceding.get(path)
             above = [] if before is None else list(before.parameters(recurse=False))
             frozen, source_frozen = _is_frozen(own, trained), _is_frozen(above, trained)
-            # One that only the optimizer lacks may have been forgotten; with the layer before it, it was left out.
+            # A layer that only the optimizer lacks may be an oversight; with the layer before it, it was left out.
             needs_none = frozen and not any(parameter.requires_grad for parameter in own)
             if not (needs_none or (source_frozen and (frozen or not own))):
                 continue
@@ -70,7 +70,7 @@ class UnfrozenStatistics(Rule):
             if "data" in facts.has and not evidence:
                 continue
             if own:
-                evidence.append(measured("parameters of it that are frozen", sum(p.numel() for p in own)))
+                evidence.append(measured("frozen parameters of the layer", sum(p.numel() for p in own)))
             detail = "the layer before it is frozen, too" if source_frozen else ""
             badness = evidence[0].value if "data" in facts.has else 0.0
             yield Symptom(path, type(layer).__name__, tuple(evidence), detail, badness)
@@ -78,9 +78,9 @@ class UnfrozenStatistics(Rule):
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count the layers."""
         layers = "A BN layer is" if len(symptoms) == 1 else f"{len(symptoms)} BN layers are"
-        move = "moves" if "data" in facts.has else "will move"
+        move = "changes" if "data" in facts.has else "will change"
         whose = "its" if len(symptoms) == 1 else "their"
-        return f"{layers} frozen, and training {move} {whose} running statistics all the same."
+        return f"{layers} frozen, but training {move} {whose} running statistics."
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
         """Return "error" in training; "info" where nothing says that the model will be trained."""
@@ -106,7 +106,7 @@ class UnfrozenStatistics(Rule):
         )
 
     def sick(self) -> Case:
-        """Return a backbone without gradients whose BN layer still learns."""
+        """Return a backbone without gradients whose BN layer still updates its statistics."""
         torch.manual_seed(0)
         backbone = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU())
         for _ in range(100):
@@ -154,7 +154,7 @@ def _in_training_later(facts: Facts) -> list[str]:
 
 
 def _layers_before(model: nn.Module) -> dict[str, nn.Module]:
-    """Return, for each path, the nearest module before it with parameters of its own, in the order of the model."""
+    """Return, for each path, the nearest earlier module that has weights, in the order of the model."""
     found: dict[str, nn.Module] = {}
     before: nn.Module | None = None
     for path, module in model.named_modules():
@@ -166,7 +166,7 @@ def _layers_before(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _moved(facts: Facts, path: str) -> Iterator[Measured]:
-    """Yield how far a step moves the statistics of a layer; nothing where it does not."""
+    """Yield how far a step moves the statistics of a layer; nothing if it does not."""
     if "data" not in facts.has:
         return
     for norm in facts.norms.values():

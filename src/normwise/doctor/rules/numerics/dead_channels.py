@@ -1,4 +1,4 @@
-"""BN405: channels that carry nothing."""
+"""BN405: channels that carry no information."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,41 +11,42 @@ from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Severity, Source, Symptom
 
-#: Share of a layer's channels from which dead ones are worth knowing, and from which they are a warning.
+#: Share of dead channels in a layer from which there is a note, and from which there is a warning.
 _SOME, _MOST = 0.1, 0.5
-#: Range of normalised values, and of values beside their size, below which a channel is constant.
+#: Range of normalised values, and of values relative to their size, below which a channel is constant.
 _CONSTANT, _ROUNDING = 1e-3, 1e-6
-#: Values a channel from which constant ones are taken to stay so.
+#: Values per channel from which constant channels are assumed to stay constant.
 _SEVERAL = 10
-#: Values a channel from which outputs that were never positive are taken to stay so.
+#: Values per channel from which outputs that were never positive are assumed to stay so.
 _ENOUGH = 100
-#: γ beside the layer's largest from which a channel is not switched off on purpose.
+#: γ relative to the layer's largest from which a channel is not switched off on purpose.
 _SCALE = 1e-3
 _RECTIFIERS = ("relu", "relu6")
 
 
 class DeadChannels(Rule):
-    """Channels that carry nothing."""
+    """Channels that carry no information."""
 
     code = "BN405"
     name = "dead-channels"
     severity = "warning"
     needs = ("data",)
-    finds = "Channels whose input never varies, or whose output behind a ReLU is 0 for all data."
+    finds = "Channels whose input never varies, or whose output after a ReLU is 0 for all data."
     why = (
-        "A channel that is constant tells the layers behind nothing, and gets no gradient that could change that: its "
-        "weights cost memory and time for ever. Where most of a layer is dead, the model has lost width. Typical "
-        "causes are a learning rate that was too high once, and β driven far below zero."
+        "A constant channel gives the later layers no information, and gets no gradient that could change that: its "
+        "weights only cost memory and time. If most of a layer is dead, the model has lost width. Typical causes are "
+        "a learning rate that was too high for a while, and β driven far below zero."
     )
     measured = (
-        "In a pass with batch statistics the least and greatest value of each channel is noted. An input is constant "
-        "where it varies by less than rounding, or than ε lets through; an output is dead where γ x̂ + β is not "
-        "positive at either end, a ReLU is the only consumer, and there were 100 values or more. A few are common; it "
-        "is a warning where more than half of a layer is dead, other than in what it gets from the data themselves."
+        "A pass with batch statistics records the smallest and largest value of each channel. An input is constant "
+        "if it varies by less than rounding, or by so little that ε hides it. An output is dead if γ x̂ + β is not "
+        "positive at either end, a ReLU is the only consumer, and there were at least 100 values. A few dead "
+        "channels are common. It is a warning if more than half of a layer is dead, not counting inputs that are "
+        "already constant in the data."
     )
     fixed = (
-        "Train again with a lower learning rate or a warm-up; or raise β of the dead channels and train on; or prune "
-        "them. Constant inputs that come from the data, such as black borders, are harmless."
+        "Train again with a lower learning rate or a warm-up; or raise β of the dead channels and train further; or "
+        "prune them. Constant inputs that come from the data, such as black borders, are harmless."
     )
     safety = "unsafe"
     sources = (
@@ -62,7 +63,7 @@ class DeadChannels(Rule):
             if moments is not None and sum(moments.counts) >= _SEVERAL and len(moments.low) == norm.channels:
                 by_layer.setdefault(norm.layer_path, []).append((norm, moments))
         for slots in by_layer.values():
-            # A recurrent layer's first step has a state of zeros: a channel is dead where it is so in all steps.
+            # A recurrent layer's first step has a state of zeros: a channel is dead only if it is dead in all steps.
             constant = torch.stack([_constant(*slot) for slot in slots]).all(0)
             silent = torch.zeros_like(constant)
             norm, moments = slots[0]
@@ -99,13 +100,13 @@ class DeadChannels(Rule):
         """Count them."""
         dead, channels = (int(sum(each.evidence[row].value for each in symptoms)) for row in (0, 1))
         layers = "a BN layer" if len(symptoms) == 1 else f"{len(symptoms)} BN layers"
-        return f"{dead} of {channels} channels in {layers} are constant on the data, and carry nothing."
+        return f"{dead} of {channels} channels in {layers} are constant on the data, so they carry no information."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Raise β of the dead ones."""
         path = facts.norms[symptoms[0].path].layer_path
         return (
-            "# before training on, with a lower learning rate: wake what a ReLU has silenced\n"
+            "# before you train further with a lower learning rate: reactivate what a ReLU has set to 0\n"
             f"torch.nn.init.zeros_(model.get_submodule({path!r}).bias)"
         )
 
@@ -132,7 +133,7 @@ class DeadChannels(Rule):
 
 
 def _constant(norm: NormFacts, moments: BatchMoments) -> Tensor:
-    """Return the channels whose input never varies; where ε hides the variation of all, only exact ones."""
+    """Return the channels whose input never varies; if ε hides the variation of all, only exactly constant ones."""
     extent = moments.high - moments.low
     size = torch.maximum(moments.high.abs(), moments.low.abs())
     rounded = extent <= _ROUNDING * size

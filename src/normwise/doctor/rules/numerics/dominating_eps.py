@@ -1,4 +1,4 @@
-"""BN403: ε that is no longer small beside the variance."""
+"""BN403: ε that is not small compared with the variance."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,22 +12,22 @@ from normwise.doctor.facts.model.norm_facts import NormFacts, have_initial_param
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Severity, Source, Symptom
 
-#: Share of the variance from which ε counts.
+#: Share of the variance from which ε matters.
 _SHARE = 0.1
-#: Share of a layer's channels from which that is worth knowing, and from which it is a warning.
+#: Share of a layer's channels from which that is a note, and from which it is a warning.
 _SOME, _MOST = 0.1, 0.5
 #: Largest ε that is a framework's default, that of Keras and TensorFlow, and a little; good models are trained with it.
 _USUAL_EPS = 1.001e-3
-#: Deviation of the outputs, over γ, from which such an ε counts: it is as large as the variance.
+#: Deviation of the outputs, over γ, from which such an ε matters: it is as large as the variance.
 _SMALL_DEVIATION = 0.71
-#: Median size of γ in all BN layers below which it is γ that makes values small.
+#: Median size of γ in all BN layers below which γ is the cause of small values.
 _SMALL_SCALE = 0.1
-#: Variance and γ beside the largest of the layer from which a channel carries something.
+#: Variance and γ relative to the largest of the layer from which a channel is in use.
 _LIVE_VARIANCE, _LIVE_SCALE = 1e-6, 1e-3
 
 
 class DominatingEps(Rule):
-    """ε that is no longer small beside the variance."""
+    """An ε that is not small compared with the variance."""
 
     code = "BN403"
     name = "dominating-eps"
@@ -36,21 +36,21 @@ class DominatingEps(Rule):
     finds = "A BN layer whose ε is a tenth of the variance or more, in a tenth of its channels or more."
     why = (
         "A channel is divided by √(σ² + ε). Where ε is as large as σ², its outputs have a deviation of 0.7 γ instead "
-        "of γ, and far less where it is larger: the layer normalises no more, its outputs depend on the scale of "
-        "its inputs, and gradients shrink. The cause is an ε that is far too large, or inputs that are far too small."
+        "of γ, and far less if it is larger: the layer no longer normalises, its outputs depend on the scale of its "
+        "inputs, and gradients shrink. The cause is an ε that is far too large, or inputs that are far too small."
     )
     measured = (
-        "ε over the variance of each channel that carries something: the data's variance where data are given, else "
-        "the running one. Channels whose variance is less than a millionth of the layer's largest, or whose γ is less "
-        "than a thousandth, are left out. It is a warning where half of the others or more are affected; with an ε of "
-        "0.001 or less, as frameworks have it, where it is also as large as the variance of half of these. In a model "
-        "whose γ and β are still initial that is a note where the inputs are not small themselves: initial weights "
-        "make such variances, and training changes them."
+        "ε is divided by the variance of each channel in use: the variance of the data if data are given, otherwise "
+        "the running one. A channel is not in use if its variance is less than a millionth of the layer's largest, "
+        "or its γ less than a thousandth. It is a warning if at least half of the channels in use are affected. An ε "
+        "of at most 0.001, as frameworks have it, must also be as large as the variance of half of these. In a model "
+        "with initial γ and β it is only a note, unless the inputs themselves are small: initial weights cause such "
+        "variances, and training changes them."
     )
     fixed = (
-        "Scale the inputs to the order of 1, or build the layer with a smaller ε (torch's is 1e-5), and train again: a "
-        "trained model has learned with the ε that it has. Where ε was lost in a conversion, set the one that the "
-        "model was trained with. Where the γ of all layers begin near zero, let them begin at 1."
+        "Scale the inputs to the order of 1, or build the layer with a smaller ε (torch's is 1e-5), and train again: "
+        "a trained model has learned with the ε that it has. If ε was lost in a conversion, set the one that the "
+        "model was trained with. If the γ of all layers start near zero, start them at 1."
     )
     safety = "unsafe"
     sources = (
@@ -59,7 +59,7 @@ class DominatingEps(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers in which ε counts."""
+        """Return the layers in which ε matters."""
         for norm in facts.norms.values():
             variance = _variance(facts, norm)
             if variance is None or norm.eps is None or not norm.eps > 0:
@@ -85,7 +85,7 @@ class DominatingEps(Rule):
             )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return "info" where a usual ε counts in few channels of each layer, or little, or in initial weights."""
+        """Return "info" if a usual ε matters in few channels of each layer, or little, or with initial weights."""
         return "warning" if any(_is_notable(facts, each) for each in symptoms) else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -96,7 +96,7 @@ class DominatingEps(Rule):
             f"; γ is {scale:.2g} in a typical BN layer, so that values shrink" if scale < _SMALL_SCALE else ""
         )
         return (
-            f"ε = {eps:g} beside variances of {variance:.2g} leaves {share:.0f} % of the channels of "
+            f"ε = {eps:g}, compared with variances of {variance:.2g}, leaves {share:.0f} % of the channels of "
             f"{symptoms[0].path or 'the model'} with a deviation of {deviation:.2g} instead of 1{cause}."
         )
 
@@ -138,7 +138,7 @@ class DominatingEps(Rule):
 
 
 def _is_notable(facts: Facts, symptom: Symptom) -> bool:
-    """Return whether most channels are affected, by another cause than a usual ε and initial weights."""
+    """Return whether most channels are affected, for another reason than a usual ε and initial weights."""
     share, eps, _, deviation = (number.value for number in symptom.evidence)
     if share < 100 * _MOST or eps > _USUAL_EPS:
         return share >= 100 * _MOST
@@ -148,9 +148,9 @@ def _is_notable(facts: Facts, symptom: Symptom) -> bool:
 
 
 def _by_inputs(facts: Facts, symptom: Symptom) -> bool:
-    """Return whether the inputs are so small that ε would not count if they were of the order of 1.
+    """Return whether the inputs are so small that ε would not matter if they were of the order of 1.
 
-    Behind other BN layers, variances are what the weights between make of them.
+    After other BN layers, variances depend only on the weights between.
     """
     if "data" not in facts.has:
         return True
@@ -187,7 +187,7 @@ def _variance(facts: Facts, norm: NormFacts) -> Tensor | None:
 
 
 def _is_live(variance: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the channels that carry something."""
+    """Return the channels that are in use."""
     usable = variance.isfinite() & (variance > 0)
     if not bool(usable.any()):
         return usable

@@ -1,4 +1,4 @@
-"""BN406: channels with values that are not finite, or near the end of their type."""
+"""BN406: channels with values that are not finite, or near the largest number of their type."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,38 +11,43 @@ from normwise.doctor.facts.passes.batch_moments import BatchMoments
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Measured, Severity, Source, Symptom
 
-#: Part of the largest number of a 16-bit type from which values are near its end.
+#: Share of the largest number of a 16-bit type from which values are near it.
 _NEAR_END = 1 / 8
-#: Size of a float32 value from which its square is near the end.
+#: Size of a float32 value from which its square is near the largest number.
 _HUGE = 1e17
-#: Deviation beside the layer's median one, and by itself, from which a channel explodes.
+#: Deviation relative to the layer's median, and absolute, from which a channel explodes.
 _TIMES, _LARGE = 1e4, 1e3
-#: Share of the channels up to which they are exceptions.
+#: Largest share of exploding channels that counts as exceptional.
 _FEW = 0.1
 
 
 class ExplodingChannels(Rule):
-    """Channels with values that are not finite, or near the end of their type."""
+    """Channels with values that are not finite, or near the largest number of their type."""
 
     code = "BN406"
     name = "exploding-channels"
     severity = "warning"
     needs = ("data",)
-    finds = "A BN layer that gets NaN or infinite values, values near the end of their type, or a few huge channels."
+    finds = (
+        "A BN layer that gets NaN or infinite values, values near the largest number of their type, or a few huge "
+        "channels."
+    )
     why = (
-        "One value that is not finite makes the mean and variance of its channel so, and in training the running ones, "
-        "for ever: no later batch mends an average that is NaN. BN hides growth before that: its outputs are of the "
-        "same size however large its inputs are, until they or their squares pass the end of the type."
+        "One value that is not finite makes the mean and variance of its channel not finite. In training it also "
+        "breaks the running ones permanently: no later batch corrects an average that is NaN. Until then BN hides "
+        "growth: its outputs have the same size however large its inputs are, until the inputs or their squares "
+        "overflow."
     )
     measured = (
-        "In a pass with batch statistics each layer's calls with values that are not finite are counted, an error; of "
-        "the others the greatest absolute value is compared with the largest of the type, and each channel's deviation "
-        "with the layer's median: 10,000 times that, in a tenth of the channels at most, is exploding."
+        "A pass with batch statistics counts each layer's calls with values that are not finite, which are an error. "
+        "In the other calls the largest absolute value is compared with the largest number of the type, and each "
+        "channel's deviation with the layer's median. A channel explodes if its deviation is 10,000 times the "
+        "median, in at most a tenth of the channels."
     )
     fixed = (
-        "Look at the first layer that is named: the inputs themselves, or the weights before it. Clip gradients, lower "
-        "the learning rate, leave the broken samples out, or compute that part in float32; then replace the statistics "
-        "by normwise.calibrate."
+        "Look at the first layer in the finding: check the inputs themselves, or the weights before it. Clip "
+        "gradients, lower the learning rate, leave out the broken samples, or compute that part in float32; then "
+        "replace the statistics by normwise.calibrate."
     )
     safety = "manual"
     sources = (
@@ -51,7 +56,7 @@ class ExplodingChannels(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers with such values; those that come first in the model are worst."""
+        """Return the layers with such values; those that come first in the model are the worst."""
         probe = facts.probe
         order = {path: number for number, path in enumerate(probe.order)}
         for norm in facts.norms.values():
@@ -85,7 +90,7 @@ class ExplodingChannels(Rule):
         where = worst.path or "the model"
         if worst.badness > 2:
             calls, of, bad = (int(number.value) for number in worst.evidence)
-            cause = "the data have them already" if bad else "the model makes them of finite data"
+            cause = "the data have them already" if bad else "the model computes them from finite data"
             return f"Values that are not finite reach {where} first, in {calls} of {of} calls: {cause}."
         return f"Values become huge before {where}: {worst.evidence[0].label} {worst.evidence[0].value:.2g}."
 
@@ -95,7 +100,7 @@ class ExplodingChannels(Rule):
             return (
                 "if not torch.isfinite(inputs).all():\n"
                 "    continue  # in the loop over the batches, before the model sees them\n"
-                "# and, where a model makes them of finite inputs, after loss.backward():\n"
+                "# and, if a model computes them from finite inputs, after loss.backward():\n"
                 "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"
             )
         return "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # after loss.backward(), with weight decay"
@@ -132,7 +137,7 @@ def _is_finite(values: object) -> bool:
 
 
 def _near_end(moments: BatchMoments) -> tuple[Measured, ...]:
-    """Return the evidence that values are near the end of their type."""
+    """Return the evidence that values are near the largest number of their type."""
     largest = torch.maximum(moments.high.abs(), moments.low.abs()).max().item()
     end = torch.finfo(moments.dtype).max
     # Squares of float16 are taken in float32; those of other types have the exponents of float32.

@@ -19,21 +19,22 @@ class HalfPrecisionStatistics(Rule):
     name = "half-precision-statistics"
     severity = "warning"
     needs = ("numbers",)
-    finds = "Running means or variances that are held in float16 or bfloat16."
+    finds = "Running means or variances that are stored in float16 or bfloat16."
     why = (
-        "A running average adds small differences, and bfloat16 has 8 binary digits, float16 11: differences below "
-        "half of the last digit are lost, so that the statistics stop short of those of the data. Variances above "
-        "65,504 are infinite in float16. Kernels take inputs of 16 bits with statistics of 32: nothing "
-        "is gained by halving them, and float32 inputs are refused."
+        "A running average adds small differences, but bfloat16 has only 8 binary digits and float16 11. Differences "
+        "below half of the last digit are lost, so the statistics stop before they reach those of the data. "
+        "Variances above 65,504 are infinite in float16. Kernels accept 16-bit inputs with 32-bit statistics: 16-bit "
+        "statistics save nothing, and float32 inputs are then refused."
     )
     measured = (
-        "The type of the buffers, and what the last digit of a running mean and variance is worth, in standard "
-        "deviations and in percent. It is an error where the model fails for the types with the data that were given."
+        "The rule reads the type of the buffers, and computes what the last digit of a running mean and variance is "
+        "worth, in standard deviations and in percent. It is an error if the model fails on the given data because "
+        "of the types."
     )
     fixed = (
-        "Keep BN layers in float32, parameters and buffers, in a model of half precision, too: torch takes 16-bit "
-        "inputs with 32-bit parameters there, and gives 16-bit outputs. That is safe, and applied where a batch shows "
-        "that the model still runs; the digits that are lost come back by normwise.calibrate only."
+        "Keep the parameters and buffers of BN layers in float32, also in a half-precision model: torch accepts "
+        "16-bit inputs with 32-bit parameters there, and returns 16-bit outputs. This is safe, and applied if a "
+        "batch shows that the model still runs. Only normwise.calibrate restores the lost digits."
     )
     safety = "safe"
     sources = (
@@ -70,7 +71,7 @@ class HalfPrecisionStatistics(Rule):
         text = f"{layers} running statistics in {dtype}"
         if "data" in facts.has and _is_of_types(facts.probe.failed):
             return f"{text}, and the model fails on its data: {facts.probe.failed}."
-        return f"{text}, where small updates of them are lost."
+        return f"{text}, where small updates are lost."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Keep BN in float32."""
@@ -107,7 +108,7 @@ class HalfPrecisionStatistics(Rule):
 
 
 def _digits(norm: NormFacts) -> list[Measured]:
-    """Return the worth of the last digit of the statistics, the greatest of all channels."""
+    """Return what the last digit of the statistics is worth: the largest over all channels."""
     if norm.mean is None or norm.variance is None:
         return []
     mean, variance = norm.mean.double(), norm.variance.double()

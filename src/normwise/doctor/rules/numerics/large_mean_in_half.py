@@ -1,4 +1,4 @@
-"""BN404: values of half precision whose mean is far larger than their deviation."""
+"""BN404: half-precision values whose mean is far larger than their deviation."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,26 +16,27 @@ _MANY = 0.1
 
 
 class LargeMeanInHalf(Rule):
-    """Values of half precision whose mean is far larger than their deviation."""
+    """Half-precision values whose mean is far larger than their deviation."""
 
     code = "BN404"
     name = "large-mean-in-half"
     severity = "warning"
     needs = ("data",)
-    finds = "A BN layer that gets float16 or bfloat16 values of a mean far larger than their deviation."
+    finds = "A BN layer that gets float16 or bfloat16 values whose mean is far larger than their deviation."
     why = (
-        "A value of half precision has digits for its size, and the mean takes them: with a mean of 100 bfloat16 goes "
-        "in steps of a half. The layer subtracts the mean and divides by the deviation, and what is left are the few "
-        "steps that the values were rounded to. Statistics in float32 do not bring the digits back."
+        "A half-precision value has few digits, and a large mean uses them up: around 100, neighbouring bfloat16 "
+        "values are half a unit apart. The layer subtracts the mean and divides by the deviation, and what is left "
+        "are the few steps that the values were rounded to. Statistics in float32 do not bring the digits back."
     )
     measured = (
-        "The type of what the layer normalises, as in autocast models, and its mean and deviation on the data. A "
-        "channel counts where neighbouring values are more than a sixteenth of the deviation apart: from a mean of 8 "
-        "deviations in bfloat16, and of 64 in float16. It is a warning from a tenth of the channels."
+        "The rule reads the type of the values that the layer normalises, also under autocast, and measures their "
+        "mean and deviation on the data. A channel counts if neighbouring values are more than a sixteenth of the "
+        "deviation apart: from a mean of 8 deviations in bfloat16, and of 64 in float16. It is a warning from a "
+        "tenth of the channels."
     )
     fixed = (
-        "Take the mean out before the rounding: a layer before BN without a bias, inputs that are centred. Or compute "
-        "the layer before in float32, and give BN float32 values."
+        "Remove the mean before the rounding: use a layer without a bias before BN, or centre the inputs. Or compute "
+        "the layer before BN in float32, and give BN float32 values."
     )
     safety = "unsafe"
     supersedes = ("BN405",)
@@ -51,7 +52,7 @@ class LargeMeanInHalf(Rule):
             deviation = (variance.mean(0) + mean.var(0, correction=0)).sqrt()
             step = torch.finfo(moments.dtype).eps * mean.mean(0).abs()
             coarse = (step > _COARSE * deviation) & (step > 0)
-            # Channels that never vary are dead, unless none varies: then it was the rounding.
+            # Channels that never vary are dead, unless none varies: then rounding is the cause.
             if bool((deviation > 0).any()):
                 coarse &= deviation > 0
             if not bool(coarse.any()):

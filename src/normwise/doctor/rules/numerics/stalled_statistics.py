@@ -1,4 +1,4 @@
-"""BN402: running statistics that no longer move for want of precision."""
+"""BN402: running statistics that no longer change because their precision is too low."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,29 +18,29 @@ _MEAN_OFF, _VARIANCE_OFF = 0.1, 0.2
 
 
 class StalledStatistics(Rule):
-    """Running statistics that no longer move for want of precision."""
+    """Running statistics that no longer change because their precision is too low."""
 
     code = "BN402"
     name = "stalled-statistics"
     severity = "error"
     needs = ("data",)
     finds = (
-        "Running means or variances that are off, and that no batch of the data moves, since the update is less than "
-        "half of the buffer's last digit."
+        "Running means or variances that are wrong, and that no batch of the data changes, since the update is less "
+        "than half of the buffer's last digit."
     )
     why = (
-        "An update adds m (μ_batch - μ_run), which a buffer of few digits rounds away: the statistics stop for ever, "
-        "however long training goes on, short of those of the data. In bfloat16 with momentum 0.01 a variance stops up "
-        "to 40 % away; in float32 it takes a mean that is very large beside the deviation."
+        "An update adds m (μ_batch - μ_run), which a buffer with few digits rounds away: the statistics stop before "
+        "they reach those of the data, however long training continues. In bfloat16 with momentum 0.01 a variance "
+        "stops up to 40 % away; in float32 this needs a mean that is very large compared with the deviation."
     )
     measured = (
-        "Each running statistic is updated with each batch's in float64, and rounded to the type of its buffer. It is "
-        "stalled where that leaves it bit for bit for all batches, though it is more than 0.1 standard deviations, or "
-        "20 % of the variance, away from the exact one, with ε added to both."
+        "Each running statistic is updated with that of each batch in float64, and rounded to the type of its "
+        "buffer. It is stalled if no batch changes it by a single bit, although it is more than 0.1 standard "
+        "deviations, or 20 % of the variance, away from the exact one, with ε added to both."
     )
     fixed = (
         "Keep BN layers in float32, and replace the statistics by exact ones: both are safe, and proven by measuring "
-        "again. Where float32 is too short, lower the mean of the inputs, by a bias or by normalised data."
+        "again. If float32 has too few digits, reduce the mean of the inputs, by a bias or by normalising the data."
     )
     safety = "safe"
     supersedes = ("BN201", "BN401")
@@ -50,7 +50,7 @@ class StalledStatistics(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers with channels that are off and that no batch moves."""
+        """Return the layers with channels that are wrong and that no batch changes."""
         probe = facts.probe
         if probe.failed:
             return
@@ -62,7 +62,7 @@ class StalledStatistics(Rule):
             mean, variance = norm.mean, norm.variance
             if mean is None or variance is None or not norm.is_finite or len(mean) != len(exact[0]):
                 continue
-            # As the layer sees them: of a variance that is nothing beside ε, no digit counts.
+            # As the layer sees them: the digits of a variance far below ε don't matter.
             eps = norm.eps or 0.0
             right = (exact[1].cpu() + eps).clamp_min(1e-30)
             mean_off = (mean.double() - exact[0].cpu()).abs() / right.sqrt()
@@ -85,7 +85,7 @@ class StalledStatistics(Rule):
                 norm.path,
                 norm.kind,
                 (
-                    measured("channels that no batch moves", int(either.sum())),
+                    measured("channels that no batch changes", int(either.sum())),
                     measured("of", len(either)),
                     measured("running mean stopped off by up to", worst[0], "σ"),
                     measured("running variance by up to", 100 * worst[1], "%"),
@@ -99,8 +99,8 @@ class StalledStatistics(Rule):
         """Name the type and the momentum."""
         worst = symptoms[0]
         return (
-            f"Running statistics have stopped short of those of the data: with momentum {worst.evidence[4].value:.3g} "
-            f"an update is less than the last digit of the {worst.detail}."
+            "Running statistics stopped before they reached those of the data: with momentum "
+            f"{worst.evidence[4].value:.3g} an update is less than the last digit of the {worst.detail}."
         )
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -142,7 +142,7 @@ class StalledStatistics(Rule):
 
 
 def _momentum(norm: NormFacts) -> float | None:
-    """Return the weight of the next batch; None where it is not known or none moves the statistics."""
+    """Return the weight of the next batch; None if it is unknown or no batch changes the statistics."""
     if norm.momentum is None:
         return None if norm.steps is None else 1 / (norm.steps + 1)
     return float(norm.momentum) if isinstance(norm.momentum, (int, float)) and norm.momentum > 0 else None
@@ -158,6 +158,6 @@ def _updates(moments: BatchMoments) -> tuple[Tensor, Tensor]:
 
 
 def _stays(held: Tensor, updates: Tensor, momentum: float) -> Tensor:
-    """Return the channels, ``(C,)``, that no update moves."""
+    """Return the channels, ``(C,)``, that no update changes."""
     old = held.double()
     return ((old + momentum * (updates - old)).to(held.dtype) == held).all(0)

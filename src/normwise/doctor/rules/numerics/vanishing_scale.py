@@ -11,11 +11,11 @@ from normwise.doctor.rule import Case, Rule, measured
 from normwise.judgement.switched_off import explained_by_layers_off, layers_off
 from normwise.records import Severity, Source, Symptom
 
-#: γ beside a typical one of the model below which a channel is switched off.
+#: γ relative to a typical one of the model below which a channel is switched off.
 _NEAR_ZERO = 1e-3
 #: Typical γ that is assumed at least, for models in which all are near zero.
 _LEAST = 0.01
-#: Share of a layer's channels from which that is worth knowing.
+#: Share of a layer's channels from which there is a note.
 _SOME = 0.1
 
 
@@ -26,20 +26,20 @@ class VanishingScale(Rule):
     name = "vanishing-scale"
     severity = "warning"
     needs = ("numbers",)
-    finds = "A BN layer of which many channels have a γ of less than a thousandth of a typical one."
+    finds = "A BN layer in which many channels have a γ below a thousandth of a typical one."
     why = (
-        "Such a channel gives β whatever its input is, and the weights before it get no gradient. Weight decay on γ "
-        "does that to channels of trained models. A residual branch that begins with γ = 0 is meant to, but has to "
-        "leave zero in training: where it does not, γ gets no gradient or is in no optimiser."
+        "Such a channel returns β whatever its input is, and the weights before it get no gradient. In trained "
+        "models weight decay on γ can cause this. A residual branch may start with γ = 0 on purpose, but γ must "
+        "leave zero in training: if it does not, γ gets no gradient or is in no optimiser."
     )
     measured = (
         "The absolute γ of each channel is compared with the median of those in use in the whole model. It is a "
-        "warning where half of a layer's channels or more are switched off; but not where all γ of the model are still "
-        "0 or 1, as in a new one whose residual branches begin at zero."
+        "warning if at least half of a layer's channels are switched off; but not if all γ of the model are still 0 "
+        "or 1, as in a new model whose residual branches start at zero."
     )
     fixed = (
-        "Take γ and β out of weight decay, see that the optimiser has them, and train on; or prune the channels. A "
-        "layer that was switched off by mistake is set to γ = 1 and trained."
+        "Exclude γ and β from weight decay, make sure that the optimiser has them, and train further; or prune the "
+        "channels. Set γ = 1 in a layer that was switched off by mistake, and train it."
     )
     safety = "unsafe"
     supersedes = ("BN403", "BN405")
@@ -61,7 +61,7 @@ class VanishingScale(Rule):
             evidence = (
                 measured("channels switched off", int(off.sum())),
                 measured("of", len(off)),
-                measured("largest |γ| of theirs", scale[off].max().item()),
+                measured("their largest |γ|", scale[off].max().item()),
                 measured("typical |γ| of the model", typical),
             )
             yield Symptom(path, norm.kind, evidence, badness=share)
@@ -75,7 +75,7 @@ class VanishingScale(Rule):
         return "warning" if layers_off(symptoms) and not is_new else "info"
 
     def explained(self, facts: Facts, symptoms: Sequence[Symptom]) -> set[str]:
-        """Return the layers, and all behind one that is switched off, whose inputs are small or constant for that."""
+        """Return the layers, and all after a switched-off one, whose inputs are small or constant because of it."""
         if "data" not in facts.has or self.severity_of(facts, symptoms) == "info":
             return super().explained(facts, symptoms)
         return explained_by_layers_off(symptoms, facts.probe.order)
@@ -90,7 +90,7 @@ class VanishingScale(Rule):
         """Switch them on again, and keep weight decay away."""
         path = facts.norms[symptoms[0].path].layer_path
         return (
-            "# and train on, with γ and β in a group of the optimiser with weight_decay=0\n"
+            "# and train further, with γ and β in a group of the optimiser with weight_decay=0\n"
             f"torch.nn.init.ones_(model.get_submodule({path!r}).weight)"
         )
 

@@ -19,13 +19,13 @@ class DecayedNormParameters(Rule):
     needs = ("optimizer",)
     finds = "BN layers whose γ or β are in a group of the optimiser with weight decay."
     why = (
-        "Weight decay on γ shrinks the outputs of a layer, and on β moves them to 0, which regularises nothing that "
-        "the weights before the layer do: these can grow without a change of the output. Most recipes for large "
-        "networks leave both out; small networks hardly notice."
+        "Weight decay on γ shrinks the outputs of a layer, and on β moves them to 0. That does not regularise the "
+        "weights before the layer, which can grow without changing its output. Most recipes for large networks "
+        "exclude both; in small networks it makes little difference."
     )
-    measured = "The group of each γ and β is looked up in the optimiser, and its weight_decay read."
+    measured = "The rule looks up the group of each γ and β in the optimiser, and reads its weight_decay."
     fixed = (
-        "Split the parameters into two groups when the optimiser is built. That changes the next training."
+        "Split the parameters into two groups when you build the optimiser. This changes the next training."
     )
     safety = "manual"
     sources = (
@@ -66,11 +66,11 @@ class DecayedNormParameters(Rule):
             "decayed = [p for p in model.parameters() if p.ndim > 1]\n"
             "others = [p for p in model.parameters() if p.ndim <= 1]\n"
             f'groups = [{{"params": decayed, "weight_decay": {decay:g}}}, {{"params": others, "weight_decay": 0.0}}]\n'
-            f"optimizer = {kind}(groups, lr=...)  # and what else it was given"
+            f"optimizer = {kind}(groups, lr=...)  # and its other arguments"
         )
 
     def sick(self) -> Case:
-        """Return a model of which all parameters are in one group with weight decay."""
+        """Return a model whose parameters are all in one group with weight decay."""
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
         return Case(model, optimizer=torch.optim.AdamW(model.parameters(), weight_decay=0.01))

@@ -1,4 +1,4 @@
-"""BN602: γ and β that no group of the optimiser has."""
+"""BN602: γ and β that are in no group of the optimiser."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,27 +13,27 @@ _TOGETHER = "with the layers around it"
 
 
 class ParametersWithoutOptimizer(Rule):
-    """γ and β that no group of the optimiser has."""
+    """γ and β that are in no group of the optimiser."""
 
     code = "BN602"
     name = "parameters-without-optimizer"
     severity = "warning"
     needs = ("optimizer",)
     finds = (
-        "BN layers whose γ or β need gradients and are in no group of the optimiser, while it trains the layers "
-        "around them; or an optimiser that has no parameter of the model at all. It is a note where a whole part of "
-        "the model is left out."
+        "BN layers whose γ or β need gradients but are in no group of the optimiser, while it trains the layers "
+        "around them; or an optimiser that has no parameter of the model at all. It is a note if a whole part of the "
+        "model is left out."
     )
     why = (
-        "The parameters get gradients and never move: γ stays 1 and β stays 0, so that an activation behind the layer "
-        "can't be moved to where it is useful. Nothing fails. It happens where groups are chosen by name or shape, "
+        "The parameters get gradients but never change: γ stays 1 and β stays 0, so the layer can't shift the input "
+        "of the next activation to a useful range. Nothing fails. It happens if groups are chosen by name or shape "
         "and the group for the rest is forgotten."
     )
     measured = (
-        "Each parameter of the model is looked up in the groups of the optimiser. The layers around a BN layer are "
-        "those in the smallest module that has other parameters as well."
+        "The rule looks up each parameter of the model in the groups of the optimiser. The layers around a BN layer "
+        "are those in the smallest module that has other parameters as well."
     )
-    fixed = "Add the parameters to the optimiser; or freeze them, if they are to stay, so that the script says so."
+    fixed = "Add the parameters to the optimiser; or, if they should not be trained, freeze them explicitly."
     safety = "manual"
     sources = (
         Source("torch.optim", "per-parameter options", "https://docs.pytorch.org/docs/stable/optim.html"),
@@ -66,14 +66,14 @@ class ParametersWithoutOptimizer(Rule):
             return "The optimiser has none of the model's parameters: it was made for another model, or for a copy."
         count = int(sum(symptom.evidence[0].value for symptom in symptoms))
         where = f", {_TOGETHER}" if self.severity_of(facts, symptoms) == "info" else ""
-        return f"{count:,} parameters γ and β need gradients, and no group of the optimiser has them{where}."
+        return f"{count:,} parameters γ and β need gradients but are in no group of the optimiser{where}."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Add them."""
         if not facts.optimizer_facts.group_of:
             kind = type(facts.optimizer).__name__
             return (
-                f"optimizer = {kind}(model.parameters(), lr=...)  # made behind the last change of the model"
+                f"optimizer = {kind}(model.parameters(), lr=...)  # made after the last change of the model"
             )
         if self.severity_of(facts, symptoms) == "info":
             return "\n".join(f"model.get_submodule({s.path!r}).requires_grad_(False)" for s in symptoms)
@@ -84,7 +84,7 @@ class ParametersWithoutOptimizer(Rule):
         )
 
     def sick(self) -> Case:
-        """Return a model of which the optimiser has the matrices alone."""
+        """Return a model of which the optimiser has only the matrices."""
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
         decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]

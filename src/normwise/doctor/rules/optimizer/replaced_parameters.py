@@ -19,21 +19,22 @@ class ReplacedParameters(Rule):
     severity = "error"
     needs = ("optimizer",)
     finds = (
-        "Parameters in the optimiser that are none of the model's, and layers of the model whose parameters have the "
-        "same shapes and are in no group: layers that were replaced or copied after the optimiser was made."
+        "Parameters in the optimiser that do not belong to the model, and layers of the model whose parameters have "
+        "the same shapes but are in no group: these layers were replaced or copied after the optimiser was made."
     )
     why = (
-        "The optimiser goes on with the parameters of the old layers, which no forward pass uses. The new layers get "
-        "gradients and never move. Nothing fails, and the loss may even fall, since the rest of the model learns."
+        "The optimiser continues with the parameters of the old layers, which no forward pass uses. The new layers "
+        "get gradients but never change. Nothing fails, and the loss may even fall, since the rest of the model "
+        "learns."
     )
     measured = (
         "The shapes of the parameters that the model has and the optimiser lacks are matched with those of the "
-        "parameters that the optimiser has and the model lacks. A layer counts where all of its parameters are "
-        "matched, and only if at least half of the optimiser's strange parameters are."
+        "parameters that the optimiser has and the model lacks. A layer is reported if all of its parameters are "
+        "matched, provided that at least half of the optimiser's foreign parameters are."
     )
     fixed = (
-        "Make the optimiser behind the last change of the model; normwise.convert, normwise.fold and the others take "
-        "optimizer=, and move it."
+        "Make the optimiser after the last change of the model; or pass optimizer= to normwise.convert, "
+        "normwise.fold and the others, which update it."
     )
     safety = "manual"
     supersedes = ("BN602",)
@@ -43,7 +44,7 @@ class ReplacedParameters(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers that took the place of others."""
+        """Return the layers that replaced others."""
         held = facts.optimizer_facts
         strange = Counter(shape for group in held.foreign for shape in group)
         if not strange or not held.missing:
@@ -60,7 +61,7 @@ class ReplacedParameters(Rule):
                 count = sum(facts.model.get_parameter(name).numel() for name in names)
                 numbers = (
                     measured("parameters that the optimiser lacks", count),
-                    measured("tensors of the same shapes in it that are none of the model's", len(names)),
+                    measured("tensors of the same shapes in it that are not in the model", len(names)),
                 )
                 found.append(Symptom(path, type(module).__name__, numbers, badness=count))
         # A loss or another model may have parameters in the optimiser, some of a common shape.
@@ -73,18 +74,18 @@ class ReplacedParameters(Rule):
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count the layers."""
         if not facts.optimizer_facts.group_of:
-            return "The optimiser trains a copy of the model, and none of the model's own parameters."
+            return "The optimiser trains a copy of the model, and none of the model's parameters."
         return (
-            f"The optimiser trains the parameters of layers that are no longer in the model, in place of those of "
-            f"{len(symptoms)} new ones."
+            "The optimiser trains the parameters of layers that are no longer in the model, instead of those of "
+            f"{len(symptoms)} new layer{'s' * (len(symptoms) != 1)}."
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Make it anew."""
+        """Make it again."""
         kind = type(facts.optimizer).__name__
         return (
-            f"optimizer = {kind}(model.parameters(), lr=...)  # behind the last change of the model\n"
-            "# or let the change move it: normwise.convert(model, ..., optimizer=optimizer)"
+            f"optimizer = {kind}(model.parameters(), lr=...)  # after the last change of the model\n"
+            "# or let the change update it: normwise.convert(model, ..., optimizer=optimizer)"
         )
 
     def sick(self) -> Case:

@@ -23,21 +23,21 @@ class AveragedWithoutStatistics(Rule):
     needs = ("model",)
     finds = (
         "A copy with averaged weights, such as torch's AveragedModel or an exponential moving average, whose running "
-        "statistics are those of other weights."
+        "statistics belong to other weights."
     )
     why = (
-        "Averages of weights take in parameters, and running statistics are buffers. AveragedModel copies those of the "
-        "newest weights, or averages them; copies made by hand often keep those that the model had when the copy was "
-        "made. None of them are the statistics that the averaged weights give."
+        "Weight averaging covers parameters, but running statistics are buffers. AveragedModel copies those of the "
+        "newest weights, or averages them; copies made by hand often keep those from the time of the copy. None of "
+        "them are the statistics that the averaged weights give."
     )
     measured = (
-        "The copy is known by its counter n_averaged, or by the name of its class. Its statistics are at fault where "
-        "they are those of a new layer although weights were averaged, or where data show that they are off, by more "
-        "than the noise of a running average, and that exact ones make evaluation better."
+        "The copy is recognised by its counter n_averaged, or by the name of its class. Its statistics are wrong if "
+        "they are those of a new layer although weights were averaged; or if data show that their error is larger "
+        "than the noise of a running average, and that exact ones improve evaluation."
     )
     fixed = (
-        "normwise.calibrate measures the statistics of the averaged weights, and changes nothing else. That is safe, "
-        "and proven by measuring again. It is exact where torch.optim.swa_utils.update_bn averages variances of "
+        "normwise.calibrate measures the statistics of the averaged weights, and changes nothing else. This is safe, "
+        "and proven by measuring again. It is exact, whereas torch.optim.swa_utils.update_bn averages variances of "
         "batches."
     )
     safety = "safe"
@@ -49,7 +49,7 @@ class AveragedWithoutStatistics(Rule):
     supersedes = ("BN201", "BN202")
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers of averaged copies whose statistics are not theirs."""
+        """Return the layers of averaged copies whose statistics belong to other weights."""
         copies = {path: count for path, count in _copies(facts.model).items() if count != 0}
         if not copies:
             return
@@ -72,13 +72,13 @@ class AveragedWithoutStatistics(Rule):
             evidence = [] if error is None else [measured("normalised values off by", error, "σ")]
             evidence += [measured("weights averaged", averages, "times")] if averages == averages else []
             evidence += (
-                [] if norm.steps is None else [measured("batches counted by the statistics", norm.steps)]
+                [] if norm.steps is None else [measured("batches that the statistics counted", norm.steps)]
             )
             yield Symptom(norm.path, norm.kind, tuple(evidence), badness=error or 0.0)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Say it."""
-        return "The weights are averages of many steps, and the running statistics are not of these weights."
+        """State the problem."""
+        return "The weights are averages of many steps, but the running statistics do not belong to these weights."
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
@@ -121,7 +121,7 @@ class AveragedWithoutStatistics(Rule):
 
 
 def _copies(model: nn.Module) -> dict[str, float]:
-    """Return how often each averaged copy was updated, by path; NaN where it does not count."""
+    """Return how often each averaged copy was updated, by path; NaN if it does not count."""
     found = {}
     for path, module in averaged_modules(model).items():
         counter = module._buffers.get("n_averaged")

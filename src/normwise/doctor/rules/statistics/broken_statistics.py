@@ -21,16 +21,17 @@ class BrokenStatistics(Rule):
     needs = ("numbers",)
     finds = "NaN or infinity in running means and variances, and variances below 0."
     why = (
-        "One batch with a NaN or an overflow makes the running average NaN for ever: no later batch mends it, while "
-        "training, which uses the batch's own statistics, goes on as if nothing had happened. Evaluation gives NaN. "
-        "Negative variances come from averaging or extrapolating checkpoints; their square root is NaN, too."
+        "One batch with a NaN or an overflow makes the running average NaN permanently: no later batch corrects it. "
+        "Training uses the batch's own statistics and continues as if nothing had happened, but evaluation gives "
+        "NaN. Negative variances come from averaging or extrapolating checkpoints; their square root is NaN, too."
     )
     measured = (
-        "Channels whose running mean or variance is not finite are counted, and those of negative variance."
+        "The rule counts the channels whose running mean or variance is not finite, and those with a negative "
+        "variance."
     )
     fixed = (
-        "normwise.calibrate measures the statistics anew on finite data, and changes nothing else. That is safe, and "
-        "proven by measuring again. Find the batch that was not finite, or it happens again."
+        "normwise.calibrate measures the statistics again on finite data, and changes nothing else. This is safe, "
+        "and proven by measuring again. Find the batch that was not finite, otherwise it will happen again."
     )
     safety = "safe"
     sources = (
@@ -47,7 +48,7 @@ class BrokenStatistics(Rule):
             counts = {
                 "channels with NaN": _channels(norm.mean.isnan(), norm.variance.isnan()),
                 "channels with infinity": _channels(norm.mean.isinf(), norm.variance.isinf()),
-                "channels of negative variance": int((norm.variance < 0).sum()),
+                "channels with negative variance": int((norm.variance < 0).sum()),
             }
             yield Symptom(
                 norm.path,
@@ -60,12 +61,12 @@ class BrokenStatistics(Rule):
             )
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Name what there is."""
+        """Say what is wrong."""
         labels = {one.label for symptom in symptoms for one in symptom.evidence}
         if "channels with NaN" in labels or "channels with infinity" in labels:
             return (
                 "Running statistics are not finite: one batch that was not finite, or too large for their type, is "
-                "enough, and no later batch mends it."
+                "enough, and no later batch corrects it."
             )
         return "Running variances are negative, as averaging or extrapolating checkpoints can leave them."
 

@@ -1,4 +1,4 @@
-"""BN205: momentum or ε as another framework counts it."""
+"""BN205: momentum or ε in the convention of another framework."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _FOREIGN_EPS = 1e-3
 
 
 class ForeignSettings(Rule):
-    """Momentum or ε as another framework counts it."""
+    """Momentum or ε in the convention of another framework."""
 
     code = "BN205"
     name = "foreign-settings"
@@ -28,22 +28,23 @@ class ForeignSettings(Rule):
     needs = ("model",)
     finds = (
         "A momentum above 0.5, such as 0.9, 0.99 or 0.999, which is the weight of the old value in TensorFlow and "
-        "Keras and that of the new one in torch; and single layers of ε = 0.001 in a model whose other layers have "
-        "another."
+        "Keras but of the new one in torch; and a few layers with ε = 0.001 in a model whose other layers have "
+        "another ε."
     )
     why = (
-        "With momentum=0.99 torch's running statistics are those of the last batch, to 99 %. Evaluation then depends "
-        "on the batch that happened to be last, the more so the smaller it was. A wrong ε scales channels of small "
-        "variance otherwise than in training."
+        "With momentum=0.99 torch's running statistics consist to 99 % of the last batch. Evaluation then depends on "
+        "the batch that happened to be last, and more so the smaller it was. A wrong ε scales channels with a small "
+        "variance differently from training."
     )
     measured = (
-        f"The momentum of each layer is read: above {HIGH_MOMENTUM:g} and below 1 it is one of another framework. "
-        "momentum=0.01 with eps=0.001 is Keras's, ported right, and nothing is said. An ε is only compared with the "
-        "other layers of the model, and a difference is a note."
+        f"The rule reads the momentum of each layer: above {HIGH_MOMENTUM:g} and below 1 it follows the convention "
+        "of another framework. momentum=0.01 with eps=0.001 is a correct port from Keras, and not reported. An ε is "
+        "only compared with the other layers of the model, and a difference is a note."
     )
     fixed = (
-        "Momentum becomes 1 - momentum, and normwise.calibrate measures the statistics anew. That is safe, and proven "
-        "by measuring again. A state dict holds no momentum: change it where the model is built as well."
+        "The momentum is set to 1 - momentum, and normwise.calibrate measures the statistics again. This is safe, "
+        "and proven by measuring again. A state dict does not hold the momentum: change it also where the model is "
+        "built."
     )
     safety = "safe"
     sources = (
@@ -54,7 +55,7 @@ class ForeignSettings(Rule):
     supersedes = ("BN201",)
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers of such a momentum, or the few of another ε than all others."""
+        """Return the layers with such a momentum, or the few with another ε than all others."""
         high = [norm for norm in facts.norms.values() if _high(norm) is not None]
         for norm in high:
             momentum = _high(norm) or 0.0
@@ -84,12 +85,10 @@ class ForeignSettings(Rule):
         """Name the momentum, and what it should be."""
         momentum = _high(facts.norms[symptoms[0].path])
         if momentum is None:
-            return (
-                f"Few layers have eps={_FOREIGN_EPS:g}, as in Keras and TensorFlow, and all others another."
-            )
+            return f"A few layers have eps={_FOREIGN_EPS:g}, as in Keras and TensorFlow, and all others have another ε."
         return (
-            f"momentum={momentum:g} counts as TensorFlow and Keras do: in torch it keeps {momentum:.3g} of the last "
-            f"batch, and the same average has momentum={1 - momentum:.3g}."
+            f"momentum={momentum:g} follows the convention of TensorFlow and Keras: in torch the last batch then has "
+            f"the weight {momentum:.3g}, and the intended average needs momentum={1 - momentum:.3g}."
         )
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -100,7 +99,7 @@ class ForeignSettings(Rule):
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Set momentum, and calibrate."""
         if _high(facts.norms[symptoms[0].path]) is None:
-            return "layer.eps = ...  # that of training, for each of the layers above"
+            return "layer.eps = ...  # the ε of training, for each of the layers above"
         return (
             "for layer in model.modules():\n"
             f'    if (getattr(layer, "momentum", None) or 0) > {HIGH_MOMENTUM:g}:\n'
@@ -119,13 +118,13 @@ class ForeignSettings(Rule):
         for path, momentum in changed.items():
             model.get_submodule(path).momentum = momentum  # type: ignore[assignment]
         done = (
-            f"momentum of {len(changed)} layers is 1 - momentum now, which a state dict does not hold: change it where "
-            "the model is built, too"
+            f"momentum of {len(changed)} layers is 1 - momentum now, which a state dict does not hold: change it "
+            "also where the model is built"
         )
         return f"{done}; {calibrate_copy(facts, model)}" if "data" in facts.has else done
 
     def sick(self) -> Case:
-        """Return a layer with a momentum of Keras."""
+        """Return a layer with Keras's momentum."""
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, momentum=0.99), nn.Linear(8, 3))
         batches = [torch.randn(8, 4) for _ in range(20)]
@@ -134,7 +133,7 @@ class ForeignSettings(Rule):
         return Case(model.eval(), batches)
 
     def healthy(self) -> Case:
-        """Return one ported right."""
+        """Return one that was ported correctly."""
         torch.manual_seed(0)
         model = nn.Sequential(
             nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, eps=1e-3, momentum=0.01), nn.Linear(8, 3)
@@ -147,7 +146,7 @@ class ForeignSettings(Rule):
 
 
 def _high(norm: NormFacts) -> float | None:
-    """Return the momentum of a layer where it is one of another framework."""
+    """Return the momentum of a layer if it follows the convention of another framework."""
     momentum = norm.momentum
     if not isinstance(momentum, (int, float)) or not norm.learns or norm.mean is None:
         return None
@@ -155,7 +154,7 @@ def _high(norm: NormFacts) -> float | None:
 
 
 def _other_eps(facts: Facts) -> list[NormFacts]:
-    """Return the layers of Keras's ε, where most others have one that they share."""
+    """Return the layers with Keras's ε, if most others share another one."""
     with_eps = [norm for norm in facts.norms.values() if isinstance(norm.eps, float)]
     counts = Counter(norm.eps for norm in with_eps)
     foreign = [norm for norm in with_eps if abs((norm.eps or 0.0) - _FOREIGN_EPS) < 1e-9]

@@ -1,4 +1,4 @@
-"""BN202: running statistics that no batch has ever moved."""
+"""BN202: running statistics that no batch has ever updated."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,31 +15,31 @@ from normwise.records import Measured, Severity, Source, Symptom
 
 
 class NeverUpdatedStatistics(Rule):
-    """Running statistics that no batch has ever moved."""
+    """Running statistics that no batch has ever updated."""
 
     code = "BN202"
     name = "never-updated-statistics"
     severity = "error"
     needs = ("numbers",)
     finds = (
-        "Running means of exactly 0 and variances of exactly 1 in all channels, as a new layer has them, in a model "
-        "that was trained, or whose data have other means and variances."
+        "Running means of exactly 0 and variances of exactly 1 in all channels, as in a new layer, in a model that "
+        "was trained, or whose data have other means and variances."
     )
     why = (
-        "Such a layer does not normalise in evaluation at all: it passes its input on, times γ and plus β. It comes "
-        "from checkpoints without buffers, from copies of parameters() alone, from load_state_dict(strict=False) with "
-        "other names, from momentum=0, and from models that were never called in training mode."
+        "Such a layer does not normalise in evaluation at all: it only multiplies its input by γ and adds β. Causes "
+        "are checkpoints without buffers, copies of parameters() alone, load_state_dict(strict=False) with other "
+        "names, momentum=0, and models that were never called in training mode."
     )
     measured = (
-        "The running statistics are compared with those of a new layer. That the model was trained is seen in γ and β "
-        "that differ among channels, and in statistics of other layers that moved. With data, the error of the "
-        f"normalised values is measured, and a layer whose inputs do have mean 0 and variance 1, within {FINE:g} σ, is "
-        "left out. In a model that is new altogether and in training mode, a finding is a note. A frozen layer may "
-        "pass its input on because γ and β have taken its statistics over: it counts where they are new as well, and "
-        "is a warning where no loss shows more."
+        "The running statistics are compared with those of a new layer. Signs of a trained model are γ and β that "
+        "differ among channels, and other layers whose statistics have changed. With data, the error of the "
+        f"normalised values is measured, and a layer whose inputs do have mean 0 and variance 1, within {FINE:g} σ, "
+        "is left out. In a new model in training mode a finding is a note. In a frozen layer γ and β may already "
+        "include the statistics: it is reported only if they are initial as well, and as a warning unless a loss "
+        "shows that more is lost."
     )
     fixed = (
-        "Load a checkpoint that has the buffers, or let normwise.calibrate measure the statistics on data. That "
+        "Load a checkpoint that has the buffers, or let normwise.calibrate measure the statistics on data. This "
         "changes nothing else, is safe, and is proven by measuring again."
     )
     safety = "safe"
@@ -51,19 +51,19 @@ class NeverUpdatedStatistics(Rule):
     supersedes = ("BN201",)
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers of initial statistics that the data, or other numbers, contradict."""
+        """Return the layers with initial statistics that the data, or other numbers, contradict."""
         errors = _errors(facts)
         moved = [norm for norm in facts.norms.values() if norm.mean is not None and not norm.is_initial]
         moved_layers = {norm.layer_path for norm in moved}
         for norm in facts.norms.values():
             if not norm.is_initial or not (norm.learns or _is_frozen_new(norm)):
                 continue
-            evidence: tuple[Measured, ...] = (measured("channels of mean 0 and variance 1", norm.channels),)
+            evidence: tuple[Measured, ...] = (measured("channels with mean 0 and variance 1", norm.channels),)
             if norm.steps is not None:
                 evidence += (measured("batches counted", norm.steps),)
             if errors is not None:
                 error = errors.get(norm.path)
-                # A layer that the data do not reach says nothing.
+                # A layer that the data do not reach shows nothing.
                 if error is None or error <= FINE:
                     continue
                 yield Symptom(
@@ -73,23 +73,23 @@ class NeverUpdatedStatistics(Rule):
                     badness=error,
                 )
             elif norm.frozen:
-                continue  # it may well be meant to pass its input on
+                continue  # it may pass its input on by intention
             elif norm.layer_path in moved_layers:
-                continue  # a time step that no sequence was long enough for
+                continue  # a time step that no sequence reached
             elif trained := norm.parameter_spread:
                 yield Symptom(
                     norm.path,
                     norm.kind,
-                    (*evidence, measured("γ and β have moved by up to", trained)),
+                    (*evidence, measured("γ and β have changed by up to", trained)),
                     badness=1 + trained,
                 )
             elif moved or norm.steps:
                 yield Symptom(
-                    norm.path, norm.kind, (*evidence, measured("layers whose statistics moved", len(moved)))
+                    norm.path, norm.kind, (*evidence, measured("layers whose statistics changed", len(moved)))
                 )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Judge by whether training is over, and by how sure it is that the layer took part."""
+        """Judge by whether training is over, and by how certain it is that the layer was trained."""
         if facts.given_model is not None and facts.modes.model and _is_new(facts):
             return "info"
         if all(facts.norms[symptom.path].frozen for symptom in symptoms):
@@ -141,14 +141,14 @@ class NeverUpdatedStatistics(Rule):
 
 
 def _errors(facts: Facts) -> dict[str, float] | None:
-    """Return the error of each layer that data reach; None where nothing can be measured."""
+    """Return the error of each layer that data reach; None if nothing can be measured."""
     if "data" not in facts.has or facts.probe.failed:
         return None
     return {path: error for path, (error, _) in layer_errors(facts.norms, facts.probe).items()}
 
 
 def _is_frozen_new(norm: NormFacts) -> bool:
-    """Return whether nothing was loaded into a frozen layer: γ and β may have taken over its statistics otherwise."""
+    """Return whether nothing was loaded into a frozen layer; otherwise γ and β may include its statistics."""
     return norm.frozen and not norm.parameter_spread
 
 
@@ -164,7 +164,7 @@ def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:
     if all(norm.frozen for norm in norms):
         return "the layers are frozen, and nothing was loaded into them"
     if all(norm.momentum == 0 for norm in norms):
-        return "momentum=0 keeps every batch out"
+        return "momentum=0 ignores every batch"
     if _is_new(facts):
         return "the model has not seen a batch in training mode yet"
     if any(norm.steps for norm in norms):

@@ -18,7 +18,7 @@ _RATIO, _ERRORS = 3.0, 8.0
 _MATTERS = 0.1
 #: Fewest batches whose means are compared.
 _FEWEST = 4
-#: Fewest samples of a single class, of a model that knows more, that are no accident.
+#: Least number of samples of a single class, for a model with more classes, that is not chance.
 _ONE_CLASS = 32
 
 
@@ -31,19 +31,19 @@ class OrderedBatches(Rule):
     needs = ("data",)
     finds = "Batches whose samples belong together: of one class, one source or one stretch of time."
     why = (
-        "BN takes a batch for a sample of all data. In training, batches of one class are normalised by the "
-        "statistics of that class, which takes away what tells it from others; the running average is that of the "
-        "last classes; and evaluation, with statistics of all, is something the model has never seen."
+        "BN assumes that a batch represents all data. In training, batches of one class are normalised by the "
+        "statistics of that class, which removes what distinguishes it from others. The running average is that of "
+        "the last classes, and evaluation with statistics of all classes is something the model has never seen."
     )
     measured = (
-        "Of integer targets, the classes of each batch are compared with those of all batches, by Pearson's χ² over "
-        "its degrees of freedom. Without targets, the scatter of the batches' means in each BN layer is compared with "
-        "the one that samples in random order would have: Fisher's F. Both are about 1 in a random order. "
-        "For data that are read whole and are not those of training, it is a note."
+        "With integer targets, the classes of each batch are compared with those of all batches, by Pearson's χ² "
+        "over its degrees of freedom. Without targets, the scatter of the batches' means in each BN layer is "
+        "compared with that of samples in random order: Fisher's F. Both are about 1 for a random order. For data "
+        "that are read completely and are not training data, it is a note."
     )
     fixed = (
-        "Let the loader shuffle, which is in your script. Statistics that were collected so are best measured again "
-        "afterwards, with normwise.calibrate on batches of all data."
+        "Let the loader shuffle, in your script. Afterwards measure statistics that were collected in order again, "
+        "with normwise.calibrate on batches of all data."
     )
     safety = "manual"
     sources = (
@@ -53,21 +53,21 @@ class OrderedBatches(Rule):
     supersedes = ("BN201", "BN208")
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the model as a whole, where classes or means keep together."""
+        """Return the model as a whole if batches are ordered by classes or means."""
         order = class_order([batch.target for batch in facts.batches.batches])
         evidence = [*_of_classes(facts, order), *(_of_means(facts) if order is None else ())]
         if evidence:
             yield Symptom("", "", tuple(evidence))
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Make it a note for data that are read whole, and not to train on: their statistics are right all the same."""
+        """Make it a note for data that are read completely and not for training: their statistics are still right."""
         return "info" if facts.batches.is_whole and not facts.data_are_for_training else "warning"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Say it, and what the loader says."""
+        """State the order, and what the loader reports."""
         by = "class" if symptoms[0].evidence[0].label.startswith("classes") else "what they contain"
         drawn = " The loader does not shuffle." if facts.batches.shuffles is False else ""
-        return f"Batches are ordered by {by}, so that no batch is like all data.{drawn}"
+        return f"Batches are ordered by {by}, so that no batch represents all data.{drawn}"
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Shuffle."""
@@ -137,6 +137,6 @@ def _middle(moments: BatchMoments, values: torch.Tensor) -> float:
 
 
 def _classes_of_model(facts: Facts) -> int:
-    """Return the number of scores for a sample; 0 where the output is no such thing."""
+    """Return the number of scores for a sample; 0 if the output has no scores."""
     shapes = [op.shape for op in facts.flow.outputs]
     return shapes[0][1] if shapes and len(shapes[0]) == 2 else 0

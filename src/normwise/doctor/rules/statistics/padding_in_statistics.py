@@ -1,4 +1,4 @@
-"""BN207: padding that takes part in the statistics."""
+"""BN207: padding that is counted in the statistics."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,7 +17,7 @@ _MATTERS = 0.1
 
 
 class PaddingInStatistics(Rule):
-    """Padding that takes part in the statistics."""
+    """Padding that is counted in the statistics."""
 
     code = "BN207"
     name = "padding-in-statistics"
@@ -25,18 +25,20 @@ class PaddingInStatistics(Rule):
     needs = ("data",)
     finds = "Sequences of different lengths whose padding is counted in the means and variances of BN layers."
     why = (
-        "Padding is one value, many times. It pulls the mean towards itself and makes the variance smaller, in each "
-        "batch by another amount, so that a sequence is normalised by how long its neighbours are, and otherwise in "
-        "evaluation than in training."
+        "Padding repeats one value many times. It moves the mean towards that value and reduces the variance, by a "
+        "different amount in each batch. The normalisation of a sequence then depends on the lengths of the others "
+        "in its batch, and differs between training and evaluation."
     )
     measured = (
-        "Padding is looked for in the model's input: one value at the end of the samples, in different numbers. What "
-        "each layer normalises at those positions is left out, and the statistics are compared with those of all "
-        f"positions. Above {_MATTERS:g} σ is a finding. Masked layers, and images with dark borders, are none."
+        "The rule looks for padding in the model's input: one value at the end of the samples, at a different number "
+        "of positions in each. It compares each layer's statistics without those positions with the statistics of "
+        f"all positions. A difference above {_MATTERS:g} σ is a finding. Masked layers, and images with dark "
+        "borders, are not reported."
     )
     fixed = (
-        "Layers of normwise.nn take a mask, and SequenceBatchNorm lengths: padding then has no part in statistics, "
-        "counts and gradients. The calls change, so that is yours to do; train or calibrate afterwards."
+        "Layers of normwise.nn take a mask, and SequenceBatchNorm takes lengths: padding then does not affect "
+        "statistics, counts and gradients. The calls in your code change, so you have to do this yourself; train or "
+        "calibrate afterwards."
     )
     safety = "unsafe"
     sources = (
@@ -46,7 +48,7 @@ class PaddingInStatistics(Rule):
     )  # fmt: skip
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers whose statistics are others without the padding."""
+        """Return the layers whose statistics differ without the padding."""
         for path, slot in padded_slots(facts).items():
             norm = facts.norms[path]
             everything, real = Moments.merge(slot.everything), Moments.merge(slot.real)
@@ -69,9 +71,9 @@ class PaddingInStatistics(Rule):
             )
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Count it."""
+        """Give the share of padding."""
         share = symptoms[0].evidence[0].value
-        return f"Padding takes part in the statistics: {share:.0f} % of what the worst layer normalises is padding."
+        return f"Padding is counted in the statistics: {share:.0f} % of the values in the worst layer are padding."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Give a mask."""

@@ -20,7 +20,7 @@ from normwise.doctor.rule import Case, Rule, measured
 from normwise.doctor.wording import calibration
 from normwise.records import Severity, Source, Symptom
 
-#: Momentum below which the running average covers so many steps that weights have moved on.
+#: Momentum below which the running average covers too many steps: the weights have changed meanwhile.
 _SLOW = 0.02
 
 
@@ -36,22 +36,23 @@ class StaleStatistics(Rule):
         "so that evaluation normalises with wrong numbers."
     )
     why = (
-        "In evaluation a layer computes γ (x - μ_run) / √(σ²_run + ε) + β. Where μ_run and σ²_run are not those of the "
-        "inputs that the current weights give, every layer behind gets inputs that it was not trained on: training "
-        "looks fine, and evaluation is bad, even on the training data."
+        "In evaluation a layer computes γ (x - μ_run) / √(σ²_run + ε) + β. If μ_run and σ²_run are not those of the "
+        "inputs that the current weights give, every later layer gets inputs that it was not trained on: training "
+        "looks fine, but evaluation is bad, even on the training data."
     )
     measured = (
         "The model is evaluated on the same batches with its running statistics, with those of each batch, and with "
-        "exact ones of all batches. Each layer's running statistics are compared with the exact ones: the error is the "
-        "root mean square of the difference of the normalised values, in standard deviations of the data. Its noise "
-        "follows from how far the batches' means and variances scatter, and from the momentum. A layer is named where "
-        "its error is above 4 times the noise and evaluation as a whole is worse than with exact statistics; how much "
-        "worse makes it an error, a warning or a note. A frozen layer is named where a loss shows the gain: training "
-        "has used its statistics as they are."
+        "exact ones of all batches. Each layer's running statistics are compared with the exact ones: the error is "
+        "the root mean square of the difference of the normalised values, in standard deviations of the data. Its "
+        "noise follows from the scatter of the batches' means and variances, and from the momentum. A layer is "
+        "reported if its error is above 4 times the noise and evaluation as a whole is worse than with exact "
+        "statistics; how much worse decides whether it is an error, a warning or a note. A frozen layer is reported "
+        "only if a loss shows the gain: training has used its statistics as they are."
     )
     fixed = (
-        "normwise.calibrate replaces the running statistics by exact ones of the data, and changes nothing else. That "
-        "is safe, and proven by measuring again. Remove the cause as well, or the next training brings it back."
+        "normwise.calibrate replaces the running statistics by exact ones of the data, and changes nothing else. "
+        "This is safe, and proven by measuring again. Also remove the cause, otherwise the fault returns in the next "
+        "training."
     )
     safety = "safe"
     sources = (
@@ -66,7 +67,7 @@ class StaleStatistics(Rule):
         if probe.failed or not probe.exact_helps:
             return
         for path, (error, noise) in layer_errors(facts.norms, probe).items():
-            # A frozen layer was trained with the statistics that it has; only a loss tells that others are better.
+            # A frozen layer was trained with the statistics that it has; only a loss can show that others are better.
             if is_off(error, noise) and (probe.has_loss or not facts.norms[path].frozen):
                 record = probe.layers[path]
                 yield Symptom(
@@ -133,11 +134,11 @@ def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:
     if is_schedule_free(facts.optimizer):
         return (
             "the optimizer evaluates with other weights than it trains with, and the statistics were collected with "
-            "those of training"
+            "the training weights"
         )
     if has_computed_weights(model):
         return "the weights are pruned or computed from others, and the statistics were collected before"
     if norm.momentum is not None and norm.steps is not None and momentum < _SLOW:
         steps = f"{1 / max(momentum, 1e-9):,.0f}"
-        return f"momentum={momentum:g} averages over {steps} steps, in which the weights moved"
+        return f"momentum={momentum:g} averages over {steps} steps, in which the weights changed"
     return "the weights changed after the statistics were collected, as averaging or pruning does, or the data did"

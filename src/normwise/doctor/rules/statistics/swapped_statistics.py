@@ -1,4 +1,4 @@
-"""BN204: running mean and running variance that were exchanged."""
+"""BN204: running mean and running variance that were swapped."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,35 +14,35 @@ from normwise.layers import slots_of
 from normwise.records import Measured, Source, Symptom
 from normwise.surgery.core.decision import LeftError
 
-#: Share of channels of negative variance from which the numbers alone are decisive, and the fewest channels.
+#: Share of channels with negative variance from which the numbers alone decide, and the fewest such channels.
 _NEGATIVE_SHARE, _FEWEST = 0.2, 2
-#: How many times closer to the data the statistics have to be after the exchange.
+#: How many times closer to the data the statistics must be after the swap.
 _CLOSER = 3.0
-#: Errors after the exchange, in σ, up to which it explains everything, even where the running average was noisy.
+#: Errors after the swap, in σ, up to which it explains everything, even where the running average was noisy.
 _EXPLAINED = 0.5
 
 
 class SwappedStatistics(Rule):
-    """Running mean and running variance that were exchanged."""
+    """Running mean and running variance that were swapped."""
 
     code = "BN204"
     name = "swapped-statistics"
     severity = "error"
     needs = ("numbers",)
-    finds = "Running means in the place of running variances, and the other way round."
+    finds = "Running means in the place of running variances, and vice versa."
     why = (
         "Frameworks list the four tensors of a BN layer in different orders. A port that mixes them up loads without "
-        "an error, for their shapes are the same; evaluation gives NaN where a mean is negative, and wrong values "
+        "an error, since their shapes are the same. Evaluation gives NaN where a mean is negative, and wrong values "
         "elsewhere."
     )
     measured = (
-        "By numbers alone: variances are negative in a fifth of the channels or more, and no mean is. With data: the "
-        f"statistics fit the data at least {_CLOSER:g} times better after the exchange than before, by the error of "
-        "the normalised values, and well then."
+        "Without data: variances are negative in at least a fifth of the channels, and no mean is negative. With "
+        f"data: after the swap the error of the normalised values must be small, and at least {_CLOSER:g} times "
+        "smaller than before."
     )
     fixed = (
-        "The two buffers are exchanged; nothing else changes. That is safe, and proven by measuring again. Mend the "
-        "port as well: its γ and β may be in the wrong places, too."
+        "The two buffers are swapped; nothing else changes. This is safe, and proven by measuring again. Correct the "
+        "port as well: its γ and β may also be in the wrong places."
     )
     safety = "safe"
     sources = (
@@ -52,7 +52,7 @@ class SwappedStatistics(Rule):
     supersedes = ("BN201", "BN203")
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers whose statistics are in each other's place."""
+        """Return the layers whose statistics are swapped."""
         for norm in facts.norms.values():
             if norm.mean is None or norm.variance is None or norm.is_initial:
                 continue
@@ -65,15 +65,17 @@ class SwappedStatistics(Rule):
                 yield Symptom(norm.path, norm.kind, evidence, badness=evidence[0].value)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Say it."""
-        return "Running means and variances are in each other's place, as a port from another framework can leave them."
+        """State the problem."""
+        return (
+            "Running means and variances are swapped, as a faulty port from another framework can leave them."
+        )
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare evaluation with running and with exact statistics."""
         return facts.probe.cost_of_statistics if "data" in facts.has else ""
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Exchange them."""
+        """Swap them."""
         paths = ", ".join(
             repr(path) for path in dict.fromkeys(facts.norms[s.path].layer_path for s in symptoms)
         )
@@ -86,16 +88,16 @@ class SwappedStatistics(Rule):
         )
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
-        """Exchange the buffers of the copy."""
+        """Swap the buffers of the copy."""
         for symptom in symptoms:
             norm = facts.norms[symptom.path]
             if norm.traits is None or set(norm.traits.computed) & {"running_mean", "running_var"}:
-                raise LeftError("the statistics are computed, and not buffers")
+                raise LeftError("the statistics are computed, not stored in buffers")
             slots = slots_of(norm.layer_path, model.get_submodule(norm.layer_path))
             slot = next(slot for slot in slots if slot.path == symptom.path)
             mean, variance = slot.values()
             slot.put(variance, mean)
-        return f"mean and variance of {len(symptoms)} layers exchanged"
+        return f"mean and variance of {len(symptoms)} layers swapped"
 
     def sick(self) -> Case:
         """Return a layer whose buffers were loaded in the wrong order."""
@@ -135,7 +137,7 @@ def _by_numbers(norm: NormFacts) -> tuple[Measured, ...]:
 
 
 def _by_data(facts: Facts, norm: NormFacts) -> tuple[Measured, ...] | None:
-    """Return the evidence of data, empty for none; None where there are no data to ask."""
+    """Return the evidence from data, empty if there is none; None without data."""
     if "data" not in facts.has:
         return None
     exact, moments = facts.probe.exact_statistics.get(norm.path), facts.probe.moments.get(norm.path)
@@ -147,13 +149,13 @@ def _by_data(facts: Facts, norm: NormFacts) -> tuple[Measured, ...] | None:
     noise = averaging_noise(norm, moments)
     fits = swapped <= max(FINE, min(TIMES_NOISE * noise, _EXPLAINED)) and bool((norm.mean >= -1e-6).all())
     if not fits or given < _CLOSER * swapped or given <= FINE:
-        # Exchanged and stale as well: the exchange does not explain all, and signs that can't be otherwise tell of it
-        # where it brings them nearer.
+        # If they are also stale, the swap does not explain all; then impossible signs show it,
+        # if the swap brings the statistics nearer.
         unsigned = error_of(norm.mean, norm.variance.abs(), exact, norm.eps)
         return _by_numbers(norm) if _CLOSER * swapped <= unsigned else ()
     return (
         *(() if math.isinf(given) else (measured("normalised values off by", given, "σ"),)),
-        measured("off after the exchange by", swapped, "σ"),
+        measured("off after the swap by", swapped, "σ"),
         measured("variances below 0:", int((norm.variance < 0).sum())),
         measured("of", norm.channels),
     )

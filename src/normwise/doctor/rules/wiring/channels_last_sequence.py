@@ -1,4 +1,4 @@
-"""BN107: features on the last axis, and BN over another."""
+"""BN107: a BN layer over another axis than that of the features."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,11 +12,11 @@ from normwise.doctor.facts.passes.flow import Flow, Op
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Source, Symptom
 
-#: Operations that get features on the last axis, and can't get anything else there.
+#: Operations that always take features on the last axis.
 _TAKE_FEATURES_LAST = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu", "multi_head_attention_forward"})
-#: Those that have what they made on the last axis, of whatever was there.
+#: Operations that always make features on the last axis, whatever was there.
 _MIX_LAST = frozenset({"linear", "layer_norm", "rms_norm"})
-#: Those whose features are on the last axis of what they give.
+#: Operations whose output has its features on the last axis.
 _FEATURES_LAST = _TAKE_FEATURES_LAST | _MIX_LAST | {"embedding"}
 #: Operations on single values.
 _SINGLE_VALUES = frozenset({
@@ -26,29 +26,30 @@ _SINGLE_VALUES = frozenset({
 
 
 class ChannelsLastSequence(Rule):
-    """Features on the last axis, and BN over another."""
+    """A BN layer over another axis than that of the features."""
 
     code = "BN107"
     name = "channels-last-sequence"
     severity = "warning"
     needs = ("data",)
     finds = (
-        "A BN layer on (N, L, C), with features on the last axis as linear, recurrent, attention and embedding layers "
-        "have them: BN layers take axis 1 for channels, so that it normalises each time step and mixes the features."
+        "A BN layer on inputs (N, L, C) with features on the last axis, as from linear, recurrent, attention and "
+        "embedding layers. BN layers take axis 1 as channels, so this one normalises each time step and mixes the "
+        "features."
     )
     why = (
-        "The layer has a mean, a variance, γ and β for each time step instead of each feature: features of other "
-        "scales stay so, and a sequence of another length fails. Where a sequence has as many steps as features "
-        "nothing fails, and the result is silently wrong."
+        "The layer has a mean, a variance, γ and β for each time step instead of each feature: different scales of "
+        "the features remain, and a sequence of another length fails. If a sequence has as many steps as features, "
+        "nothing fails, but the result is wrong."
     )
     measured = (
         "The axis that the layer normalises is followed back through one evaluation pass, past transpositions, views "
-        "and operations on single values, to the layer that made it. It is found where that layer has its features on "
-        "the last axis, and the normalised axis is another; and where a recurrent or attention layer takes the output "
-        "so."
+        "and operations on single values, to the layer that made it. The fault is reported if that layer has its "
+        "features on the last axis and another axis is normalised; and if a recurrent or attention layer takes the "
+        "output so."
     )
     fixed = (
-        "Transpose before the BN layer and back behind it, or use normwise.nn.SequenceBatchNorm, which takes features "
+        "Transpose before the BN layer and back after it, or use normwise.nn.SequenceBatchNorm, which takes features "
         "on the last axis and masks padding. Train again."
     )
     safety = "unsafe"
@@ -84,7 +85,7 @@ class ChannelsLastSequence(Rule):
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say which axis is normalised."""
-        return "A BN layer takes axis 1 of its input for channels, and the features are on the last axis."
+        return "A BN layer takes axis 1 of its input as channels, but the features are on the last axis."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Transpose, or use the layer that takes such sequences."""
@@ -133,24 +134,24 @@ class ChannelsLastSequence(Rule):
 
 
 def _neighbour(flow: Flow, norm: Op) -> str:
-    """Return the layer that tells where the features are, in words; empty where they are on axis 1, or unknown."""
+    """Return the layer that shows where the features are, in words; empty if they are on axis 1, or unknown."""
     made = list(origins(norm, 1, _SINGLE_VALUES))
     known = [(op, axis) for op, axis in made if op.name in _FEATURES_LAST]
-    # Inputs, and constants that are added, such as positions, tell nothing.
+    # Inputs, and added constants such as positions, show nothing.
     if any(op.name not in _FEATURES_LAST and op.inputs for op, _ in made):
         return ""
     if not known:
         return _taker(flow, norm)
     on_other_axis = all(axis is not None and axis != len(op.shape) - 1 for op, axis in known)
     return (
-        f"behind the {known[0][0].name} of {known[0][0].path!r}"
+        f"after the {known[0][0].name} of {known[0][0].path!r}"
         if on_other_axis and all(_has_features_last(op) for op, _ in known)
         else ""
     )
 
 
 def _has_features_last(op: Op) -> bool:
-    """Return whether the last axis has the features: a linear layer may have been given another by a transposition."""
+    """Return whether the last axis has the features: a linear layer may get another axis by a transposition."""
     if op.name not in _MIX_LAST:
         return True
     last = len(op.shape) - 1
@@ -167,16 +168,16 @@ def _has_features_last(op: Op) -> bool:
 
 
 def _taker(flow: Flow, norm: Op) -> str:
-    """Return the layer behind, in words, where it takes the features from the last axis of what was normalised."""
-    for op in _behind(flow, norm):
+    """Return the next layer, in words, if it takes the features from the last axis of what was normalised."""
+    for op in _takers_after(flow, norm):
         for source, axis in origins(op, 2, _SINGLE_VALUES):
             if source is norm and axis == len(norm.shape) - 1 == 2:
                 return f"before the {op.name} of {op.path!r}"
     return ""
 
 
-def _behind(flow: Flow, norm: Op) -> Iterator[Op]:
-    """Yield the layers that take features on the last axis, behind operations on single values."""
+def _takers_after(flow: Flow, norm: Op) -> Iterator[Op]:
+    """Yield the layers that take features on the last axis, after operations on single values."""
     queue, seen = flow.consumers(norm), set()
     while queue:
         op = queue.pop(0)

@@ -22,9 +22,9 @@ from normwise.judgement.dropout_shift import (
 )
 from normwise.records import Severity, Source, Symptom
 
-#: Variance with dropout over that without, below which there is nothing worth a note.
+#: Variance with dropout over that without, below which there is no note.
 _SLIGHT = 1.05
-#: Operations between dropout and a BN layer that take the shift of the variance along, besides moves and pooling.
+#: Operations between dropout and a BN layer that preserve the shift of the variance, besides moves and pooling.
 _BETWEEN = frozenset({
     *ACTIVATIONS, "prelu", "rrelu", "celu", "selu", "mish", "softplus", "hardtanh", "hardsigmoid", "logsigmoid",
     "threshold", "clamp", "glu", "abs", "add", "iadd", "sub", "isub", "mul", "imul", "div", "cat", "pad", "linear",
@@ -40,24 +40,26 @@ class DropoutBeforeNorm(Rule):
     severity = "warning"
     needs = ("data",)
     finds = (
-        "Dropout whose values go into a BN layer, straight or through activations, weighted layers, sums and pooling, "
-        "so that the variance of the layer's input is greater in training than in evaluation. It is a note where the "
-        "shift is slight, or where evaluation is no worse for it."
+        "Dropout whose values go into a BN layer, directly or through activations, weighted layers, sums and "
+        "pooling, so that the variance of the layer's input is greater in training than in evaluation. It is a note "
+        "if the shift is slight, or if evaluation is not worse because of it."
     )
     why = (
-        "Dropout with probability p scales what it keeps by 1 / (1 - p): the mean stays, and the variance grows. The "
-        "BN layer collects its running variance in training, with dropout, and divides by it in evaluation, without: "
-        "its outputs are too small there, by up to the square root of the ratio of the variances in each layer."
+        "Dropout with probability p scales what it keeps by 1 / (1 - p): the mean stays the same, but the variance "
+        "grows. The BN layer collects its running variance in training, with dropout, and divides by it in "
+        "evaluation, without dropout. Its outputs are then too small, in each layer by up to the square root of the "
+        "ratio of the variances."
     )
     measured = (
-        "The variance of the BN layer's input in a training step on the first batch is divided by the one on the same "
-        "batch with dropout off, and averaged over channels. The running statistics must be nearer to those with "
-        "dropout; layers further behind are named, too, where theirs are. The cost is the loss in evaluation with "
-        "exact statistics, which are without dropout, against the one with running ones."
+        "The variance of the BN layer's input in a training step on the first batch is divided by the one on the "
+        "same batch with dropout off, and averaged over channels. The running statistics must be nearer to those "
+        "with dropout; later layers are also reported if theirs are. The cost compares the loss in evaluation with "
+        "exact statistics, which are without dropout, and with running ones."
     )
     fixed = (
-        "Put dropout behind the last BN layer, and train again. For a trained model normwise.calibrate recomputes the "
-        "statistics without dropout. That is safe, and proven by measuring again; training brings the shift back."
+        "Move dropout after the last BN layer, and train again. For a trained model normwise.calibrate recomputes "
+        "the statistics without dropout. This is safe, and proven by measuring again; further training brings the "
+        "shift back."
     )
     safety = "safe"
     supersedes = ("BN201",)
@@ -67,7 +69,7 @@ class DropoutBeforeNorm(Rule):
     )
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers whose variance is shifted; slight shifts only where there are no others."""
+        """Return the layers whose variance is shifted; slight shifts only if there are no others."""
         found = list(_shifts(facts)) if any(op.is_dropout for op in facts.flow.ops) else []
         severe = found if any(shift.is_direct and shift.is_significant for shift in found) else []
         for shift in severe or [each for each in found if each.is_direct]:
@@ -80,13 +82,13 @@ class DropoutBeforeNorm(Rule):
                     measured("running variance", shift.running, "times that without"),
                     measured("dropout probability", shift.dropout.probability),
                 ),
-                f"behind the dropout {shift.dropout.path!r}"
+                f"after the dropout {shift.dropout.path!r}"
                 + ("" if shift.is_direct else ", past other BN layers"),
                 shift.ratio if shift.is_direct else 0.0,
             )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a warning where the shift is significant, and exact statistics would help."""
+        """Return a warning if the shift is significant and exact statistics would help."""
         return severity_of_dropout(symptoms, facts.probe)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -101,7 +103,7 @@ class DropoutBeforeNorm(Rule):
         """Calibrate, and move dropout."""
         return (
             f"{calibration(facts)}  # statistics without dropout\n"
-            "# before the next training: move dropout behind the last BN layer"
+            "# before the next training: move dropout after the last BN layer"
         )
 
     def heal(self, facts: Facts, model: nn.Module, symptoms: Sequence[Symptom]) -> str:
@@ -120,7 +122,7 @@ class DropoutBeforeNorm(Rule):
         return Case(model.eval(), [x])
 
     def healthy(self) -> Case:
-        """Return one with dropout behind."""
+        """Return one with dropout after BN."""
         torch.manual_seed(0)
         model = nn.Sequential(
             *(nn.Linear(4, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.6), nn.Linear(32, 3))
@@ -171,7 +173,7 @@ def _shifts(facts: Facts) -> Iterator[_Shift]:
 
 
 def _dropout_before(norm: Op, between: frozenset[str] | None) -> Op | None:
-    """Return a dropout whose values an operation gets past others: those of these names, or any, for None."""
+    """Return a dropout whose values reach an operation through others: those of these names, or any, for None."""
     queue, seen = list(norm.inputs), set(norm.inputs)
     while queue:
         op = queue.pop(0)
@@ -189,7 +191,7 @@ def _variance_ratios(
 ) -> tuple[float, float, float] | None:
     """Return the ratio of variances with and without dropout, its standard error, and the ratio of the running ones.
 
-    Means over channels; None where that was not measured, or where the running statistics are no nearer to those with
+    Means over channels; None where that was not measured, or if the running statistics are no nearer to those with
     dropout: they were recomputed without, or are wrong for another cause.
     """
     moments, exact = facts.probe.moments.get(norm.path), facts.probe.exact_statistics.get(norm.path)

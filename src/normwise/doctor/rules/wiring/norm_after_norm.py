@@ -1,4 +1,4 @@
-"""BN103: a BN layer straight behind another."""
+"""BN103: a BN layer directly after another."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,26 +14,27 @@ _SAME = "the same channels"
 
 
 class NormAfterNorm(Rule):
-    """A BN layer straight behind another."""
+    """A BN layer directly after another."""
 
     code = "BN103"
     name = "norm-after-norm"
     severity = "warning"
     needs = ("data",)
     finds = (
-        "A BN layer whose input is the output of another BN layer, with nothing between that computes. It is a note "
-        "where values were moved so that the second layer normalises other channels."
+        "A BN layer whose input is the output of another BN layer, with no computation between. It is a note if "
+        "values were moved so that the second layer normalises other channels."
     )
     why = (
-        "The second layer takes the γ and β of the first out again: they learn nothing, and the ε of both adds up. It "
-        "costs the time and the memory of a layer, and most often an activation or a weighted layer was forgotten, or "
-        "a layer that has a BN layer of its own was given another."
+        "The second layer cancels the γ and β of the first: they learn nothing, and the ε of both add up. It costs "
+        "the time and memory of a layer. Usually an activation or a weighted layer was forgotten, or a layer that "
+        "already contains BN was given another."
     )
     measured = (
-        "Values are followed back from each BN layer in one evaluation pass, past operations that move them. The mean "
-        "and the standard deviation of its input are measured: behind another BN layer they are its β and |γ|."
+        "Values are followed back from each BN layer in one evaluation pass, past operations that only move them. "
+        "The mean and standard deviation of its input are measured: after another BN layer they are that layer's β "
+        "and |γ|."
     )
-    fixed = "Take one of the two layers out, or put what was forgotten between them, and train again."
+    fixed = "Remove one of the two layers, or add what was forgotten between them, and train again."
     safety = "unsafe"
     sources = (Source("Ioffe & Szegedy 2015", "section 3.2", "https://arxiv.org/abs/1502.03167"),)
 
@@ -52,25 +53,23 @@ class NormAfterNorm(Rule):
             channels = norm.shape[1] if len(norm.shape) > 1 else 0
             same = axis == 1 or channels == 1
             detail = (
-                f"behind {type(before.layer).__name__} {first.path!r}, {_SAME if same else 'other channels'}"
+                f"after {type(before.layer).__name__} {first.path!r}, {_SAME if same else 'other channels'}"
             )
             kind = type(facts.layers[norm.path].layer).__name__
             yield Symptom(norm.path, kind, tuple(_numbers(facts, norm.path)), detail, float(same))
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a note where all normalise other channels."""
+        """Return a note if all normalise other channels."""
         return "warning" if any(symptom.detail.endswith(_SAME) for symptom in symptoms) else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say what the second one does."""
         if self.severity_of(facts, symptoms) == "info":
-            return (
-                "A BN layer stands straight behind another, and normalises the same values by other channels."
-            )
-        return "A BN layer stands straight behind another, so that it cancels γ and β of the first."
+            return "A BN layer directly follows another, and normalises the same values by other channels."
+        return "A BN layer directly follows another, so that it cancels γ and β of the first."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Take the second one out."""
+        """Remove the second one."""
         return "\n".join(f"model.set_submodule({s.path!r}, torch.nn.Identity())" for s in symptoms)
 
     def sick(self) -> Case:

@@ -1,4 +1,4 @@
-"""BN102: predictions that a BN layer makes."""
+"""BN102: a BN layer whose values are the predictions of the model."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from normwise.doctor.facts.passes.flow import Flow, Op
 from normwise.doctor.rule import Case, Rule, measured
 from normwise.records import Measured, Source, Symptom
 
-#: Operations that make probabilities of scores.
+#: Operations that turn scores into probabilities.
 _TO_PROBABILITIES = frozenset(("softmax", "log_softmax", "sigmoid", "logsigmoid"))
 #: Losses whose first argument is a prediction.
 _LOSSES = (
@@ -25,29 +25,29 @@ _LOSS_FUNCTIONS = (
 
 
 class NormOnOutput(Rule):
-    """Predictions that a BN layer makes."""
+    """A BN layer whose values are the predictions of the model."""
 
     code = "BN102"
     name = "norm-on-output"
     severity = "warning"
     needs = ("data",)
     finds = (
-        "A BN layer whose values are the predictions of the model, with no weighted layer behind: moved, or made "
-        "probabilities, at most. Models whose outputs are features are left out."
+        "A BN layer whose values are the predictions of the model, with no weighted layer after it; at most the "
+        "values are moved or turned into probabilities. Models whose outputs are features are left out."
     )
     why = (
         "The layer gives every output a mean of β and a standard deviation of |γ| over each training batch, whatever "
-        "the batch holds. Scores can't grow with confidence, a regression can't follow the mean and the scale of its "
-        "targets, and the prediction for a sample in training depends on the samples beside it."
+        "the batch contains. Scores can't grow with confidence, a regression can't follow the mean and scale of its "
+        "targets, and in training the prediction for a sample depends on the other samples of the batch."
     )
     measured = (
         "Values are followed from the BN layer to the output in one evaluation pass. The output counts as a "
-        "prediction where it becomes a probability, where the loss is one of classification, where the classes of the "
-        "targets are as many as the outputs, or where targets and outputs have one shape."
+        "prediction if it becomes a probability, if the loss is a classification loss, if there are as many classes "
+        "in the targets as outputs, or if targets and outputs have the same shape."
     )
     fixed = (
-        "Take the layer out and train again, so that the last layer is a weighted one with a bias. In a model that is "
-        "trained already, normwise.fold merges it into the layer before, and the outputs in evaluation stay."
+        "Remove the layer and train again, so that the last layer is a weighted one with a bias. In a model that is "
+        "already trained, normwise.fold merges it into the layer before, and the outputs in evaluation stay the same."
     )
     safety = "unsafe"
     sources = (
@@ -64,13 +64,13 @@ class NormOnOutput(Rule):
             kind = facts.layers[norm.path]
             if kind.activation is not None or kind.followers or norm.path in found:
                 continue
-            end = _output_behind(flow, norm)
+            end = _output_after(flow, norm)
             if end is None or not (end is not norm or _is_prediction(facts, flow.scores)):
                 continue
             found.add(norm.path)
             channels = norm.shape[1] if len(norm.shape) > 1 else 0
             numbers = [measured("outputs", channels), *_numbers(facts, kind.layer)]
-            detail = f"{end.name} makes probabilities of its values" if end is not norm else ""
+            detail = f"{end.name} turns its values into probabilities" if end is not norm else ""
             yield Symptom(norm.path, type(kind.layer).__name__, tuple(numbers), detail, channels)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -81,7 +81,7 @@ class NormOnOutput(Rule):
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Take it out."""
+        """Remove it."""
         lines = [f"model.set_submodule({symptom.path!r}, torch.nn.Identity())" for symptom in symptoms]
         return "\n".join(
             (
@@ -111,12 +111,12 @@ class NormOnOutput(Rule):
         return Case(model.eval(), [(x, classes)], nn.CrossEntropyLoss())
 
 
-def _output_behind(flow: Flow, norm: Op) -> Op | None:
-    """Return the operation that makes the scores of a layer's values; None where something else is between."""
+def _output_after(flow: Flow, norm: Op) -> Op | None:
+    """Return the operation that makes the scores from a layer's values; None if something else is between."""
     if flow.is_output(norm, scores=True):
         return norm
-    behind = [op for op in flow.consumers(norm) if op.name in _TO_PROBABILITIES]
-    return next((op for op in behind if flow.is_output(op, scores=True)), None)
+    following = [op for op in flow.consumers(norm) if op.name in _TO_PROBABILITIES]
+    return next((op for op in following if flow.is_output(op, scores=True)), None)
 
 
 def _is_prediction(facts: Facts, scores: Op) -> bool:

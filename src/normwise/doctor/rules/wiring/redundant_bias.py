@@ -1,4 +1,4 @@
-"""BN101: a bias that the BN layer behind it cancels."""
+"""BN101: a bias that the next BN layer cancels."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ _BIASED = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_tra
 
 
 class RedundantBias(Rule):
-    """A bias that the BN layer behind it cancels."""
+    """A bias that the next BN layer cancels."""
 
     code = "BN101"
     name = "redundant-bias"
@@ -24,19 +24,18 @@ class RedundantBias(Rule):
     needs = ("data",)
     finds = "A linear or convolution layer with a bias, whose output goes into a BN layer and nowhere else."
     why = (
-        "The BN layer subtracts the mean of the batch, and the bias with it: the bias learns nothing, its gradient is "
-        "rounding, and it takes memory and time. β is the bias that counts."
+        "The BN layer subtracts the mean of the batch, and the bias with it. The bias learns nothing, its gradient "
+        "is only rounding error, and it takes memory and time. β has the effect of a bias."
     )
     measured = (
-        "Values are followed through one evaluation pass, functional code included: the one source of the BN layer's "
-        "input is a layer with a bias, whose channels are those of the BN layer, and the BN layer is its one "
+        "Values are followed through one evaluation pass, including functional code. The only source of the BN "
+        "layer's input must be a layer with a bias and the same channels, and the BN layer must be its only "
         "consumer. The largest gradient of the bias in a training step is compared with that of the weights. BN "
-        "layers that stay in evaluation during training cancel nothing, and are left out."
+        "layers that stay in evaluation mode during training cancel nothing, and are left out."
     )
     fixed = (
-        "Build the layer with bias=False, or let normwise.surgery.remove_biases take the bias out of a trained model: "
-        "the running mean takes it over, so that evaluation stays what it was. That changes the keys of the "
-        "state_dict."
+        "Build the layer with bias=False, or let normwise.surgery.remove_biases take the bias out of a trained "
+        "model: the running mean absorbs it, so evaluation stays the same. This changes the keys of the state_dict."
     )
     safety = "unsafe"
     sources = (Source("Ioffe & Szegedy 2015", "section 3.2", "https://arxiv.org/abs/1502.03167"),)

@@ -14,9 +14,9 @@ from normwise.records import Severity, Source, Symptom
 
 #: Distance of two calls, in standard deviations, below which one mean and variance describe both.
 _ALIKE = 0.5
-#: How many times its noise a distance must be: equal distributions of 4 channels or more stay below in 99.9 %.
+#: Least ratio of a distance to its noise: equal distributions of 4 channels or more stay below it in 99.9 %.
 _TIMES_NOISE = 2.5
-#: Samples of a call, below which nothing can be said of its distribution.
+#: Samples of a call, below which its distribution can't be judged.
 _FEWEST = 4
 
 
@@ -29,22 +29,22 @@ class SharedNorm(Rule):
     needs = ("data",)
     finds = (
         "A BN layer that one forward pass calls several times, on values whose means or standard deviations differ: "
-        "time steps of a recurrent layer, levels of a pyramid, blocks that share their layers. It is a note where "
-        "evaluation is no worse for it, and an error where its loss is more than twice as great."
+        "time steps of a recurrent layer, levels of a pyramid, blocks that share their layers. It is a note if "
+        "evaluation is not worse because of it, and an error if the loss is more than twice as great."
     )
     why = (
-        "In training each call is normalised by its own mean and variance. There is one running mean and variance, "
-        "which becomes a mixture of all calls and describes none of them, so that evaluation normalises every call "
-        "wrongly. Exact statistics do not help: the layer depends on those of each call."
+        "In training each call is normalised by its own mean and variance. The one running mean and variance become "
+        "a mixture of all calls and describe none of them, so evaluation normalises every call wrongly. Exact "
+        "statistics do not help: the layer needs those of each call."
     )
     measured = (
-        "A training step notes mean and standard deviation of each call's input. The distance of two calls is the "
-        "root mean square, over channels, of the difference of the means in standard deviations and of the logarithm "
-        "of the ratio of the standard deviations. Its noise follows from the number of samples."
+        "A training step records the mean and standard deviation of each call's input. The distance of two calls is "
+        "the root mean square, over channels, of the difference of the means in standard deviations and of the "
+        "logarithm of the ratio of the standard deviations. Its noise follows from the number of samples."
     )
     fixed = (
-        "Give each place a BN layer of its own, and share only the weighted layers. The time steps of a recurrent "
-        "layer have statistics each in normwise.nn.BatchNormLSTM and BatchNormGRU."
+        "Use a separate BN layer in each place, and share only the weighted layers. In normwise.nn.BatchNormLSTM and "
+        "BatchNormGRU each time step has its own statistics."
     )
     safety = "unsafe"
     sources = (
@@ -66,12 +66,12 @@ class SharedNorm(Rule):
                 evidence = (
                     measured("calls in a forward pass", max(map(len, groups.values()))),
                     measured("calls differ by up to", distance, "σ"),
-                    measured("noise of that", noise, "σ"),
+                    measured("noise of that difference", noise, "σ"),
                 )
                 yield Symptom(path, type(kind.layer).__name__, evidence, badness=distance)
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a note where evaluation is as good as with the statistics of each call, an error where it is bad."""
+        """Return a note if evaluation is as good as with the statistics of each call, an error if it is bad."""
         return severity_of_sharing(facts.probe)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -94,7 +94,7 @@ class SharedNorm(Rule):
         )
 
     def sick(self) -> Case:
-        """Return a block that is called twice, on values of other scales."""
+        """Return a block that is called twice, on values of different scales."""
 
         class Twice(nn.Module):
             def __init__(self) -> None:
@@ -165,7 +165,7 @@ def _distance_and_noise(one: NormCall, other: NormCall) -> tuple[float, float]:
     scales = (one.deviation.clamp_min(1e-30).log() - other.deviation.clamp_min(1e-30).log())[usable].clamp(
         -2, 2
     )
-    # Values of one sample may all be alike, so that only samples count.
+    # Values of one sample may all be similar, so that only samples count.
     freedom = min(one.samples, other.samples) - 1
     noise = math.sqrt(1.5 * (1 / (one.samples - 1) + 1 / (other.samples - 1))) * (1 + 2 / freedom)
     return (means.square() + scales.square()).mean().sqrt().item(), noise

@@ -20,17 +20,17 @@ class UnreachedNorm(Rule):
     severity = "warning"
     needs = ("data",)
     finds = (
-        "A BN layer that neither evaluation nor a training step calls. It is a note where the layer has statistics, "
-        "so that something called it before, or where it was frozen."
+        "A BN layer that neither evaluation nor a training step calls. It is a note if the layer has statistics, "
+        "which show that something called it before, or if it was frozen."
     )
     why = (
-        "A layer that forward forgot, or that another took the place of, normalises nothing: the values that it was "
-        "made for go on without it. Its parameters get no gradients, which stops DistributedDataParallel, and "
+        "A layer that forward does not call, or that another layer replaced, normalises nothing: the values that it "
+        "was made for bypass it. Its parameters get no gradients, which makes DistributedDataParallel fail, and "
         "calibration can't give it statistics."
     )
     measured = (
         "Calls of each layer are counted in evaluation on all batches that are read, and in a training step on the "
-        "first one. A layer counts as reached, too, where the step moved its statistics or gave its parameters "
+        "first one. A layer also counts as reached if the step changed its statistics or gave its parameters "
         "gradients."
     )
     fixed = "Call the layer in forward, or remove it from the model."
@@ -55,13 +55,13 @@ class UnreachedNorm(Rule):
             yield Symptom(
                 path,
                 norm.kind,
-                (measured("calls", 0), measured("parameters without a use", parameters)),
+                (measured("calls", 0), measured("unused parameters", parameters)),
                 _NEW if new else "",
                 float(new),
             )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a note where all had a use before."""
+        """Return a note if all were used before."""
         return "warning" if any(symptom.detail == _NEW for symptom in symptoms) else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:

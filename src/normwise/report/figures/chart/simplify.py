@@ -1,4 +1,4 @@
-"""Lines without the points that nobody sees: a page holds hundreds of them."""
+"""Lines without the points that make no visible difference: a page holds hundreds of them."""
 
 from collections.abc import Sequence
 

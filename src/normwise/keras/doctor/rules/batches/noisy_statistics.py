@@ -1,4 +1,4 @@
-"""BN503: batches too small for a statistic."""
+"""BN503: batches that are too small for reliable statistics."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,7 @@ from normwise.keras.doctor.facts.passes.moments import BatchMoments
 from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.records import Severity, Symptom
 
-#: Independent values a channel up to which a batch's statistics are noisy, whatever that does to the outputs.
+#: Independent values per channel up to which a batch's statistics are noisy, whatever that does to the outputs.
 _FEW = 6.0
 #: The same where the outputs are known to suffer.
 _SOME = 12.0
@@ -18,20 +18,20 @@ _SUFFERS = 0.45
 
 
 class NoisyStatistics(Rule):
-    """Batches too small for a statistic."""
+    """Batches that are too small for reliable statistics."""
 
     code = "BN503"
     name = "noisy-statistics"
     severity = "warning"
     needs = ("data",)
     finds = (
-        "A BN layer whose batches have so few independent values a channel that their statistics are noise. It is a "
-        "note where nothing says that the data are those of training."
+        "A BN layer whose batches have too few independent values per channel, so that their statistics are noisy. "
+        "It is a note if nothing shows that the data are training data."
     )
     safety = "unsafe"
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers with few independent values a channel."""
+        """Return the layers with few independent values per channel."""
         probe = facts.probe
         if probe.failed or facts.batches.are_cut:
             return
@@ -46,8 +46,8 @@ class NoisyStatistics(Rule):
                 facts,
                 path,
                 measured("batches' means are off by", noise, "σ"),
-                measured("independent values a channel", noise**-2),
-                measured("values a channel", sorted(moments.counts)[len(moments.counts) // 2]),
+                measured("independent values per channel", noise**-2),
+                measured("values per channel", sorted(moments.counts)[len(moments.counts) // 2]),
                 measured("samples in the usual batch", facts.batches.usual_size),
                 badness=noise,
             )
@@ -60,8 +60,8 @@ class NoisyStatistics(Rule):
         """Say how few they are."""
         worst = symptoms[0]
         return (
-            f"A channel's mean in {worst.path} rests on {worst.evidence[1].value:.2g} independent values a batch, so "
-            f"that training normalises with noise of {worst.evidence[0].value:.2g} σ."
+            f"A channel's mean in {worst.path} rests on {worst.evidence[1].value:.2g} independent values per batch, "
+            f"so that training normalises with noise of {worst.evidence[0].value:.2g} σ."
         )
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:

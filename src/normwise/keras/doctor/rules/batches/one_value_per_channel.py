@@ -1,4 +1,4 @@
-"""BN501: a batch that gives a layer one value a channel."""
+"""BN501: a batch that gives a layer one value per channel."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,28 +10,28 @@ from normwise.records import Severity, Symptom
 
 
 class OneValuePerChannel(Rule):
-    """A batch that gives a layer one value a channel."""
+    """A batch that gives a layer one value per channel."""
 
     code = "BN501"
     name = "one-value-per-channel"
     severity = "error"
     needs = ("data",)
     finds = (
-        "A BN layer that gets one value a channel in training from a batch of these data, as Dense layers do from one "
-        "sample. Keras raises nothing: the layer gives β, and its moving variance falls towards 0. It is an error "
-        "where the data are known to be those of training."
+        "A BN layer that gets one value per channel in training from a batch of these data, as after Dense layers "
+        "from one sample. Keras raises no error: the layer returns β, and its moving variance falls towards 0. It is "
+        "an error if the data are known to be training data."
     )
     safety = "manual"
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers that the smallest batch gives one value a channel."""
+        """Return the layers that get one value per channel from the smallest batch."""
         for path, found in values_of_smallest_batch(facts).items():
             if found.values > 1:
                 continue
             yield found_in(
                 facts,
                 path,
-                measured("values a channel", found.values),
+                measured("values per channel", found.values),
                 measured("samples in the batch", found.samples),
                 measured("samples in the usual batch", facts.batches.usual_size),
                 detail=found.place,
@@ -47,8 +47,8 @@ class OneValuePerChannel(Rule):
         layers = f"{len(symptoms)} BN layers" if len(symptoms) > 1 else "A BN layer"
         verb = "get" if len(symptoms) > 1 else "gets"
         return (
-            f"{layers} {verb} one value a channel from {symptoms[0].detail}, which has no variance: in training the "
-            "output is β whatever the input is, and the moving variance falls towards 0."
+            f"{layers} {verb} one value per channel from {symptoms[0].detail}, which has no variance: in training "
+            "the output is β whatever the input is, and the moving variance falls towards 0."
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:

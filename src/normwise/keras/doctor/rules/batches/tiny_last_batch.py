@@ -22,7 +22,7 @@ class TinyLastBatch(Rule):
     safety = "manual"
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the model where the last batch is tiny, and no layer gets one value a channel from it."""
+        """Return the model where the last batch is tiny, and no layer gets one value per channel from it."""
         last, usual = facts.batches.last_size, facts.batches.usual_size
         if not last or last >= _TINY * usual:
             return
@@ -33,7 +33,7 @@ class TinyLastBatch(Rule):
         evidence = (
             measured("samples in the last batch", last),
             measured("in the usual batch", usual),
-            measured(f"values a channel in {fewest}", layers[fewest].values),
+            measured(f"values per channel in {fewest}", layers[fewest].values),
             measured("its weight in the moving statistics", 100 * facts.norms[fewest].new_share, "%"),
         )
         yield Symptom("", "", evidence, badness=usual / last)

@@ -8,7 +8,7 @@ from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.records import Severity, Symptom
 
 _STUCK = "model(x, training=False) calls it with training=True"
-_WIRED = "training=True stands in the call that built the model"
+_WIRED = "training=True was passed in the call that built the model"
 
 
 class LeftInTraining(Rule):
@@ -19,9 +19,9 @@ class LeftInTraining(Rule):
     severity = "error"
     needs = ("model",)
     finds = (
-        "BN layers that are called with training=True though the model is evaluated, which is an error; and "
-        "training=True in the call of a layer that built a functional model, which model(x) obeys and predict "
-        "overrides: a warning."
+        "BN layers that are called with training=True although the model is evaluated, which is an error; and "
+        "training=True in the call of a layer that built a functional model, which is a warning: model(x) obeys it, "
+        "and predict overrides it."
     )
     safety = "manual"
     supersedes = ("BN302",)
@@ -48,7 +48,7 @@ class LeftInTraining(Rule):
         """Say which of the two it is."""
         layers = "a BN layer" if len(symptoms) == 1 else f"{len(symptoms)} BN layers"
         if self.severity_of(facts, symptoms) == "error":
-            return f"Evaluation leaves {layers} in training, so that it normalises by the batch."
+            return f"Evaluation leaves {layers} in training mode, so that it normalises by the batch."
         return (
             f"training=True is wired into the call of {layers}: model(x) normalises by the batch and moves the "
             "statistics, while predict and evaluate, which pass training=False to the whole model, do not."
@@ -58,4 +58,4 @@ class LeftInTraining(Rule):
         """Leave it out."""
         if self.severity_of(facts, symptoms) == "error":
             return "x = self.norm(x, training=training)  # in call(self, x, training=None); or without the argument"
-        return "x = norm(x)  # without training=, which fit, evaluate and predict then say"
+        return "x = norm(x)  # without training=, which fit, evaluate and predict then pass"

@@ -1,4 +1,4 @@
-"""BN302: BN layers in evaluation while the model is trained."""
+"""BN302: BN layers in evaluation mode while the model is trained."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,15 +12,16 @@ _COMPILED = "trainable again since the model was compiled"
 
 
 class MixedModes(Rule):
-    """BN layers in evaluation while the model is trained."""
+    """BN layers in evaluation mode while the model is trained."""
 
     code = "BN302"
     name = "mixed-modes"
     severity = "warning"
     needs = ("model",)
     finds = (
-        "Some BN layers that are called with training=False while the model is trained, though they are trainable; and "
-        "layers that were made trainable after the training step was compiled, which leaves them as they were."
+        "Some but not all BN layers that are called with training=False while the model is trained, although they "
+        "are trainable; and layers that were made trainable after the training step was compiled, which does not "
+        "change that step."
     )
     safety = "manual"
 
@@ -29,7 +30,7 @@ class MixedModes(Rule):
         for path in unfrozen_since_compile(facts):
             yield found_in(facts, path, detail=_COMPILED, badness=1.0)
         left = facts.in_evaluation
-        # All of a model are meant to be.
+        # If all of a model are, that is on purpose.
         if any(norm.trainable and path not in left for path, norm in facts.norms.items() if norm.channels):
             for path in left:
                 if facts.norms[path].parameters_trainable:
@@ -43,12 +44,12 @@ class MixedModes(Rule):
         verb = "is" if count == 1 else "are"
         if symptoms[0].detail == _COMPILED:
             return f"{layers} {verb} {_COMPILED}: the next fit leaves out γ and β, or fails."
-        return f"The model is in training, and {layers} {verb} in evaluation, though γ or β are trained."
+        return f"The model is in training mode, but {layers} {verb} in evaluation mode although γ or β are trained."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Put the whole model into one mode."""
         if symptoms[0].detail == _COMPILED:
-            return "model.compile(...)  # again, as before, behind every change of trainable"
+            return "model.compile(...)  # again, as before, after every change of trainable"
         return "x = self.norm(x)  # without training=False; or norm.trainable = False, to keep the statistics"
 
 

@@ -1,4 +1,4 @@
-"""BN303: moving statistics that move in layers that are meant to be frozen."""
+"""BN303: moving statistics that change in layers that are meant to be frozen."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,29 +12,30 @@ from normwise.keras.doctor.wording import paths_code
 from normwise.records import Measured, Severity, Symptom
 
 _COMPILED = "trainable is False since the model was compiled"
-_WIRED = "training=False stands in the call that built the model, and fit overrides it"
+_WIRED = "training=False was passed in the call that built the model, and fit overrides it"
 _BEFORE = "the layer before it is frozen, and it has no γ and β"
-_PARAMETERS = "its γ and β are frozen, and it is not"
+_PARAMETERS = "its γ and β are frozen, but the layer itself is not"
 
 
 class UnfrozenStatistics(Rule):
-    """Moving statistics that move in layers that are meant to be frozen."""
+    """Moving statistics that change in layers that are meant to be frozen."""
 
     code = "BN303"
     name = "unfrozen-statistics"
     severity = "warning"
     needs = ("model",)
     finds = (
-        "BN layers whose statistics training moves though they are meant to be frozen: trainable=False after the "
-        "training step was compiled, training=False in the call that built a functional model, which fit overrides, "
-        "γ and β that are frozen by themselves, and layers without γ and β behind a frozen layer."
+        "BN layers whose statistics training changes although they are meant to be frozen: layers with "
+        "trainable=False set after the training step was compiled; with training=False in the call that built a "
+        "functional model, which fit overrides; with γ and β frozen but not the layer; and without γ and β after a "
+        "frozen layer."
     )
     safety = "unsafe"
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the frozen layers whose statistics training moves."""
+        """Return the frozen layers whose statistics training changes."""
         found: dict[str, str] = dict.fromkeys(frozen_since_compile(facts), _COMPILED)
-        # What nothing trains is meant for evaluation.
+        # A model without trained parameters is meant for evaluation.
         if facts.model.trainable_variables:
             for path, why in _meant_to_be_frozen(facts):
                 found.setdefault(path, why)
@@ -44,7 +45,7 @@ class UnfrozenStatistics(Rule):
                 len(v) for v in (facts.norms[path].gamma, facts.norms[path].beta) if v is not None
             )
             if parameters and why != _WIRED:
-                evidence.append(measured("parameters of it that are frozen", parameters))
+                evidence.append(measured("frozen parameters of the layer", parameters))
             yield found_in(facts, path, *evidence, detail=why, badness=float(why == _COMPILED))
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -52,11 +53,11 @@ class UnfrozenStatistics(Rule):
         layers = "A BN layer is" if len(symptoms) == 1 else f"{len(symptoms)} BN layers are"
         whose = "its" if len(symptoms) == 1 else "their"
         if symptoms[0].detail == _COMPILED and keras.backend.backend() == "jax":
-            return f"{layers} frozen since the model was compiled, and the next fit fails for it."
-        return f"{layers} frozen, and training moves {whose} moving statistics all the same."
+            return f"{layers} frozen since the model was compiled, so the next fit fails."
+        return f"{layers} frozen, but training changes {whose} moving statistics."
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a note for a wiring without statistics that training has moved yet."""
+        """Return a note for a wiring whose statistics no training has changed yet."""
         only_wired = all(symptom.detail == _WIRED for symptom in symptoms)
         optimizer = getattr(facts.model, "optimizer", None)
         return "info" if only_wired and optimizer is None else "warning"
@@ -68,7 +69,7 @@ class UnfrozenStatistics(Rule):
             if len(symptoms) == len(facts.norms)
             else f"for layer in {paths_code(symptoms)}:\n    layer.trainable = False"
         )
-        return f"{first}\nmodel.compile(...)  # again, as before: a step that is compiled keeps what was"
+        return f"{first}\nmodel.compile(...)  # again, as before: a compiled step keeps the old setting"
 
 
 def _meant_to_be_frozen(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -88,7 +89,7 @@ def _meant_to_be_frozen(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _distance(facts: Facts, path: str) -> Iterator[Measured]:
-    """Yield how far from the moving mean the one is towards which a step moves it; nothing where it is not known."""
+    """Yield the distance from the moving mean to the mean that a step moves it towards; nothing if unknown."""
     norm = facts.norms[path]
     calls = facts.training_pass.by_batch(path) if "data" in facts.has else []
     if calls and norm.mean is not None and norm.mean.shape == calls[0].moments.mean.shape:

@@ -1,4 +1,4 @@
-"""BN405: channels that carry nothing."""
+"""BN405: channels that carry no information."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,26 +13,26 @@ from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import counted, layer_code
 from normwise.records import Severity, Symptom
 
-#: Share of a layer's channels from which dead ones are worth knowing, and from which they are a warning.
+#: Share of dead channels in a layer from which there is a note, and from which there is a warning.
 _SOME, _MOST = 0.1, 0.5
-#: Range of normalised values, and of values beside their size, below which a channel is constant.
+#: Range of normalised values, and of values relative to their size, below which a channel is constant.
 _CONSTANT, _ROUNDING = 1e-3, 1e-6
-#: Values a channel from which constant ones are taken to stay so.
+#: Values per channel from which constant channels are assumed to stay constant.
 _SEVERAL = 10
-#: Values a channel from which outputs that were never positive are taken to stay so.
+#: Values per channel from which outputs that were never positive are assumed to stay so.
 _ENOUGH = 100
-#: γ beside the layer's largest from which a channel is not switched off on purpose.
+#: γ relative to the layer's largest from which a channel is not switched off on purpose.
 _SCALE = 1e-3
 
 
 class DeadChannels(Rule):
-    """Channels that carry nothing."""
+    """Channels that carry no information."""
 
     code = "BN405"
     name = "dead-channels"
     severity = "warning"
     needs = ("data",)
-    finds = "Channels whose input never varies, or whose output behind a ReLU is 0 for all data."
+    finds = "Channels whose input never varies, or whose output after a ReLU is 0 for all data."
     safety = "unsafe"
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
@@ -70,19 +70,22 @@ class DeadChannels(Rule):
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Count them."""
         dead, channels = (int(sum(each.evidence[row].value for each in symptoms)) for row in (0, 1))
-        return f"{dead} of {channels} channels in {counted(symptoms)} are constant on the data, and carry nothing."
+        return (
+            f"{dead} of {channels} channels in {counted(symptoms)} are constant on the data, so they carry no "
+            "information."
+        )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Raise β of the dead ones."""
         beta = f"{layer_code(symptoms[0].path)}.beta"
         return (
-            "# before training on, with a lower learning rate: wake what a ReLU has silenced\n"
+            "# before you train further with a lower learning rate: reactivate what a ReLU has set to 0\n"
             f"{beta}.assign(keras.ops.zeros_like({beta}))"
         )
 
 
 def _constant(norm: NormFacts, moments: BatchMoments) -> NDArray[np.bool_]:
-    """Return the channels whose input never varies; where ε hides the variation of all, only exact ones."""
+    """Return the channels whose input never varies; if ε hides the variation of all, only exactly constant ones."""
     extent = moments.high - moments.low
     rounded = extent <= _ROUNDING * np.maximum(np.abs(moments.high), np.abs(moments.low))
     within = np.stack([call.variance for call in moments.calls]).mean(0)

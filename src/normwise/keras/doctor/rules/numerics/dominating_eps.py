@@ -1,4 +1,4 @@
-"""BN403: ε that is no longer small beside the variance."""
+"""BN403: ε that is not small compared with the variance."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,13 +12,13 @@ from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import layer_code
 from normwise.records import Severity, Symptom
 
-#: Share of the variance from which ε counts.
+#: Share of the variance from which ε matters.
 _SHARE = 0.1
-#: Share of a layer's channels from which that is worth knowing, and from which it is a warning.
+#: Share of a layer's channels from which that is a note, and from which it is a warning.
 _SOME, _MOST = 0.1, 0.5
 #: Largest ε that is a framework's default, that of Keras, and a little; good models are trained with it.
 _USUAL_EPS = 1.001e-3
-#: Deviation of the outputs, over γ, from which such an ε counts where the inputs are small: it is as large as the
+#: Deviation of the outputs, over γ, from which such an ε matters if the inputs are small: it is as large as the
 #: variance.
 _SMALL_DEVIATION = 0.71
 #: The same, from which it is worth a note wherever the small variance comes from: ε is ten times the variance. Networks
@@ -26,29 +26,30 @@ _SMALL_DEVIATION = 0.71
 _OVERWHELMED = 0.3
 #: Variance of a model's inputs below which they are small. That of pixels from 0 to 1 is about 0.1.
 _SMALL_INPUTS = 0.01
-#: Variance beside ε, in the first BN layer, below which inputs are too small whatever their own size: weights hardly
+#: Variance over ε, in the first BN layer, below which inputs are too small whatever their own size: weights hardly
 #: make it so, and a model that scales its inputs itself, and gets scaled ones, does.
 _HIDDEN = 0.01
-#: Variance and γ beside the largest of the layer from which a channel carries something.
+#: Variance and γ relative to the largest of the layer from which a channel is in use.
 _LIVE_VARIANCE, _LIVE_SCALE = 1e-6, 1e-3
 
 
 class DominatingEps(Rule):
-    """ε that is no longer small beside the variance."""
+    """An ε that is not small compared with the variance."""
 
     code = "BN403"
     name = "dominating-eps"
     severity = "warning"
     needs = ("model",)
     finds = (
-        "A BN layer whose ε is a tenth of the variance or more, in a tenth of its channels or more. With Keras's own ε "
-        "of 0.001, or a smaller one, only where that is as large as the variance of most channels because the inputs "
-        "of the model are small, a warning; or ten times as large for another cause, a note."
+        "A BN layer whose ε is a tenth of the variance or more, in a tenth of its channels or more. An ε of at most "
+        "0.001, Keras's default, counts only if it is as large as the variance of most channels because the inputs "
+        "of the model are small, which is a warning; or if it is ten times as large for another reason, which is a "
+        "note."
     )
     safety = "unsafe"
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers in which ε counts."""
+        """Return the layers in which ε matters."""
         for norm in facts.norms.values():
             variance = _variance(facts, norm)
             if variance is None or not norm.eps > 0:
@@ -71,14 +72,14 @@ class DominatingEps(Rule):
             )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return "info" where ε counts in few channels of each layer, or is a usual one beside inputs of usual size."""
+        """Return "info" if ε matters in few channels of each layer, or if both ε and the inputs' size are usual."""
         return "warning" if any(_is_notable(facts, each) for each in symptoms) else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Compare ε with the variance."""
         share, eps, variance, deviation = (number.value for number in symptoms[0].evidence)
         return (
-            f"ε = {eps:g} beside variances of {variance:.2g} leaves {share:.0f} % of the channels of "
+            f"ε = {eps:g}, compared with variances of {variance:.2g}, leaves {share:.0f} % of the channels of "
             f"{symptoms[0].path} with a deviation of {deviation:.2g} instead of 1."
         )
 
@@ -93,7 +94,7 @@ class DominatingEps(Rule):
 
 
 def _is_notable(facts: Facts, symptom: Symptom) -> bool:
-    """Return whether most channels are affected, by another cause than a usual ε behind weights of the model."""
+    """Return whether most channels are affected, for another reason than a usual ε after weights of the model."""
     share, eps, variance, _ = (number.value for number in symptom.evidence)
     if share < 100 * _MOST:
         return False
@@ -101,7 +102,7 @@ def _is_notable(facts: Facts, symptom: Symptom) -> bool:
 
 
 def _counts(facts: Facts, norm: NormFacts, share: float, variance: float) -> bool:
-    """Return whether a usual ε is worth a finding beside this variance of most channels."""
+    """Return whether a usual ε is worth a finding at this variance of most channels."""
     deviation = (variance / (variance + norm.eps)) ** 0.5
     if share < _MOST or deviation > _SMALL_DEVIATION:
         return False
@@ -109,9 +110,9 @@ def _counts(facts: Facts, norm: NormFacts, share: float, variance: float) -> boo
 
 
 def _by_inputs(facts: Facts, norm: NormFacts, variance: float) -> bool:
-    """Return whether inputs that are too small are the cause, so that ε would not count if they were of the order of 1.
+    """Return whether inputs that are too small are the cause, so that ε would not matter at inputs of the order of 1.
 
-    Behind weights, variances are what those make of the inputs, which without data nobody knows.
+    After weights, variances depend on the weights and the inputs, which are unknown without data.
     """
     has_data = "data" in facts.has
     order = facts.probe.order if has_data else [op.path for op in facts.wiring.norms()]
@@ -137,7 +138,7 @@ def _variance(facts: Facts, norm: NormFacts) -> Channels | None:
 
 
 def _is_live(variance: Channels, gamma: Channels | None) -> NDArray[np.bool_]:
-    """Return the channels that carry something."""
+    """Return the channels that are in use."""
     usable = np.isfinite(variance) & (variance > 0)
     if not usable.any():
         return usable

@@ -1,4 +1,4 @@
-"""BN406: channels with values that are not finite, or near the end of their type."""
+"""BN406: channels with values that are not finite, or near the largest number of their type."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,20 +8,21 @@ from normwise.keras.doctor.facts.facts import Facts
 from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.records import Severity, Symptom
 
-#: Share of the largest float16 from which values are near the end.
+#: Share of the largest float16 number from which values are near it.
 _NEAR_END = 0.125
 _LARGEST_HALF = 65504.0
 
 
 class ExplodingChannels(Rule):
-    """Channels with values that are not finite, or near the end of their type."""
+    """Channels with values that are not finite, or near the largest number of their type."""
 
     code = "BN406"
     name = "exploding-channels"
     severity = "error"
     needs = ("data",)
     finds = (
-        "Inputs of a BN layer that are not finite, or beyond an eighth of the largest float16 in that type."
+        "Inputs of a BN layer that are not finite, or float16 inputs that exceed an eighth of the largest number of "
+        "that type."
     )
     safety = "manual"
     supersedes = ("BN201",)
@@ -50,11 +51,11 @@ class ExplodingChannels(Rule):
                 )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a warning where all are finite still."""
+        """Return a warning if all are still finite."""
         return "error" if any(symptom.badness == float("inf") for symptom in symptoms) else "warning"
 
     def explained(self, facts: Facts, symptoms: Sequence[Symptom]) -> set[str]:
-        """Return all layers where one gets what is not finite: those behind it get nothing else."""
+        """Return all layers if one gets values that are not finite: the layers after it get only such values."""
         return set(facts.norms) if self.severity_of(facts, symptoms) == "error" else set()
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -63,7 +64,7 @@ class ExplodingChannels(Rule):
         first = min(symptoms, key=lambda symptom: order.index(symptom.path))
         if self.severity_of(facts, symptoms) == "error":
             return f"The data, or the layers before {first.path}, give values that are not finite."
-        return f"Values of {first.path} are near the end of float16."
+        return f"Values of {first.path} are near the largest float16 number."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Find the cause."""

@@ -20,7 +20,7 @@ class HalfPrecisionStatistics(Rule):
     name = "half-precision-statistics"
     severity = "warning"
     needs = ("model",)
-    finds = "Moving means or variances that are held in float16 or bfloat16, as the dtype policies of these names do."
+    finds = "Moving means or variances that are stored in float16 or bfloat16, as under the dtype policies so named."
     safety = "unsafe"
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
@@ -36,7 +36,7 @@ class HalfPrecisionStatistics(Rule):
         """Name the type."""
         layers = "A BN layer keeps" if len(symptoms) == 1 else f"{len(symptoms)} BN layers keep"
         dtype = symptoms[0].detail.split()[0]
-        return f"{layers} moving statistics in {dtype}, where small updates of them are lost."
+        return f"{layers} moving statistics in {dtype}, where small updates are lost."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Mix the precisions."""
@@ -45,7 +45,7 @@ class HalfPrecisionStatistics(Rule):
 
 
 def _digits(norm: NormFacts) -> list[Measured]:
-    """Return the worth of the last digit of the statistics, the greatest of all channels."""
+    """Return what the last digit of the statistics is worth: the largest over all channels."""
     if norm.mean is None or norm.variance is None:
         return []
     usable = np.isfinite(norm.mean) & np.isfinite(norm.variance) & (norm.variance > 0)

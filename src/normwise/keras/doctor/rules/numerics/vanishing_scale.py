@@ -11,11 +11,11 @@ from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import counted, layer_code
 from normwise.records import Severity, Symptom
 
-#: γ beside a typical one of the model below which a channel is switched off.
+#: γ relative to a typical one of the model below which a channel is switched off.
 _NEAR_ZERO = 1e-3
 #: Typical γ that is assumed at least, for models in which all are near zero.
 _LEAST = 0.01
-#: Share of a layer's channels from which that is worth knowing.
+#: Share of a layer's channels from which there is a note.
 _SOME = 0.1
 
 
@@ -26,7 +26,7 @@ class VanishingScale(Rule):
     name = "vanishing-scale"
     severity = "warning"
     needs = ("model",)
-    finds = "A BN layer of which many channels have a γ of less than a thousandth of a typical one."
+    finds = "A BN layer in which many channels have a γ below a thousandth of a typical one."
     safety = "unsafe"
     supersedes = ("BN403", "BN405")
 
@@ -44,7 +44,7 @@ class VanishingScale(Rule):
                 path,
                 measured("channels switched off", off.sum()),
                 measured("of", len(off)),
-                measured("largest |γ| of theirs", scale[off].max()),
+                measured("their largest |γ|", scale[off].max()),
                 measured("typical |γ| of the model", typical),
                 badness=share,
             )
@@ -58,7 +58,7 @@ class VanishingScale(Rule):
         return "warning" if layers_off(symptoms) and not is_new else "info"
 
     def explained(self, facts: Facts, symptoms: Sequence[Symptom]) -> set[str]:
-        """Return the layers, and all behind one that is switched off, whose inputs are small or constant for that."""
+        """Return the layers, and all after a switched-off one, whose inputs are small or constant because of it."""
         if "data" not in facts.has or self.severity_of(facts, symptoms) == "info":
             return super().explained(facts, symptoms)
         return explained_by_layers_off(symptoms, facts.probe.order)
@@ -72,7 +72,7 @@ class VanishingScale(Rule):
         """Switch them on again, and keep weight decay away."""
         gamma = f"{layer_code(symptoms[0].path)}.gamma"
         return (
-            "# and train on, with optimizer.exclude_from_weight_decay(var_names=['gamma', 'beta'])\n"
+            "# and train further, with optimizer.exclude_from_weight_decay(var_names=['gamma', 'beta'])\n"
             f"{gamma}.assign(keras.ops.ones_like({gamma}))"
         )
 

@@ -31,19 +31,19 @@ class BrokenStatistics(Rule):
             counts = {
                 "channels with NaN": np.isnan(norm.mean) | np.isnan(norm.variance),
                 "channels with infinity": np.isinf(norm.mean) | np.isinf(norm.variance),
-                "channels of negative variance": norm.variance < 0,
+                "channels with negative variance": norm.variance < 0,
             }
             evidence = [measured(label, found.sum()) for label, found in counts.items() if found.any()]
             badness = sum(each.value for each in evidence) / norm.channels
             yield found_in(facts, norm.path, *evidence, measured("of", norm.channels), badness=badness)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Name what there is."""
+        """Say what is wrong."""
         labels = {one.label for symptom in symptoms for one in symptom.evidence}
         if "channels with NaN" in labels or "channels with infinity" in labels:
             return (
                 "Moving statistics are not finite: one batch that was not finite, or too large for their type, is "
-                "enough, and no later batch mends it."
+                "enough, and no later batch corrects it."
             )
         return "Moving variances are negative, as averaging or extrapolating weights can leave them."
 

@@ -1,4 +1,4 @@
-"""BN205: momentum or ε as another framework counts it."""
+"""BN205: momentum or ε in the convention of another framework."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,21 +18,21 @@ _FOREIGN_EPS = 1e-5
 
 
 class ForeignSettings(Rule):
-    """Momentum or ε as another framework counts it."""
+    """Momentum or ε in the convention of another framework."""
 
     code = "BN205"
     name = "foreign-settings"
     severity = "warning"
     needs = ("model",)
     finds = (
-        "A momentum below 0.5, such as 0.1 or 0.01, which is the weight of the new batch in torch and that of the old "
-        "value in Keras; and single layers of torch's ε = 0.00001 in a model whose other layers have another."
+        "A momentum below 0.5, such as 0.1 or 0.01, which is the weight of the new batch in torch but of the old "
+        "value in Keras; and a few layers with torch's ε = 0.00001 in a model whose other layers have another ε."
     )
     safety = "safe"
     supersedes = ("BN201",)
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers of such a momentum, or the few of another ε than all others."""
+        """Return the layers with such a momentum, or the few with another ε than all others."""
         low = [norm for norm in facts.norms.values() if _low(facts, norm) is not None]
         for norm in low:
             momentum = _low(facts, norm) or 0.0
@@ -61,10 +61,10 @@ class ForeignSettings(Rule):
         """Name the momentum, and what it should be."""
         momentum = _low(facts, facts.norms[symptoms[0].path])
         if momentum is None:
-            return f"Few layers have epsilon={_FOREIGN_EPS:g}, as in torch, and all others another."
+            return f"A few layers have epsilon={_FOREIGN_EPS:g}, as in torch, and all others have another ε."
         return (
-            f"momentum={momentum:g} counts as torch does: in Keras it keeps {1 - momentum:.3g} of the last batch, and "
-            f"the same average has momentum={1 - momentum:.3g}."
+            f"momentum={momentum:g} follows the convention of torch: in Keras the last batch then has the weight "
+            f"{1 - momentum:.3g}, and the intended average needs momentum={1 - momentum:.3g}."
         )
 
     def cost(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -72,17 +72,17 @@ class ForeignSettings(Rule):
         return "" if _is_eps(facts, symptoms) else cost_of_statistics(facts)
 
     def safety_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Safety:
-        """Return "manual" for ε: the one of training is not known."""
+        """Return "manual" for ε: the ε of training is unknown."""
         return "manual" if _is_eps(facts, symptoms) else "safe"
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Set momentum, and calibrate."""
         if _is_eps(facts, symptoms):
-            return "layer.epsilon = ...  # that of training, for each of the layers above"
+            return "layer.epsilon = ...  # the ε of training, for each of the layers above"
         return (
             f"for layer in {paths_code(symptoms)}:\n"
             "    layer.momentum = 1 - layer.momentum\n"
-            "model.compile(...)  # again, as before: a step that is compiled keeps the old one\n"
+            "model.compile(...)  # again, as before: a compiled step keeps the old momentum\n"
         ) + calibration(facts, symptoms)
 
     def heal(self, facts: Facts, layers: dict[str, Any], symptoms: Sequence[Symptom]) -> str:
@@ -96,7 +96,7 @@ class ForeignSettings(Rule):
 
 
 def _low(facts: Facts, norm: NormFacts) -> float | None:
-    """Return the momentum of a layer where it is one of torch."""
+    """Return the momentum of a layer if it follows the convention of torch."""
     if norm.momentum is None or not norm.trainable:
         return None
     return norm.momentum if 0 < norm.momentum < 1 - HIGH_MOMENTUM else None
@@ -107,7 +107,7 @@ def _is_eps(facts: Facts, symptoms: Sequence[Symptom]) -> bool:
 
 
 def _other_eps(facts: Facts) -> list[NormFacts]:
-    """Return the layers of torch's ε, where most others have one that they share."""
+    """Return the layers with torch's ε, if most others share another one."""
     norms = list(facts.norms.values())
     foreign = [norm for norm in norms if abs(norm.eps - _FOREIGN_EPS) < 1e-9]
     is_few = len({norm.eps for norm in norms}) == 2 and 2 * len(foreign) < len(norms)

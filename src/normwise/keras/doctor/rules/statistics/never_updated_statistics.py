@@ -1,4 +1,4 @@
-"""BN202: moving statistics that no batch has ever moved."""
+"""BN202: moving statistics that no batch has ever updated."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,52 +13,52 @@ from normwise.records import Measured, Severity, Symptom
 
 
 class NeverUpdatedStatistics(Rule):
-    """Moving statistics that no batch has ever moved."""
+    """Moving statistics that no batch has ever updated."""
 
     code = "BN202"
     name = "never-updated-statistics"
     severity = "error"
     needs = ("model",)
     finds = (
-        "Moving means of exactly 0 and variances of exactly 1, as a new layer has them, in a model that was trained, "
-        "or whose data have others."
+        "Moving means of exactly 0 and variances of exactly 1, as in a new layer, in a model that was trained, or "
+        "whose data have other means and variances."
     )
     safety = "safe"
     supersedes = ("BN201",)
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers of initial statistics that the data, or other numbers, contradict."""
+        """Return the layers with initial statistics that the data, or other numbers, contradict."""
         errors = None
         if "data" in facts.has and not facts.probe.failed:
             errors = {path: error for path, (error, _) in layer_errors(facts).items()}
         moved = [norm for norm in facts.norms.values() if norm.mean is not None and not norm.is_initial]
         for norm in facts.norms.values():
             frozen = not norm.trainable
-            # γ and β may have taken over the statistics of a frozen layer, unless they are new as well.
+            # γ and β may include the statistics of a frozen layer, unless they are initial as well.
             if not norm.is_initial or (frozen and norm.parameter_spread):
                 continue
-            evidence: tuple[Measured, ...] = (measured("channels of mean 0 and variance 1", norm.channels),)
+            evidence: tuple[Measured, ...] = (measured("channels with mean 0 and variance 1", norm.channels),)
             if norm.steps is not None:
                 evidence += (measured("steps of the optimizer", norm.steps),)
             if errors is not None:
                 error = errors.get(norm.path)
-                # A layer that the data do not reach says nothing.
+                # A layer that the data do not reach shows nothing.
                 if error is None or error <= FINE:
                     continue
                 error_first = (measured("normalised values off by", error, "σ"), *evidence)
                 yield found_in(facts, norm.path, *error_first, badness=error)
             elif frozen:
-                continue  # it may well be meant to pass its input on
+                continue  # it may pass its input on by intention
             elif spread := norm.parameter_spread:
-                moves = measured("γ and β have moved by up to", spread)
+                moves = measured("γ and β have changed by up to", spread)
                 yield found_in(facts, norm.path, *evidence, moves, badness=1 + spread)
             elif moved or norm.steps:
                 yield found_in(
-                    facts, norm.path, *evidence, measured("layers whose statistics moved", len(moved))
+                    facts, norm.path, *evidence, measured("layers whose statistics changed", len(moved))
                 )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Judge by whether training has begun, and by how sure it is that the layer took part."""
+        """Judge by whether training has begun, and by how certain it is that the layer was trained."""
         norms = _norms(facts, symptoms)
         if facts.is_new:
             return "info"
@@ -92,7 +92,7 @@ def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:
     if all(not norm.trainable for norm in norms):
         return "the layers have trainable=False, which means inference in Keras, and nothing was loaded into them"
     if all(norm.momentum == 1 for norm in norms):
-        return "momentum=1 keeps every batch out"
+        return "momentum=1 ignores every batch"
     if facts.is_new:
         return "the model has not seen a batch in training yet"
     if all(norm.path in facts.in_evaluation for norm in norms):

@@ -1,4 +1,4 @@
-"""BN207: padding that takes part in the statistics."""
+"""BN207: padding that is counted in the statistics."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,7 +16,7 @@ _MATTERS = 0.1
 
 
 class PaddingInStatistics(Rule):
-    """Padding that takes part in the statistics."""
+    """Padding that is counted in the statistics."""
 
     code = "BN207"
     name = "padding-in-statistics"
@@ -26,7 +26,7 @@ class PaddingInStatistics(Rule):
     safety = "unsafe"
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers whose statistics are others without the padding."""
+        """Return the layers whose statistics differ without the padding."""
         for path, layer in padded_layers(facts.task, facts.norms, facts.batches.batches).items():
             everything, real = Moments.merge(layer.everything), Moments.merge(layer.real)
             if real.count < 2 or not np.isfinite(everything.variance).all():
@@ -46,13 +46,14 @@ class PaddingInStatistics(Rule):
             )
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Count it."""
+        """Give the share of padding."""
         share = symptoms[0].evidence[0].value
-        return f"Padding takes part in the statistics: {share:.0f} % of what the worst layer normalises is padding."
+        return f"Padding is counted in the statistics: {share:.0f} % of the values in the worst layer are padding."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Give a mask."""
         return (
-            "x = keras.layers.Masking()(x)  # or Embedding(..., mask_zero=True): the mask goes to the layers behind\n"
-            "y = norm(x, mask=mask)  # behind layers that lose it, such as convolutions; mask: (N, L), True where real"
+            "x = keras.layers.Masking()(x)  # or Embedding(..., mask_zero=True): the mask is passed to the later "
+            "layers\n"
+            "y = norm(x, mask=mask)  # after layers that drop it, such as convolutions; mask: (N, L), True where real"
         )

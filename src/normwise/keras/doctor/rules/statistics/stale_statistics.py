@@ -19,7 +19,7 @@ from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Severity, Symptom
 
-#: Weight of a new batch below which the moving average covers so many steps that weights have moved on.
+#: Weight of a new batch below which the moving average covers too many steps: the weights have changed meanwhile.
 _SLOW = 0.02
 
 
@@ -31,8 +31,8 @@ class StaleStatistics(Rule):
     severity = "error"
     needs = ("data",)
     finds = (
-        "Moving statistics that are far from those of the data, by more than the noise of a moving average. It is a "
-        "note where evaluation is no worse for it, from an error of 0.5 σ on."
+        "Moving statistics that are far from those of the data, by more than the noise of a moving average. If "
+        "evaluation is not worse because of it, it is a note, from an error of 0.5 σ on."
     )
     safety = "safe"
 
@@ -45,7 +45,7 @@ class StaleStatistics(Rule):
             norm = facts.norms[path]
             if not is_off(error, noise) or (error < BAD and not probe.exact_helps):
                 continue
-            # A frozen layer was trained with the statistics that it has; only a loss tells that others are better.
+            # A frozen layer was trained with the statistics that it has; only a loss can show that others are better.
             if not facts.learns(norm) and not (probe.has_loss and probe.exact_helps):
                 continue
             if norm.mean is None or norm.variance is None:
@@ -69,7 +69,9 @@ class StaleStatistics(Rule):
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Name the probable cause."""
         harmless = (
-            "" if facts.probe.exact_helps else ". Evaluation of the model as a whole is no worse for it"
+            ""
+            if facts.probe.exact_helps
+            else ". Evaluation of the model as a whole is not worse because of it"
         )
         return f"The moving statistics are not those of the data: {_cause(facts, symptoms)}{harmless}."
 
@@ -99,7 +101,7 @@ def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:
         steps = f"{norm.steps} step{'s' * (norm.steps != 1)}"
         return f"momentum={momentum:g} after {steps} keeps {share:.0%} of the initial statistics"
     variance = float(np.median(facts.probe.exact_statistics[norm.path][1]))
-    # The initial variance is 1, of which a small share is much beside a small variance.
+    # The initial variance is 1, and a small share of it is much compared with a small variance.
     if share > INITIAL_SHARE * variance:
         return (
             f"momentum={momentum:g} after {norm.steps} steps keeps {share:.2g} of the initial variance 1, and that of "
@@ -109,5 +111,5 @@ def _cause(facts: Facts, symptoms: Sequence[Symptom]) -> str:
         return f"momentum={momentum:g} keeps little more than the last batch"
     if norm.steps is not None and norm.new_share < _SLOW:
         steps = f"{1 / max(norm.new_share, 1e-9):,.0f}"
-        return f"momentum={momentum:g} averages over {steps} steps, in which the weights moved"
+        return f"momentum={momentum:g} averages over {steps} steps, in which the weights changed"
     return "the weights changed after the statistics were collected, as averaging or pruning does, or the data did"

@@ -1,4 +1,4 @@
-"""BN107: features on one axis, and BN over another."""
+"""BN107: a BN layer over another axis than that of the features."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,15 +11,15 @@ from normwise.records import Symptom
 
 
 class ChannelsLastSequence(Rule):
-    """Features on one axis, and BN over another."""
+    """A BN layer over another axis than that of the features."""
 
     code = "BN107"
     name = "channels-last-sequence"
     severity = "warning"
     needs = ("model",)
     finds = (
-        "A BN layer of another axis than that on which the layer before it has its features: axis=1 behind Dense, LSTM "
-        "or a channels_last convolution, and the default axis=-1 behind a channels_first convolution."
+        "A BN layer over another axis than that on which the layer before it has its features: axis=1 after Dense, "
+        "LSTM or a channels_last convolution, and the default axis=-1 after a channels_first convolution."
     )
     safety = "unsafe"
 
@@ -39,7 +39,7 @@ class ChannelsLastSequence(Rule):
                 for number, what in ((normalised, "which it normalises"), (axis, "with the features"))
                 if op.shape[number]
             ]
-            detail = f"behind the {type(before.layer).__name__} {before.path!r}, features on axis {axis}"
+            detail = f"after the {type(before.layer).__name__} {before.path!r}, features on axis {axis}"
             yield found_in(facts, op.path, *sizes, detail=detail, badness=op.shape[axis] or 0)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -47,7 +47,7 @@ class ChannelsLastSequence(Rule):
         path = symptoms[0].path
         axis = symptoms[0].detail.rsplit(" ", 1)[-1]
         return (
-            f"A BN layer takes axis {facts.norms[path].axis} of its input for channels, and the features are on axis "
+            f"A BN layer takes axis {facts.norms[path].axis} of its input as channels, but the features are on axis "
             f"{axis}."
         )
 

@@ -23,7 +23,7 @@ from normwise.keras.doctor.rule import Rule, found_in, measured
 from normwise.keras.doctor.wording import calibration, cost_of_statistics
 from normwise.records import Severity, Symptom
 
-#: Variance with dropout over that without, below which there is nothing worth a note.
+#: Variance with dropout over that without, below which there is no note.
 _SLIGHT = 1.05
 
 
@@ -36,13 +36,13 @@ class DropoutBeforeNorm(Rule):
     needs = ("data",)
     finds = (
         "Dropout whose values go into a BN layer, so that the variance of the layer's input is greater in training "
-        "than in evaluation. It is a note where evaluation is no worse for it."
+        "than in evaluation. It is a note if evaluation is not worse because of it."
     )
     safety = "safe"
     supersedes = ("BN201",)
 
     def evidence(self, facts: Facts) -> Iterable[Symptom]:
-        """Return the layers whose variance is shifted; slight shifts only where there are no others."""
+        """Return the layers whose variance is shifted; slight shifts only if there are no others."""
         found = list(_shifts(facts))
         for shift in [each for each in found if each.is_significant] or found:
             yield found_in(
@@ -52,12 +52,12 @@ class DropoutBeforeNorm(Rule):
                 measured("its standard error", shift.error, "times"),
                 measured("moving variance", shift.moving, "times that without"),
                 measured("dropout rate", dropout_rate(shift.dropout.layer)),
-                detail=f"behind the dropout {shift.dropout.path!r}",
+                detail=f"after the dropout {shift.dropout.path!r}",
                 badness=shift.ratio,
             )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a warning where the shift is significant, and exact statistics would help."""
+        """Return a warning if the shift is significant and exact statistics would help."""
         return severity_of_dropout(symptoms, facts.probe)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -72,7 +72,7 @@ class DropoutBeforeNorm(Rule):
         """Calibrate, and move dropout."""
         return (
             f"{calibration(facts, symptoms)}  # statistics without dropout\n"
-            "# before the next training: move dropout behind the last BN layer"
+            "# before the next training: move dropout after the last BN layer"
         )
 
     def heal(self, facts: Facts, layers: dict[str, Any], symptoms: Sequence[Symptom]) -> str:
@@ -116,7 +116,7 @@ def _shifts(facts: Facts) -> Iterator[_Shift]:
 
 
 def _dropout_before(norm: Op) -> Op | None:
-    """Return the nearest dropout whose values reach a BN layer with nothing between that takes the shift away."""
+    """Return the nearest dropout whose values reach a BN layer with nothing between that removes the shift."""
     queue, seen = list(norm.inputs), set(norm.inputs)
     while queue:
         op = queue.pop(0)

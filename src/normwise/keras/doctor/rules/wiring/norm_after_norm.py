@@ -1,4 +1,4 @@
-"""BN103: a BN layer straight behind another."""
+"""BN103: a BN layer directly after another."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from normwise.records import Symptom
 
 
 class NormAfterNorm(Rule):
-    """A BN layer straight behind another."""
+    """A BN layer directly after another."""
 
     code = "BN103"
     name = "norm-after-norm"
@@ -45,14 +45,14 @@ class NormAfterNorm(Rule):
                     measured("standard deviation of its input", np.sqrt(variance.mean())),
                 ]
             yield found_in(
-                facts, op.path, *numbers, detail=f"behind {type(first.layer).__name__} {first.path!r}"
+                facts, op.path, *numbers, detail=f"after {type(first.layer).__name__} {first.path!r}"
             )
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
         """Say what the second one does."""
-        return "A BN layer stands straight behind another, so that it cancels γ and β of the first."
+        return "A BN layer directly follows another, so that it cancels γ and β of the first."
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Take the second one out."""
+        """Remove the second one."""
         names = ", ".join(symptom.path for symptom in symptoms)
         return f"# build the model without {names}, or with what was forgotten before it, and train again"

@@ -1,4 +1,4 @@
-"""BN102: predictions that a BN layer makes."""
+"""BN102: a BN layer whose values are the predictions of the model."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,15 +17,15 @@ _CLASSIFICATION = ("crossentropy", "cross_entropy", "hinge")
 
 
 class NormOnOutput(Rule):
-    """Predictions that a BN layer makes."""
+    """A BN layer whose values are the predictions of the model."""
 
     code = "BN102"
     name = "norm-on-output"
     severity = "warning"
     needs = ("model",)
     finds = (
-        "A BN layer whose values are the predictions of the model: made probabilities at most, or compared with the "
-        "targets. Models whose outputs are features are left out."
+        "A BN layer whose values are the predictions of the model: at most turned into probabilities, or compared "
+        "with the targets. Models whose outputs are features are left out."
     )
     safety = "unsafe"
 
@@ -35,7 +35,7 @@ class NormOnOutput(Rule):
         for op in facts.wiring.norms():
             if op.path in found or not is_linear(op.layer):
                 continue
-            end = _output_behind(op)
+            end = _output_after(op)
             if end is None or (end is op and not _is_prediction(facts, op)):
                 continue
             found.add(op.path)
@@ -44,7 +44,7 @@ class NormOnOutput(Rule):
             if norm.gamma is not None:
                 scale = float(np.abs(norm.gamma).mean())
                 numbers.append(measured("mean |γ|, their standard deviation in a batch,", scale))
-            detail = f"{end.layer.name} makes probabilities of its values" if end is not op else ""
+            detail = f"{end.layer.name} turns its values into probabilities" if end is not op else ""
             yield found_in(facts, op.path, *numbers, detail=detail, badness=norm.channels)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -55,7 +55,7 @@ class NormOnOutput(Rule):
         )
 
     def fix(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
-        """Take it out."""
+        """Remove it."""
         names = ", ".join(symptom.path for symptom in symptoms)
         return (
             f"# before training: build the model without {names}, with a bias in the layer before.\n"
@@ -64,8 +64,8 @@ class NormOnOutput(Rule):
         )
 
 
-def _output_behind(op: Op) -> Op | None:
-    """Return the call that makes the scores of a layer's values; None where something else is between."""
+def _output_after(op: Op) -> Op | None:
+    """Return the call that makes the scores from a layer's values; None if something else is between."""
     if op.is_score:
         return op
     return next((each for each in op.consumers if each.is_score and makes_probabilities(each.layer)), None)

@@ -1,4 +1,4 @@
-"""BN101: a bias that the BN layer behind it cancels."""
+"""BN101: a bias that the next BN layer cancels."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +10,7 @@ from normwise.records import Symptom
 
 
 class RedundantBias(Rule):
-    """A bias that the BN layer behind it cancels."""
+    """A bias that the next BN layer cancels."""
 
     code = "BN101"
     name = "redundant-bias"
@@ -61,6 +61,6 @@ def _is_cancelled(call: Op) -> bool:
     """Return whether the output of a layer goes into one BN layer alone, with its channels as those of the BN layer."""
     if len(call.consumers) != 1 or call.is_output:
         return False
-    (behind,) = call.consumers
+    (following,) = call.consumers
     rank = len(call.shape)
-    return is_norm(behind.layer) and feature_axis(call.layer, rank) == behind.layer.axis % rank
+    return is_norm(following.layer) and feature_axis(call.layer, rank) == following.layer.axis % rank

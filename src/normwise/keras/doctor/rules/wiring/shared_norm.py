@@ -14,9 +14,9 @@ from normwise.records import Severity, Symptom
 
 #: Distance of two calls, in standard deviations, below which one mean and variance describe both.
 _ALIKE = 0.5
-#: How many times its noise a distance must be.
+#: Least ratio of a distance to its noise.
 _TIMES_NOISE = 2.5
-#: Samples of a call, below which nothing can be said of its distribution.
+#: Samples of a call, below which its distribution can't be judged.
 _FEWEST = 4
 #: Calls that are compared with one another.
 _COMPARED = 12
@@ -30,8 +30,8 @@ class SharedNorm(Rule):
     severity = "warning"
     needs = ("data",)
     finds = (
-        "A BN layer that one forward pass calls several times, on values whose means or standard deviations differ. It "
-        "is a note where evaluation is no worse for it."
+        "A BN layer that one forward pass calls several times, on values whose means or standard deviations differ. "
+        "It is a note if evaluation is not worse because of it."
     )
     safety = "unsafe"
     supersedes = ("BN201",)
@@ -48,12 +48,12 @@ class SharedNorm(Rule):
                     path,
                     measured("calls in a forward pass", len(facts.training_pass.calls[path])),
                     measured("calls differ by up to", distance, "σ"),
-                    measured("noise of that", noise, "σ"),
+                    measured("noise of that difference", noise, "σ"),
                     badness=distance,
                 )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a note where evaluation is as good as with the statistics of each call, an error where it is bad."""
+        """Return a note if evaluation is as good as with the statistics of each call, an error if it is bad."""
         return severity_of_sharing(facts.probe)
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
@@ -87,7 +87,7 @@ def _distance_and_noise(one: TrainingCall, other: TrainingCall) -> tuple[float, 
     # A channel that is constant in one call and not in the other is off by at most e² times.
     logarithms = [np.log(np.sqrt(variance[usable]).clip(1e-30)) for variance in variances]
     scales = (logarithms[0] - logarithms[1]).clip(-2, 2)
-    # Values of one sample may all be alike, so that only samples count.
+    # Values of one sample may all be similar, so that only samples count.
     freedom = min(one.samples, other.samples) - 1
     noise = math.sqrt(1.5 * (1 / (one.samples - 1) + 1 / (other.samples - 1))) * (1 + 2 / freedom)
     return float(np.sqrt(np.mean(np.square(means) + np.square(scales)))), noise

@@ -18,8 +18,8 @@ class UnreachedNorm(Rule):
     severity = "warning"
     needs = ("data",)
     finds = (
-        "A BN layer that neither evaluation nor a forward pass for training calls. It is a note where the layer has "
-        "statistics, so that something called it before."
+        "A BN layer that neither evaluation nor a forward pass for training calls. It is a note if the layer has "
+        "statistics, which show that something called it before."
     )
     safety = "unsafe"
 
@@ -38,13 +38,13 @@ class UnreachedNorm(Rule):
                 facts,
                 path,
                 measured("calls", 0),
-                measured("parameters without a use", parameters),
+                measured("unused parameters", parameters),
                 detail=(_NO_WEIGHTS if norm.mean is None else _NEW) if new else "",
                 badness=float(new),
             )
 
     def severity_of(self, facts: Facts, symptoms: Sequence[Symptom]) -> Severity:
-        """Return a note where all had a use before."""
+        """Return a note if all were used before."""
         return "warning" if any(symptom.detail for symptom in symptoms) else "info"
 
     def message(self, facts: Facts, symptoms: Sequence[Symptom]) -> str:
