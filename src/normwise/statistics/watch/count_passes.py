@@ -7,7 +7,7 @@ from torch import nn
 
 
 class PassCounter(Protocol):
-    """Whoever wants to be told of a model's passes."""
+    """An object that is told of a model's passes."""
 
     def before_pass(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
         """Take note that a pass begins."""

@@ -12,14 +12,12 @@ _HEAD = {
     "somewhat off": "有些偏差",
     "Running statistics follow the batches in {layers} (the most off: {worst:name}, by {off:number} σ).":
         "{layers}的运行统计量都跟得上各批（偏差最大：{worst}，相差 {off} σ）。",
-    "Evaluation computes with other numbers than training. Before it, replace them: normwise.calibrate(model, "
-    "loader). "
-    "For the cause, ask normwise.diagnose(model, loader).":
-        "推理所用的统计量与训练时不同。评估之前先换掉：normwise.calibrate(model, loader)；"
-        "要找原因：normwise.diagnose(model, loader)。",
+    "Evaluation computes with other numbers than training. Before it, replace them: {replace:name}. For the cause, "
+    "ask {ask:name}.":
+        "推理所用的统计量与训练时不同。评估之前先换掉：{replace}；要找原因：{ask}。",
     "While weights move fast, averages lag behind; with small batches they are noisy. If evaluation matters now, "
-    "calibrate first: normwise.calibrate(model, loader).":
-        "权重变化快时滑动平均会滞后，批小时则噪声大。若现在就要评估，请先校准：normwise.calibrate(model, loader)。",
+    "calibrate first: {calibrate:name}.":
+        "权重变化快时滑动平均会滞后，批小时则噪声大。若现在就要评估，请先校准：{calibrate}。",
     "{records} of {layers}, at step {step:number}.": "{layers}，{records}，在第 {step} 步。",
     "{records} of {layers}, from step {first:number} to {last:number}.":
         "{layers}，{records}，第 {first} 至 {last} 步。",
