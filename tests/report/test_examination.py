@@ -38,7 +38,7 @@ def test_the_summary(sick: Examination) -> None:
 def test_evidence_is_a_row_for_each_layer(sick: Examination) -> None:
     first, second, third = view.cards(sick)
     assert first.places == "2 layers"
-    assert first.header == ("Layer", "normalised values off by", "values a channel")
+    assert first.header == ("Layer", "normalised values off by", "values per channel")
     assert first.rows == ((HOSTILE, "0.9 σ", "12,345"), ("stem.norm", "inf σ", "12,345"))
     assert second.header[1] == "About"
     assert second.rows == (("head.norm", HOSTILE, "0 σ", "12,345"),)

@@ -1,1 +1,1 @@
-"""What the watches of torch and of Keras share: the beginning of a recording, its numbers, its destinations."""
+"""The common parts of the watches of torch and of Keras: how a recording begins, its numbers, its destinations."""

@@ -1,13 +1,23 @@
 """All fixed texts of the pages have a Chinese one, and all Chinese ones an English text that is still in the code."""
 
 import ast
+import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from normwise.report import benchmark_page, examination_page, recording_page, run_page, treatment_page
+from normwise.records import Run
+from normwise.report import (
+    benchmark_page,
+    examination_page,
+    recording_page,
+    run_page,
+    runs_page,
+    treatment_page,
+)
 from normwise.report.chinese.page_chinese import WORDS, page_chinese
 from tests.support.reports import shown_benchmark, shown_examination, shown_runs
 from tests.support.reports.html_reader import Reader
@@ -20,7 +30,12 @@ _PAGES = {
     "model": lambda: examination_page(shown_examination.of_model()),
     "treatment": lambda: treatment_page(shown_examination.treatment()),
     "recording": lambda: recording_page(shown_runs.recording()),
+    "recording in Keras": lambda: recording_page(
+        dataclasses.replace(shown_runs.recording(), framework="keras")
+    ),
     "run": lambda: run_page(shown_runs.run()),
+    "runs": lambda: runs_page(_runs()),
+    "runs that have begun": lambda: runs_page({"a": _begun(), "b": _begun()}),
     "benchmark": lambda: benchmark_page(shown_benchmark.benchmark()),
     "GPU": lambda: benchmark_page(shown_benchmark.on_gpu()),
 }
@@ -32,6 +47,17 @@ _NAMES = re.compile(
     r"|.*no <b>bold</b>.*|([0-9a-f]{8,})|\d{4}-\d\d-\d\d.*|[\d.]+ (min|s|h)|(BN\d+(, )?)+"
 )
 _WORD = re.compile(r"[A-Za-z]{3,}")
+
+
+def _begun() -> Run:
+    return dataclasses.replace(shown_runs.run(), points=(), result=None)
+
+
+def _runs() -> dict[str, Run]:
+    """Return two finished runs and one that has begun."""
+    run = shown_runs.run()
+    config = dataclasses.replace(run.config, lr=0.5, momentum=0.9, clip=1.0)
+    return {"a": run, "b": dataclasses.replace(run, config=config), "c": _begun()}
 
 
 @pytest.mark.parametrize("name", _PAGES)
@@ -77,6 +103,19 @@ def _strings(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.JoinedStr):
             parts = [part.value for part in node.values if isinstance(part, ast.Constant)]
             yield "".join(map(str, parts))
+
+
+def test_a_run_keeps_its_name_if_it_is_a_word_of_the_page() -> None:
+    runs = dict(zip(("training", "Course", "step"), _runs().values(), strict=True))
+    reader = Reader(runs_page(runs))
+    alone = [text.strip() for text in reader.alone]
+    # In the heads of three tables, and of two figures' tables where it has been evaluated.
+    assert [alone.count(name) for name in runs] == [5, 5, 3]
+    figures = [json.loads(script)["chinese"] for script in reader.scripts if script.startswith("{")]
+    assert figures == [
+        {"names": [None, None], "x": "步", "y": "测试准确率"},
+        {"names": [None, None], "x": "步", "y": "交叉熵（nat）"},
+    ]
 
 
 def test_a_pattern_fills_in_names_of_its_own() -> None:

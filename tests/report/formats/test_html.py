@@ -60,7 +60,7 @@ def test_runs_side_by_side_have_one_figure_with_a_line_each(run: Run) -> None:
     text = " ".join("".join(reader.text).split())
     assert "3 runs side by side" in text
     assert "1 run not finished. Test accuracy with running statistics: from" in text
-    assert "Learning rate 0.1 0.5 0.1" in " ".join(" ".join(reader.text).split())
+    assert "Learning rate 0.1 0.5 0.1" in " ".join(" ".join(reader.english).split())
     assert "Batch size" not in text
     assert "<b>" not in page
     ids = reader.all("id")

@@ -237,3 +237,16 @@ def test_the_button_copies_the_fix(browser: Any, files: dict[str, Path]) -> None
     page.wait_for_function("() => document.querySelector('#BN501 button.copy').textContent === 'Copied'")
     assert page.evaluate("() => navigator.clipboard.readText()") == shown_examination.HOSTILE
     context.close()
+
+
+def test_the_language_is_chosen_and_figures_follow(browser: Any, files: dict[str, Path]) -> None:
+    page = browser.new_page()
+    page.goto(files["healthy"].as_uri())
+    page.wait_for_function(DRAWN)
+    name = "() => document.querySelector('.plot .legendtext:not(:empty)').textContent"
+    assert page.evaluate(name) == "fine: up to 0.15 σ"
+    assert page.locator("h2#rules").inner_text() == "Rules"
+    page.locator("#in-chinese").check()
+    page.wait_for_function(f"() => ({name})() === '正常：不超过 0.15 σ'")
+    assert page.locator("h2#rules").inner_text() == "规则"
+    page.close()

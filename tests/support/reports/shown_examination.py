@@ -39,7 +39,7 @@ def layer(number: int, error: float, path: str = "") -> LayerHealth:
 
 def symptom(of: LayerHealth, detail: str = "") -> Symptom:
     """Return what a rule found in a layer."""
-    evidence = (Measured("normalised values off by", of.error, "σ"), Measured("values a channel", 12345.0))
+    evidence = (Measured("normalised values off by", of.error, "σ"), Measured("values per channel", 12345.0))
     return Symptom(of.path, of.kind, evidence, detail, of.error)
 
 

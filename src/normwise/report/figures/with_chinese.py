@@ -11,14 +11,16 @@ from normwise.report.figures.drawing import wrapped
 _NAME_WIDTH, _AXIS_WIDTH = 20, 20
 
 
-def with_chinese(drawn: dict[str, Any], chinese: Callable[[str], str]) -> dict[str, Any]:
+def with_chinese(drawn: dict[str, Any], chinese: Callable[[str], str], named: bool = False) -> dict[str, Any]:
     """Return the drawing with its words in Chinese: each trace's name, or that of its colours, and the axes' titles.
 
-    None stands for a word that has no Chinese.
+    None stands for a word that has no Chinese, and for all traces that are named after things, such as runs.
     """
     layout = drawn["layout"]
     words = {
-        "names": [_chinese(_name(trace), _NAME_WIDTH, chinese) for trace in drawn["traces"]],
+        "names": [
+            None if named else _chinese(_name(trace), _NAME_WIDTH, chinese) for trace in drawn["traces"]
+        ],
         "x": _chinese(layout["xaxis"]["title"]["text"], _AXIS_WIDTH, chinese),
         "y": _chinese(layout["yaxis"]["title"]["text"], _AXIS_WIDTH, chinese),
     }

@@ -11,7 +11,7 @@ _HEAD = {
     "{cases:number} cases on {device:name}": "{device} 上的 {cases} 种情形",
     "Ratio: torch's time over ours, with its 10th and 90th percentile.":
         "比值：torch 的时间除以我们的时间，附第 10 和第 90 百分位。",
-    "Limit: the time in which memory could carry what must be read and written.":
+    "Limit: the time in which memory could transfer what must be read and written.":
         "极限：按内存带宽，读写必需的数据所需的时间。",
     "Times are the GPU's, in microseconds, of replayed CUDA graphs; the host's are those until a call is in the GPU's "
     "queue, torch's and ours.":

@@ -18,7 +18,7 @@ _HEAD = {
     "healthy, with {findings}": "正常，另有 {findings}",
     "Nothing was checked": "没有检查任何内容",
     "nothing was checked": "没有检查任何内容",
-    "{verdict}, and nothing mended": "{verdict}，没有修复任何问题",
+    "{verdict}; nothing was fixed": "{verdict}，没有修复任何问题",
     "Before: {before}. After: {after}": "修复前：{before}。修复后：{after}",
     "{layers} examined by {rules}.": "用 {rules}检查了 {layers}。",
     "{layers} examined by {rules} on {batches}.": "用 {rules}、{batches}数据检查了 {layers}。",
@@ -32,8 +32,9 @@ _OUTCOMES = {
     "Accuracy": "准确率",
     "Loss": "损失",
     "Distance of the outputs from those with exact statistics": "输出与用精确统计量时的差距",
-    "Running statistics, as evaluation has them": "运行统计量（推理时所用）",
-    "Each batch's own, as training has them": "每批自己的统计量（训练时所用）",
+    "Running statistics, as in evaluation": "运行统计量（推理时所用）",
+    "Statistics of each batch, as in training": "每批自己的统计量（训练时所用）",
+    "Exact statistics of all batches": "精确统计量（所有批合在一起）",
     "Exact ones, of all batches together": "精确统计量（所有批合在一起）",
     "Running statistics before": "修复前的运行统计量",
     "Running statistics after": "修复后的运行统计量",
@@ -71,7 +72,7 @@ _FIXES = {
     "Fixes": "修复",
     "Finding": "问题",
     "Reason": "说明",
-    "There was nothing to mend.": "没有需要修复的问题。",
+    "There was nothing to fix.": "没有需要修复的问题。",
     "applied": "已修复",
     "not applied": "未修复",
     "its fix is {safety}: see the finding": "{safety}：见下面的诊断结果",
@@ -80,7 +81,7 @@ _FIXES = {
     "undone, {reason}": "已撤销，{reason}",
     "statistics of {replaced:number} of {layers:number} layers replaced by exact ones":
         "{layers} 层中有 {replaced} 层换成了精确统计量",
-    "mean and variance of {layers:number} layers exchanged": "{layers} 层的均值与方差已对调回来",
+    "mean and variance of {layers:number} layers swapped": "{layers} 层的均值与方差已对调回来",
     "the model was put into evaluation": "模型已切换到推理模式",
     "the whole model was put into evaluation": "整个模型已切换到推理模式",
     "statistics of {processes:number} processes merged": "{processes} 个进程的统计量已合并",
@@ -113,7 +114,7 @@ _LAYERS = {
     "Mean off by up to (σ)": "均值最大偏差（σ）",
     "Running over exact variance": "运行方差与精确方差之比",
     "Noise of batches (σ)": "批的噪声（σ）",
-    "Values a channel": "每通道取值数",
+    "Values per channel": "每通道取值数",
     "Mean of the input": "输入的均值",
     "Its deviation": "输入的标准差",
     "Dead channels": "失活的通道",
@@ -137,23 +138,23 @@ _FIGURES = {
     "after": "修复后",
     "error of normalised values": "归一化值的误差",
     "Running against exact statistics": "运行统计量与精确统计量",
-    "Distance of the values that evaluation normalises from what they are with the exact statistics of the data: the "
-    "root mean square over channels. A healthy model lies in the green band, or above it by as much as batches "
-    "scatter. "
-    "The scale is the same for every model, and points at its ends may lie beyond.":
+    "Distance of the normalised values in evaluation from those with the exact statistics of the data: the root mean "
+    "square over channels. A healthy model lies in the green band, or above it by no more than batches scatter. The "
+    "scale is the same for every model; points at its ends may lie beyond it.":
         "推理时的归一化值与用数据的精确统计量时的差距，取各通道的均方根。正常的模型落在绿色带内，"
         "或高出不超过批的波动。"
         "纵轴对所有模型都一样，位于两端的点可能超出范围。",
     "error (σ of the data)": "误差（以数据的 σ 为单位）",
     "fine: up to {most:number} σ": "正常：不超过 {most} σ",
     "noise of the batches' means": "批均值的噪声",
-    "1/√n for n values a channel": "1/√n（每通道 n 个值）",
+    "1/√n for n values per channel": "1/√n（每通道 n 个值）",
     "Noise of batch statistics": "批统计量的噪声",
-    "Scatter of the batches' means among each other, the median over channels. Training normalises by these means, so "
-    "each batch shifts the others' values by so much. It would be 1/√n for n independent values. Values of one image "
-    "are "
-    "alike, which makes it greater; BN layers before take out what the batches differ by, which makes it smaller.":
-        "各批均值彼此的离散程度，取各通道的中位数。训练按这些均值归一化，所以各批的值会相互偏移这么多。"
+    "Scatter of the batches' means, the median over channels. Training normalises by these means, so this noise "
+    "shifts "
+    "the values of each batch. It would be 1/√n for n independent values. Values of one image are similar, which "
+    "makes "
+    "it greater; BN layers before remove differences between batches, which makes it smaller.":
+        "各批均值彼此的离散程度，取各通道的中位数。训练按这些均值归一化，所以每批的值都会偏移这么多。"
         "若 n 个值相互独立，应为 1/√n。同一张图像的值彼此相近，噪声因此更大；前面的 BN 层去掉了批与批的差别，"
         "噪声因此更小。",
     "noise (σ of the data)": "噪声（以数据的 σ 为单位）",

@@ -12,14 +12,12 @@ _HEAD = {
     "somewhat off": "有些偏差",
     "Running statistics follow the batches in {layers} (the most off: {worst:name}, by {off:number} σ).":
         "{layers}的运行统计量都跟得上各批（偏差最大：{worst}，相差 {off} σ）。",
-    "Evaluation computes with other numbers than training. Before it, replace them: normwise.calibrate(model, "
-    "loader). "
-    "For the cause, ask normwise.diagnose(model, loader).":
-        "推理所用的统计量与训练时不同。评估之前先换掉：normwise.calibrate(model, loader)；"
-        "要找原因：normwise.diagnose(model, loader)。",
+    "Evaluation computes with other numbers than training. Before it, replace them: {replace:name}. For the cause, "
+    "ask {ask:name}.":
+        "推理所用的统计量与训练时不同。评估之前先换掉：{replace}；要找原因：{ask}。",
     "While weights move fast, averages lag behind; with small batches they are noisy. If evaluation matters now, "
-    "calibrate first: normwise.calibrate(model, loader).":
-        "权重变化快时滑动平均会滞后，批小时则噪声大。若现在就要评估，请先校准：normwise.calibrate(model, loader)。",
+    "calibrate first: {calibrate:name}.":
+        "权重变化快时滑动平均会滞后，批小时则噪声大。若现在就要评估，请先校准：{calibrate}。",
     "{records} of {layers}, at step {step:number}.": "{layers}，{records}，在第 {step} 步。",
     "{records} of {layers}, from step {first:number} to {last:number}.":
         "{layers}，{records}，第 {first} 至 {last} 步。",
@@ -89,8 +87,8 @@ _MAPS = {
         "两者相差的倍数，不论哪个更大，由其对数对通道的均方根算出；为 1 时一致。",
     "Noise of the batch's mean": "批均值的噪声",
     "noise (σ)": "噪声（σ）",
-    f"{_RMS}, in σ, told from the scatter of the samples' means within the batch. A shift that is no larger is no "
-    "drift.":
+    f"{_RMS}, in σ, estimated from the scatter of the samples' means within the batch. A shift that is not larger is "
+    "not drift.":
         "对通道取的均方根，以 σ 为单位，由批内各样本均值的离散程度得出。偏移不超过它，就不算漂移。",
     "Gradient at the layer's output": "该层输出处的梯度",
     "norm": "范数",
@@ -98,7 +96,7 @@ _MAPS = {
     "Gradient of γ": "γ 的梯度",
     "γ": "γ",
     "root mean square": "均方根",
-    f"{_RMS}: 1 in a new layer. Where it goes to 0, the layer passes nothing on.":
+    f"{_RMS}: 1 in a new layer. Where it goes to 0, the layer passes no signal on.":
         "对通道取的均方根，新建的层为 1。趋于 0 时，该层不再传递任何信息。",
 }  # fmt: skip
 _LAYER = {
@@ -107,7 +105,8 @@ _LAYER = {
     "{kind:name}, shift {shift:number} σ, noise {noise:number} σ": "{kind}，偏移 {shift} σ，噪声 {noise} σ",
     "Shift and noise": "偏移与噪声",
     "σ": "σ",
-    "Root mean squares over channels. Where the shift is down at the noise, the running mean is as good as it can be.":
+    "Root mean squares over channels. Where the shift is as small as the noise, the running mean is as good as it can "
+    "be.":
         "对通道取的均方根。偏移降到噪声的大小，运行均值就不可能更准了。",
     "shift of the batch's mean from the running mean": "批均值对运行均值的偏移",
     "noise of the batch's mean": "批均值的噪声",
@@ -115,9 +114,9 @@ _LAYER = {
     "input": "输入",
     "Lines are the medians of a channel's values in a batch, bands reach from the 15th to the 85th percentile.":
         "线为一批中一个通道的中位数，色带从第 15 到第 85 百分位。",
-    "What the units behind it get": "后面的单元得到的值",
+    "What the units after it get": "后面的单元得到的值",
     "output": "输出",
-    "The same behind normalising, γ and β, before a residual and an activation.":
+    "The same after normalising, γ and β, before a residual and an activation.":
         "同上，在归一化和 γ、β 之后，在残差相加和激活之前。",
     "channel {channel:number}": "通道 {channel}",
     "γ and β": "γ 与 β",

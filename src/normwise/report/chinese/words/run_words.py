@@ -1,4 +1,4 @@
-"""Texts of the page of a training run."""
+"""Texts of the pages of a training run and of several."""
 
 _HEAD = {
     "{model:name} on {data:name}, norm {norm:name}, seed {seed:number}":
@@ -46,6 +46,7 @@ _CONFIGURATION = {
     "all": "全部",
     "the first {samples:number}": "前 {samples} 个",
     "Optimizer": "优化器",
+    "Augmentation": "数据增强",
     "Learning rate": "学习率",
     "Momentum": "动量",
     "Weight decay": "权重衰减",
@@ -72,4 +73,28 @@ _CONFIGURATION = {
     "SHA-256 of the data": "数据的 SHA-256",
 }
 
-RUN: dict[str, str] = {**_HEAD, **_RESULT, **_CONFIGURATION}
+_SEVERAL = {
+    "{runs:number} run": "{runs} 次运行",
+    "{runs:number} runs": "{runs} 次运行",
+    "{runs} side by side": "{runs}的对比",
+    "{runs} not finished.": "{runs}尚未结束。",
+    "Test accuracy with running statistics: from {least:number} ({worst:name}) to {most:number} ({best:name}).":
+        "用运行统计量时的测试准确率：从 {least}（{worst}）到 {most}（{best}）。",
+    "Outcomes": "结果",
+    "What differs": "差别",
+    "The runs have the same configuration.": "各次运行的配置相同。",
+    "Machines and versions": "机器与版本",
+    "State": "状态",
+    "step {step:number} of {steps:number}": "第 {step} 步（共 {steps} 步）",
+    "finished": "已完成",
+    "diverged": "发散",
+    "Training loss": "训练损失",
+    "Test loss": "测试损失",
+    "  with batch statistics": "  用批统计量",
+    "  best on the way": "  过程中最好",
+    "Mean cross-entropy over the training batches since the evaluation before. Where it was not finite there is a "
+    "gap.":
+        "自上次评估以来各训练批的平均交叉熵。不是有限值的地方留空。",
+}  # fmt: skip
+
+RUN: dict[str, str] = {**_HEAD, **_RESULT, **_CONFIGURATION, **_SEVERAL}
