@@ -136,11 +136,12 @@ def test_of_several_patterns_the_closest_is_taken(english: str, expected: str) -
 
 
 def test_a_run_keeps_its_name_if_it_is_a_word_of_the_page() -> None:
-    runs = dict(zip(("training", "Course", "step"), _runs().values(), strict=True))
+    names = ["training", "Course", "step"]
+    runs = dict(zip(names, _runs().values(), strict=True))
     reader = Reader(runs_page(runs))
     alone = [text.strip() for text in reader.alone]
     # In the heads of three tables, and of two figures' tables where it has been evaluated.
-    assert [alone.count(name) for name in runs] == [5, 5, 3]
+    assert [alone.count(name) for name in names] == [5, 5, 3]
     figures = [json.loads(script)["chinese"] for script in reader.scripts if script.startswith("{")]
     assert figures == [
         {"names": [None, None], "x": "步", "y": "测试准确率"},
