@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from normwise.doctor import Rule, all_rules, examine
 from normwise.records import Run
 from normwise.report import (
     benchmark_page,
@@ -105,12 +106,42 @@ def _strings(tree: ast.AST) -> Iterator[str]:
             yield "".join(map(str, parts))
 
 
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
+def test_what_a_rule_finds_in_its_sick_model_has_its_chinese(rule: Rule) -> None:
+    found = examine(rule.sick().facts(), (rule,)).findings
+    symptoms = [symptom for finding in found for symptom in finding.symptoms]
+    texts = {symptom.detail for symptom in symptoms} | {
+        measured.label for symptom in symptoms for measured in symptom.evidence
+    }
+    # An operation of an exported program has the name that torch gives it.
+    assert {text for text in texts - {"", "batch_norm"} if not page_chinese(text)} == set()
+
+
+@pytest.mark.parametrize(
+    ("english", "expected"),
+    [
+        ("after the dropout '2', past other BN layers", "在 Dropout '2' 之后，中间隔着别的 BN 层"),
+        (
+            "after the LayerNormalization 'a', features on axis 2",
+            "在 LayerNormalization 'a' 之后，特征在第 2 轴",
+        ),
+        ("after the linear of 'a'", "在 'a' 的 linear 之后"),
+        ("after Linear 'a'", "在 Linear 'a' 之后"),
+        ("'a' on rank 0 and none on ranks 1 and 2", "rank 0：'a'；rank 1 和 2：无"),
+        ("batches at least on rank 1", "rank 1 上的批数（至少）"),
+    ],
+)
+def test_of_several_patterns_the_closest_is_taken(english: str, expected: str) -> None:
+    assert page_chinese(english) == expected
+
+
 def test_a_run_keeps_its_name_if_it_is_a_word_of_the_page() -> None:
-    runs = dict(zip(("training", "Course", "step"), _runs().values(), strict=True))
+    names = ["training", "Course", "step"]
+    runs = dict(zip(names, _runs().values(), strict=True))
     reader = Reader(runs_page(runs))
     alone = [text.strip() for text in reader.alone]
     # In the heads of three tables, and of two figures' tables where it has been evaluated.
-    assert [alone.count(name) for name in runs] == [5, 5, 3]
+    assert [alone.count(name) for name in names] == [5, 5, 3]
     figures = [json.loads(script)["chinese"] for script in reader.scripts if script.startswith("{")]
     assert figures == [
         {"names": [None, None], "x": "步", "y": "测试准确率"},
