@@ -157,7 +157,7 @@ def test_weights_are_chosen_of_a_checkpoint_that_has_several(
     first = normwise("doctor", "both.pt", *network, "--json")
     assert first.code == 0, first.out
     assert first.err == (
-        "note: beside the weights, both.pt has model_ema, which are left out; --weights model_ema takes these\n"
+        "note: besides the weights, both.pt has model_ema, which are left out; --weights model_ema takes these\n"
     )
     assert "BN203" in _codes(normwise("doctor", "both.pt", *network, "--weights", "model_ema", "--json"))
 

@@ -85,7 +85,7 @@ def test_weights_are_chosen_by_what_stands_before_them(
         ),
         (
             lambda: load_target("net.py:plain", None, "ema"),
-            "--weights is for checkpoints that have several, and net.py:plain is none",
+            "--weights is for checkpoints that have several, and net.py:plain is not one",
         ),
     ],
 )

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import normwise
 from normwise.errors import ModelError
 from normwise.surgery.insert.layer_with_norm import LayerWithNorm
+from tests.support.networks import Block, Forked, Residual
 from tests.surgery.insert.networks import (
     Net,
     X,
@@ -178,10 +179,16 @@ _LINEAR = (nn.Linear, nn.modules.conv._ConvNd)
 
 
 def _before_an_activation(model: nn.Module) -> int:
-    """The linear layers that are called once, right before an activation, in a sequence before the last one."""
+    """The linear layers called once, right before an activation, in a sequence whose output a later layer takes.
+
+    What comes before trailing blocks with a shortcut reaches the output by these.
+    """
     calls = Counter(module for _, module in model.named_modules(remove_duplicate=False))
     found = 0
-    for sequence in list(model.children())[:-1]:
+    parts = list(model.children())
+    while parts and isinstance(parts[-1], (Residual, Block, Forked)):
+        parts.pop()
+    for sequence in parts[:-1]:
         if isinstance(sequence, nn.Sequential):
             found += sum(
                 isinstance(first, _LINEAR) and isinstance(second, (nn.ReLU, nn.Tanh)) and calls[first] == 1

@@ -131,7 +131,7 @@ class Positions:
     def _check_consumers(self, consumers: Collection[Consumer]) -> None:
         kinds = {consumer.kind for consumer in consumers} - {"activation"}
         if "output" in kinds:
-            raise LeftError("it gives the model's output, with no other layer behind it")
+            raise LeftError("its output reaches the model's with no other layer in between")
         if "attention" in kinds:
             raise LeftError("it goes into a softmax or a product of activations, as in attention")
         norms = [consumer for consumer in consumers if consumer.kind == "norm"]

@@ -62,7 +62,7 @@ _CHANGES = {
     "it is still training; call model.eval() first": "仍处于训练模式，请先调用 model.eval()",
     "no activation or addition that it could take over follows": "后面没有可以接管的激活函数或加法",
     "it was accelerated before, and stays so": "以前已加速，保持不变",
-    "it gives the model's output, with no other layer behind it": "它给出模型的输出，后面没有别的层",
+    "its output reaches the model's with no other layer in between": "它的输出不经其他层就到达模型的输出",
     "{layer:name} has no bias": "{layer} 没有偏置",
 }  # fmt: skip
 _SUMMARIES = {

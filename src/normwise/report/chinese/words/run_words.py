@@ -90,8 +90,7 @@ _SEVERAL = {
     "diverged": "发散",
     "Training loss": "训练损失",
     "Test loss": "测试损失",
-    "  with batch statistics": "  用批统计量",
-    "  best on the way": "  过程中最好",
+    "Test accuracy, best on the way": "测试准确率（过程中最好）",
     "Mean cross-entropy over the training batches since the evaluation before. Where it was not finite there is a "
     "gap.":
         "自上次评估以来各训练批的平均交叉熵。不是有限值的地方留空。",
