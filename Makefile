@@ -75,7 +75,8 @@ tidy: $(VENV)/dev.stamp
 	$(BIN)/clang-tidy -p build/tidy --quiet --extra-arg=-idirafter --extra-arg="$$(gcc -print-file-name=include)" \
 	  csrc/kernels.cpp csrc/smoke_test.cpp
 
-# Which lines and branches the tests of `make test` run: a table here, pages in build/coverage.
+# Which lines and branches the tests of `make test` run: a table here, pages in build/coverage. It fails below the
+# share in pyproject.toml.
 coverage: $(VENV)/dev.stamp
 	env -u KERAS_BACKEND $(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest --numprocesses 2 --cov --cov-append --cov-report= \
