@@ -25,7 +25,7 @@ def _questions(source: str) -> list[int]:
     return [line for line, text in _docstrings(source) if _QUESTION.match(text)]
 
 
-@pytest.mark.parametrize("folder", ["src", "benchmarks", "examples"])
+@pytest.mark.parametrize("folder", ["src", "tests", "website", "benchmarks", "examples"])
 def test_no_docstring_opens_with_a_question(folder: str) -> None:
     found = {
         f"{path.relative_to(_ROOT)}:{line}"

@@ -287,7 +287,7 @@ def test_killed_three_times_it_loses_at_most_what_was_in_flight(tmp_path: Path) 
 
 
 def _finished(out: Path) -> dict[Path, int]:
-    """When each finished run was finished."""
+    """Return the time at which each finished run ended."""
     return {
         path: when for path, when in _times(out).items() if json.loads(path.read_text())["result"] is not None
     }

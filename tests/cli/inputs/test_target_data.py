@@ -1,4 +1,4 @@
-"""What ``--data`` means, and what is said where it means nothing."""
+"""The meanings of ``--data``, and the errors if it means nothing."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a record of ``fit`` says, against sums in NumPy's float64."""
+"""Records of ``fit``, against sums in NumPy's float64."""
 
 from typing import Any
 

@@ -9,7 +9,7 @@ from normwise.records import Change, Insertion, from_plain, to_json
 
 CHANGES = (
     Change("0", "Conv2d", True, "BatchNorm2d '0_norm' behind it, its bias removed"),
-    Change("2", "Linear", False, "it gives the model's output"),
+    Change("2", "Linear", False, "its output reaches the model's"),
 )
 NEW = Insertion(CHANGES, 32, 16, 0, 0.5, 0.75)
 FROM_DATA = Insertion(CHANGES, 32, 0, 4096, 2.5e-7)
@@ -46,6 +46,6 @@ def test_it_is_read_back_as_it_was() -> None:
 def test_it_says_what_was_done_and_what_outputs_do(record: Insertion, end: list[str]) -> None:
     assert str(record).splitlines() == [
         "0 (Conv2d): BatchNorm2d '0_norm' behind it, its bias removed",
-        "2 (Linear): left as it is, it gives the model's output",
+        "2 (Linear): left as it is, its output reaches the model's",
         *end,
     ]

@@ -1,4 +1,4 @@
-"""What is seen of a model within the context, and when its statistics move."""
+"""Passes that count within the context, and the moment when statistics move."""
 
 import copy
 

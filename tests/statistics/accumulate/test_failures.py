@@ -1,4 +1,4 @@
-"""What can not be accumulated is an error, and then nothing has moved."""
+"""An error leaves nothing moved where statistics can not be accumulated."""
 
 import copy
 

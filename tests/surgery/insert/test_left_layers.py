@@ -14,9 +14,9 @@ from tests.surgery.insert.networks import Net, X, insert_norms, inserted_paths, 
 @pytest.mark.parametrize(
     ("forward", "path", "reason"),
     [
-        (lambda net, x: net.last(net.a(x)), "last", "it gives the model's output"),
-        (lambda net, x: torch.softmax(net.last(net.a(x)), 1), "last", "it gives the model's output"),
-        (lambda net, x: (net.last(net.a(x)), net.b(x).relu()), "b", "it gives the model's output"),
+        (lambda net, x: net.last(net.a(x)), "last", "its output reaches the model's"),
+        (lambda net, x: torch.softmax(net.last(net.a(x)), 1), "last", "its output reaches the model's"),
+        (lambda net, x: (net.last(net.a(x)), net.b(x).relu()), "b", "its output reaches the model's"),
         (lambda net, x: net.last(net.b(net.b(net.a(x)))), "b", "it is called 2 times, as in a recurrent network"),
         (lambda net, x: net.last(net.a(x)), "b", "the example does not reach it"),
         (lambda net, x: net.last(net.norm(net.a(net.b(x)))), "a", "BatchNorm1d 'norm' normalises it"),
@@ -101,7 +101,8 @@ def test_not_in_recurrent_cells_but_behind_them() -> None:
 
 def test_no_place_at_all_is_an_error_with_the_reasons() -> None:
     with pytest.raises(
-        ModelError, match=r"no place for a BN layer\n0 \(Linear\): left as it is, it gives the model's output"
+        ModelError,
+        match=r"no place for a BN layer\n0 \(Linear\): left as it is, its output reaches the model's",
     ):
         insert_norms(nn.Sequential(nn.Linear(4, 2)), torch.ones(3, 4))
     with pytest.raises(ModelError, match="no convolution or linear layer"):
