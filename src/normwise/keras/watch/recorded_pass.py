@@ -7,7 +7,7 @@ from typing import Any
 from normwise.errors import ModelError
 from normwise.keras.masks import real_positions
 from normwise.keras.surgery.arrays import as_array, channels_second, double
-from normwise.keras.surgery.calibrate.one_pass import TRACED, arguments_of_call
+from normwise.keras.surgery.calibrate.one_pass import TRACED, WITHOUT_VALUES, arguments_of_call
 from normwise.keras.surgery.error_text import error_text
 from normwise.keras.surgery.observing import observing
 from normwise.keras.watch.layer_summary import layer_summary
@@ -47,8 +47,7 @@ def recorded_pass(
         try:
             values = as_array(inputs)
             real = None if mask is None else real_positions(double(mask), values.shape, axis, path)
-        except (TypeError, NotImplementedError, RuntimeError, AttributeError):
-            # A tensor without values; each backend raises its own error.
+        except WITHOUT_VALUES:  # a warning says so
             unseen[path] = TRACED
             return
         except ValueError as error:  # of the mask

@@ -17,6 +17,9 @@ from normwise.keras.surgery.error_text import error_text
 from normwise.keras.surgery.observing import observing
 
 TRACED = "it is called in traced code, such as that of tf.function, jax.jit or a scan, which shows no values"
+#: What the backends raise for a tensor without values in traced code: JAX a TypeError, TensorFlow NotImplementedError
+#: or AttributeError, torch a RuntimeError.
+WITHOUT_VALUES = (TypeError, NotImplementedError, RuntimeError, AttributeError)
 BY_BATCH = "it normalises by the batch in evaluation, too"
 
 
@@ -85,9 +88,7 @@ def measure(
             return
         try:
             batch = Moments.of(x, layer.axis % len(x.shape), mask)
-        except (TypeError, NotImplementedError, RuntimeError, AttributeError):
-            # A tensor without values, in code that a backend traces; each backend raises its own error. The
-            # report says so.
+        except WITHOUT_VALUES:  # the report says so
             found.reasons[path] = TRACED
             return
         if not math.isfinite(batch.m2.sum()):
